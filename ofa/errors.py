@@ -1,0 +1,16 @@
+"""What goes wrong because of the caller's input, as opposed to a fault of ours.
+
+Command-line tools print these without a traceback and exit with `exit_code`.
+"""
+
+
+class InputError(ValueError):
+    """A file, field, name or flag is wrong; the message names it and the way out."""
+
+    exit_code = 1
+
+
+class Infeasible(InputError):
+    """No sub-network can meet the limit; the message says what the best possible is."""
+
+    exit_code = 2
