@@ -1,0 +1,49 @@
+"""How every command ends: a user's mistake is one clear line and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from ofa.errors import InputError
+
+
+def run(main: Callable[[], int]) -> NoReturn:
+    """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130."""
+    try:
+        code = main()
+        sys.stdout.flush()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except BrokenPipeError:
+        # the reader (`| head`) went away; keep the interpreter from complaining when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except OSError as error:
+        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def resolutions(text: str) -> tuple[int, ...]:
+    """An argparse type: "160,192" or "128:224:4" (first:last:step, the last included), or both, ascending."""
+    found: set[int] = set()
+    for part in text.split(","):
+        try:
+            numbers = [int(number) for number in part.split(":")]
+        except ValueError:
+            numbers = []
+        if len(numbers) == 1:
+            found.add(numbers[0])
+        elif len(numbers) == 3 and numbers[2] > 0 and numbers[0] <= numbers[1]:
+            found.update(range(numbers[0], numbers[1] + 1, numbers[2]))
+        else:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
+    return tuple(sorted(found))
