@@ -1,0 +1,213 @@
+"""Imports block latencies published by others into our CSV: `python -m latency_tables.convert --help`.
+
+Two formats, YAML or JSON, both a mapping from a key to the mean latency in ms and its spread:
+
+mit      once-for-all's tables, one file a resolution. `expand` in a key is the middle channels where the key
+         tells of squeeze-and-excite (MobileNetV3), the expand ratio where it does not (ProxylessNAS).
+nsganet  the i7-8700K table of NSGANetV2, one file. `expand` is the ratio; the activation is not in the key
+         and is taken from the spaces named with --space.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ofa import __version__
+from ofa.blocks import Block, all_blocks
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.space import get_space
+
+_KEY = re.compile(
+    r"(?P<kind>\w+)-input:(?P<in>[\dx]+)-output:(?P<out>[\dx]+)"
+    r"(?:-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)-stride:(?P<stride>\d+)-idskip:(?P<skip>[01]))?"
+    r"(?:-se:(?P<se>[01]))?(?:-hs:(?P<hs>[01]))?"
+)
+_PLAIN_OPS = {
+    "Conv": "stem",
+    "first_conv": "stem",
+    "Conv_1": "last conv",
+    "final_expand_layer": "last conv",
+    "AvgPool2D": "global_pool",
+    "Conv_2": "feature_mix",
+    "feature_mix_layer": "feature_mix",
+    "Logits": "linear",
+    "classifier": "linear",
+}
+
+
+def parse_key(key: str, *, v3: bool) -> Block | None:
+    """The block of a published key, with h-swish or ReLU6 assumed where the key does not tell.
+
+    v3: whether the file is of MobileNetV3 (which decides stem and head activations). None for what is not one
+    block of ours: a classifier that pools first. InputError for a key that is not understood.
+    """
+    match = _KEY.fullmatch(key.rstrip(":"))
+    kind = match["kind"] if match else ""
+    if match is None or (kind in _PLAIN_OPS) == bool(match["expand"]):
+        raise InputError(f"key {key!r} is not understood")
+    in_size, in_channels = _size_and_channels(match["in"])
+    _, out_channels = _size_and_channels(match["out"])
+    late = "h_swish" if v3 else "relu6"
+    if kind not in _PLAIN_OPS:
+        expand, skip = int(match["expand"]), match["skip"] == "1"
+        is_ratio = kind == "MBConv" or match["se"] is None
+        mid = in_channels * expand if is_ratio else expand
+        activation = {"1": "h_swish", "0": "relu", None: late}[match["hs"]]
+        kernel, stride, se = int(match["kernel"]), int(match["stride"]), match["se"] == "1"
+        return Block("mbconv", in_size, in_channels, mid, out_channels, kernel, stride, activation, se, skip)
+    op = _PLAIN_OPS[kind]
+    if op == "linear":
+        return None if in_size > 1 else Block(op, 1, in_channels, 0, out_channels, 1, 1, "none", False, False)
+    if op == "stem":
+        return Block("conv", in_size, in_channels, 0, out_channels, 3, 2, late, False, False)
+    if op == "global_pool":
+        return Block(op, in_size, in_channels, 0, out_channels, 1, 1, "none", False, False)
+    return Block("conv" if op == "last conv" else op, in_size, in_channels, 0, out_channels, 1, 1, late, False, False)
+
+
+def _size_and_channels(text: str) -> tuple[int, int]:
+    """ "14x14x96" -> (14, 96); "1000" -> (1, 1000)."""
+    numbers = [int(n) for n in text.split("x")]
+    if len(numbers) == 1:
+        return 1, numbers[0]
+    if len(numbers) != 3 or numbers[0] != numbers[1]:
+        raise InputError(f"feature map {text!r} is not a square: HxWxC")
+    return numbers[0], numbers[2]
+
+
+def convert(
+    sources: Mapping[str, Mapping[str, Any]], style: str, spaces: Sequence[str], header: Mapping[str, str]
+) -> tuple[LatencyTable, list[str]]:
+    """A table from published entries, {file: {key: {"mean", "count", "std" or "var"}}}, and the keys left out.
+
+    A block that several files measured gets the mean weighted by runs.
+    """
+    gathered: dict[Block, list[tuple[float, float, int]]] = {}
+    left_out: list[str] = []
+    for file, entries in sources.items():
+        v3 = style == "nsganet" or any("-se:" in key for key in entries)
+        for key, entry in entries.items():
+            try:
+                block = parse_key(key, v3=v3)
+                std = math.sqrt(entry["var"]) if "var" in entry else float(entry["std"])
+                measured = (float(entry["mean"]), std, int(entry.get("count", 0)))
+            except InputError as error:
+                raise InputError(f"{file}: {error}") from None
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise InputError(f"{file}: entry {key!r} is not a mean and std (or var): {error!r}") from None
+            if block is None:
+                left_out.append(key)
+            else:
+                gathered.setdefault(block, []).append(measured)
+    rows = [_pooled(block, measured) for block, measured in gathered.items()]
+    if style == "nsganet":
+        rows, unknown = _with_activation_of(rows, spaces)
+        left_out += unknown
+    rows.sort(key=lambda row: (row.block.op, row.block))
+    return LatencyTable({**header, "space": ", ".join(spaces), "provenance": "imported"}, rows), left_out
+
+
+def _pooled(block: Block, measured: Sequence[tuple[float, float, int]]) -> TableRow:
+    """Mean and standard deviation of all runs together, from those of each file."""
+    weights = [count or 1 for _, _, count in measured]
+    mean = sum(w * m for w, (m, _, _) in zip(weights, measured, strict=True)) / sum(weights)
+    second = sum(w * (s**2 + m**2) for w, (m, s, _) in zip(weights, measured, strict=True)) / sum(weights)
+    runs = sum(count for _, _, count in measured)
+    std = math.sqrt(max(0.0, second - mean**2))
+    return TableRow(block, float(f"{mean:.6g}"), std_ms=float(f"{std:.4g}"), runs=runs or None)
+
+
+def _with_activation_of(rows: Iterable[TableRow], spaces: Sequence[str]) -> tuple[list[TableRow], list[str]]:
+    """The rows with the activation that their block has in the spaces; blocks of none of them are left out."""
+    activations: dict[Block, str] = {}
+    for name in spaces:
+        for block in all_blocks(get_space(name, resolutions=range(64, 321, 4))):
+            activations[replace(block, activation="none")] = block.activation
+    known, unknown = [], []
+    for row in rows:
+        activation = activations.get(replace(row.block, activation="none"))
+        if activation is None:
+            unknown.append(str(row.block))
+        else:
+            known.append(replace(row, block=replace(row.block, activation=activation)))
+    return known, unknown
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not YAML or JSON text") from None
+    try:
+        if path.suffix == ".json":
+            loaded = json.loads(text)
+        else:
+            try:
+                import yaml
+            except ImportError:
+                raise InputError("reading YAML needs PyYAML: pip install 'ofa-latency[convert]'") from None
+            try:
+                loaded = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    if not isinstance(loaded, dict) or not loaded:
+        raise InputError(f"{path}: not a mapping from block keys to latencies")
+    return loaded
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m latency_tables.convert",
+        description="Import block latencies published by others (YAML or JSON) into a latency table.",
+        epilog="example: python -m latency_tables.convert note10/*.yaml --format mit --space mbv3-w1.2 "
+        '--device "Samsung Galaxy Note10" --source "once-for-all, Apache-2.0" --out latency_tables/note10.csv',
+    )
+    parser.add_argument("files", nargs="+", type=Path, help="published files, one or more")
+    parser.add_argument("--format", choices=("mit", "nsganet"), required=True, help="how their keys are written")
+    parser.add_argument("--space", action="append", required=True, help="the space the blocks are of (repeatable)")
+    parser.add_argument("--device", required=True, help="what was measured")
+    parser.add_argument("--source", required=True, help="who published it, where, under which licence")
+    parser.add_argument("--runtime", default="not stated by the source")
+    parser.add_argument("--threads", default="not stated by the source")
+    parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
+    args = parser.parse_args(argv)
+    header = {
+        "device": args.device,
+        "runtime": args.runtime,
+        "threads": args.threads,
+        "batch": "1",
+        "dtype": "float32",
+        "when": f"imported {datetime.now(UTC):%Y-%m-%d}",
+        "tool": f"ofa-latency {__version__}",
+        "source": args.source,
+        "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
+    }
+    if args.format == "nsganet":
+        header["omits"] = "global_pool"  # the format has no entry for it
+    for name in args.space:
+        get_space(name)
+    sources = {str(path): _read(path) for path in args.files}
+    table, left_out = convert(sources, args.format, args.space, header)
+    table.save(args.out)
+    print(f"wrote {args.out}: {len(table.rows)} blocks of {table.device}")
+    if left_out:
+        print(f"left out {len(left_out)} entries that are no block of ours, such as {left_out[0]}")
+    print(f"next: python -m ofa.search --table {args.out} --space {args.space[0]}")
+    return 0
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)
