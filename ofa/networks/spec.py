@@ -1,0 +1,128 @@
+"""What a plain network is made of: named blocks, as JSON.
+
+A `NetworkSpec` is to a specialised network what a `Subnet` is to a supernet: the whole architecture as a value.
+It needs no search space, so that networks published by others (ProxylessNAS's own, say) have one too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ofa.blocks import BLOCK_FIELDS, Block
+from ofa.errors import InputError
+from ofa.space import Subnet
+
+FORMAT = "ofa-network/1"
+FAMILIES = ("mobilenet_v3", "proxyless_nas", "resnet50d")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """The architecture of a plain network.
+
+    family: "mobilenet_v3", "proxyless_nas" or "resnet50d"
+    layers: (name, block) in network order; names as in the supernet, such as "unit_1_layer_2"
+    bn_eps: added to the variance in every batch normalisation
+    dropout: probability before the classifier, while training
+    calibrated: whether the batch normalisations' statistics are this network's own, rather than the supernet's
+    space: name of the search space that it comes from, "" if unknown
+    subnet: which sub-network of that space it is, None if unknown
+    """
+
+    family: str
+    layers: tuple[tuple[str, Block], ...]
+    bn_eps: float
+    dropout: float = 0.0
+    calibrated: bool = False
+    space: str = ""
+    subnet: Subnet | None = None
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise InputError(f"network: family is {self.family!r}, expected one of {', '.join(FAMILIES)}")
+        if not self.layers or self.layers[-1][1].op != "linear":
+            raise InputError("network: the last layer must be the linear classifier")
+        names = [name for name, _ in self.layers]
+        if len(set(names)) < len(names) or any("." in name or not name for name in names):
+            raise InputError("network: layer names must differ and hold no dot")
+        channels, size = 3, self.resolution
+        for name, block in self.layers:
+            if block.in_channels != channels:
+                raise InputError(f"network: {name} takes {block.in_channels} channels, but is given {channels}")
+            if block.in_size != size:
+                raise InputError(f"network: {name} takes {block.in_size} pixels, but is given {size}")
+            channels, size = block.out_channels, block.out_size
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks in network order, as profilers measure them."""
+        return tuple(block for _, block in self.layers)
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images that the blocks are sized for, pixels."""
+        return self.layers[0][1].in_size
+
+    @property
+    def num_classes(self) -> int:
+        return self.layers[-1][1].out_channels
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `from_dict` reads it back."""
+        return {
+            "format": FORMAT,
+            "family": self.family,
+            "bn_eps": self.bn_eps,
+            "dropout": self.dropout,
+            "calibrated": self.calibrated,
+            "space": self.space,
+            "subnet": None if self.subnet is None else self.subnet.to_dict(),
+            "layers": [
+                {"name": name, **{field: getattr(block, field) for field in BLOCK_FIELDS}}
+                for name, block in self.layers
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> NetworkSpec:
+        """Reads `to_dict`'s form; InputError names what is missing or wrong."""
+        if not isinstance(config, Mapping) or config.get("format") != FORMAT:
+            raise InputError(f"network: format is not {FORMAT!r}")
+        try:
+            subnet = config["subnet"]
+            return cls(
+                family=config["family"],
+                layers=tuple(_layer(i, row) for i, row in enumerate(config["layers"])),
+                bn_eps=_number("bn_eps", config["bn_eps"]),
+                dropout=_number("dropout", config["dropout"]),
+                calibrated=bool(config["calibrated"]),
+                space=str(config["space"]),
+                subnet=None if subnet is None else Subnet(**{k: _frozen(v) for k, v in subnet.items()}),
+            )
+        except KeyError as error:
+            raise InputError(f"network: {error} is missing") from None
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"network: {error}") from None
+
+
+def _layer(i: int, row: Mapping[str, Any]) -> tuple[str, Block]:
+    unknown = sorted(set(row) - {"name", *BLOCK_FIELDS})
+    if unknown:
+        raise InputError(f"network: layers[{i}] has unknown fields {', '.join(unknown)}")
+    for field in fields(Block):
+        value = row[field.name]
+        if type(value).__name__ != field.type:
+            raise InputError(f"network: layers[{i}].{field.name} is {value!r}, expected {field.type}")
+    return str(row["name"]), Block(**{field: row[field] for field in BLOCK_FIELDS})
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
+        raise InputError(f"network: {name} is {value!r}, expected a number from 0 to below 1")
+    return float(value)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,105 @@
+"""The once-for-all network: the largest network of a space, any sub-network of which can be run.
+
+One class serves the three families: it holds a layer for each slot of `ofa.blocks.slots_of(space)`, built at the
+slot's largest block, and runs the block that the sub-network has there. So the network is made of exactly the
+blocks that are measured, searched and counted.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from ofa.blocks import Block, Slot, block_index, slots_of
+from ofa.errors import InputError
+from ofa.networks.elastic import ElasticMBConv, Normalise, run_elastic
+from ofa.networks.layers import init_weights, make_layer
+from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
+from ofa.space import SearchSpace, Subnet
+
+# of the batch normalisations of each family, as published
+BN_EPS = {"mobilenet_v3": 1e-5, "proxyless_nas": 1e-3, "resnet50d": 1e-5}
+
+
+class Supernet(nn.Module):
+    """A supernet. Call it with images and a sub-network; it remembers neither.
+
+    Its layers are its children, in network order, named after their slots: "stem", "unit_1_layer_1", "classifier".
+    Make it with `build_supernet`.
+    """
+
+    def __init__(self, space: SearchSpace, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.space = space
+        self.bn_eps = BN_EPS[space.family]
+        self.dropout = dropout
+        for slot in slots_of(space):
+            self.add_module(layer_name(slot), self._layer(slot))
+        # channels last is what convolutions are fastest in, on CPUs and GPUs alike
+        self.to(memory_format=torch.channels_last)
+
+    def _layer(self, slot: Slot) -> nn.Module:
+        largest = slot.blocks[-1]  # every choice is listed in ascending order
+        assert largest is not None
+        kernels = {block.kernel_size for block in slot.blocks if block is not None}
+        if largest.op == "mbconv" and len(kernels) > 1:
+            return ElasticMBConv(largest, sorted(kernels), bn_eps=self.bn_eps)
+        return make_layer(largest, bn_eps=self.bn_eps, dropout=self.dropout)
+
+    def forward(self, images: Tensor, subnet: Subnet, statistics: BatchNormStatistics | None = None) -> Tensor:
+        """(N, classes) logits of the sub-network for images (N, 3, R, R), R being the sub-network's resolution.
+
+        Batch normalisation uses `statistics` where given; else the batch in training mode (whose running
+        statistics are updated), and the network's running statistics in evaluation mode.
+        Raises InputError for images of another size, and for a sub-network or statistics of another network.
+        """
+        if statistics is None:
+            return self.run(images, subnet, stored_statistics(self.training))
+        if statistics.subnet != subnet:
+            raise InputError("statistics belong to another sub-network: calibrate this one with calibrate_bn")
+        return self.run(images, subnet, given_statistics(self.batch_norm_names(), statistics))
+
+    def run(self, images: Tensor, subnet: Subnet, normalise: Normalise) -> Tensor:
+        """As calling the network, with batch normalisation done by `normalise`."""
+        blocks = blocks_at(self.space, subnet)
+        r = subnet.resolution
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, r, r):
+            raise InputError(f"images are {tuple(images.shape)}, expected (N, 3, {r}, {r}) for this sub-network")
+        x = images.contiguous(memory_format=torch.channels_last)
+        for layer, block in zip(self.children(), blocks, strict=True):
+            if block is not None:
+                x = run_elastic(layer, x, block, normalise)
+        return x
+
+    def batch_norm_names(self) -> dict[nn.Module, str]:
+        """The name of every batch normalisation."""
+        return {layer: name for name, layer in self.named_modules() if isinstance(layer, nn.BatchNorm2d)}
+
+
+def build_supernet(space: SearchSpace, dropout: float = 0.1) -> Supernet:
+    """A freshly initialised supernet of the space, in training mode, kernel matrices at the identity.
+
+    dropout: probability before the classifier. Draws from torch's global generator.
+    """
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout is {dropout}, expected 0 or more, and less than 1")
+    net = Supernet(space, dropout)
+    init_weights(net)
+    return net
+
+
+def layer_name(slot: Slot) -> str:
+    """The name of a slot's layer in networks: "unit 1 layer 2" is unit_1_layer_2."""
+    return slot.name.replace(" ", "_")
+
+
+@lru_cache(maxsize=4096)
+def blocks_at(space: SearchSpace, subnet: Subnet) -> tuple[Block | None, ...]:
+    """The sub-network's block in each slot of the space, None where it skips; InputError if it is not of the space."""
+    if not isinstance(subnet, Subnet):
+        raise InputError(f"expected a Subnet of {space.name}, got {type(subnet).__name__}")
+    index = block_index(space)
+    numbers = index.block_numbers(space.as_genes(subnet))[0].tolist()
+    return tuple(index.blocks[n] if n < len(index.blocks) else None for n in numbers)
