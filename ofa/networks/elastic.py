@@ -6,6 +6,7 @@ and keeps nothing: weights are views into the largest layer, and are left whole 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -30,7 +31,7 @@ class ElasticMBConv(MBConv):
     def __init__(self, block: Block, kernel_choices: Sequence[int], *, bn_eps: float) -> None:
         super().__init__(block, bn_eps=bn_eps)
         sizes = sorted(kernel_choices, reverse=True)
-        self.kernel_steps = tuple(zip(sizes, sizes[1:], strict=False))
+        self.kernel_steps = tuple(itertools.pairwise(sizes))
         self.matrices = nn.ParameterDict(
             {f"{large}to{small}": torch.eye(small * small) for large, small in self.kernel_steps}
         )
@@ -70,8 +71,7 @@ def run_elastic(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise)
     if isinstance(layer, Classifier):
         features = layer.dropout(torch.flatten(x, 1))
         return F.linear(features, first(layer.linear.weight, block.out_channels, block.in_channels), layer.linear.bias)
-    out = layer(x)  # pooling: nothing to slice
-    return out
+    return _activate(layer, x)  # pooling: nothing to slice
 
 
 def _activate(activation: nn.Module, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.networks.elastic import ElasticMBConv
-from ofa.networks.layers import MBConv, init_weights, make_layer
+from ofa.networks.layers import MBConv, init_weights, make_layer, use_channels_last
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
 from ofa.networks.supernet import Supernet, blocks_at
@@ -34,7 +34,8 @@ def build_plain(spec: NetworkSpec) -> PlainNetwork:
     """A freshly initialised plain network, in training mode. Draws from torch's global generator."""
     network = PlainNetwork(spec)
     init_weights(network)
-    return network.to(memory_format=torch.channels_last)
+    use_channels_last(network)
+    return network
 
 
 def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | None = None) -> PlainNetwork:

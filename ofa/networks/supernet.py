@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ofa.blocks import Block, Slot, block_index, slots_of
 from ofa.errors import InputError
 from ofa.networks.elastic import ElasticMBConv, Normalise, run_elastic
-from ofa.networks.layers import init_weights, make_layer
+from ofa.networks.layers import init_weights, make_layer, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import SearchSpace, Subnet
 
@@ -37,8 +37,7 @@ class Supernet(nn.Module):
         self.dropout = dropout
         for slot in slots_of(space):
             self.add_module(layer_name(slot), self._layer(slot))
-        # channels last is what convolutions are fastest in, on CPUs and GPUs alike
-        self.to(memory_format=torch.channels_last)
+        use_channels_last(self)
 
     def _layer(self, slot: Slot) -> nn.Module:
         largest = slot.blocks[-1]  # every choice is listed in ascending order

@@ -1,0 +1,270 @@
+"""Checkpoints: ours in safetensors, and the original implementation's, read and written.
+
+A checkpoint is checked in full before the network is touched: every tensor must be there, have the right shape and
+hold finite values, and there must be no other. Pickles are read by torch's weights-only reader, which runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ofa.blocks import slots_of
+from ofa.errors import InputError
+from ofa.networks.mit_layout import mit_names, modern_name, spec_from_net_config, spec_to_net_config
+from ofa.networks.plain import PlainNetwork
+from ofa.networks.spec import NetworkSpec
+from ofa.networks.supernet import Supernet, layer_name
+from ofa.space import get_space
+
+SUPERNET_FORMAT = "ofa-supernet/1"
+WEIGHTS_FILE, CONFIG_FILE = "network.safetensors", "network.json"
+
+
+def load_checkpoint(
+    net: Supernet | PlainNetwork, path: str | os.PathLike[str], *, kernel_matrices: bool = True
+) -> None:
+    """Fills the network with the weights of a checkpoint: ours, or MIT's of the same architecture.
+
+    kernel_matrices: False to fill a supernet from a plain network of its largest architecture (the teacher):
+        the file has no kernel transformation matrices, and the network keeps its own
+    Raises InputError, before anything is changed, where the file cannot be read or would run code, and where a
+    tensor is missing, unknown, of another shape or not finite, naming it.
+    """
+    tensors, metadata = read_tensors(path)
+    _check_origin(net, path, metadata)
+    expected = {
+        name: tensor for name, tensor in net.state_dict().items() if kernel_matrices or ".matrices." not in name
+    }
+    given = _our_names(net, tensors)
+    shown = {name: as_given for name, (as_given, _) in given.items()}
+    missing = [name for name in expected if name not in given]
+    extra = [shown[name] for name in given if name not in expected]
+    if missing or extra:
+        raise InputError(f"{path}: not this network's checkpoint: {_list('missing', missing)}{_list('unknown', extra)}")
+    for name, (as_given, tensor) in given.items():
+        if tensor.shape != expected[name].shape:
+            wanted = tuple(expected[name].shape)
+            raise InputError(f"{path}: {as_given} is of shape {tuple(tensor.shape)}, expected {wanted}")
+        if not tensor.isfinite().all():
+            raise InputError(f"{path}: {as_given} holds values that are not finite (NaN or infinite)")
+    with torch.no_grad():
+        for name, (_, tensor) in given.items():
+            expected[name].copy_(tensor)
+
+
+def save_checkpoint(
+    net: Supernet | PlainNetwork, path: str | os.PathLike[str], layout: Literal["ofa", "mit"] = "ofa"
+) -> None:
+    """Writes all weights and statistics to a file, in one step: an interrupted write leaves the old file.
+
+    layout: "ofa" is safetensors, with the architecture in its metadata; "mit" is what the original implementation
+        loads: torch.save of {"state_dict": ...} under its names
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    part = path.with_name(path.name + ".part")
+    if layout == "mit":
+        names = _mit_names_of(net)
+        torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
+    elif layout == "ofa":
+        save_file(tensors, part, metadata=_metadata(net))
+    else:
+        raise InputError(f"layout is {layout!r}, expected ofa or mit")
+    part.replace(path)
+
+
+def load_supernet(path: str | os.PathLike[str]) -> Supernet:
+    """The supernet of a checkpoint of ours, which names its space. For MIT's, build it and use `load_checkpoint`."""
+    _, metadata = read_tensors(path)
+    if metadata.get("format") != SUPERNET_FORMAT:
+        raise InputError(f"{path} does not say what supernet it holds: use build_supernet and load_checkpoint")
+    try:
+        config = json.loads(metadata["config"])
+        space = get_space(config["space"], config["num_classes"], config["resolutions"], config["width_mults"])
+        net = Supernet(space, float(config["dropout"]))
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: damaged metadata: {error!r}") from None
+    load_checkpoint(net, path)
+    return net
+
+
+def save_network(network: PlainNetwork, folder: str | os.PathLike[str]) -> None:
+    """Writes a plain network as a folder: network.safetensors, and its architecture as network.json."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(network, folder / WEIGHTS_FILE)
+    write_json(folder / CONFIG_FILE, network.spec.to_dict())
+
+
+def save_mit_network(network: PlainNetwork, folder: str | os.PathLike[str]) -> None:
+    """Writes a plain network as the original implementation publishes them: net.config, run.config and init."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(network, folder / "init", layout="mit")
+    write_json(folder / "net.config", spec_to_net_config(network.spec))
+    write_json(folder / "run.config", {"image_size": network.spec.resolution})
+
+
+def load_network(path: str | os.PathLike[str]) -> PlainNetwork:
+    """A plain network, in evaluation mode, from any of: a folder of `save_network`, the .safetensors file in it,
+    or a folder of MIT's (net.config, run.config, init)."""
+    path = Path(path)
+    if path.is_dir() and (path / "net.config").is_file():
+        size = read_json(path / "run.config").get("image_size")
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise InputError(f"{path / 'run.config'}: image_size is {size!r}, expected pixels")
+        network = PlainNetwork(_in_file(path / "net.config", spec_from_net_config, size))
+        load_checkpoint(network, path / "init")
+        return network.eval()
+    if path.is_dir():
+        network = PlainNetwork(_in_file(path / CONFIG_FILE, NetworkSpec.from_dict))
+        load_checkpoint(network, path / WEIGHTS_FILE)
+        return network.eval()
+    _, metadata = read_tensors(path)
+    if not metadata.get("format", "").startswith("ofa-network/"):
+        raise InputError(f"{path} does not say what network it holds: give its folder, or use load_checkpoint")
+    try:
+        network = PlainNetwork(NetworkSpec.from_dict(json.loads(metadata["config"])))
+    except (KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"{path}: damaged metadata: {error!r}") from None
+    load_checkpoint(network, path)
+    return network.eval()
+
+
+# ---- files
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors or torch file, on the CPU, and a safetensors file's metadata.
+
+    Raises InputError where the file is absent, damaged, would run code, or holds anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with path.open("rb") as file:
+        head = file.read(9)
+    if head[8:9] == b"{":
+        try:
+            with safe_open(path, framework="pt") as opened:
+                return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: damaged safetensors file: {error}") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile pickle provokes
+        # torch's advice to turn its protection off is not for files from elsewhere
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise InputError(
+            f"{path}: not a checkpoint of tensors alone (damaged, or it would run code, which is refused): {reason}"
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise InputError(f"{path}: expected tensors by name, or a state_dict of them")
+    return dict(content), {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; InputError where it is not one."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object")
+    return content
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON in one step."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(content, indent=1) + "\n")
+    part.replace(path)
+
+
+def _in_file(path: Path, read: Any, *arguments: Any) -> Any:
+    try:
+        return read(read_json(path), *arguments)
+    except InputError as error:
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from None
+
+
+# ---- names
+
+
+def _metadata(net: Supernet | PlainNetwork) -> dict[str, str]:
+    if isinstance(net, PlainNetwork):
+        config = net.spec.to_dict()
+        return {"format": config["format"], "config": json.dumps(config)}
+    space = net.space
+    config = {
+        "space": space.name,
+        "num_classes": space.num_classes,
+        "resolutions": space.resolutions,
+        "width_mults": space.width_choices if space.family == "resnet50d" else None,
+        "dropout": net.dropout,
+    }
+    return {"format": SUPERNET_FORMAT, "config": json.dumps(config)}
+
+
+def _check_origin(net: Supernet | PlainNetwork, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
+    """Says which space a supernet's file is of, rather than which of its 475 tensors has another shape first."""
+    if metadata.get("format") == SUPERNET_FORMAT and isinstance(net, Supernet):
+        given, wanted = json.loads(metadata["config"]), json.loads(_metadata(net)["config"])
+        for key in ("space", "num_classes", "width_mults"):
+            if given.get(key) != wanted[key]:
+                raise InputError(f"{path}: {key} is {given.get(key)}, but the network's is {wanted[key]}")
+
+
+def _mit_names_of(net: Supernet | PlainNetwork) -> dict[str, str]:
+    if isinstance(net, PlainNetwork):
+        return mit_names(net.state_dict(), net.spec.family, net.spec.layers, elastic=False)
+    return mit_names(net.state_dict(), net.space.family, _largest(net), elastic=True)
+
+
+def _largest(net: Supernet) -> list[tuple[str, Any]]:
+    return [(layer_name(slot), slot.blocks[-1]) for slot in slots_of(net.space)]
+
+
+def _our_names(net: Supernet | PlainNetwork, tensors: dict[str, Tensor]) -> dict[str, tuple[str, Tensor]]:
+    """The file's own name and the tensor, by our name; unknown names stay as they are."""
+    ours = {mit: name for name, mit in _mit_names_of(net).items()}
+    if isinstance(net, Supernet):
+        # a plain network of the largest architecture has the names of a network with nothing elastic
+        plain = mit_names(net.state_dict(), net.space.family, _largest(net), elastic=False)
+        ours = {**{mit: name for name, mit in plain.items() if ".matrices." not in name}, **ours}
+    modern = {name: modern_name(name) for name in tensors}
+    ranks = _block_ranks(modern.values()) if isinstance(net, PlainNetwork) else {}
+    found = {}
+    for name, tensor in tensors.items():
+        key = re.sub(r"^blocks\.(\d+)\.", lambda m: f"blocks.{ranks.get(m[1], m[1])}.", modern[name])
+        found[ours.get(key, key)] = (name, tensor)
+    return found
+
+
+def _block_ranks(names: Any) -> dict[str, int]:
+    """The position of every block among those that have tensors: MIT also counts blocks that do nothing."""
+    numbers = {match[1] for name in names if (match := re.match(r"blocks\.(\d+)\.", name))}
+    return {number: rank for rank, number in enumerate(sorted(numbers, key=int))}
+
+
+def _list(label: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{label} {', '.join(names[:3])}{more}. "
