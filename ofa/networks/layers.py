@@ -132,7 +132,7 @@ class Bottleneck(nn.Module):
         self.conv1 = ConvNorm(b.in_channels, b.mid_channels, activation=b.activation, bn_eps=bn_eps)
         self.conv2 = ConvNorm(b.mid_channels, b.mid_channels, b.kernel_size, b.stride, b.activation, bn_eps=bn_eps)
         self.conv3 = ConvNorm(b.mid_channels, b.out_channels, bn_eps=bn_eps)
-        self.pool = nn.AvgPool2d(2, 2, ceil_mode=True) if b.stride == 2 else nn.Identity()
+        self.pool: nn.Module = nn.AvgPool2d(2, 2, ceil_mode=True) if b.stride == 2 else nn.Identity()
         self.shortcut = None if b.skip else ConvNorm(b.in_channels, b.out_channels, bn_eps=bn_eps)
         self.activation = make_activation(b.activation)
 
