@@ -51,7 +51,10 @@ def load_checkpoint(
     missing = [name for name in expected if name not in given]
     extra = [shown[name] for name in given if name not in expected]
     if missing or extra:
-        raise InputError(f"{path}: not this network's checkpoint: {_list('missing', missing)}{_list('unknown', extra)}")
+        faults = [
+            f"{label} {_first_names(names)}" for label, names in (("missing", missing), ("unknown", extra)) if names
+        ]
+        raise InputError(f"{path}: not a checkpoint of this network: {'; '.join(faults)}")
     for name, (as_given, tensor) in given.items():
         if tensor.shape != expected[name].shape:
             wanted = tuple(expected[name].shape)
@@ -263,8 +266,6 @@ def _block_ranks(names: Any) -> dict[str, int]:
     return {number: rank for rank, number in enumerate(sorted(numbers, key=int))}
 
 
-def _list(label: str, names: list[str]) -> str:
-    if not names:
-        return ""
+def _first_names(names: list[str]) -> str:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{label} {', '.join(names[:3])}{more}. "
+    return ", ".join(names[:3]) + more

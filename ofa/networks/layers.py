@@ -115,7 +115,7 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / stride, W / stride), rounded up."""
-        out = x if self.expand is None else self.expand(x)
+        out: Tensor = x if self.expand is None else self.expand(x)
         out = self.depthwise(out)
         if self.se is not None:
             out = self.se(out)

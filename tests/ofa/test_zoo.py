@@ -1,0 +1,124 @@
+"""The zoo: ids, download from a file:// mirror, checksums, clear errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ofa import zoo
+from ofa.errors import InputError
+from ofa.networks import build_supernet, extract
+from ofa.networks.checkpoint import save_checkpoint, save_mit_network
+from ofa.space import get_space
+
+NETWORK = "note10_lat@16ms_top1@75.5_finetune@25"
+SUPERNET = "ofa_mbv3_d234_e346_k357_w1.0"
+
+
+@pytest.fixture(scope="module")
+def mirror(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A mirror with one supernet and one specialised network, of random weights."""
+    folder = tmp_path_factory.mktemp("mirror")
+    torch.manual_seed(0)
+    space = get_space("mbv3-w1.0")
+    net = build_supernet(space)
+    (folder / "ofa_nets").mkdir()
+    save_checkpoint(net, folder / "ofa_nets" / SUPERNET, "mit")
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[160]))[0]
+    save_mit_network(extract(net, subnet), folder / "ofa_specialized" / NETWORK.replace("@", "-"))
+    return folder.as_uri()
+
+
+def test_ids_are_those_published(reference: Path) -> None:
+    ids = {entry.id.replace("@", "-"): entry for entry in zoo.entries()}
+    rows = [line.split(",") for line in (reference / "networks" / "published.csv").read_text().splitlines()[1:]]
+    assert len(rows) == 26
+    for name, device, *_, top1, _ in rows:
+        assert ids[name].top1 == float(top1)
+        assert device.startswith(ids[name].device.split(",")[0]) or ids[name].device == "MACs"
+
+
+def test_there_are_four_supernets_58_networks_and_two_predictors() -> None:
+    kinds = [entry.kind for entry in zoo.entries()]
+    assert [kinds.count(kind) for kind in zoo.KINDS] == [4, 58, 2]
+    assert zoo.find("1080ti_gpu64-27ms_top1-76.4_finetune-25").device == "1080ti, batch 64"
+    assert zoo.find("resnet50D_MAC@0.6B_top1@75.0_finetune@25").cost == "0.6B"
+    assert zoo.find(NETWORK).cost == "16 ms"
+
+
+def test_networks_are_fetched_once_and_loaded(mirror: str, tmp_path: Path) -> None:
+    network = zoo.load_specialized(NETWORK, base_url=mirror, cache=str(tmp_path))
+    assert network.spec.resolution == 160
+    net = zoo.load_supernet(SUPERNET, base_url=mirror, cache=str(tmp_path))
+    assert net.space == get_space("mbv3-w1.0")
+    checksums = json.loads((tmp_path / "checksums.json").read_text())
+    assert len(checksums) == 4
+    assert all(len(digest) == 64 for digest in checksums.values())
+    # the second time, no mirror is needed
+    assert zoo.fetch(SUPERNET, base_url="file:///nowhere", cache=tmp_path) == tmp_path / "ofa_nets" / SUPERNET
+
+
+def test_a_file_that_changed_is_refused(mirror: str, tmp_path: Path) -> None:
+    path = zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="has changed since it was downloaded"):
+        zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+    path.unlink()
+    zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+
+
+def test_a_mirror_that_changed_is_refused(mirror: str, tmp_path: Path) -> None:
+    path = zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+    path.unlink()
+    other = tmp_path / "other"
+    (other / "ofa_nets").mkdir(parents=True)
+    (other / "ofa_nets" / SUPERNET).write_bytes(b"something else")
+    with pytest.raises(InputError, match="is not the file that was downloaded before"):
+        zoo.fetch(SUPERNET, base_url=other.as_uri(), cache=tmp_path)
+    assert not path.exists()
+
+
+def test_no_network_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot download file:///nowhere/.* put the file at .* --base-url"):
+        zoo.fetch(NETWORK, base_url="file:///nowhere", cache=tmp_path)
+    with pytest.raises(InputError, match="cannot download nonsense"):
+        zoo.fetch(NETWORK, base_url="nonsense", cache=tmp_path)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_a_pointer_to_a_big_file_is_not_the_file(tmp_path: Path) -> None:
+    (tmp_path / "ofa_nets").mkdir()
+    (tmp_path / "ofa_nets" / SUPERNET).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(InputError, match="a pointer to the file"):
+        zoo.fetch(SUPERNET, base_url=tmp_path.as_uri(), cache=tmp_path / "cache")
+
+
+def test_wrong_kinds_and_ids_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown network 'resnet'"):
+        zoo.fetch("resnet", cache=tmp_path)
+    with pytest.raises(InputError, match="is a specialized, expected a supernet"):
+        zoo.load_supernet(NETWORK)
+    with pytest.raises(InputError, match="is a supernet, expected a specialized network"):
+        zoo.load_specialized(SUPERNET)
+    (tmp_path / "checksums.json").write_text("{")
+    with pytest.raises(InputError, match="is damaged"):
+        zoo.fetch(SUPERNET, base_url="file:///nowhere", cache=tmp_path)
+
+
+def test_the_command_lists_and_fetches(mirror: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert zoo.main(["--cache", str(tmp_path), "fetch", SUPERNET, "--base-url", mirror]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "ofa_nets" / SUPERNET)
+    assert zoo.main(["--cache", str(tmp_path), "list"]) == 0
+    listed = capsys.readouterr().out
+    assert all(entry.id in listed for entry in zoo.entries())
+    (row,) = [line for line in listed.splitlines() if SUPERNET in line]
+    assert "yes" in row
+
+
+def test_listing_needs_no_torch() -> None:
+    code = "import sys, ofa.zoo; ofa.zoo.main(['list', '--kind', 'predictor']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
