@@ -296,6 +296,11 @@ class BlockIndex:
                 numbers[start : start + self._CHUNK, s] = self._numbers[s][self._rows(s, chunk)]
         return numbers
 
+    def per_slot(self, costs: NDArray[Any]) -> list[NDArray[Any]]:
+        """For every slot, the costs of its blocks, in the order of `Slot.blocks`; 0 where skipped."""
+        padded = np.append(costs, np.zeros(1, dtype=costs.dtype))
+        return [padded[numbers] for numbers in self._numbers]
+
     def total(self, genes: Genes, costs: NDArray[Any]) -> NDArray[Any]:
         """(N,) sum over each sub-network's blocks of `costs`, (U,) one per distinct block."""
         return self._reduce(genes, costs, np.add)
@@ -311,8 +316,7 @@ class BlockIndex:
         return row
 
     def _reduce(self, genes: Genes, costs: NDArray[Any], combine: np.ufunc) -> NDArray[Any]:
-        padded = np.append(costs, np.zeros(1, dtype=costs.dtype))
-        per_slot = [padded[numbers] for numbers in self._numbers]
+        per_slot = self.per_slot(costs)
         result = np.zeros(len(genes), dtype=costs.dtype)
         for start in range(0, len(genes), self._CHUNK):
             chunk = genes[start : start + self._CHUNK].T.astype(np.intp)

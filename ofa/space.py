@@ -154,6 +154,17 @@ class SearchSpace:
         """(genes,) number of choices of each gene."""
         return np.array([len(values) for values in self.choices])
 
+    @cached_property
+    def _unit_leaders(self) -> NDArray[np.intp]:
+        """(genes,) for each gene of a unit, the column of the unit's depth; for every other gene itself."""
+        leaders = np.arange(self.num_genes)
+        depths = self.columns("depths").start
+        for field in ("kernel_sizes", "expand_ratios"):
+            span = self.columns(field)
+            for column, (u, _) in zip(range(span.start, span.stop), self.layers, strict=False):
+                leaders[column] = depths + u
+        return leaders
+
     def alive(self, genes: Genes) -> NDArray[np.bool_]:
         """(N, layers): whether each elastic layer is within its unit's depth."""
         depth_genes = genes[:, self.columns("depths")]
@@ -207,8 +218,12 @@ class SearchSpace:
         return self.canonical(np.where(rng.random(genes.shape) < probability, fresh, genes))
 
     def crossover(self, first: Genes, second: Genes, rng: np.random.Generator) -> Genes:
-        """Children of two equally long batches: every gene from either parent with equal chance."""
-        return self.canonical(np.where(rng.random(first.shape) < 0.5, first, second))
+        """Children of two equally long batches: from either parent with equal chance, half of the
+        children gene by gene, the others unit by unit (a unit's depth and layers stay together)."""
+        take = rng.random(first.shape) < 0.5
+        by_unit = rng.random(len(first)) < 0.5
+        take[by_unit] = take[by_unit][:, self._unit_leaders]
+        return self.canonical(np.where(take, first, second))
 
     def resolution_genes(self, resolutions: Iterable[int]) -> Genes:
         """Choice indices of the given resolutions; InputError names one that the space lacks."""

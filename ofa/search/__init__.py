@@ -1,0 +1,1 @@
+"""Finding the best sub-network: evolution under limits, the exact extremes, reports."""

@@ -1,0 +1,161 @@
+"""`python -m ofa.search`: the best sub-network for every latency limit."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ofa.cli import resolutions as resolution_list
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, find_table
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.search.report import print_results, table_facts, write_json, write_plot
+from ofa.search.specialise import DeviceSearch, Specialised, shared_resolutions
+from ofa.space import RESOLUTIONS, get_space
+
+CLOUD_SIZE = 2000
+
+
+def parser() -> argparse.ArgumentParser:
+    parsed = argparse.ArgumentParser(
+        prog="python -m ofa.search",
+        description="Find the most accurate sub-network that meets each latency limit. Without a limit: the "
+        "accuracy-latency frontier from the fastest to the slowest sub-network.",
+        epilog="example: python -m ofa.search --table latency_tables/note10.csv --latency 15 20 25 --out out/note10",
+    )
+    add = parsed.add_argument
+    add(
+        "--table",
+        action="append",
+        required=True,
+        metavar="T",
+        help="latency table: a CSV or a shipped name (repeatable)",
+    )
+    add("--latency", nargs="+", type=float, default=[], metavar="MS", help="limits in ms, searched in one run")
+    add("--max-macs", type=float, metavar="M", help="at most M million MACs")
+    add("--max-params", type=float, metavar="M", help="at most M million parameters")
+    add("--space", metavar="S", help="search space, if the table does not name just one (mbv3-w1.0 ...)")
+    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
+    add(
+        "--resolutions",
+        type=resolution_list,
+        metavar="R",
+        help="such as 160,192 or 128:224:4 (default: what table and predictor share)",
+    )
+    add("--predictor", metavar="P", help="accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)")
+    add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same result (default 0)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("out/search"),
+        metavar="DIR",
+        help="where to write result.json and frontier.png (default out/search)",
+    )
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    console = Console(width=None if Console().is_terminal else 120)
+    tables = load_tables(args.table)
+    space_name = args.space or common_space(tables)
+    space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ())})
+    predictor = (
+        AccuracyPredictor.load(Path(args.predictor), space) if args.predictor else AccuracyPredictor.default(space)
+    )
+    searches = {}
+    for name, table in tables.items():
+        chosen = shared_resolutions(table, predictor, space, args.resolutions)
+        searches[name] = DeviceSearch(
+            name, table, predictor, space, chosen, max_macs=args.max_macs, max_params=args.max_params
+        )
+    for search in searches.values():
+        search.check_feasible(args.latency)
+
+    results: dict[str, list[Specialised]] = {}
+    evaluations, started = 0, time.perf_counter()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        for name, search in searches.items():
+            task = bar.add_task(name, total=1.0)
+            limits = args.latency or search.frontier_limits()
+            # one generator a device: its result does not depend on which others are searched
+            rng = np.random.default_rng(args.seed)
+            found, asked = search.run(limits, rng, progress=lambda share, task=task: bar.update(task, completed=share))
+            results[name] = found if args.latency else undominated(found)
+            evaluations += asked
+    seconds = time.perf_counter() - started
+
+    for name, search in searches.items():
+        print_results(console, name, search.table, predictor, results[name])
+    console.print(f"{evaluations} sub-networks of {space.name} evaluated in {seconds:.2f} s, seed {args.seed}")
+    write_json(
+        args.out / "result.json",
+        {
+            "space": space.name,
+            "num_classes": space.num_classes,
+            "tables": {
+                name: table_facts(
+                    search.table, search.space.resolutions, any(r.latency_interpolated for r in results[name])
+                )
+                for name, search in searches.items()
+            },
+            "predictor": {"path": args.predictor or "default", "description": predictor.description},
+            "results": [result.to_dict() for found in results.values() for result in found],
+            "evaluations": evaluations,
+            "seconds": round(seconds, 3),
+            "seed": args.seed,
+        },
+    )
+    console.print(f"wrote {args.out / 'result.json'}", highlight=False)
+    if importlib.util.find_spec("matplotlib") is None:
+        console.print("no plot: it needs matplotlib: pip install 'ofa-latency[report]'", highlight=False, markup=False)
+        return 0
+    clouds = {
+        name: search.random_cloud(np.random.default_rng(args.seed), CLOUD_SIZE) for name, search in searches.items()
+    }
+    write_plot(args.out / "frontier.png", f"{space.name}: predicted accuracy against latency", results, clouds)
+    console.print(f"wrote {args.out / 'frontier.png'}", highlight=False)
+    return 0
+
+
+def load_tables(names: Sequence[str]) -> dict[str, LatencyTable]:
+    """Tables by the name they are shown under: the file's, without .csv."""
+    tables: dict[str, LatencyTable] = {}
+    for given in names:
+        path = find_table(given)
+        if path.stem in tables:
+            raise InputError(f"--table {given}: a table named {path.stem} is already given")
+        tables[path.stem] = LatencyTable.load(path)
+    return tables
+
+
+def common_space(tables: dict[str, LatencyTable]) -> str:
+    """The one space that all tables were made for; InputError asks for --space otherwise."""
+    shared = [space for space in next(iter(tables.values())).spaces if all(space in t.spaces for t in tables.values())]
+    if len(shared) != 1:
+        stated = "; ".join(f"{name}: {', '.join(table.spaces)}" for name, table in tables.items())
+        raise InputError(f"the tables do not name one space in common ({stated}): choose with --space")
+    return shared[0]
+
+
+def undominated(found: Sequence[Specialised]) -> list[Specialised]:
+    """The frontier proper: without those that a faster network already beats."""
+    kept: list[Specialised] = []
+    for result in sorted(found, key=lambda r: (r.latency_ms, -r.predicted_top1)):
+        if not kept or result.predicted_top1 > kept[-1].predicted_top1:
+            kept.append(result)
+    return kept
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

@@ -1,0 +1,140 @@
+"""What a search shows and writes: a table, result.json, a plot of the frontier."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from ofa.latency_table import LatencyTable
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.search.specialise import Specialised
+
+# two-sided 95 % of a normal distribution
+_Z95 = 1.96
+
+
+def table_facts(table: LatencyTable, resolutions: Sequence[int], interpolated: bool) -> dict[str, Any]:
+    """What result.json says of a table: where its figures come from and how far to trust them."""
+    facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
+    if interpolated:
+        facts["interpolation_error_pct"] = table.interpolation_error_pct
+    return facts
+
+
+def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
+    """One line for everything that keeps a figure from being a plain measurement."""
+    lines = []
+    if table.provenance != "measured":
+        lines.append(f"latencies are {table.provenance}, not measured here: {table.header['source']}")
+    if table.omits:
+        lines.append(f"latencies leave out {', '.join(table.omits)}: the source of the table does not list it")
+    if any(result.latency_interpolated for result in results):
+        error = table.interpolation_error_pct
+        known = "error unknown" if error is None else f"mean error of a block {error:.1f} % (leave-one-out)"
+        lines.append(f"~ latency rests on blocks interpolated between measured sizes: {known}")
+    if any(result.top1_interpolated for result in results):
+        lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
+    expected = table.header.get("expected_error")
+    lines.append(
+        f"expected error of a latency: {expected}"
+        if expected
+        else "the sums of this table were not checked against whole networks: their error is not known"
+    )
+    return lines
+
+
+def print_results(
+    console: Console, name: str, table: LatencyTable, predictor: AccuracyPredictor, results: Sequence[Specialised]
+) -> None:
+    """The results of one device as a table, with provenance and caveats."""
+    shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
+    for heading in ("limit ms", "latency ms", "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    for r in results:
+        std = r.predicted_top1_std
+        interval = (
+            "unknown" if math.isnan(std) else f"{r.predicted_top1 - _Z95 * std:.2f}-{r.predicted_top1 + _Z95 * std:.2f}"
+        )
+        shown.add_row(
+            f"{r.limit_ms:.2f}",
+            f"{'~' * r.latency_interpolated}{r.latency_ms:.2f}",
+            f"{'^' * r.top1_interpolated}{r.predicted_top1:.2f}",
+            interval,
+            f"{r.macs_millions:.0f}",
+            f"{r.params_millions:.2f}",
+            str(r.subnet.resolution),
+            "-".join(map(str, r.subnet.depths)),
+        )
+    console.print(shown)
+    for line in caveats(table, results):
+        console.print(f"  {line}", highlight=False)
+    console.print(f"  accuracy: {predictor.description}", highlight=False)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes to a temporary file that is then renamed."""
+
+    def write(file: str) -> None:
+        Path(file).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    _replace(path, write)
+
+
+def write_plot(
+    path: Path,
+    title: str,
+    results: Mapping[str, Sequence[Specialised]],
+    clouds: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> None:
+    """Accuracy against latency: the networks found, one line a device, over random ones. Needs matplotlib."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    for position, (name, found) in enumerate(results.items()):
+        colour = f"C{position}"
+        axes.scatter(*clouds[name], s=2, alpha=0.25, color=colour, linewidths=0)
+        ordered = sorted(found, key=lambda r: r.latency_ms)
+        axes.errorbar(
+            [r.latency_ms for r in ordered],
+            [r.predicted_top1 for r in ordered],
+            yerr=[0 if math.isnan(r.predicted_top1_std) else _Z95 * r.predicted_top1_std for r in ordered],
+            fmt="o-",
+            markersize=4,
+            capsize=2,
+            color=colour,
+            label=name,
+        )
+    axes.set_xlabel("latency (ms)")
+    axes.set_ylabel("predicted top-1 (%)")
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    axes.legend(title="found (dots: random sub-networks)", fontsize="small", title_fontsize="small")
+    _replace(path, lambda file: figure.savefig(file, format="png", dpi=150))
+    plt.close(figure)
+
+
+def _replace(path: Path, write: Callable[[str], None]) -> None:
+    """Calls write(temporary file), then renames it to path: never half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    try:
+        write(temporary)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
