@@ -1,0 +1,117 @@
+"""The accuracy predictors that the original implementation released, read as they are.
+
+Two formats. "tutorial": a plain stack of linear layers ("0.weight", "2.weight" ...) on 128 features of
+OFA-MobileNetV3: kernel sizes, expand ratios, resolution. "nas": "layers.0.0.weight" ... and a constant
+"base_acc" that is added, on the features of its MobileNetArchEncoder (resolution, kernel sizes, expand
+ratios) or ResNetArchEncoder (resolution, stem, widths, expand ratios). Both predict a fraction.
+Neither file says which resolutions, or which width, its features stand for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.errors import InputError
+from ofa.predictors.encoder import FeatureEncoder
+from ofa.predictors.mlp import Mlp
+from ofa.space import SearchSpace
+
+TUTORIAL_RESOLUTIONS = tuple(range(112, 225, 16))
+RESNET_RESOLUTIONS = (128, 144, 160, 176, 192, 224, 240, 256)  # published with the predictor; no 208
+TUTORIAL_ORDER = ("kernel_sizes", "expand_ratios", "resolution", "width_mults", "stem_depth")
+NAS_ORDER = ("resolution", "stem_depth", "width_mults", "kernel_sizes", "expand_ratios")
+_SOURCE = "the released file of MIT's once-for-all (Apache-2.0), read as it is"
+
+
+def looks_like_torch(path: Path) -> bool:
+    """Whether the file begins as those that torch.save writes: a zip, or a pickle."""
+    with path.open("rb") as file:
+        start = file.read(2)
+    return start == b"PK" or start[:1] == b"\x80"
+
+
+def read_mit_predictor(
+    path: Path, space: SearchSpace, resolutions: Sequence[int] | None = None
+) -> tuple[FeatureEncoder, Mlp, dict[str, Any]]:
+    """The encoder, network (output in per cent) and header of a predictor of either format.
+
+    resolutions: those that its one-hot stands for, where they are not the published ones.
+    Raises InputError if the file is neither, or does not fit the space.
+    """
+    state = _read_state(path)
+    nas = "base_acc" in state
+    stem = "layers." if nas else ""
+    keys = sorted((k for k in state if k.endswith("weight")), key=lambda k: int(k.removeprefix(stem).split(".")[0]))
+    weights = [np.ascontiguousarray(state[key].T) for key in keys]  # (inputs, outputs)
+    biases = [state.get(key.removesuffix("weight") + "bias", np.zeros(state[key].shape[0])) for key in keys]
+    # a fraction becomes per cent
+    weights[-1] = weights[-1] * 100
+    biases[-1] = (biases[-1] + (state["base_acc"] if nas else 0)) * 100
+    try:
+        network = Mlp(tuple(map(_normal, weights)), tuple(map(_normal, biases)))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}") from None
+
+    order = NAS_ORDER if nas else TUTORIAL_ORDER
+    if not nas and space.family != "mobilenet_v3":
+        raise InputError(f"predictor {path} is for OFA-MobileNetV3 (128 features), not for {space.name}")
+    others = FeatureEncoder(space, (), order).num_features
+    room = network.num_features - others
+    if resolutions is None:
+        if not nas:
+            resolutions = TUTORIAL_RESOLUTIONS
+        elif space.family == "resnet50d" and room == len(RESNET_RESOLUTIONS):
+            resolutions = RESNET_RESOLUTIONS
+    if room < 1 or (resolutions is not None and room != len(resolutions)):
+        expected = f"{others} and one a resolution" if resolutions is None else f"{others + len(resolutions)}"
+        raise InputError(
+            f"predictor {path} is not for {space.name}: it reads {network.num_features} features, "
+            f"{space.name} has {expected}"
+        )
+    if resolutions is None:
+        raise InputError(f"{path} does not say which {room} resolutions it knows: pass resolutions=[...]")
+    width = f"; its width is not in the file, taken to be {space.name}" if space.family == "mobilenet_v3" else ""
+    header = {
+        "space": space.name,
+        "description": f"MIT's predictor {path.name} ({'nas' if nas else 'tutorial'} format){width}; no interval",
+        "origin": {"source": _SOURCE, "path": str(path), "format": "nas" if nas else "tutorial"},
+    }
+    return FeatureEncoder(space, sorted(resolutions), order), network, header
+
+
+def _normal(values: NDArray[Any]) -> NDArray[np.float32]:
+    """As float32 without denormals, of which the ResNet50D file is full: they make products many times slower."""
+    return np.where(np.abs(values) < 1e-30, 0, values).astype(np.float32)
+
+
+def _read_state(path: Path) -> dict[str, NDArray[Any]]:
+    """The float tensors of the checkpoint; InputError for anything but a plain state dict of a predictor."""
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails in as many ways as there are bytes
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path}: not a file of plain weights, refused ({reason})") from None
+    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
+        raise InputError(f"{path}: expected a state dict of tensors, got {type(loaded).__name__}")
+    state = {str(key): value.float().numpy() for key, value in loaded.items()}
+    tutorial = {f"{2 * i}.{part}" for i in range(len(state) // 2) for part in ("weight", "bias")}
+    layers = (len(state) - 2) // 2
+    nas = {"base_acc", f"layers.{layers}.weight"}
+    nas |= {f"layers.{i}.0.{part}" for i in range(layers) for part in ("weight", "bias")}
+    if not state or set(state) not in (tutorial, nas):
+        raise InputError(
+            f"{path}: not an accuracy predictor: expected tensors 0.weight, 0.bias, 2.weight ... or "
+            f"base_acc, layers.0.0.weight ..., got {', '.join(sorted(state)[:4])} ..."
+        )
+    return state
