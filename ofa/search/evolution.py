@@ -41,7 +41,7 @@ class EvolutionSettings:
     population: int = 1000
     children: int = 2000
     generations: int = 25
-    mutation: float = 0.05
+    mutation: float = 0.06
     mutants: float = 0.6
     fitting_steps: int = 4
     finalists: int = 24

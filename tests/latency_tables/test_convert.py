@@ -1,0 +1,119 @@
+"""Imports of latencies that others published."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from latency_tables.convert import main, parse_key
+from ofa.blocks import Block
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, find_table
+
+KEY = "expanded_conv-input:10x10x136-output:10x10x136-expand:408-kernel:3-stride:1-idskip:1-se:1-hs:1"
+
+
+def arguments(out: Path, *files: Path, style: str = "mit") -> list[str]:
+    given = [*map(str, files), "--format", style, "--space", "mbv3-w1.2", "--device", "D", "--source", "S"]
+    return [*given, "--out", str(out)]
+
+
+@pytest.mark.parametrize(
+    ("key", "v3", "block"),
+    [
+        (KEY, True, Block("mbconv", 10, 136, 408, 136, 3, 1, "h_swish", True, True)),
+        (
+            "expanded_conv-input:32x32x30-output:16x16x40-expand:4-kernel:5-stride:2-idskip:0:",
+            False,
+            Block("mbconv", 32, 30, 120, 40, 5, 2, "relu6", False, False),
+        ),
+        (
+            "MBConv-input:26x26x40-output:26x26x40-expand:4-kernel:3-stride:1-idskip:1-se:1:",
+            True,
+            Block("mbconv", 26, 40, 160, 40, 3, 1, "h_swish", True, True),
+        ),
+        ("Conv-input:224x224x3-output:112x112x24:", True, Block("conv", 224, 3, 0, 24, 3, 2, "h_swish", False, False)),
+        ("Conv-input:128x128x3-output:64x64x30:", False, Block("conv", 128, 3, 0, 30, 3, 2, "relu6", False, False)),
+        ("Conv_1-input:7x7x192-output:7x7x1152:", True, Block("conv", 7, 192, 0, 1152, 1, 1, "h_swish", False, False)),
+        (
+            "AvgPool2D-input:7x7x1152-output:1x1x1152:",
+            True,
+            Block("global_pool", 7, 1152, 0, 1152, 1, 1, "none", False, False),
+        ),
+        (
+            "Conv_2-input:1x1x1152-output:1x1x1536:",
+            True,
+            Block("feature_mix", 1, 1152, 0, 1536, 1, 1, "h_swish", False, False),
+        ),
+        ("classifier-input:1280-output:1000:", True, Block("linear", 1, 1280, 0, 1000, 1, 1, "none", False, False)),
+        # pools first: two blocks of ours, measured as one
+        ("Logits-input:7x7x1280-output:1000:", False, None),
+    ],
+)
+def test_published_keys(key: str, v3: bool, block: Block | None) -> None:
+    assert parse_key(key, v3=v3) == block
+
+
+@pytest.mark.parametrize(
+    "key", ["", "Conv", KEY + "-x:1", KEY.replace("10x10x136", "10x11x136", 1), "VGG-input:1-output:1"]
+)
+def test_other_keys_are_refused(key: str) -> None:
+    with pytest.raises(InputError, match="is not"):
+        parse_key(key, v3=True)
+
+
+def test_runs_of_several_files_are_pooled(tmp_path: Path) -> None:
+    for name, mean, std, count in (("a", 1.0, 0.0, 100), ("b", 4.0, 1.0, 300)):
+        entry = {KEY: {"mean": mean, "std": std, "count": count}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(entry))
+    assert main(arguments(tmp_path / "t.csv", tmp_path / "a.json", tmp_path / "b.json")) == 0
+    (row,) = LatencyTable.load(tmp_path / "t.csv").rows
+    # mean (100 * 1 + 300 * 4) / 400; variance (300 * (1 + 16) + 100 * 1) / 400 - 3.25^2 = 2.4375
+    assert (row.latency_ms, row.runs) == (3.25, 400)
+    assert row.std_ms == pytest.approx(2.4375**0.5, rel=1e-3)
+
+
+def test_the_shipped_tables_are_what_the_command_makes(reference: Path, tmp_path: Path) -> None:
+    files = sorted((reference / "tables" / "note10").glob("*.yaml"))
+    main(arguments(tmp_path / "note10.csv", *files))
+    made, shipped = LatencyTable.load(tmp_path / "note10.csv"), LatencyTable.load(find_table("note10"))
+    assert made.rows == shipped.rows
+    main(
+        [
+            *arguments(tmp_path / "i7.csv", reference / "tables/i7-8700K/lut.yaml", style="nsganet"),
+            "--space",
+            "mbv3-w1.0",
+        ]
+    )
+    made, shipped = LatencyTable.load(tmp_path / "i7.csv"), LatencyTable.load(find_table("i7-8700k"))
+    assert sorted(row.block for row in made.rows) == sorted(row.block for row in shipped.rows)
+    assert shipped.omits == ("global_pool",)
+
+
+def test_other_published_tables_are_read_too(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(arguments(tmp_path / "pixel1.csv", reference / "tables" / "pixel1_proxylessnas_mobile_trim.yaml"))
+    assert len(LatencyTable.load(tmp_path / "pixel1.csv").rows) > 60
+    assert "left out 1 entries" in capsys.readouterr().out
+    main(arguments(tmp_path / "dpu.csv", *sorted((reference / "tables" / "vitis-dpu").glob("*.yaml"))))
+    assert len(LatencyTable.load(tmp_path / "dpu.csv").rows) > 400
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.json", "{", r"t.json:1:2: not JSON"),
+        ("t.yaml", "a: [", "t.yaml: not YAML"),
+        ("t.yaml", "!!python/object/apply:os.system [false]", "t.yaml: not YAML"),
+        ("t.json", "[]", "not a mapping"),
+        ("t.json", json.dumps({KEY: {"mean": 1.0}}), "is not a mean and std"),
+        ("t.json", json.dumps({KEY: {"mean": -1.0, "std": 0.1}}), "latency_ms is -1"),
+        ("t.json", json.dumps({"nonsense": {"mean": 1.0, "std": 0.1}}), "key 'nonsense' is not understood"),
+    ],
+)
+def test_bad_files_are_named_and_nothing_is_written(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        main(arguments(tmp_path / "out.csv", tmp_path / name))
+    assert not (tmp_path / "out.csv").exists()
