@@ -1,0 +1,80 @@
+"""A graph as a PyTorch module, and as TorchScript."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ofa.export.graph import Graph, Node
+
+if TYPE_CHECKING:
+    import torch
+
+
+def build_torch(graph: Graph) -> torch.nn.Module:
+    """An nn.Module in evaluation mode, (N, C, H, W) to the graph's output."""
+    import torch
+    from torch.nn import functional as F
+
+    activations = {
+        "relu": F.relu,
+        "relu6": F.relu6,
+        "h_swish": F.hardswish,
+        "hard_sigmoid": F.hardsigmoid,
+        "none": lambda x: x,
+    }
+
+    class GraphModule(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for i, node in enumerate(graph.nodes):
+                for kind, array in (("weight", node.weight), ("bias", node.bias)):
+                    if array is not None:
+                        self.register_buffer(f"{kind}{i}", torch.from_numpy(np.array(array, dtype=np.float32)))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            tensors = [images]
+            for i, node in enumerate(graph.nodes):
+                result = self._run(i, node, [tensors[t] for t in node.inputs])
+                tensors.append(activations[node.activation](result))
+            return tensors[-1]
+
+        def _run(self, i: int, node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
+            x = inputs[0]
+            if node.op in ("conv", "linear"):
+                weight, bias = getattr(self, f"weight{i}"), getattr(self, f"bias{i}", None)
+                if node.op == "linear":
+                    return F.linear(x, weight, bias)
+                padding = weight.shape[2] // 2
+                return F.conv2d(x, weight, bias, node.stride, padding, groups=node.groups)
+            if node.op == "add":
+                return x + inputs[1]
+            if node.op == "multiply":
+                return x * inputs[1]
+            if node.op == "max_pool":
+                return F.max_pool2d(x, 3, 2, 1)
+            if node.op == "average_pool":
+                return F.avg_pool2d(x, 2, 2, ceil_mode=True)
+            if node.op == "global_pool":
+                return x.mean((2, 3), keepdim=True)
+            return torch.flatten(x, 1)
+
+    return GraphModule().eval()
+
+
+def write_torchscript(graph: Graph) -> bytes:
+    """The traced and frozen module, as `torch.jit.load` reads it."""
+    import torch
+
+    module = build_torch(graph)
+    with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+        # TorchScript is in maintenance, but the one format that needs no Python source at the other end
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
+        frozen = torch.jit.freeze(torch.jit.trace(module, torch.zeros(graph.input_shape), check_trace=False))
+        buffer = io.BytesIO()
+        torch.jit.save(frozen, buffer)
+    return buffer.getvalue()
