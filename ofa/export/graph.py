@@ -161,9 +161,7 @@ def block_graph(block: Block, *, batch: int = 1, seed: int = 0, weights: Weights
     return network_graph([block], batch=batch, seed=seed, weights=weights)
 
 
-def network_graph(
-    blocks: Sequence[Block], *, batch: int = 1, seed: int = 0, weights: Weights | None = None
-) -> Graph:
+def network_graph(blocks: Sequence[Block], *, batch: int = 1, seed: int = 0, weights: Weights | None = None) -> Graph:
     """The graph of blocks one after the other, a whole network (`ofa.blocks.blocks_of`) for instance.
 
     Layers are called "<position>.<layer>"; without `weights` they are random. ValueError if two do not fit.

@@ -84,7 +84,7 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
         return emit(plain[node.op], inputs)
 
     for node in graph.nodes:
-        names.append(activate(translate(node), node.activation))
+        names += [activate(translate(node), node.activation)]
     nodes[-1].output[0] = "output"
     model = helper.make_model(
         helper.make_graph(

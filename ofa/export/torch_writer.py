@@ -74,7 +74,8 @@ def write_torchscript(graph: Graph) -> bytes:
         # TorchScript is in maintenance, but the one format that needs no Python source at the other end
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
-        frozen = torch.jit.freeze(torch.jit.trace(module, torch.zeros(graph.input_shape), check_trace=False))
+        example = torch.zeros(graph.input_shape)
+        frozen = torch.jit.freeze(torch.jit.trace(module, example, check_trace=False))  # type: ignore[no-untyped-call]
         buffer = io.BytesIO()
         torch.jit.save(frozen, buffer)
     return buffer.getvalue()

@@ -6,11 +6,12 @@ import argparse
 import importlib.util
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ofa.cli import resolutions as resolution_list
 from ofa.errors import InputError
@@ -88,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             limits = args.latency or search.frontier_limits()
             # one generator a device: its result does not depend on which others are searched
             rng = np.random.default_rng(args.seed)
-            found, asked = search.run(limits, rng, progress=lambda share, task=task: bar.update(task, completed=share))
+            found, asked = search.run(limits, rng, progress=partial(_show, bar, task))
             results[name] = found if args.latency else undominated(found)
             evaluations += asked
     seconds = time.perf_counter() - started
@@ -124,6 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_plot(args.out / "frontier.png", f"{space.name}: predicted accuracy against latency", results, clouds)
     console.print(f"wrote {args.out / 'frontier.png'}", highlight=False)
     return 0
+
+
+def _show(bar: Progress, task: TaskID, share: float) -> None:
+    bar.update(task, completed=share)
 
 
 def load_tables(names: Sequence[str]) -> dict[str, LatencyTable]:

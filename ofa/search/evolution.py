@@ -32,6 +32,7 @@ class EvolutionSettings:
     generations: rounds of breeding
     mutation: probability that a gene of a mutated child is redrawn
     mutants: share of children made by mutation, the others by crossover
+    filled: share of children that are filled up where they leave room
     fitting_steps: attempts to trim or fill a child to its limit
     finalists: networks per limit that the exchange search starts from
     exchanges: pairs of changes tried per finalist and round
@@ -43,6 +44,7 @@ class EvolutionSettings:
     generations: int = 25
     mutation: float = 0.06
     mutants: float = 0.6
+    filled: float = 0.85
     fitting_steps: int = 4
     finalists: int = 24
     exchanges: int = 100
@@ -52,7 +54,7 @@ class EvolutionSettings:
         for name in ("population", "children", "finalists"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected at least 1")
-        for name in ("mutation", "mutants"):
+        for name in ("mutation", "mutants", "filled"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a share from 0 to 1")
 
@@ -103,7 +105,8 @@ class Population:
     def parents(self, rng: np.random.Generator, n: int) -> Genes:
         """n parents, with repetition: the chance falls geometrically with rank, by half within a third."""
         size = len(self.scores)
-        return self.genes[(rng.geometric(2 / (1 + size), n) - 1) % size]
+        chosen: Genes = self.genes[(rng.geometric(2 / (1 + size), n) - 1) % size]
+        return chosen
 
 
 class Evaluator:
@@ -238,10 +241,11 @@ def _fit(
 
     Choices are in ascending order, and a larger one mostly costs more: where a limit is broken, random genes
     step down; where there is room, random genes step up, if that does not break the limit. The resolution,
-    to which all else is tuned, stays.
+    to which all else is tuned, stays. A share of the networks is never filled: larger need not be better.
     """
     space = problem.index.space
     top = space.cardinalities - 1
+    fill = rng.random(len(genes)) < settings.filled
     costs = problem.totals(genes)
     for _ in range(settings.fitting_steps):
         over = np.any(costs > limits, axis=1)
@@ -250,7 +254,7 @@ def _fit(
         step = np.where(over[:, None], -1, 1) * touched
         stepped = space.canonical(np.clip(genes + step, 0, top).astype(np.uint8))
         stepped_costs = problem.totals(stepped)
-        accept = over | np.all(stepped_costs <= limits, axis=1)
+        accept = over | (fill & np.all(stepped_costs <= limits, axis=1))
         genes = np.where(accept[:, None], stepped, genes)
         costs = np.where(accept[:, None], stepped_costs, costs)
     return genes, costs

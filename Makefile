@@ -1,0 +1,35 @@
+# Two commands: `make demo` measures this machine and searches; `make test` is what CI runs.
+# Both make .venv and install into it first, and need only Python 3.11+ and make.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+OUT := out/demo
+
+.PHONY: demo test lint types unit clean
+
+demo: .venv/installed
+	$(RUN) -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --quick --overwrite --out $(OUT)/this-machine.csv
+	$(RUN) -m ofa.search --table $(OUT)/this-machine.csv --out $(OUT)/this-machine
+	$(RUN) -m ofa.search --table note10 --latency 15 20 25 30 --out $(OUT)/note10
+
+test: lint types unit
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/installed
+	.venv/bin/mypy
+
+unit: .venv/installed
+	$(RUN) -m pytest
+
+# torch first and alone: with it there, nothing else can pull in another build
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv out

@@ -1,0 +1,285 @@
+"""Block graphs: every runtime computes what PyTorch's own layers compute."""
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from ofa.blocks import Block, blocks_of
+from ofa.export.graph import Graph, RandomWeights, block_graph, network_graph
+from ofa.export.onnx_writer import write_onnx
+from ofa.export.tflite_writer import write_tflite
+from ofa.export.torch_writer import build_torch, write_torchscript
+from ofa.space import get_space
+
+TOLERANCE = 1e-5  # of the largest output
+
+
+def images(graph: Graph, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=graph.input_shape).astype(np.float32)
+
+
+def run_onnx(graph: Graph, x: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(write_onnx(graph), options, providers=["CPUExecutionProvider"])
+    return session.run(["output"], {"input": x})[0]
+
+
+def run_tflite(interpreter_of: Callable, graph: Graph, x: np.ndarray) -> np.ndarray:
+    interpreter = interpreter_of(model_content=write_tflite(graph), num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+    interpreter.set_tensor(given["index"], np.ascontiguousarray(x.transpose(0, 2, 3, 1)))
+    interpreter.invoke()
+    y = interpreter.get_tensor(wanted["index"])
+    return y.transpose(0, 3, 1, 2) if y.ndim == 4 else y
+
+
+def run_litert(graph: Graph, x: np.ndarray) -> np.ndarray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return run_tflite(Interpreter, graph, x)
+
+
+def run_tflite_runtime(graph: Graph, x: np.ndarray) -> np.ndarray:
+    module = pytest.importorskip("tflite_runtime.interpreter", reason="tflite-runtime has wheels up to Python 3.11")
+    return run_tflite(module.Interpreter, graph, x)
+
+
+def run_torch(graph: Graph, x: np.ndarray) -> np.ndarray:
+    with torch.no_grad():
+        return build_torch(graph)(torch.from_numpy(x)).numpy()
+
+
+def run_torchscript(graph: Graph, x: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is in maintenance
+        return torch.jit.load(io.BytesIO(write_torchscript(graph)))(torch.from_numpy(x)).numpy()
+
+
+RUNTIMES = {
+    "onnxruntime": run_onnx,
+    "ai-edge-litert": run_litert,
+    "tflite-runtime": run_tflite_runtime,
+    "torch": run_torch,
+    "torchscript": run_torchscript,
+}
+
+
+def error(y: np.ndarray, expected: np.ndarray) -> float:
+    assert y.shape == expected.shape
+    return float(np.abs(y - expected).max() / np.abs(expected).max())
+
+
+# ---- the same blocks, written with PyTorch's layers: an opinion that is independent of ofa.export.graph
+
+
+class ByHand(nn.Module):
+    """A block out of nn.Conv2d and so on, with the weights of a `RandomWeights`."""
+
+    ACTIVATIONS: ClassVar = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish, "none": nn.Identity}
+
+    def __init__(self, block: Block) -> None:
+        super().__init__()
+        self.b, self.random = block, RandomWeights(0)
+        b, mid = block, block.mid_channels
+        self.act = self.ACTIVATIONS[b.activation]()
+        if b.op == "mbconv":
+            if mid != b.in_channels:
+                self.expand = self.conv("expand", b.in_channels, mid)
+            self.depthwise = self.conv("depthwise", mid, mid, b.kernel_size, b.stride, groups=mid)
+            if b.squeeze_excite:
+                self.reduce = self.conv("se_reduce", mid, b.se_channels)
+                self.restore = self.conv("se_expand", b.se_channels, mid)
+            self.project = self.conv("project", mid, b.out_channels)
+        elif b.op == "bottleneck":
+            self.conv1 = self.conv("conv1", b.in_channels, mid)
+            self.conv2 = self.conv("conv2", mid, mid, b.kernel_size, b.stride)
+            self.conv3 = self.conv("conv3", mid, b.out_channels)
+            if not b.skip:
+                pool = nn.AvgPool2d(2, 2, ceil_mode=True) if b.stride == 2 else nn.Identity()
+                self.shortcut = nn.Sequential(pool, self.conv("downsample", b.in_channels, b.out_channels))
+        elif b.op in ("conv", "feature_mix"):
+            self.only = self.conv("conv", b.in_channels, b.out_channels, b.kernel_size, b.stride, bias=b.op == "conv")
+        elif b.op == "linear":
+            self.linear = nn.Linear(b.in_channels, b.out_channels)
+            self.fill(self.linear, "linear", True)
+
+    def conv(
+        self, layer: str, inside: int, out: int, kernel: int = 1, stride: int = 1, groups: int = 1, bias: bool = True
+    ) -> nn.Conv2d:
+        module = nn.Conv2d(inside, out, kernel, stride, kernel // 2, groups=groups, bias=bias)
+        self.fill(module, layer, bias)
+        return module
+
+    def fill(self, module: nn.Module, layer: str, bias: bool) -> None:
+        weight, biases = self.random(f"0.{layer}", tuple(module.weight.shape), bias)
+        module.weight.data = torch.from_numpy(weight)
+        if bias:
+            module.bias.data = torch.from_numpy(biases)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        b = self.b
+        if b.op == "mbconv":
+            y = self.act(self.expand(x)) if b.mid_channels != b.in_channels else x
+            y = self.act(self.depthwise(y))
+            if b.squeeze_excite:
+                hidden = torch.relu(self.reduce(y.mean((2, 3), keepdim=True)))
+                y = y * nn.functional.hardsigmoid(self.restore(hidden))
+            y = self.project(y)
+            return x + y if b.skip else y
+        if b.op == "bottleneck":
+            y = self.conv3(self.act(self.conv2(self.act(self.conv1(x)))))
+            return self.act(y + (x if b.skip else self.shortcut(x)))
+        if b.op in ("conv", "feature_mix"):
+            y = self.act(self.only(x))
+            return x + y if b.skip else y
+        if b.op == "linear":
+            return self.linear(x.flatten(1))
+        return nn.MaxPool2d(3, 2, 1)(x) if b.op == "max_pool" else x.mean((2, 3), keepdim=True)
+
+
+BLOCKS = [
+    Block("conv", 33, 3, 0, 16, 3, 2, "h_swish", False, False),
+    Block("conv", 12, 8, 0, 8, 3, 1, "relu", False, True),
+    Block("conv", 7, 16, 0, 40, 1, 1, "relu6", False, False),
+    Block("mbconv", 14, 16, 16, 16, 3, 1, "relu", False, True),
+    Block("mbconv", 14, 16, 16, 24, 3, 1, "relu6", False, False),
+    Block("mbconv", 25, 8, 24, 16, 7, 2, "h_swish", True, False),
+    Block("mbconv", 9, 16, 48, 24, 5, 2, "relu", False, False),
+    Block("mbconv", 10, 16, 96, 16, 5, 1, "h_swish", True, True),
+    Block("mbconv", 10, 16, 64, 16, 7, 1, "relu6", False, True),
+    Block("bottleneck", 11, 16, 8, 32, 3, 2, "relu", False, False),
+    Block("bottleneck", 8, 16, 8, 32, 3, 2, "relu", False, False),
+    Block("bottleneck", 7, 16, 8, 32, 3, 1, "relu", False, False),
+    Block("bottleneck", 7, 32, 8, 32, 3, 1, "relu", False, True),
+    Block("feature_mix", 1, 24, 0, 40, 1, 1, "h_swish", False, False),
+    Block("max_pool", 25, 8, 0, 8, 3, 2, "none", False, False),
+    Block("max_pool", 16, 8, 0, 8, 3, 2, "none", False, False),
+    Block("global_pool", 7, 24, 0, 24, 1, 1, "none", False, False),
+    Block("linear", 1, 24, 0, 10, 1, 1, "none", False, False),
+]
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("block", BLOCKS, ids=str)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_every_op_in_every_runtime(block: Block, runtime: str, batch: int) -> None:
+    graph = block_graph(block, batch=batch)
+    # all negative for the poolings: padding with zeros would win there
+    x = -np.abs(images(graph)) if block.op == "max_pool" else images(graph)
+    with torch.no_grad():
+        expected = ByHand(block)(torch.from_numpy(x)).numpy()
+    assert graph.output_shape == expected.shape
+    assert error(RUNTIMES[runtime](graph, x), expected) < TOLERANCE
+
+
+@st.composite
+def mbconvs(draw: st.DrawFn) -> Block:
+    stride = draw(st.sampled_from([1, 2]))
+    channels = draw(st.sampled_from([8, 16, 24]))
+    out = draw(st.sampled_from([8, 16, 24]))
+    return Block(
+        "mbconv",
+        draw(st.integers(1, 19)),
+        channels,
+        channels * draw(st.sampled_from([1, 3, 4, 6])),
+        out,
+        draw(st.sampled_from([3, 5, 7])),
+        stride,
+        draw(st.sampled_from(["relu", "relu6", "h_swish"])),
+        draw(st.booleans()),
+        stride == 1 and channels == out,
+    )
+
+
+@settings(max_examples=25, deadline=None)
+@given(block=mbconvs(), seed=st.integers(0, 1000))
+def test_any_mbconv_is_the_same_in_onnx_tflite_and_torch(block: Block, seed: int) -> None:
+    graph = block_graph(block)
+    x = images(graph, seed)
+    with torch.no_grad():
+        expected = ByHand(block)(torch.from_numpy(x)).numpy()
+    for run in (run_torch, run_onnx, run_litert):
+        assert error(run(graph, x), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "ai-edge-litert", "tflite-runtime"])
+@pytest.mark.parametrize(("name", "resolution"), [("mbv3-w1.0", 100), ("proxyless-w1.3", 96), ("resnet50d", 100)])
+def test_whole_networks(name: str, resolution: int, runtime: str) -> None:
+    space = get_space(name, resolutions=[resolution])
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1))[0]
+    graph = network_graph(blocks_of(space, subnet))
+    assert graph.output_shape == (1, 1000)
+    x = images(graph)
+    assert error(RUNTIMES[runtime](graph, x), run_torch(graph, x)) < TOLERANCE
+
+
+@pytest.mark.parametrize("write", [write_onnx, write_tflite])
+def test_a_seed_gives_the_same_bytes_and_another_does_not(write: Callable[[Graph], bytes]) -> None:
+    block = BLOCKS[5]
+    assert write(block_graph(block, seed=1)) == write(block_graph(block, seed=1))
+    assert write(block_graph(block, seed=1)) != write(block_graph(block, seed=2))
+
+
+def test_activations_of_deep_networks_stay_finite_and_alive() -> None:
+    space = get_space("mbv3-w1.0", resolutions=[64])
+    graph = network_graph(blocks_of(space, space.subnet([7] * 20, [6] * 20, [4] * 5, 64)))
+    y = run_torch(graph, images(graph))
+    assert np.isfinite(y).all()
+    assert 0.1 < np.abs(y).mean() < 1e4
+
+
+def test_onnx_models_are_valid_and_carry_their_metadata() -> None:
+    import onnx
+
+    for block in BLOCKS:
+        model = onnx.load_from_string(write_onnx(block_graph(block), {"labels": "cat\ndog"}))
+        onnx.checker.check_model(model, full_check=True)
+        assert {p.key: p.value for p in model.metadata_props} == {"labels": "cat\ndog"}
+
+
+def test_tflite_models_carry_a_signature_and_their_metadata() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+    from ai_edge_litert.interpreter import Interpreter
+
+    content = write_tflite(block_graph(BLOCKS[0]), {"labels": "cat\ndog"})
+    signatures = Interpreter(model_content=content).get_signature_list()
+    assert signatures == {"serving_default": {"inputs": ["input"], "outputs": ["output"]}}
+    model = schema.ModelT.InitFromPackedBuf(content)
+    (entry,) = model.metadata
+    assert entry.name == b"labels"
+    assert bytes(model.buffers[entry.buffer].data) == b"cat\ndog"
+
+
+def test_blocks_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="does not fit on a tensor of shape"):
+        network_graph([BLOCKS[0], BLOCKS[0]])
+
+
+def test_trained_weights_take_the_place_of_random_ones() -> None:
+    asked: dict[str, tuple[int, ...]] = {}
+
+    def ones(layer: str, shape: tuple[int, ...], bias: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        asked[layer] = shape
+        return np.ones(shape, np.float32), np.zeros(shape[0], np.float32) if bias else None
+
+    graph = network_graph([Block("mbconv", 4, 8, 24, 8, 3, 1, "relu", True, False)], weights=ones)
+    assert asked == {
+        "0.expand": (24, 8, 1, 1),
+        "0.depthwise": (24, 1, 3, 3),
+        "0.se_reduce": (8, 24, 1, 1),
+        "0.se_expand": (24, 8, 1, 1),
+        "0.project": (8, 24, 1, 1),
+    }
+    assert run_torch(graph, np.ones(graph.input_shape, np.float32))[0, 0, 1, 1] == 24 * 8 * 9
