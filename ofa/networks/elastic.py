@@ -81,8 +81,9 @@ def _activate(activation: nn.Module, x: Tensor) -> Tensor:
 
 def _conv_norm(layer: ConvNorm, x: Tensor, out_channels: int, normalise: Normalise) -> Tensor:
     conv = layer.conv
-    x = F.conv2d(x, first(conv.weight, out_channels, x.shape[1]), None, conv.stride, conv.padding)
-    return _activate(layer.activation, normalise(layer.bn, x))
+    weight = first(conv.weight, out_channels, x.shape[1])
+    # in one expression, so that each result's memory is free for the next but one
+    return _activate(layer.activation, normalise(layer.bn, F.conv2d(x, weight, None, conv.stride, conv.padding)))
 
 
 def _mbconv(layer: MBConv, x: Tensor, block: Block, normalise: Normalise) -> Tensor:
@@ -90,8 +91,8 @@ def _mbconv(layer: MBConv, x: Tensor, block: Block, normalise: Normalise) -> Ten
     out = x if layer.expand is None else _conv_norm(layer.expand, x, mid, normalise)
     depthwise = layer.depthwise
     weight = layer.kernel(mid, kernel_size) if isinstance(layer, ElasticMBConv) else depthwise.conv.weight
-    out = F.conv2d(out, weight, None, depthwise.conv.stride, kernel_size // 2, groups=mid)
-    out = _activate(depthwise.activation, normalise(depthwise.bn, out))
+    out = normalise(depthwise.bn, F.conv2d(out, weight, None, depthwise.conv.stride, kernel_size // 2, groups=mid))
+    out = _activate(depthwise.activation, out)
     if layer.se is not None:
         out = _squeeze_excite(layer.se, out, block.se_channels)
     out = _conv_norm(layer.project, out, block.out_channels, normalise)

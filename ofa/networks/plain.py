@@ -5,11 +5,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 
+from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.networks.elastic import ElasticMBConv
+from ofa.networks.elastic import ElasticMBConv, first
 from ofa.networks.layers import MBConv, init_weights, make_layer, use_channels_last
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
@@ -23,11 +28,14 @@ class PlainNetwork(nn.Sequential):
     spec: its architecture. Children have the names of the spec's layers. Images are best in `torch.channels_last`.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, layers: Iterable[nn.Module] | None = None) -> None:
+        """layers: modules that fit the spec; without them, new ones whose weights are yet to be filled."""
         super().__init__()
         self.spec = spec
-        for name, block in spec.layers:
-            self.add_module(name, make_layer(block, bn_eps=spec.bn_eps, dropout=spec.dropout))
+        if layers is None:
+            layers = (make_layer(block, bn_eps=spec.bn_eps, dropout=spec.dropout) for block in spec.blocks)
+        for (name, _), layer in zip(spec.layers, layers, strict=True):
+            self.add_module(name, layer)
 
 
 def build_plain(spec: NetworkSpec) -> PlainNetwork:
@@ -61,38 +69,52 @@ def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | Non
         space=net.space.name,
         subnet=subnet,
     )
-    network = PlainNetwork(spec)
+    layers = []
     with torch.no_grad():
-        for name, block in spec.layers:
-            layer, target = net.get_submodule(name), network.get_submodule(name)
-            _copy_first(layer, target)
-            if isinstance(layer, ElasticMBConv) and isinstance(target, MBConv):
-                target.depthwise.conv.weight.data = _copy(layer.kernel(block.mid_channels, block.kernel_size))
+        for name, block in chosen:
+            source = net.get_submodule(name)
+            # blocks of any size have the same weights; the same few blocks come up again and again
+            skeleton = _skeleton(replace(block, in_size=1), net.bn_eps, net.dropout)
+            layer = _filled(skeleton, source, net.training)
+            if isinstance(source, ElasticMBConv) and isinstance(layer, MBConv):
+                layer.depthwise.conv.weight.data = _copy(source.kernel(block.mid_channels, block.kernel_size))
+            layers.append(layer)
+        network = PlainNetwork(spec, layers)
+        network.training = net.training
         if statistics is not None:
-            for name in statistics.means:
+            for name, mean in statistics.means.items():
                 bn = network.get_submodule(name)
-                bn.running_mean, bn.running_var = _copy(statistics.means[name]), _copy(statistics.variances[name])
-    return network.train(net.training)
+                bn.running_mean, bn.running_var = _copy(mean), _copy(statistics.variances[name])
+    return network
 
 
-def _copy_first(source: nn.Module, target: nn.Module) -> None:
-    """Gives the layer a copy of the first channels of all weights of the larger layer."""
-    # the two have the same structure, but for kernel matrices, which a plain layer has none of
-    sources = (module for module in source.modules() if not isinstance(module, nn.ParameterDict))
-    for large, small in zip(sources, target.modules(), strict=True):
-        if isinstance(small, (nn.Conv2d, nn.Linear)):
-            _copy_tensors(large, small, ("weight", "bias"))
-        elif isinstance(small, nn.BatchNorm2d):
-            _copy_tensors(large, small, ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"))
+@lru_cache(maxsize=2048)
+def _skeleton(block: Block, bn_eps: float, dropout: float) -> nn.Module:
+    """The block's layer without memory for its weights, to make copies of: torch's constructors are slow."""
+    with torch.device("meta"):
+        return make_layer(block, bn_eps=bn_eps, dropout=dropout)
 
 
-def _copy_tensors(large: nn.Module, small: nn.Module, names: tuple[str, ...]) -> None:
-    for name in names:
-        tensor = getattr(small, name)
-        if tensor is not None:
-            tensor.data = _copy(getattr(large, name)[tuple(map(slice, tensor.shape))])
+def _filled(skeleton: nn.Module, source: nn.Module, training: bool) -> nn.Module:
+    """A copy of the skeleton, holding copies of the first channels of the weights of a larger layer.
+
+    The layers have the same structure, but for kernel matrices, which the skeleton lacks.
+    """
+    layer = skeleton.__new__(type(skeleton))
+    # every module has its own dicts of tensors, children and hooks
+    vars(layer).update({key: v.copy() if isinstance(v, (dict, set)) else v for key, v in vars(skeleton).items()})
+    layer.training = training
+    for key, parameter in skeleton._parameters.items():
+        if parameter is not None:
+            layer._parameters[key] = nn.Parameter(_copy(first(getattr(source, key), *parameter.shape)))
+    for key, buffer in skeleton._buffers.items():
+        if buffer is not None:
+            layer._buffers[key] = _copy(first(getattr(source, key), *buffer.shape))
+    for key, child in skeleton._modules.items():
+        if child is not None:
+            layer._modules[key] = _filled(child, getattr(source, key), training)
+    return layer
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    layout = torch.channels_last if tensor.ndim == 4 else torch.contiguous_format
-    return tensor.detach().clone(memory_format=layout)
+    return tensor.clone(memory_format=torch.channels_last if tensor.ndim == 4 else torch.contiguous_format)

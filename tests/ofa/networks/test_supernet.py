@@ -1,5 +1,6 @@
 """Supernets: the reference's outputs, elasticity without state, gradients, bad input."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -217,3 +218,25 @@ def test_an_extracted_network_owns_its_weights(net: Supernet) -> None:
     shared = {tensor.data_ptr() for tensor in net.state_dict().values()}
     assert all(tensor.data_ptr() not in shared for tensor in plain.state_dict().values() if tensor.ndim)
     assert all(p.requires_grad and p.is_leaf for p in plain.parameters())
+
+
+def test_extracted_networks_share_nothing_with_each_other(net: Supernet) -> None:
+    subnet = sample(net.space, 1)[0]
+    first, second = extract(net, subnet), copy.deepcopy(extract(net, subnet))
+    handles = [layer.register_forward_hook(lambda *_: None) for layer in first.modules()]
+    assert handles
+    third = extract(net, subnet).train()
+    assert not any(layer._forward_hooks for network in (second, third) for layer in network.modules())
+    third(images_for(subnet)).sum().backward()
+    torch.optim.SGD(third.parameters(), 1.0).step()
+    with torch.no_grad():
+        assert torch.equal(first(images_for(subnet)), second(images_for(subnet)))
+        assert not torch.equal(first(images_for(subnet)), third.eval()(images_for(subnet)))
+
+
+def test_extracted_networks_can_be_traced(net: Supernet) -> None:
+    subnet = sample(net.space, 1)[0]
+    plain, images = extract(net, subnet), images_for(subnet)
+    scripted = torch.export.export(plain, (images,)).module()
+    with torch.no_grad():
+        torch.testing.assert_close(scripted(images), plain(images))

@@ -1,0 +1,222 @@
+"""How fast supernets train, run, calibrate and are cut, beside the original implementation in the same run.
+
+    python benchmarks/supernet_speed.py                        # ours alone
+    python benchmarks/supernet_speed.py --reference FOLDER     # FOLDER holds the package `ofa` of PyPI, unpacked:
+        pip download --no-deps ofa==0.1.0.post202307202001 && python -m zipfile -e ofa-*.whl FOLDER
+
+Both run the same sub-network on one thread, taking turns, each in a process of its own (the packages share a name).
+Times are of the thread's CPU, steadier than the wall clock on a busy machine; each line gives minimum and median.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BATCH, EVAL_BATCH, SIZE = 16, 64, 128
+
+
+def best(functions: list[Callable[[], object]], repeats: int) -> list[list[float]]:
+    """(functions, repeats) milliseconds of CPU, taking turns, after one run each that is not counted."""
+    times: list[list[float]] = [[] for _ in functions]
+    for run in functions:
+        run()
+    for _ in range(repeats):
+        for row, run in zip(times, functions, strict=True):
+            start = time.thread_time()
+            run()
+            row.append((time.thread_time() - start) * 1e3)
+    return times
+
+
+def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[[], object]]:
+    """What is timed of this project, by name."""
+    import torch
+
+    from ofa.networks import build_supernet, calibrate_bn, extract
+    from ofa.space import get_space
+
+    space = get_space("mbv3-w1.0")
+    trained, net = build_supernet(space), build_supernet(space).eval()
+    subnet = space.subnet_from_mit(config, SIZE)
+    plain = extract(net, subnet)
+    images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.randint(1000, (BATCH,))
+    many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)
+    optimizer = torch.optim.SGD(trained.parameters(), 1e-3, momentum=0.9, nesterov=True)
+    batches = [torch.randn(100, 3, SIZE, SIZE) for _ in range(calibration_images // 100)]
+
+    def train() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(trained(images, subnet), labels).backward()
+        optimizer.step()
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            net(many, subnet)
+
+    def evaluate_extracted() -> None:
+        with torch.no_grad():
+            plain(many.contiguous(memory_format=torch.channels_last))
+
+    return {
+        "training step": train,
+        "evaluate in the supernet": evaluate,
+        "evaluate extracted": evaluate_extracted,
+        "extract": lambda: extract(net, subnet),
+        "calibrate": lambda: calibrate_bn(net, subnet, batches),
+    }
+
+
+def theirs(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[[], object]]:
+    """The same of the original implementation, whose package must come first on sys.path."""
+    import torch
+
+    # torchvision's import needs these operators, which a CPU-only torch does not have
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    from ofa.imagenet_classification.elastic_nn.networks import OFAMobileNetV3  # type: ignore[import-not-found]
+    from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics  # type: ignore[import-not-found]
+
+    choices = {"ks_list": [3, 5, 7], "expand_ratio_list": [3, 4, 6], "depth_list": [2, 3, 4]}
+    trained, net = OFAMobileNetV3(1000, **choices), OFAMobileNetV3(1000, **choices).eval()
+    trained.set_active_subnet(**config)
+    net.set_active_subnet(**config)
+    plain = net.get_active_subnet().eval()
+    images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.randint(1000, (BATCH,))
+    many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)
+    optimizer = torch.optim.SGD(trained.parameters(), 1e-3, momentum=0.9, nesterov=True)
+    batches = [(torch.randn(100, 3, SIZE, SIZE), None) for _ in range(calibration_images // 100)]
+
+    def train() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(trained(images), labels).backward()
+        optimizer.step()
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            net(many)
+
+    def evaluate_extracted() -> None:
+        with torch.no_grad():
+            plain(many)
+
+    return {
+        "training step": train,
+        "evaluate in the supernet": evaluate,
+        "evaluate extracted": evaluate_extracted,
+        "extract": net.get_active_subnet,
+        "calibrate": lambda: set_running_statistics(net, batches),
+        "library kept": lambda: library,
+    }
+
+
+def worker(side: str, config: dict[str, Any], calibration_images: int, repeats: int) -> None:
+    """Answers each name on stdin with its times as JSON."""
+    import torch
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    functions = (ours if side == "ours" else theirs)(config, calibration_images)
+    for line in sys.stdin:
+        asked = line.strip().split("+")
+        print(
+            json.dumps(best([functions[name] for name in asked], 1 if asked == ["calibrate"] else repeats)), flush=True
+        )
+
+
+def memory_of_many(count: int) -> None:
+    """Peak memory before and after evaluating many different sub-networks in turn."""
+    import numpy as np
+    import torch
+
+    from ofa.networks import build_supernet
+    from ofa.space import get_space
+
+    torch.set_num_threads(1)
+    space = get_space("mbv3-w1.0")
+    net = build_supernet(space).eval()
+    subnets = space.decode(space.sample(np.random.default_rng(0), count, resolutions=[SIZE]))
+    largest = space.decode(np.array([space.cardinalities - 1], dtype=np.uint8))[0]
+    images = torch.randn(1, 3, SIZE, SIZE)
+    with torch.no_grad():
+        net(torch.randn(1, 3, largest.resolution, largest.resolution), largest)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for subnet in subnets:
+            net(images, subnet)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(
+        f"memory: peak grew by {grown / 1024:.1f} MiB over {count} sub-networks in turn (peak {before / 1024:.0f} MiB)"
+    )
+
+
+def start(side: str, folder: Path | None, arguments: argparse.Namespace) -> subprocess.Popen[str]:
+    path = "" if folder is None else f"import sys; sys.path.insert(0, {str(folder.resolve())!r}); "
+    here = str(Path(__file__).resolve())
+    code = f"{path}import runpy; runpy.run_path({here!r})['worker']({side!r}, {arguments.config!r}, "
+    code += f"{arguments.images}, {arguments.repeats})"
+    return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ask(process: subprocess.Popen[str], name: str) -> list[list[float]]:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(name + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise SystemExit("a worker died: see its message above")
+    times: list[list[float]] = json.loads(line)
+    return times
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints one line a measurement."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--reference", type=Path, help="folder of the original implementation's package")
+    parser.add_argument("--rounds", type=int, default=3, help="turns that the two take")
+    parser.add_argument("--repeats", type=int, default=5, help="runs a turn")
+    parser.add_argument("--images", type=int, default=400, help="to calibrate with, in batches of 100 (paper: 2,000)")
+    arguments = parser.parse_args(argv)
+    arguments.config = {
+        "ks": [5, 5, 3, 5, 7, 5, 5, 5, 5, 5, 7, 3, 7, 3, 5, 3, 3, 7, 5, 7],
+        "e": [6, 6, 3, 4, 3, 6, 3, 6, 4, 4, 6, 3, 4, 4, 4, 6, 6, 3, 6, 4],
+        "d": [3, 4, 3, 2, 4],
+    }
+    workers = {"ours": start("ours", None, arguments)}
+    if arguments.reference:
+        workers["theirs"] = start("theirs", arguments.reference, arguments)
+    asked = ["training step", "evaluate in the supernet+evaluate extracted", "extract", "calibrate"]
+    names = "+".join(asked).split("+")
+    times: dict[tuple[str, str], list[float]] = {(side, name): [] for side in workers for name in names}
+    for _ in range(arguments.rounds):
+        for group in asked:
+            for side, process in workers.items():
+                for name, row in zip(group.split("+"), ask(process, group), strict=True):
+                    times[side, name] += row
+    for process in workers.values():
+        process.communicate()
+    print(f"MobileNetV3 w1.0, training batch {BATCH}, evaluation {EVAL_BATCH}, at {SIZE} px; ms: minimum, median")
+    for name in names:
+        cells = [f"{side} {min(t):8.1f} {statistics.median(t):8.1f}" for side in workers if (t := times[side, name])]
+        if "theirs" in workers:
+            mine, other = times["ours", name], times["theirs", name]
+            ratios = min(mine) / min(other), statistics.median(mine) / statistics.median(other)
+            cells.append("ratio {:.2f} {:.2f}".format(*ratios))
+        print(f"{name:26}", *cells, sep="  ")
+    inside, outside = times["ours", "evaluate in the supernet"], times["ours", "evaluate extracted"]
+    medians = statistics.median(inside) / statistics.median(outside)
+    print(f"supernet against extracted: {min(inside) / min(outside):.3f} of the minima, {medians:.3f} of the medians")
+    memory_of_many(100)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
