@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,12 @@ class Prediction:
 class Uncertainty:
     """How an ensemble's spread becomes a standard deviation: sqrt(noise^2 + (scale * spread)^2).
 
-    noise, scale: fitted on the calibration split; noise in per cent
+    noise: per cent, one a known resolution: what no model explains of the accuracies measured there
+    scale: what the members' spread is multiplied with; both are fitted on the calibration split
     interpolation: per cent, added in quadrature between two known resolutions
     """
 
-    noise: float
+    noise: tuple[float, ...]
     scale: float
     interpolation: float = 0.0
 
@@ -69,7 +70,9 @@ class AccuracyPredictor:
         members: Sequence[Mlp],
         header: Mapping[str, Any],
         uncertainty: Uncertainty | None = None,
+        levels: Sequence[float] | None = None,
     ) -> None:
+        """levels: what is added to every member's output at each known resolution, per cent (default 0)."""
         for member in members:
             if member.num_features != encoder.num_features:
                 raise ValueError(f"{member.num_features} features, the encoder makes {encoder.num_features}")
@@ -77,6 +80,10 @@ class AccuracyPredictor:
         self.space = encoder.space
         self.resolutions = encoder.resolutions
         self._ensemble = Ensemble(members)
+        self._levels = np.zeros(len(self.resolutions)) if levels is None else np.array(levels, dtype=np.float64)
+        self._noise = np.zeros(len(self.resolutions)) if uncertainty is None else np.array(uncertainty.noise)
+        if len(self._levels) != len(self.resolutions) or len(self._noise) != len(self.resolutions):
+            raise ValueError("levels and noise are expected to have one value a resolution")
         self._below, self._above, self._share = _neighbours(self.space.resolutions, self.resolutions)
 
     @property
@@ -102,7 +109,7 @@ class AccuracyPredictor:
     ) -> AccuracyPredictor:
         """Reads what `save` wrote (.safetensors, with the .json next to it), or a .pth/.pt that MIT released.
 
-        resolutions: for MIT's "nas" format only, those its features stand for, if they are not the published ones.
+        resolutions: for MIT's only: see `ofa.predictors.mit_predictor.read_mit_predictor`.
         Raises InputError if a file is missing or damaged, or the predictor is for another space.
         """
         path = Path(path)
@@ -129,6 +136,7 @@ class AccuracyPredictor:
             for kind, arrays in (("weight", member.weights), ("bias", member.biases))
             for i, array in enumerate(arrays)
         }
+        tensors["levels"] = self._levels
         data = safetensors.numpy.save(tensors)
         header = self.header | {
             "schema": SCHEMA,
@@ -136,7 +144,7 @@ class AccuracyPredictor:
             "choices": _choices(self.space),
             "resolutions": list(self.resolutions),
             "features": list(self.encoder.order),
-            "uncertainty": None if self.uncertainty is None else vars(self.uncertainty),
+            "uncertainty": None if self.uncertainty is None else asdict(self.uncertainty),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,17 +169,29 @@ class AccuracyPredictor:
                 f"{self.resolutions[0]} to {self.resolutions[-1]} px ({self.description})"
             )
         marked = self.encoder.mark_skipped(genes)
-        outputs = self._ensemble(self.encoder.one_hot(marked, below)).astype(np.float64)
+        outputs = self._ensemble(self.encoder.one_hot(marked, below)) + self._levels[below]  # (members, N)
+        noise = self._noise[below]
         interpolated = share > 0
         if interpolated.any():
-            rows = np.flatnonzero(interpolated)
-            upper = self._ensemble(self.encoder.one_hot(marked[rows], above[rows]))
-            outputs[:, rows] += share[rows] * (upper - outputs[:, rows])
+            rows, part = np.flatnonzero(interpolated), share[interpolated]
+            upper = self._ensemble(self.encoder.one_hot(marked[rows], above[rows])) + self._levels[above[rows]]
+            outputs[:, rows] += part * (upper - outputs[:, rows])
+            noise[rows] += part * (self._noise[above[rows]] - noise[rows])
         if self.uncertainty is None:
             return Prediction(outputs.mean(axis=0), np.full(len(genes), np.nan), interpolated)
-        u = self.uncertainty
-        variance = u.noise**2 + u.scale**2 * outputs.var(axis=0) + np.where(interpolated, u.interpolation**2, 0)
+        variance = noise**2 + self.uncertainty.scale**2 * outputs.var(axis=0)
+        variance[interpolated] += self.uncertainty.interpolation**2
         return Prediction(outputs.mean(axis=0), np.sqrt(variance), interpolated)
+
+    def members(self, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(members, N) what each member predicts, per cent, at resolutions that are known exactly."""
+        genes = self.space.as_genes(subnets)
+        if self._share[genes[:, 0]].any():
+            raise InputError(f"members are asked at the resolutions {list(self.resolutions)} only")
+        known = self._below[genes[:, 0]]
+        features = self.encoder.one_hot(self.encoder.mark_skipped(genes), known)
+        outputs: NDArray[np.float64] = self._ensemble(features) + self._levels[known]
+        return outputs
 
 
 def _neighbours(
@@ -257,7 +277,9 @@ def _from_file(
                     tuple(tensors[f"{stem}bias.{i}"] for i in range(layers)),
                 )
             )
-        return AccuracyPredictor(FeatureEncoder(space, resolutions, order), members, header, uncertainty)
+        return AccuracyPredictor(
+            FeatureEncoder(space, resolutions, order), members, header, uncertainty, tensors["levels"].tolist()
+        )
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -22,6 +22,8 @@ from ofa.predictors.mlp import Mlp
 from ofa.space import SearchSpace
 
 TUTORIAL_RESOLUTIONS = tuple(range(112, 225, 16))
+# The rest were never trained: on average it puts 112 px above 176, and the search published with it leaves them out.
+TUTORIAL_TRAINED = tuple(range(160, 225, 16))
 RESNET_RESOLUTIONS = (128, 144, 160, 176, 192, 224, 240, 256)  # published with the predictor; no 208
 TUTORIAL_ORDER = ("kernel_sizes", "expand_ratios", "resolution", "width_mults", "stem_depth")
 NAS_ORDER = ("resolution", "stem_depth", "width_mults", "kernel_sizes", "expand_ratios")
@@ -40,7 +42,8 @@ def read_mit_predictor(
 ) -> tuple[FeatureEncoder, Mlp, dict[str, Any]]:
     """The encoder, network (output in per cent) and header of a predictor of either format.
 
-    resolutions: those that its one-hot stands for, where they are not the published ones.
+    resolutions: "nas" format: those that its one-hot stands for, where they are not the published ones;
+        "tutorial" format: those to trust among 112 to 224 step 16, by default 160 to 224.
     Raises InputError if the file is neither, or does not fit the space.
     """
     state = _read_state(path)
@@ -60,28 +63,38 @@ def read_mit_predictor(
     order = NAS_ORDER if nas else TUTORIAL_ORDER
     if not nas and space.family != "mobilenet_v3":
         raise InputError(f"predictor {path} is for OFA-MobileNetV3 (128 features), not for {space.name}")
-    others = FeatureEncoder(space, (), order).num_features
-    room = network.num_features - others
-    if resolutions is None:
-        if not nas:
-            resolutions = TUTORIAL_RESOLUTIONS
-        elif space.family == "resnet50d" and room == len(RESNET_RESOLUTIONS):
-            resolutions = RESNET_RESOLUTIONS
-    if room < 1 or (resolutions is not None and room != len(resolutions)):
-        expected = f"{others} and one a resolution" if resolutions is None else f"{others + len(resolutions)}"
+    encoded = tuple(sorted(resolutions)) if resolutions and nas else _encoded_resolutions(path, nas, network, space)
+    encoder = FeatureEncoder(space, encoded, order)
+    if network.num_features != encoder.num_features:
         raise InputError(
             f"predictor {path} is not for {space.name}: it reads {network.num_features} features, "
-            f"{space.name} has {expected}"
+            f"{space.name} has {encoder.num_features}"
         )
-    if resolutions is None:
-        raise InputError(f"{path} does not say which {room} resolutions it knows: pass resolutions=[...]")
+    if not nas:
+        trusted = tuple(sorted(resolutions or TUTORIAL_TRAINED))
+        if unknown := [r for r in trusted if r not in encoded]:
+            raise InputError(f"{path}: resolutions {unknown} are not among the {list(encoded)} it encodes")
+        first = 120  # kernel sizes and expand ratios come before
+        rows = [*range(first), *(first + encoded.index(r) for r in trusted)]
+        network = Mlp((np.ascontiguousarray(network.weights[0][rows]), *network.weights[1:]), network.biases)
+        encoder = FeatureEncoder(space, trusted, order)
     width = f"; its width is not in the file, taken to be {space.name}" if space.family == "mobilenet_v3" else ""
     header = {
         "space": space.name,
         "description": f"MIT's predictor {path.name} ({'nas' if nas else 'tutorial'} format){width}; no interval",
         "origin": {"source": _SOURCE, "path": str(path), "format": "nas" if nas else "tutorial"},
     }
-    return FeatureEncoder(space, sorted(resolutions), order), network, header
+    return encoder, network, header
+
+
+def _encoded_resolutions(path: Path, nas: bool, network: Mlp, space: SearchSpace) -> tuple[int, ...]:
+    """The resolutions of the published files; InputError where the file cannot be one of those."""
+    if not nas:
+        return TUTORIAL_RESOLUTIONS
+    room = network.num_features - FeatureEncoder(space, (), NAS_ORDER).num_features
+    if space.family == "resnet50d" or room < 1:
+        return RESNET_RESOLUTIONS
+    raise InputError(f"{path} does not say which {room} resolutions it knows: pass resolutions=[...]")
 
 
 def _normal(values: NDArray[Any]) -> NDArray[np.float32]:

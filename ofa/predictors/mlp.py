@@ -57,15 +57,16 @@ class Ensemble:
         # all first layers as one product: the features are read once
         self._first = np.concatenate([m.weights[0] for m in members], axis=1)
         self._first_bias = np.concatenate([m.biases[0] for m in members])
-        self._buffers = [np.empty((CHUNK, w.shape[1]), dtype=np.float32) for w in members[0].weights[1:]]
-        self._wide = np.empty((CHUNK, self._first.shape[1]), dtype=np.float32)
 
     def __call__(self, features: NDArray[np.bool_] | Float32) -> Float32:
         """(members, N) outputs for (N, features)."""
         outputs = np.empty((len(self.members), len(features)), dtype=np.float32)
+        rows = min(CHUNK, len(features))
+        first = np.empty((rows, self._first.shape[1]), dtype=np.float32)
+        others = [np.empty((rows, w.shape[1]), dtype=np.float32) for w in self.members[0].weights[1:]]
         for start in range(0, len(features), CHUNK):
             x = features[start : start + CHUNK].astype(np.float32)
-            wide = np.matmul(x, self._first, out=self._wide[: len(x)])
+            wide = np.matmul(x, self._first, out=first[: len(x)])
             wide += self._first_bias
             width = self.members[0].weights[0].shape[1]
             if len(self.members[0].weights) > 1:
@@ -73,8 +74,7 @@ class Ensemble:
             for m, member in enumerate(self.members):
                 x = wide[:, m * width : (m + 1) * width]
                 for i in range(1, len(member.weights)):
-                    out = self._buffers[i - 1][: len(x)]
-                    x = np.matmul(x, member.weights[i], out=out)
+                    x = np.matmul(x, member.weights[i], out=others[i - 1][: len(x)])
                     x += member.biases[i]
                     if i < len(member.weights) - 1:
                         np.maximum(x, 0, out=x)
