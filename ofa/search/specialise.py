@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -121,21 +122,22 @@ class DeviceSearch:
                 self._fixed_limits.append(limit * 1e6)
         self.problem = Problem(self.lookup.index, self._score, np.stack(costs))
 
-    @property
-    def fastest_ms(self) -> float:
-        """Latency of the fastest sub-network: exact, by variable elimination."""
-        return cheapest(self.problem.index, self.lookup.block_ms)[1]
+    @cached_property
+    def fastest(self) -> Genes:
+        """The fastest sub-network, (1, genes): exact, by variable elimination."""
+        return cheapest(self.problem.index, self.lookup.block_ms)[0]
 
     @property
-    def slowest_ms(self) -> float:
-        """Latency of the slowest sub-network: exact."""
-        return -cheapest(self.problem.index, -self.lookup.block_ms)[1]
+    def fastest_ms(self) -> float:
+        """Its latency, added up as every other is, so that it meets itself as a limit."""
+        return float(self.lookup.latency_ms(self.fastest)[0])
 
     def frontier_limits(self, points: int = FRONTIER_POINTS) -> list[float]:
         """Limits from the fastest to the slowest sub-network, in equal ratios."""
-        limits = np.geomspace(self.fastest_ms, self.slowest_ms, points)
-        # not a digit below the fastest, which rounding may have cost
-        return [float(limit) for limit in np.maximum(limits, self.fastest_ms) * (1 + 1e-9)]
+        slowest = cheapest(self.problem.index, -self.lookup.block_ms)[0]
+        limits = np.geomspace(self.fastest_ms, float(self.lookup.latency_ms(slowest)[0]), points)
+        # rounding must not put the first limit below the fastest
+        return [float(limit) for limit in np.maximum(limits, self.fastest_ms)]
 
     def check_feasible(self, limits_ms: Iterable[float]) -> None:
         """Infeasible, saying what the least possible is, if one limit alone already rules out every sub-network."""
@@ -143,7 +145,7 @@ class DeviceSearch:
             if not (math.isfinite(limit_ms) and limit_ms > 0):
                 raise InputError(f"latency limit is {limit_ms}, expected a positive number of ms")
             if limit_ms < self.fastest_ms:
-                fastest = self.space.decode(cheapest(self.problem.index, self.lookup.block_ms)[0])[0]
+                fastest = self.space.decode(self.fastest)[0]
                 raise Infeasible(
                     f"no sub-network of {self.space.name} runs within {limit_ms:g} ms on {self.table.device}: "
                     f"the fastest takes {self.fastest_ms:.3f} ms ({fastest.resolution} px, depths "
