@@ -80,11 +80,16 @@ class AccuracyPredictor:
         self.space = encoder.space
         self.resolutions = encoder.resolutions
         self._ensemble = Ensemble(members)
-        self._levels = np.zeros(len(self.resolutions)) if levels is None else np.array(levels, dtype=np.float64)
+        self.levels = np.zeros(len(self.resolutions)) if levels is None else np.array(levels, dtype=np.float64)
         self._noise = np.zeros(len(self.resolutions)) if uncertainty is None else np.array(uncertainty.noise)
-        if len(self._levels) != len(self.resolutions) or len(self._noise) != len(self.resolutions):
+        if len(self.levels) != len(self.resolutions) or len(self._noise) != len(self.resolutions):
             raise ValueError("levels and noise are expected to have one value a resolution")
         self._below, self._above, self._share = _neighbours(self.space.resolutions, self.resolutions)
+
+    @property
+    def ensemble(self) -> tuple[Mlp, ...]:
+        """The networks whose outputs, plus the level of the resolution, are averaged."""
+        return self._ensemble.members
 
     @property
     def description(self) -> str:
@@ -130,13 +135,13 @@ class AccuracyPredictor:
         path = Path(path)
         if path.suffix != ".safetensors":
             raise InputError(f"{path}: a predictor is saved as .safetensors, with its .json next to it")
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             f"members.{m}.{kind}.{i}": np.ascontiguousarray(array)
             for m, member in enumerate(self._ensemble.members)
             for kind, arrays in (("weight", member.weights), ("bias", member.biases))
             for i, array in enumerate(arrays)
         }
-        tensors["levels"] = self._levels
+        tensors["levels"] = self.levels
         data = safetensors.numpy.save(tensors)
         header = self.header | {
             "schema": SCHEMA,
@@ -169,12 +174,13 @@ class AccuracyPredictor:
                 f"{self.resolutions[0]} to {self.resolutions[-1]} px ({self.description})"
             )
         marked = self.encoder.mark_skipped(genes)
-        outputs = self._ensemble(self.encoder.one_hot(marked, below)) + self._levels[below]  # (members, N)
+        # (members, N)
+        outputs: NDArray[Any] = self._ensemble(self.encoder.one_hot(marked, below)) + self.levels[below]
         noise = self._noise[below]
         interpolated = share > 0
         if interpolated.any():
             rows, part = np.flatnonzero(interpolated), share[interpolated]
-            upper = self._ensemble(self.encoder.one_hot(marked[rows], above[rows])) + self._levels[above[rows]]
+            upper = self._ensemble(self.encoder.one_hot(marked[rows], above[rows])) + self.levels[above[rows]]
             outputs[:, rows] += part * (upper - outputs[:, rows])
             noise[rows] += part * (self._noise[above[rows]] - noise[rows])
         if self.uncertainty is None:
@@ -183,6 +189,10 @@ class AccuracyPredictor:
         variance[interpolated] += self.uncertainty.interpolation**2
         return Prediction(outputs.mean(axis=0), np.sqrt(variance), interpolated)
 
+    def top1(self, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(N,) predicted top-1 alone, per cent."""
+        return self.predict(subnets).top1
+
     def members(self, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
         """(members, N) what each member predicts, per cent, at resolutions that are known exactly."""
         genes = self.space.as_genes(subnets)
@@ -190,7 +200,7 @@ class AccuracyPredictor:
             raise InputError(f"members are asked at the resolutions {list(self.resolutions)} only")
         known = self._below[genes[:, 0]]
         features = self.encoder.one_hot(self.encoder.mark_skipped(genes), known)
-        outputs: NDArray[np.float64] = self._ensemble(features) + self._levels[known]
+        outputs: NDArray[np.float64] = self._ensemble(features) + self.levels[known]
         return outputs
 
 
@@ -261,7 +271,8 @@ def _from_file(
         made_for, choices = str(header["space"]), header["choices"]
         resolutions = [int(r) for r in header["resolutions"]]
         order = [str(field) for field in header["features"]]
-        uncertainty = None if header["uncertainty"] is None else Uncertainty(**header["uncertainty"])
+        stated = header["uncertainty"]
+        uncertainty = None if stated is None else Uncertainty(**(stated | {"noise": tuple(stated["noise"])}))
         if choices != _choices(space):
             differ = [key for key, value in _choices(space).items() if choices.get(key) != value]
             raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {differ})")

@@ -27,13 +27,17 @@ def near_optimal(space: SearchSpace, score: Score, n: int, rng: np.random.Genera
     """
     found: dict[bytes, Genes] = {}
     while len(found) < n:
-        for row in _search_devices(space, score, min(256, (n - len(found)) // 4 + 16), rng):
+        best = search_devices(space, score, min(256, (n - len(found)) // 4 + 16), rng)
+        for row in best[:, :4].reshape(-1, space.num_genes):
             found.setdefault(row.tobytes(), row)
     return np.stack(list(found.values())[:n])
 
 
-def _search_devices(space: SearchSpace, score: Score, devices: int, rng: np.random.Generator) -> Genes:
-    """The best 4 of each device, by evolution of all devices side by side."""
+def search_devices(space: SearchSpace, score: Score, devices: int, rng: np.random.Generator) -> Genes:
+    """(devices, 20, genes): the best found for each device, best first; all devices evolve side by side.
+
+    The same state of rng makes the same devices, whatever the score.
+    """
     index = block_index(space)
     macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
     costs = macs * rng.lognormal(0.0, 0.5, size=(devices, len(macs)))  # (devices, U)
@@ -50,7 +54,8 @@ def _search_devices(space: SearchSpace, score: Score, devices: int, rng: np.rand
         limits.append(limit)
         pools.append(seeds[best])
         pool_scores.append(seed_scores[best])
-    pool, scores = np.stack(pools), np.stack(pool_scores)  # (devices, keep, genes), (devices, keep)
+    pool: Genes = np.stack(pools)  # (devices, keep, genes)
+    scores = np.stack(pool_scores)  # (devices, keep)
     for _ in range(40):
         parents = pool[:, rng.integers(0, keep, size=2 * children)].reshape(-1, space.num_genes)
         parents = parents.reshape(devices, 2 * children, -1)
@@ -75,5 +80,4 @@ def _search_devices(space: SearchSpace, score: Score, devices: int, rng: np.rand
             best = np.argsort(-value, kind="stable")[:keep]
             best = np.where(np.isfinite(value[best]), best, best[0])
             pool[device], scores[device] = everyone[best], value[best]
-    best_few: Genes = pool[:, :4].reshape(-1, space.num_genes)
-    return best_few
+    return pool

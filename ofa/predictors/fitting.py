@@ -1,0 +1,251 @@
+"""From data to a predictor and a report on it: the library behind `python -m ofa.predictors.fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.errors import InputError
+from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
+from ofa.predictors.costs import count_macs
+from ofa.predictors.encoder import FeatureEncoder
+from ofa.predictors.fidelity import figures, fit_uncertainty, kendall_tau, macs_curve_features, ridge, rmse
+from ofa.predictors.teacher import near_optimal, search_devices
+from ofa.predictors.training import Recipe, train_members
+from ofa.predictors.training_data import TrainingData, counts, split
+from ofa.space import Genes
+
+Step = Callable[[str, float], None]  # what is being done, and the share of it that is
+_LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
+
+
+def train(data: TrainingData, recipe: Recipe, step: Callable[[float], None] = lambda _: None) -> AccuracyPredictor:
+    """An ensemble trained on all of the data; it knows the resolutions of the data's space, and no uncertainty."""
+    known = data.space.resolutions
+    encoder = FeatureEncoder(data.space, known)
+    groups = data.genes[:, 0].astype(np.intp)
+    # the level of a resolution is taken out first: weight decay would pull it to 0
+    levels = np.array([data.top1[groups == r].mean() for r in range(len(known))])
+    features = encoder.training_features(data.genes)
+    members = train_members(features, data.top1 - levels[groups], groups, recipe, step)
+    return AccuracyPredictor(encoder, members, {}, levels=levels.tolist())
+
+
+def fit(data: TrainingData, recipe: Recipe, step: Step = lambda *_: None) -> AccuracyPredictor:
+    """A predictor fitted on the data less its test part, with its report in `header["report"]`.
+
+    Uncertainty is fitted on the calibration part with an ensemble trained without it; the ensemble that is
+    returned was then trained on both. Raises InputError if the test or calibration part is too small anywhere.
+    """
+    masks = split(data.genes)
+    known = data.space.resolutions
+    sizes = counts(data.resolutions, masks, known)
+    for part in ("test", "calibration"):
+        for r, rows in sizes[part].items():
+            if rows < _LEAST_ROWS:
+                raise InputError(
+                    f"the {part} part has {rows} sub-networks at {r} px, at least {_LEAST_ROWS} are needed: "
+                    f"measure more there, or leave {r} px out"
+                )
+    held = data.where(masks["calibration"])
+    first = train(data.where(masks["train"]), recipe, lambda share: step("uncertainty", share))
+    uncertainty = fit_uncertainty(first.members(held.genes), held.top1, held.genes[:, 0].astype(np.intp), len(known))
+    fitted = data.where(~masks["test"])
+    test = data.where(masks["test"])
+    between = interpolation(fitted, test, recipe, lambda share: step("interpolation", share))
+    if between:
+        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
+    final = train(fitted, recipe, lambda share: step("final", share))
+    predictor = with_uncertainty(final, uncertainty)
+    predictor.header["report"] = {
+        "rows": {part: sum(sizes[part].values()) for part in sizes},
+        "rows_per_resolution": sizes,
+        "merged_rows": data.merged,
+        "test": evaluate(predictor, test),
+        "baselines": baselines(fitted, test),
+        "interpolation": between,
+        "largest_subnet": largest(predictor, test),
+    }
+    predictor.header["recipe"] = asdict(recipe)
+    return predictor
+
+
+def with_uncertainty(predictor: AccuracyPredictor, uncertainty: Uncertainty) -> AccuracyPredictor:
+    """The same ensemble, with intervals."""
+    return AccuracyPredictor(
+        predictor.encoder, predictor.ensemble, predictor.header, uncertainty, predictor.levels.tolist()
+    )
+
+
+def evaluate(predictor: AccuracyPredictor, test: TrainingData) -> dict[str, Any]:
+    """`fidelity.figures` of the whole test part ("all") and of each resolution, in pixels."""
+    predicted = predictor.predict(test.genes)
+    report = {"all": figures(predicted, test.top1)}
+    for i, r in enumerate(test.space.resolutions):
+        rows = test.genes[:, 0] == i
+        part = replace(predicted, top1=predicted.top1[rows], std=predicted.std[rows])
+        report[str(r)] = figures(part, test.top1[rows])
+    return report
+
+
+def baselines(fitted: TrainingData, test: TrainingData) -> dict[str, Any]:
+    """RMSE and Kendall's tau on the test part of two models that any predictor should beat, trained on the same rows.
+
+    "ridge": linear in the one-hot features. "macs": a parabola in log MACs for each resolution.
+    """
+    encoder = FeatureEncoder(fitted.space, fitted.space.resolutions)
+    count = len(fitted.space.resolutions)
+
+    def one_hot(data: TrainingData) -> NDArray[np.float64]:
+        return encoder.training_features(data.genes).astype(np.float64)
+
+    def macs(data: TrainingData) -> NDArray[np.float64]:
+        return macs_curve_features(count_macs(data.space, data.genes), data.genes[:, 0].astype(np.intp), count)
+
+    report: dict[str, Any] = {}
+    for name, features, penalty in (("ridge", one_hot, 1.0), ("macs", macs, 1e-6)):
+        weights, intercept = ridge(features(fitted), fitted.top1, penalty)
+        predicted = features(test) @ weights + intercept
+        report[name] = {}
+        for label, rows in (
+            ("all", np.ones(len(test.top1), dtype=bool)),
+            *((str(r), test.genes[:, 0] == i) for i, r in enumerate(test.space.resolutions)),
+        ):
+            report[name][label] = {
+                "rmse": round(rmse(predicted[rows], test.top1[rows]), 4),
+                "kendall_tau": round(kendall_tau(predicted[rows], test.top1[rows]), 4),
+            }
+    return report
+
+
+def interpolation(
+    fitted: TrainingData, test: TrainingData, recipe: Recipe, step: Callable[[float], None]
+) -> dict[str, Any]:
+    """Leave one resolution out: what it costs to interpolate it from those around, for each that has both.
+
+    A predictor that never saw the resolution is compared, on the test part, with one that did. The gap
+    it bridges is twice as wide as any that users meet, so that `added_rmse` (per cent, what comes on top of
+    the error without interpolation, in quadrature) is on the safe side.
+    """
+    space = fitted.space
+    recipe = replace(recipe, members=min(2, recipe.members))
+    inner = space.resolutions[1:-1]
+    report: dict[str, Any] = {}
+    direct = train(fitted, recipe, lambda share: step(share / (len(inner) + 1))) if inner else None
+    for n, left_out in enumerate(inner, 1):
+        rest = fitted.where(fitted.resolutions != left_out)
+        remaining = replace(space, resolutions=tuple(r for r in space.resolutions if r != left_out))
+        genes = rest.genes.copy()
+        genes[:, 0] -= genes[:, 0] > space.resolutions.index(left_out)
+        narrow = train(
+            TrainingData(remaining, genes, rest.top1),
+            recipe,
+            lambda share, n=n: step((n + share) / (len(inner) + 1)),  # type: ignore[misc]
+        )
+        wide = AccuracyPredictor(
+            FeatureEncoder(space, remaining.resolutions), narrow.ensemble, {}, levels=narrow.levels.tolist()
+        )
+        asked = test.where(test.resolutions == left_out)
+        guess = wide.predict(asked.genes).top1
+        assert direct is not None
+        seen = direct.predict(asked.genes).top1
+        report[str(left_out)] = {
+            "rmse": round(rmse(guess, asked.top1), 4),
+            "rmse_if_known": round(rmse(seen, asked.top1), 4),
+            "bias": round(float((guess - asked.top1).mean()), 4),
+            "kendall_tau": round(kendall_tau(guess, asked.top1), 4),
+            "added_rmse": round(
+                float(np.sqrt(max(0.0, rmse(guess, asked.top1) ** 2 - rmse(seen, asked.top1) ** 2))), 4
+            ),
+        }
+    return report
+
+
+def largest(predictor: AccuracyPredictor, test: TrainingData) -> dict[str, Any]:
+    """The largest sub-network at the highest resolution, which should be predicted near the top of the test part."""
+    genes = (predictor.space.cardinalities - 1).astype(np.uint8)[None]
+    genes[0, 0] = predictor.space.resolutions.index(predictor.resolutions[-1])
+    predicted = float(predictor.predict(genes).top1[0])
+    same = test.where(test.resolutions == predictor.resolutions[-1])
+    return {
+        "predicted_top1": round(predicted, 3),
+        "best_measured_in_test": round(float(same.top1.max()), 3),
+        "share_of_test_predicted_below": round(float((predictor.predict(same.genes).top1 < predicted).mean()), 4),
+    }
+
+
+def fit_to_teacher(
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Step = lambda *_: None
+) -> AccuracyPredictor:
+    """A predictor fitted on `samples` predictions of another, half random, half where searches end.
+
+    The second half is asked in two rounds, each on what searches with the student so far find best, so that
+    what a search would exploit is what it is corrected on. The report compares with the teacher on other
+    sub-networks, random and near the optimum, and by the outcome of searches.
+    """
+    if samples < 400:
+        raise InputError(f"samples is {samples}, expected at least 400")
+    space = teacher.space
+    rng = np.random.default_rng(recipe.seed)
+
+    def ask(genes: Genes) -> TrainingData:
+        return TrainingData(space, genes, teacher.predict(genes).top1)
+
+    asked = ask(_different(space.sample(rng, samples // 2 + samples // 8), (), samples // 2))
+    draft = replace(recipe, members=min(2, recipe.members))
+    for n, total in ((1, samples * 3 // 4), (2, samples)):
+        student = train(asked, draft, lambda share, n=n: step(f"round {n} of 2", share / 2))  # type: ignore[misc]
+        best = near_optimal(space, student.top1, (total - len(asked.genes)) * 9 // 8, rng)
+        more = ask(_different(best, asked.genes, total - len(asked.genes)))
+        asked = TrainingData(space, np.concatenate([asked.genes, more.genes]), np.concatenate([asked.top1, more.top1]))
+        step(f"round {n} of 2", 1.0)
+
+    known = len(space.resolutions)
+    held = split(asked.genes)["calibration"]
+    first = train(asked.where(~held), recipe, lambda share: step("uncertainty", share))
+    aside = asked.where(held)
+    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.genes[:, 0].astype(np.intp), known)
+    final = train(asked, recipe, lambda share: step("final", share))
+
+    rows = max(200, samples // 8)
+    random = ask(_different(space.sample(rng, 2 * rows), asked.genes, rows))
+    optimal = ask(_different(near_optimal(space, teacher.top1, rows * 5 // 4, rng), asked.genes, rows))
+    between = interpolation(asked, random, recipe, lambda share: step("interpolation", share))
+    if between:
+        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
+    predictor = with_uncertainty(final, uncertainty)
+    predictor.header["report"] = {
+        "rows": {"random": samples // 2, "searched": samples - samples // 2},
+        "test": {"random": evaluate(predictor, random), "near_optimal": evaluate(predictor, optimal)},
+        "search": _loss_in_search(teacher, predictor, 64, recipe.seed),
+        "interpolation": between,
+    }
+    predictor.header["recipe"] = asdict(recipe)
+    return predictor
+
+
+def _different(genes: Genes, known: Sequence[NDArray[np.uint8]] | Genes, n: int) -> Genes:
+    """The first n rows that are not in `known`, each once."""
+    seen = {row.tobytes() for row in known}
+    rows = {row.tobytes(): row for row in genes if row.tobytes() not in seen}
+    if len(rows) < n:
+        raise InputError(f"only {len(rows)} different sub-networks where {n} are needed: lower samples")
+    return np.stack(list(rows.values())[:n])
+
+
+def _loss_in_search(teacher: AccuracyPredictor, student: AccuracyPredictor, devices: int, seed: int) -> dict[str, Any]:
+    """What the teacher thinks of the best by the student, against the best by the teacher, on the same devices."""
+    best = [
+        teacher.top1(search_devices(teacher.space, judge.top1, devices, np.random.default_rng(seed + 1))[:, 0])
+        for judge in (teacher, student)
+    ]
+    loss = best[0] - best[1]
+    return {
+        "devices": devices,
+        "mean_loss": round(float(loss.mean()), 4),
+        "worst_loss": round(float(loss.max()), 4),
+    }
