@@ -1,0 +1,102 @@
+"""One conversation with an agent: starts it, hands on what it says, and ends it if it dies, hangs or babbles."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
+
+PROTOCOL = 1
+_KINDS = ("hello", "visit", "result", "error", "heartbeat", "done")
+
+
+class AgentFailed(Exception):
+    """The agent died, hung or broke the protocol. The message says how, and what it last wrote to stderr."""
+
+
+def converse(command: Sequence[str], timeout_s: float) -> Iterator[dict[str, Any]]:
+    """What the agent says, line by line, without heartbeats, until "done".
+
+    timeout_s: the longest that one visit, or the start, may take; heartbeats do not extend it, since a hanging
+    runtime does not stop them. Raises AgentFailed. However this ends, the agent is gone.
+    """
+    with tempfile.TemporaryFile() as stderr:
+        # a session of its own: Ctrl-C reaches the host, which then ends the agent
+        process = subprocess.Popen(
+            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+        try:
+            yield from _events(process, timeout_s, stderr)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _events(process: subprocess.Popen[bytes], timeout_s: float, stderr: IO[bytes]) -> Iterator[dict[str, Any]]:
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise AgentFailed(f"no answer within {timeout_s:g} s{_last_words(stderr)}") from None
+        if line is None:
+            code = process.wait()
+            how = f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
+            raise AgentFailed(f"the agent {how}{_last_words(stderr)}")
+        event = _parse(line)
+        if event["type"] == "heartbeat":
+            continue
+        deadline = time.monotonic() + timeout_s
+        yield event
+        if event["type"] == "done":
+            return
+
+
+def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            lines.put(line)
+    except ValueError:
+        pass  # closed by the host, which no longer listens
+    lines.put(None)
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """A checked protocol line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        event = None
+    if not isinstance(event, dict) or event.get("type") not in _KINDS:
+        raise AgentFailed(f"the agent said what is no protocol line: {line[:80]!r}")
+    if event["type"] == "hello" and event.get("protocol") != PROTOCOL:
+        raise AgentFailed(f"the agent speaks protocol {event.get('protocol')!r}, this host speaks {PROTOCOL}")
+    if event["type"] == "result":
+        samples, cpu = event.get("samples_ns"), event.get("cpu_ns")
+        sound = _positive_integers(samples) and isinstance(event.get("calls_per_sample"), int)
+        if not sound or not (cpu is None or (isinstance(cpu, list) and len(cpu) == len(samples or ()))):
+            raise AgentFailed(f"the agent's result has no sound samples: {line[:80]!r}")
+    return event
+
+
+def _positive_integers(values: Any) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(v, int) and v > 0 for v in values)
+
+
+def _last_words(stderr: IO[bytes]) -> str:
+    stderr.seek(0)
+    words = stderr.read().decode("utf-8", "replace").strip().splitlines()
+    return f"; its last words: {words[-1][:200]}" if words else ""

@@ -1,0 +1,299 @@
+"""`python -m profilers.cpu`: measures every block of a space on this machine's CPU into a latency table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shlex
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ofa import __version__
+from ofa.blocks import all_blocks
+from ofa.cli import resolutions as resolution_list
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from profilers.journal import Journal
+from profilers.measure import Measurement, Outcome
+from profilers.plan import RUNTIMES, Plan, check_runtime, make_plan, write_models
+from profilers.statistics import median_mad, summarise
+
+AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
+REFERENCE_EVERY = 20
+KEEP_MODELS = 2000
+RULES = {
+    "warmup_runs": 4,
+    "warmup_seconds": 0.02,
+    "min_runs": 15,
+    "max_runs": 400,
+    "max_seconds": 0.12,
+    "target_error": 0.004,
+    "min_sample_us": 50,
+}
+QUICK = {**RULES, "warmup_seconds": 0.01, "min_runs": 10, "max_seconds": 0.04, "target_error": 0.01}
+
+
+def parser() -> argparse.ArgumentParser:
+    parsed = argparse.ArgumentParser(
+        prog="python -m profilers.cpu",
+        description="Measure every block of a search space on this CPU, once, into a latency table.",
+        epilog="example: python -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --out my-cpu.csv",
+    )
+    add = parsed.add_argument
+    add("--space", default="mbv3-w1.0", metavar="S", help="search space (default mbv3-w1.0)")
+    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
+    add("--resolutions", type=resolution_list, default=(128, 160, 192, 208, 224), metavar="R",
+        help="such as 128,160 or 128:224:32 (default 128,160,192,208,224; search interpolates between)")  # fmt: skip
+    add("--runtime", default="onnxruntime", metavar="R", help=f"{', '.join(RUNTIMES)} (default onnxruntime)")
+    add("--threads", type=int, default=1, metavar="N", help="threads of one operator (default 1)")
+    add("--cpu", metavar="N,N", help="CPUs to pin to (default: the last ones, one a thread)")
+    add("--batch", type=int, default=1, metavar="N", help="images a run (default 1)")
+    add("--rounds", type=int, metavar="N", help="visits of every block, minutes apart (default 3, with --quick 2)")
+    add("--quick", action="store_true", help="about a fifth of the time, noisier: for a first look")
+    add("--limit", type=int, metavar="N", help="only the first N blocks: to try it; the table will not be complete")
+    add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
+    add(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds before a silent block is given up (default 60)",
+    )
+    add("--device", metavar="NAME", help="what to call this machine (default: its CPU model)")
+    add("--out", type=Path, required=True, metavar="CSV", help="the table to write; its journal is written next to it")
+    add("--resume", action="store_true", help="go on with the journal of an interrupted run, or retry failed blocks")
+    add("--overwrite", action="store_true", help="start anew over an existing table or journal")
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    command_line = shlex.join(["python", "-m", "profilers.cpu", *(sys.argv[1:] if argv is None else argv)])
+    started = time.monotonic()
+    for name, value in (
+        ("threads", args.threads),
+        ("batch", args.batch),
+        ("rounds", args.rounds),
+        ("limit", args.limit),
+    ):
+        if value is not None and value < 1:
+            raise InputError(f"--{name} is {value}, expected at least 1")
+    check_runtime(args.runtime)
+    cpus = chosen_cpus(args.cpu, args.threads)
+    space = get_space(args.space, args.num_classes, {*RESOLUTIONS, *args.resolutions})
+    blocks = all_blocks(space, args.resolutions)
+    measured = blocks[: args.limit]
+    plan = make_plan(measured, args.rounds or (2 if args.quick else 3), REFERENCE_EVERY, args.seed)
+    rules = QUICK if args.quick else RULES
+    settings = {
+        "space": space.name,
+        "num_classes": space.num_classes,
+        "resolutions": list(args.resolutions),
+        "runtime": args.runtime,
+        "threads": args.threads,
+        "cpus": cpus,
+        "batch": args.batch,
+        "rounds": args.rounds or (2 if args.quick else 3),
+        "blocks": len(measured),
+        "seed": args.seed,
+        "rules": rules,
+    }
+    journal = open_journal(args, settings)
+    manifest = {
+        "runtime": args.runtime,
+        "threads": args.threads,
+        "cpus": cpus,
+        "seed": args.seed,
+        "keep_models": KEEP_MODELS,
+        "rules": rules,
+    }
+    console = Console()
+    resume = command_line if args.resume else f"{command_line.replace(' --overwrite', '')} --resume"
+    try:
+        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
+            console.print(f"writing {len(measured)} models for {args.runtime}", highlight=False)
+            files = write_models(plan, args.runtime, Path(folder), args.batch)
+            with shown_progress(console) as progress:
+                outcome = Measurement(
+                    plan,
+                    files,
+                    Path(folder),
+                    manifest,
+                    [sys.executable, str(AGENT)],
+                    journal,
+                    reference_every=REFERENCE_EVERY,
+                    timeout_s=args.timeout,
+                    progress=progress,
+                ).run()
+    except KeyboardInterrupt:
+        print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
+        return 130
+    finally:
+        journal.close()
+    return report(args, console, plan, outcome, len(blocks), space, command_line, resume, time.monotonic() - started)
+
+
+def chosen_cpus(asked: str | None, threads: int) -> list[int]:
+    """The CPUs to pin to; InputError if one is not to be had."""
+    available = sorted(os.sched_getaffinity(0))
+    if asked is None:
+        if threads > len(available):
+            raise InputError(f"--threads is {threads}, but this process may use {len(available)} CPUs")
+        # the last ones: the first serves most interrupts
+        return available[-threads:]
+    try:
+        cpus = sorted({int(number) for number in asked.split(",")})
+    except ValueError:
+        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
+    missing = [cpu for cpu in cpus if cpu not in available]
+    if missing:
+        raise InputError(f"--cpu names CPU {missing[0]}, this process may use {', '.join(map(str, available))}")
+    return cpus
+
+
+def open_journal(args: argparse.Namespace, settings: Mapping[str, Any]) -> Journal:
+    """A new or a resumed journal; InputError rather than losing an older table or journal."""
+    path = args.out.with_suffix(".journal.jsonl")
+    if args.out.is_dir() or args.out.suffix != ".csv":
+        raise InputError(f"--out is {args.out}, expected a file that ends in .csv")
+    if args.resume and path.is_file():
+        return Journal.resume(path, settings)
+    if not args.overwrite and not args.resume:
+        for existing, what in ((args.out, "exists"), (path, "is the journal of an interrupted run")):
+            if existing.exists():
+                raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
+    if args.resume and args.out.exists():
+        raise InputError(f"there is no journal {path} to resume; {args.out} exists: start anew with --overwrite")
+    return Journal.create(path, settings)
+
+
+@contextmanager
+def ended_by_sigterm() -> Any:
+    """SIGTERM ends the run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def shown_progress(console: Console) -> Any:
+    """A callback (made, all): a bar with the time left, or a line now and then where there is no terminal."""
+    if console.is_terminal:
+        columns = (
+            TextColumn("measuring"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("visits"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("measuring", total=None)
+            yield lambda made, total: bar.update(task, completed=made, total=total)
+        return
+    started = time.monotonic()
+    said = [started, 0.0]
+
+    def line(made: int, total: int) -> None:
+        now = time.monotonic()
+        said[1] = said[1] or made  # what a resumed journal held took no time
+        if now - said[0] >= 15 and made > said[1]:
+            said[0] = now
+            left = (now - started) / (made - said[1]) * (total - made)
+            print(f"measured {made} of {total} visits, about {left:.0f} s left", flush=True)
+
+    yield line
+
+
+def report(
+    args: argparse.Namespace,
+    console: Console,
+    plan: Plan,
+    outcome: Outcome,
+    all_blocks_count: int,
+    space: SearchSpace,
+    command_line: str,
+    resume: str,
+    wall_s: float,
+) -> int:
+    """Writes the table and says what came of it; 1 if blocks failed."""
+    say: Callable[[str], None] = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
+    for name, message in outcome.failed.items():
+        say(f"failed: {plan.models[name]}: {message}")
+    summaries = {name: summarise(results) for name, results in outcome.results.items()}
+    if not summaries:
+        raise InputError("no block could be measured: no table was written")
+    rows = [
+        TableRow(plan.models[name], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
+        for name, s in sorted(summaries.items())
+    ]
+    rejected = sum(s.rejected for s in summaries.values())
+    runs = sum(s.runs for s in summaries.values()) + rejected
+    reference, deviation = median_mad(outcome.reference_ns) if outcome.reference_ns else (1.0, 0.0)
+    device = outcome.hello["device"]
+    header = {
+        "device": args.device or f"{device['cpu_model']} ({device['cpu_count']} CPUs)",
+        "soc": device["cpu_model"] or "not known",
+        "runtime": outcome.hello["runtime"],
+        "threads": args.threads,
+        "batch": args.batch,
+        "dtype": "float32",
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tool": f"ofa-latency {__version__}",
+        "provenance": "measured",
+        "source": command_line,
+        "space": space.name,
+        "resolutions": ", ".join(map(str, args.resolutions)),
+        "os": device["os"],
+        "cpus": ", ".join(map(str, device["cpus"])),
+        "governor": device["governor"] or "not known",
+        "clock_mhz": device["clock_mhz"] or "not known",
+        "temperature_c": device["temperature_c"] or "not known",
+        "load_average": device["load_average"],
+        "python": platform.python_version(),
+        "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs",
+        "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
+        "reference_block": f"{plan.models[plan.reference]}: median {reference / 1e6:.6f} ms, "
+        f"mad {100 * deviation / reference:.2f} % over {len(outcome.reference_ns)} visits",
+        "visits_repeated": outcome.repeated,
+        "visits_drifting": outcome.drifting,
+    }
+    if len(plan.models) < all_blocks_count:
+        header["limit"] = f"the first {len(plan.models)} of {all_blocks_count} blocks"
+    if outcome.failed:
+        header["failed_blocks"] = len(outcome.failed)
+    LatencyTable({key: str(value) for key, value in header.items()}, rows).save(args.out)
+    journal = args.out.with_suffix(".journal.jsonl")
+    say(f"wrote {args.out}: {len(rows)} blocks, {wall_s:.0f} s; raw samples are in {journal}")
+    if outcome.drifting:
+        say(
+            f"the machine drifted during {outcome.drifting} visits and their repeats: a quieter machine measures better"
+        )
+    if outcome.failed:
+        say(f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
+        return 1
+    say(f"next: python -m ofa.search --table {args.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

@@ -1,0 +1,82 @@
+"""From raw samples to a latency: pure functions, times in nanoseconds unless a name says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# a sample whose thread had the CPU for less of the wall time than this was interrupted by something else
+CPU_SHARE = 0.98
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One block's latency over all its visits.
+
+    latency_ms: median over the visits of each visit's median: one bad moment does not move it
+    mad_ms, p90_ms: median absolute deviation and 90th percentile of all samples kept
+    runs: samples kept; rejected: samples that were interrupted
+    """
+
+    latency_ms: float
+    mad_ms: float
+    p90_ms: float
+    runs: int
+    rejected: int
+
+
+def median_mad(samples: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
+    """Median and median absolute deviation from it."""
+    median = float(np.median(samples))
+    return median, float(np.median(np.abs(np.asarray(samples, dtype=np.float64) - median)))
+
+
+def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np.bool_]:
+    """Which samples to keep: those during which the thread held the CPU throughout.
+
+    Others measured another process. Without CPU times (several threads) all are kept, and so they are where fewer
+    than half would be left: then the machine was busy all along, and the survivors would be no fair sample.
+    """
+    keep = np.ones(len(samples), dtype=bool)
+    if cpu is not None:
+        keep = np.asarray(cpu, dtype=np.float64) >= CPU_SHARE * np.asarray(samples, dtype=np.float64)
+        if keep.sum() * 2 < len(keep):
+            keep[:] = True
+    return keep
+
+
+def visit_median_ns(result: Mapping[str, Any]) -> float:
+    """Median time of one call in one visit (a `result` line of the protocol)."""
+    samples = np.asarray(result["samples_ns"], dtype=np.float64)
+    keep = undisturbed(result["samples_ns"], result["cpu_ns"])
+    return float(np.median(samples[keep])) / float(result["calls_per_sample"])
+
+
+def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
+    """The latency of a block from all its visits."""
+    kept, rejected = [], 0
+    for result in results:
+        keep = undisturbed(result["samples_ns"], result["cpu_ns"])
+        kept.append(np.asarray(result["samples_ns"], dtype=np.float64)[keep] / result["calls_per_sample"])
+        rejected += int((~keep).sum())
+    pooled = np.concatenate(kept)
+    _, mad = median_mad(pooled)
+    latency = float(np.median([np.median(samples) for samples in kept]))
+    return Summary(
+        latency_ms=round(latency / 1e6, 6),
+        mad_ms=round(mad / 1e6, 6),
+        p90_ms=round(float(np.percentile(pooled, 90)) / 1e6, 6),
+        runs=len(pooled),
+        rejected=rejected,
+    )
+
+
+def drifted(reference: Sequence[float], threshold: float) -> NDArray[np.bool_]:
+    """Which visits of the reference block differ from the median of all by more than a share."""
+    values = np.asarray(reference, dtype=np.float64)
+    off: NDArray[np.bool_] = np.abs(values / np.median(values) - 1) > threshold
+    return off
