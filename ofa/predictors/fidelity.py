@@ -44,7 +44,8 @@ def fit_uncertainty(members: Floats, actual: Floats, groups: NDArray[np.intp], n
     spread2 = members.var(axis=0)
     noises = np.geomspace(0.005, 3.0, 120)[:, None]
     best_scale, best_noise, best_loss = 0.0, np.full(num_groups, np.nan), np.inf
-    for scale in np.linspace(1, 10, 91)  # never below 1: where members disagree, so may the truth:
+    # never below 1: where members disagree, so may the truth
+    for scale in np.linspace(1, 10, 91):
         loss, chosen = 0.0, np.full(num_groups, np.nan)
         for group in range(num_groups):
             rows = groups == group

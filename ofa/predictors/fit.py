@@ -21,7 +21,7 @@ from ofa.predictors.training_data import read_training_csv
 from ofa.space import get_space
 
 # Predictions have no noise to smooth away, and there are many: wider networks, less weight decay.
-TEACHER_RECIPE = Recipe(hidden=(256,), weight_decay=0.3, epochs=80, batch_size=256)
+TEACHER_RECIPE = Recipe(members=6, hidden=(256,), weight_decay=1.0, epochs=80, batch_size=256)
 
 
 def parser() -> argparse.ArgumentParser:
