@@ -1,0 +1,111 @@
+"""The CPU agent: it stands alone, and keeps to the protocol."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofa.blocks import Block
+from ofa.export.graph import block_graph
+from ofa.export.onnx_writer import write_onnx
+
+AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
+BLOCK = Block("mbconv", 7, 8, 24, 8, 3, 1, "relu", False, True)
+RULES = {
+    "warmup_runs": 2, "warmup_seconds": 0, "min_runs": 5, "max_runs": 9, "max_seconds": 5, "target_error": 0,
+    "min_sample_us": 50,
+}  # fmt: skip
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Path:
+    """A folder with nothing but the agent and two models."""
+    shutil.copy(AGENT, tmp_path)
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.onnx").write_bytes(write_onnx(block_graph(BLOCK)))
+    return tmp_path
+
+
+def talk(folder: Path, code: int = 0, **changes: object) -> list[dict]:
+    manifest = {
+        "protocol": 1, "runtime": "onnxruntime", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
+        "keep_models": 2, "rules": RULES, "visits": ["a", "b", "a"], "something_newer": 1,
+        "models": [{"id": "a", "path": "a.onnx"}, {"id": "b", "path": "b.onnx"}], **changes,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = subprocess.run(
+        [sys.executable, "-I", "agent.py", "manifest.json"], cwd=folder, capture_output=True, text=True
+    )
+    assert done.returncode == code, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_it_imports_nothing_of_the_host() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(AGENT.read_text())):
+        if isinstance(node, ast.Import):
+            imported |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imported.add((node.module or "").split(".")[0])
+            assert node.level == 0
+    runtimes = {"onnxruntime", "ai_edge_litert", "tflite_runtime", "torch"}
+    assert imported - set(sys.stdlib_module_names) == {"numpy", *runtimes}
+
+
+def test_a_copy_of_it_alone_makes_every_visit(alone: Path) -> None:
+    events = talk(alone)
+    assert [e["type"] for e in events if e["type"] != "heartbeat"] == ["hello", *["visit", "result"] * 3, "done"]
+    hello, results = events[0], [e for e in events if e["type"] == "result"]
+    assert hello["protocol"] == 1
+    assert hello["runtime"].startswith("onnxruntime ")
+    assert hello["device"]["cpus"] == [max(os.sched_getaffinity(0))]
+    assert [(r["visit"], r["id"]) for r in results] == [(0, "a"), (1, "b"), (2, "a")]
+    for r in results:
+        # target_error 0 is never reached: the rule on runs ends it
+        assert len(r["samples_ns"]) == len(r["cpu_ns"]) == RULES["max_runs"]
+        assert min(r["samples_ns"]) > 0
+        assert sum(r["samples_ns"]) <= r["timed_ns"]
+
+
+def test_short_calls_share_a_sample(alone: Path) -> None:
+    (result,) = [e for e in talk(alone, visits=["a"], rules={**RULES, "min_sample_us": 5000}) if e["type"] == "result"]
+    assert result["calls_per_sample"] > 10
+    assert min(result["samples_ns"]) > 1_000_000
+
+
+def test_timing_stops_when_the_median_is_known_well_enough(alone: Path) -> None:
+    rules = {**RULES, "max_runs": 1000, "target_error": 1e9}
+    (result,) = [e for e in talk(alone, visits=["a"], rules=rules) if e["type"] == "result"]
+    assert len(result["samples_ns"]) == RULES["min_runs"]
+
+
+def test_threads_have_no_cpu_times(alone: Path) -> None:
+    (result,) = [e for e in talk(alone, visits=["a"], threads=2) if e["type"] == "result"]
+    assert result["cpu_ns"] is None
+
+
+def test_a_broken_model_is_an_error_and_the_next_is_timed(alone: Path) -> None:
+    (alone / "a.onnx").write_bytes(b"not a model")
+    events = [e for e in talk(alone) if e["type"] in ("result", "error")]
+    assert [(e["type"], e["id"]) for e in events] == [("error", "a"), ("result", "b"), ("error", "a")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": 2}, "manifest is of protocol 2, this agent speaks 1"),
+        ({"runtime": "openvino"}, "runtime is 'openvino', expected one of onnxruntime"),
+        ({"models": [{"id": "a", "path": "../a.onnx"}]}, "leaves the manifest's folder"),
+        ({"models": [{"id": "a", "path": "/etc/passwd"}]}, "leaves the manifest's folder"),
+        ({"cpus": [9999]}, "Invalid argument"),
+    ],
+)
+def test_a_manifest_it_cannot_follow_is_one_error(alone: Path, changes: dict, message: str) -> None:
+    (event,) = talk(alone, code=1, **changes)
+    assert (event["type"], event["id"]) == ("error", None)
+    assert message in event["message"]

@@ -1,0 +1,146 @@
+"""`python -m profilers.cpu`, with the real agent and real runtimes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable
+from ofa.space import get_space
+from profilers.cpu import chosen_cpus, main
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick"]
+
+
+def command(arguments: list[str]) -> list[str]:
+    return [sys.executable, "-m", "profilers.cpu", *arguments]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess:
+    return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])
+def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> None:
+    if runtime == "tflite-runtime":
+        pytest.importorskip("tflite_runtime", reason="tflite-runtime has wheels up to Python 3.11")
+    out = tmp_path / "t.csv"
+    assert main([*SMALL, "--runtime", runtime, "--limit", "5", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    space = get_space("mbv3-w0.35", resolutions=[64])
+    assert [row.block for row in table.rows] == list(all_blocks(space)[:5])
+    assert table.provenance == "measured"
+    assert table.header["limit"] == "the first 5 of 96 blocks"
+    assert table.header["runtime"].split()[0] == {"tflite": "ai-edge-litert"}.get(runtime, runtime)
+    for row in table.rows:
+        assert 0.0001 < row.latency_ms < 1000
+        assert row.runs >= 10
+        assert row.p90_ms >= 0.5 * row.latency_ms
+    results = [json.loads(line) for line in out.with_suffix(".journal.jsonl").read_text().splitlines()]
+    visits = [r for r in results if r["kind"] == "result"]
+    assert all(min(r["samples_ns"]) > 0 and r["warmup_ns"] > 0 for r in visits)
+
+
+def test_a_complete_table_covers_its_resolution(tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    main([*SMALL, "--rounds", "1", "--out", str(out)])
+    space = get_space("mbv3-w0.35", resolutions=[64])
+    assert LatencyTable.load(out).coverage(space).complete == (64,)
+
+
+def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path: Path) -> None:
+    out, journal = tmp_path / "t.csv", tmp_path / "t.journal.jsonl"
+    arguments = [*SMALL, "--limit", "30", "--out", str(out)]
+    process = subprocess.Popen(command(arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"result") > 20):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    before = journal.read_bytes()
+    held = [json.loads(line) for line in before.splitlines(keepends=True) if line.endswith(b"\n")]
+    kept = {(r["pass"], r["number"]): r["samples_ns"] for r in held if r.get("kind") == "result"}
+    assert len(kept) >= 10
+    refused = run(arguments)
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
+    assert "is the journal of an interrupted run: go on with it by --resume" in refused.stderr
+    other = run([*arguments, "--resume", "--seed", "5"])
+    assert other.returncode == 1
+    assert "was begun with seed = 0, now it is 5" in other.stderr
+    assert run([*arguments, "--resume"]).returncode == 0
+    after = [json.loads(line) for line in journal.read_text().splitlines()]
+    numbers = [(r["pass"], r["number"]) for r in after if r.get("kind") == "result"]
+    assert len(numbers) == len(set(numbers)), "a visit that was on disk was made again"
+    assert {key: kept[key] for key in kept} == {
+        (r["pass"], r["number"]): r["samples_ns"]
+        for r in after
+        if r.get("kind") == "result" and (r["pass"], r["number"]) in kept
+    }
+    assert len(LatencyTable.load(out).rows) == 30
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_profile_says_how_to_go_on(tmp_path: Path, ended_by: signal.Signals) -> None:
+    out, journal = tmp_path / "t.csv", tmp_path / "t.journal.jsonl"
+    arguments = [*SMALL, "--out", str(out)]
+    process = subprocess.Popen(command(arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"result") > 5):
+        time.sleep(0.02)
+    process.send_signal(ended_by)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "go on with: python -m profilers.cpu" in stderr
+    assert stderr.rstrip().endswith("--resume")
+    assert "Traceback" not in stderr
+    assert not out.exists()
+
+
+def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    out.write_text("precious")
+    with pytest.raises(InputError, match="exists: go on with it by --resume, or start anew with --overwrite"):
+        main([*SMALL, "--out", str(out)])
+    with pytest.raises(InputError, match=r"there is no journal .* to resume"):
+        main([*SMALL, "--out", str(out), "--resume"])
+    assert out.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--runtime", "openvino"], "unknown runtime 'openvino'"),
+        (["--space", "mbv9"], "unknown space 'mbv9'"),
+        (["--resolutions", "8"], "resolution 8 is not within 32 to 1024"),
+        (["--threads", "0"], "--threads is 0, expected at least 1"),
+        (["--threads", "9999"], "--threads is 9999, but this process may use"),
+        (["--cpu", "9999"], "--cpu names CPU 9999, this process may use"),
+        (["--cpu", "x"], "--cpu is 'x', expected numbers"),
+        (["--limit", "-1"], "--limit is -1"),
+    ],
+)
+def test_wrong_arguments_are_named(tmp_path: Path, arguments: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        main([*SMALL, "--out", str(tmp_path / "t.csv"), *arguments])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("out", ["table.txt", "."])
+def test_the_output_is_a_csv_file(tmp_path: Path, out: str) -> None:
+    with pytest.raises(InputError, match=r"expected a file that ends in \.csv"):
+        main([*SMALL, "--out", str(tmp_path / out)])
+
+
+def test_the_last_cpus_are_taken_unless_others_are_named() -> None:
+    available = sorted(os.sched_getaffinity(0))
+    assert chosen_cpus(None, 1) == available[-1:]
+    assert chosen_cpus(str(available[0]), 1) == available[:1]

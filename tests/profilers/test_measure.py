@@ -1,0 +1,175 @@
+"""Driving agents that work, die, hang, babble and drift."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.errors import InputError
+from ofa.space import get_space
+from profilers.journal import Journal
+from profilers.measure import Measurement, Outcome
+from profilers.plan import Plan, make_plan
+
+BLOCKS = all_blocks(get_space("mbv3-w1.0"), [160])[:8]
+
+# An agent of a few lines: `behave(number, name)` may return samples or do worse
+FAKE = """
+import json, os, sys, time
+manifest = json.load(open(sys.argv[1]))
+folder = os.path.dirname(sys.argv[1])
+def say(**fields): print(json.dumps(fields), flush=True)
+def memory(word):
+    # whether the word was said before, by any agent of this test
+    path = os.path.join(folder, "memory"); text = open(path).read() if os.path.exists(path) else ""
+    open(path, "a").write(word + " "); return word in text.split()
+%s
+say(type="hello", protocol=PROTOCOL, agent="fake", runtime="fake 1.0", device={"cpu_model": "fake"})
+say(type="heartbeat")
+for number, name in enumerate(manifest["visits"]):
+    say(type="visit", visit=number, id=name)
+    samples = behave(number, name)
+    say(type="result", visit=number, id=name, samples_ns=samples, cpu_ns=None, calls_per_sample=1, extra="ignored")
+say(type="done")
+"""
+WELL = "PROTOCOL = 1\ndef behave(number, name): return [1000, 1001, 1002]\n"
+
+
+def run(folder: Path, behaviour: str, plan: Plan | None = None, timeout_s: float = 20) -> Outcome:
+    agent = folder / "agent.py"
+    agent.write_text(FAKE % (WELL + behaviour))
+    plan = plan or make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    path = folder / "journal.jsonl"
+    journal = Journal.resume(path, {}) if path.exists() else Journal.create(path, {})
+    files = {name: f"{name}.onnx" for name in plan.models}
+    try:
+        return Measurement(
+            plan,
+            files,
+            folder,
+            {},
+            [sys.executable, str(agent)],
+            journal,
+            reference_every=3,
+            timeout_s=timeout_s,
+            progress=lambda *_: None,
+        ).run()
+    finally:
+        journal.close()
+
+
+def test_every_block_gets_a_result_a_round(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "")
+    assert {name: len(results) for name, results in outcome.results.items()} == {f"b{i:05d}": 2 for i in range(8)}
+    assert (outcome.failed, outcome.repeated, outcome.drifting) == ({}, 0, 0)
+    assert outcome.hello["runtime"] == "fake 1.0"
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("os._exit(3)", "the agent exited with code 3"),
+        ("os.kill(os.getpid(), 9)", "the agent was ended by signal 9"),
+        ("print('not json', flush=True)", "said what is no protocol line"),
+        (
+            "say(type='result', visit=number, id=name, samples_ns=[], cpu_ns=None, calls_per_sample=1)",
+            "no sound samples",
+        ),
+        ("say(type='result', visit=99, id=name, samples_ns=[1], cpu_ns=None, calls_per_sample=1)", "not asked for"),
+        ("sys.stderr.write('a deep reason\\n'); os._exit(1)", "its last words: a deep reason"),
+        ("time.sleep(99)", "no answer within 2 s"),
+    ],
+)
+def test_a_block_that_ends_the_agent_is_reported_and_the_rest_is_kept(
+    tmp_path: Path, behaviour: str, message: str
+) -> None:
+    bad = f"def behave(number, name):\n    if name == 'b00003': {behaviour}\n    return [1000]\n"
+    outcome = run(tmp_path, bad, timeout_s=2 if "sleep" in behaviour else 20)
+    assert list(outcome.failed) == ["b00003"]
+    assert message in outcome.failed["b00003"]
+    assert sorted(outcome.results) == [f"b{i:05d}" for i in range(8) if i != 3]
+    assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def test_a_hanging_runtime_is_found_out_though_the_heart_beats(tmp_path: Path) -> None:
+    beating = (
+        "def behave(number, name):\n"
+        "    while name == 'b00003': say(type='heartbeat'); time.sleep(0.1)\n"
+        "    return [1]\n"
+    )
+    assert list(run(tmp_path, beating, timeout_s=2).failed) == ["b00003"]
+
+
+def test_an_error_line_fails_its_block_only(tmp_path: Path) -> None:
+    failing = (
+        "def behave(number, name):\n"
+        "    if name == 'b00002': say(type='error', visit=number, id=name, message='no such op')\n"
+        "    return [1000]\n"
+    )
+    outcome = run(tmp_path, failing)
+    assert outcome.failed == {"b00002": "no such op"}
+    assert "b00002" not in outcome.results
+    assert len(outcome.results) == 7
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "message"),
+    [
+        ("PROTOCOL = 2", "cannot start: the agent speaks protocol 2, this host speaks 1"),
+        ("sys.exit('no runtime here')", "cannot start: the agent exited with code 1; its last words: no runtime here"),
+        ("say(type='error', id=None, message='no such CPU'); sys.exit(1)", "cannot start: no such CPU"),
+        ("def behave(number, name): os._exit(1)", "died on 5 blocks in a row"),
+    ],
+)
+def test_an_agent_that_cannot_work_is_not_restarted_for_ever(tmp_path: Path, behaviour: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        run(tmp_path, behaviour)
+
+
+def test_what_is_journalled_is_not_measured_again(tmp_path: Path) -> None:
+    dies = "def behave(number, name):\n    if number == 9: os._exit(1)\n    return [1000]\n"
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    first = run(tmp_path, dies, plan)
+    assert len(first.failed) >= 1
+    records = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    held = {record["number"] for record in records if record.get("kind") == "result"}
+    asked = "def behave(number, name):\n    memory(name)\n    return [1000]\n"
+    second = run(tmp_path, asked, plan)
+    measured_again = (tmp_path / "memory").read_text().split()
+    assert len(measured_again) == len(plan.visits) - len(held)
+    assert second.failed == {}
+    assert all(len(results) == 2 for results in second.results.values())
+
+
+def test_a_journal_of_another_runtime_version_is_not_gone_on_with(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=1, reference_every=3, seed=0)
+    run(tmp_path, "def behave(number, name):\n    if number > 3: os._exit(1)\n    return [1]\n", plan)
+    agent = "\n_say = say\ndef say(**f): _say(**{**f, **({'runtime': 'fake 2.0'} if f['type'] == 'hello' else {})})\n"
+    with pytest.raises(InputError, match=r"begun on runtime 'fake 1.0', this is 'fake 2.0'"):
+        run(tmp_path, agent, plan)
+
+
+def test_what_was_timed_beside_a_drifted_reference_is_timed_again(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    # slow from visit 5 to 8, the first time round: one reference visit and what lies beside it
+    slow = (
+        "def behave(number, name):\n"
+        "    slow = 5 <= number <= 8 and not memory('v%d' % number)\n"
+        "    return [2000] if slow else [1000]\n"
+    )
+    assert [v.number for v in plan.visits if v.is_reference][:3] == [0, 4, 8]
+    outcome = run(tmp_path, slow, plan)
+    # segments 2 and 3 (visits 5-7 and 9-11) lie beside the reference visit 8
+    assert outcome.repeated == 6
+    assert outcome.drifting == 0
+    assert all(r["samples_ns"] == [1000] for results in outcome.results.values() for r in results)
+    assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def test_a_machine_that_drifts_to_the_last_is_said_to(tmp_path: Path) -> None:
+    restless = "def behave(number, name): return [1000 + 300 * (number % 8 >= 4)]\n"
+    outcome = run(tmp_path, restless)
+    assert outcome.drifting > 0
+    assert all(len(results) == 2 for results in outcome.results.values())

@@ -1,0 +1,58 @@
+"""From samples to latencies, by hand."""
+
+import numpy as np
+import pytest
+
+from profilers.statistics import drifted, median_mad, summarise, undisturbed, visit_median_ns
+
+
+def result(samples: list[int], cpu: list[int] | None = None, calls: int = 1) -> dict:
+    return {"samples_ns": samples, "cpu_ns": cpu, "calls_per_sample": calls}
+
+
+def test_median_and_deviation() -> None:
+    # deviations from 4 are 3, 2, 0, 1, 96
+    assert median_mad([1, 2, 4, 5, 100]) == (4, 2)
+
+
+def test_samples_without_the_cpu_are_rejected() -> None:
+    assert undisturbed([1000, 1000, 1000, 1000], [1000, 979, 981, 500]).tolist() == [True, False, True, False]
+
+
+def test_a_machine_that_was_busy_all_along_keeps_its_samples() -> None:
+    assert undisturbed([1000, 1000, 1000], [1000, 500, 500]).all()
+
+
+def test_without_cpu_times_all_samples_count() -> None:
+    assert undisturbed([1000, 9000], None).all()
+
+
+def test_the_latency_is_the_median_of_the_visits_medians() -> None:
+    # visits of 1, 2 and 9 us: one bad visit of many samples does not move the middle one
+    summary = summarise([result([1000] * 3), result([2000] * 3), result([9000] * 50)])
+    assert summary.latency_ms == 0.002
+    assert (summary.runs, summary.rejected) == (56, 0)
+    assert summary.p90_ms == 0.009
+
+
+def test_several_calls_share_a_sample() -> None:
+    assert visit_median_ns(result([50_000, 60_000, 70_000], calls=10)) == 6000
+    assert summarise([result([50_000, 60_000, 70_000], calls=10)]).latency_ms == 0.006
+
+
+def test_rejected_samples_touch_neither_median_nor_spread() -> None:
+    disturbed = result([1000, 1010, 990, 5000], [1000, 1010, 990, 1000])
+    clean = result([1000, 1010, 990], [1000, 1010, 990])
+    assert summarise([disturbed]).rejected == 1
+    for field in ("latency_ms", "mad_ms", "p90_ms", "runs"):
+        assert getattr(summarise([disturbed]), field) == getattr(summarise([clean]), field)
+
+
+def test_drift_is_distance_from_the_median_of_all() -> None:
+    assert drifted([100, 104, 96, 106, 94], 0.05).tolist() == [False, False, False, True, True]
+    assert drifted(np.array([7.0]), 0.05).tolist() == [False]
+
+
+@pytest.mark.parametrize("share", [0.97, 0.99])
+def test_the_border_of_a_disturbed_sample_is_98_per_cent(share: float) -> None:
+    assert undisturbed([1000] * 3, [1000, 1000, int(1000 * share)])[2] == (share > 0.98)
