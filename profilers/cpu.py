@@ -36,13 +36,14 @@ KEEP_MODELS = 2000
 RULES = {
     "warmup_runs": 4,
     "warmup_seconds": 0.02,
-    "min_runs": 15,
+    "min_runs": 30,
     "max_runs": 400,
-    "max_seconds": 0.12,
-    "target_error": 0.004,
+    "max_seconds": 0.15,
+    "target_error": 0.002,
     "min_sample_us": 50,
 }
-QUICK = {**RULES, "warmup_seconds": 0.01, "min_runs": 10, "max_seconds": 0.04, "target_error": 0.01}
+QUICK = {**RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005}
+ROUNDS, QUICK_ROUNDS = 5, 3
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,7 +61,12 @@ def parser() -> argparse.ArgumentParser:
     add("--threads", type=int, default=1, metavar="N", help="threads of one operator (default 1)")
     add("--cpu", metavar="N,N", help="CPUs to pin to (default: the last ones, one a thread)")
     add("--batch", type=int, default=1, metavar="N", help="images a run (default 1)")
-    add("--rounds", type=int, metavar="N", help="visits of every block, minutes apart (default 3, with --quick 2)")
+    add(
+        "--rounds",
+        type=int,
+        metavar="N",
+        help=f"visits of every block, apart in time (default {ROUNDS}, with --quick {QUICK_ROUNDS})",
+    )
     add("--quick", action="store_true", help="about a fifth of the time, noisier: for a first look")
     add("--limit", type=int, metavar="N", help="only the first N blocks: to try it; the table will not be complete")
     add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
@@ -95,8 +101,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     space = get_space(args.space, args.num_classes, {*RESOLUTIONS, *args.resolutions})
     blocks = all_blocks(space, args.resolutions)
     measured = blocks[: args.limit]
-    plan = make_plan(measured, args.rounds or (2 if args.quick else 3), REFERENCE_EVERY, args.seed)
-    rules = QUICK if args.quick else RULES
+    rules, rounds = (QUICK, QUICK_ROUNDS) if args.quick else (RULES, ROUNDS)
+    rounds = args.rounds or rounds
+    plan = make_plan(measured, rounds, REFERENCE_EVERY, args.seed)
     settings = {
         "space": space.name,
         "num_classes": space.num_classes,
@@ -105,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "threads": args.threads,
         "cpus": cpus,
         "batch": args.batch,
-        "rounds": args.rounds or (2 if args.quick else 3),
+        "rounds": rounds,
         "blocks": len(measured),
         "seed": args.seed,
         "rules": rules,

@@ -1,0 +1,54 @@
+"""How much of a profile goes into timed runs and warm-up, and how much into everything else.
+
+python benchmarks/profiling_overhead.py                       # one resolution, onnxruntime and tflite
+python benchmarks/profiling_overhead.py --resolutions 128,160,192,208,224 --runtimes onnxruntime
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from profilers.cpu import main as profile
+
+
+def share(runtime: str, space: str, resolutions: str) -> str:
+    """One profile from start to end, as a line."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "table.csv"
+        started = time.perf_counter()
+        with contextlib.redirect_stdout(io.StringIO()):
+            code = profile(["--space", space, "--resolutions", resolutions, "--runtime", runtime, "--out", str(out)])
+        wall = time.perf_counter() - started
+        if code:
+            raise SystemExit(f"{runtime}: blocks failed")
+        lines = out.with_suffix(".journal.jsonl").read_text().splitlines()
+    results = [record for record in map(json.loads, lines) if record["kind"] == "result"]
+    spent = {part: sum(r[f"{part}_ns"] for r in results) / 1e9 for part in ("timed", "warmup", "setup")}
+    rest = wall - spent["timed"] - spent["warmup"]
+    return (
+        f"{runtime}: {wall:.0f} s for {len(results)} visits: timed runs {spent['timed'] / wall:.0%}, warm-up "
+        f"{spent['warmup'] / wall:.0%}, overhead {rest / wall:.1%} (loading models: {spent['setup'] / wall:.1%})"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Prints a line a runtime."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--space", default="mbv3-w1.0")
+    parser.add_argument("--resolutions", default="160")
+    parser.add_argument("--runtimes", nargs="+", default=["onnxruntime", "tflite"])
+    args = parser.parse_args(argv)
+    for runtime in args.runtimes:
+        print(share(runtime, args.space, args.resolutions), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
