@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.predictors.accuracy import Prediction, Uncertainty
+from ofa.predictors.costs import count_macs
+from ofa.predictors.training_data import TrainingData
 
 Floats = NDArray[np.float64]
 _Z68, _Z95 = 1.0, 1.959964  # half widths of normal intervals, in standard deviations
@@ -83,8 +85,8 @@ def ridge(features: Floats, targets: Floats, penalty: float = 1.0) -> tuple[Floa
     return weights, level - float(centre @ weights)
 
 
-def macs_curve_features(macs: NDArray[np.int64], groups: NDArray[np.intp], num_groups: int) -> Floats:
-    """(N, 3 x groups): for each resolution its own constant, log MACs and log MACs squared."""
-    log = np.log(macs.astype(np.float64)) - 19.0  # about the middle: 180 million
-    one_hot = (groups[:, None] == np.arange(num_groups)).astype(np.float64)
+def macs_features(data: TrainingData) -> Floats:
+    """(N, 3 x resolutions): for each resolution its own constant, log MACs and log MACs squared."""
+    log = np.log(count_macs(data.space, data.genes).astype(np.float64)) - 19.0  # about the middle: 180 million
+    one_hot = (data.genes[:, :1] == np.arange(len(data.space.resolutions))).astype(np.float64)
     return np.concatenate([one_hot, one_hot * log[:, None], one_hot * log[:, None] ** 2], axis=1)

@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.source:
         facts["source"] = args.source
 
-    console = Console()
+    console = Console(width=None if Console().is_terminal else 120)
     if args.data:
         data = read_training_csv(args.data, args.space)
         console.print(

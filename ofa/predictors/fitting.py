@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
-from ofa.predictors.costs import count_macs
 from ofa.predictors.encoder import FeatureEncoder
-from ofa.predictors.fidelity import figures, fit_uncertainty, kendall_tau, macs_curve_features, ridge, rmse
+from ofa.predictors.fidelity import figures, fit_uncertainty, kendall_tau, macs_features, ridge, rmse
 from ofa.predictors.teacher import near_optimal, search_devices
 from ofa.predictors.training import Recipe, train_members
 from ofa.predictors.training_data import TrainingData, counts, split
 from ofa.space import Genes
 
 Step = Callable[[str, float], None]  # what is being done, and the share of it that is
+_ROUNDS = 3  # of questions to a teacher
+_OPTIMISM = 1.0
 _LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
 
 
@@ -98,16 +99,12 @@ def baselines(fitted: TrainingData, test: TrainingData) -> dict[str, Any]:
     "ridge": linear in the one-hot features. "macs": a parabola in log MACs for each resolution.
     """
     encoder = FeatureEncoder(fitted.space, fitted.space.resolutions)
-    count = len(fitted.space.resolutions)
 
     def one_hot(data: TrainingData) -> NDArray[np.float64]:
         return encoder.training_features(data.genes).astype(np.float64)
 
-    def macs(data: TrainingData) -> NDArray[np.float64]:
-        return macs_curve_features(count_macs(data.space, data.genes), data.genes[:, 0].astype(np.intp), count)
-
     report: dict[str, Any] = {}
-    for name, features, penalty in (("ridge", one_hot, 1.0), ("macs", macs, 1e-6)):
+    for name, features, penalty in (("ridge", one_hot, 1.0), ("macs", macs_features, 1e-6)):
         weights, intercept = ridge(features(fitted), fitted.top1, penalty)
         predicted = features(test) @ weights + intercept
         report[name] = {}
@@ -137,17 +134,13 @@ def interpolation(
     report: dict[str, Any] = {}
     direct = train(fitted, recipe, lambda share: step(share / (len(inner) + 1))) if inner else None
     for n, left_out in enumerate(inner, 1):
-        rest = fitted.where(fitted.resolutions != left_out)
-        remaining = replace(space, resolutions=tuple(r for r in space.resolutions if r != left_out))
-        genes = rest.genes.copy()
-        genes[:, 0] -= genes[:, 0] > space.resolutions.index(left_out)
         narrow = train(
-            TrainingData(remaining, genes, rest.top1),
+            without_resolution(fitted, left_out),
             recipe,
             lambda share, n=n: step((n + share) / (len(inner) + 1)),  # type: ignore[misc]
         )
         wide = AccuracyPredictor(
-            FeatureEncoder(space, remaining.resolutions), narrow.ensemble, {}, levels=narrow.levels.tolist()
+            FeatureEncoder(space, narrow.resolutions), narrow.ensemble, {}, levels=narrow.levels.tolist()
         )
         asked = test.where(test.resolutions == left_out)
         guess = wide.predict(asked.genes).top1
@@ -163,6 +156,15 @@ def interpolation(
             ),
         }
     return report
+
+
+def without_resolution(data: TrainingData, left_out: int) -> TrainingData:
+    """The rows of the other resolutions, in a space that has only those."""
+    kept = data.where(data.resolutions != left_out)
+    genes = kept.genes.copy()
+    genes[:, 0] -= genes[:, 0] > data.space.resolutions.index(left_out)
+    space = replace(data.space, resolutions=tuple(r for r in data.space.resolutions if r != left_out))
+    return TrainingData(space, genes, kept.top1)
 
 
 def largest(predictor: AccuracyPredictor, test: TrainingData) -> dict[str, Any]:
@@ -181,11 +183,14 @@ def largest(predictor: AccuracyPredictor, test: TrainingData) -> dict[str, Any]:
 def fit_to_teacher(
     teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Step = lambda *_: None
 ) -> AccuracyPredictor:
-    """A predictor fitted on `samples` predictions of another, half random, half where searches end.
+    """A predictor fitted on `samples` predictions of another.
 
-    The second half is asked in two rounds, each on what searches with the student so far find best, so that
-    what a search would exploit is what it is corrected on. The report compares with the teacher on other
-    sub-networks, random and near the optimum, and by the outcome of searches.
+    A quarter of the sub-networks asked about are random; half are near the best that searches with the teacher
+    find; the last quarter is asked in rounds, on what searches with the student so far find best, so that what
+    a search would exploit is what it is corrected on. (Those judge by the members' mean plus their spread:
+    where the student does not know, it asks.) The report compares with the teacher on other sub-networks, random
+    and near its optimum, and by the outcome of searches. Choosing takes many more predictions of the teacher
+    than are fitted on.
     """
     if samples < 400:
         raise InputError(f"samples is {samples}, expected at least 400")
@@ -195,14 +200,21 @@ def fit_to_teacher(
     def ask(genes: Genes) -> TrainingData:
         return TrainingData(space, genes, teacher.predict(genes).top1)
 
-    asked = ask(_different(space.sample(rng, samples // 2 + samples // 8), (), samples // 2))
-    draft = replace(recipe, members=min(2, recipe.members))
-    for n, total in ((1, samples * 3 // 4), (2, samples)):
-        student = train(asked, draft, lambda share, n=n: step(f"round {n} of 2", share / 2))  # type: ignore[misc]
-        best = near_optimal(space, student.top1, (total - len(asked.genes)) * 9 // 8, rng)
-        more = ask(_different(best, asked.genes, total - len(asked.genes)))
-        asked = TrainingData(space, np.concatenate([asked.genes, more.genes]), np.concatenate([asked.top1, more.top1]))
-        step(f"round {n} of 2", 1.0)
+    asked = ask(_different(space.sample(rng, samples // 4 + samples // 8), (), samples // 4))
+    best = near_optimal(space, teacher.top1, samples * 9 // 16, rng, lambda share: step("searching the teacher", share))
+    asked = _joined(asked, ask(_different(best, asked.genes, samples // 2)))
+    draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
+    for n in range(_ROUNDS):
+        student = train(asked, draft, lambda share, n=n: step("asking", (n + share) / _ROUNDS))  # type: ignore[misc]
+
+        def hopeful(genes: Genes, student: AccuracyPredictor = student) -> NDArray[np.float64]:
+            members = student.members(genes)
+            upper: NDArray[np.float64] = members.mean(axis=0) + _OPTIMISM * members.std(axis=0)
+            return upper
+
+        count = (samples - len(asked.genes)) // (_ROUNDS - n)
+        more = ask(_different(near_optimal(space, hopeful, count * 9 // 8, rng), asked.genes, count))
+        asked = _joined(asked, more)
 
     known = len(space.resolutions)
     held = split(asked.genes)["calibration"]
@@ -219,13 +231,23 @@ def fit_to_teacher(
         uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
     predictor = with_uncertainty(final, uncertainty)
     predictor.header["report"] = {
-        "rows": {"random": samples // 2, "searched": samples - samples // 2},
+        "rows": {
+            "random": samples // 4,
+            "near_optimal": samples // 2,
+            "searched_with_student": samples - samples // 4 - samples // 2,
+        },
         "test": {"random": evaluate(predictor, random), "near_optimal": evaluate(predictor, optimal)},
         "search": _loss_in_search(teacher, predictor, 64, recipe.seed),
         "interpolation": between,
     }
     predictor.header["recipe"] = asdict(recipe)
     return predictor
+
+
+def _joined(first: TrainingData, second: TrainingData) -> TrainingData:
+    """Both, of one space."""
+    genes = np.concatenate([first.genes, second.genes])
+    return TrainingData(first.space, genes, np.concatenate([first.top1, second.top1]))
 
 
 def _different(genes: Genes, known: Sequence[NDArray[np.uint8]] | Genes, n: int) -> Genes:

@@ -1,8 +1,8 @@
 """A predictor's predictions as training data: which sub-networks to ask it about.
 
-A predictor that a search will use must be right where the search ends, not only on random sub-networks. So
-half of the questions are random; the others are what searches with the predictor fitted so far end at, under
-the limits of made-up devices, whose every block costs its MACs times its own random factor.
+A predictor that a search will use must be right where the search ends, not only on random sub-networks. Searches
+end differently on every device: here on made-up ones, whose every block costs its MACs times its own random
+factor.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from ofa.space import Genes, SearchSpace
 Score = Callable[[Genes], NDArray[np.float64]]  # (N, genes) -> (N,) per cent
 
 
-def near_optimal(space: SearchSpace, score: Score, n: int, rng: np.random.Generator) -> Genes:
+def near_optimal(
+    space: SearchSpace,
+    score: Score,
+    n: int,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Genes:
     """(n, genes): different sub-networks near the best by `score` under limits of made-up devices.
 
     Every device has a random limit and keeps the 20 best of 40 generations of mutation and crossover; several
@@ -30,6 +36,7 @@ def near_optimal(space: SearchSpace, score: Score, n: int, rng: np.random.Genera
         best = search_devices(space, score, min(256, (n - len(found)) // 4 + 16), rng)
         for row in best[:, :4].reshape(-1, space.num_genes):
             found.setdefault(row.tobytes(), row)
+        progress(min(1.0, len(found) / n))
     return np.stack(list(found.values())[:n])
 
 

@@ -1,0 +1,82 @@
+"""Sub-networks a second that accuracy predictors judge: ours, and MIT's where its file is given.
+
+    python benchmarks/predictor_throughput.py [--mit ../shared/reference/predictors/acc_predictor.pth]
+
+The yardstick is the machine's own speed at the arithmetic that cannot be avoided: one float32 matrix product
+of a layer of MIT's predictor, 400 x 400. "of peak" is the share of that speed which a whole prediction (features, every
+layer, members, interval) reaches; it holds on any machine, unlike sub-networks a second. The reference
+implementation does 37,300 a second in its faster form (../shared/REFERENCE.md; 2 cores of one machine).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.space import RESOLUTIONS, get_space
+
+REFERENCE_PER_SECOND = 37_300
+BATCHES = (1, 100, 5_000, 100_000)
+
+
+def best_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The fastest of several runs, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def peak_flops(repeats: int) -> float:
+    """Floating-point operations a second of a product of 4096 x 400 and 400 x 400."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random((4096, 400), dtype=np.float32), rng.random((400, 400), dtype=np.float32)
+    return 2 * 4096 * 400 * 400 / best_seconds(lambda: a @ b, repeats)
+
+
+def flops_per_subnet(predictor: AccuracyPredictor) -> int:
+    """Two a weight, of every member."""
+    return sum(2 * weight.size for member in predictor.ensemble for weight in member.weights)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], epilog="example: python benchmarks/predictor_throughput.py --repeats 20"
+    )
+    parser.add_argument("--mit", type=Path, metavar="PTH", help="MIT's acc_predictor.pth, if at hand")
+    parser.add_argument("--repeats", type=int, default=10, metavar="N", help="runs, the fastest counts (default 10)")
+    args = parser.parse_args(argv)
+    spaces = {name: get_space(name, resolutions=RESOLUTIONS) for name in ("mbv3-w1.0", "mbv3-w1.2")}
+    predictors = {f"ours, {name}": AccuracyPredictor.default(space) for name, space in spaces.items()}
+    if args.mit:
+        predictors[f"MIT's {args.mit.name}"] = AccuracyPredictor.load(args.mit, spaces["mbv3-w1.2"])
+    peak = peak_flops(args.repeats)
+    print(f"matrix product: {peak / 1e9:.0f} GFLOP/s")
+    for name, predictor in predictors.items():
+        work = flops_per_subnet(predictor)
+        interval = "with interval" if predictor.uncertainty else "no interval"
+        print(f"{name}: {len(predictor.ensemble)} network(s), {work / 1000:.0f} kFLOP a sub-network, {interval}")
+        for kind, resolutions in (("known px", predictor.resolutions), ("interpolated px", (180, 200))):
+            space = predictor.space
+            for n in BATCHES:
+                genes = space.sample(np.random.default_rng(0), n, resolutions=resolutions)
+                rate = n / best_seconds(lambda p=predictor, g=genes: p.predict(g), args.repeats)  # type: ignore[misc]
+                print(
+                    f"  {kind:15} batches of {n:>7,}: {rate:>9,.0f} a second, {rate * work / peak:5.0%} of peak, "
+                    f"{rate / REFERENCE_PER_SECOND:5.1f} x the reference's published figure"
+                )
+    return 0
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

@@ -1,0 +1,148 @@
+"""`python -m ofa.predictors.study`: the comparisons behind the predictor's recipe, on measured accuracies.
+
+Three tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
+interpolate in, on the calibration part; and the error of a fitted predictor on the test part by how far
+the test row is from any row trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.encoder import FeatureEncoder
+from ofa.predictors.fidelity import figures, kendall_tau, macs_features, ridge, rmse
+from ofa.predictors.fitting import train, without_resolution
+from ofa.predictors.training import Recipe
+from ofa.predictors.training_data import TrainingData, read_training_csv, split
+
+FOLDS = 5
+RECIPES = (
+    Recipe(members=4, weight_decay=0.1),
+    Recipe(members=4, weight_decay=1.0),
+    Recipe(members=4, weight_decay=2.0),
+    Recipe(members=4, weight_decay=4.0),
+    Recipe(members=8, weight_decay=2.0),
+    Recipe(members=4, weight_decay=2.0, hidden=(32,)),
+    Recipe(members=4, weight_decay=2.0, hidden=(128,)),
+    Recipe(members=4, weight_decay=2.0, hidden=(64, 32)),
+    Recipe(members=4, weight_decay=4.0, hidden=(64, 32)),
+    Recipe(members=4, weight_decay=3.0, hidden=(64, 64)),
+    # the shape, rate and decay of the original implementation
+    Recipe(members=1, weight_decay=1e-4, learning_rate=1e-3, hidden=(400, 400, 400), epochs=60),
+)
+Model = Callable[[TrainingData, TrainingData], NDArray[np.float64]]  # trained on the first, predicts the second
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m ofa.predictors.study",
+        description=__doc__.partition("\n\n")[2],
+        epilog="example: python -m ofa.predictors.study --data accuracies.csv --space mbv3-w1.0",
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="as for ofa.predictors.fit")
+    parser.add_argument("--space", required=True, metavar="S")
+    parser.add_argument("--predictor", metavar="P", help="for the third table (default: the space's own)")
+    args = parser.parse_args(argv)
+    data = read_training_csv(args.data, args.space)
+    predictor = (
+        AccuracyPredictor.load(args.predictor, data.space) if args.predictor else AccuracyPredictor.default(data.space)
+    )
+    parts = split(data.genes)
+    print(f"cross-validation, {FOLDS} folds of the training and calibration parts: RMSE %, Kendall tau of each px,")
+    print("bias and RMSE of the tenth predicted best at the highest px")
+    for name, model in models():
+        print(f"{name:48} {cross_validate(model, data.where(~parts['test']))}", flush=True)
+    print("\na resolution left out and interpolated linearly in resolution^power, on the calibration part")
+    compare_powers(data.where(parts["train"]), data.where(parts["calibration"]))
+    print("\ntest part, by the choices that differ from the nearest row trained on at the same px")
+    by_distance(predictor, data.where(~parts["test"]), data.where(parts["test"]))
+    return 0
+
+
+def models() -> list[tuple[str, Model]]:
+    def macs(fitted: TrainingData, asked: TrainingData) -> NDArray[np.float64]:
+        weights, intercept = ridge(macs_features(fitted), fitted.top1, 1e-6)
+        return macs_features(asked) @ weights + intercept
+
+    def one_hot(fitted: TrainingData, asked: TrainingData, with_macs: bool = False) -> NDArray[np.float64]:
+        encoder = FeatureEncoder(fitted.space, fitted.space.resolutions)
+
+        def features(data: TrainingData) -> NDArray[np.float64]:
+            hot = encoder.training_features(data.genes).astype(np.float64)
+            return np.concatenate([hot, macs_features(data)], axis=1) if with_macs else hot
+
+        weights, intercept = ridge(features(fitted), fitted.top1)
+        return features(asked) @ weights + intercept
+
+    def network(recipe: Recipe) -> Model:
+        return lambda fitted, asked: train(fitted, recipe).top1(asked.genes)
+
+    return [
+        ("MACs, a parabola for each resolution", macs),
+        ("ridge, one-hot", one_hot),
+        ("ridge, one-hot and the MACs parabola", lambda fitted, asked: one_hot(fitted, asked, with_macs=True)),
+        *(
+            (f"{r.members} x {'-'.join(map(str, r.hidden))}, weight decay {r.weight_decay:g}", network(r))
+            for r in RECIPES
+        ),
+    ]
+
+
+def cross_validate(model: Model, data: TrainingData) -> str:
+    folds = np.random.default_rng(0).permutation(len(data.top1)) % FOLDS
+    predicted = np.empty(len(data.top1))
+    for fold in range(FOLDS):
+        predicted[folds == fold] = model(data.where(folds != fold), data.where(folds == fold))
+    shown = [f"all {rmse(predicted, data.top1):.3f}"]
+    for i, r in enumerate(data.space.resolutions):
+        rows = data.genes[:, 0] == i
+        shown.append(
+            f"{r}: {rmse(predicted[rows], data.top1[rows]):.3f} {kendall_tau(predicted[rows], data.top1[rows]):.3f}"
+        )
+    error = (predicted - data.top1)[rows]
+    top = predicted[rows] >= np.quantile(predicted[rows], 0.9)
+    return " | ".join([*shown, f"top {error[top].mean():+.3f} {np.sqrt((error[top] ** 2).mean()):.3f}"])
+
+
+def compare_powers(fitted: TrainingData, asked: TrainingData) -> None:
+    known = fitted.space.resolutions
+    for low, left_out, high in zip(known, known[1:], known[2:], strict=False):
+        narrow = train(without_resolution(fitted, left_out), Recipe())
+        there = asked.where(asked.resolutions == left_out)
+        ends = []
+        for end in (low, high):
+            genes = there.genes.copy()
+            genes[:, 0] = narrow.space.resolutions.index(end)
+            ends.append(narrow.top1(genes))
+        for power in (1, -1, -2, -3, -4):
+            line = [float(r) ** power for r in (low, left_out, high)]
+            guess = ends[0] + (ends[1] - ends[0]) * (line[1] - line[0]) / (line[2] - line[0])
+            bias = float((guess - there.top1).mean())
+            print(f"{left_out} px, power {power:2}: bias {bias:+.3f} %, RMSE {rmse(guess, there.top1):.3f} %")
+
+
+def by_distance(predictor: AccuracyPredictor, fitted: TrainingData, test: TrainingData) -> None:
+    for i, r in enumerate(test.space.resolutions):
+        near, here = fitted.genes[fitted.genes[:, 0] == i], test.where(test.genes[:, 0] == i)
+        distance = np.array([(row != near).sum(axis=1).min() for row in here.genes])
+        for low, high in ((1, 2), (3, 5), (6, 9), (10, 99)):
+            rows = (distance >= low) & (distance <= high)
+            if rows.sum() >= 10:
+                predicted = predictor.predict(here.genes[rows])
+                found = figures(predicted, here.top1[rows])
+                print(
+                    f"{r} px, {low:2} to {high:2} away: {found['rows']:4} rows, RMSE {found['rmse']:.3f} %, "
+                    f"stated {predicted.std.mean():.3f} %"
+                )
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

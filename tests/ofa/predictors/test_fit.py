@@ -1,0 +1,183 @@
+"""Fitting: the CSV and its errors, the split, the statistics, and the command."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from ofa.errors import InputError
+from ofa.predictors import fit
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.fidelity import fit_uncertainty, kendall_tau, ridge
+from ofa.predictors.fitting import fit_to_teacher
+from ofa.predictors.training import Recipe
+from ofa.predictors.training_data import read_training_csv, split
+from ofa.space import get_space
+
+COLUMNS = ("resolution", "depths", "kernel_sizes", "expand_ratios", "top1")
+TOY = ["--members", "2", "--epochs", "6", "--hidden", "16", "--seed", "3"]
+
+
+def toy_rows(n=240, name="mbv3-w1.0", resolutions=(128, 160, 192)):
+    """Rows of a CSV whose accuracy is linear in the choices, plus a little noise."""
+    space = get_space(name, resolutions=resolutions)
+    rng = np.random.default_rng(0)
+    genes = space.sample(rng, n)
+    top1 = 60 + genes @ rng.uniform(0, 0.2, space.num_genes) + rng.normal(0, 0.05, n)
+    rows = []
+    for subnet, accuracy in zip(space.decode(genes), top1, strict=True):
+        row = {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in subnet.to_dict().items()}
+        rows.append(row | {"top1": f"{accuracy:.3f}"})
+    return rows
+
+
+def write(path, rows, columns=COLUMNS):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kernel_sizes": "9 " * 20}, r"bad.csv:5: kernel_sizes\[0\] is 9.*expected one of 3, 5, 7"),
+        ({"kernel_sizes": "3 3"}, r"bad.csv:5: kernel_sizes has 2 values, expected 20"),
+        ({"depths": "2 2 x 2 2"}, r"bad.csv:5: depths holds 'x', expected a number"),
+        ({"top1": "nan"}, r"bad.csv:5: top1 holds 'nan', expected a number"),
+        ({"top1": "101"}, r"bad.csv:5: top1 is 101, expected per cent"),
+        ({"top1": "-3"}, r"bad.csv:5: top1 is -3, expected per cent"),
+        ({"top1": ""}, r"bad.csv:5: top1 holds '', expected a number"),
+        ({"resolution": "7"}, r"resolution 7 is not within 32 to 1024"),
+        ({"resolution": "160.5"}, r"bad.csv:5: resolution holds '160.5', expected a number"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, change, message):
+    rows = toy_rows(120)
+    rows[3] |= change
+    with pytest.raises(InputError, match=message):
+        read_training_csv(write(tmp_path / "bad.csv", rows), "mbv3-w1.0")
+
+
+def test_bad_files_are_named(tmp_path):
+    rows = toy_rows(120)
+    path = write(tmp_path / "a.csv", rows, COLUMNS[:-1])
+    with pytest.raises(InputError, match=r"a.csv:1: no column top1, expected at least resolution, depths"):
+        read_training_csv(path, "mbv3-w1.0")
+    with pytest.raises(InputError, match=r"a.csv: 20 rows, at least 100 are needed"):
+        read_training_csv(write(path, rows[:20]), "mbv3-w1.0")
+    path.write_text("")
+    with pytest.raises(InputError, match=r"a.csv: empty"):
+        read_training_csv(path, "mbv3-w1.0")
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"a.csv: not UTF-8"):
+        read_training_csv(path, "mbv3-w1.0")
+    write(path, rows)
+    path.write_text("# a comment\n\n" + path.read_text() + "160,2 2\n")
+    with pytest.raises(InputError, match=r"a.csv:124: too few fields"):
+        read_training_csv(path, "mbv3-w1.0")
+    fractions = [row | {"top1": "0.7"} for row in rows]
+    with pytest.raises(InputError, match=r"top1 is at most 0.7: a fraction\? expected per cent"):
+        read_training_csv(write(path, fractions), "mbv3-w1.0")
+
+
+def test_repeated_subnets_are_averaged(tmp_path):
+    rows = toy_rows(120)
+    again = [rows[0] | {"top1": str(float(rows[0]["top1"]) + 1)}]
+    data = read_training_csv(write(tmp_path / "a.csv", rows + again), "mbv3-w1.0")
+    assert data.merged == 1 and len(data.top1) == 120
+    assert data.top1[0] == pytest.approx(float(rows[0]["top1"]) + 0.5)
+
+
+def test_width_multipliers_are_read(tmp_path):
+    rows = toy_rows(120, "resnet50d")
+    columns = ("resolution", "depths", "expand_ratios", "width_mults", "top1")
+    data = read_training_csv(write(tmp_path / "r.csv", rows, columns), "resnet50d")
+    assert " ".join(map(str, data.space.decode(data.genes[:1])[0].width_mults)) == rows[0]["width_mults"]
+
+
+def test_split_follows_the_architecture_alone():
+    space = get_space("mbv3-w1.0", resolutions=(128, 160, 192))
+    genes = space.sample(np.random.default_rng(0), 4000)
+    parts = split(genes)
+    assert np.array_equal(sum(mask.astype(int) for mask in parts.values()), np.ones(4000))
+    assert parts["test"].mean() == pytest.approx(0.15, abs=0.02)
+    assert parts["calibration"].mean() == pytest.approx(0.10, abs=0.02)
+    elsewhere = genes.copy()
+    elsewhere[:, 0] = (genes[:, 0] + 1) % 3
+    assert np.array_equal(split(elsewhere[::-1])["test"][::-1], parts["test"])
+
+
+def test_kendall_tau_equals_scipy():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        a, b = rng.integers(0, 12, 80).astype(float), rng.normal(size=80)
+        assert kendall_tau(a, a + b) == pytest.approx(scipy.stats.kendalltau(a, a + b).statistic, abs=1e-12)
+
+
+def test_ridge_finds_a_linear_function():
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    weights, intercept = ridge(x, x @ [1.0, -2.0, 0.0, 3.0] + 5, penalty=1e-9)
+    assert weights == pytest.approx([1, -2, 0, 3]) and intercept == pytest.approx(5)
+
+
+def test_uncertainty_finds_the_noise_of_each_group():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 4000)
+    members = rng.normal(70, 1e-3, size=(4, 8000))
+    actual = members.mean(axis=0) + rng.normal(size=8000) * np.where(groups == 0, 0.1, 0.5)
+    found = fit_uncertainty(members, actual, groups, 2)
+    assert found.noise == pytest.approx((0.1, 0.5), rel=0.06) and found.scale >= 1
+
+
+def test_fit_is_the_same_bit_for_bit_and_better_than_nothing(tmp_path, capsys):
+    path = write(tmp_path / "toy.csv", toy_rows(500))
+    written = []
+    for out in ("one", "two"):
+        target = tmp_path / f"{out}.safetensors"
+        assert fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", str(target), *TOY]) == 0
+        written.append((target.read_bytes(), target.with_suffix(".json").read_bytes()))
+    assert written[0] == written[1]
+    shown = capsys.readouterr().out
+    assert "RMSE" in shown and "next: python -m ofa.search" in shown
+    header = json.loads(written[0][1])
+    assert set(header["report"]["test"]) == {"all", "128", "160", "192"}
+    assert header["recipe"]["seed"] == 3 and header["origin"]["file"] == "toy.csv"
+    AccuracyPredictor.load(tmp_path / "one.safetensors", get_space("mbv3-w1.0"))
+    other = tmp_path / "three.safetensors"
+    fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", str(other), *TOY[:-1], "4"])
+    assert other.read_bytes() != written[0][0]
+
+
+def test_fit_learns_what_is_there_to_learn(tmp_path):
+    path = write(tmp_path / "toy.csv", toy_rows(600))
+    out = tmp_path / "p.safetensors"
+    fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", str(out), "--members", "2", "--epochs", "60"])
+    report = json.loads(out.with_suffix(".json").read_text())["report"]
+    assert report["test"]["all"]["kendall_tau"] > 0.85
+    assert report["test"]["all"]["rmse"] < report["baselines"]["macs"]["all"]["rmse"] / 2
+
+
+def test_fit_refuses_what_it_cannot_do(tmp_path):
+    path = write(tmp_path / "toy.csv", toy_rows(120))
+    with pytest.raises(InputError, match=r"expected a name that ends in .safetensors"):
+        fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", "x.pth"])
+    with pytest.raises(InputError, match=r"no such file"):
+        fit.main(["--data", str(tmp_path / "none.csv"), "--space", "mbv3-w1.0"])
+    with pytest.raises(InputError, match=r"members is 0, expected at least 1"):
+        fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--members", "0"])
+    few = [row for row in toy_rows(400) if row["resolution"] != 160][:200] + toy_rows(3, resolutions=(160,))
+    with pytest.raises(InputError, match=r"part has . sub-networks at 160 px, at least 5 are needed"):
+        fit.main(["--data", str(write(path, few)), "--space", "mbv3-w1.0", *TOY])
+
+
+def test_a_teacher_is_imitated_and_questions_are_counted():
+    teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=range(160, 225, 16)))
+    student = fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=8))
+    report = student.header["report"]
+    assert report["rows"] == {"random": 200, "searched": 200}
+    assert report["test"]["random"]["all"]["kendall_tau"] > 0.5
+    assert report["search"]["mean_loss"] < 2
