@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +21,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import BLOCK_FIELDS, OPS, Block, BlockIndex, all_blocks, block_index, block_row
 from ofa.errors import InputError
+from ofa.files import replace_file
 from ofa.space import Genes, SearchSpace, Subnet
 
 if TYPE_CHECKING:
@@ -169,12 +168,10 @@ class LatencyTable:
 
     def save(self, path: str | Path) -> None:
         """Writes the CSV, to a temporary file that is then renamed: never half a table."""
-        path = Path(path)
         columns = [c for c in _COLUMNS if c not in _OPTIONAL_COLUMNS or self._has(c)]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+
+        def write(temporary: Path) -> None:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
                 for key, value in {"schema": SCHEMA, **self.header, "rows": str(len(self.rows))}.items():
                     file.write(f"# {key}: {value}\n")
                 writer = csv.writer(file, lineterminator="\n")
@@ -182,13 +179,8 @@ class LatencyTable:
                 for row in self.rows:
                     rest = (getattr(row, c) for c in columns[len(BLOCK_FIELDS) :])
                     writer.writerow((*block_row(row.block), *("" if v is None else v for v in rest)))
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+
+        replace_file(Path(path), write)
 
     def _has(self, column: str) -> bool:
         return any(getattr(row, column) is not None for row in self.rows)

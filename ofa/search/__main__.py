@@ -15,9 +15,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ofa.cli import resolutions as resolution_list
 from ofa.errors import InputError
+from ofa.files import write_json
 from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.search.report import print_results, table_facts, write_json, write_plot
+from ofa.search.report import print_results, table_facts, write_plot
 from ofa.search.specialise import DeviceSearch, Specialised, shared_resolutions
 from ofa.space import RESOLUTIONS, get_space
 

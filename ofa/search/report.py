@@ -1,12 +1,9 @@
-"""What a search shows and writes: a table, result.json, a plot of the frontier."""
+"""What a search shows: a table with its caveats, and a plot of the frontier."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from ofa.files import replace_file
 from ofa.latency_table import LatencyTable
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.search.specialise import Specialised
@@ -81,15 +79,6 @@ def print_results(
     console.print(f"  accuracy: {predictor.description}", highlight=False)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes to a temporary file that is then renamed."""
-
-    def write(file: str) -> None:
-        Path(file).write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-    _replace(path, write)
-
-
 def write_plot(
     path: Path,
     title: str,
@@ -122,19 +111,5 @@ def write_plot(
     axes.set_title(title)
     axes.grid(alpha=0.3)
     axes.legend(title="found (dots: random sub-networks)", fontsize="small", title_fontsize="small")
-    _replace(path, lambda file: figure.savefig(file, format="png", dpi=150))
+    replace_file(path, lambda file: figure.savefig(file, format="png", dpi=150))
     plt.close(figure)
-
-
-def _replace(path: Path, write: Callable[[str], None]) -> None:
-    """Calls write(temporary file), then renames it to path: never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    try:
-        write(temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
