@@ -43,6 +43,31 @@ def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None) -> byt
     return writer.finish(tensors[0], tensors[-1], metadata or {})
 
 
+def add_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A model with metadata buffers added, whatever wrote it; those of the same name are replaced."""
+    loaded = schema.ModelT.InitFromPackedBuf(model)
+    for buffer in loaded.buffers:
+        if buffer.offset > 1:  # ai-edge-quantizer puts the data behind the flatbuffer, at an offset that now shifts
+            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    loaded.metadata = [entry for entry in loaded.metadata or [] if entry.name.decode() not in metadata]
+    for name, text in metadata.items():
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(text.encode(), np.uint8)
+        loaded.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(loaded.buffers) - 1
+        loaded.metadata.append(entry)
+    return _packed(loaded)
+
+
+def _packed(model: Any) -> bytes:
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + 65536)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
 def _nhwc(shape: Shape) -> Shape:
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
 
@@ -222,10 +247,7 @@ class _Writer:
             model.metadata.append(entry)
         model.subgraphs, model.buffers, model.signatureDefs = [subgraph], self.buffers, [signature]
         model.operatorCodes = [entry for _, entry in self.codes.values()]
-        size = sum(len(buffer.data) for buffer in self.buffers if buffer.data is not None)
-        builder = flatbuffers.Builder(size + 65536)
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return _packed(model)
 
 
 def _named(name: str, tensor: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,8 +66,8 @@ def build_torch(graph: Graph) -> torch.nn.Module:
     return GraphModule().eval()
 
 
-def write_torchscript(graph: Graph) -> bytes:
-    """The traced and frozen module, as `torch.jit.load` reads it."""
+def write_torchscript(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The traced and frozen module, as `torch.jit.load` reads it; `metadata` becomes its extra files."""
     import torch
 
     module = build_torch(graph)
@@ -77,5 +78,5 @@ def write_torchscript(graph: Graph) -> bytes:
         example = torch.zeros(graph.input_shape)
         frozen = torch.jit.freeze(torch.jit.trace(module, example, check_trace=False))  # type: ignore[no-untyped-call]
         buffer = io.BytesIO()
-        torch.jit.save(frozen, buffer)
+        torch.jit.save(frozen, buffer, _extra_files=dict(metadata or {}))
     return buffer.getvalue()

@@ -1,0 +1,121 @@
+"""What a model file says of itself: labels, how to prepare its images, what network it is and where it comes from.
+
+All values are text, since that is what ONNX, TFLite, TorchScript and safetensors have in common.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa import __version__
+from ofa.errors import InputError
+from ofa.networks.spec import NetworkSpec
+
+# of ImageNet's training images, the ones that the published networks were trained with
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+CROP_RATIO = 0.875
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the model's input.
+
+    resolution: side of the square input, pixels
+    layout: "NCHW" or "NHWC"
+    mean, std: of (red, green, blue) in 0 to 1: input = (pixel / 255 - mean) / std
+    crop_ratio: the shorter side is resized to resolution / crop_ratio, then the centre is cut out
+    """
+
+    resolution: int
+    layout: str = "NCHW"
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+    crop_ratio: float = CROP_RATIO
+
+    def to_dict(self) -> dict[str, str]:
+        """One text a field, lists as JSON."""
+        return {
+            "resolution": str(self.resolution),
+            "layout": self.layout,
+            "channels": "RGB",
+            "mean": json.dumps(list(self.mean)),
+            "std": json.dumps(list(self.std)),
+            "scale": "pixel / 255",
+            "crop_ratio": str(self.crop_ratio),
+            "resize": f"shorter side to resolution / crop_ratio, bilinear, then the central {self.resolution} px",
+        }
+
+
+def model_metadata(
+    spec: NetworkSpec,
+    preprocessing: Preprocessing,
+    *,
+    labels: list[str] | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """The metadata of an exported model.
+
+    facts: anything else worth keeping, as JSON values: the search's result, the calibration, int8's agreement
+    """
+    found = {
+        "producer": f"ofa-latency {__version__}",
+        "task": "image classification, logits",
+        **preprocessing.to_dict(),
+        "num_classes": str(spec.num_classes),
+        "family": spec.family,
+        "batch_norm_calibrated": "true" if spec.calibrated else "false",
+    }
+    if spec.space:
+        found["space"] = spec.space
+    if spec.subnet is not None:
+        found["subnet"] = json.dumps(spec.subnet.to_dict())
+    if labels is not None:
+        found["labels"] = "\n".join(labels)
+    for key, value in (facts or {}).items():
+        found[key] = value if isinstance(value, str) else json.dumps(value)
+    return found
+
+
+def read_labels(path: Path, num_classes: int) -> list[str]:
+    """The class names, in the order of the logits: one a line, a JSON list, or {"0": ["n01440764", "tench"], ...}.
+
+    Raises InputError where the file cannot be read, or their number is not the network's class count.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: labels must be UTF-8 text: {error}") from None
+    labels = _json_labels(path, text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
+    labels = [label.strip() for label in labels]
+    while labels and not labels[-1]:
+        labels.pop()
+    if len(labels) != num_classes:
+        raise InputError(f"{path} holds {len(labels)} labels, but the network has {num_classes} classes")
+    for i, label in enumerate(labels):
+        if not label or "\n" in label:
+            raise InputError(f"{path}: label {i} is {'empty' if not label else 'more than one line'}")
+    return labels
+
+
+def _json_labels(path: Path, text: str) -> list[str]:
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if isinstance(content, dict):
+        absent = [str(i) for i in range(len(content)) if str(i) not in content]
+        if absent:
+            raise InputError(f"{path}: no label {absent[0]}, expected 0 to {len(content) - 1}")
+        content = [content[str(i)] for i in range(len(content))]
+    flat = [" ".join(map(str, label)) if isinstance(label, list) else label for label in content]
+    for i, label in enumerate(flat):
+        if not isinstance(label, str):
+            raise InputError(f"{path}: label {i} is {label!r}, expected text")
+    return flat

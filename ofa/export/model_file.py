@@ -1,0 +1,75 @@
+"""A graph or network as the bytes of a model file, metadata included, and back: what its metadata says.
+
+Files are written in one step: an interrupted export leaves no half-written model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ofa.errors import InputError
+from ofa.export.graph import Graph
+from ofa.files import replace_file
+from ofa.networks.plain import PlainNetwork
+
+SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
+LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}
+
+
+def float_model(format_name: str, graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
+    """The serialised float32 model of a graph, in one of onnx, tflite and torchscript."""
+    if format_name == "onnx":
+        from ofa.export.onnx_writer import write_onnx as write
+    elif format_name == "tflite":
+        from ofa.export.tflite_writer import write_tflite as write
+    else:
+        from ofa.export.torch_writer import write_torchscript as write
+    return write(graph, metadata)
+
+
+def with_metadata(format_name: str, model: bytes, metadata: Mapping[str, str]) -> bytes:
+    """The same ONNX or TFLite model with metadata added: metadata_props, or metadata buffers."""
+    if format_name == "onnx":
+        import onnx
+
+        loaded = onnx.load_from_string(model)
+        onnx.helper.set_model_props(loaded, dict(metadata))
+        serialised: bytes = loaded.SerializeToString(deterministic=True)
+        return serialised
+    from ofa.export.tflite_writer import add_metadata
+
+    return add_metadata(model, metadata)
+
+
+def safetensors_model(network: PlainNetwork, metadata: Mapping[str, str]) -> bytes:
+    """The network's own weights, batch normalisation not folded: `ofa.networks.checkpoint.load_network` reads them.
+
+    network.spec must be sized for the resolution to export.
+    """
+    from safetensors.torch import save
+
+    config = network.spec.to_dict()
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return save(tensors, {**metadata, "format": config["format"], "config": json.dumps(config)})
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError, before any work is done, where a file cannot be written there."""
+    if path.is_dir():
+        raise InputError(f"--out {path} is a folder: name a file")
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--out {path} cannot be written: {folder} is not a folder that you may write to")
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes to a temporary file in the same folder, then renames it."""
+    try:
+        replace_file(path, lambda temporary: temporary.write_bytes(content))
+    except OSError as error:
+        raise InputError(f"--out {path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,106 @@
+"""int8 models: static post-training quantisation by the runtimes' own tools, ranges taken from real images.
+
+Weights are int8 with a scale a channel, activations int8 with a scale a tensor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa.errors import InputError
+from ofa.export.graph import Array
+
+QUANTIZERS = {
+    "onnx": ("onnxruntime", "pip install 'ofa-latency[onnxruntime]'"),
+    "tflite": ("ai_edge_quantizer", "pip install -c constraints.txt 'ai-edge-quantizer==0.10.*'"),
+}
+
+
+def check_quantizer(format_name: str) -> None:
+    """Raises InputError, before any work is done, where the format has no int8 or its tool is not installed."""
+    if format_name not in QUANTIZERS:
+        raise InputError(f"--int8 is for {' and '.join(QUANTIZERS)}, not {format_name}")
+    module, install = QUANTIZERS[format_name]
+    if importlib.util.find_spec(module) is None:
+        raise InputError(f"--int8 for {format_name} needs {module}: {install}")
+
+
+def quantize(format_name: str, model: bytes, images: Array, batch: int) -> bytes:
+    """The int8 model; its input and output are float32 in ONNX and TFLite alike.
+
+    model: of batch size `batch`, without metadata (it may be lost)
+    images: (N, 3, R, R), prepared as for the model; a remainder that fills no batch is left out, so N >= batch
+    """
+    if len(images) < batch:
+        raise InputError(f"int8 needs at least one batch of {batch} images to calibrate with, found {len(images)}")
+    batches = [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)]
+    return _onnx(model, batches) if format_name == "onnx" else _tflite(model, batches)
+
+
+def _onnx(model: bytes, batches: list[Array]) -> bytes:
+    import onnx
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._rest: Iterator[Array] = iter(batches)
+
+        def get_next(self) -> dict[str, Array] | None:
+            images = next(self._rest, None)
+            return None if images is None else {"input": images}
+
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
+        # shapes of all tensors: without them the tool warns, and asks for another pass
+        onnx.save(onnx.shape_inference.infer_shapes(onnx.load_from_string(model)), source)
+        quantize_static(
+            source,
+            target,
+            Reader(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return target.read_bytes()
+
+
+def _tflite(model: bytes, batches: list[Array]) -> bytes:
+    from ai_edge_quantizer import Quantizer, qtyping, recipe
+
+    data = [{"input": np.ascontiguousarray(images.transpose(0, 2, 3, 1))} for images in batches]
+    with _quiet():
+        quantizer = Quantizer(bytearray(model), recipe.static_wi8_ai8())
+        for operation in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+            # float32 outside, as the float model: int8's own scales are then nobody else's business
+            quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
+        found: Any = quantizer.calibrate({"serving_default": data}, num_threads=1)
+        result = quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False)
+    return bytes(result.quantized_model)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The tools print advice and progress of their own; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            stack.enter_context(warnings.catch_warnings())
+            # calibrating has to keep every tensor; LiteRT says that this is for debugging
+            warnings.filterwarnings("ignore", message=r".*experimental_preserve_all_tensors", category=UserWarning)
+            yield
+    finally:
+        logging.disable(before)

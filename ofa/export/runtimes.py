@@ -1,0 +1,97 @@
+"""Running an exported model on images, to compare it with the network it was made from."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.export.graph import Array
+
+# images (N, 3, R, R) to logits (N, classes)
+Runner: TypeAlias = Callable[[Array], Array]
+
+
+def runner(format_name: str, model: bytes, batch: int) -> Runner:
+    """A function from images (N, 3, R, R), any N, to logits (N, classes), for a model of a fixed batch size.
+
+    Uses one thread. The last batch is filled up with zeros.
+    """
+    run = {"onnx": _onnx, "tflite": _tflite, "torchscript": _torchscript}[format_name](model)
+
+    def logits(images: Array) -> Array:
+        parts = []
+        for start in range(0, len(images), batch):
+            part = images[start : start + batch]
+            filled = np.zeros((batch, *images.shape[1:]), np.float32)
+            filled[: len(part)] = part
+            parts.append(run(filled)[: len(part)])
+        return np.concatenate(parts)
+
+    return logits
+
+
+def _onnx(model: bytes) -> Runner:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def run(images: Array) -> Array:
+        result: NDArray[np.float32] = session.run(["output"], {"input": images})[0]
+        return result
+
+    return run
+
+
+def _tflite(model: bytes) -> Runner:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=model, num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(images: Array) -> Array:
+        x = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
+        interpreter.set_tensor(given["index"], _quantised(x, given))
+        interpreter.invoke()
+        return _dequantised(interpreter.get_tensor(wanted["index"]), wanted)
+
+    return run
+
+
+def _quantised(x: Array, detail: dict[str, object]) -> NDArray[np.generic]:
+    if detail["dtype"] is np.float32:
+        return x
+    scale, zero = detail["quantization"]  # type: ignore[misc]
+    return np.clip(np.round(x / scale) + zero, -128, 127).astype(np.int8)  # type: ignore[has-type]
+
+
+def _dequantised(y: NDArray[np.generic], detail: dict[str, object]) -> Array:
+    if detail["dtype"] is np.float32:
+        return y.astype(np.float32)
+    scale, zero = detail["quantization"]  # type: ignore[misc]
+    return ((y.astype(np.float32) - zero) * scale).astype(np.float32)  # type: ignore[has-type]
+
+
+def _torchscript(model: bytes) -> Runner:
+    import torch
+
+    with warnings.catch_warnings():
+        # TorchScript is in maintenance
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
+        module = torch.jit.load(io.BytesIO(model), map_location="cpu")  # type: ignore[no-untyped-call]
+
+    def run(images: Array) -> Array:
+        with torch.no_grad():
+            result: Array = module(torch.from_numpy(images)).numpy()
+        return result
+
+    return run

@@ -1,0 +1,110 @@
+"""A trained network as a graph: batch normalisation folded into the convolutions, in double precision.
+
+The blocks are those that profilers measure, and the graph is written by the same writers: what was timed is what ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from ofa.blocks import Block
+from ofa.errors import InputError
+from ofa.export.graph import Array, Graph, Shape, network_graph
+from ofa.networks.layers import Bottleneck, Classifier, ConvNorm, FeatureMix, MBConv
+from ofa.networks.plain import PlainNetwork
+
+
+class TrainedWeights:
+    """The `Weights` of a plain network, for `network_graph(network.spec.blocks, weights=TrainedWeights(network))`.
+
+    Raises InputError, naming the layer, where folding gives values that are not finite (a negative variance, say).
+    """
+
+    def __init__(self, network: PlainNetwork) -> None:
+        self._layers = list(network.named_children())
+
+    def __call__(self, layer: str, shape: Shape, bias: bool) -> tuple[Array, Array | None]:
+        """Weight of that shape and bias of shape[:1] of the layer "<position>.<name>", as `Graph.block` calls it."""
+        position, _, part = layer.partition(".")
+        name, module = self._layers[int(position)]
+        source = _part(module, part)
+        weight, biases = _folded(source) if isinstance(source, ConvNorm) else _plain(source)
+        for values in (weight, biases):
+            if values is not None and not np.isfinite(values).all():
+                raise InputError(f"{name}.{part}: weights are not finite once batch normalisation is folded in")
+        if weight.shape != shape or (biases is None) == bias:
+            raise ValueError(f"{name}.{part} holds weights of shape {weight.shape}, its block needs {shape}")
+        return weight, biases
+
+
+def _part(module: nn.Module, part: str) -> nn.Module | None:
+    """The module that computes a layer of a block; the names are those of `Graph.block`."""
+    if isinstance(module, MBConv):
+        if module.se is not None and part in ("se_reduce", "se_expand"):
+            return module.se.reduce if part == "se_reduce" else module.se.expand
+        return {"expand": module.expand, "depthwise": module.depthwise, "project": module.project}.get(part)
+    if isinstance(module, Bottleneck):
+        return module.shortcut if part == "downsample" else module.get_submodule(part)
+    if isinstance(module, FeatureMix):
+        return module.conv
+    return module.linear if isinstance(module, Classifier) else module
+
+
+def _folded(layer: ConvNorm) -> tuple[Array, Array]:
+    """Weight (out, in / groups, k, k) and bias (out,) of convolution and batch normalisation in one."""
+    bn = layer.bn
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    weight, scale, shift, mean, variance = (
+        tensor.detach().cpu().double().numpy()
+        for tensor in (layer.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    )
+    with np.errstate(invalid="ignore", over="ignore"):
+        factor = scale / np.sqrt(variance + bn.eps)
+        folded = weight * factor[:, None, None, None]
+        return folded.astype(np.float32, order="C"), (shift - mean * factor).astype(np.float32)
+
+
+def _plain(layer: nn.Module | None) -> tuple[Array, Array | None]:
+    if not isinstance(layer, (nn.Conv2d, nn.Linear)):
+        raise ValueError(f"no weights in {type(layer).__name__}")
+    weight = layer.weight.detach().cpu().numpy().astype(np.float32, order="C")
+    return weight, None if layer.bias is None else layer.bias.detach().cpu().numpy().astype(np.float32)
+
+
+def trained_graph(network: PlainNetwork, *, batch: int = 1, resolution: int | None = None) -> Graph:
+    """The network in evaluation mode as a graph, (batch, 3, R, R) to (batch, classes) logits.
+
+    resolution: R, by default the one the network's spec is sized for
+    """
+    blocks = resized(network.spec.blocks, resolution or network.spec.resolution)
+    return network_graph(blocks, batch=batch, weights=TrainedWeights(network))
+
+
+def resized(blocks: Sequence[Block], resolution: int) -> tuple[Block, ...]:
+    """The same blocks, sized for images of another side."""
+    size, result = resolution, []
+    for block in blocks:
+        result.append(replace(block, in_size=size))
+        size = result[-1].out_size
+    return tuple(result)
+
+
+def at_resolution(network: PlainNetwork, resolution: int) -> PlainNetwork:
+    """The network itself (the same modules), with a spec that is sized for another resolution."""
+    spec = network.spec
+    if spec.resolution == resolution:
+        return network
+    blocks = resized(spec.blocks, resolution)
+    layers = tuple((name, block) for (name, _), block in zip(spec.layers, blocks, strict=True))
+    # the sub-network is the same one at this resolution
+    subnet = None if spec.subnet is None else replace(spec.subnet, resolution=resolution)
+    other = PlainNetwork(replace(spec, layers=layers, subnet=subnet), network.children())
+    other.training = network.training
+    return other
+
+
