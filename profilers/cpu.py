@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     measured = blocks[: args.limit]
     rules, rounds = (QUICK, QUICK_ROUNDS) if args.quick else (RULES, ROUNDS)
     rounds = args.rounds or rounds
-    plan = make_plan(measured, rounds, REFERENCE_EVERY, args.seed)
+    plan = make_plan([(block,) for block in measured], rounds, REFERENCE_EVERY, args.seed)
     settings = {
         "space": space.name,
         "num_classes": space.num_classes,
@@ -243,12 +243,12 @@ def report(
     """Writes the table and says what came of it; 1 if blocks failed."""
     say: Callable[[str], None] = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
     for name, message in outcome.failed.items():
-        say(f"failed: {plan.models[name]}: {message}")
+        say(f"failed: {plan.models[name][0]}: {message}")
     summaries = {name: summarise(results) for name, results in outcome.results.items()}
     if not summaries:
         raise InputError("no block could be measured: no table was written")
     rows = [
-        TableRow(plan.models[name], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
+        TableRow(plan.models[name][0], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
         for name, s in sorted(summaries.items())
     ]
     rejected = sum(s.rejected for s in summaries.values())
@@ -277,7 +277,7 @@ def report(
         "python": platform.python_version(),
         "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs",
         "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
-        "reference_block": f"{plan.models[plan.reference]}: median {reference / 1e6:.6f} ms, "
+        "reference_block": f"{plan.models[plan.reference][0]}: median {reference / 1e6:.6f} ms, "
         f"mad {100 * deviation / reference:.2f} % over {len(outcome.reference_ns)} visits",
         "visits_repeated": outcome.repeated,
         "visits_drifting": outcome.drifting,

@@ -11,7 +11,7 @@ import numpy as np
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.export.graph import Graph, block_graph
+from ofa.export.graph import Graph, network_graph
 from ofa.predictors.costs import block_macs
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
@@ -39,21 +39,24 @@ class Visit:
 
 @dataclass(frozen=True)
 class Plan:
-    """models: the block behind every id; reference: the id that is timed again and again, to see the machine drift."""
+    """models: the chain of blocks behind every id, one block or a whole network
 
-    models: dict[str, Block]
+    reference: the id that is timed again and again, to see the machine drift
+    """
+
+    models: dict[str, tuple[Block, ...]]
     reference: str
     visits: tuple[Visit, ...]
 
 
-def make_plan(blocks: Sequence[Block], rounds: int, reference_every: int, seed: int) -> Plan:
-    """Every block once a round, each round in another order, the reference block between every few and at both ends.
+def make_plan(chains: Sequence[tuple[Block, ...]], rounds: int, reference_every: int, seed: int) -> Plan:
+    """Every chain once a round, each round in another order, the reference between every few and at both ends.
 
-    A block's rounds lie minutes apart, so that no passing disturbance hits all of them. The reference is the block
-    of median MACs.
+    The rounds lie apart in time, so that no passing disturbance hits all of them. The reference is the chain of
+    median MACs.
     """
-    models = {f"b{i:05d}": block for i, block in enumerate(blocks)}
-    by_macs = sorted(models, key=lambda name: block_macs(models[name]))
+    models = {f"b{i:05d}": chain for i, chain in enumerate(chains)}
+    by_macs = sorted(models, key=lambda name: sum(map(block_macs, models[name])))
     reference = by_macs[len(by_macs) // 2]
     rng = np.random.default_rng(seed)
     order = [name for _ in range(rounds) for name in rng.permutation(list(models)).tolist()]
@@ -71,12 +74,12 @@ def with_reference(order: Sequence[str], reference: str, every: int) -> tuple[Vi
 
 
 def write_models(plan: Plan, runtime: str, folder: Path, batch: int) -> dict[str, str]:
-    """Writes every block's model for the runtime; {id: file name}. Weights are random: they do not change the time."""
+    """Writes every model for the runtime; {id: file name}. Weights are random: they do not change the time."""
     ending, _ = RUNTIMES[runtime]
     write = _writer(runtime)
     files = {}
-    for name, block in plan.models.items():
-        graph = block_graph(block, batch=batch)
+    for name, chain in plan.models.items():
+        graph = network_graph(chain, batch=batch)
         files[name] = name + ending
         (folder / files[name]).write_bytes(write(graph))
         if runtime == "torch":  # TorchScript does not tell the shape of its input

@@ -13,7 +13,7 @@ from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
 from profilers.plan import Plan, make_plan
 
-BLOCKS = all_blocks(get_space("mbv3-w1.0"), [160])[:8]
+BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])[:8]]
 
 # An agent of a few lines: `behave(number, name)` may return samples or do worse
 FAKE = """

@@ -10,7 +10,7 @@ from ofa.errors import InputError
 from ofa.space import get_space
 from profilers.plan import check_runtime, make_plan, write_models
 
-BLOCKS = all_blocks(get_space("mbv3-w1.0"), [160])
+BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])]
 
 
 def test_every_block_is_visited_once_a_round_with_the_reference_between() -> None:

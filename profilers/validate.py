@@ -1,0 +1,288 @@
+"""`python -m profilers.validate`: how well a table's sums predict whole networks, measured on the same device."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ofa.blocks import blocks_of, slots_of
+from ofa.errors import InputError
+from ofa.files import replace_file, write_json
+from ofa.latency_table import LatencyTable, find_table
+from ofa.space import Genes, SearchSpace, get_space
+from profilers.cpu import AGENT, KEEP_MODELS, REFERENCE_EVERY, RULES, chosen_cpus, ended_by_sigterm, shown_progress
+from profilers.journal import Journal
+from profilers.measure import Measurement, Outcome
+from profilers.plan import RUNTIMES, check_runtime, make_plan, write_models
+from profilers.statistics import summarise, visit_median_ns
+
+ROUNDS = 3
+# a runtime's name in a table's header, which is that of its distribution
+_RUNTIME_OF = {
+    "onnxruntime": "onnxruntime",
+    "ai-edge-litert": "tflite",
+    "tflite-runtime": "tflite-runtime",
+    "torch": "torch",
+}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How sums compare with measurements of N whole networks.
+
+    mape_pct: mean absolute error; bias_pct: mean signed error, positive where the sum is too high
+    spread_pct: mean absolute error once the bias, as one factor, is taken out
+    within_5_pct, within_10_pct: shares, in per cent, of networks predicted that well
+    worst_pct: the greatest absolute error; p95_pct: that of 95 % of the networks
+    kendall_tau: of the order
+    repeat_pct: mean absolute difference of single rounds from the network's median: the machine's own noise
+    """
+
+    networks: int
+    mape_pct: float
+    bias_pct: float
+    spread_pct: float
+    within_5_pct: float
+    within_10_pct: float
+    p95_pct: float
+    worst_pct: float
+    kendall_tau: float
+    repeat_pct: float
+
+
+def score(predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_pct: float) -> Scores:
+    """Scores of N predictions, ms, against N measurements, ms."""
+    from scipy.stats import kendalltau
+
+    error = 100 * (predicted / measured - 1)
+    scaled = predicted / np.median(predicted / measured)
+    return Scores(
+        networks=len(measured),
+        mape_pct=_rounded(np.mean(np.abs(error))),
+        bias_pct=_rounded(np.mean(error)),
+        spread_pct=_rounded(np.mean(np.abs(100 * (scaled / measured - 1)))),
+        within_5_pct=_rounded(100 * np.mean(np.abs(error) <= 5)),
+        within_10_pct=_rounded(100 * np.mean(np.abs(error) <= 10)),
+        p95_pct=_rounded(np.percentile(np.abs(error), 95)),
+        worst_pct=_rounded(np.max(np.abs(error))),
+        kendall_tau=round(float(kendalltau(predicted, measured).statistic), 4),
+        repeat_pct=_rounded(repeat_pct),
+    )
+
+
+def _rounded(value: Any) -> float:
+    return round(float(value), 2)
+
+
+def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.random.Generator) -> Genes:
+    """(count, genes) sub-networks, evenly spread by rank from the fastest to the slowest of many random ones."""
+    genes = space.sample(rng, 50 * count)
+    order = np.argsort(table.latency_ms(space, genes), kind="stable")
+    chosen: Genes = genes[order[np.linspace(0, len(order) - 1, count).round().astype(int)]]
+    return chosen
+
+
+def unit_errors(
+    table: LatencyTable, space: SearchSpace, genes: Genes, measured: NDArray[np.float64]
+) -> dict[str, float]:
+    """Per cent by which the blocks of each unit seem to be measured too high: least squares over the networks.
+
+    An indication: units whose sums rise and fall together cannot be told apart, and the fit leans to zero.
+    """
+    names = [slot.name.split(" layer")[0] for slot in slots_of(space)]
+    units = list(dict.fromkeys(names))
+    numbers = table.lookup(space).index.block_numbers(genes)
+    block_ms = np.append(table.lookup(space).block_ms, 0.0)
+    per_slot = block_ms[numbers]
+    sums = np.stack([per_slot[:, [n == unit for n in names]].sum(axis=1) for unit in units], axis=1)
+    relative = sums / measured[:, None]
+    residual = relative.sum(axis=1) - 1
+    ridge = 0.05 * np.sqrt(len(measured)) * relative.mean() * np.eye(len(units))
+    factors, *_ = np.linalg.lstsq(np.vstack([relative, ridge]), np.append(residual, np.zeros(len(units))), rcond=None)
+    return {unit: round(100 * float(f), 1) for unit, f in zip(units, factors, strict=True)}
+
+
+def parser() -> argparse.ArgumentParser:
+    parsed = argparse.ArgumentParser(
+        prog="python -m profilers.validate",
+        description="Measure whole networks and compare them with the sums of a table made on this machine; writes "
+        "TABLE.validation.json and .png, and puts the error in the table's header, where the search shows it.",
+        epilog="example: python -m profilers.validate --table my-cpu.csv --networks 100",
+    )
+    add = parsed.add_argument
+    add("--table", required=True, metavar="T", help="a table measured on this machine")
+    add("--networks", type=int, default=100, metavar="N", help="how many whole networks to measure (default 100)")
+    add("--space", metavar="S", help="search space, if the table does not name just one")
+    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
+    add("--seed", type=int, default=0, metavar="N", help="of the choice of networks (default 0)")
+    add(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds before a silent network is given up (default 60)",
+    )
+    add("--resume", action="store_true", help="go on with the journal of an interrupted run")
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    command_line = shlex.join(["python", "-m", "profilers.validate", *(sys.argv[1:] if argv is None else argv)])
+    if args.networks < 10:
+        raise InputError(f"--networks is {args.networks}, expected at least 10")
+    path = find_table(args.table)
+    table = LatencyTable.load(path)
+    if table.provenance != "measured":
+        raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
+    runtime = _RUNTIME_OF.get(table.header["runtime"].split(" ")[0])
+    if runtime is None:
+        raise InputError(f"{path}: runtime {table.header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
+    check_runtime(runtime)
+    spaces = [args.space] if args.space else table.spaces
+    if len(spaces) != 1:
+        raise InputError(f"{path} names the spaces {', '.join(spaces)}: choose with --space")
+    whole = get_space(spaces[0], args.num_classes)
+    complete = table.coverage(whole).complete
+    table.lookup(whole).require(complete or whole.resolutions)
+    space = get_space(spaces[0], args.num_classes, complete)
+    genes = stratified(table, space, args.networks, np.random.default_rng(args.seed))
+    predicted = table.latency_ms(space, genes)
+    chains = [blocks_of(space, subnet) for subnet in space.decode(genes)]
+    threads, batch = int(table.header.get("threads", 1)), int(table.header.get("batch", 1))
+    cpus = chosen_cpus(table.header.get("cpus"), threads)
+    settings = {
+        "rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(),
+        "networks": args.networks,
+        "seed": args.seed,
+    }
+    journal_path = path.with_suffix(".validation.journal.jsonl")
+    resumed = args.resume and journal_path.is_file()
+    journal = (Journal.resume if resumed else Journal.create)(journal_path, settings)
+    plan = make_plan(chains, ROUNDS, REFERENCE_EVERY, args.seed)
+    manifest = {
+        "runtime": runtime,
+        "threads": threads,
+        "cpus": cpus,
+        "seed": args.seed,
+        "keep_models": KEEP_MODELS,
+        "rules": RULES,
+    }
+    console = Console()
+    try:
+        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
+            console.print(f"writing {len(chains)} networks for {runtime}", highlight=False)
+            files = write_models(plan, runtime, Path(folder), batch)
+            with shown_progress(console) as progress:
+                outcome = Measurement(
+                    plan, files, Path(folder), manifest, [sys.executable, str(AGENT)], journal,
+                    reference_every=REFERENCE_EVERY, timeout_s=args.timeout, progress=progress,
+                ).run()  # fmt: skip
+    except KeyboardInterrupt:
+        print(f"stopped; go on with: {command_line.replace(' --resume', '')} --resume", file=sys.stderr)
+        return 130
+    finally:
+        journal.close()
+    if outcome.hello["runtime"] != table.header["runtime"]:
+        raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.hello['runtime']}")
+    return report(console, path, table, space, genes, predicted, outcome, command_line)
+
+
+def report(
+    console: Console,
+    path: Path,
+    table: LatencyTable,
+    space: SearchSpace,
+    genes: Genes,
+    predicted: NDArray[np.float64],
+    outcome: Outcome,
+    command_line: str,
+) -> int:
+    """Writes scores, plot and the table's header, and says what came of it; 1 if networks failed."""
+    say = console.out
+    names = sorted(outcome.results)
+    if len(names) < 10:
+        raise InputError(f"only {len(names)} networks could be measured: {outcome.failed}")
+    rows = [int(name[1:]) for name in names]
+    genes, predicted = genes[rows], predicted[rows]
+    measured = np.array([summarise(outcome.results[name]).latency_ms for name in names])
+    rounds = [[visit_median_ns(r) / 1e6 for r in outcome.results[name]] for name in names]
+    repeat = float(np.mean([100 * np.mean(np.abs(np.array(r) / np.median(r) - 1)) for r in rounds]))
+    scores = score(predicted, measured, repeat)
+    worst = np.argsort(-np.abs(predicted / measured - 1), kind="stable")[:5]
+    when = datetime.now(UTC)
+    result = {
+        "table": path.name,
+        "command": command_line,
+        "when": when.isoformat(timespec="seconds"),
+        "space": space.name,
+        "runtime": table.header["runtime"],
+        "device": table.device,
+        "scores": asdict(scores),
+        "too_high_by_unit_pct": unit_errors(table, space, genes, measured),
+        "networks": [
+            {"predicted_ms": round(float(p), 6), "measured_ms": round(float(m), 6), "subnet": subnet.to_dict()}
+            for p, m, subnet in zip(predicted, measured, space.decode(genes), strict=True)
+        ],
+        "worst": worst.tolist(),
+        "failed": outcome.failed,
+    }
+    write_json(path.with_suffix(".validation.json"), result)
+    write_plot(
+        path.with_suffix(".validation.png"), f"{table.device}, {table.header['runtime']}", predicted, measured, scores
+    )
+    summary = (
+        f"MAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %, 95 % within {scores.p95_pct} % "
+        f"({scores.networks} whole networks, {when:%Y-%m-%d}; repeating a network: {scores.repeat_pct} %)"
+    )
+    LatencyTable({**table.header, "expected_error": summary}, table.rows).save(path)
+    for key, value in asdict(scores).items():
+        say(f"{key:>16} {value}")
+    for i in worst.tolist():
+        subnet = space.decode(genes[i : i + 1])[0]
+        say(f"worst: {predicted[i] / measured[i] - 1:+.1%}, {measured[i]:.3f} ms measured, {subnet}")
+    say("blocks measured too high, by unit (%): " + json.dumps(result["too_high_by_unit_pct"]))
+    say(f"wrote {path.with_suffix('.validation.json')}, .png, and the expected error into {path}")
+    say(f"next: python -m ofa.search --table {path}")
+    return 1 if outcome.failed else 0
+
+
+def write_plot(
+    path: Path, title: str, predicted: NDArray[np.float64], measured: NDArray[np.float64], scores: Scores
+) -> None:
+    """Measured against predicted latency, with 5 % on both sides."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
+    ends = np.array([min(predicted.min(), measured.min()), max(predicted.max(), measured.max())])
+    axes.plot(ends, ends, color="black", linewidth=0.8)
+    axes.fill_between(ends, 0.95 * ends, 1.05 * ends, alpha=0.15, color="C0", label="within 5 %")
+    axes.scatter(measured, predicted, s=8)
+    axes.set_xlabel("measured, whole network (ms)")
+    axes.set_ylabel("predicted, sum of blocks (ms)")
+    axes.set_title(f"{title}\nMAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %", fontsize="small")
+    axes.legend()
+    replace_file(path, lambda file: figure.savefig(file, format="png", dpi=130))
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)
