@@ -49,7 +49,9 @@ def list_pictures(path: Path) -> list[Picture]:
         inside = sorted(n for n in opened.namelist() if PurePosixPath(n).suffix.lower() in _SUFFIXES)
         names = [(name, _member(opened, name)) for name in inside]
     else:
-        raise InputError(f"{path}: expected a folder of images or a zip" if path.exists() else f"{path}: no such folder")
+        raise InputError(
+            f"{path}: expected a folder of images or a zip" if path.exists() else f"{path}: no such folder"
+        )
     if not names:
         raise InputError(f"{path} holds no images ({', '.join(sorted(_SUFFIXES))})")
     return [Picture(name, *_place(path, name), read) for name, read in names]

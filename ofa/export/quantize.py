@@ -6,6 +6,7 @@ Weights are int8 with a scale a channel, activations int8 with a scale a tensor.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -76,12 +77,14 @@ def _onnx(model: bytes, batches: list[Array]) -> bytes:
 
 
 def _tflite(model: bytes, batches: list[Array]) -> bytes:
-    from ai_edge_quantizer import Quantizer, qtyping, recipe
+    # by name, for it has no types, and is not there for every check of them
+    tool: Any = importlib.import_module("ai_edge_quantizer")
+    recipes: Any = importlib.import_module("ai_edge_quantizer.recipe")
 
     data = [{"input": np.ascontiguousarray(images.transpose(0, 2, 3, 1))} for images in batches]
     with _quiet():
-        quantizer = Quantizer(bytearray(model), recipe.static_wi8_ai8())
-        for operation in (qtyping.TFLOperationName.INPUT, qtyping.TFLOperationName.OUTPUT):
+        quantizer = tool.Quantizer(bytearray(model), recipes.static_wi8_ai8())
+        for operation in (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT):
             # float32 outside, as the float model: int8's own scales are then nobody else's business
             quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
         found: Any = quantizer.calibrate({"serving_default": data}, num_threads=1)

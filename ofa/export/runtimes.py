@@ -58,26 +58,12 @@ def _tflite(model: bytes) -> Runner:
     (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(images: Array) -> Array:
-        x = np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-        interpreter.set_tensor(given["index"], _quantised(x, given))
+        interpreter.set_tensor(given["index"], np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
         interpreter.invoke()
-        return _dequantised(interpreter.get_tensor(wanted["index"]), wanted)
+        result: Array = interpreter.get_tensor(wanted["index"])
+        return result
 
     return run
-
-
-def _quantised(x: Array, detail: dict[str, object]) -> NDArray[np.generic]:
-    if detail["dtype"] is np.float32:
-        return x
-    scale, zero = detail["quantization"]  # type: ignore[misc]
-    return np.clip(np.round(x / scale) + zero, -128, 127).astype(np.int8)  # type: ignore[has-type]
-
-
-def _dequantised(y: NDArray[np.generic], detail: dict[str, object]) -> Array:
-    if detail["dtype"] is np.float32:
-        return y.astype(np.float32)
-    scale, zero = detail["quantization"]  # type: ignore[misc]
-    return ((y.astype(np.float32) - zero) * scale).astype(np.float32)  # type: ignore[has-type]
 
 
 def _torchscript(model: bytes) -> Runner:

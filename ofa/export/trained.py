@@ -106,5 +106,3 @@ def at_resolution(network: PlainNetwork, resolution: int) -> PlainNetwork:
     other = PlainNetwork(replace(spec, layers=layers, subnet=subnet), network.children())
     other.training = network.training
     return other
-
-

@@ -1,0 +1,243 @@
+"""What python -m ofa.export does: reads, calibrates, writes the model, compares it with the network, says so."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress
+
+from ofa.errors import InputError
+from ofa.export.compare import Agreement, compare
+from ofa.export.images import Picture, Reader, choose, class_numbers, list_pictures
+from ofa.export.metadata import MEAN, STD, Preprocessing, model_metadata, read_labels
+from ofa.export.model_file import (
+    LAYOUTS,
+    SUFFIXES,
+    check_writable,
+    float_model,
+    safetensors_model,
+    with_metadata,
+    write_file,
+)
+from ofa.export.quantize import check_quantizer, quantize
+from ofa.export.runtimes import runner
+from ofa.export.source import NamedSubnet, Source, load_source, read_subnet
+from ofa.export.trained import at_resolution, trained_graph
+from ofa.networks import PlainNetwork, calibrate_bn, extract
+
+INT8_IMAGES = 200
+BATCH = 50  # images at a time while calibrating and comparing
+TOLERANCE = 1e-4  # of a float model's logits, relative to the largest: far above rounding, far below a wrong layer
+
+
+class _Images:
+    """The images of the command: which to calibrate with, which to compare on, all prepared alike."""
+
+    def __init__(self, args: argparse.Namespace, resolution: int) -> None:
+        self.reader = Reader(_preprocessing(args, resolution), args.strict)
+        self.calibration: list[Picture] = []
+        self.evaluation: list[Picture] = []
+        self.listed: list[Picture] = []  # all that the evaluation's were chosen from: their folders name the classes
+        self.shared = False  # whether what was calibrated with is compared on, for want of others
+        listed = list_pictures(args.calibration) if args.calibration else []
+        if listed:
+            self.calibration = choose(listed, "train", args.calibration_images, args.seed)
+        if args.evaluate:
+            self.listed = listed = list_pictures(args.evaluate)
+            self.evaluation = choose(listed, "val", args.evaluate_images, args.seed)
+        elif listed:
+            taken = {picture.name for picture in self.calibration}
+            others = [picture for picture in listed if picture.name not in taken]
+            self.listed, self.shared = listed, not others
+            self.evaluation = choose(others or self.calibration, "val", args.evaluate_images, args.seed)
+
+
+def export(args: argparse.Namespace) -> int:
+    """Runs the command with parsed arguments; InputError where something given is wrong."""
+    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
+    _check_arguments(args)
+    named = _named(args)
+    source = load_source(args.checkpoint, named, space_name=args.space, resolution=args.resolution)
+    classes, resolution = _shape(source, args.resolution)
+    labels = read_labels(args.labels, classes) if args.labels else None
+    out = args.out or _default_out(args, source, resolution)
+    check_writable(out)
+    images = _Images(args, resolution)
+
+    facts: dict[str, Any] = {"checkpoint": _fingerprint(args.checkpoint)}
+    if named is not None and named.facts:
+        facts["search"] = named.facts
+    network = _network(args, source, images, console, facts)
+    network = at_resolution(network, resolution)
+    preprocessing = _preprocessing(args, resolution)
+
+    if args.format == "safetensors":
+        metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
+        content = safetensors_model(network, metadata)
+    else:
+        known = class_numbers(images.listed, classes, labels) if images.evaluation else None
+        graph = trained_graph(network, batch=args.batch)
+        content = float_model(args.format, graph)
+        agreement = _compared(network, runner(args.format, content, args.batch), images, known, console, "float32")
+        facts["float32"] = agreement.to_dict()
+        console.print(
+            f"float32: {agreement}; logits within {agreement.max_relative_error:.1e} of the largest", soft_wrap=True
+        )
+        if not agreement.max_relative_error < TOLERANCE:
+            _warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
+        if args.int8:
+            content, agreement = _quantised(args, network, content, images, known, console)
+            facts["int8"] = {**agreement.to_dict(), "calibration_images": min(INT8_IMAGES, len(images.calibration))}
+            console.print(f"int8: {agreement}", soft_wrap=True)
+        metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
+        if args.format == "torchscript":
+            content = float_model(args.format, graph, metadata)
+        else:
+            content = with_metadata(args.format, content, metadata)
+    if images.reader.skipped:
+        _warn(f"{len(images.reader.skipped)} broken images were skipped (--strict fails instead)")
+    write_file(out, content)
+    shape = "weights and architecture" if args.format == "safetensors" else f"batch {args.batch}"
+    kind = "int8" if args.int8 else "float32"
+    console.print(
+        f"wrote {out}: {args.format}, {kind}, {shape}, {resolution} px, {len(content) / 1e6:.2f} MB", soft_wrap=True
+    )
+    console.print(_next_step(args.format, out), soft_wrap=True)
+    return 0
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    if args.subnet is None and (args.index is not None or args.limit is not None):
+        raise InputError("--index and --limit choose from a result.json: give it with --subnet")
+    if args.limit is not None and not (math.isfinite(args.limit) and args.limit > 0):
+        raise InputError(f"--limit is {args.limit}, expected milliseconds above 0")
+    if args.resolution is not None and not 32 <= args.resolution <= 1024:
+        raise InputError(f"--resolution is {args.resolution}, expected 32 to 1024 pixels")
+    if args.std is not None and min(args.std) == 0:
+        raise InputError("--std is 0, expected numbers above 0")
+    if args.seed < 0:
+        raise InputError(f"--seed is {args.seed}, expected 0 or more")
+    if args.int8:
+        check_quantizer(args.format)
+        if args.calibration is None:
+            raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
+    if args.out is not None:
+        check_writable(args.out)
+
+
+def _preprocessing(args: argparse.Namespace, resolution: int) -> Preprocessing:
+    return Preprocessing(resolution, LAYOUTS[args.format], args.mean or MEAN, args.std or STD)
+
+
+def _named(args: argparse.Namespace) -> NamedSubnet | None:
+    return None if args.subnet is None else read_subnet(args.subnet, index=args.index, limit_ms=args.limit)
+
+
+def _shape(source: Source, resolution: int | None) -> tuple[int, int]:
+    """(classes, resolution) of what will be exported."""
+    if source.supernet is not None and source.subnet is not None:
+        return source.supernet.space.num_classes, source.subnet.resolution
+    assert source.plain is not None
+    return source.plain.spec.num_classes, resolution or source.plain.spec.resolution
+
+
+def _default_out(args: argparse.Namespace, source: Source, resolution: int) -> Path:
+    name = source.supernet.space.name if source.supernet is not None else args.checkpoint.stem
+    return Path("out/export", f"{name}-r{resolution}{'-int8' if args.int8 else ''}{SUFFIXES[args.format]}")
+
+
+def _network(
+    args: argparse.Namespace, source: Source, images: _Images, console: Console, facts: dict[str, Any]
+) -> PlainNetwork:
+    """The plain network, its batch normalisation calibrated where it comes from a supernet and there are images."""
+    if source.plain is not None:
+        if not source.plain.spec.calibrated:
+            _warn(
+                f"{args.checkpoint} was never calibrated, its accuracy may be lost: export the sub-network from its "
+                "supernet with --calibration DIR"
+            )
+        return source.plain.eval()
+    assert source.supernet is not None
+    assert source.subnet is not None
+    if not images.calibration:
+        _warn(
+            "batch normalisation is not calibrated: a supernet's own statistics fit no sub-network, and most of the "
+            "accuracy may be lost. Give about 2,000 training images with --calibration DIR"
+        )
+        return extract(source.supernet, source.subnet)
+    with _progress(console, "calibrating batch normalisation", len(images.calibration)) as done:
+
+        def batches() -> Iterator[torch.Tensor]:
+            for prepared, _ in images.reader.batches(images.calibration, BATCH):
+                yield torch.from_numpy(prepared)
+                done(len(prepared))
+
+        statistics = calibrate_bn(source.supernet, source.subnet, batches())
+    facts["calibration"] = {"images": statistics.images, "source": args.calibration.name, "seed": args.seed}
+    console.print(f"batch normalisation calibrated on {statistics.images} images of {args.calibration}", soft_wrap=True)
+    return extract(source.supernet, source.subnet, statistics)
+
+
+def _quantised(
+    args: argparse.Namespace, network: PlainNetwork, model: bytes, images: _Images, known: dict[str, int] | None,
+    console: Console,
+) -> tuple[bytes, Agreement]:  # fmt: skip
+    console.print(f"quantising with {min(INT8_IMAGES, len(images.calibration))} images", soft_wrap=True)
+    chosen = images.calibration[: max(INT8_IMAGES, args.batch)]
+    prepared = np.concatenate([batch for batch, _ in images.reader.batches(chosen, BATCH)])
+    content = quantize(args.format, model, prepared, args.batch)
+    if images.shared:
+        _warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
+    return content, _compared(network, runner(args.format, content, args.batch), images, known, console, "int8")
+
+
+def _compared(
+    network: PlainNetwork, model: Any, images: _Images, known: dict[str, int] | None, console: Console, kind: str
+) -> Agreement:
+    """Network and model on the images to compare on, or on 8 random ones where there are none."""
+    if not images.evaluation:
+        r = network.spec.resolution
+        noise = np.random.default_rng(0).normal(size=(8, 3, r, r)).astype(np.float32)
+        return compare(network, model, [(noise, [])])
+    with _progress(console, f"comparing {kind} with the network", len(images.evaluation)) as done:
+        return compare(network, model, images.reader.batches(images.evaluation, BATCH), known, done)
+
+
+@contextmanager
+def _progress(console: Console, text: str, total: int) -> Iterator[Callable[[int], None]]:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(text, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+def _fingerprint(checkpoint: Path) -> dict[str, str]:
+    """Name and SHA-256 of a checkpoint file, the name of a folder."""
+    if checkpoint.is_dir():
+        return {"name": checkpoint.name}
+    with checkpoint.open("rb") as file:
+        return {"name": checkpoint.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
+
+
+def _next_step(format_name: str, out: Path) -> str:
+    """What to do with the file."""
+    run = {
+        "onnx": f"onnxruntime.InferenceSession({str(out)!r}).run(None, {{'input': images}})",
+        "tflite": f"ai_edge_litert.interpreter.Interpreter({str(out)!r})",
+        "torchscript": f"torch.jit.load({str(out)!r})(images)",
+        "safetensors": f"ofa.networks.checkpoint.load_network({str(out)!r})(images)",
+    }[format_name]
+    return f"next: run it with {run}; labels and preprocessing are in its metadata (docs/export.md)"
