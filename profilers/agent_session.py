@@ -15,6 +15,7 @@ from typing import IO, Any
 
 PROTOCOL = 1
 _KINDS = ("hello", "visit", "result", "error", "heartbeat", "done")
+_LONGEST_LINE = 64 << 20  # bytes
 
 
 class AgentFailed(Exception):
@@ -46,6 +47,7 @@ def _events(process: subprocess.Popen[bytes], timeout_s: float, stderr: IO[bytes
     lines: queue.Queue[bytes | None] = queue.Queue()
     threading.Thread(target=_read, args=(process, lines), daemon=True).start()
     deadline = time.monotonic() + timeout_s
+    greeted = False
     while True:
         try:
             line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
@@ -57,7 +59,13 @@ def _events(process: subprocess.Popen[bytes], timeout_s: float, stderr: IO[bytes
             raise AgentFailed(f"the agent {how}{_last_words(stderr)}")
         event = _parse(line)
         if event["type"] == "heartbeat":
+            # a flood of them never leaves the queue empty
+            if time.monotonic() > deadline:
+                raise AgentFailed(f"nothing but heartbeats within {timeout_s:g} s{_last_words(stderr)}")
             continue
+        if not greeted and event["type"] not in ("hello", "error"):
+            raise AgentFailed(f"the agent began without a hello: {line[:80]!r}")
+        greeted = True
         deadline = time.monotonic() + timeout_s
         yield event
         if event["type"] == "done":
@@ -67,7 +75,8 @@ def _events(process: subprocess.Popen[bytes], timeout_s: float, stderr: IO[bytes
 def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:
     assert process.stdout is not None
     try:
-        for line in process.stdout:
+        # a line without an end is cut, and then is no protocol line
+        while line := process.stdout.readline(_LONGEST_LINE):
             lines.put(line)
     except ValueError:
         pass  # closed by the host, which no longer listens
@@ -77,23 +86,31 @@ def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) ->
 def _parse(line: bytes) -> dict[str, Any]:
     """A checked protocol line."""
     try:
-        event = json.loads(line)
-    except ValueError:
+        event = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict) or event.get("type") not in _KINDS:
         raise AgentFailed(f"the agent said what is no protocol line: {line[:80]!r}")
-    if event["type"] == "hello" and event.get("protocol") != PROTOCOL:
-        raise AgentFailed(f"the agent speaks protocol {event.get('protocol')!r}, this host speaks {PROTOCOL}")
+    if event["type"] == "hello":
+        if event.get("protocol") != PROTOCOL:
+            raise AgentFailed(f"the agent speaks protocol {event.get('protocol')!r}, this host speaks {PROTOCOL}")
+        if not isinstance(event.get("runtime"), str) or not isinstance(event.get("device"), dict):
+            raise AgentFailed(f"the agent's hello names no runtime or device: {line[:80]!r}")
     if event["type"] == "result":
-        samples, cpu = event.get("samples_ns"), event.get("cpu_ns")
-        sound = _positive_integers(samples) and isinstance(event.get("calls_per_sample"), int)
-        if not sound or not (cpu is None or (isinstance(cpu, list) and len(cpu) == len(samples or ()))):
+        samples, cpu, calls = event.get("samples_ns"), event.get("cpu_ns"), event.get("calls_per_sample")
+        sound = _integers(samples, 1) and _integers([calls], 1)
+        if not sound or not (cpu is None or (_integers(cpu, 0) and len(cpu) == len(samples or ()))):
             raise AgentFailed(f"the agent's result has no sound samples: {line[:80]!r}")
     return event
 
 
-def _positive_integers(values: Any) -> bool:
-    return isinstance(values, list) and bool(values) and all(isinstance(v, int) and v > 0 for v in values)
+def _refuse(constant: str) -> None:
+    """NaN and Infinity, which Python reads, are no JSON."""
+    raise ValueError(constant)
+
+
+def _integers(values: Any, least: int) -> bool:
+    return isinstance(values, list) and bool(values) and all(type(v) is int and v >= least for v in values)
 
 
 def _last_words(stderr: IO[bytes]) -> str:

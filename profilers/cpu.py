@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shlex
 import signal
 import sys
@@ -25,10 +24,11 @@ from ofa.cli import resolutions as resolution_list
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from profilers.header import device_header, known, quality_header
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
 from profilers.plan import RUNTIMES, Plan, check_runtime, make_plan, write_models
-from profilers.statistics import median_mad, summarise
+from profilers.statistics import summarise
 
 AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
 REFERENCE_EVERY = 20
@@ -68,7 +68,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"visits of every block, apart in time (default {ROUNDS}, with --quick {QUICK_ROUNDS})",
     )
     add("--quick", action="store_true", help="about a fifth of the time, noisier: for a first look")
-    add("--limit", type=int, metavar="N", help="only the first N blocks: to try it; the table will not be complete")
+    add(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="only the first N blocks, to try it: not a complete table; one --resolutions is",
+    )
     add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
     add(
         "--timeout",
@@ -79,8 +84,10 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--device", metavar="NAME", help="what to call this machine (default: its CPU model)")
     add("--out", type=Path, required=True, metavar="CSV", help="the table to write; its journal is written next to it")
-    add("--resume", action="store_true", help="go on with the journal of an interrupted run, or retry failed blocks")
-    add("--overwrite", action="store_true", help="start anew over an existing table or journal")
+    again = parsed.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true",
+        help="go on with the journal of an interrupted run, or retry blocks that failed or drifted")  # fmt: skip
+    again.add_argument("--overwrite", action="store_true", help="start anew over an existing table or journal")
     return parsed
 
 
@@ -154,6 +161,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def chosen_cpus(asked: str | None, threads: int) -> list[int]:
     """The CPUs to pin to; InputError if one is not to be had."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise InputError(
+            "measuring pins the agent to a CPU, which this operating system does not let Python do: use Linux"
+        )
     available = sorted(os.sched_getaffinity(0))
     if asked is None:
         if threads > len(available):
@@ -251,48 +262,36 @@ def report(
         TableRow(plan.models[name][0], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
         for name, s in sorted(summaries.items())
     ]
-    rejected = sum(s.rejected for s in summaries.values())
-    runs = sum(s.runs for s in summaries.values()) + rejected
-    reference, deviation = median_mad(outcome.reference_ns) if outcome.reference_ns else (1.0, 0.0)
     device = outcome.hello["device"]
+    model = known(device.get("cpu_model"))
     header = {
-        "device": args.device or f"{device['cpu_model']} ({device['cpu_count']} CPUs)",
-        "soc": device["cpu_model"] or "not known",
+        "device": args.device or f"{model} ({known(device.get('cpu_count'))} CPUs)",
+        "soc": model,
         "runtime": outcome.hello["runtime"],
-        "threads": args.threads,
-        "batch": args.batch,
+        "threads": str(args.threads),
+        "batch": str(args.batch),
         "dtype": "float32",
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "tool": f"ofa-latency {__version__}",
         "provenance": "measured",
         "source": command_line,
         "space": space.name,
-        "resolutions": ", ".join(map(str, args.resolutions)),
-        "os": device["os"],
-        "cpus": ", ".join(map(str, device["cpus"])),
-        "governor": device["governor"] or "not known",
-        "clock_mhz": device["clock_mhz"] or "not known",
-        "temperature_c": device["temperature_c"] or "not known",
-        "load_average": device["load_average"],
-        "python": platform.python_version(),
-        "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs",
-        "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
-        "reference_block": f"{plan.models[plan.reference][0]}: median {reference / 1e6:.6f} ms, "
-        f"mad {100 * deviation / reference:.2f} % over {len(outcome.reference_ns)} visits",
-        "visits_repeated": outcome.repeated,
-        "visits_drifting": outcome.drifting,
+        "resolutions": known(list(args.resolutions)),
+        **device_header(device),
+        **quality_header(plan, outcome, summaries),
     }
     if len(plan.models) < all_blocks_count:
         header["limit"] = f"the first {len(plan.models)} of {all_blocks_count} blocks"
     if outcome.failed:
-        header["failed_blocks"] = len(outcome.failed)
-    LatencyTable({key: str(value) for key, value in header.items()}, rows).save(args.out)
+        header["failed_blocks"] = str(len(outcome.failed))
+    LatencyTable(header, rows).save(args.out)
     journal = args.out.with_suffix(".journal.jsonl")
     say(f"wrote {args.out}: {len(rows)} blocks, {wall_s:.0f} s; raw samples are in {journal}")
     if outcome.drifting:
-        say(
-            f"the machine drifted during {outcome.drifting} visits and their repeats: a quieter machine measures better"
-        )
+        say(f"the machine drifted during {outcome.drifting} visits and their repeats: --resume makes them once more")
+    disturbed, visits = sum(s.disturbed_visits for s in summaries.values()), sum(map(len, outcome.results.values()))
+    if disturbed * 20 > visits:
+        say(f"other processes disturbed {disturbed} of {visits} visits throughout: a quieter machine measures better")
     if outcome.failed:
         say(f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
         return 1

@@ -14,6 +14,8 @@ from typing import Any
 
 from ofa.errors import InputError
 
+VERSION = 2
+
 
 class Journal:
     """Open one with `create` or `resume`. records: those there so far, without the settings."""
@@ -29,7 +31,7 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
         journal = cls(path, [])
-        journal._write({"kind": "settings", **settings})
+        journal._write({"kind": "settings", "journal_version": VERSION, **settings})
         return journal
 
     @classmethod
@@ -39,7 +41,7 @@ class Journal:
         if not whole or whole[0].get("kind") != "settings":
             return cls.create(path, settings)  # killed before the first line was whole: nothing to lose
         before = {key: value for key, value in whole[0].items() if key != "kind"}
-        now = json.loads(json.dumps(dict(settings)))
+        now = json.loads(json.dumps({"journal_version": VERSION, **settings}))
         for key in sorted({*before, *now}):
             if before.get(key) != now.get(key):
                 raise InputError(

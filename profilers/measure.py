@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,8 @@ class Outcome:
 
     hello: what the agent last told of the device
     reference_ns: median of every visit of the reference block, in order
-    repeated, drifting: visits that were made again, and those that drifted to the last
+    repeated: visits that were made again, because the machine drifted or a block had failed
+    drifting: visits that drifted to the last, and are used for want of better
     """
 
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -39,7 +41,11 @@ class Outcome:
 
 
 class Measurement:
-    """A plan being carried out. `folder` holds the model files, named in `files`."""
+    """A plan being carried out. `folder` holds the model files, named in `files`.
+
+    It goes in passes: the plan's visits, then those that are to be made again, and so on. The journal holds the
+    order of every later pass, so that a resumed measurement credits each result to the visit it was made for.
+    """
 
     def __init__(
         self,
@@ -59,70 +65,118 @@ class Measurement:
         self.command, self.journal, self.progress = list(command), journal, progress
         self.reference_every, self.timeout_s = reference_every, timeout_s
         self.outcome = Outcome()
+        self.passes = [plan.visits]
+        # (pass, visit number): its result
+        self.done: dict[tuple[int, int], dict[str, Any]] = {}
         self._at: Visit | None = None
         self._deaths = 0
-        # (pass, visit number): its result; journalled ones first
-        self.done: dict[tuple[int, int], dict[str, Any]] = {}
         for record in journal.records:
-            if record["kind"] == "hello":
+            if record.get("kind") == "hello":
                 self.outcome.hello = record
-            elif record["kind"] == "result":
+            elif record.get("kind") == "pass":
+                self.passes.append(with_reference(record["order"], plan.reference, reference_every))
+            elif record.get("kind") == "result":
                 self.done[record["pass"], record["number"]] = record
 
     def run(self) -> Outcome:
         """Makes every visit, then again those beside which the reference block drifted, at most twice."""
-        outcome, visits = self.outcome, self.plan.visits
-        good: dict[str, list[dict[str, Any]]] = {}
-        for repeat in range(1 + REPEATS):
-            self._make(repeat, visits)
-            bad = self._drifted_segments(repeat, visits)
-            again: list[str] = []
-            for v in visits:
-                result = self.done.get((repeat, v.number))
-                if result is None or v.is_reference:
-                    continue
-                if v.segment in bad and repeat < REPEATS:
-                    again.append(v.model)
-                else:
-                    good.setdefault(v.model, []).append(result)
-                    outcome.drifting += v.segment in bad
+        self._make()
+        for _ in range(REPEATS):
+            again = self._lacking()
             if not again:
                 break
-            outcome.repeated += len(again)
-            visits = with_reference(again, self.plan.reference, self.reference_every)
-        outcome.results = {name: results for name, results in good.items() if name not in outcome.failed}
+            self.journal.append({"kind": "pass", "number": len(self.passes), "order": again})
+            self.passes.append(with_reference(again, self.plan.reference, self.reference_every))
+            self._make()
+        return self._judged()
+
+    def _lacking(self) -> list[str]:
+        """The models to visit again, once for every good visit that they lack, a model's own turns far apart."""
+        good, _ = self._good_and_drifting()
+        turns = Counter(v.model for v in self.plan.visits if not v.is_reference)
+        lacks = {m: n - len(good.get(m, ())) for m, n in turns.items() if m not in self.outcome.failed}
+        return [model for turn in range(max(lacks.values(), default=0)) for model in lacks if lacks[model] > turn]
+
+    def _judged(self) -> Outcome:
+        """The outcome; where a model lacks good visits, its latest drifting ones stand in."""
+        outcome = self.outcome
+        good, drifting = self._good_and_drifting()
+        turns = Counter(v.model for v in self.plan.visits if not v.is_reference)
+        for model in turns:
+            results = good.get(model, [])
+            stand_in = drifting.get(model, [])[len(results) - turns[model] :] if len(results) < turns[model] else []
+            if model not in outcome.failed and (results or stand_in):
+                outcome.results[model] = results + stand_in
+                outcome.drifting += len(stand_in)
+        outcome.reference_ns = [median for _, _, median in self._reference_visits()]
+        outcome.repeated = sum(
+            not v.is_reference and (number, v.number) in self.done
+            for number, visits in enumerate(self.passes[1:], start=1)
+            for v in visits
+        )
         return outcome
 
-    def _drifted_segments(self, repeat: int, visits: Sequence[Visit]) -> set[int]:
-        """Segments with a drifted reference visit at either end, by the median of all reference visits so far."""
-        reference = [v for v in visits if v.is_reference and (repeat, v.number) in self.done]
-        self.outcome.reference_ns += [visit_median_ns(self.done[repeat, v.number]) for v in reference]
-        if not reference:
-            return set()
-        off = drifted(self.outcome.reference_ns, DRIFT_THRESHOLD)[-len(reference) :]
-        ends = {v.segment for v, is_off in zip(reference, off, strict=True) if is_off}
-        return ends | {segment + 1 for segment in ends}
+    def _reference_visits(self) -> list[tuple[int, int, float]]:
+        """(pass, segment, median in ns) of every visit of the reference block."""
+        return [
+            (number, v.segment, visit_median_ns(self.done[number, v.number]))
+            for number, visits in enumerate(self.passes)
+            for v in visits
+            if v.is_reference and (number, v.number) in self.done
+        ]
 
-    def _make(self, repeat: int, visits: Sequence[Visit]) -> None:
-        """Makes the visits of one pass that the journal does not hold, starting agents as often as they die."""
-        while True:
-            pending = [v for v in visits if (repeat, v.number) not in self.done and v.model not in self.outcome.failed]
-            self.progress(len(visits) - len(pending), len(visits))
-            if not pending:
-                return
-            self._at = None
+    def _good_and_drifting(self) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
+        """Every model's results, parted by whether the reference drifted at either end of their segment."""
+        reference = self._reference_visits()
+        bad: set[tuple[int, int]] = set()
+        if reference:
+            off = drifted([median for _, _, median in reference], DRIFT_THRESHOLD)
+            ends = [(number, s) for (number, s, _), is_off in zip(reference, off, strict=True) if is_off]
+            bad = {*ends, *((number, s + 1) for number, s in ends)}
+        good: dict[str, list[dict[str, Any]]] = {}
+        drifting: dict[str, list[dict[str, Any]]] = {}
+        for number, visits in enumerate(self.passes):
+            for v in visits:
+                if not v.is_reference and (number, v.number) in self.done:
+                    kind = drifting if (number, v.segment) in bad else good
+                    kind.setdefault(v.model, []).append(self.done[number, v.number])
+        return good, drifting
+
+    def _pending(self, closed: set[int]) -> list[Visit]:
+        """The last pass's visits that are still to be made."""
+        number = len(self.passes) - 1
+        return [
+            v
+            for v in self.passes[number]
+            if (number, v.number) not in self.done and v.model not in self.outcome.failed and v.segment not in closed
+        ]
+
+    def _make(self) -> None:
+        """Makes the visits of the last pass that the journal does not hold, starting agents as often as they die."""
+        number = len(self.passes) - 1
+        # a segment whose last reference visit is made takes no more visits: what failed there gets a pass of its own
+        closed = {v.segment for v in self.passes[number] if v.is_reference and (number, v.number) in self.done}
+        while pending := self._pending(closed):
+            self.progress(len(self.done), len(self.done) + len(pending))
+            made, self._at = len(self.done), None
             try:
-                self._converse(repeat, pending, len(visits))
+                self._converse(number, pending)
             except AgentFailed as failure:
-                if self._at is None:
+                # an agent that dies between visits has no block to blame: another goes on, if it got anywhere
+                if self._at is None and len(self.done) == made:
                     raise InputError(f"the agent cannot start: {failure}") from None
-                self._fail(self._at, str(failure))
-                self._deaths += 1
+                if self._at is not None:
+                    self._fail(self._at, str(failure))
+                    self._deaths += 1
                 if self._deaths >= DEATHS_IN_A_ROW:
-                    raise InputError(f"the agent died on {self._deaths} blocks in a row, at last: {failure}") from None
+                    raise InputError(
+                        f"the agent died on {self._deaths} blocks in a row, at last: {failure}; "
+                        f"what was measured before is in {self.journal.path}, and --resume goes on with it"
+                    ) from None
+        self.progress(len(self.done), len(self.done))
 
-    def _converse(self, repeat: int, pending: Sequence[Visit], total: int) -> None:
-        """One agent's life; `_at` is the visit it has begun."""
+    def _converse(self, number: int, pending: Sequence[Visit]) -> None:
+        """One agent's life; `_at` is the visit it is at, None between visits."""
         used = sorted({v.model for v in pending})
         manifest = {
             **self.manifest,
@@ -132,30 +186,38 @@ class Measurement:
         }
         path = self.folder / "manifest.json"
         path.write_text(json.dumps(manifest), encoding="utf-8")
+        turn, total = 0, len(self.done) + len(pending)
         for event in converse([*self.command, str(path)], self.timeout_s):
             kind = event["type"]
             if kind == "hello":
                 self._greet(event)
             elif kind == "visit":
-                self._at = self._asked_for(event, pending)
+                self._expect(event, turn, pending)
+                self._at = pending[turn]
             elif kind == "error" and event.get("id") is None:
                 raise InputError(f"the agent cannot start: {event.get('message')}")
-            elif kind == "error":
-                self._fail(self._asked_for(event, pending), str(event.get("message")))
-            elif kind == "result":
-                v = self._asked_for(event, pending)
-                record = {"kind": "result", "pass": repeat, "number": v.number, **event}
-                self.journal.append(record)
-                self.done[repeat, v.number] = record
-                self._deaths = 0
-                self.progress(total - len(pending) + event["visit"] + 1, total)
+            elif kind == "done":
+                if turn < len(pending):
+                    raise AgentFailed(f"the agent was done after {turn} of {len(pending)} visits")
+            else:
+                self._expect(event, turn, pending)
+                v, self._at = pending[turn], None
+                turn += 1
+                if kind == "error":
+                    self._fail(v, str(event.get("message")))
+                else:
+                    record = {"kind": "result", "pass": number, "number": v.number, **event}
+                    self.journal.append(record)
+                    self.done[number, v.number] = record
+                    self._deaths = 0
+                self.progress(len(self.done), total)
 
     @staticmethod
-    def _asked_for(event: Mapping[str, Any], pending: Sequence[Visit]) -> Visit:
-        number = event.get("visit")
-        if not isinstance(number, int) or not 0 <= number < len(pending) or pending[number].model != event.get("id"):
-            raise AgentFailed(f"the agent spoke of visit {number!r} of {event.get('id')!r}, which it was not asked for")
-        return pending[number]
+    def _expect(event: Mapping[str, Any], turn: int, pending: Sequence[Visit]) -> None:
+        """Visits are made one by one, in the manifest's order."""
+        if turn >= len(pending) or (event.get("visit"), event.get("id")) != (turn, pending[turn].model):
+            due = f"visit {turn} of {pending[turn].model!r} was due" if turn < len(pending) else "all visits were made"
+            raise AgentFailed(f"the agent spoke of visit {event.get('visit')!r} of {event.get('id')!r}, but {due}")
 
     def _greet(self, hello: dict[str, Any]) -> None:
         """Journals the device's facts; a journal of another device or runtime is not gone on with."""

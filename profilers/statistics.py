@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,14 +20,18 @@ class Summary:
 
     latency_ms: median over the visits of each visit's median: one bad moment does not move it
     mad_ms, p90_ms: median absolute deviation and 90th percentile of all samples kept
+    error_pct: standard error of latency_ms as the visits' medians tell it; 0 for a single visit, which tells nothing
     runs: samples kept; rejected: samples that were interrupted
+    disturbed_visits: visits interrupted so often that none of their samples could be rejected
     """
 
     latency_ms: float
     mad_ms: float
     p90_ms: float
+    error_pct: float
     runs: int
     rejected: int
+    disturbed_visits: int
 
 
 def median_mad(samples: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
@@ -35,18 +40,31 @@ def median_mad(samples: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
     return median, float(np.median(np.abs(np.asarray(samples, dtype=np.float64) - median)))
 
 
+def standard_error_of_median(samples: Sequence[float] | NDArray[Any]) -> float:
+    """Of the median of N samples, in their unit, as if they were normal: 1.2533 sigma / sqrt(N), sigma 1.4826 MAD.
+
+    Rests on the MAD, since a few slow samples say nothing about the median.
+    """
+    _, mad = median_mad(samples)
+    return 1.2533 * 1.4826 * mad / math.sqrt(len(samples))
+
+
+def interrupted(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np.bool_]:
+    """Which samples lost the CPU to something else for a while; none where there are no CPU times."""
+    if cpu is None:
+        return np.zeros(len(samples), dtype=bool)
+    lost: NDArray[np.bool_] = np.asarray(cpu, dtype=np.float64) < CPU_SHARE * np.asarray(samples, dtype=np.float64)
+    return lost
+
+
 def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np.bool_]:
     """Which samples to keep: those during which the thread held the CPU throughout.
 
     Others measured another process. Without CPU times (several threads) all are kept, and so they are where fewer
     than half would be left: then the machine was busy all along, and the survivors would be no fair sample.
     """
-    keep = np.ones(len(samples), dtype=bool)
-    if cpu is not None:
-        keep = np.asarray(cpu, dtype=np.float64) >= CPU_SHARE * np.asarray(samples, dtype=np.float64)
-        if keep.sum() * 2 < len(keep):
-            keep[:] = True
-    return keep
+    lost = interrupted(samples, cpu)
+    return np.ones(len(samples), dtype=bool) if lost.sum() * 2 > len(lost) else ~lost
 
 
 def visit_median_ns(result: Mapping[str, Any]) -> float:
@@ -58,20 +76,24 @@ def visit_median_ns(result: Mapping[str, Any]) -> float:
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
     """The latency of a block from all its visits."""
-    kept, rejected = [], 0
+    kept, rejected, disturbed = [], 0, 0
     for result in results:
         keep = undisturbed(result["samples_ns"], result["cpu_ns"])
         kept.append(np.asarray(result["samples_ns"], dtype=np.float64)[keep] / result["calls_per_sample"])
         rejected += int((~keep).sum())
+        disturbed += bool(keep.all() and interrupted(result["samples_ns"], result["cpu_ns"]).any())
     pooled = np.concatenate(kept)
     _, mad = median_mad(pooled)
-    latency = float(np.median([np.median(samples) for samples in kept]))
+    medians = [float(np.median(samples)) for samples in kept]
+    latency = float(np.median(medians))
     return Summary(
         latency_ms=round(latency / 1e6, 6),
         mad_ms=round(mad / 1e6, 6),
         p90_ms=round(float(np.percentile(pooled, 90)) / 1e6, 6),
+        error_pct=round(100 * standard_error_of_median(medians) / latency, 3),
         runs=len(pooled),
         rejected=rejected,
+        disturbed_visits=disturbed,
     )
 
 

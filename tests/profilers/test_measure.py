@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
+from profilers.header import quality_header
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
 from profilers.plan import Plan, make_plan
+from profilers.statistics import summarise
 
 BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])[:8]]
 
@@ -34,10 +37,22 @@ for number, name in enumerate(manifest["visits"]):
     say(type="result", visit=number, id=name, samples_ns=samples, cpu_ns=None, calls_per_sample=1, extra="ignored")
 say(type="done")
 """
+SAY_RESULT = "say(type='result', visit=number, id=name, %s)"
 WELL = "PROTOCOL = 1\ndef behave(number, name): return [1000, 1001, 1002]\n"
 
 
-def run(folder: Path, behaviour: str, plan: Plan | None = None, timeout_s: float = 20) -> Outcome:
+def results_in(folder: Path) -> list[dict]:
+    records = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == "result"]
+
+
+def run(
+    folder: Path,
+    behaviour: str,
+    plan: Plan | None = None,
+    timeout_s: float = 20,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Outcome:
     agent = folder / "agent.py"
     agent.write_text(FAKE % (WELL + behaviour))
     plan = plan or make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
@@ -54,7 +69,7 @@ def run(folder: Path, behaviour: str, plan: Plan | None = None, timeout_s: float
             journal,
             reference_every=3,
             timeout_s=timeout_s,
-            progress=lambda *_: None,
+            progress=progress,
         ).run()
     finally:
         journal.close()
@@ -77,7 +92,15 @@ def test_every_block_gets_a_result_a_round(tmp_path: Path) -> None:
             "say(type='result', visit=number, id=name, samples_ns=[], cpu_ns=None, calls_per_sample=1)",
             "no sound samples",
         ),
-        ("say(type='result', visit=99, id=name, samples_ns=[1], cpu_ns=None, calls_per_sample=1)", "not asked for"),
+        ("say(type='result', visit=99, id=name, samples_ns=[1], cpu_ns=None, calls_per_sample=1)", "was due"),
+        ("say(type='done')", "was done after"),
+        ("print('[' * 100000, flush=True)", "said what is no protocol line"),
+        ("say(type='heartbeat', temperature_c=float('nan'))", "said what is no protocol line"),
+        (SAY_RESULT % "samples_ns=[1000], cpu_ns=None, calls_per_sample=0", "no sound samples"),
+        (SAY_RESULT % "samples_ns=[1000], cpu_ns=None, calls_per_sample=True", "no sound samples"),
+        (SAY_RESULT % "samples_ns=[1000], cpu_ns=['a'], calls_per_sample=1", "no sound samples"),
+        (SAY_RESULT % "samples_ns=[1000], cpu_ns=[1, 1], calls_per_sample=1", "no sound samples"),
+        (SAY_RESULT % "samples_ns=[-5], cpu_ns=None, calls_per_sample=1", "no sound samples"),
         ("sys.stderr.write('a deep reason\\n'); os._exit(1)", "its last words: a deep reason"),
         ("time.sleep(99)", "no answer within 2 s"),
     ],
@@ -102,6 +125,11 @@ def test_a_hanging_runtime_is_found_out_though_the_heart_beats(tmp_path: Path) -
     assert list(run(tmp_path, beating, timeout_s=2).failed) == ["b00003"]
 
 
+def test_a_flood_of_heartbeats_is_found_out(tmp_path: Path) -> None:
+    flood = "def behave(number, name):\n    while name == 'b00003': say(type='heartbeat')\n    return [1]\n"
+    assert list(run(tmp_path, flood, timeout_s=2).failed) == ["b00003"]
+
+
 def test_an_error_line_fails_its_block_only(tmp_path: Path) -> None:
     failing = (
         "def behave(number, name):\n"
@@ -117,6 +145,15 @@ def test_an_error_line_fails_its_block_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "message"),
     [
+        ("say(type='done'); sys.exit()", "cannot start: the agent began without a hello"),
+        (
+            "_say = say\ndef say(**f): _say(**{**f, 'device': None})",
+            "cannot start: the agent's hello names no runtime or",
+        ),
+        (
+            "_say = say\ndef say(**f): _say(**f); f['type'] == 'hello' and _say(type='done')",
+            "cannot start: the agent was done after 0 of 23 visits",
+        ),
         ("PROTOCOL = 2", "cannot start: the agent speaks protocol 2, this host speaks 1"),
         ("sys.exit('no runtime here')", "cannot start: the agent exited with code 1; its last words: no runtime here"),
         ("say(type='error', id=None, message='no such CPU'); sys.exit(1)", "cannot start: no such CPU"),
@@ -128,19 +165,72 @@ def test_an_agent_that_cannot_work_is_not_restarted_for_ever(tmp_path: Path, beh
         run(tmp_path, behaviour)
 
 
+def stop_after(visits: int) -> Callable[[int, int], None]:
+    """A progress callback that ends the measurement as Ctrl-C would."""
+
+    def progress(made: int, _: int) -> None:
+        if made >= visits:
+            raise KeyboardInterrupt
+
+    return progress
+
+
 def test_what_is_journalled_is_not_measured_again(tmp_path: Path) -> None:
-    dies = "def behave(number, name):\n    if number == 9: os._exit(1)\n    return [1000]\n"
     plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
-    first = run(tmp_path, dies, plan)
-    assert len(first.failed) >= 1
-    records = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    held = {record["number"] for record in records if record.get("kind") == "result"}
-    asked = "def behave(number, name):\n    memory(name)\n    return [1000]\n"
-    second = run(tmp_path, asked, plan)
-    measured_again = (tmp_path / "memory").read_text().split()
-    assert len(measured_again) == len(plan.visits) - len(held)
-    assert second.failed == {}
-    assert all(len(results) == 2 for results in second.results.values())
+    noting = "def behave(number, name):\n    memory(name)\n    return [1000]\n"
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, noting, plan, progress=stop_after(9))
+    held = results_in(tmp_path)
+    assert len(held) == 9
+    (tmp_path / "memory").unlink()
+    outcome = run(tmp_path, noting, plan)
+    assert len((tmp_path / "memory").read_text().split()) == len(plan.visits) - 9
+    assert results_in(tmp_path)[:9] == held
+    assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def test_a_failed_block_is_retried_beside_fresh_references(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    bad = next(name for name in plan.models if name != plan.reference)
+    assert list(
+        run(tmp_path, f"def behave(number, name): return os._exit(1) if name == {bad!r} else [1000]", plan).failed
+    )
+    noting = "def behave(number, name):\n    memory(name)\n    return [1000]\n"
+    outcome = run(tmp_path, noting, plan)
+    assert (tmp_path / "memory").read_text().split() == [plan.reference, bad, bad, plan.reference]
+    assert outcome.failed == {}
+    assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def test_results_stay_with_their_block_through_failure_drift_and_interruption(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    bad = next(name for name in plan.models if name != plan.reference)
+    restless = "def behave(number, name): return [(1000 + int(name[1:])) * (2 if number % 8 >= 4 else 1)]\n"
+    dies = restless.replace("return", f"return os._exit(1) if name == {bad!r} else")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, dies, plan, progress=stop_after(len(plan.visits) + 3))
+    assert {record["pass"] for record in results_in(tmp_path)} == {0, 1}, "it was stopped in the second pass"
+    outcome = run(tmp_path, restless, plan)
+    assert sorted(outcome.results) == sorted(plan.models)
+    for name, results in outcome.results.items():
+        assert {result["id"] for result in results} == {name}
+
+
+def test_an_agent_that_dies_between_visits_costs_no_block(tmp_path: Path) -> None:
+    dies = "_say = say\ndef say(**f):\n    _say(**f)\n    if f.get('visit') == 4 and 'samples_ns' in f: os._exit(1)\n"
+    outcome = run(tmp_path, dies)
+    assert outcome.failed == {}
+    assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def test_without_a_reference_drift_is_not_known(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    outcome = run(
+        tmp_path, f"def behave(number, name): return os._exit(1) if name == {plan.reference!r} else [1]", plan
+    )
+    assert list(outcome.failed) == [plan.reference]
+    summaries = {name: summarise(results) for name, results in outcome.results.items()}
+    assert "drift is not known" in quality_header(plan, outcome, summaries)["reference_block"]
 
 
 def test_a_journal_of_another_runtime_version_is_not_gone_on_with(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from profilers.statistics import drifted, median_mad, summarise, undisturbed, visit_median_ns
+from profilers.statistics import drifted, median_mad, standard_error_of_median, summarise, undisturbed, visit_median_ns
 
 
 def result(samples: list[int], cpu: list[int] | None = None, calls: int = 1) -> dict:
@@ -21,6 +21,24 @@ def test_samples_without_the_cpu_are_rejected() -> None:
 
 def test_a_machine_that_was_busy_all_along_keeps_its_samples() -> None:
     assert undisturbed([1000, 1000, 1000], [1000, 500, 500]).all()
+
+
+def test_a_visit_that_was_disturbed_throughout_is_counted() -> None:
+    busy, clean = result([1000] * 3, [1000, 500, 500]), result([1000] * 3, [1000, 1000, 1000])
+    summary = summarise([busy, clean, result([1000] * 3)])
+    assert (summary.disturbed_visits, summary.rejected) == (1, 0)
+
+
+def test_standard_error_of_the_median() -> None:
+    # deviations from 3 are 2, 1, 1, 2
+    assert standard_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2)
+    assert standard_error_of_median([7, 7, 7, 1000]) == 0
+
+
+def test_the_error_of_a_latency_comes_from_its_visits() -> None:
+    # the visits' medians 990, 1000, 1010 and 1020 have median 1005 and MAD 10
+    summary = summarise([result([median] * 5) for median in (990, 1000, 1010, 1020)])
+    assert summary.error_pct == round(100 * 1.2533 * 1.4826 * 10 / 2 / 1005, 3)
 
 
 def test_without_cpu_times_all_samples_count() -> None:
