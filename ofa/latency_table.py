@@ -130,6 +130,11 @@ class LatencyTable:
         """Names of the spaces it was made for."""
         return tuple(name.strip() for name in self.header["space"].split(","))
 
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Those that the header lists, pixels: a hint at what was measured, `coverage` tells for sure."""
+        return tuple(int(r) for r in self.header.get("resolutions", "").split(",") if r.strip().isdigit())
+
     # ---- files
 
     @classmethod

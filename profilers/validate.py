@@ -21,8 +21,8 @@ from rich.console import Console
 from ofa.blocks import blocks_of, slots_of
 from ofa.errors import InputError
 from ofa.files import replace_file, write_json
-from ofa.latency_table import LatencyTable, find_table
-from ofa.space import Genes, SearchSpace, get_space
+from ofa.latency_table import LatencyTable, TableRow, find_table
+from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
 from profilers.cpu import AGENT, KEEP_MODELS, REFERENCE_EVERY, RULES, chosen_cpus, ended_by_sigterm, shown_progress
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
@@ -30,6 +30,10 @@ from profilers.plan import RUNTIMES, check_runtime, make_plan, write_models
 from profilers.statistics import summarise, visit_median_ns
 
 ROUNDS = 3
+# blocks of the table that are timed again among the networks, to tell a wrong sum from a changed machine
+CONTROLS = 12
+# a machine that runs its blocks this much faster or slower than when the table was made cannot judge it
+LARGEST_CHANGE_PCT = 5.0
 # a runtime's name in a table's header, which is that of its distribution
 _RUNTIME_OF = {
     "onnxruntime": "onnxruntime",
@@ -49,6 +53,7 @@ class Scores:
     worst_pct: the greatest absolute error; p95_pct: that of 95 % of the networks
     kendall_tau: of the order
     repeat_pct: mean absolute difference of single rounds from the network's median: the machine's own noise
+    machine_pct: by how much single blocks of the table take longer now than the table says (median)
     """
 
     networks: int
@@ -61,9 +66,12 @@ class Scores:
     worst_pct: float
     kendall_tau: float
     repeat_pct: float
+    machine_pct: float
 
 
-def score(predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_pct: float) -> Scores:
+def score(
+    predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_pct: float, machine_pct: float
+) -> Scores:
     """Scores of N predictions, ms, against N measurements, ms."""
     from scipy.stats import kendalltau
 
@@ -80,6 +88,7 @@ def score(predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_
         worst_pct=_rounded(np.max(np.abs(error))),
         kendall_tau=round(float(kendalltau(predicted, measured).statistic), 4),
         repeat_pct=_rounded(repeat_pct),
+        machine_pct=_rounded(machine_pct),
     )
 
 
@@ -155,13 +164,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     spaces = [args.space] if args.space else table.spaces
     if len(spaces) != 1:
         raise InputError(f"{path} names the spaces {', '.join(spaces)}: choose with --space")
-    whole = get_space(spaces[0], args.num_classes)
+    whole = get_space(spaces[0], args.num_classes, {*RESOLUTIONS, *table.resolutions})
     complete = table.coverage(whole).complete
     table.lookup(whole).require(complete or whole.resolutions)
     space = get_space(spaces[0], args.num_classes, complete)
     genes = stratified(table, space, args.networks, np.random.default_rng(args.seed))
     predicted = table.latency_ms(space, genes)
-    chains = [blocks_of(space, subnet) for subnet in space.decode(genes)]
+    by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
+    controls = [by_latency[round(share * (len(by_latency) - 1))] for share in np.linspace(0.3, 0.95, CONTROLS)]
+    chains = [*(blocks_of(space, subnet) for subnet in space.decode(genes)), *((row.block,) for row in controls)]
     threads, batch = int(table.header.get("threads", 1)), int(table.header.get("batch", 1))
     cpus = chosen_cpus(table.header.get("cpus"), threads)
     settings = {
@@ -184,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     try:
         with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
-            console.print(f"writing {len(chains)} networks for {runtime}", highlight=False)
+            console.print(f"writing {len(genes)} networks for {runtime}", highlight=False)
             files = write_models(plan, runtime, Path(folder), batch)
             with shown_progress(console) as progress:
                 outcome = Measurement(
@@ -198,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         journal.close()
     if outcome.hello["runtime"] != table.header["runtime"]:
         raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.hello['runtime']}")
-    return report(console, path, table, space, genes, predicted, outcome, command_line)
+    return report(console, path, table, space, genes, predicted, controls, outcome, command_line)
 
 
 def report(
@@ -208,12 +219,14 @@ def report(
     space: SearchSpace,
     genes: Genes,
     predicted: NDArray[np.float64],
+    controls: Sequence[TableRow],
     outcome: Outcome,
     command_line: str,
 ) -> int:
     """Writes scores, plot and the table's header, and says what came of it; 1 if networks failed."""
     say = console.out
-    names = sorted(outcome.results)
+    all_names = [f"b{i:05d}" for i in range(len(genes) + len(controls))]
+    names = [name for name in all_names[: len(genes)] if name in outcome.results]
     if len(names) < 10:
         raise InputError(f"only {len(names)} networks could be measured: {outcome.failed}")
     rows = [int(name[1:]) for name in names]
@@ -221,7 +234,12 @@ def report(
     measured = np.array([summarise(outcome.results[name]).latency_ms for name in names])
     rounds = [[visit_median_ns(r) / 1e6 for r in outcome.results[name]] for name in names]
     repeat = float(np.mean([100 * np.mean(np.abs(np.array(r) / np.median(r) - 1)) for r in rounds]))
-    scores = score(predicted, measured, repeat)
+    now = [
+        summarise(outcome.results[name]).latency_ms / row.latency_ms - 1
+        for name, row in zip(all_names[-len(controls) :], controls, strict=True)
+        if name in outcome.results
+    ]
+    scores = score(predicted, measured, repeat, 100 * float(np.median(now)) if now else 0.0)
     worst = np.argsort(-np.abs(predicted / measured - 1), kind="stable")[:5]
     when = datetime.now(UTC)
     result = {
@@ -248,13 +266,22 @@ def report(
         f"MAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %, 95 % within {scores.p95_pct} % "
         f"({scores.networks} whole networks, {when:%Y-%m-%d}; repeating a network: {scores.repeat_pct} %)"
     )
-    LatencyTable({**table.header, "expected_error": summary}, table.rows).save(path)
+    same_machine = abs(scores.machine_pct) <= LARGEST_CHANGE_PCT
+    if same_machine:
+        LatencyTable({**table.header, "expected_error": summary}, table.rows).save(path)
     for key, value in asdict(scores).items():
         say(f"{key:>16} {value}")
     for i in worst.tolist():
         subnet = space.decode(genes[i : i + 1])[0]
         say(f"worst: {predicted[i] / measured[i] - 1:+.1%}, {measured[i]:.3f} ms measured, {subnet}")
     say("blocks measured too high, by unit (%): " + json.dumps(result["too_high_by_unit_pct"]))
+    if not same_machine:
+        say(f"wrote {path.with_suffix('.validation.json')} and .png, but nothing into {path}:")
+        say(
+            f"single blocks take {scores.machine_pct:+} % longer than in the table: something slows the machine now, "
+            f"or did then. Close other programs and validate again, or measure the table anew"
+        )
+        return 1
     say(f"wrote {path.with_suffix('.validation.json')}, .png, and the expected error into {path}")
     say(f"next: python -m ofa.search --table {path}")
     return 1 if outcome.failed else 0

@@ -68,7 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(width=None if Console().is_terminal else 120)
     tables = load_tables(args.table)
     space_name = args.space or common_space(tables)
-    space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ())})
+    listed = [r for table in tables.values() for r in table.resolutions]
+    space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
     predictor = (
         AccuracyPredictor.load(Path(args.predictor), space) if args.predictor else AccuracyPredictor.default(space)
     )

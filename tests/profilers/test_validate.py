@@ -1,0 +1,98 @@
+"""How well sums predict whole networks: the scores by hand, and the command on a real runtime."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import all_blocks, block_index
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, TableRow, find_table
+from ofa.predictors.costs import block_macs
+from ofa.space import get_space
+from profilers.cpu import main as profile
+from profilers.validate import main, score, stratified, unit_errors
+
+SPACE = get_space("mbv3-w1.0", resolutions=[128, 160])
+HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
+
+
+def table(too_high: dict[str, float] | None = None) -> LatencyTable:
+    """Latencies by MACs, with some blocks measured too high by a factor."""
+    rows = []
+    for block in all_blocks(SPACE):
+        factor = next((f for text, f in (too_high or {}).items() if text in str(block)), 1.0)
+        rows.append(TableRow(block, factor * (0.01 + block_macs(block) / 1e7)))
+    return LatencyTable(HEADER, rows)
+
+
+def test_scores_by_hand() -> None:
+    measured = np.array([10.0, 20.0, 40.0, 100.0])
+    scores = score(np.array([10.9, 20.4, 36.4, 120.0]), measured, repeat_pct=1.0, machine_pct=0.5)
+    # errors are +9, +2, -9 and +20 %
+    assert (scores.mape_pct, scores.bias_pct, scores.worst_pct) == (10.0, 5.5, 20.0)
+    assert (scores.within_5_pct, scores.within_10_pct) == (25.0, 75.0)
+    assert (scores.kendall_tau, scores.repeat_pct, scores.machine_pct, scores.networks) == (1.0, 1.0, 0.5, 4)
+
+
+def test_a_constant_factor_is_bias_and_no_spread() -> None:
+    measured = np.array([1.0, 2.0, 5.0])
+    scores = score(1.07 * measured, measured, 0.0, 0.0)
+    assert (scores.bias_pct, scores.mape_pct, scores.spread_pct) == (7.0, 7.0, 0.0)
+
+
+def test_networks_are_spread_from_the_fastest_to_the_slowest() -> None:
+    chosen = stratified(table(), SPACE, 50, np.random.default_rng(0))
+    latencies = table().latency_ms(SPACE, chosen)
+    assert latencies.tolist() == sorted(latencies)
+    everything = table().latency_ms(SPACE, SPACE.sample(np.random.default_rng(1), 5000))
+    assert latencies[0] < np.percentile(everything, 1)
+    assert latencies[-1] > np.percentile(everything, 99)
+    assert len(np.unique(chosen, axis=0)) == 50
+
+
+def test_the_unit_that_is_measured_too_high_is_found() -> None:
+    wrong = table({"x160>": 1.5, ">160 k": 1.5})  # the blocks of unit 5 have 160 channels
+    genes = stratified(wrong, SPACE, 100, np.random.default_rng(0))
+    errors = unit_errors(wrong, SPACE, genes, table().latency_ms(SPACE, genes))
+    assert max(errors, key=lambda unit: errors[unit]) == "unit 5"
+    assert errors["unit 5"] > 10
+    right = unit_errors(table(), SPACE, genes, table().latency_ms(SPACE, genes))
+    assert max(abs(e) for e in right.values()) < 1
+
+
+def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "t.csv"
+    profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--out", str(path)])
+    before = path.read_bytes()
+    # which of the two depends on how busy this machine is; either must leave everything consistent
+    code = main(["--table", str(path), "--networks", "10"])
+    result = json.loads((tmp_path / "t.validation.json").read_text())
+    assert result["scores"]["networks"] == len(result["networks"]) == 10
+    assert (tmp_path / "t.validation.png").read_bytes().startswith(b"\x89PNG")
+    loaded = LatencyTable.load(path)
+    space = get_space("mbv3-w0.35", resolutions=[64])
+    for network in result["networks"]:
+        subnet = space.subnet_from_dict(network["subnet"])
+        assert network["predicted_ms"] == pytest.approx(loaded.latency_ms(space, subnet)[0], abs=1e-5)
+        assert network["measured_ms"] > 0
+    if code == 0:
+        assert loaded.header["expected_error"].startswith(f"MAPE {result['scores']['mape_pct']} %")
+    else:
+        assert path.read_bytes() == before
+        assert "Close other programs and validate again" in capsys.readouterr().out
+
+
+def test_only_tables_measured_here_can_be_validated(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is imported: only a table measured on this machine"):
+        main(["--table", str(find_table("note10"))])
+    made_up = table()
+    LatencyTable({**made_up.header, "runtime": "cuda 13"}, made_up.rows).save(tmp_path / "gpu.csv")
+    with pytest.raises(InputError, match="runtime 'cuda 13' is none of the CPU's"):
+        main(["--table", str(tmp_path / "gpu.csv")])
+    with pytest.raises(InputError, match="--networks is 3, expected at least 10"):
+        main(["--table", str(tmp_path / "gpu.csv"), "--networks", "3"])
+    assert len(block_index(SPACE).blocks) == len(made_up.rows)
