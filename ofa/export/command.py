@@ -96,7 +96,7 @@ def export(args: argparse.Namespace) -> int:
         if not agreement.max_relative_error < TOLERANCE:
             _warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
         if args.int8:
-            content, agreement = _quantised(args, network, content, images, known, console)
+            content, agreement = _quantised(args, network, images, known, console)
             facts["int8"] = {**agreement.to_dict(), "calibration_images": min(INT8_IMAGES, len(images.calibration))}
             console.print(f"int8: {agreement}", soft_wrap=True)
         metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
@@ -189,13 +189,16 @@ def _network(
 
 
 def _quantised(
-    args: argparse.Namespace, network: PlainNetwork, model: bytes, images: _Images, known: dict[str, int] | None,
-    console: Console,
+    args: argparse.Namespace, network: PlainNetwork, images: _Images, known: dict[str, int] | None, console: Console
 ) -> tuple[bytes, Agreement]:  # fmt: skip
     console.print(f"quantising with {min(INT8_IMAGES, len(images.calibration))} images", soft_wrap=True)
     chosen = images.calibration[: max(INT8_IMAGES, args.batch)]
     prepared = np.concatenate([batch for batch, _ in images.reader.batches(chosen, BATCH)])
-    content = quantize(args.format, model, prepared, args.batch)
+
+    def write(batch: int) -> bytes:
+        return float_model(args.format, trained_graph(network, batch=batch))
+
+    content = quantize(args.format, write, prepared, args.batch)
     if images.shared:
         _warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
     return content, _compared(network, runner(args.format, content, args.batch), images, known, console, "int8")

@@ -16,9 +16,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block
+from ofa.errors import InputError
 
 Array: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
+
+# Fields that an op has no choice in. A key that claims otherwise would be timed as what it is not.
+_ONE_BY_ONE: dict[str, object] = {"kernel_size": 1, "stride": 1, "squeeze_excite": False, "skip": False}
+_FIXED: dict[str, dict[str, object]] = {
+    "conv": {"squeeze_excite": False},
+    "mbconv": {},
+    "bottleneck": {"squeeze_excite": False},
+    "feature_mix": _ONE_BY_ONE,
+    "max_pool": {**_ONE_BY_ONE, "kernel_size": 3, "stride": 2, "activation": "none"},
+    "global_pool": {**_ONE_BY_ONE, "activation": "none"},
+    "linear": {**_ONE_BY_ONE, "in_size": 1, "activation": "none"},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +45,7 @@ class Node:
         "average_pool": 2 x 2, stride 2, at odd sizes over what is there of the last row and column
         "flatten": (N, C, 1, 1) to (N, C)
     inputs: tensor numbers
-    activation: none, relu, relu6, h_swish or hard_sigmoid
+    activation: none, relu, relu6 or h_swish of a conv or add; hard_sigmoid of a conv
     """
 
     op: str
@@ -81,7 +94,9 @@ class Graph:
 
         Its layers are called: "conv" (conv, feature_mix); "expand", "depthwise", "se_reduce", "se_expand",
         "project" (mbconv); "conv1", "conv2", "conv3", "downsample" (bottleneck); "linear".
+        Raises InputError for a block that no op computes, ValueError for one that does not fit the output so far.
         """
+        _check(block)
         x = len(self.shapes) - 1
         if self.shapes[x][1:] != (block.in_channels, block.in_size, block.in_size):
             raise ValueError(f"block {block} does not fit on a tensor of shape {self.shapes[x]}")
@@ -140,6 +155,15 @@ class Graph:
         return len(self.shapes) - 1
 
 
+def _check(block: Block) -> None:
+    fixed = dict(_FIXED[block.op])
+    if block.op in ("max_pool", "global_pool"):
+        fixed["out_channels"] = block.in_channels
+    for field, only in fixed.items():
+        if getattr(block, field) != only:
+            raise InputError(f"block {block}: {field} is {getattr(block, field)}, but {block.op} has only {only}")
+
+
 class RandomWeights:
     """Weights for timing: uniform, of He's variance, so that activations neither vanish nor overflow.
 
@@ -152,7 +176,10 @@ class RandomWeights:
     def __call__(self, layer: str, shape: Shape, bias: bool) -> tuple[Array, Array | None]:
         rng = np.random.default_rng([self.seed, zlib.crc32(layer.encode()), *shape])
         reach = np.float32(np.sqrt(6 / np.prod(shape[1:])))
-        weight = (rng.random(shape, dtype=np.float32) * 2 - 1) * reach
+        weight = rng.random(shape, dtype=np.float32)
+        weight *= 2  # in place: ResNet50D's blocks have millions of weights
+        weight -= 1
+        weight *= reach
         return weight, rng.random(shape[0], dtype=np.float32) - np.float32(0.5) if bias else None
 
 

@@ -31,14 +31,27 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
     except ImportError:
         raise InputError("writing ONNX models needs onnx: pip install 'ofa-latency[onnxruntime]'") from None
 
-    initializers: list[Any] = []
-    nodes: list[Any] = []
+    # filled in place: assembling a model from its parts would copy the weights at every step
+    model = helper.make_model(
+        helper.make_graph(
+            [],
+            "ofa",
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, graph.input_shape)],
+            [helper.make_tensor_value_info("output", TensorProto.FLOAT, graph.output_shape)],
+        ),
+        opset_imports=[helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="ofa-latency",
+        producer_version=__version__,
+    )
+    initializers, nodes = model.graph.initializer, model.graph.node
     names = ["input"]
 
     def constant(array: Array) -> str:
         name = f"constant{len(initializers)}"
-        raw = np.ascontiguousarray(array, dtype=np.float32)
-        initializers.append(helper.make_tensor(name, TensorProto.FLOAT, raw.shape, raw.tobytes(), raw=True))
+        initializers.add(
+            name=name, data_type=TensorProto.FLOAT, dims=array.shape, raw_data=array.astype("<f4", copy=False).tobytes()
+        )
         return name
 
     def emit(op: str, inputs: list[str], **attributes: Any) -> str:
@@ -86,19 +99,6 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
     for node in graph.nodes:
         names += [activate(translate(node), node.activation)]
     nodes[-1].output[0] = "output"
-    model = helper.make_model(
-        helper.make_graph(
-            nodes,
-            "ofa",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, graph.input_shape)],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, graph.output_shape)],
-            initializers,
-        ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-        producer_name="ofa-latency",
-        producer_version=__version__,
-    )
     if metadata:
         helper.set_model_props(model, dict(metadata))
     serialised: bytes = model.SerializeToString(deterministic=True)

@@ -12,7 +12,7 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.export.graph import Array
+
+TFLITE_BATCH = 10  # images whose extremes count as one observation
 
 QUANTIZERS = {
     "onnx": ("onnxruntime", "pip install 'ofa-latency[onnxruntime]'"),
@@ -36,16 +38,24 @@ def check_quantizer(format_name: str) -> None:
         raise InputError(f"--int8 for {format_name} needs {module}: {install}")
 
 
-def quantize(format_name: str, model: bytes, images: Array, batch: int) -> bytes:
-    """The int8 model; its input and output are float32 in ONNX and TFLite alike.
+def quantize(format_name: str, write: Callable[[int], bytes], images: Array, batch: int) -> bytes:
+    """The int8 model of batch size `batch`; its input and output are float32 in ONNX and TFLite alike.
 
-    model: of batch size `batch`, without metadata (it may be lost)
-    images: (N, 3, R, R), prepared as for the model; a remainder that fills no batch is left out, so N >= batch
+    write: the float model of a batch size, without metadata (it may be lost)
+    images: (N, 3, R, R), prepared as for the model; N >= batch
     """
     if len(images) < batch:
         raise InputError(f"int8 needs at least one batch of {batch} images to calibrate with, found {len(images)}")
-    batches = [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)]
-    return _onnx(model, batches) if format_name == "onnx" else _tflite(model, batches)
+    if format_name == "onnx":
+        return _onnx(write(batch), _batches(images, batch))
+    # ai-edge-quantizer averages the batches' extremes: of single images, that is far from the extremes of all
+    together = min(TFLITE_BATCH, len(images))
+    return _tflite(write(batch), write(together), _batches(images, together))
+
+
+def _batches(images: Array, batch: int) -> list[Array]:
+    """Full batches; a remainder is left out."""
+    return [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)]
 
 
 def _onnx(model: bytes, batches: list[Array]) -> bytes:
@@ -76,18 +86,20 @@ def _onnx(model: bytes, batches: list[Array]) -> bytes:
         return target.read_bytes()
 
 
-def _tflite(model: bytes, batches: list[Array]) -> bytes:
+def _tflite(model: bytes, observed: bytes, batches: list[Array]) -> bytes:
+    """observed: the same model at the batches' size, whose tensors have the same names."""
     # by name, for it has no types, and is not there for every check of them
     tool: Any = importlib.import_module("ai_edge_quantizer")
     recipes: Any = importlib.import_module("ai_edge_quantizer.recipe")
 
     data = [{"input": np.ascontiguousarray(images.transpose(0, 2, 3, 1))} for images in batches]
     with _quiet():
+        observer = tool.Quantizer(bytearray(observed), recipes.static_wi8_ai8())
+        found: Any = observer.calibrate({"serving_default": data}, num_threads=1)
         quantizer = tool.Quantizer(bytearray(model), recipes.static_wi8_ai8())
         for operation in (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT):
             # float32 outside, as the float model: int8's own scales are then nobody else's business
             quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
-        found: Any = quantizer.calibrate({"serving_default": data}, num_threads=1)
         result = quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False)
     return bytes(result.quantized_model)
 

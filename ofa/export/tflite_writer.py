@@ -63,9 +63,24 @@ def add_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
 
 def _packed(model: Any) -> bytes:
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(size + 65536)
+    builder = _Builder(size + 16 * len(model.buffers) + 65536)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return bytes(memoryview(builder.Bytes)[builder.Head() :])
+
+
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Starts the data of buffers at multiples of 16, as the schema demands (force_align) and Python's code forgets."""
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> int:
+        if x.dtype != np.uint8:
+            offset: int = super().CreateNumpyVector(x)
+            return offset
+        self.StartVector(1, x.size, 16)
+        self.head -= x.size
+        self.Bytes[self.head : self.head + x.size] = np.ascontiguousarray(x).data
+        self.vectorNumElems = x.size
+        end: int = self.EndVector()
+        return end
 
 
 def _nhwc(shape: Shape) -> Shape:
@@ -134,8 +149,9 @@ class _Writer:
             return self.linear(node, x)
         if node.op == "add":
             options = schema.AddOptionsT()
-            options.fusedActivationFunction = _FUSIBLE[node.activation]
-            return self.operator(_OPS.ADD, inputs, shape, _OPTIONS.AddOptions, options)
+            options.fusedActivationFunction = _FUSIBLE.get(node.activation, _FUSED.NONE)
+            y = self.operator(_OPS.ADD, inputs, shape, _OPTIONS.AddOptions, options)
+            return self.hard_swish(y) if node.activation == "h_swish" else y
         if node.op == "multiply":
             return self.multiply(*inputs)
         if node.op == "global_pool":
@@ -183,9 +199,11 @@ class _Writer:
         y = self.operator(code, [x, self.constant(filters), self.constant(biases)], shape, kind, options)
         if node.activation == "hard_sigmoid":
             return self.multiply(y, self.constant(np.array(1 / 6, np.float32)))
-        if node.activation == "h_swish":
-            return self.operator(_OPS.HARD_SWISH, [y], shape, _OPTIONS.HardSwishOptions, schema.HardSwishOptionsT())
-        return y
+        return self.hard_swish(y) if node.activation == "h_swish" else y
+
+    def hard_swish(self, x: int) -> int:
+        shape = tuple(self.tensors[x].shape)
+        return self.operator(_OPS.HARD_SWISH, [x], shape, _OPTIONS.HardSwishOptions, schema.HardSwishOptionsT())
 
     def linear(self, node: Node, x: int) -> int:
         assert node.weight is not None

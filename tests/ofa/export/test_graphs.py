@@ -1,6 +1,10 @@
 """Block graphs: every runtime computes what PyTorch's own layers compute."""
 
+import builtins
+import importlib
 import io
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from typing import ClassVar
@@ -12,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ofa.blocks import Block, blocks_of
+from ofa.blocks import ACTIVATIONS, Block, blocks_of
+from ofa.errors import InputError
 from ofa.export.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.export.onnx_writer import write_onnx
 from ofa.export.tflite_writer import write_tflite
@@ -163,6 +168,9 @@ BLOCKS = [
     Block("bottleneck", 8, 16, 8, 32, 3, 2, "relu", False, False),
     Block("bottleneck", 7, 16, 8, 32, 3, 1, "relu", False, False),
     Block("bottleneck", 7, 32, 8, 32, 3, 1, "relu", False, True),
+    Block("bottleneck", 7, 32, 8, 32, 5, 1, "h_swish", False, True),
+    Block("bottleneck", 9, 16, 8, 32, 3, 2, "relu6", False, False),
+    Block("conv", 9, 8, 0, 8, 5, 1, "none", False, True),
     Block("feature_mix", 1, 24, 0, 40, 1, 1, "h_swish", False, False),
     Block("max_pool", 25, 8, 0, 8, 3, 2, "none", False, False),
     Block("max_pool", 16, 8, 0, 8, 3, 2, "none", False, False),
@@ -185,33 +193,55 @@ def test_every_op_in_every_runtime(block: Block, runtime: str, batch: int) -> No
 
 
 @st.composite
-def mbconvs(draw: st.DrawFn) -> Block:
-    stride = draw(st.sampled_from([1, 2]))
-    channels = draw(st.sampled_from([8, 16, 24]))
-    out = draw(st.sampled_from([8, 16, 24]))
-    return Block(
-        "mbconv",
-        draw(st.integers(1, 19)),
-        channels,
-        channels * draw(st.sampled_from([1, 3, 4, 6])),
-        out,
-        draw(st.sampled_from([3, 5, 7])),
-        stride,
-        draw(st.sampled_from(["relu", "relu6", "h_swish"])),
-        draw(st.booleans()),
-        stride == 1 and channels == out,
-    )
+def valid_blocks(draw: st.DrawFn) -> Block:
+    """Any block that a graph computes."""
+    op = draw(st.sampled_from(["conv", "mbconv", "bottleneck", "feature_mix", "max_pool", "global_pool", "linear"]))
+    size = 1 if op == "linear" else draw(st.integers(1, 13))
+    inside, out = draw(st.sampled_from([3, 8, 16])), draw(st.sampled_from([8, 16]))
+    if op in ("max_pool", "global_pool"):
+        kernel, stride = (3, 2) if op == "max_pool" else (1, 1)
+        return Block(op, size, inside, 0, inside, kernel, stride, "none", False, False)
+    activation = "none" if op == "linear" else draw(st.sampled_from(ACTIVATIONS))
+    if op in ("feature_mix", "linear"):
+        return Block(op, size, inside, 0, out, 1, 1, activation, False, False)
+    mid = 0 if op == "conv" else draw(st.sampled_from([inside, 8, 24]))
+    kernel, stride = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from([1, 2]))
+    skip = stride == 1 and inside == out and draw(st.booleans())
+    return Block(op, size, inside, mid, out, kernel, stride, activation, op == "mbconv" and draw(st.booleans()), skip)
 
 
-@settings(max_examples=25, deadline=None)
-@given(block=mbconvs(), seed=st.integers(0, 1000))
-def test_any_mbconv_is_the_same_in_onnx_tflite_and_torch(block: Block, seed: int) -> None:
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(block=valid_blocks(), seed=st.integers(0, 1000))
+def test_any_valid_block_is_the_same_in_onnx_tflite_and_torch(block: Block, seed: int) -> None:
     graph = block_graph(block)
     x = images(graph, seed)
     with torch.no_grad():
         expected = ByHand(block)(torch.from_numpy(x)).numpy()
+    assert graph.output_shape == expected.shape
     for run in (run_torch, run_onnx, run_litert):
         assert error(run(graph, x), expected) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("block", "field"),
+    [
+        (Block("conv", 8, 8, 0, 8, 3, 1, "relu", True, False), "squeeze_excite"),
+        (Block("bottleneck", 8, 8, 8, 8, 3, 1, "relu", True, True), "squeeze_excite"),
+        (Block("feature_mix", 8, 8, 0, 16, 3, 1, "relu", False, False), "kernel_size"),
+        (Block("feature_mix", 8, 8, 0, 8, 1, 1, "relu", False, True), "skip"),
+        (Block("max_pool", 8, 8, 0, 8, 5, 2, "none", False, False), "kernel_size"),
+        (Block("max_pool", 8, 8, 0, 8, 3, 1, "none", False, False), "stride"),
+        (Block("max_pool", 8, 8, 0, 16, 3, 2, "none", False, False), "out_channels"),
+        (Block("global_pool", 8, 8, 0, 16, 1, 1, "none", False, False), "out_channels"),
+        (Block("global_pool", 8, 8, 0, 8, 1, 1, "relu", False, False), "activation"),
+        (Block("linear", 7, 8, 0, 10, 1, 1, "none", False, False), "in_size"),
+        (Block("linear", 1, 8, 0, 10, 1, 1, "relu", False, False), "activation"),
+    ],
+    ids=str,
+)
+def test_a_block_that_claims_what_no_op_computes_is_refused(block: Block, field: str) -> None:
+    with pytest.raises(InputError, match=f"{field} is .*, but {block.op} has only "):
+        block_graph(block)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "ai-edge-litert", "tflite-runtime"])
@@ -225,11 +255,30 @@ def test_whole_networks(name: str, resolution: int, runtime: str) -> None:
     assert error(RUNTIMES[runtime](graph, x), run_torch(graph, x)) < TOLERANCE
 
 
-@pytest.mark.parametrize("write", [write_onnx, write_tflite])
+@pytest.mark.parametrize("write", [write_onnx, write_tflite, write_torchscript])
 def test_a_seed_gives_the_same_bytes_and_another_does_not(write: Callable[[Graph], bytes]) -> None:
     block = BLOCKS[5]
     assert write(block_graph(block, seed=1)) == write(block_graph(block, seed=1))
     assert write(block_graph(block, seed=1)) != write(block_graph(block, seed=2))
+
+
+def test_a_seed_gives_the_same_bytes_in_another_process() -> None:
+    program = (
+        "import hashlib; from ofa.blocks import Block; from ofa.export.graph import block_graph;"
+        "from ofa.export.onnx_writer import write_onnx;"
+        f"print(hashlib.sha256(write_onnx(block_graph({BLOCKS[5]!r}, seed=1))).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": ":".join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(digests) == 1
 
 
 def test_activations_of_deep_networks_stay_finite_and_alive() -> None:
@@ -247,6 +296,11 @@ def test_onnx_models_are_valid_and_carry_their_metadata() -> None:
         model = onnx.load_from_string(write_onnx(block_graph(block), {"labels": "cat\ndog"}))
         onnx.checker.check_model(model, full_check=True)
         assert {p.key: p.value for p in model.metadata_props} == {"labels": "cat\ndog"}
+        assert (model.ir_version, [opset.version for opset in model.opset_import]) == (9, [18])
+        # the checker lets Clip's bounds pass as vectors of one element; the specification does not
+        dims = {constant.name: list(constant.dims) for constant in model.graph.initializer}
+        bounds = [name for node in model.graph.node if node.op_type == "Clip" for name in node.input[1:]]
+        assert [dims[name] for name in bounds] == [[]] * len(bounds)
 
 
 def test_tflite_models_carry_a_signature_and_their_metadata() -> None:
@@ -260,6 +314,59 @@ def test_tflite_models_carry_a_signature_and_their_metadata() -> None:
     (entry,) = model.metadata
     assert entry.name == b"labels"
     assert bytes(model.buffers[entry.buffer].data) == b"cat\ndog"
+
+
+def test_data_in_tflite_models_is_aligned_as_the_schema_demands() -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = np.frombuffer(write_tflite(network_graph([BLOCKS[5]]), {"labels": "cat"}), np.uint8)
+    model = schema.Model.GetRootAs(content.tobytes(), 0)
+    data = [model.Buffers(i).DataAsNumpy() for i in range(1, model.BuffersLength())]
+    base = np.frombuffer(model._tab.Bytes, np.uint8).__array_interface__["data"][0]
+    assert len(data) > 10
+    assert {(array.__array_interface__["data"][0] - base) % 16 for array in data} == {0}
+
+
+def test_torchscript_models_carry_their_metadata_and_take_any_batch() -> None:
+    content = io.BytesIO(write_torchscript(block_graph(BLOCKS[0]), {"labels": "cat\ndog"}))
+    found = {"labels": ""}
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is in maintenance
+        module = torch.jit.load(content, _extra_files=found)
+        assert module(torch.zeros(5, 3, 33, 33)).shape == (5, 16, 17, 17)
+    assert found == {"labels": b"cat\ndog"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "package", "extra"),
+    [("onnx", "onnx", "onnxruntime"), ("tflite", "ai_edge_litert", "tflite"), ("tflite", "flatbuffers", "tflite")],
+)
+def test_a_missing_package_is_named_with_the_way_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, kind: str, package: str, extra: str
+) -> None:
+    original = builtins.__import__
+
+    def without(name: str, *arguments: object, **others: object) -> object:
+        if name.split(".")[0] == package:
+            raise ImportError(name)
+        return original(name, *arguments, **others)
+
+    monkeypatch.delitem(sys.modules, f"ofa.export.{kind}_writer")
+    monkeypatch.setattr(builtins, "__import__", without)
+    with pytest.raises(InputError, match=rf"pip install 'ofa-latency\[{extra}\]'"):
+        getattr(importlib.import_module(f"ofa.export.{kind}_writer"), f"write_{kind}")(block_graph(BLOCKS[0]))
+
+
+def test_importing_the_graph_and_onnx_writer_loads_no_runtime() -> None:
+    program = "import sys, ofa.export.graph, ofa.export.onnx_writer, ofa.export.torch_writer; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not {"torch", "onnx", "onnxruntime", "ai_edge_litert", "flatbuffers"} & set(loaded)
 
 
 def test_blocks_that_do_not_fit_are_refused() -> None:

@@ -1,0 +1,369 @@
+"""python -m ofa.export: what it writes, what it says, and what it refuses."""
+
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ofa.errors import Infeasible, InputError
+from ofa.export.__main__ import main
+from ofa.export.images import Reader, list_pictures
+from ofa.export.metadata import Preprocessing
+from ofa.export.runtimes import runner
+from ofa.networks import calibrate_bn, extract
+from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
+
+from .conftest import CATEGORIES, PIXELS, Toy
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata in a model file, read with the runtime's or format's own tools."""
+    content = path.read_bytes()
+    if path.suffix == ".onnx":
+        import onnx
+
+        model = onnx.load_from_string(content)
+        onnx.checker.check_model(model, full_check=True)
+        return {p.key: p.value for p in model.metadata_props}
+    if path.suffix == ".tflite":
+        from ai_edge_litert import schema_py_generated as schema
+
+        loaded = schema.ModelT.InitFromPackedBuf(content)
+        return {m.name.decode(): bytes(loaded.buffers[m.buffer].data).decode() for m in loaded.metadata}
+    if path.suffix == ".pt":
+        with zipfile.ZipFile(path) as opened:
+            inside = [name for name in opened.namelist() if "/extra/" in name]
+            return {name.rsplit("/", 1)[1]: opened.read(name).decode() for name in inside}
+    size = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + size])["__metadata__"]
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "labels.txt"
+    path.write_text("\n".join(f"{category} texture" for category in CATEGORIES) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def validation(photographs: Path) -> tuple[np.ndarray, np.ndarray]:
+    """All validation images, and their classes."""
+    pictures = [p for p in list_pictures(photographs) if p.part == "val"]
+    ((images, read),) = Reader(Preprocessing(PIXELS)).batches(pictures, len(pictures))
+    return images, np.array([CATEGORIES.index(p.category) for p in read])
+
+
+@pytest.fixture(scope="module")
+def specialised(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The calibrated sub-network as a folder."""
+    folder = tmp_path_factory.mktemp("specialised") / "network"
+    images = next(Reader(Preprocessing(PIXELS)).batches(list_pictures(photographs / "train"), 100))[0]
+    save_network(extract(toy.net, toy.subnet, calibrate_bn(toy.net, toy.subnet, [torch.from_numpy(images)])), folder)
+    return folder
+
+
+def of(toy: Toy, out: Path, *more: str, format_name: str = "onnx") -> list[str]:
+    return [
+        f"--subnet={toy.result}",
+        f"--checkpoint={toy.checkpoint}",
+        f"--format={format_name}",
+        f"--out={out}",
+        *more,
+    ]
+
+
+# ---- what is written
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite", "torchscript", "safetensors"])
+def test_a_search_result_becomes_a_model(
+    toy: Toy, photographs: Path, labels: Path, validation, tmp_path: Path, format_name: str, capsys
+) -> None:
+    suffix = {"torchscript": "pt"}.get(format_name, format_name)
+    out = tmp_path / "new" / f"model.{suffix}"
+    more = [f"--calibration={photographs}", f"--labels={labels}", "--batch=4"]
+    assert main(of(toy, out, *more, format_name=format_name)) == 0
+    said = capsys.readouterr()
+    assert f"wrote {out}: {format_name}, float32" in said.out
+    assert "next: " in said.out
+    assert said.err == ""
+    assert [file.name for file in out.parent.iterdir()] == [out.name]
+
+    images, classes = validation
+    if format_name == "safetensors":
+        with torch.no_grad():
+            logits = load_network(out)(torch.from_numpy(images)).numpy()
+    else:
+        assert "same top-1 on 100.00 % of 40 images" in said.out
+        logits = runner(format_name, out.read_bytes(), 4)(images)
+    assert (logits.argmax(1) == classes).mean() > 0.9
+
+    found = metadata_of(out)
+    assert found["labels"].split("\n") == [f"{category} texture" for category in CATEGORIES]
+    assert json.loads(found["mean"]) == [0.485, 0.456, 0.406]
+    assert json.loads(found["std"]) == [0.229, 0.224, 0.225]
+    assert found["resolution"] == "64"
+    assert found["layout"] == ("NHWC" if format_name == "tflite" else "NCHW")
+    assert found["crop_ratio"] == "0.875"
+    assert found["batch_norm_calibrated"] == "true"
+    assert json.loads(found["subnet"]) == toy.subnet.to_dict()
+    assert json.loads(found["search"])["limit_ms"] == 10.0
+    assert json.loads(found["calibration"])["images"] == 96
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_int8_agrees_and_says_how_far(
+    toy: Toy, photographs: Path, validation, tmp_path: Path, format_name: str, capsys
+) -> None:
+    if format_name == "tflite":
+        pytest.importorskip("ai_edge_quantizer", reason="int8 for TFLite needs ai-edge-quantizer")
+    paths = {}
+    for kind in ("float32", "int8"):
+        paths[kind] = tmp_path / f"{kind}.{format_name}"
+        more = [f"--calibration={photographs}", *(["--int8"] if kind == "int8" else [])]
+        assert main(of(toy, paths[kind], *more, format_name=format_name)) == 0
+    assert paths["int8"].stat().st_size < paths["float32"].stat().st_size / 2
+    images, classes = validation
+    logits = {kind: runner(format_name, path.read_bytes(), 1)(images) for kind, path in paths.items()}
+    agreement = 100 * (logits["int8"].argmax(1) == logits["float32"].argmax(1)).mean()
+    assert agreement > 80
+    stated = json.loads(metadata_of(paths["int8"])["int8"])
+    assert stated["top1_agreement_pct"] == pytest.approx(agreement)
+    assert stated["model_top1_pct"] == pytest.approx(100 * (logits["int8"].argmax(1) == classes).mean())
+    assert stated["network_top1_pct"] == pytest.approx(100 * (logits["float32"].argmax(1) == classes).mean())
+    assert f"int8: same top-1 on {agreement:.2f} % of 40 images" in capsys.readouterr().out
+
+
+def test_a_specialised_network_needs_no_sub_network(specialised: Path, tmp_path: Path, capsys) -> None:
+    mit = tmp_path / "mit"
+    save_mit_network(load_network(specialised), mit)
+    outs = []
+    for i, checkpoint in enumerate([specialised, specialised / "network.safetensors", mit]):
+        outs.append(tmp_path / f"{i}.onnx")
+        assert main([f"--checkpoint={checkpoint}", "--format=onnx", f"--out={outs[-1]}"]) == 0
+    assert capsys.readouterr().err == ""
+    x = np.random.default_rng(0).normal(size=(3, 3, PIXELS, PIXELS)).astype(np.float32)
+    first, *others = [runner("onnx", out.read_bytes(), 1)(x) for out in outs]
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+
+
+def test_batch_and_resolution_as_asked(toy: Toy, tmp_path: Path) -> None:
+    import onnx
+
+    out = tmp_path / "m.onnx"
+    assert main(of(toy, out, "--batch=3", "--resolution=96")) == 0
+    shape = onnx.load(out).graph.input[0].type.tensor_type.shape
+    assert [d.dim_value for d in shape.dim] == [3, 3, 96, 96]
+    found = metadata_of(out)
+    assert found["resolution"] == "96"
+    assert json.loads(found["subnet"])["resolution"] == 96
+
+
+def test_the_same_command_writes_the_same_bytes(toy: Toy, photographs: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        assert main(of(toy, tmp_path / f"{name}.onnx", f"--calibration={photographs}", "--calibration-images=40")) == 0
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_mits_dict_and_mits_checkpoint(toy: Toy, tmp_path: Path) -> None:
+    mit = tmp_path / "supernet.pt"
+    save_checkpoint(toy.net, mit, "mit")
+    config = tmp_path / "subnet.json"
+    config.write_text(json.dumps(toy.net.space.subnet_to_mit(toy.subnet)))
+    command = [f"--subnet={config}", f"--checkpoint={mit}", "--format=safetensors", f"--out={tmp_path / 'm'}"]
+    with pytest.raises(InputError, match="which space they are of: give --space"):
+        main(command)
+    assert main([*command, "--space=mbv3-w0.35"]) == 0
+    assert main(of(toy, tmp_path / "n", format_name="safetensors")) == 0
+    first, second = load_file(tmp_path / "m"), load_file(tmp_path / "n")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# ---- which result
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"), [([], 0), (["--index=1"], 1), (["--limit=5"], 1), (["--limit=10"], 0), (["--limit=7"], 1)]
+)
+def test_the_result_that_was_asked_for(toy: Toy, tmp_path: Path, which: list[str], expected: int) -> None:
+    out = tmp_path / "m"
+    assert main(of(toy, out, *which, format_name="safetensors")) == 0
+    results = json.loads(toy.result.read_text())["results"]
+    assert json.loads(metadata_of(out)["subnet"]) == results[expected]["subnet"]
+
+
+def test_no_result_meets_the_limit(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(Infeasible, match=r"takes at most 3 ms: the fastest takes 4\.50 ms"):
+        main(of(toy, tmp_path / "m", "--limit=3"))
+
+
+# ---- warnings
+
+
+def test_an_uncalibrated_export_says_what_to_do(toy: Toy, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "m.onnx"
+    assert main(of(toy, out)) == 0
+    assert "warning: batch normalisation is not calibrated" in (error := capsys.readouterr().err)
+    assert "--calibration DIR" in error
+    assert metadata_of(out)["batch_norm_calibrated"] == "false"
+
+
+def test_broken_images_are_named_skipped_and_counted(toy: Toy, photographs: Path, tmp_path: Path, capsys) -> None:
+    images = tmp_path / "images"
+    shutil.copytree(photographs / "train", images / "train")
+    (images / "train" / "brick" / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    whole = (images / "train" / "cloud" / "0.jpg").read_bytes()
+    (images / "train" / "cloud" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    command = of(toy, tmp_path / "m.safetensors", f"--calibration={images}", format_name="safetensors")
+    assert main(command) == 0
+    error = capsys.readouterr().err
+    assert "warning: train/brick/broken.jpg is skipped" in error
+    assert "warning: train/cloud/cut.jpg is skipped" in error
+    assert "2 broken images were skipped" in error
+    with pytest.raises(InputError, match=r"train/\w+/\w+\.jpg: cannot be read as an image"):
+        main([*command, "--strict"])
+
+
+def test_a_zip_of_images_is_read_like_a_folder(toy: Toy, photographs: Path, tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(photographs.rglob("*.jpg")):
+            archive.write(file, f"photographs/{file.relative_to(photographs)}")
+    for name, given in (("folder", photographs), ("zip", path)):
+        assert main(of(toy, tmp_path / name, f"--calibration={given}", format_name="safetensors")) == 0
+    first, second = load_file(tmp_path / "folder"), load_file(tmp_path / "zip")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+# ---- refusals: each names what is wrong, and nothing is written
+
+
+class Hostile:
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("unpickled",)
+
+
+def _edited(toy: Toy, folder: Path, **changes) -> list[str]:
+    content = json.loads(toy.result.read_text())
+    content["results"][0]["subnet"].update(changes.pop("subnet", {}))
+    content.update(changes)
+    (folder / "result.json").write_text(json.dumps(content))
+    return [f"--subnet={folder / 'result.json'}"]
+
+
+def _checkpoint(toy: Toy, folder: Path, kind: str) -> list[str]:
+    path = folder / "w"
+    if kind == "hostile":
+        path.write_bytes(pickle.dumps({"state_dict": Hostile()}))
+    elif kind == "truncated":
+        path.write_bytes(toy.checkpoint.read_bytes()[:5000])
+    elif kind == "nan":
+        with warnings.catch_warnings():
+            tensors = load_file(toy.checkpoint)
+        tensors["classifier.linear.bias"][1] = float("nan")
+        save_file(tensors, path)
+    return [f"--checkpoint={path}"]
+
+
+REFUSED = {
+    "another space": (lambda t, f: _edited(t, f, space="mbv3-w1.0"), r"w0\.35, not mbv3-w1\.0"),
+    "unknown space": (lambda t, f: _edited(t, f, space=""), None),
+    "class count": (lambda t, f: _edited(t, f, num_classes=1000), r"has 4 classes, but .*result\.json says 1000"),
+    "wrong gene": (lambda t, f: _edited(t, f, subnet={"depths": [2, 2, 9, 2, 2]}), r"result\.json.*depths\[2\] is 9"),
+    "wrong length": (lambda t, f: _edited(t, f, subnet={"depths": [2]}), r"result\.json.*depths has 1 values"),
+    "no resolution": (lambda t, f: _edited(t, f, subnet={"resolution": "big"}), r"resolution is 'big'"),
+    "no results": (lambda t, f: _edited(t, f, results=[]), "results is not a list of results"),
+    "no such file": (lambda t, f: [f"--subnet={f / 'none.json'}"], r"none\.json: no such file"),
+    "index": (lambda t, f: ["--index=7"], r"--index is 7, but .*result\.json has results 0 to 1"),
+    "limit": (lambda t, f: ["--limit=nan"], "--limit is nan"),
+    "hostile pickle": (lambda t, f: _checkpoint(t, f, "hostile"), "would run code, which is refused"),
+    "truncated": (lambda t, f: _checkpoint(t, f, "truncated"), "damaged safetensors file"),
+    "nan": (lambda t, f: _checkpoint(t, f, "nan"), r"classifier\.linear\.bias holds values that are not finite"),
+    "absent": (lambda t, f: _checkpoint(t, f, "absent"), "no such file or folder"),
+    "resolution": (lambda t, f: ["--resolution=8"], "--resolution is 8"),
+    "int8 without images": (lambda t, f: ["--int8"], "--calibration"),
+    "int8 torchscript": (lambda t, f: ["--int8", "--format=torchscript"], "--int8 is for onnx and tflite"),
+    "no images": (lambda t, f: [f"--calibration={f}"], "holds no images"),
+    "no folder": (lambda t, f: [f"--calibration={f / 'none'}"], "no such folder"),
+    "out is a folder": (lambda t, f: [f"--out={f}"], "is a folder: name a file"),
+    "out below a file": (lambda t, f: [f"--out={t.result / 'm.onnx'}"], "cannot be written"),
+}
+
+
+@pytest.mark.parametrize("case", [case for case, (_, message) in REFUSED.items() if message])
+def test_refused(case: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, message = REFUSED[case]
+    given = tmp_path / "given"
+    given.mkdir()
+    with pytest.raises(InputError, match=message):
+        main([*of(toy, tmp_path / "out" / "m.onnx"), *make(toy, given)])
+    assert [path.name for path in tmp_path.iterdir()] == ["given"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\nb\nc\n", "holds 3 labels, but the network has 4 classes"),
+        ("a\n\nc\nd\n", "label 1 is empty"),
+        ('["a", 2, "c", "d"]', "label 1 is 2, expected text"),
+        ('{"0": "a", "2": "c"}', "no label 1"),
+        ("[", "not JSON"),
+    ],
+)
+def test_refused_labels(toy: Toy, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "labels"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        main(of(toy, tmp_path / "m.onnx", f"--labels={path}"))
+
+
+def test_a_folder_of_broken_images_alone(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.png").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"none of 1 images can be read, the first is a\.png"):
+        main(of(toy, tmp_path / "m.onnx", f"--calibration={tmp_path / 'images'}"))
+
+
+def test_an_older_file_survives_a_failed_export(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "m.onnx"
+    out.write_bytes(b"older")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"m\.onnx cannot be written: No space left on device"):
+        main(of(toy, out))
+    assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
+    assert out.read_bytes() == b"older"
+
+
+def test_a_specialised_network_and_a_sub_network_that_is_not_it(toy: Toy, specialised: Path, tmp_path: Path) -> None:
+    command = [f"--checkpoint={specialised}", f"--subnet={toy.result}", "--format=onnx", f"--out={tmp_path / 'm'}"]
+    assert main(command) == 0
+    with pytest.raises(InputError, match="holds another sub-network than"):
+        main([*command, "--index=1"])
+
+
+def test_exit_codes_and_help() -> None:
+    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, "-m", "ofa.export", *arguments], capture_output=True, text=True)
+
+    helped = python("--help")
+    assert helped.returncode == 0
+    assert "example, from a search to a phone:" in helped.stdout
+    assert python("--format=onnx").returncode == 2
+    refused = python("--format=onnx", "--checkpoint=nowhere")
+    assert (refused.returncode, refused.stderr) == (1, "error: nowhere: no such file or folder\n")
