@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="PATH", help="default out/predictors/SPACE.safetensors")
     add("--samples", type=int, default=16000, metavar="N", help="predictions to read from the teacher (default 16000)")
     add("--source", default="", metavar="TEXT", help="where the accuracies come from, kept in the header")
+    add("--note", default="", metavar="TEXT", help="a caveat to show wherever the predictor is described")
     defaults = {
         field.name: (getattr(Recipe(), field.name), getattr(TEACHER_RECIPE, field.name)) for field in fields(Recipe)
     }
@@ -113,6 +114,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{random['kendall_tau']:.2f}), {best['rmse']:.2f} % on near-optimal ones; the interval covers that only"
         )
         _print_teacher_report(console, report)
+    if args.note:
+        description += f"; {args.note}"
     predictor.header |= {"description": description, "origin": facts}
     predictor.save(out)
     console.print(f"wrote {out} and {out.with_suffix('.json').name}: {description}", highlight=False)

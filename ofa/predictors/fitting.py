@@ -19,7 +19,8 @@ from ofa.predictors.training_data import TrainingData, counts, split
 from ofa.space import Genes
 
 Step = Callable[[str, float], None]  # what is being done, and the share of it that is
-_ROUNDS = 3  # of questions to a teacher
+_SHARES = (0.25, 0.25)  # of the questions to a teacher: random, near its optimum
+_ROUNDS = 8  # of questions to a teacher
 _OPTIMISM = 1.0
 _LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
 
@@ -185,8 +186,8 @@ def fit_to_teacher(
 ) -> AccuracyPredictor:
     """A predictor fitted on `samples` predictions of another.
 
-    A quarter of the sub-networks asked about are random; half are near the best that searches with the teacher
-    find; the last quarter is asked in rounds, on what searches with the student so far find best, so that what
+    A quarter of the sub-networks asked about are random; a quarter are near the best that searches with the
+    teacher find; the other half is asked in rounds, on what searches with the student so far find best, so that what
     a search would exploit is what it is corrected on. (Those judge by the members' mean plus their spread:
     where the student does not know, it asks.) The report compares with the teacher on other sub-networks, random
     and near its optimum, and by the outcome of searches. Choosing takes many more predictions of the teacher
@@ -200,9 +201,10 @@ def fit_to_teacher(
     def ask(genes: Genes) -> TrainingData:
         return TrainingData(space, genes, teacher.predict(genes).top1)
 
-    asked = ask(_different(space.sample(rng, samples // 4 + samples // 8), (), samples // 4))
-    best = near_optimal(space, teacher.top1, samples * 9 // 16, rng, lambda share: step("searching the teacher", share))
-    asked = _joined(asked, ask(_different(best, asked.genes, samples // 2)))
+    at_random, at_best = (int(samples * share) for share in _SHARES)
+    asked = ask(_different(space.sample(rng, at_random * 3 // 2), (), at_random))
+    best = near_optimal(space, teacher.top1, at_best * 9 // 8, rng, lambda share: step("searching the teacher", share))
+    asked = _joined(asked, ask(_different(best, asked.genes, at_best)))
     draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
     for n in range(_ROUNDS):
         student = train(asked, draft, lambda share, n=n: step("asking", (n + share) / _ROUNDS))  # type: ignore[misc]
@@ -232,9 +234,9 @@ def fit_to_teacher(
     predictor = with_uncertainty(final, uncertainty)
     predictor.header["report"] = {
         "rows": {
-            "random": samples // 4,
-            "near_optimal": samples // 2,
-            "searched_with_student": samples - samples // 4 - samples // 2,
+            "random": at_random,
+            "near_optimal": at_best,
+            "searched_with_student": samples - at_random - at_best,
         },
         "test": {"random": evaluate(predictor, random), "near_optimal": evaluate(predictor, optimal)},
         "search": _loss_in_search(teacher, predictor, 64, recipe.seed),

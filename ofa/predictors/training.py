@@ -89,9 +89,10 @@ def train_members(
             ],
             lr=recipe.learning_rate,
         )
-        steps = recipe.epochs * -(-len(x) // recipe.batch_size)
+        # the schedule needs a step at each end and two to rise, which the smallest toys do not take
+        steps = max(4, recipe.epochs * -(-len(x) // recipe.batch_size))
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=recipe.learning_rate, total_steps=max(steps, 2), pct_start=max(0.1, 1 / max(steps, 2))
+            optimiser, max_lr=recipe.learning_rate, total_steps=steps, pct_start=max(0.1, 2 / steps)
         )
         for epoch in range(recipe.epochs):
             order = torch.stack([torch.randperm(len(x), generator=generator) for _ in range(recipe.members)])

@@ -178,6 +178,6 @@ def test_a_teacher_is_imitated_and_questions_are_counted():
     teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=range(160, 225, 16)))
     student = fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=8))
     report = student.header["report"]
-    assert report["rows"] == {"random": 200, "searched": 200}
+    assert report["rows"] == {"random": 100, "near_optimal": 100, "searched_with_student": 200}
     assert report["test"]["random"]["all"]["kendall_tau"] > 0.5
     assert report["search"]["mean_loss"] < 2
