@@ -29,7 +29,7 @@ from ofa.export.model_file import (
     with_metadata,
     write_file,
 )
-from ofa.export.quantize import check_quantizer, quantize
+from ofa.export.quantize import check_quantizer, quantize, quantizer_version
 from ofa.export.runtimes import runner
 from ofa.export.source import NamedSubnet, Source, load_source, read_subnet
 from ofa.export.trained import at_resolution, trained_graph
@@ -96,8 +96,7 @@ def export(args: argparse.Namespace) -> int:
         if not agreement.max_relative_error < TOLERANCE:
             _warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
         if args.int8:
-            content, agreement = _quantised(args, network, images, known, console)
-            facts["int8"] = {**agreement.to_dict(), "calibration_images": min(INT8_IMAGES, len(images.calibration))}
+            content, facts["int8"], agreement = _quantised(args, network, images, known, console)
             console.print(f"int8: {agreement}", soft_wrap=True)
         metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
         if args.format == "torchscript":
@@ -190,7 +189,8 @@ def _network(
 
 def _quantised(
     args: argparse.Namespace, network: PlainNetwork, images: _Images, known: dict[str, int] | None, console: Console
-) -> tuple[bytes, Agreement]:  # fmt: skip
+) -> tuple[bytes, dict[str, Any], Agreement]:
+    """The int8 model, what its metadata says of it, and how far it agrees with the network."""
     console.print(f"quantising with {min(INT8_IMAGES, len(images.calibration))} images", soft_wrap=True)
     chosen = images.calibration[: max(INT8_IMAGES, args.batch)]
     prepared = np.concatenate([batch for batch, _ in images.reader.batches(chosen, BATCH)])
@@ -201,7 +201,9 @@ def _quantised(
     content = quantize(args.format, write, prepared, args.batch)
     if images.shared:
         _warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
-    return content, _compared(network, runner(args.format, content, args.batch), images, known, console, "int8")
+    agreement = _compared(network, runner(args.format, content, args.batch), images, known, console, "int8")
+    facts = {**agreement.to_dict(), "calibration_images": len(prepared), "quantizer": quantizer_version(args.format)}
+    return content, facts, agreement
 
 
 def _compared(

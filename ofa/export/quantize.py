@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.metadata
 import importlib.util
 import io
 import logging
@@ -36,6 +37,12 @@ def check_quantizer(format_name: str) -> None:
     module, install = QUANTIZERS[format_name]
     if importlib.util.find_spec(module) is None:
         raise InputError(f"--int8 for {format_name} needs {module}: {install}")
+
+
+def quantizer_version(format_name: str) -> str:
+    """The tool that quantises for a format, such as "onnxruntime 1.32.0"."""
+    name = QUANTIZERS[format_name][0].replace("_", "-")
+    return f"{name} {importlib.metadata.version(name)}"
 
 
 def quantize(format_name: str, write: Callable[[int], bytes], images: Array, batch: int) -> bytes:

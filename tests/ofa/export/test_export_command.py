@@ -20,8 +20,9 @@ from ofa.export.__main__ import main
 from ofa.export.images import Reader, list_pictures
 from ofa.export.metadata import Preprocessing
 from ofa.export.runtimes import runner
-from ofa.networks import calibrate_bn, extract
+from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
+from ofa.space import get_space
 
 from .conftest import CATEGORIES, PIXELS, Toy
 
@@ -190,6 +191,46 @@ def test_mits_dict_and_mits_checkpoint(toy: Toy, tmp_path: Path) -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_from_a_search_to_a_model(tmp_path: Path, capsys) -> None:
+    from ofa.search.__main__ import main as search
+
+    assert search(["--table=note10", "--latency=20", f"--out={tmp_path}"]) == 0
+    result = tmp_path / "result.json"
+    content = json.loads(result.read_text())
+    space = get_space(content["space"])
+    torch.manual_seed(0)
+    net = build_supernet(space).eval()
+    save_checkpoint(net, tmp_path / "w", "mit")
+    out = tmp_path / "m.tflite"
+    assert main([f"--subnet={result}", f"--checkpoint={tmp_path / 'w'}", "--format=tflite", f"--out={out}"]) == 0
+    assert "100.00 % of 8 images" in capsys.readouterr().out
+    subnet = space.subnet_from_dict(content["results"][0]["subnet"])
+    x = torch.randn(1, 3, subnet.resolution, subnet.resolution)
+    with torch.no_grad():
+        expected = net(x, subnet).numpy()
+    y = runner("tflite", out.read_bytes(), 1)(x.numpy())
+    assert np.abs(y - expected).max() < 1e-5 * np.abs(expected).max()
+    assert json.loads(metadata_of(out)["search"])["limit_ms"] == 20
+
+
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_published_weights_on_real_photographs(reference: Path, tmp_path: Path, format_name: str, capsys) -> None:
+    published = reference / "weights" / "proxyless-w0.3-r176_imagenet"
+    network = tmp_path / "network"
+    network.mkdir()
+    (network / "net.config").write_bytes(published.with_name(f"{published.name}.json").read_bytes())
+    (network / "init").write_bytes(published.with_name(f"{published.name}.pth").read_bytes())
+    (network / "run.config").write_text('{"image_size": 176}')
+    photographs = reference / "images" / "imagenette2-224.zip"
+    out = tmp_path / f"m.{format_name}"
+    more = [f"--evaluate={photographs}", "--evaluate-images=60", "--mean=0.5", "--std=0.5", f"--out={out}"]
+    assert main([f"--checkpoint={network}", f"--format={format_name}", *more]) == 0
+    assert "same top-1 on 100.00 % of 60 images" in capsys.readouterr().out
+    stated = json.loads(metadata_of(out)["float32"])
+    assert stated["max_relative_error"] < 1e-5
+    assert stated["model_top1_pct"] == stated["network_top1_pct"] > 40  # 55.7 % on all 3,925
+
+
 # ---- which result
 
 
@@ -278,37 +319,39 @@ def _checkpoint(toy: Toy, folder: Path, kind: str) -> list[str]:
 
 REFUSED = {
     "another space": (lambda t, f: _edited(t, f, space="mbv3-w1.0"), r"w0\.35, not mbv3-w1\.0"),
-    "unknown space": (lambda t, f: _edited(t, f, space=""), None),
     "class count": (lambda t, f: _edited(t, f, num_classes=1000), r"has 4 classes, but .*result\.json says 1000"),
     "wrong gene": (lambda t, f: _edited(t, f, subnet={"depths": [2, 2, 9, 2, 2]}), r"result\.json.*depths\[2\] is 9"),
     "wrong length": (lambda t, f: _edited(t, f, subnet={"depths": [2]}), r"result\.json.*depths has 1 values"),
     "no resolution": (lambda t, f: _edited(t, f, subnet={"resolution": "big"}), r"resolution is 'big'"),
     "no results": (lambda t, f: _edited(t, f, results=[]), "results is not a list of results"),
-    "no such file": (lambda t, f: [f"--subnet={f / 'none.json'}"], r"none\.json: no such file"),
-    "index": (lambda t, f: ["--index=7"], r"--index is 7, but .*result\.json has results 0 to 1"),
-    "limit": (lambda t, f: ["--limit=nan"], "--limit is nan"),
+    "no such file": (["--subnet=GIVEN/none.json"], r"none\.json: no such file"),
+    "index": (["--index=7"], r"--index is 7, but .*result\.json has results 0 to 1"),
+    "limit": (["--limit=nan"], "--limit is nan"),
     "hostile pickle": (lambda t, f: _checkpoint(t, f, "hostile"), "would run code, which is refused"),
     "truncated": (lambda t, f: _checkpoint(t, f, "truncated"), "damaged safetensors file"),
     "nan": (lambda t, f: _checkpoint(t, f, "nan"), r"classifier\.linear\.bias holds values that are not finite"),
     "absent": (lambda t, f: _checkpoint(t, f, "absent"), "no such file or folder"),
-    "resolution": (lambda t, f: ["--resolution=8"], "--resolution is 8"),
-    "int8 without images": (lambda t, f: ["--int8"], "--calibration"),
-    "int8 torchscript": (lambda t, f: ["--int8", "--format=torchscript"], "--int8 is for onnx and tflite"),
-    "no images": (lambda t, f: [f"--calibration={f}"], "holds no images"),
-    "no folder": (lambda t, f: [f"--calibration={f / 'none'}"], "no such folder"),
-    "out is a folder": (lambda t, f: [f"--out={f}"], "is a folder: name a file"),
-    "out below a file": (lambda t, f: [f"--out={t.result / 'm.onnx'}"], "cannot be written"),
+    "resolution": (["--resolution=8"], "--resolution is 8"),
+    "int8 without images": (["--int8"], "--calibration"),
+    "int8 torchscript": (["--int8", "--format=torchscript"], "--int8 is for onnx and tflite"),
+    "no images": (["--calibration=GIVEN"], "holds no images"),
+    "no folder": (["--calibration=GIVEN/none"], "no such folder"),
+    "out is a folder": (["--out=GIVEN"], "is a folder: name a file"),
+    "out below a file": (["--out=RESULT/m.onnx"], "cannot be written"),
 }
 
 
-@pytest.mark.parametrize("case", [case for case, (_, message) in REFUSED.items() if message])
+@pytest.mark.parametrize("case", REFUSED)
 def test_refused(case: str, toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    make, message = REFUSED[case]
+    options, message = REFUSED[case]
     given = tmp_path / "given"
     given.mkdir()
+    if not isinstance(options, list):
+        options = options(toy, given)
+    options = [option.replace("GIVEN", str(given)).replace("RESULT", str(toy.result)) for option in options]
     with pytest.raises(InputError, match=message):
-        main([*of(toy, tmp_path / "out" / "m.onnx"), *make(toy, given)])
+        main([*of(toy, tmp_path / "out" / "m.onnx"), *options])
     assert [path.name for path in tmp_path.iterdir()] == ["given"]
 
 

@@ -390,3 +390,17 @@ def test_trained_weights_take_the_place_of_random_ones() -> None:
         "0.project": (8, 24, 1, 1),
     }
     assert run_torch(graph, np.ones(graph.input_shape, np.float32))[0, 0, 1, 1] == 24 * 8 * 9
+
+
+def test_layers_of_a_network_are_called_by_the_position_of_their_block() -> None:
+    asked: list[str] = []
+
+    def spy(layer: str, shape: tuple[int, ...], bias: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        asked.append(layer)
+        return RandomWeights(0)(layer, shape, bias)
+
+    conv = Block("conv", 4, 8, 0, 8, 3, 1, "relu", False, True)
+    pool = Block("global_pool", 4, 8, 0, 8, 1, 1, "none", False, False)
+    linear = Block("linear", 1, 8, 0, 10, 1, 1, "none", False, False)
+    network_graph([conv, conv, pool, linear], weights=spy)
+    assert asked == ["0.conv", "1.conv", "3.linear"]
