@@ -76,7 +76,10 @@ class Measurement:
             elif record.get("kind") == "pass":
                 self.passes.append(with_reference(record["order"], plan.reference, reference_every))
             elif record.get("kind") == "result":
-                self.done[record["pass"], record["number"]] = record
+                number, turn = record["pass"], record["number"]
+                if number >= len(self.passes) or self.passes[number][turn].model != record["id"]:
+                    raise InputError(f"{journal.path} is not of this plan: start anew with --overwrite")
+                self.done[number, turn] = record
 
     def run(self) -> Outcome:
         """Makes every visit, then again those beside which the reference block drifted, at most twice."""

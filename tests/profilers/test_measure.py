@@ -202,13 +202,16 @@ def test_a_failed_block_is_retried_beside_fresh_references(tmp_path: Path) -> No
     assert all(len(results) == 2 for results in outcome.results.values())
 
 
-def test_results_stay_with_their_block_through_failure_drift_and_interruption(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", ["b00002", "b00006"])
+@pytest.mark.parametrize("stopped", [3, 11, 15])
+def test_results_stay_with_their_block_through_failure_drift_and_interruption(
+    tmp_path: Path, bad: str, stopped: int
+) -> None:
     plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
-    bad = next(name for name in plan.models if name != plan.reference)
     restless = "def behave(number, name): return [(1000 + int(name[1:])) * (2 if number % 8 >= 4 else 1)]\n"
     dies = restless.replace("return", f"return os._exit(1) if name == {bad!r} else")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, dies, plan, progress=stop_after(len(plan.visits) + 3))
+        run(tmp_path, dies, plan, progress=stop_after(len(plan.visits) - 2 + stopped))
     assert {record["pass"] for record in results_in(tmp_path)} == {0, 1}, "it was stopped in the second pass"
     outcome = run(tmp_path, restless, plan)
     assert sorted(outcome.results) == sorted(plan.models)
