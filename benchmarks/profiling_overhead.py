@@ -30,10 +30,12 @@ def share(runtime: str, space: str, resolutions: str) -> str:
             raise SystemExit(f"{runtime}: blocks failed")
         lines = out.with_suffix(".journal.jsonl").read_text().splitlines()
     results = [record for record in map(json.loads, lines) if record["kind"] == "result"]
-    spent = {part: sum(r[f"{part}_ns"] for r in results) / 1e9 for part in ("timed", "warmup", "setup")}
-    rest = wall - spent["timed"] - spent["warmup"]
+    # the samples alone: the stop rule's own arithmetic between them is overhead
+    runs = sum(sum(r["samples_ns"]) for r in results) / 1e9
+    spent = {part: sum(r[f"{part}_ns"] for r in results) / 1e9 for part in ("warmup", "setup")}
+    rest = wall - runs - spent["warmup"]
     return (
-        f"{runtime}: {wall:.0f} s for {len(results)} visits: timed runs {spent['timed'] / wall:.0%}, warm-up "
+        f"{runtime}: {wall:.0f} s for {len(results)} visits: timed runs {runs / wall:.0%}, warm-up "
         f"{spent['warmup'] / wall:.0%}, overhead {rest / wall:.1%} (loading models: {spent['setup'] / wall:.1%})"
     )
 

@@ -1,6 +1,7 @@
 """The CPU agent: it stands alone, and keeps to the protocol."""
 
 import ast
+import importlib.util
 import json
 import os
 import shutil
@@ -87,6 +88,33 @@ def test_timing_stops_when_the_median_is_known_well_enough(alone: Path) -> None:
 def test_threads_have_no_cpu_times(alone: Path) -> None:
     (result,) = [e for e in talk(alone, visits=["a"], threads=2) if e["type"] == "result"]
     assert result["cpu_ns"] is None
+
+
+def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
+    # the host reads one line and is gone; the one visit would go on for minutes
+    endless = {**RULES, "max_runs": 10**9, "max_seconds": 600}
+    manifest = {
+        "protocol": 1, "runtime": "onnxruntime", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
+        "keep_models": 2, "rules": endless, "visits": ["a"], "models": [{"id": "a", "path": "a.onnx"}],
+        "heartbeat_seconds": 0.1,
+    }  # fmt: skip
+    (alone / "manifest.json").write_text(json.dumps(manifest))
+    agent = subprocess.Popen(
+        [sys.executable, "agent.py", "manifest.json"], cwd=alone, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert agent.stdout is not None
+    agent.stdout.readline()
+    agent.stdout.close()
+    assert agent.wait(timeout=60) == 1
+
+
+def test_the_error_of_the_median_by_hand() -> None:
+    spec = importlib.util.spec_from_file_location("cpu_agent", AGENT)
+    assert spec is not None and spec.loader is not None
+    agent = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(agent)
+    # median 3, deviations 2, 1, 1, 2
+    assert agent.relative_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2 / 3)
 
 
 def test_a_broken_model_is_an_error_and_the_next_is_timed(alone: Path) -> None:
