@@ -97,6 +97,8 @@ class LatencyTable:
                 raise InputError(f"{name}: header has no '# {key}: ...' line")
         if self.provenance not in PROVENANCES:
             raise InputError(f"{name}: provenance is {self.provenance!r}, expected one of {', '.join(PROVENANCES)}")
+        if not (math.isfinite(self.sum_scale) and self.sum_scale > 0):
+            raise InputError(f"{name}: header sum_scale is {self.header['sum_scale']!r}, expected a positive number")
         for op in self.omits:
             if op not in OPS:
                 raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")
@@ -129,6 +131,14 @@ class LatencyTable:
     def spaces(self) -> tuple[str, ...]:
         """Names of the spaces it was made for."""
         return tuple(name.strip() for name in self.header["space"].split(","))
+
+    @property
+    def sum_scale(self) -> float:
+        """What the sum over blocks is multiplied with: a factor fitted on whole networks, 1 if there is none."""
+        try:
+            return float(self.header.get("sum_scale", "1").split(" ")[0])
+        except ValueError:
+            return math.nan
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -209,7 +219,7 @@ class LatencyTable:
         return self._lookups[space]
 
     def latency_ms(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
-        """(N,) milliseconds: the sum of each sub-network's blocks.
+        """(N,) milliseconds: the sum of each sub-network's blocks, times `sum_scale`.
 
         InputError names blocks that the table neither holds nor can interpolate. `lookup(space).interpolated`
         tells which of the N rest on interpolated blocks.
@@ -250,7 +260,7 @@ class LatencyTable:
 class LatencyLookup:
     """A table as arrays over the distinct blocks of a space.
 
-    block_ms: (U,) latency of each block of `block_index(space)`, NaN where it is not known
+    block_ms: (U,) what each block of `block_index(space)` adds to a network, `sum_scale` included; NaN if not known
     block_interpolated: (U,) whether that figure is interpolated from other sizes
     """
 
@@ -271,6 +281,7 @@ class LatencyLookup:
             if points is not None and points[0][0] < block.in_size**2 < points[0][-1]:
                 self.block_ms[u] = np.interp(block.in_size**2, *points)
                 self.block_interpolated[u] = True
+        self.block_ms *= table.sum_scale
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""
