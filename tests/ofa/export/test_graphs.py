@@ -404,3 +404,15 @@ def test_layers_of_a_network_are_called_by_the_position_of_their_block() -> None
     linear = Block("linear", 1, 8, 0, 10, 1, 1, "none", False, False)
     network_graph([conv, conv, pool, linear], weights=spy)
     assert asked == ["0.conv", "1.conv", "3.linear"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_max_pooling_is_right_after_layers_that_can_be_negative(activation: str) -> None:
+    conv = Block("conv", 8, 3, 0, 8, 3, 1, activation, False, False)
+
+    def negative(layer: str, shape: tuple[int, ...], bias: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        return RandomWeights(0)(layer, shape, bias)[0] / 100, np.full(shape[0], -1, np.float32)
+
+    graph = network_graph([conv, Block("max_pool", 8, 8, 0, 8, 3, 2, "none", False, False)], weights=negative)
+    x = images(graph)
+    assert np.abs(run_litert(graph, x) - run_torch(graph, x)).max() < TOLERANCE
