@@ -15,6 +15,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -293,6 +294,49 @@ class _Prepared(Dataset[tuple[Any, int, int]]):
             return f"{type(error).__name__}: {error}"[:200], self.folder.labels[i], i
 
 
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A stretch of the images asked for.
+
+    images: (N, 3, R, R) float32 of those that can be read, None if none can
+    labels: (N,) int64
+    broken: names of the others
+    """
+
+    images: Tensor | None
+    labels: Tensor
+    broken: tuple[str, ...]
+
+
+def read_chunks(
+    dataset: ImageFolder,
+    resolution: int,
+    batch_size: int,
+    *,
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+    strict: bool = False,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+) -> Iterator[Chunk]:
+    """A chunk for every `batch_size` of the indices (default: all), in order, whatever is broken in it.
+
+    strict, workers: as of `batches`
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size is {batch_size}, expected at least 1")
+    chosen = range(len(dataset)) if indices is None else indices
+    prepared = _Prepared(dataset, chosen, resolution, tuple(mean), tuple(std))
+    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list):
+        faults = [(fault, dataset.names[i]) for fault, _, i in rows if isinstance(fault, str)]
+        if faults and strict:
+            raise InputError(f"{dataset.path}: {faults[0][1]} cannot be read as an image: {faults[0][0]}")
+        good = [(image, label) for image, label, _ in rows if not isinstance(image, str)]
+        images = torch.stack([image for image, _ in good]) if good else None
+        labels = torch.tensor([label for _, label in good], dtype=torch.int64)
+        yield Chunk(images, labels, tuple(name for _, name in faults))
+
+
 def batches(
     dataset: ImageFolder,
     resolution: int,
@@ -308,7 +352,7 @@ def batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (N, 3, R, R) float32 and labels (N,) int64, N <= batch_size, in order.
 
-    limit: only the first so many images
+    limit: only the first so many images (of a sorted folder: those of its first classes; see `random_indices`)
     indices: these images, in this order (default: all); batches are cut from this list, so that a broken image
         makes its batch smaller and moves no other
     strict: whether a broken image is an InputError rather than skipped
@@ -316,22 +360,16 @@ def batches(
     broken: takes the names of skipped images; without it they are named on standard error at the end
     Raises InputError where not one image can be read.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size is {batch_size}, expected at least 1")
     chosen = list(range(len(dataset)) if indices is None else indices)[:limit]
     skipped: list[str] = []
-    prepared = _Prepared(dataset, chosen, resolution, tuple(mean), tuple(std))
-    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list):
-        for fault, _, i in rows:
-            if isinstance(fault, str):
-                if strict:
-                    raise InputError(f"{dataset.path}: {dataset.names[i]} cannot be read as an image: {fault}")
-                skipped.append(dataset.names[i])
-                if broken is not None:
-                    broken.append(dataset.names[i])
-        good = [(image, label) for image, label, _ in rows if not isinstance(image, str)]
-        if good:
-            yield torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])
+    for chunk in read_chunks(
+        dataset, resolution, batch_size, mean=mean, std=std, strict=strict, workers=workers, indices=chosen
+    ):
+        skipped += chunk.broken
+        if broken is not None:
+            broken += chunk.broken
+        if chunk.images is not None:
+            yield chunk.images, chunk.labels
     if skipped and len(skipped) == len(chosen):
         raise InputError(f"{dataset.path}: none of {len(chosen)} images can be read, the first is {skipped[0]}")
     if skipped and broken is None:

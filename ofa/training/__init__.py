@@ -1,0 +1,1 @@
+"""What training runs share: optimiser, schedule, augmentation, the epoch loop and its checkpoints."""

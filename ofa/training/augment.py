@@ -1,0 +1,96 @@
+"""Training batches: shuffled, augmented images whose randomness depends on seed, epoch and image alone.
+
+So a run that continues from the middle of an epoch, or with other worker processes, sees the very same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ofa.data import IMAGENET, ImageFolder, decode, to_tensor, unreadable
+from ofa.errors import InputError
+from ofa.training.torchvision_import import import_transforms
+
+
+def derived_seed(*numbers: int) -> int:
+    """A seed for torch from several numbers: others give another stream."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+class _Augmented(Dataset[tuple[Any, int, int]]):
+    def __init__(
+        self, folder: ImageFolder, order: Sequence[int], resolution: int, mean: Any, std: Any, seed: int, epoch: int
+    ) -> None:
+        transforms = import_transforms()
+        self.folder, self.order, self.mean, self.std = folder, order, mean, std
+        self.seed, self.epoch = seed, epoch
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomResizedCrop(resolution),
+                transforms.RandomHorizontalFlip(),
+                transforms.ColorJitter(brightness=32 / 255, saturation=0.5),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, n: int) -> tuple[Any, int, int]:
+        i = self.order[n]
+        try:
+            image = decode(self.folder.read(i))
+        except InputError:
+            raise
+        except unreadable() as error:
+            return f"{type(error).__name__}: {error}"[:200], self.folder.labels[i], i
+        # torchvision draws from torch's global generator, which is not ours to move
+        state = torch.get_rng_state()
+        try:
+            torch.default_generator.manual_seed(derived_seed(self.seed, self.epoch, i))
+            return to_tensor(self.transform(image), self.mean, self.std), self.folder.labels[i], i
+        finally:
+            torch.set_rng_state(state)
+
+
+def training_batches(
+    folder: ImageFolder,
+    resolution: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    first: int = 0,
+    indices: Sequence[int] | None = None,
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+    workers: int = 0,
+    strict: bool = False,
+    broken: set[str] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch from the `first`-th on: images (N, 3, R, R) float32, labels (N,) int64.
+
+    Shuffled; random crops resized, flips, brightness and saturation jitter; what is left over a full batch is
+    dropped. A broken image makes its batch smaller: its name goes to `broken`, or with `strict` is an InputError.
+    """
+    listed = np.arange(len(folder)) if indices is None else np.asarray(indices)
+    order = np.random.default_rng([seed, epoch]).permutation(listed).tolist()
+    kept = order[first * batch_size : len(order) // batch_size * batch_size]
+    data = _Augmented(folder, kept, resolution, tuple(mean), tuple(std), seed, epoch)
+    for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list):
+        good = []
+        for image, label, i in rows:
+            if not isinstance(image, str):
+                good.append((image, label))
+            elif strict:
+                raise InputError(f"{folder.path}: {folder.names[i]} cannot be read as an image: {image}")
+            elif broken is not None:
+                broken.add(folder.names[i])
+        if len(good) < 2:
+            raise InputError(f"{folder.path}: in a batch of {len(rows)} only {len(good)} images can be read")
+        yield torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])

@@ -1,0 +1,87 @@
+"""Several processes on one job, as torchrun starts them: gloo between CPUs, NCCL between GPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from ofa.errors import InputError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those of the job; 1 where torchrun was not used.
+
+    rank: from 0 to count - 1; rank 0 writes results and shows progress
+    device: this process's own
+    """
+
+    rank: int
+    count: int
+    device: torch.device
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum over all processes, on the CPU, the same in each; every process must call it."""
+        if self.count == 1:
+            return tensor
+        summed = tensor.to(self.device)
+        dist.all_reduce(summed)
+        return summed.cpu()
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Everybody's value, in order of rank; every process must call it."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Returns when every process has come here."""
+        if self.count > 1:
+            dist.barrier()
+
+
+@contextmanager
+def processes(device: str = "auto") -> Iterator[Processes]:
+    """Joins the processes that torchrun started, if it did.
+
+    device: "auto" takes GPUs where there are any, the local rank's own; else "cpu", "cuda", "cuda:1".
+    Raises InputError for a device that there is not.
+    """
+    count, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if count == 1:
+        yield Processes(0, 1, chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=6))
+    try:
+        yield Processes(rank, count, chosen)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str, local_rank: int | None) -> torch.device:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    try:
+        device = torch.device(("cuda" if gpus else "cpu") if name == "auto" else name)
+    except RuntimeError:
+        raise InputError(f"--device is {name!r}, expected auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise InputError(f"--device is {name!r}, expected auto, cpu, cuda or cuda:N")
+    if device.type == "cpu":
+        return device
+    index = device.index if device.index is not None else local_rank or 0
+    if index >= gpus:
+        raise InputError(f"there are {gpus} GPUs: none for process {index}" if gpus else "torch sees no GPU here")
+    return torch.device("cuda", index)
