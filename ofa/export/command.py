@@ -11,14 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress
 
 from ofa.errors import InputError
 from ofa.export.compare import Agreement, compare
-from ofa.export.images import Picture, Reader, choose, class_numbers, list_pictures
+from ofa.export.images import ImagePlan, class_numbers, plan_images
 from ofa.export.metadata import MEAN, STD, Preprocessing, model_metadata, read_labels
 from ofa.export.model_file import (
     LAYOUTS,
@@ -40,28 +39,6 @@ BATCH = 50  # images at a time while calibrating and comparing
 TOLERANCE = 1e-4  # of a float model's logits, relative to the largest: far above rounding, far below a wrong layer
 
 
-class _Images:
-    """The images of the command: which to calibrate with, which to compare on, all prepared alike."""
-
-    def __init__(self, args: argparse.Namespace, resolution: int) -> None:
-        self.reader = Reader(_preprocessing(args, resolution), args.strict)
-        self.calibration: list[Picture] = []
-        self.evaluation: list[Picture] = []
-        self.listed: list[Picture] = []  # all that the evaluation's were chosen from: their folders name the classes
-        self.shared = False  # whether what was calibrated with is compared on, for want of others
-        listed = list_pictures(args.calibration) if args.calibration else []
-        if listed:
-            self.calibration = choose(listed, "train", args.calibration_images, args.seed)
-        if args.evaluate:
-            self.listed = listed = list_pictures(args.evaluate)
-            self.evaluation = choose(listed, "val", args.evaluate_images, args.seed)
-        elif listed:
-            taken = {picture.name for picture in self.calibration}
-            others = [picture for picture in listed if picture.name not in taken]
-            self.listed, self.shared = listed, not others
-            self.evaluation = choose(others or self.calibration, "val", args.evaluate_images, args.seed)
-
-
 def export(args: argparse.Namespace) -> int:
     """Runs the command with parsed arguments; InputError where something given is wrong."""
     console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
@@ -72,23 +49,23 @@ def export(args: argparse.Namespace) -> int:
     labels = read_labels(args.labels, classes) if args.labels else None
     out = args.out or _default_out(args, source, resolution)
     check_writable(out)
-    images = _Images(args, resolution)
+    preprocessing = _preprocessing(args, resolution)
+    images = plan_images(args.calibration, args.evaluate, (args.calibration_images, args.evaluate_images), args.seed)
 
     facts: dict[str, Any] = {"checkpoint": _fingerprint(args.checkpoint)}
     if named is not None and named.facts:
         facts["search"] = named.facts
     network = _network(args, source, images, console, facts)
     network = at_resolution(network, resolution)
-    preprocessing = _preprocessing(args, resolution)
 
     if args.format == "safetensors":
         metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
         content = safetensors_model(network, metadata)
     else:
-        known = class_numbers(images.listed, classes, labels) if images.evaluation else None
+        known = class_numbers(images.evaluation.folder, classes, labels) if images.evaluation else None
         graph = trained_graph(network, batch=args.batch)
         content = float_model(args.format, graph)
-        agreement = _compared(network, runner(args.format, content, args.batch), images, known, console, "float32")
+        agreement = _compared(args, network, content, images, known, console, "float32")
         facts["float32"] = agreement.to_dict()
         console.print(
             f"float32: {agreement}; logits within {agreement.max_relative_error:.1e} of the largest", soft_wrap=True
@@ -103,8 +80,6 @@ def export(args: argparse.Namespace) -> int:
             content = float_model(args.format, graph, metadata)
         else:
             content = with_metadata(args.format, content, metadata)
-    if images.reader.skipped:
-        _warn(f"{len(images.reader.skipped)} broken images were skipped (--strict fails instead)")
     write_file(out, content)
     shape = "weights and architecture" if args.format == "safetensors" else f"batch {args.batch}"
     kind = "int8" if args.int8 else "float32"
@@ -156,7 +131,7 @@ def _default_out(args: argparse.Namespace, source: Source, resolution: int) -> P
 
 
 def _network(
-    args: argparse.Namespace, source: Source, images: _Images, console: Console, facts: dict[str, Any]
+    args: argparse.Namespace, source: Source, images: ImagePlan, console: Console, facts: dict[str, Any]
 ) -> PlainNetwork:
     """The plain network, its batch normalisation calibrated where it comes from a supernet and there are images."""
     if source.plain is not None:
@@ -168,17 +143,18 @@ def _network(
         return source.plain.eval()
     assert source.supernet is not None
     assert source.subnet is not None
-    if not images.calibration:
+    if images.calibration is None:
         _warn(
             "batch normalisation is not calibrated: a supernet's own statistics fit no sub-network, and most of the "
             "accuracy may be lost. Give about 2,000 training images with --calibration DIR"
         )
         return extract(source.supernet, source.subnet)
-    with _progress(console, "calibrating batch normalisation", len(images.calibration)) as done:
+    chosen, preprocessing = images.calibration, _preprocessing(args, source.subnet.resolution)
+    with _progress(console, "calibrating batch normalisation", len(chosen)) as done:
 
         def batches() -> Iterator[torch.Tensor]:
-            for prepared, _ in images.reader.batches(images.calibration, BATCH):
-                yield torch.from_numpy(prepared)
+            for prepared, _ in chosen.batches(preprocessing, BATCH, strict=args.strict):
+                yield prepared
                 done(len(prepared))
 
         statistics = calibrate_bn(source.supernet, source.subnet, batches())
@@ -188,12 +164,15 @@ def _network(
 
 
 def _quantised(
-    args: argparse.Namespace, network: PlainNetwork, images: _Images, known: dict[str, int] | None, console: Console
+    args: argparse.Namespace, network: PlainNetwork, images: ImagePlan, known: list[int] | None, console: Console
 ) -> tuple[bytes, dict[str, Any], Agreement]:
     """The int8 model, what its metadata says of it, and how far it agrees with the network."""
-    console.print(f"quantising with {min(INT8_IMAGES, len(images.calibration))} images", soft_wrap=True)
-    chosen = images.calibration[: max(INT8_IMAGES, args.batch)]
-    prepared = np.concatenate([batch for batch, _ in images.reader.batches(chosen, BATCH)])
+    assert images.calibration is not None
+    limit = min(max(INT8_IMAGES, args.batch), len(images.calibration))
+    console.print(f"quantising with {limit} images", soft_wrap=True)
+    preprocessing = _preprocessing(args, network.spec.resolution)
+    chosen = images.calibration.batches(preprocessing, BATCH, limit=limit, strict=args.strict)
+    prepared = torch.cat([batch for batch, _ in chosen]).numpy()
 
     def write(batch: int) -> bytes:
         return float_model(args.format, trained_graph(network, batch=batch))
@@ -201,21 +180,23 @@ def _quantised(
     content = quantize(args.format, write, prepared, args.batch)
     if images.shared:
         _warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
-    agreement = _compared(network, runner(args.format, content, args.batch), images, known, console, "int8")
+    agreement = _compared(args, network, content, images, known, console, "int8")
     facts = {**agreement.to_dict(), "calibration_images": len(prepared), "quantizer": quantizer_version(args.format)}
     return content, facts, agreement
 
 
 def _compared(
-    network: PlainNetwork, model: Any, images: _Images, known: dict[str, int] | None, console: Console, kind: str
-) -> Agreement:
+    args: argparse.Namespace, network: PlainNetwork, model: bytes, images: ImagePlan, known: list[int] | None,
+    console: Console, kind: str,
+) -> Agreement:  # fmt: skip
     """Network and model on the images to compare on, or on 8 random ones where there are none."""
-    if not images.evaluation:
-        r = network.spec.resolution
-        noise = np.random.default_rng(0).normal(size=(8, 3, r, r)).astype(np.float32)
-        return compare(network, model, [(noise, [])])
+    run, r = runner(args.format, model, args.batch), network.spec.resolution
+    if images.evaluation is None:
+        noise = torch.randn(8, 3, r, r, generator=torch.Generator().manual_seed(0))
+        return compare(network, run, [(noise, torch.full((8,), -1))])
     with _progress(console, f"comparing {kind} with the network", len(images.evaluation)) as done:
-        return compare(network, model, images.reader.batches(images.evaluation, BATCH), known, done)
+        batches = images.evaluation.batches(_preprocessing(args, r), BATCH, strict=args.strict)
+        return compare(network, run, batches, known, done)
 
 
 @contextmanager

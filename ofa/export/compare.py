@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from ofa.export.graph import Array
-from ofa.export.images import Picture
 from ofa.export.runtimes import Runner
 from ofa.networks.plain import PlainNetwork
 
@@ -48,29 +47,29 @@ class Agreement:
 def compare(
     network: PlainNetwork,
     model: Runner,
-    batches: Iterable[tuple[Array, list[Picture]]],
-    classes: Mapping[str, int] | None = None,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    classes: Sequence[int] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Agreement:
-    """Runs both on every batch of images (N, 3, R, R).
+    """Runs both on every batch of images (N, 3, R, R) and labels (N,).
 
-    classes: the logit of every category of pictures, where known
+    classes: the logit of every label, where known
     progress: called with the number of images after each batch
     """
     count = same = network_right = model_right = 0
     difference = largest = 0.0
     network.eval()
-    for images, pictures in batches:
+    for images, labels in batches:
         with torch.no_grad():
-            expected = network(torch.from_numpy(images)).numpy()
-        given = model(images)
+            expected = network(images).numpy()
+        given = model(images.numpy())
         difference = max(difference, float(np.abs(given - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
         first, second = expected.argmax(1), given.argmax(1)
         count += len(images)
         same += int((first == second).sum())
         if classes is not None:
-            truth = np.array([classes[picture.category] for picture in pictures])
+            truth = np.array(classes)[labels.numpy()]
             network_right += int((first == truth).sum())
             model_right += int((second == truth).sum())
         if progress is not None:

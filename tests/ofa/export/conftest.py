@@ -9,8 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.export.images import Reader, list_pictures
-from ofa.export.metadata import Preprocessing
+from ofa.data import ImageFolder, batches
 from ofa.networks import Supernet, build_supernet
 from ofa.networks.checkpoint import save_checkpoint
 from ofa.space import SearchSpace, Subnet, get_space
@@ -73,10 +72,8 @@ def toy(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     space = get_space("mbv3-w0.35", len(CATEGORIES), (PIXELS,))
     net = lively(space)
     subnet = space.decode(space.sample(np.random.default_rng(3), 1))[0]
-    pictures = [p for p in list_pictures(photographs) if p.part == "train"]
-    ((images, _),) = Reader(Preprocessing(PIXELS)).batches(pictures, len(pictures))
-    batch = torch.from_numpy(images)
-    truth = torch.tensor([CATEGORIES.index(p.category) for p in pictures])
+    folder_of_images = ImageFolder(photographs, split="train")
+    ((batch, truth),) = batches(folder_of_images, PIXELS, len(folder_of_images))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     net.train()
     for _ in range(24):

@@ -15,10 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ofa.data import ImageFolder, batches
 from ofa.errors import Infeasible, InputError
 from ofa.export.__main__ import main
-from ofa.export.images import Reader, list_pictures
-from ofa.export.metadata import Preprocessing
 from ofa.export.runtimes import runner
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
@@ -59,17 +58,16 @@ def labels(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def validation(photographs: Path) -> tuple[np.ndarray, np.ndarray]:
     """All validation images, and their classes."""
-    pictures = [p for p in list_pictures(photographs) if p.part == "val"]
-    ((images, read),) = Reader(Preprocessing(PIXELS)).batches(pictures, len(pictures))
-    return images, np.array([CATEGORIES.index(p.category) for p in read])
+    ((images, classes),) = batches(ImageFolder(photographs), PIXELS, 100)
+    return images.numpy(), classes.numpy()
 
 
 @pytest.fixture(scope="module")
 def specialised(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The calibrated sub-network as a folder."""
     folder = tmp_path_factory.mktemp("specialised") / "network"
-    images = next(Reader(Preprocessing(PIXELS)).batches(list_pictures(photographs / "train"), 100))[0]
-    save_network(extract(toy.net, toy.subnet, calibrate_bn(toy.net, toy.subnet, [torch.from_numpy(images)])), folder)
+    images = batches(ImageFolder(photographs, split="train"), PIXELS, 100)
+    save_network(extract(toy.net, toy.subnet, calibrate_bn(toy.net, toy.subnet, images)), folder)
     return folder
 
 
@@ -269,10 +267,10 @@ def test_broken_images_are_named_skipped_and_counted(toy: Toy, photographs: Path
     command = of(toy, tmp_path / "m.safetensors", f"--calibration={images}", format_name="safetensors")
     assert main(command) == 0
     error = capsys.readouterr().err
-    assert "warning: train/brick/broken.jpg is skipped" in error
-    assert "warning: train/cloud/cut.jpg is skipped" in error
-    assert "2 broken images were skipped" in error
-    with pytest.raises(InputError, match=r"train/\w+/\w+\.jpg: cannot be read as an image"):
+    assert "2 broken images are skipped: train/" in error
+    assert "train/brick/broken.jpg" in error
+    assert "train/cloud/cut.jpg" in error
+    with pytest.raises(InputError, match=r"train/\w+/\w+\.jpg cannot be read as an image"):
         main([*command, "--strict"])
 
 
@@ -336,6 +334,7 @@ REFUSED = {
     "int8 torchscript": (["--int8", "--format=torchscript"], "--int8 is for onnx and tflite"),
     "no images": (["--calibration=GIVEN"], "holds no images"),
     "no folder": (["--calibration=GIVEN/none"], "no such folder"),
+    "no std": (["--std=0"], "--std is 0"),
     "out is a folder": (["--out=GIVEN"], "is a folder: name a file"),
     "out below a file": (["--out=RESULT/m.onnx"], "cannot be written"),
 }
