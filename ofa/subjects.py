@@ -1,0 +1,164 @@
+"""What `ofa.evaluate` evaluates, from its flags: a checkpoint's network or sub-networks, and fitting images."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ofa.data import ImageFolder
+from ofa.errors import InputError
+from ofa.export.source import NamedSubnet, read_subnet
+from ofa.networks import PlainNetwork, Supernet, build_supernet
+from ofa.networks.checkpoint import (
+    SUPERNET_FORMAT,
+    load_checkpoint,
+    load_network,
+    load_supernet,
+    read_json,
+    read_tensors,
+)
+from ofa.networks.mit_layout import spec_from_net_config
+from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to evaluate: a sub-network of the supernet, or the plain network itself (None).
+
+    facts: what a search said of it
+    """
+
+    name: str
+    resolution: int
+    subnet: Subnet | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_subjects(args: argparse.Namespace) -> tuple[PlainNetwork | Supernet, list[Subject]]:
+    """The network of a checkpoint, and the sub-networks of it that are asked for."""
+    path = args.checkpoint
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    supernet_flags = args.subnet is not None or args.random is not None
+    net: PlainNetwork | Supernet
+    if args.config is not None:
+        if supernet_flags or args.resolution is None:
+            raise InputError("--config is of a specialised network: give --resolution, and no --subnet or --random")
+        net = PlainNetwork(spec_from_net_config(read_json(args.config), args.resolution))
+        load_checkpoint(net, path)
+        subjects = [Subject(path.stem, args.resolution)]
+    elif path.is_dir() or read_tensors(path)[1].get("format", "").startswith("ofa-network/"):
+        if supernet_flags:
+            raise InputError(f"{path} holds one specialised network: leave --subnet and --random out")
+        net = load_network(path)
+        subjects = [Subject(path.name, args.resolution or net.spec.resolution)]
+    else:
+        tensors, metadata = read_tensors(path)
+        if not supernet_flags:
+            known = metadata.get("format") == SUPERNET_FORMAT
+            raise InputError(
+                f"{path} {'holds a supernet' if known else 'does not say what it holds'}: name sub-networks with "
+                "--subnet FILE or --random N; for a specialised network of MIT's give --config"
+            )
+        net, subjects = _of_supernet(args, tensors, metadata)
+    if args.num_classes is not None and net_classes(net) != args.num_classes:
+        raise InputError(f"{path} has {net_classes(net)} classes, not {args.num_classes} as --num-classes says")
+    return net, subjects
+
+
+def _of_supernet(
+    args: argparse.Namespace, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
+) -> tuple[Supernet, list[Subject]]:
+    named = _named(args.subnet, args.index) if args.subnet is not None else []
+    stated = next((n.space for n in named if n.space), "")
+    name = args.space or stated
+    sizes = {*(n.resolution for n in named), *([args.resolution] if args.resolution else [])}
+    if metadata.get("format") == SUPERNET_FORMAT:
+        net = load_supernet(args.checkpoint)
+        if name and name != net.space.name:
+            raise InputError(f"{args.checkpoint} is of {net.space.name}, not {name}")
+        space = replace(net.space, resolutions=tuple(sorted(sizes | set(net.space.resolutions))))
+        net.space = space
+    else:
+        if not name:
+            raise InputError(f"{args.checkpoint} does not say which space it is of: give --space")
+        classes = _classes_in(tensors) or args.num_classes or 1000
+        space = get_space(name, classes, {*RESOLUTIONS, *sizes})
+        net = build_supernet(space)
+        load_checkpoint(net, args.checkpoint)
+    if stated and stated != space.name:
+        raise InputError(f"{args.subnet} is of {stated}, not {space.name}")
+    if args.subnet is not None:
+        given = next((n.num_classes for n in named if n.num_classes is not None), space.num_classes)
+        if given != space.num_classes:
+            raise InputError(f"{args.checkpoint} has {space.num_classes} classes, but {args.subnet} says {given}")
+        found = [(_named_as(n.facts or {}, i), n.subnet(space), n.facts or {}) for i, n in enumerate(named)]
+    else:
+        found = _random(space, args.random, args.resolution, np.random.default_rng(args.seed))
+    subjects = []
+    for label, subnet, facts in found:
+        sized = subnet if args.resolution is None else replace(subnet, resolution=args.resolution)
+        subjects.append(Subject(label, sized.resolution, sized, facts))
+    return net, subjects
+
+
+def _named(path: Path, index: int | None) -> list[NamedSubnet]:
+    """The sub-networks in a file: all results of a search, or the one chosen."""
+    results = read_json(path).get("results")
+    if index is not None or not isinstance(results, list) or not results:
+        return [read_subnet(path, index=index)]
+    return [read_subnet(path, index=i) for i in range(len(results))]
+
+
+def _named_as(facts: Mapping[str, Any], i: int) -> str:
+    table, limit = facts.get("table"), facts.get("limit_ms")
+    return f"{table} {limit:g} ms" if table and isinstance(limit, (int, float)) else f"sub-network {i}"
+
+
+def _random(space: SearchSpace, count: int, resolution: int | None, rng: Any) -> list[tuple[str, Subnet, Any]]:
+    genes = space.sample(rng, count, resolutions=None if resolution is None else [resolution])
+    return [(f"random {i}", subnet, {}) for i, subnet in enumerate(space.decode(genes))]
+
+
+def _classes_in(tensors: Mapping[str, Tensor]) -> int | None:
+    for name, tensor in tensors.items():
+        if name.removeprefix("module.") in ("classifier.linear.linear.weight", "classifier.linear.weight"):
+            return int(tensor.shape[0])
+    return None
+
+
+def net_classes(net: PlainNetwork | Supernet) -> int:
+    """Classes of a network's classifier."""
+    return net.space.num_classes if isinstance(net, Supernet) else net.spec.num_classes
+
+
+def check_classes(data: ImageFolder, num_classes: int, *, mapped: bool) -> None:
+    """InputError where labels cannot be compared with what a network of so many classes says."""
+    if not data.labelled:
+        raise InputError(f"{data.path} has no class folders: there is nothing to compare with")
+    if not mapped and len(data.classes) != num_classes:
+        raise InputError(
+            f"{data.path} has {len(data.classes)} class folders, but the network {num_classes} classes: give "
+            "--classes FILE with the number of each folder (--classes imagenette is built in)"
+        )
+    name, largest = max(data.class_index.items(), key=lambda item: item[1])
+    if largest >= num_classes:
+        raise InputError(f"class folder {name} is class {largest}, but the network has {num_classes} classes, from 0")
+
+
+def calibration_folder(args: argparse.Namespace, data: ImageFolder) -> ImageFolder:
+    """The training images to calibrate batch normalisation with."""
+    if args.calibration is not None:
+        return ImageFolder(args.calibration, split="train")
+    if "train" not in data.splits:
+        raise InputError(
+            f"sub-networks of a supernet need training images to calibrate with, and {data.path} has no folder train: "
+            "give --calibration DIR"
+        )
+    return ImageFolder(args.data, split="train")
