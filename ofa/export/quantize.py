@@ -26,7 +26,7 @@ TFLITE_BATCH = 10  # images whose extremes count as one observation
 
 QUANTIZERS = {
     "onnx": ("onnxruntime", "pip install 'ofa-latency[onnxruntime]'"),
-    "tflite": ("ai_edge_quantizer", "pip install -c constraints.txt 'ai-edge-quantizer==0.10.*'"),
+    "tflite": ("ai_edge_quantizer", "pip install 'ofa-latency[int8]'"),
 }
 
 
