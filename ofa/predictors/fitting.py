@@ -84,11 +84,13 @@ def with_uncertainty(predictor: AccuracyPredictor, uncertainty: Uncertainty) -> 
 
 
 def evaluate(predictor: AccuracyPredictor, test: TrainingData) -> dict[str, Any]:
-    """`fidelity.figures` of the whole test part ("all") and of each resolution, in pixels."""
+    """`fidelity.figures` of the whole test part ("all") and of each resolution that has two rows or more, in pixels."""
     predicted = predictor.predict(test.genes)
     report = {"all": figures(predicted, test.top1)}
     for i, r in enumerate(test.space.resolutions):
         rows = test.genes[:, 0] == i
+        if rows.sum() < 2:
+            continue
         part = replace(predicted, top1=predicted.top1[rows], std=predicted.std[rows])
         report[str(r)] = figures(part, test.top1[rows])
     return report
