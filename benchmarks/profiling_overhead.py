@@ -23,11 +23,12 @@ def share(runtime: str, space: str, resolutions: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "table.csv"
         started = time.perf_counter()
-        with contextlib.redirect_stdout(io.StringIO()):
+        said = io.StringIO()
+        with contextlib.redirect_stdout(said):
             code = profile(["--space", space, "--resolutions", resolutions, "--runtime", runtime, "--out", str(out)])
         wall = time.perf_counter() - started
         if code:
-            raise SystemExit(f"{runtime}: blocks failed")
+            raise SystemExit(f"{said.getvalue()}{runtime}: the profile ended with code {code}")
         lines = out.with_suffix(".journal.jsonl").read_text().splitlines()
     results = [record for record in map(json.loads, lines) if record["kind"] == "result"]
     # the samples alone: the stop rule's own arithmetic between them is overhead

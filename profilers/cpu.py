@@ -287,11 +287,11 @@ def report(
     LatencyTable(header, rows).save(args.out)
     journal = args.out.with_suffix(".journal.jsonl")
     say(f"wrote {args.out}: {len(rows)} blocks, {wall_s:.0f} s; raw samples are in {journal}")
-    if outcome.drifting:
-        say(f"the machine drifted during {outcome.drifting} visits and their repeats: --resume makes them once more")
-    disturbed, visits = sum(s.disturbed_visits for s in summaries.values()), sum(map(len, outcome.results.values()))
-    if disturbed * 20 > visits:
-        say(f"other processes disturbed {disturbed} of {visits} visits throughout: a quieter machine measures better")
+    if outcome.doubtful:
+        say(
+            f"the machine drifted or was busy in all visits of some blocks ({outcome.doubtful} visits), whose figures "
+            f"are doubtful; on a quieter machine, try again with: {resume}"
+        )
     if outcome.failed:
         say(f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
         return 1

@@ -42,7 +42,6 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
     rejected = sum(s.rejected for s in summaries.values())
     runs = rejected + sum(s.runs for s in summaries.values())
     errors = [s.error_pct for s in summaries.values()]
-    visits = sum(map(len, outcome.results.values()))
     reference = "could not be measured: drift is not known"
     if outcome.reference_ns:
         median, mad = median_mad(outcome.reference_ns)
@@ -53,10 +52,9 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
     header = {
         "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs",
         "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
-        "disturbed_visits": f"{sum(s.disturbed_visits for s in summaries.values())} of {visits}",
         "reference_block": reference,
         "visits_repeated": str(outcome.repeated),
-        "visits_drifting": str(outcome.drifting),
+        "visits_doubtful": str(outcome.doubtful),
     }
     if all(len(results) > 1 for results in outcome.results.values()):
         header["standard_error_pct"] = (

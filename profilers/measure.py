@@ -13,7 +13,7 @@ from ofa.errors import InputError
 from profilers.agent_session import PROTOCOL, AgentFailed, converse
 from profilers.journal import Journal
 from profilers.plan import Plan, Visit, with_reference
-from profilers.statistics import drifted, visit_median_ns
+from profilers.statistics import disturbed_throughout, drifted, visit_median_ns
 
 # a reference visit this far from the median of all: what was timed beside it is timed again
 DRIFT_THRESHOLD = 0.05
@@ -28,8 +28,8 @@ class Outcome:
 
     hello: what the agent last told of the device
     reference_ns: median of every visit of the reference block, in order
-    repeated: visits that were made again, because the machine drifted or a block had failed
-    drifting: visits that drifted to the last, and are used for want of better
+    repeated: visits that were made again, because the machine drifted, was busy, or a block had failed
+    doubtful: visits beside which the machine drifted, or that something disturbed throughout, used for want of better
     """
 
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Outcome:
     hello: dict[str, Any] = field(default_factory=dict)
     reference_ns: list[float] = field(default_factory=list)
     repeated: int = 0
-    drifting: int = 0
+    doubtful: int = 0
 
 
 class Measurement:
@@ -82,7 +82,7 @@ class Measurement:
                 self.done[number, turn] = record
 
     def run(self) -> Outcome:
-        """Makes every visit, then again those beside which the reference block drifted, at most twice."""
+        """Makes every visit, then again those that drifted or were disturbed throughout, at most twice."""
         self._make()
         for _ in range(REPEATS):
             again = self._lacking()
@@ -95,22 +95,19 @@ class Measurement:
 
     def _lacking(self) -> list[str]:
         """The models to visit again, once for every good visit that they lack, a model's own turns far apart."""
-        good, _ = self._good_and_drifting()
+        good, _ = self._good_and_doubtful()
         turns = Counter(v.model for v in self.plan.visits if not v.is_reference)
         lacks = {m: n - len(good.get(m, ())) for m, n in turns.items() if m not in self.outcome.failed}
         return [model for turn in range(max(lacks.values(), default=0)) for model in lacks if lacks[model] > turn]
 
     def _judged(self) -> Outcome:
-        """The outcome; where a model lacks good visits, its latest drifting ones stand in."""
+        """The outcome. A doubtful visit is used only for a model that has no good one: it may be off by a factor."""
         outcome = self.outcome
-        good, drifting = self._good_and_drifting()
-        turns = Counter(v.model for v in self.plan.visits if not v.is_reference)
-        for model in turns:
-            results = good.get(model, [])
-            stand_in = drifting.get(model, [])[len(results) - turns[model] :] if len(results) < turns[model] else []
-            if model not in outcome.failed and (results or stand_in):
-                outcome.results[model] = results + stand_in
-                outcome.drifting += len(stand_in)
+        good, doubtful = self._good_and_doubtful()
+        for model in self.plan.models:
+            if model not in outcome.failed and (model in good or model in doubtful):
+                outcome.results[model] = good.get(model) or doubtful[model]
+                outcome.doubtful += 0 if model in good else len(doubtful[model])
         outcome.reference_ns = [median for _, _, median in self._reference_visits()]
         outcome.repeated = sum(
             not v.is_reference and (number, v.number) in self.done
@@ -128,8 +125,8 @@ class Measurement:
             if v.is_reference and (number, v.number) in self.done
         ]
 
-    def _good_and_drifting(self) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
-        """Every model's results, parted by whether the reference drifted at either end of their segment."""
+    def _good_and_doubtful(self) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
+        """Every model's results. Doubtful: the reference drifted beside the visit, or something disturbed it."""
         reference = self._reference_visits()
         bad: set[tuple[int, int]] = set()
         if reference:
@@ -137,13 +134,14 @@ class Measurement:
             ends = [(number, s) for (number, s, _), is_off in zip(reference, off, strict=True) if is_off]
             bad = {*ends, *((number, s + 1) for number, s in ends)}
         good: dict[str, list[dict[str, Any]]] = {}
-        drifting: dict[str, list[dict[str, Any]]] = {}
+        doubtful: dict[str, list[dict[str, Any]]] = {}
         for number, visits in enumerate(self.passes):
             for v in visits:
                 if not v.is_reference and (number, v.number) in self.done:
-                    kind = drifting if (number, v.segment) in bad else good
-                    kind.setdefault(v.model, []).append(self.done[number, v.number])
-        return good, drifting
+                    result = self.done[number, v.number]
+                    kind = doubtful if (number, v.segment) in bad or disturbed_throughout(result) else good
+                    kind.setdefault(v.model, []).append(result)
+        return good, doubtful
 
     def _pending(self, closed: set[int]) -> list[Visit]:
         """The last pass's visits that are still to be made."""

@@ -22,7 +22,6 @@ class Summary:
     mad_ms, p90_ms: median absolute deviation and 90th percentile of all samples kept
     error_pct: standard error of latency_ms as the visits' medians tell it; 0 for a single visit, which tells nothing
     runs: samples kept; rejected: samples that were interrupted
-    disturbed_visits: visits interrupted so often that none of their samples could be rejected
     """
 
     latency_ms: float
@@ -31,7 +30,6 @@ class Summary:
     error_pct: float
     runs: int
     rejected: int
-    disturbed_visits: int
 
 
 def median_mad(samples: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
@@ -67,6 +65,12 @@ def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np
     return np.ones(len(samples), dtype=bool) if lost.sum() * 2 > len(lost) else ~lost
 
 
+def disturbed_throughout(result: Mapping[str, Any]) -> bool:
+    """Whether a visit was interrupted so often that none of its samples could be rejected."""
+    lost = interrupted(result["samples_ns"], result["cpu_ns"])
+    return bool(lost.any() and undisturbed(result["samples_ns"], result["cpu_ns"]).all())
+
+
 def visit_median_ns(result: Mapping[str, Any]) -> float:
     """Median time of one call in one visit (a `result` line of the protocol)."""
     samples = np.asarray(result["samples_ns"], dtype=np.float64)
@@ -76,12 +80,11 @@ def visit_median_ns(result: Mapping[str, Any]) -> float:
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
     """The latency of a block from all its visits."""
-    kept, rejected, disturbed = [], 0, 0
+    kept, rejected = [], 0
     for result in results:
         keep = undisturbed(result["samples_ns"], result["cpu_ns"])
         kept.append(np.asarray(result["samples_ns"], dtype=np.float64)[keep] / result["calls_per_sample"])
         rejected += int((~keep).sum())
-        disturbed += bool(keep.all() and interrupted(result["samples_ns"], result["cpu_ns"]).any())
     pooled = np.concatenate(kept)
     _, mad = median_mad(pooled)
     medians = [float(np.median(samples)) for samples in kept]
@@ -93,7 +96,6 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
         error_pct=round(100 * standard_error_of_median(medians) / latency, 3),
         runs=len(pooled),
         rejected=rejected,
-        disturbed_visits=disturbed,
     )
 
 

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from profilers.statistics import drifted, median_mad, standard_error_of_median, summarise, undisturbed, visit_median_ns
+from profilers.statistics import (
+    disturbed_throughout,
+    drifted,
+    median_mad,
+    standard_error_of_median,
+    summarise,
+    undisturbed,
+    visit_median_ns,
+)
 
 
 def result(samples: list[int], cpu: list[int] | None = None, calls: int = 1) -> dict:
@@ -23,10 +31,11 @@ def test_a_machine_that_was_busy_all_along_keeps_its_samples() -> None:
     assert undisturbed([1000, 1000, 1000], [1000, 500, 500]).all()
 
 
-def test_a_visit_that_was_disturbed_throughout_is_counted() -> None:
-    busy, clean = result([1000] * 3, [1000, 500, 500]), result([1000] * 3, [1000, 1000, 1000])
-    summary = summarise([busy, clean, result([1000] * 3)])
-    assert (summary.disturbed_visits, summary.rejected) == (1, 0)
+def test_a_visit_most_of_whose_samples_were_interrupted_is_told() -> None:
+    assert disturbed_throughout(result([1000] * 3, [1000, 500, 500]))
+    assert not disturbed_throughout(result([1000] * 3, [1000, 1000, 500]))
+    assert not disturbed_throughout(result([1000] * 3, [1000, 1000, 1000]))
+    assert not disturbed_throughout(result([1000] * 3))
 
 
 def test_standard_error_of_the_median() -> None:
