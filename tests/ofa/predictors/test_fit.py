@@ -8,10 +8,9 @@ import pytest
 import scipy.stats
 
 from ofa.errors import InputError
-from ofa.predictors import fit
+from ofa.predictors import fit, fitting
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fidelity import fit_uncertainty, kendall_tau, ridge
-from ofa.predictors.fitting import fit_to_teacher
 from ofa.predictors.training import Recipe
 from ofa.predictors.training_data import read_training_csv, split
 from ofa.space import get_space
@@ -174,9 +173,10 @@ def test_fit_refuses_what_it_cannot_do(tmp_path):
         fit.main(["--data", str(write(path, few)), "--space", "mbv3-w1.0", *TOY])
 
 
-def test_a_teacher_is_imitated_and_questions_are_counted():
-    teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=range(160, 225, 16)))
-    student = fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=8))
+def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
+    monkeypatch.setattr(fitting, "_ROUNDS", 2)
+    teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=(176, 224)))
+    student = fitting.fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=40, weight_decay=0.1))
     report = student.header["report"]
     assert report["rows"] == {"random": 100, "near_optimal": 100, "searched_with_student": 200}
     assert report["test"]["random"]["all"]["kendall_tau"] > 0.5
