@@ -327,7 +327,8 @@ def read_chunks(
         raise InputError(f"batch size is {batch_size}, expected at least 1")
     chosen = range(len(dataset)) if indices is None else indices
     prepared = _Prepared(dataset, chosen, resolution, tuple(mean), tuple(std))
-    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list):
+    own = torch.Generator()  # or each loader would draw from torch's global generator
+    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list, generator=own):
         faults = [(fault, dataset.names[i]) for fault, _, i in rows if isinstance(fault, str)]
         if faults and strict:
             raise InputError(f"{dataset.path}: {faults[0][1]} cannot be read as an image: {faults[0][0]}")
@@ -379,7 +380,8 @@ def batches(
 def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
     """A warning that names the images which could not be read."""
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"warning: {dataset.path}: {len(names)} broken images are skipped: {shown} (--strict makes this an error)"
+    skipped = "1 broken image is skipped" if len(names) == 1 else f"{len(names)} broken images are skipped"
+    return f"warning: {dataset.path}: {skipped}: {shown} (--strict makes this an error)"
 
 
 def random_indices(dataset: ImageFolder, count: int, seed: int = 0) -> list[int]:

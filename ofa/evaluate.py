@@ -119,6 +119,7 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     calibration = calibration_folder(args, data) if subjects[0].subnet is not None else None
     indices = list(range(len(data))) if args.limit is None else random_indices(data, args.limit, args.seed)
     settings = {
+        "seed": args.seed,
         "checkpoint": str(args.checkpoint),
         "checkpoint_sha256": _digest(args.checkpoint),
         "data": str(args.data),
@@ -132,7 +133,6 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
         "networks": [[s.name, s.resolution, s.subnet.to_dict() if s.subnet else None] for s in subjects],
         "calibration": None if calibration is None else str(calibration.path),
         "calibration_images": None if calibration is None else min(args.calibration_images, len(calibration)),
-        "seed": args.seed,
     }
     journal = Journal(args.out, settings, procs, resume=args.resume)
     net.to(procs.device).eval()

@@ -82,7 +82,8 @@ def training_batches(
     order = np.random.default_rng([seed, epoch]).permutation(listed).tolist()
     kept = order[first * batch_size : len(order) // batch_size * batch_size]
     data = _Augmented(folder, kept, resolution, tuple(mean), tuple(std), seed, epoch)
-    for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list):
+    own = torch.Generator()  # or the loader would draw from torch's global generator
+    for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=own):
         good = []
         for image, label, i in rows:
             if not isinstance(image, str):

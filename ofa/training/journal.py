@@ -97,7 +97,7 @@ def _read(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
             items.append(item)
             continue
         stored = item.get("settings", {})
-        for key in sorted({*stored, *settings}):
+        for key in {**settings, **stored}:
             if stored.get(key) != settings.get(key):
                 raise InputError(
                     f"{path} is of a run with {key} = {_short(stored.get(key))}, but this one has "

@@ -129,7 +129,7 @@ class Training:
             return
         state = _read_state(path)
         stored = json.loads(state["settings"])
-        for key in sorted({*stored, *self.settings}):
+        for key in {**self.settings, **stored}:
             if stored.get(key) != self.settings.get(key):
                 raise InputError(
                     f"{path} was made with {key} = {stored.get(key)!r}, but this run has {self.settings.get(key)!r}: "

@@ -1,0 +1,355 @@
+"""`python -m ofa.finetune` and the training loop: resuming bit for bit, stopping, and what is refused."""
+
+import json
+import math
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import ofa.finetune
+from ofa.data import ImageFolder
+from ofa.errors import InputError
+from ofa.evaluate import main as evaluate
+from ofa.finetune import main, with_new_classifier
+from ofa.networks import build_supernet, extract
+from ofa.networks.checkpoint import load_network, save_checkpoint, save_network
+from ofa.space import get_space
+from ofa.training.augment import training_batches
+from ofa.training.loop import Plan, StepResult, Training
+from ofa.training.schedule import cosine_rate, parameter_groups
+
+SPACE = get_space("mbv3-w0.1", 3, (32,))
+SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
+STEPS = 3  # of a batch of 4, in 14 images
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """imgs: two classes, dark and bright, 7 training and 2 validation images each; a supernet; a network."""
+    root = tmp_path_factory.mktemp("finetune")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 7), ("val", 2)):
+        for label in range(2):
+            folder = root / "imgs" / split / f"class{label}"
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(100 * label, 100 * label + 100, (6, 7, 3), dtype=np.uint8)
+                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    torch.manual_seed(0)
+    net = build_supernet(SPACE, dropout=0.2)
+    save_checkpoint(net, root / "supernet.safetensors")
+    save_network(extract(net, SUBNET), root / "network")
+    (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
+    return root
+
+
+def flags(files: Path, out: Path, *more: object) -> list[str]:
+    given = ["--network", files / "network", "--new-classes", "--data", files / "imgs", "--epochs", 3]
+    return [str(flag) for flag in (*given, "--batch-size", 4, "--learning-rate", 0.01, "--out", out, *more)]
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    return load_network(out / "network").state_dict()
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def whole(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert main(flags(files, out)) == 0
+    return out
+
+
+def test_a_run_trains_validates_and_saves(files: Path, whole: Path, tmp_path: Path) -> None:
+    rows = lines(whole)
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    assert [row["train_images"] for row in rows] == [12, 12, 12]
+    assert rows[-1]["val_images"] == 4
+    network = load_network(whole / "network")
+    assert network.spec.num_classes == 2
+    assert network.spec.calibrated
+    assert json.loads((whole / "classes.json").read_text()) == {"class0": 0, "class1": 1}
+    arguments = ["--checkpoint", whole / "network", "--data", files / "imgs", "--out", tmp_path / "r.json"]
+    assert evaluate([*map(str, arguments), "--batch-size", "4"]) == 0
+    found = json.loads((tmp_path / "r.json").read_text())["results"][0]
+    assert found["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-5)
+    with pytest.raises(InputError, match="already has a run: continue it with --resume"):
+        main(flags(files, whole))
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_does_not(
+    files: Path, whole: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(99)  # the caller's generator is not used ...
+    before = torch.get_rng_state()
+    assert main(flags(files, tmp_path / "a")) == 0
+    assert torch.equal(before, torch.get_rng_state())  # ... nor moved
+    assert_same(weights(tmp_path / "a"), weights(whole))
+    assert main(flags(files, tmp_path / "b", "--seed", 1)) == 0
+    name = "unit_1_layer_1.depthwise.conv.weight"
+    assert not torch.equal(weights(tmp_path / "b")[name], weights(whole)[name])
+
+
+@pytest.mark.parametrize("number", [1, STEPS, STEPS + 1])
+def test_stopped_by_sigterm_it_continues_to_the_same_weights(
+    files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    original = ofa.finetune._step
+
+    def stopping(network: Any, label_smoothing: float) -> Any:
+        step = original(network, label_smoothing)
+
+        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
+            if n == number:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(images, labels, n)
+
+        return taken
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(ofa.finetune, "_step", stopping)
+        assert main(flags(files, tmp_path / "run")) == 130
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert not (tmp_path / "run" / "network").exists()
+    assert main(flags(files, tmp_path / "run", "--resume")) == 0
+    assert_same(weights(tmp_path / "run"), weights(whole))
+    assert without_seconds(lines(tmp_path / "run")) == without_seconds(lines(whole))
+    # once more, there is nothing left to do
+    assert main(flags(files, tmp_path / "run", "--resume")) == 0
+    assert_same(weights(tmp_path / "run"), weights(whole))
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("number", [1, 2 * STEPS + 1])
+def test_killed_it_continues_from_the_last_epoch(
+    files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def dying(*_: Any) -> Any:
+        step = original(*_)
+
+        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
+            if n == number:
+                raise Killed
+            return step(images, labels, n)
+
+        return taken
+
+    original = ofa.finetune._step
+    with monkeypatch.context() as patched:
+        patched.setattr(ofa.finetune, "_step", dying)
+        with pytest.raises(Killed):
+            main(flags(files, tmp_path / "run"))
+    if number > STEPS:
+        with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
+            file.write('{"epoch": 3')
+        with pytest.raises(InputError, match=r"with learning_rate = 0\.01, but this run has 0\.02"):
+            main(flags(files, tmp_path / "run", "--resume", "--learning-rate", 0.02))
+    assert main(flags(files, tmp_path / "run", "--resume")) == 0
+    assert_same(weights(tmp_path / "run"), weights(whole))
+    assert without_seconds(lines(tmp_path / "run")) == without_seconds(lines(whole))
+
+
+def test_from_a_supernet_resumed_too(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = flags(files, tmp_path / "whole")
+    at = given.index("--network")
+    given[at : at + 2] = ["--checkpoint", str(files / "supernet.safetensors"), "--subnet", str(files / "subnet.json")]
+    assert main(given) == 0
+    assert load_network(tmp_path / "whole" / "network").spec.subnet == SUBNET
+    given[given.index("--out") + 1] = str(tmp_path / "run")
+    original = ofa.finetune._step
+
+    def stopping(*arguments: Any) -> Any:
+        step = original(*arguments)
+
+        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
+            if n == STEPS + 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(images, labels, n)
+
+        return taken
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ofa.finetune, "_step", stopping)
+        assert main(given) == 130
+    assert main([*given, "--resume"]) == 0
+    assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
+def test_a_new_classifier_keeps_all_other_weights(files: Path) -> None:
+    network = load_network(files / "network")
+    fresh = with_new_classifier(network, 5, seed=1)
+    assert fresh.spec.num_classes == 5
+    old, new = network.state_dict(), fresh.state_dict()
+    assert {name for name in new if not torch.equal(new[name], old[name])} == {
+        "classifier.linear.weight",
+        "classifier.linear.bias",
+    }
+    assert_same(with_new_classifier(network, 5, seed=1).state_dict(), new)
+
+
+def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
+    def fails(match: str, *more: object, drop: tuple[str, ...] = ()) -> None:
+        given = [flag for flag in flags(files, tmp_path / "run", *more) if flag not in drop]
+        with pytest.raises(InputError, match=match):
+            main(given)
+        assert not (tmp_path / "run").exists()
+
+    def folders(name: str, *kept: str) -> Path:
+        for folder in kept:
+            shutil.copytree(files / "imgs" / folder, tmp_path / name / folder)
+        return tmp_path / name
+
+    fails("14 training images are fewer than a batch of 15", "--batch-size", 15)
+    fails("--batch-size is 1, expected at least 2", "--batch-size", 1)
+    fails("2 class folders, but the network 3 classes: give --new-classes", drop=("--new-classes",))
+    fails("has one class folder, class0", "--data", folders("one", "train/class0"))
+    fails("has no class folders", "--data", files / "imgs" / "train" / "class0")
+    (folders("empty", "train/class0") / "train" / "nothing").mkdir()
+    fails("class folders without images: nothing", "--data", tmp_path / "empty")
+    fails("does not know the folders class1", "--val-data", files / "imgs", "--data", _renamed(files, tmp_path))
+    fails("either --network FOLDER, or --checkpoint", "--checkpoint", files / "supernet.safetensors")
+    fails("warm-up is 3.0 epochs", "--warmup-epochs", 3)
+    fails("learning rate is nan", "--learning-rate", "nan")
+    fails("--label-smoothing is 1.0", "--label-smoothing", 1)
+    fails("is made for 32 px", "--resolution", 64)
+
+
+def _renamed(files: Path, tmp_path: Path) -> Path:
+    shutil.copytree(files / "imgs" / "train", tmp_path / "renamed")
+    return (tmp_path / "renamed" / "class1").rename(tmp_path / "renamed" / "other").parent
+
+
+def test_broken_images_make_batches_smaller_or_are_refused(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(files / "imgs", tmp_path / "imgs")
+    (tmp_path / "imgs" / "train" / "class0" / "3.png").write_bytes(b"broken")
+    given = flags(files, tmp_path / "run", "--data", tmp_path / "imgs", "--epochs", 1, "--batch-size", 7)
+    assert main(given) == 0
+    assert lines(tmp_path / "run")[0]["train_images"] == 13
+    assert "1 broken image is skipped: train/class0/3.png" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"train/class0/3\.png cannot be read as an image"):
+        main([*given, "--out", str(tmp_path / "strict"), "--strict"])
+
+
+# ---- the loop
+
+
+def test_augmentation_depends_on_seed_epoch_and_image_alone(files: Path) -> None:
+    folder = ImageFolder(files / "imgs", split="train")
+
+    def epoch(n: int = 0, first: int = 0, workers: int = 0) -> list[tuple[Tensor, Tensor]]:
+        return list(training_batches(folder, 24, 4, seed=0, epoch=n, first=first, workers=workers))
+
+    everything = epoch()
+    assert [images.shape for images, _ in everything] == [(4, 3, 24, 24)] * STEPS
+    for images, labels, others, other_labels in [
+        (*everything[1], *epoch(first=1)[0]),
+        (*everything[0], *epoch(workers=1)[0]),
+    ]:
+        assert torch.equal(images, others)
+        assert torch.equal(labels, other_labels)
+    assert not torch.equal(everything[0][0], epoch(1)[0][0])
+
+
+def test_learning_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
+    rates = [cosine_rate(step, 12, 0.8, 4) for step in range(12)]
+    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
+    assert rates[4] == 0.8
+    assert rates[8] == pytest.approx(0.4)
+    assert rates[11] == pytest.approx(0.4 * (1 + math.cos(math.pi * 7 / 8)))
+
+
+def test_weight_decay_spares_normalisation_and_biases(files: Path) -> None:
+    network = load_network(files / "network")
+    decayed, kept = ({id(p) for p in group["params"]} for group in parameter_groups(network, 0.1))
+    assert len(decayed) + len(kept) == len(list(network.parameters()))
+    for name, parameter in network.named_parameters():
+        assert (id(parameter) in kept) == (".bn." in name or name.endswith(".bias")), name
+
+
+def _toy(folder: Path, bad_step: int) -> tuple[Training, Any, Any]:
+    torch.manual_seed(0)
+    net = nn.Linear(3 * 2 * 2, 2)
+
+    def batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for n in range(first, 2):
+            generator = torch.Generator().manual_seed(10 * epoch + n)
+            yield torch.randn(4, 3, 2, 2, generator=generator), torch.tensor([0, 1, 0, 1])
+
+    def step(images: Tensor, labels: Tensor, number: int) -> StepResult:
+        loss = nn.functional.cross_entropy(net(images.flatten(1)), labels)
+        loss = loss * math.nan if number == bad_step else loss
+        loss.backward()
+        return StepResult(loss, torch.tensor(0), len(images))
+
+    plan = Plan(epochs=3, steps_per_epoch=2, learning_rate=0.1)
+    return Training(net, plan, folder, {"data": "toy"}, torch.device("cpu")), batches, step
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    training, batches, step = _toy(tmp_path / "none", bad_step=1)
+    training.start()
+    with pytest.raises(InputError, match=r"the loss is no longer finite .* in epoch 1, .* there is no checkpoint"):
+        training.run(batches, step)
+    training, batches, step = _toy(tmp_path / "run", bad_step=3)
+    training.start()
+    with pytest.raises(InputError, match=r"in epoch 2, .*kept in .*checkpoint\.pt\. Start again with a lower"):
+        training.run(batches, step)
+    again, batches, step = _toy(tmp_path / "run", bad_step=-1)
+    again.resume()
+    assert (again.epoch, again.step, len(again.history)) == (1, 0, 1)
+    assert again.run(batches, step)
+    whole, batches, step = _toy(tmp_path / "whole", bad_step=-1)
+    whole.start()
+    assert whole.run(batches, step)
+    assert_same(again.net.state_dict(), whole.net.state_dict())
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    training, _, _ = _toy(tmp_path / "run", bad_step=-1)
+    training.start()
+    next(iter(training.net.parameters())).data[0, 0] = math.nan
+    with pytest.raises(InputError, match="weight is no longer finite"):
+        training.save()
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
+    training, _, _ = _toy(tmp_path, bad_step=-1)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"format": os.system}, path)
+    with pytest.raises(InputError, match="not a checkpoint of a training run"):
+        training.resume()
+    training.save()
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(InputError, match="not a checkpoint of a training run"):
+        training.resume()
+    torch.save({"weights": 1}, path)
+    with pytest.raises(InputError, match="of ours"):
+        training.resume()
