@@ -23,7 +23,7 @@ class Journal:
     def __init__(self, result: Path, settings: Mapping[str, Any], procs: Processes, *, resume: bool) -> None:
         """resume: whether to take up what there is. The number of processes may differ.
 
-        Raises InputError where there is a journal and `resume` is False, and where it is of other settings.
+        Raises InputError where there is a journal with items and `resume` is False, or it is of other settings.
         """
         self._result, self._procs = result, procs
         self._path = self._file(procs.rank)
@@ -31,14 +31,19 @@ class Journal:
         settings = json.loads(json.dumps(settings))
         self.done: list[dict[str, Any]] = []
         found = self._files()
-        if found and not resume:
+        kept = [path for path in found if path.read_bytes().count(b"\n") > 1]  # more than the settings
+        if kept and not resume:
             raise InputError(
-                f"{found[0]} is of a run that was not finished: continue it with --resume, delete it, "
+                f"{kept[0]} is of a run that was not finished: continue it with --resume, delete it, "
                 "or choose another --out"
             )
-        for path in found:
+        for path in kept:
             self.done += _read(path, settings)
         procs.wait()  # nobody writes before all have read
+        if not kept and procs.rank == 0:
+            for path in found:
+                path.unlink(missing_ok=True)
+        procs.wait()
         result.parent.mkdir(parents=True, exist_ok=True)
         self._file_open: TextIO = self._path.open("a", encoding="utf-8")
         if self._file_open.tell() == 0:

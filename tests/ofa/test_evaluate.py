@@ -191,7 +191,8 @@ def test_broken_images_are_counted_or_refused(files: Path, tmp_path: Path, capsy
     assert found["broken"] == [f"class2/{i}.png" for i in range(3)]
     assert "3 broken images are skipped: class2/0.png" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"class2/0\.png cannot be read as an image"):
-        evaluate(tmp_path / "strict.json", *flags, "--strict")
+        evaluate(tmp_path / "strict.json", *flags, "--strict", "--batch-size", 18)
+    evaluate(tmp_path / "strict.json", *flags)  # nothing was finished, so there is nothing to resume
 
 
 def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
