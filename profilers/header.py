@@ -41,7 +41,7 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
     """How far the figures can be trusted. summaries: of every measured model, at least one."""
     rejected = sum(s.rejected for s in summaries.values())
     runs = rejected + sum(s.runs for s in summaries.values())
-    errors = [s.error_pct for s in summaries.values()]
+    errors = [s.error_pct for s in summaries.values() if s.error_pct is not None]
     reference = "could not be measured: drift is not known"
     if outcome.reference_ns:
         median, mad = median_mad(outcome.reference_ns)
@@ -56,8 +56,7 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
         "visits_repeated": str(outcome.repeated),
         "visits_doubtful": str(outcome.doubtful),
     }
-    if all(len(results) > 1 for results in outcome.results.values()):
-        header["standard_error_pct"] = (
-            f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f} over blocks"
-        )
+    if errors:
+        spread = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+        header["standard_error_pct"] = f"{spread} over the {len(errors)} blocks of more than one visit"
     return header

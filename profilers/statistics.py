@@ -20,14 +20,14 @@ class Summary:
 
     latency_ms: median over the visits of each visit's median: one bad moment does not move it
     mad_ms, p90_ms: median absolute deviation and 90th percentile of all samples kept
-    error_pct: standard error of latency_ms as the visits' medians tell it; 0 for a single visit, which tells nothing
+    error_pct: standard error of latency_ms as the visits' medians tell it; None for a single visit
     runs: samples kept; rejected: samples that were interrupted
     """
 
     latency_ms: float
     mad_ms: float
     p90_ms: float
-    error_pct: float
+    error_pct: float | None
     runs: int
     rejected: int
 
@@ -93,7 +93,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
         latency_ms=round(latency / 1e6, 6),
         mad_ms=round(mad / 1e6, 6),
         p90_ms=round(float(np.percentile(pooled, 90)) / 1e6, 6),
-        error_pct=round(100 * standard_error_of_median(medians) / latency, 3),
+        error_pct=round(100 * standard_error_of_median(medians) / latency, 3) if len(medians) > 1 else None,
         runs=len(pooled),
         rejected=rejected,
     )

@@ -48,6 +48,7 @@ def test_the_error_of_a_latency_comes_from_its_visits() -> None:
     # the visits' medians 990, 1000, 1010 and 1020 have median 1005 and MAD 10
     summary = summarise([result([median] * 5) for median in (990, 1000, 1010, 1020)])
     assert summary.error_pct == round(100 * 1.2533 * 1.4826 * 10 / 2 / 1005, 3)
+    assert summarise([result([1000] * 5)]).error_pct is None
 
 
 def test_without_cpu_times_all_samples_count() -> None:
