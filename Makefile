@@ -22,7 +22,7 @@ types: .venv/installed
 	.venv/bin/mypy
 
 unit: .venv/installed
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n auto
 
 # torch first and alone: with it there, nothing else can pull in another build
 .venv/installed: pyproject.toml constraints.txt
