@@ -8,7 +8,7 @@ from pathlib import Path
 
 EXAMPLE = """example, from a search to a phone:
   python -m ofa.search --table note10 --latency 20 --out out/search
-  python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.0 \\
+  python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.2 \\
       --format tflite --int8 --calibration imagenet/train --labels labels.txt --out out/note10-20ms.tflite
 
 exit codes: 0 written, 1 something given is wrong, 2 no result meets --limit or wrong usage, 130 stopped"""
