@@ -92,7 +92,15 @@ def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path
 def test_an_interrupted_profile_says_how_to_go_on(tmp_path: Path, ended_by: signal.Signals) -> None:
     out, journal = tmp_path / "t.csv", tmp_path / "t.journal.jsonl"
     arguments = [*SMALL, "--out", str(out)]
-    process = subprocess.Popen(command(arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(arguments),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell's background jobs ignore SIGINT, and so would what they start
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"result") > 5):
         time.sleep(0.02)
