@@ -10,7 +10,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 PROTOCOL = 1
@@ -18,23 +19,37 @@ _KINDS = ("hello", "visit", "result", "error", "heartbeat", "done")
 _LONGEST_LINE = 64 << 20  # bytes
 
 
+Event = dict[str, Any]
+
+
 class AgentFailed(Exception):
     """The agent died, hung or broke the protocol. The message says how, and what it last wrote to stderr."""
 
 
-def converse(command: Sequence[str], timeout_s: float) -> Iterator[dict[str, Any]]:
-    """What the agent says, line by line, without heartbeats, until "done".
+def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
+    """What an agent on this machine says, line by line, without heartbeats, until "done".
 
-    timeout_s: the longest that one visit, or the start, may take; heartbeats do not extend it, since a hanging
-    runtime does not stop them. Raises AgentFailed. However this ends, the agent is gone.
+    command: starts it, given the path of the manifest, which is written into the folder of the models
+    timeout_s: the longest that one visit, or the start, may take
+    Raises AgentFailed. However this ends, the agent is gone.
     """
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
     with tempfile.TemporaryFile() as stderr:
         # a session of its own: Ctrl-C reaches the host, which then ends the agent
         process = subprocess.Popen(
-            list(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-        )
+            [*command, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+            start_new_session=True,
+        )  # fmt: skip
+        lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+
+        def how_it_ended() -> str:
+            code = process.wait()
+            return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
+
         try:
-            yield from _events(process, timeout_s, stderr)
+            yield from checked_events(lines, timeout_s, how_it_ended, lambda: _last_words(stderr))
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -43,25 +58,28 @@ def converse(command: Sequence[str], timeout_s: float) -> Iterator[dict[str, Any
                 process.stdout.close()
 
 
-def _events(process: subprocess.Popen[bytes], timeout_s: float, stderr: IO[bytes]) -> Iterator[dict[str, Any]]:
-    lines: queue.Queue[bytes | None] = queue.Queue()
-    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+def checked_events(
+    lines: queue.Queue[bytes | None], timeout_s: float, how_it_ended: Callable[[], str], last_words: Callable[[], str]
+) -> Iterator[Event]:
+    """The events of an agent's lines, each checked, without heartbeats, until "done"; None: no more lines come.
+
+    timeout_s: heartbeats do not extend it, since a hanging runtime does not stop them
+    how_it_ended, last_words: for AgentFailed, which is raised where the agent dies, hangs or breaks the protocol
+    """
     deadline = time.monotonic() + timeout_s
     greeted = False
     while True:
         try:
             line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
         except queue.Empty:
-            raise AgentFailed(f"no answer within {timeout_s:g} s{_last_words(stderr)}") from None
+            raise AgentFailed(f"no answer within {timeout_s:g} s{last_words()}") from None
         if line is None:
-            code = process.wait()
-            how = f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
-            raise AgentFailed(f"the agent {how}{_last_words(stderr)}")
+            raise AgentFailed(f"the agent {how_it_ended()}{last_words()}")
         event = _parse(line)
         if event["type"] == "heartbeat":
             # a flood of them never leaves the queue empty
             if time.monotonic() > deadline:
-                raise AgentFailed(f"nothing but heartbeats within {timeout_s:g} s{_last_words(stderr)}")
+                raise AgentFailed(f"nothing but heartbeats within {timeout_s:g} s{last_words()}")
             continue
         if not greeted and event["type"] not in ("hello", "error"):
             raise AgentFailed(f"the agent began without a hello: {line[:80]!r}")
@@ -83,7 +101,7 @@ def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) ->
     lines.put(None)
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def _parse(line: bytes) -> Event:
     """A checked protocol line."""
     try:
         event = json.loads(line, parse_constant=_refuse)

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import shlex
-import signal
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from ofa import __version__
-from ofa.blocks import all_blocks
-from ofa.cli import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
-from ofa.space import RESOLUTIONS, SearchSpace, get_space
-from profilers.header import device_header, known, quality_header
-from profilers.journal import Journal
-from profilers.measure import Measurement, Outcome
-from profilers.plan import RUNTIMES, Plan, check_runtime, make_plan, write_models
-from profilers.statistics import summarise
+from profilers.agent_session import local_agent
+from profilers.command import Target, add_options, command_line, profile, require_positive
+from profilers.plan import RUNTIMES, check_runtime
 
 AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
-REFERENCE_EVERY = 20
-KEEP_MODELS = 2000
-RULES = {
-    "warmup_runs": 4,
-    "warmup_seconds": 0.02,
-    "min_runs": 30,
-    "max_runs": 400,
-    "max_seconds": 0.15,
-    "target_error": 0.002,
-    "min_sample_us": 50,
-}
-QUICK = {**RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005}
-ROUNDS, QUICK_ROUNDS = 5, 3
 
 
 def parser() -> argparse.ArgumentParser:
@@ -53,110 +23,30 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --out my-cpu.csv",
     )
     add = parsed.add_argument
-    add("--space", default="mbv3-w1.0", metavar="S", help="search space (default mbv3-w1.0)")
-    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
-    add("--resolutions", type=resolution_list, default=(128, 160, 192, 208, 224), metavar="R",
-        help="such as 128,160 or 128:224:32 (default 128,160,192,208,224; search interpolates between)")  # fmt: skip
     add("--runtime", default="onnxruntime", metavar="R", help=f"{', '.join(RUNTIMES)} (default onnxruntime)")
     add("--threads", type=int, default=1, metavar="N", help="threads of one operator (default 1)")
     add("--cpu", metavar="N,N", help="CPUs to pin to (default: the last ones, one a thread)")
-    add("--batch", type=int, default=1, metavar="N", help="images a run (default 1)")
-    add(
-        "--rounds",
-        type=int,
-        metavar="N",
-        help=f"visits of every block, apart in time (default {ROUNDS}, with --quick {QUICK_ROUNDS})",
-    )
-    add("--quick", action="store_true", help="about a fifth of the time, noisier: for a first look")
-    add(
-        "--limit",
-        type=int,
-        metavar="N",
-        help="only the first N blocks, to try it: not a complete table; one --resolutions is",
-    )
-    add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
-    add(
-        "--timeout",
-        type=float,
-        default=60.0,
-        metavar="S",
-        help="seconds before a silent block is given up (default 60)",
-    )
-    add("--device", metavar="NAME", help="what to call this machine (default: its CPU model)")
-    add("--out", type=Path, required=True, metavar="CSV", help="the table to write; its journal is written next to it")
-    again = parsed.add_mutually_exclusive_group()
-    again.add_argument("--resume", action="store_true",
-        help="go on with the journal of an interrupted run, or retry blocks that failed or drifted")  # fmt: skip
-    again.add_argument("--overwrite", action="store_true", help="start anew over an existing table or journal")
+    add_options(parsed)
     return parsed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    command_line = shlex.join(["python", "-m", "profilers.cpu", *(sys.argv[1:] if argv is None else argv)])
-    started = time.monotonic()
-    for name, value in (
-        ("threads", args.threads),
-        ("batch", args.batch),
-        ("rounds", args.rounds),
-        ("limit", args.limit),
-    ):
-        if value is not None and value < 1:
-            raise InputError(f"--{name} is {value}, expected at least 1")
-    check_runtime(args.runtime)
-    cpus = chosen_cpus(args.cpu, args.threads)
-    space = get_space(args.space, args.num_classes, {*RESOLUTIONS, *args.resolutions})
-    blocks = all_blocks(space, args.resolutions)
-    measured = blocks[: args.limit]
-    rules, rounds = (QUICK, QUICK_ROUNDS) if args.quick else (RULES, ROUNDS)
-    rounds = args.rounds or rounds
-    plan = make_plan([(block,) for block in measured], rounds, REFERENCE_EVERY, args.seed)
-    settings = {
-        "space": space.name,
-        "num_classes": space.num_classes,
-        "resolutions": list(args.resolutions),
-        "runtime": args.runtime,
-        "threads": args.threads,
-        "cpus": cpus,
-        "batch": args.batch,
-        "rounds": rounds,
-        "blocks": len(measured),
-        "seed": args.seed,
-        "rules": rules,
-    }
-    journal = open_journal(args, settings)
-    manifest = {
-        "runtime": args.runtime,
-        "threads": args.threads,
-        "cpus": cpus,
-        "seed": args.seed,
-        "keep_models": KEEP_MODELS,
-        "rules": rules,
-    }
-    console = Console()
-    resume = command_line if args.resume else f"{command_line.replace(' --overwrite', '')} --resume"
-    try:
-        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
-            console.print(f"writing {len(measured)} models for {args.runtime}", highlight=False)
-            files = write_models(plan, args.runtime, Path(folder), args.batch)
-            with shown_progress(console) as progress:
-                outcome = Measurement(
-                    plan,
-                    files,
-                    Path(folder),
-                    manifest,
-                    [sys.executable, str(AGENT)],
-                    journal,
-                    reference_every=REFERENCE_EVERY,
-                    timeout_s=args.timeout,
-                    progress=progress,
-                ).run()
-    except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
-        return 130
-    finally:
-        journal.close()
-    return report(args, console, plan, outcome, len(blocks), space, command_line, resume, time.monotonic() - started)
+    require_positive(args, "threads")
+    target = cpu_target(args.runtime, args.threads, args.batch, args.cpu, args.timeout)
+    return profile(args, target, command_line("profilers.cpu", argv))
+
+
+def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout_s: float) -> Target:
+    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had."""
+    check_runtime(runtime)
+    return Target(
+        runtime=runtime,
+        batch=batch,
+        manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
+        start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
+        header={"threads": str(threads), "dtype": "float32"},
+    )
 
 
 def chosen_cpus(asked: str | None, threads: int) -> list[int]:
@@ -179,124 +69,6 @@ def chosen_cpus(asked: str | None, threads: int) -> list[int]:
     if missing:
         raise InputError(f"--cpu names CPU {missing[0]}, this process may use {', '.join(map(str, available))}")
     return cpus
-
-
-def open_journal(args: argparse.Namespace, settings: Mapping[str, Any]) -> Journal:
-    """A new or a resumed journal; InputError rather than losing an older table or journal."""
-    path = args.out.with_suffix(".journal.jsonl")
-    if args.out.is_dir() or args.out.suffix != ".csv":
-        raise InputError(f"--out is {args.out}, expected a file that ends in .csv")
-    if args.resume and path.is_file():
-        return Journal.resume(path, settings)
-    if not args.overwrite and not args.resume:
-        for existing, what in ((args.out, "exists"), (path, "is the journal of an interrupted run")):
-            if existing.exists():
-                raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
-    if args.resume and args.out.exists():
-        raise InputError(f"there is no journal {path} to resume; {args.out} exists: start anew with --overwrite")
-    return Journal.create(path, settings)
-
-
-@contextmanager
-def ended_by_sigterm() -> Any:
-    """SIGTERM ends the run as Ctrl-C does."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def shown_progress(console: Console) -> Any:
-    """A callback (made, all): a bar with the time left, or a line now and then where there is no terminal."""
-    if console.is_terminal:
-        columns = (
-            TextColumn("measuring"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("visits"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("measuring", total=None)
-            yield lambda made, total: bar.update(task, completed=made, total=total)
-        return
-    started = time.monotonic()
-    said = [started, 0.0]
-
-    def line(made: int, total: int) -> None:
-        now = time.monotonic()
-        said[1] = said[1] or made  # what a resumed journal held took no time
-        if now - said[0] >= 15 and made > said[1]:
-            said[0] = now
-            left = (now - started) / (made - said[1]) * (total - made)
-            print(f"measured {made} of {total} visits, about {left:.0f} s left", flush=True)
-
-    yield line
-
-
-def report(
-    args: argparse.Namespace,
-    console: Console,
-    plan: Plan,
-    outcome: Outcome,
-    all_blocks_count: int,
-    space: SearchSpace,
-    command_line: str,
-    resume: str,
-    wall_s: float,
-) -> int:
-    """Writes the table and says what came of it; 1 if blocks failed."""
-    say: Callable[[str], None] = lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True)  # noqa: E731
-    for name, message in outcome.failed.items():
-        say(f"failed: {plan.models[name][0]}: {message}")
-    summaries = {name: summarise(results) for name, results in outcome.results.items()}
-    if not summaries:
-        raise InputError("no block could be measured: no table was written")
-    rows = [
-        TableRow(plan.models[name][0], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
-        for name, s in sorted(summaries.items())
-    ]
-    device = outcome.hello["device"]
-    model = known(device.get("cpu_model"))
-    header = {
-        "device": args.device or f"{model} ({known(device.get('cpu_count'))} CPUs)",
-        "soc": model,
-        "runtime": outcome.hello["runtime"],
-        "threads": str(args.threads),
-        "batch": str(args.batch),
-        "dtype": "float32",
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "tool": f"ofa-latency {__version__}",
-        "provenance": "measured",
-        "source": command_line,
-        "space": space.name,
-        "resolutions": known(list(args.resolutions)),
-        **device_header(device),
-        **quality_header(plan, outcome, summaries),
-    }
-    if len(plan.models) < all_blocks_count:
-        header["limit"] = f"the first {len(plan.models)} of {all_blocks_count} blocks"
-    if outcome.failed:
-        header["failed_blocks"] = str(len(outcome.failed))
-    LatencyTable(header, rows).save(args.out)
-    journal = args.out.with_suffix(".journal.jsonl")
-    say(f"wrote {args.out}: {len(rows)} blocks, {wall_s:.0f} s; raw samples are in {journal}")
-    if outcome.doubtful:
-        say(
-            f"the machine drifted or was busy in all visits of some blocks ({outcome.doubtful} visits), whose figures "
-            f"are doubtful; on a quieter machine, try again with: {resume}"
-        )
-    if outcome.failed:
-        say(f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
-        return 1
-    say(f"next: python -m ofa.search --table {args.out}")
-    return 0
 
 
 if __name__ == "__main__":

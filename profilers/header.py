@@ -21,6 +21,11 @@ def known(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
+def device_model(device: Mapping[str, Any]) -> str:
+    """What computes: the GPU's, the SoC's or the CPU's name, by an agent's facts of its device."""
+    return known(device.get("gpu") or device.get("soc") or device.get("cpu_model"))
+
+
 def device_header(device: Mapping[str, Any]) -> dict[str, str]:
     """An agent's facts of its device that belong into a table."""
     facts = (

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
-from profilers.agent_session import PROTOCOL, AgentFailed, converse
+from profilers.agent_session import PROTOCOL, AgentFailed, Event
 from profilers.journal import Journal
 from profilers.plan import Plan, Visit, with_reference
 from profilers.statistics import disturbed_throughout, drifted, visit_median_ns
@@ -41,7 +39,7 @@ class Outcome:
 
 
 class Measurement:
-    """A plan being carried out. `folder` holds the model files, named in `files`.
+    """A plan being carried out. `files` names the model file of every id, relative to where the agent looks.
 
     It goes in passes: the plan's visits, then those that are to be made again, and so on. The journal holds the
     order of every later pass, so that a resumed measurement credits each result to the visit it was made for.
@@ -51,19 +49,16 @@ class Measurement:
         self,
         plan: Plan,
         files: Mapping[str, str],
-        folder: Path,
         manifest: Mapping[str, Any],
-        command: Sequence[str],
+        start: Callable[[Mapping[str, Any]], Iterator[Event]],
         journal: Journal,
         *,
         reference_every: int,
-        timeout_s: float,
         progress: Callable[[int, int], None],
     ) -> None:
-        """manifest: the protocol's fields but models and visits; command: the agent, to which the manifest is added."""
-        self.plan, self.files, self.folder, self.manifest = plan, files, folder, manifest
-        self.command, self.journal, self.progress = list(command), journal, progress
-        self.reference_every, self.timeout_s = reference_every, timeout_s
+        """manifest: the protocol's fields but models and visits; start: an agent, which yields what it says."""
+        self.plan, self.files, self.manifest, self.start = plan, files, manifest, start
+        self.journal, self.progress, self.reference_every = journal, progress, reference_every
         self.outcome = Outcome()
         self.passes = [plan.visits]
         # (pass, visit number): its result
@@ -185,10 +180,8 @@ class Measurement:
             "models": [{"id": name, "path": self.files[name]} for name in used],
             "visits": [v.model for v in pending],
         }
-        path = self.folder / "manifest.json"
-        path.write_text(json.dumps(manifest), encoding="utf-8")
         turn, total = 0, len(self.done) + len(pending)
-        for event in converse([*self.command, str(path)], self.timeout_s):
+        for event in self.start(manifest):
             kind = event["type"]
             if kind == "hello":
                 self._greet(event)

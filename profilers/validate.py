@@ -5,9 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import shlex
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,10 +20,11 @@ from ofa.errors import InputError
 from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
-from profilers.cpu import AGENT, KEEP_MODELS, REFERENCE_EVERY, RULES, chosen_cpus, ended_by_sigterm, shown_progress
+from profilers.command import REFERENCE_EVERY, RULES, command_line, measure
+from profilers.cpu import cpu_target
 from profilers.journal import Journal
-from profilers.measure import Measurement, Outcome
-from profilers.plan import RUNTIMES, check_runtime, make_plan, write_models
+from profilers.measure import Outcome
+from profilers.plan import RUNTIMES, make_plan
 from profilers.statistics import summarise, visit_median_ns
 
 ROUNDS = 3
@@ -153,7 +151,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    command_line = shlex.join(["python", "-m", "profilers.validate", *(sys.argv[1:] if argv is None else argv)])
+    command = command_line("profilers.validate", argv)
     if args.networks < 10:
         raise InputError(f"--networks is {args.networks}, expected at least 10")
     path = find_table(args.table)
@@ -163,7 +161,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime = _RUNTIME_OF.get(table.header["runtime"].split(" ")[0])
     if runtime is None:
         raise InputError(f"{path}: runtime {table.header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
-    check_runtime(runtime)
     spaces = [args.space] if args.space else table.spaces
     if len(spaces) != 1:
         raise InputError(f"{path} names the spaces {', '.join(spaces)}: choose with --space")
@@ -177,7 +174,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     controls = [by_latency[round(share * (len(by_latency) - 1))] for share in np.linspace(0.3, 0.95, CONTROLS)]
     chains = [*(blocks_of(space, subnet) for subnet in space.decode(genes)), *((row.block,) for row in controls)]
     threads, batch = int(table.header.get("threads", 1)), int(table.header.get("batch", 1))
-    cpus = chosen_cpus(table.header.get("cpus"), threads)
+    target = cpu_target(runtime, threads, batch, table.header.get("cpus"), args.timeout)
     settings = {
         "rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(),
         "networks": args.networks,
@@ -187,32 +184,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     resumed = args.resume and journal_path.is_file()
     journal = (Journal.resume if resumed else Journal.create)(journal_path, settings)
     plan = make_plan(chains, ROUNDS, REFERENCE_EVERY, args.seed)
-    manifest = {
-        "runtime": runtime,
-        "threads": threads,
-        "cpus": cpus,
-        "seed": args.seed,
-        "keep_models": KEEP_MODELS,
-        "rules": RULES,
-    }
     console = Console()
-    try:
-        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
-            console.print(f"writing {len(genes)} networks for {runtime}", highlight=False)
-            files = write_models(plan, runtime, Path(folder), batch)
-            with shown_progress(console) as progress:
-                outcome = Measurement(
-                    plan, files, Path(folder), manifest, [sys.executable, str(AGENT)], journal,
-                    reference_every=REFERENCE_EVERY, timeout_s=args.timeout, progress=progress,
-                ).run()  # fmt: skip
-    except KeyboardInterrupt:
-        print(f"stopped; go on with: {command_line.replace(' --resume', '')} --resume", file=sys.stderr)
-        return 130
-    finally:
-        journal.close()
+    resume = f"{command.replace(' --resume', '')} --resume"
+    outcome = measure(plan, target, RULES, args.seed, journal, console, resume)
     if outcome.hello["runtime"] != table.header["runtime"]:
         raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.hello['runtime']}")
-    return report(console, path, table, space, genes, predicted, controls, outcome, command_line)
+    return report(console, path, table, space, genes, predicted, controls, outcome, command)
 
 
 def report(
@@ -224,7 +201,7 @@ def report(
     predicted: NDArray[np.float64],
     controls: Sequence[TableRow],
     outcome: Outcome,
-    command_line: str,
+    command: str,
 ) -> int:
     """Writes scores, plot and the table's header, and says what came of it; 1 if networks failed."""
     say = console.out
@@ -255,7 +232,7 @@ def report(
     when = datetime.now(UTC)
     result = {
         "table": path.name,
-        "command": command_line,
+        "command": command,
         "when": when.isoformat(timespec="seconds"),
         "space": space.name,
         "runtime": table.header["runtime"],

@@ -10,6 +10,7 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
+from profilers.agent_session import local_agent
 from profilers.header import quality_header
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
@@ -63,12 +64,10 @@ def run(
         return Measurement(
             plan,
             files,
-            folder,
             {},
-            [sys.executable, str(agent)],
+            lambda manifest: local_agent([sys.executable, str(agent)], folder, manifest, timeout_s),
             journal,
             reference_every=3,
-            timeout_s=timeout_s,
             progress=progress,
         ).run()
     finally:
