@@ -23,6 +23,7 @@ from ofa.blocks import BLOCK_FIELDS, OPS, Block, BlockIndex, all_blocks, block_i
 from ofa.errors import InputError
 from ofa.files import replace_file
 from ofa.space import Genes, SearchSpace, Subnet
+from ofa.sum_correction import SumCorrection
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -97,8 +98,10 @@ class LatencyTable:
                 raise InputError(f"{name}: header has no '# {key}: ...' line")
         if self.provenance not in PROVENANCES:
             raise InputError(f"{name}: provenance is {self.provenance!r}, expected one of {', '.join(PROVENANCES)}")
-        if not (math.isfinite(self.sum_scale) and self.sum_scale > 0):
-            raise InputError(f"{name}: header sum_scale is {self.header['sum_scale']!r}, expected a positive number")
+        try:
+            self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
         for op in self.omits:
             if op not in OPS:
                 raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")
@@ -131,14 +134,6 @@ class LatencyTable:
     def spaces(self) -> tuple[str, ...]:
         """Names of the spaces it was made for."""
         return tuple(name.strip() for name in self.header["space"].split(","))
-
-    @property
-    def sum_scale(self) -> float:
-        """What the sum over blocks is multiplied with: a factor fitted on whole networks, 1 if there is none."""
-        try:
-            return float(self.header.get("sum_scale", "1").split(" ")[0])
-        except ValueError:
-            return math.nan
 
     @property
     def resolutions(self) -> tuple[int, ...]:
@@ -219,7 +214,7 @@ class LatencyTable:
         return self._lookups[space]
 
     def latency_ms(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
-        """(N,) milliseconds: the sum of each sub-network's blocks, times `sum_scale`.
+        """(N,) milliseconds: the sum of each sub-network's blocks, with `sum_correction`.
 
         InputError names blocks that the table neither holds nor can interpolate. `lookup(space).interpolated`
         tells which of the N rest on interpolated blocks.
@@ -260,7 +255,7 @@ class LatencyTable:
 class LatencyLookup:
     """A table as arrays over the distinct blocks of a space.
 
-    block_ms: (U,) what each block of `block_index(space)` adds to a network, `sum_scale` included; NaN if not known
+    block_ms: (U,) what each block of `block_index(space)` adds to a network, corrected; NaN if not known
     block_interpolated: (U,) whether that figure is interpolated from other sizes
     """
 
@@ -270,18 +265,20 @@ class LatencyLookup:
         known = {row.block: row.latency_ms for row in table.rows}
         self.block_ms = np.full(len(self.index.blocks), np.nan)
         self.block_interpolated = np.zeros(len(self.index.blocks), dtype=bool)
+        omitted = np.zeros(len(self.index.blocks), dtype=bool)
         for u, block in enumerate(self.index.blocks):
             if block in known:
                 self.block_ms[u] = known[block]
                 continue
             if block.op in table.omits:
-                self.block_ms[u] = 0.0
+                omitted[u] = True
                 continue
             points = table.by_shape.get(replace(block, in_size=1))
             if points is not None and points[0][0] < block.in_size**2 < points[0][-1]:
                 self.block_ms[u] = np.interp(block.in_size**2, *points)
                 self.block_interpolated[u] = True
-        self.block_ms *= table.sum_scale
+        self.block_ms = table.sum_correction.apply(self.index.blocks, self.block_ms)
+        self.block_ms[omitted] = 0.0
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""

@@ -32,7 +32,6 @@ from profilers.plan import Plan, make_plan, write_models
 from profilers.statistics import summarise
 
 REFERENCE_EVERY = 20
-KEEP_MODELS = 2000
 RULES = {
     "warmup_runs": 4,
     "warmup_seconds": 0.02,
@@ -143,7 +142,7 @@ def measure(
 
     Ctrl-C and SIGTERM exit with 130, saying how to go on: by the command `resume`.
     """
-    manifest = {**target.manifest, "seed": seed, "keep_models": KEEP_MODELS, "rules": rules}
+    manifest = {**target.manifest, "seed": seed, "rules": rules}
     try:
         with tempfile.TemporaryDirectory(prefix="ofa-models-") as name, _ended_by_sigterm():
             folder = Path(name)

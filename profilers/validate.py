@@ -6,16 +6,15 @@ import argparse
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from ofa.blocks import blocks_of, slots_of
+from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, TableRow, find_table
@@ -26,9 +25,10 @@ from profilers.journal import Journal
 from profilers.measure import Outcome
 from profilers.plan import RUNTIMES, make_plan
 from profilers.statistics import summarise, visit_median_ns
+from profilers.sum_fit import Scores, fit_correction, network_terms, score, unit_errors
 
 ROUNDS = 3
-# every fifth network, from fastest to slowest, fits the factor on the sums; the others are scored with it
+# every fifth network, from fastest to slowest, fits the correction of the sums; the others are scored with it
 FITTED = slice(2, None, 5)
 # blocks of the table that are timed again among the networks, to tell a wrong sum from a changed machine
 CONTROLS = 12
@@ -43,59 +43,6 @@ _RUNTIME_OF = {
 }
 
 
-@dataclass(frozen=True)
-class Scores:
-    """How sums compare with measurements of N whole networks.
-
-    mape_pct: mean absolute error; bias_pct: mean signed error, positive where the sum is too high
-    spread_pct: mean absolute error once the bias, as one factor, is taken out
-    within_5_pct, within_10_pct: shares, in per cent, of networks predicted that well
-    worst_pct: the greatest absolute error; p95_pct: that of 95 % of the networks
-    kendall_tau: of the order
-    repeat_pct: mean absolute difference of single rounds from the network's median: the machine's own noise
-    machine_pct: by how much single blocks of the table take longer now than the table says (median)
-    """
-
-    networks: int
-    mape_pct: float
-    bias_pct: float
-    spread_pct: float
-    within_5_pct: float
-    within_10_pct: float
-    p95_pct: float
-    worst_pct: float
-    kendall_tau: float
-    repeat_pct: float
-    machine_pct: float
-
-
-def score(
-    predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_pct: float, machine_pct: float
-) -> Scores:
-    """Scores of N predictions, ms, against N measurements, ms."""
-    from scipy.stats import kendalltau
-
-    error = 100 * (predicted / measured - 1)
-    scaled = predicted / np.median(predicted / measured)
-    return Scores(
-        networks=len(measured),
-        mape_pct=_rounded(np.mean(np.abs(error))),
-        bias_pct=_rounded(np.mean(error)),
-        spread_pct=_rounded(np.mean(np.abs(100 * (scaled / measured - 1)))),
-        within_5_pct=_rounded(100 * np.mean(np.abs(error) <= 5)),
-        within_10_pct=_rounded(100 * np.mean(np.abs(error) <= 10)),
-        p95_pct=_rounded(np.percentile(np.abs(error), 95)),
-        worst_pct=_rounded(np.max(np.abs(error))),
-        kendall_tau=round(float(kendalltau(predicted, measured).statistic), 4),
-        repeat_pct=_rounded(repeat_pct),
-        machine_pct=_rounded(machine_pct),
-    )
-
-
-def _rounded(value: Any) -> float:
-    return round(float(value), 2)
-
-
 def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.random.Generator) -> Genes:
     """(count, genes) sub-networks, evenly spread by rank from the fastest to the slowest of many random ones."""
     genes = space.sample(rng, 50 * count)
@@ -104,37 +51,17 @@ def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.rand
     return chosen
 
 
-def unit_errors(
-    table: LatencyTable, space: SearchSpace, genes: Genes, measured: NDArray[np.float64], factor: float = 1.0
-) -> dict[str, float]:
-    """Per cent by which the sums of each unit's blocks, times the factor, seem too high: least squares.
-
-    An indication: units whose sums rise and fall together cannot be told apart, and the fit leans to zero.
-    """
-    names = [slot.name.split(" layer")[0] for slot in slots_of(space)]
-    units = list(dict.fromkeys(names))
-    numbers = table.lookup(space).index.block_numbers(genes)
-    block_ms = np.append(table.lookup(space).block_ms, 0.0)
-    per_slot = block_ms[numbers]
-    sums = np.stack([per_slot[:, [n == unit for n in names]].sum(axis=1) for unit in units], axis=1)
-    relative = factor * sums / measured[:, None]
-    residual = relative.sum(axis=1) - 1
-    ridge = 0.05 * np.sqrt(len(measured)) * relative.mean() * np.eye(len(units))
-    factors, *_ = np.linalg.lstsq(np.vstack([relative, ridge]), np.append(residual, np.zeros(len(units))), rcond=None)
-    return {unit: round(100 * float(f), 1) for unit, f in zip(units, factors, strict=True)}
-
-
 def parser() -> argparse.ArgumentParser:
     parsed = argparse.ArgumentParser(
         prog="python -m profilers.validate",
         description="Measure whole networks and compare them with the sums of a table made on this machine; a fifth "
-        "of them fit one factor on the sums, the others are scored. Writes TABLE.validation.json and .png, and puts "
-        "factor and expected error into the table's header, where the search uses and shows them.",
-        epilog="example: python -m profilers.validate --table my-cpu.csv --networks 100",
+        "of them fit a correction of the sums, the others are scored. Writes TABLE.validation.json and .png, and puts "
+        "correction and expected error into the table's header, where the search uses and shows them.",
+        epilog="example: python -m profilers.validate --table my-cpu.csv --networks 125",
     )
     add = parsed.add_argument
     add("--table", required=True, metavar="T", help="a table measured on this machine")
-    add("--networks", type=int, default=100, metavar="N", help="how many whole networks to measure (default 100)")
+    add("--networks", type=int, default=125, metavar="N", help="how many whole networks to measure (default 125)")
     add("--space", metavar="S", help="search space, if the table does not name just one")
     add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
     add("--seed", type=int, default=0, metavar="N", help="of the choice of networks (default 0)")
@@ -169,7 +96,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     table.lookup(whole).require(complete or whole.resolutions)
     space = get_space(spaces[0], args.num_classes, complete)
     genes = stratified(table, space, args.networks, np.random.default_rng(args.seed))
-    predicted = table.latency_ms(space, genes)
     by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
     controls = [by_latency[round(share * (len(by_latency) - 1))] for share in np.linspace(0.3, 0.95, CONTROLS)]
     chains = [*(blocks_of(space, subnet) for subnet in space.decode(genes)), *((row.block,) for row in controls)]
@@ -189,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     outcome = measure(plan, target, RULES, args.seed, journal, console, resume)
     if outcome.hello["runtime"] != table.header["runtime"]:
         raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.hello['runtime']}")
-    return report(console, path, table, space, genes, predicted, controls, outcome, command)
+    return report(console, path, table, space, genes, controls, outcome, command)
 
 
 def report(
@@ -198,7 +124,6 @@ def report(
     table: LatencyTable,
     space: SearchSpace,
     genes: Genes,
-    predicted: NDArray[np.float64],
     controls: Sequence[TableRow],
     outcome: Outcome,
     command: str,
@@ -210,7 +135,7 @@ def report(
     if len(names) < 10:
         raise InputError(f"only {len(names)} networks could be measured: {outcome.failed}")
     rows = [int(name[1:]) for name in names]
-    genes, predicted = genes[rows], predicted[rows]
+    genes = genes[rows]
     measured = np.array([summarise(outcome.results[name]).latency_ms for name in names])
     rounds = [[visit_median_ns(r) / 1e6 for r in outcome.results[name]] for name in names]
     repeat = float(np.mean([100 * np.mean(np.abs(np.array(r) / np.median(r) - 1)) for r in rounds]))
@@ -222,14 +147,16 @@ def report(
     machine_pct = 100 * float(np.median(now)) if now else 0.0
     scored = np.ones(len(measured), dtype=bool)
     scored[FITTED] = False
-    # the factor of least squared relative error
-    ratio = predicted[~scored] / measured[~scored]
-    factor = float(ratio.sum() / (ratio**2).sum())
-    before = score(predicted[scored], measured[scored], repeat, machine_pct)
-    predicted = predicted * factor
-    scores = score(predicted[scored], measured[scored], repeat, machine_pct)
-    worst = np.argsort(-np.abs(predicted / measured - 1), kind="stable")[:5]
+    plain = LatencyTable({key: text for key, text in table.header.items() if key != "sum_correction"}, table.rows)
+    alone = plain.lookup(space)
+    correction = fit_correction(network_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
     when = datetime.now(UTC)
+    remark = f"(ms per MB; fitted on {(~scored).sum()} whole networks that are not scored)"
+    corrected = LatencyTable({**plain.header, "sum_correction": f"{correction} {remark}"}, table.rows)
+    predicted = corrected.latency_ms(space, genes)
+    scores = score(predicted[scored], measured[scored], repeat, machine_pct)
+    without = score(alone.latency_ms(genes[scored]), measured[scored], repeat, machine_pct)
+    worst = np.argsort(-np.abs(predicted / measured - 1), kind="stable")[:5]
     result = {
         "table": path.name,
         "command": command,
@@ -238,10 +165,10 @@ def report(
         "runtime": table.header["runtime"],
         "device": table.device,
         "scores": asdict(scores),
-        "scores_before_this_fit": asdict(before),
-        "sum_scale": round(table.sum_scale * factor, 5),
+        "scores_without_correction": asdict(without),
+        "sum_correction": str(correction),
         "fitted_on": int((~scored).sum()),
-        "too_high_by_unit_pct": unit_errors(table, space, genes, measured, factor),
+        "too_high_by_unit_pct": unit_errors(corrected.lookup(space), genes, measured),
         "networks": [
             {
                 "predicted_ms": round(float(p), 6),
@@ -264,11 +191,10 @@ def report(
     )
     same_machine = abs(scores.machine_pct) <= LARGEST_CHANGE_PCT
     if same_machine:
-        scale = f"{table.sum_scale * factor:.5f} (fitted on {(~scored).sum()} whole networks that are not scored)"
-        LatencyTable({**table.header, "sum_scale": scale, "expected_error": summary}, table.rows).save(path)
-    say(f"sums of blocks times {factor:.4f}, fitted on {(~scored).sum()} networks, against the {scored.sum()} others:")
+        LatencyTable({**corrected.header, "expected_error": summary}, table.rows).save(path)
+    say(f"sums, {correction} {remark}, against the {scored.sum()} others:")
     for key, value in asdict(scores).items():
-        say(f"{key:>16} {value:>10} (before {asdict(before)[key]})")
+        say(f"{key:>16} {value:>10} (plain sums: {asdict(without)[key]})")
     for i in worst.tolist():
         subnet = space.decode(genes[i : i + 1])[0]
         say(f"worst: {predicted[i] / measured[i] - 1:+.1%}, {measured[i]:.3f} ms measured, {subnet}")

@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -216,21 +215,19 @@ def time_model(run: Callable[[], object], rules: dict[str, Any], one_thread: boo
     }
 
 
-def visit(
-    models: OrderedDict[str, Callable[[], object]], path: Path, name: str, manifest: dict[str, Any]
-) -> dict[str, Any]:
-    """Loads the model, unless it still is, and times it."""
+def visit(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Loads the model and times it.
+
+    Anew for every visit: where a model lies in memory makes some blocks several per cent faster or slower, and a
+    model that stays loaded would repeat its luck in every round.
+    """
     started = time.perf_counter_ns()
-    if name not in models:
-        rng = np.random.default_rng(manifest["seed"])
-        models[name] = RUNTIMES[manifest["runtime"]][1](path, manifest["threads"], rng)
-        while len(models) > max(1, manifest["keep_models"]):
-            models.popitem(last=False)
-    models.move_to_end(name)
+    rng = np.random.default_rng(manifest["seed"])
+    run = RUNTIMES[manifest["runtime"]][1](path, manifest["threads"], rng)
     setup = time.perf_counter_ns() - started
     cpu = manifest["cpus"][0]
     facts = {"setup_ns": setup, "clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
-    timed = time_model(models[name], manifest["rules"], manifest["threads"] == 1)
+    timed = time_model(run, manifest["rules"], manifest["threads"] == 1)
     return {**facts, **timed, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
 
 
@@ -280,11 +277,10 @@ def main(argv: list[str]) -> int:
         device=machine(manifest["cpus"]),
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
-    models: OrderedDict[str, Callable[[], object]] = OrderedDict()
     for number, name in enumerate(manifest["visits"]):
         speaker.say("visit", visit=number, id=name)
         try:
-            result = visit(models, paths[name], name, manifest)
+            result = visit(paths[name], manifest)
         except Exception as error:
             speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
         else:

@@ -36,8 +36,8 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append(f"latencies are {table.provenance}, not measured here: {table.header['source']}")
     if table.omits:
         lines.append(f"latencies leave out {', '.join(table.omits)}: the source of the table does not list it")
-    if table.sum_scale != 1:
-        lines.append(f"latencies are sums of blocks times {table.header['sum_scale']}")
+    if "sum_correction" in table.header:
+        lines.append(f"latencies are corrected sums of blocks: {table.header['sum_correction']}")
     if any(result.latency_interpolated for result in results):
         error = table.interpolation_error_pct
         known = "error unknown" if error is None else f"mean error of a block {error:.1f} % (leave-one-out)"

@@ -35,7 +35,7 @@ def alone(tmp_path: Path) -> Path:
 def talk(folder: Path, code: int = 0, **changes: object) -> list[dict]:
     manifest = {
         "protocol": 1, "runtime": "onnxruntime", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
-        "keep_models": 2, "rules": RULES, "visits": ["a", "b", "a"], "something_newer": 1,
+        "rules": RULES, "visits": ["a", "b", "a"], "something_newer": 1,
         "models": [{"id": "a", "path": "a.onnx"}, {"id": "b", "path": "b.onnx"}], **changes,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -95,7 +95,7 @@ def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
     endless = {**RULES, "max_runs": 10**9, "max_seconds": 600}
     manifest = {
         "protocol": 1, "runtime": "onnxruntime", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
-        "keep_models": 2, "rules": endless, "visits": ["a"], "models": [{"id": "a", "path": "a.onnx"}],
+        "rules": endless, "visits": ["a"], "models": [{"id": "a", "path": "a.onnx"}],
         "heartbeat_seconds": 0.1,
     }  # fmt: skip
     (alone / "manifest.json").write_text(json.dumps(manifest))

@@ -90,15 +90,6 @@ def test_latency_is_the_sum_of_the_blocks() -> None:
     assert table.latency_ms(SPACE, SPACE.decode(genes)[0]).shape == (1,)
 
 
-def test_a_fitted_factor_multiplies_every_sum() -> None:
-    genes = SPACE.sample(np.random.default_rng(0), 5, resolutions=[160])
-    scaled = made_up([160], sum_scale="0.96 (fitted on 20 whole networks)")
-    assert np.allclose(scaled.latency_ms(SPACE, genes), 0.96 * made_up([160]).latency_ms(SPACE, genes))
-    for wrong in ("fast", "-1", "0", "inf"):
-        with pytest.raises(InputError, match="sum_scale is"):
-            made_up([160], sum_scale=wrong)
-
-
 def test_a_million_subnetworks() -> None:
     latency = made_up([160]).latency_ms(SPACE, SPACE.sample(np.random.default_rng(0), 1_000_000, resolutions=[160]))
     assert latency.shape == (1_000_000,)

@@ -127,7 +127,7 @@ def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: P
         ({"provenance": "imported"}, "latencies are imported, not measured here: a test"),
         ({"expected_error": "MAPE 2.0 %"}, "expected error of a latency: MAPE 2.0 %"),
         ({"omits": "global_pool"}, "latencies leave out global_pool"),
-        ({"sum_scale": "0.96 (fitted)"}, "latencies are sums of blocks times 0.96 (fitted)"),
+        ({"sum_correction": "scale=0.96 (fitted)"}, "latencies are corrected sums of blocks: scale=0.96 (fitted)"),
     ],
 )
 def test_an_estimate_is_never_shown_as_a_measurement(

@@ -1,0 +1,55 @@
+"""Sums of blocks, corrected by what a network's blocks have in common."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ofa.blocks import all_blocks, blocks_of
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.predictors.costs import block_params
+from ofa.space import get_space
+from ofa.sum_correction import SumCorrection
+
+SPACE = get_space("mbv3-w1.0", resolutions=[160])
+HEADER = {"device": "made up", "runtime": "none", "provenance": "measured", "space": SPACE.name, "source": "test"}
+
+
+def made_up(**header: str) -> LatencyTable:
+    return LatencyTable({**HEADER, **header}, [TableRow(block, 0.5) for block in all_blocks(SPACE)])
+
+
+def test_a_network_s_latency_is_scale_weights_and_borders_by_hand() -> None:
+    corrected = made_up(sum_correction="scale=1.1 weights=0.05 borders=-0.2 (fitted on 25 whole networks)")
+    genes = SPACE.sample(np.random.default_rng(0), 20)
+    for subnet, latency in zip(SPACE.decode(genes), corrected.latency_ms(SPACE, genes), strict=True):
+        blocks = blocks_of(SPACE, subnet)
+        weights = sum(map(block_params, blocks)) * 4 / 1e6
+        passed_on = sum(block.out_size**2 * block.out_channels for block in blocks) * 4 / 1e6
+        assert latency == pytest.approx(1.1 * 0.5 * len(blocks) + 0.05 * weights - 0.2 * passed_on, rel=1e-12)
+
+
+def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
+    rows = [TableRow(block, 0.5) for block in all_blocks(SPACE) if block.op != "global_pool"]
+    table = LatencyTable({**HEADER, "omits": "global_pool", "sum_correction": "scale=2 borders=1"}, rows)
+    lookup = table.lookup(SPACE)
+    pooled = [i for i, block in enumerate(lookup.index.blocks) if block.op == "global_pool"]
+    assert pooled
+    assert all(lookup.block_ms[i] == 0 for i in pooled)
+
+
+@given(st.floats(0.1, 10), st.floats(-1, 1), st.floats(-1, 1))
+def test_what_a_header_says_is_read_back(scale: float, weights: float, borders: float) -> None:
+    back = SumCorrection.parse(f"{SumCorrection(scale, weights, borders)} (ms per MB)")
+    assert (back.scale, back.weights, back.borders) == pytest.approx((scale, weights, borders), rel=1e-4)
+
+
+@pytest.mark.parametrize("wrong", ["fast", "0.96", "scale=0", "scale=-1", "scale=inf", "scale=1 size=2", "weights=x"])
+def test_what_is_no_correction_is_refused(wrong: str) -> None:
+    with pytest.raises(InputError, match="sum_correction is"):
+        made_up(sum_correction=wrong)
+
+
+def test_without_one_the_sum_is_plain() -> None:
+    assert made_up().sum_correction == SumCorrection(1, 0, 0)
