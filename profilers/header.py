@@ -55,7 +55,9 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
             f"mad {100 * mad / median:.2f} % over {len(outcome.reference_ns)} visits"
         )
     header = {
-        "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs",
+        "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs; "
+        "all over the machine's slowness at the time",
+        "slowness": f"{min(outcome.slowness):.3f} to {max(outcome.slowness):.3f}",
         "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
         "reference_block": reference,
         "visits_repeated": str(outcome.repeated),

@@ -11,7 +11,7 @@ from ofa.errors import InputError
 from profilers.agent_session import PROTOCOL, AgentFailed, Event
 from profilers.journal import Journal
 from profilers.plan import Plan, Visit, with_reference
-from profilers.statistics import disturbed_throughout, drifted, visit_median_ns
+from profilers.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
 
 # a reference visit this far from the median of all: what was timed beside it is timed again
 DRIFT_THRESHOLD = 0.05
@@ -22,10 +22,12 @@ DEATHS_IN_A_ROW = 5
 
 @dataclass
 class Outcome:
-    """results: the undisturbed visits of every model; failed: what was said of models that could not be timed
+    """results: the undisturbed visits of every model, each with the machine's `slowness` at the time
+    failed: what was said of models that could not be timed
 
     hello: what the agent last told of the device
     reference_ns: median of every visit of the reference block, in order
+    slowness: of the machine around every visit, in order
     repeated: visits that were made again, because the machine drifted, was busy, or a block had failed
     doubtful: visits beside which the machine drifted, or that something disturbed throughout, used for want of better
     """
@@ -34,6 +36,7 @@ class Outcome:
     failed: dict[str, str] = field(default_factory=dict)
     hello: dict[str, Any] = field(default_factory=dict)
     reference_ns: list[float] = field(default_factory=list)
+    slowness: list[float] = field(default_factory=list)
     repeated: int = 0
     doubtful: int = 0
 
@@ -98,11 +101,17 @@ class Measurement:
     def _judged(self) -> Outcome:
         """The outcome. A doubtful visit is used only for a model that has no good one: it may be off by a factor."""
         outcome = self.outcome
+        # in the order of time: a journal's records, then those made now
+        made = list(self.done.values())
+        slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made]).tolist()
+        factor = dict(zip(self.done, slow, strict=True))
+        outcome.slowness = slow
         good, doubtful = self._good_and_doubtful()
         for model in self.plan.models:
             if model not in outcome.failed and (model in good or model in doubtful):
-                outcome.results[model] = good.get(model) or doubtful[model]
-                outcome.doubtful += 0 if model in good else len(doubtful[model])
+                used = good.get(model) or doubtful[model]
+                outcome.results[model] = [{**r, "slowness": factor[r["pass"], r["number"]]} for r in used]
+                outcome.doubtful += 0 if model in good else len(used)
         outcome.reference_ns = [median for _, _, median in self._reference_visits()]
         outcome.repeated = sum(
             not v.is_reference and (number, v.number) in self.done

@@ -72,19 +72,42 @@ def disturbed_throughout(result: Mapping[str, Any]) -> bool:
 
 
 def visit_median_ns(result: Mapping[str, Any]) -> float:
-    """Median time of one call in one visit (a `result` line of the protocol)."""
-    samples = np.asarray(result["samples_ns"], dtype=np.float64)
+    """Median time of one call in one visit (a `result` line of the protocol), over its `slowness` where known."""
+    return float(np.median(_kept_ns(result)))
+
+
+def _kept_ns(result: Mapping[str, Any]) -> NDArray[np.float64]:
+    """The undisturbed samples of a visit, nanoseconds a call, over the visit's `slowness`."""
     keep = undisturbed(result["samples_ns"], result["cpu_ns"])
-    return float(np.median(samples[keep])) / float(result["calls_per_sample"])
+    samples = np.asarray(result["samples_ns"], dtype=np.float64)[keep]
+    a_call: NDArray[np.float64] = samples / (result["calls_per_sample"] * result.get("slowness", 1.0))
+    return a_call
+
+
+def slowness(models: Sequence[str], medians: Sequence[float], neighbours: int = 12) -> NDArray[np.float64]:
+    """How slow the machine was around each of N visits, made in this order: 1.02 is 2 % slower than usual.
+
+    Every visit's median relative to its model's median over all visits tells something of the moment; the median over
+    so many neighbours before and after a visit tells it well. Where fewer than that many tell anything, since a model
+    that was visited once does not, it is 1.
+    """
+    values = np.asarray(medians, dtype=np.float64)
+    visits: dict[str, list[int]] = {}
+    for i, model in enumerate(models):
+        visits.setdefault(model, []).append(i)
+    relative = np.full(len(values), np.nan)
+    for rows in visits.values():
+        if len(rows) > 1:
+            relative[rows] = values[rows] / np.median(values[rows])
+    around = [relative[max(0, i - neighbours) : i + neighbours + 1] for i in range(len(values))]
+    known = [window[~np.isnan(window)] for window in around]
+    return np.array([float(np.median(k)) if len(k) >= neighbours else 1.0 for k in known])
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
     """The latency of a block from all its visits."""
-    kept, rejected = [], 0
-    for result in results:
-        keep = undisturbed(result["samples_ns"], result["cpu_ns"])
-        kept.append(np.asarray(result["samples_ns"], dtype=np.float64)[keep] / result["calls_per_sample"])
-        rejected += int((~keep).sum())
+    kept = [_kept_ns(result) for result in results]
+    rejected = sum(len(result["samples_ns"]) for result in results) - sum(map(len, kept))
     pooled = np.concatenate(kept)
     _, mad = median_mad(pooled)
     medians = [float(np.median(samples)) for samples in kept]

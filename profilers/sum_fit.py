@@ -15,6 +15,7 @@ from ofa.sum_correction import SumCorrection, block_terms
 
 # which terms of SumCorrection a fit may use, the simplest first: scale, weights, borders
 _TERMS = ((0,), (0, 1), (0, 2), (0, 1, 2))
+_LARGE_ERROR = 0.02
 
 
 @dataclass(frozen=True)
@@ -93,16 +94,22 @@ def network_terms(lookup: LatencyLookup, latency_ms: NDArray[np.float64], genes:
 
 
 def fit_correction(terms: NDArray[np.float64], measured: NDArray[np.float64]) -> SumCorrection:
-    """The correction of least squared relative error over N networks: (N, 3) terms against measured ms.
+    """The correction of least relative error over N networks: (N, 3) terms against measured ms.
 
-    A term is used only where predicting each network from the others gains by it: of the sets of terms, the one of
-    least mean absolute leave-one-out error. With fewer than four networks a term, only the scale is fitted.
+    Errors beyond a few per cent count by their size, not their square: a network that a cache just holds may be far
+    off the others. A term is used only where predicting each network from the others gains by it: of the sets of
+    terms, the one of least mean absolute leave-one-out error. With fewer than four networks a term, only the scale is
+    fitted.
     """
     relative = terms / measured[:, None]
 
     def fitted(columns: tuple[int, ...], rows: NDArray[np.bool_]) -> NDArray[np.float64]:
+        from scipy.optimize import least_squares
+
+        used = relative[rows][:, columns]
+        start = np.linalg.lstsq(used, np.ones(len(used)), rcond=None)[0]
         weights = np.zeros(terms.shape[1])
-        weights[list(columns)] = np.linalg.lstsq(relative[rows][:, columns], np.ones(rows.sum()), rcond=None)[0]
+        weights[list(columns)] = least_squares(lambda w: used @ w - 1, start, loss="soft_l1", f_scale=_LARGE_ERROR).x
         return weights
 
     def error(columns: tuple[int, ...]) -> float:

@@ -7,6 +7,7 @@ from profilers.statistics import (
     disturbed_throughout,
     drifted,
     median_mad,
+    slowness,
     standard_error_of_median,
     summarise,
     undisturbed,
@@ -84,3 +85,27 @@ def test_drift_is_distance_from_the_median_of_all() -> None:
 @pytest.mark.parametrize("share", [0.97, 0.99])
 def test_the_border_of_a_disturbed_sample_is_98_per_cent(share: float) -> None:
     assert undisturbed([1000] * 3, [1000, 1000, int(1000 * share)])[2] == (share > 0.98)
+
+
+def test_a_slow_spell_of_the_machine_is_told_from_visits_of_all_models() -> None:
+    rng = np.random.default_rng(0)
+    models = [f"m{i}" for _ in range(5) for i in rng.permutation(60)]
+    usual = {model: rng.uniform(100, 9000) for model in set(models)}
+    spell = np.where((np.arange(300) >= 100) & (np.arange(300) < 160), 1.08, 1.0)
+    medians = [usual[m] * s * rng.normal(1, 0.005) for m, s in zip(models, spell, strict=True)]
+    found = slowness(models, medians)
+    inside, outside = np.r_[115:145], np.r_[0:85, 175:300]
+    assert found[inside] == pytest.approx(1.08, abs=0.01)
+    assert found[outside] == pytest.approx(1.0, abs=0.01)
+
+
+def test_models_visited_once_tell_nothing_of_the_machine() -> None:
+    assert slowness([f"m{i}" for i in range(40)], list(range(1, 41))).tolist() == [1.0] * 40
+    # eleven visits of one model: fewer than asked for
+    assert slowness(["a"] * 11, [1.0] * 5 + [2.0] * 6).tolist() == [1.0] * 11
+
+
+def test_a_latency_is_told_as_if_the_machine_had_been_as_usual() -> None:
+    slow = {**result([1100, 1100, 1100]), "slowness": 1.1}
+    assert visit_median_ns(slow) == pytest.approx(1000)
+    assert summarise([result([1000] * 3), slow, result([1000] * 3)]).p90_ms == pytest.approx(0.001)

@@ -48,8 +48,8 @@ def test_networks_are_spread_from_the_fastest_to_the_slowest() -> None:
     latencies = table().latency_ms(SPACE, chosen)
     assert latencies.tolist() == sorted(latencies)
     everything = table().latency_ms(SPACE, SPACE.sample(np.random.default_rng(1), 5000))
-    assert latencies[0] < np.percentile(everything, 1)
-    assert latencies[-1] > np.percentile(everything, 99)
+    assert latencies[0] < np.percentile(everything, 2)
+    assert latencies[-1] > np.percentile(everything, 98)
     assert len(np.unique(chosen, axis=0)) == 50
 
 
