@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,8 +28,6 @@ class Scores:
     within_5_pct, within_10_pct: shares, in per cent, of networks predicted that well
     worst_pct: the greatest absolute error; p95_pct: that of 95 % of the networks
     kendall_tau: of the order
-    repeat_pct: mean absolute difference of single rounds from the network's median: the machine's own noise
-    machine_pct: by how much single blocks of the table take longer now than the table says (median)
     """
 
     networks: int
@@ -40,13 +39,29 @@ class Scores:
     p95_pct: float
     worst_pct: float
     kendall_tau: float
-    repeat_pct: float
-    machine_pct: float
 
 
-def score(
-    predicted: NDArray[np.float64], measured: NDArray[np.float64], repeat_pct: float, machine_pct: float
-) -> Scores:
+@dataclass(frozen=True)
+class Repeat:
+    """How the same networks compare with themselves, the odd rounds with the even: what no table can do better.
+
+    mape_pct: mean absolute difference; kendall_tau: of the order
+    """
+
+    mape_pct: float
+    kendall_tau: float
+
+
+def repeat(visits_ms: Sequence[Sequence[float]]) -> Repeat:
+    """Of every network's visits, in order; networks of one visit say nothing."""
+    from scipy.stats import kendalltau
+
+    several = [visits for visits in visits_ms if len(visits) > 1]
+    odd, even = (np.array([np.median(visits[start::2]) for visits in several]) for start in (0, 1))
+    return Repeat(_rounded(100 * np.mean(np.abs(odd / even - 1))), round(float(kendalltau(odd, even).statistic), 4))
+
+
+def score(predicted: NDArray[np.float64], measured: NDArray[np.float64]) -> Scores:
     """Scores of N predictions, ms, against N measurements, ms."""
     from scipy.stats import kendalltau
 
@@ -62,8 +77,6 @@ def score(
         p95_pct=_rounded(np.percentile(np.abs(error), 95)),
         worst_pct=_rounded(np.max(np.abs(error))),
         kendall_tau=round(float(kendalltau(predicted, measured).statistic), 4),
-        repeat_pct=_rounded(repeat_pct),
-        machine_pct=_rounded(machine_pct),
     )
 
 

@@ -25,7 +25,7 @@ from profilers.journal import Journal
 from profilers.measure import Outcome
 from profilers.plan import RUNTIMES, make_plan
 from profilers.statistics import summarise, visit_median_ns
-from profilers.sum_fit import Scores, fit_correction, network_terms, score, unit_errors
+from profilers.sum_fit import Scores, fit_correction, network_terms, repeat, score, unit_errors
 
 ROUNDS = 5
 # the caches need longer to settle for a whole network than for a block
@@ -139,14 +139,14 @@ def report(
     rows = [int(name[1:]) for name in names]
     genes = genes[rows]
     measured = np.array([summarise(outcome.results[name]).latency_ms for name in names])
-    rounds = [[visit_median_ns(r) / 1e6 for r in outcome.results[name]] for name in names]
-    repeat = float(np.mean([100 * np.mean(np.abs(np.array(r) / np.median(r) - 1)) for r in rounds]))
+    repeated = repeat([[visit_median_ns(r) / 1e6 for r in outcome.results[name]] for name in names])
     now = [
         summarise(outcome.results[name]).latency_ms / row.latency_ms - 1
         for name, row in zip(all_names[-len(controls) :], controls, strict=True)
         if name in outcome.results
     ]
-    machine_pct = 100 * float(np.median(now)) if now else 0.0
+    # by how much single blocks take longer now than the table says
+    machine_pct = round(100 * float(np.median(now)), 2) if now else 0.0
     scored = np.ones(len(measured), dtype=bool)
     scored[FITTED] = False
     plain = LatencyTable({key: text for key, text in table.header.items() if key != "sum_correction"}, table.rows)
@@ -156,8 +156,8 @@ def report(
     remark = f"(ms per MB; fitted on {(~scored).sum()} whole networks that are not scored)"
     corrected = LatencyTable({**plain.header, "sum_correction": f"{correction} {remark}"}, table.rows)
     predicted = corrected.latency_ms(space, genes)
-    scores = score(predicted[scored], measured[scored], repeat, machine_pct)
-    without = score(alone.latency_ms(genes[scored]), measured[scored], repeat, machine_pct)
+    scores = score(predicted[scored], measured[scored])
+    without = score(alone.latency_ms(genes[scored]), measured[scored])
     worst = np.argsort(-np.abs(predicted / measured - 1), kind="stable")[:5]
     result = {
         "table": path.name,
@@ -168,6 +168,8 @@ def report(
         "device": table.device,
         "scores": asdict(scores),
         "scores_without_correction": asdict(without),
+        "repeat": asdict(repeated),
+        "machine_pct": machine_pct,
         "sum_correction": str(correction),
         "fitted_on": int((~scored).sum()),
         "too_high_by_unit_pct": unit_errors(corrected.lookup(space), genes, measured),
@@ -189,14 +191,16 @@ def report(
     )
     summary = (
         f"MAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %, 95 % within {scores.p95_pct} % "
-        f"({scores.networks} other whole networks, {when:%Y-%m-%d}; repeating a network: {scores.repeat_pct} %)"
+        f"({scores.networks} other whole networks, {when:%Y-%m-%d}; the same networks again: {repeated.mape_pct} %)"
     )
-    same_machine = abs(scores.machine_pct) <= LARGEST_CHANGE_PCT
+    same_machine = abs(machine_pct) <= LARGEST_CHANGE_PCT
     if same_machine:
         LatencyTable({**corrected.header, "expected_error": summary}, table.rows).save(path)
     say(f"sums, {correction} {remark}, against the {scored.sum()} others:")
     for key, value in asdict(scores).items():
-        say(f"{key:>16} {value:>10} (plain sums: {asdict(without)[key]})")
+        again = f", the same networks again: {asdict(repeated)[key]}" if key in asdict(repeated) else ""
+        say(f"{key:>16} {value:>10} (plain sums: {asdict(without)[key]}{again})")
+    say(f"single blocks take {machine_pct:+} % longer than when the table was made")
     for i in worst.tolist():
         subnet = space.decode(genes[i : i + 1])[0]
         say(f"worst: {predicted[i] / measured[i] - 1:+.1%}, {measured[i]:.3f} ms measured, {subnet}")
@@ -204,7 +208,7 @@ def report(
     if not same_machine:
         say(f"wrote {path.with_suffix('.validation.json')} and .png, but nothing into {path}:")
         say(
-            f"single blocks take {scores.machine_pct:+} % longer than in the table: something slows the machine now, "
+            f"single blocks take {machine_pct:+} % longer than in the table: something slows the machine now, "
             f"or did then. Close other programs and validate again, or measure the table anew"
         )
         return 1
