@@ -35,27 +35,38 @@ def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any
     """
     path = folder / "manifest.json"
     path.write_text(json.dumps(manifest), encoding="utf-8")
+    yield from agent_process([*command, str(path)], subprocess.DEVNULL, timeout_s, _process_ended)
+
+
+def agent_process(
+    command: Sequence[str], stdin: int | IO[bytes], timeout_s: float, how_it_ended: Callable[[int], str]
+) -> Iterator[Event]:
+    """What a process says that is an agent, or the way to one, until "done"; in the end it is gone.
+
+    how_it_ended: of the exit code that came too early, in words that follow "the agent"; it may raise what is no
+    block's fault
+    """
     with tempfile.TemporaryFile() as stderr:
         # a session of its own: Ctrl-C reaches the host, which then ends the agent
         process = subprocess.Popen(
-            [*command, str(path)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
-            start_new_session=True,
-        )  # fmt: skip
+            list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
         lines: queue.Queue[bytes | None] = queue.Queue()
         threading.Thread(target=_read, args=(process, lines), daemon=True).start()
-
-        def how_it_ended() -> str:
-            code = process.wait()
-            return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
-
         try:
-            yield from checked_events(lines, timeout_s, how_it_ended, lambda: _last_words(stderr))
+            yield from checked_events(
+                lines, timeout_s, lambda: how_it_ended(process.wait()), lambda: _last_words(stderr)
+            )
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def _process_ended(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
 
 
 def checked_events(
