@@ -1,5 +1,6 @@
 """Boards over ssh: against a real sshd on loopback, in a user namespace of its own, started by whoever runs this."""
 
+import contextlib
 import json
 import os
 import platform
@@ -59,7 +60,12 @@ class Sshd:
     pid: int
 
     def connections(self) -> list[int]:
-        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+        """The processes that serve those who are logged in: two a connection, and what they run."""
+        found = [self.pid]
+        for pid in found:
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return found[1:]
 
 
 def sshd_program(folder: Path) -> tuple[str, dict[str, str]]:
@@ -174,8 +180,8 @@ def test_files_that_were_spoilt_there_are_sent_again(sshd: Sshd, models: Path) -
 def test_a_lost_connection_is_no_blocks_fault(sshd: Sshd, models: Path) -> None:
     events = agent_on(Board("board", sshd.config)).start(models, manifest(["b00000", "b00001"], seconds=600))
     assert [next(events)["type"] for _ in range(2)] == ["hello", "visit"]
-    for connection in sshd.connections():
-        os.kill(connection, signal.SIGKILL)
+    for pid in sshd.connections():
+        os.kill(pid, signal.SIGKILL)
     with pytest.raises(InputError, match="the connection to board was lost: go on by --resume"):
         next(events)
 
@@ -195,10 +201,10 @@ def test_an_agent_that_dies_on_the_board_is_told_from_a_lost_connection(sshd: Ss
             next(events)
 
 
-def test_a_disk_that_is_full_there_is_said(sshd: Sshd, models: Path) -> None:
+def test_a_board_that_takes_no_files_says_why(sshd: Sshd, models: Path) -> None:
     board = Board("board", sshd.config)
     base = sshd.home / ".cache/ofa-latency"
-    board.ensure("models", {})
+    base.mkdir(parents=True, exist_ok=True)
     base.chmod(0o500)
     try:
         with pytest.raises(InputError, match=r"board refuses: .*Permission denied"):
