@@ -77,9 +77,10 @@ def agreement(agents: dict[str, Run], names: Sequence[str], rounds: int) -> None
 
 def show(what: str, ratios: np.ndarray[Any, np.dtype[np.float64]]) -> None:
     off = np.abs(ratios - 1)
+    low, high = np.percentile(ratios, [10, 90])
     print(
-        f"{what}: median {np.median(ratios):.4f}, 10th to 90th percentile {np.percentile(ratios, 10):.4f} to "
-        f"{np.percentile(ratios, 90):.4f}, within 2 %: {np.mean(off < 0.02):.0%}, within 5 %: {np.mean(off < 0.05):.0%}",
+        f"{what}: median {np.median(ratios):.4f}, 10th to 90th percentile {low:.4f} to {high:.4f}, "
+        f"within 2 %: {np.mean(off < 0.02):.0%}, within 5 %: {np.mean(off < 0.05):.0%}",
         flush=True,
     )
 
