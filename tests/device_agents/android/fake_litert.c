@@ -2,7 +2,7 @@
 //     spin N       a run takes N microseconds            fail_load N   loading returns status N
 //     fail_run N   a run returns status N                sleep N       a run sleeps N seconds
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
-// It tells stderr of every load and unload, and of the first float of every input.
+// It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -158,7 +158,9 @@ int LiteRtLockTensorBuffer(void *buffer, void **data, int mode) {
 }
 
 int LiteRtUnlockTensorBuffer(void *buffer) {
-    fprintf(stderr, "input %.9g\n", ((Buffer *)buffer)->data[0]);
+    fprintf(stderr, "input");
+    for (int i = 0; i < 64; i++) fprintf(stderr, " %.9g", ((Buffer *)buffer)->data[i]);
+    fprintf(stderr, "\n");
     return 0;
 }
 

@@ -232,13 +232,17 @@ def test_three_hundred_visits_leak_nothing(fake: Path, talk: Talk, write_fake: W
 def test_inputs_are_of_the_seed(fake: Path, talk_raw: TalkRaw, manifest_with: Any, write_fake: WriteFake) -> None:
     write_fake(fake, "a", "inputs 2")
 
-    def first_values(seed: int) -> list[str]:
+    def inputs(seed: int) -> list[list[float]]:
         _, _, stderr = talk_raw(fake, json.dumps(manifest_with(seed=seed, visits=["a"])).encode())
-        return [line for line in stderr.splitlines() if line.startswith("input ")]
+        return [[float(v) for v in line.split()[1:]] for line in stderr.splitlines() if line.startswith("input ")]
 
-    assert first_values(7) == first_values(7)
-    assert first_values(7) != first_values(9)
-    assert len(set(first_values(7))) == 2
+    first, second = inputs(7)
+    assert inputs(7) == [first, second]
+    assert first != second
+    assert inputs(9)[0] not in (first, second)
+    for values in (first, second):  # about normal: 64 of them have a mean within 4 standard errors of 0
+        assert abs(sum(values) / 64) < 0.5
+        assert 0.6 < sum(v * v for v in values) / 64 < 1.5
 
 
 def test_threads_and_kernels_reach_the_runtime(fake: Path, talk_raw: TalkRaw, manifest_with: Any) -> None:
