@@ -1,0 +1,300 @@
+"""`python -m device_agents.android.bundle`: everything a phone needs to run the agent, in one folder.
+
+The agent is compiled from src/ by `zig cc`; the runtime comes from a pinned wheel of ai-edge-litert; for aarch64 the
+loader and the C libraries, which Android does not have, come from pinned packages of Debian. Every download is checked
+against its hash and kept in the cache: a second time nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from device_agents.android.downloads import cached, deb_members, debian_package, sha256_of, wheel
+from ofa.errors import InputError
+from ofa.files import write_json
+
+ABIS = ("aarch64", "x86_64")
+BACKENDS = ("litert", "tflite")
+SOURCES = Path(__file__).resolve().parent / "src"
+FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-s")
+LIBRARIES = ("-ldl", "-lm", "-lpthread")
+# what the agent expects its library to be called, by backend: src/runtime_*.c
+LIBRARY_NAMES = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
+# a symbol that tells which C API a library has
+LIBRARY_MARKS = {"litert": b"LiteRtCreateCompiledModel", "tflite": b"TfLiteInterpreterCreate"}
+LOADER = "ld-linux-aarch64.so.1"
+
+# (ABI, backend): (version of ai-edge-litert, tag of its wheel, the wheel's sha256, the library in it)
+WHEELS = {
+    ("aarch64", "litert"): (
+        "2.3.0",
+        "manylinux_2_27_aarch64",
+        "853fc608f96da87bd5f3458465dfb9abbf18d5ae6b94eceacead407146f175ae",
+        "ai_edge_litert/libLiteRt.so",
+    ),
+    ("x86_64", "litert"): (
+        "2.3.0",
+        "manylinux_2_27_x86_64",
+        "1f15078a6725d2357d9de9221664c29afa0545d807559c5f7199ce5e40b96b23",
+        "ai_edge_litert/libLiteRt.so",
+    ),
+    ("aarch64", "tflite"): (
+        "1.4.0",
+        "manylinux_2_17_aarch64",
+        "131d1c12dedc0c45aa683106d71ea895117c2332b0efb52712965f8b5e63781d",
+        "ai_edge_litert/libLiteRtRuntimeCApi.so",
+    ),
+    ("x86_64", "tflite"): (
+        "1.4.0",
+        "manylinux_2_17_x86_64",
+        "138aac5f29c1dfc220519be79c86afec815bc992bd3f08b0f82cee967d8e386f",
+        "ai_edge_litert/libLiteRtRuntimeCApi.so",
+    ),
+}
+# Debian 12's cross-compilation packages: the same files as on an arm64 Debian. Path, sha256, what is taken of it
+PACKAGES = (
+    (
+        "pool/main/c/cross-toolchain-base/libc6-arm64-cross_2.36-8cross1_all.deb",
+        "91936cbbee75771c360ed16513f6e734a25ca5517fe7c3e13dfd7835d7553186",
+        (LOADER, "libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1"),
+    ),
+    (
+        "pool/main/g/gcc-12-cross/libgcc-s1-arm64-cross_12.2.0-14cross1_all.deb",
+        "af1e686fc6a416228222e7bfb68317dd2fa2685236301ae29141fc6108a66cac",
+        ("libgcc_s.so.1",),
+    ),
+    (
+        "pool/main/g/gcc-12-cross/libstdc++6-arm64-cross_12.2.0-14cross1_all.deb",
+        "9cba984b64d0cf11698978fc5e0fe93c7441d29b9f42f70f1c6c734cc9e2ea41",
+        ("libstdc++.so.6",),
+    ),
+)
+MIRROR = "https://deb.debian.org/debian"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder to copy to a device whole.
+
+    files: {name in the folder: its sha256}; bundle.json among them, which tells the agent its runtime's version
+    start_command: argv, in the folder, to which the manifest's path is added
+    sha256: of names and contents; another bundle has another
+    backend: the C API of its library, for the manifest's `backend`
+    runtime: name and version
+    """
+
+    folder: Path
+    files: Mapping[str, str]
+    start_command: tuple[str, ...]
+    sha256: str
+    abi: str
+    backend: str
+    runtime: str
+
+
+def default_cache() -> Path:
+    """$XDG_CACHE_HOME/ofa-latency, by default ~/.cache/ofa-latency."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-latency"
+
+
+def make(
+    abi: str,
+    *,
+    backend: str = "litert",
+    agent_bin: Path | None = None,
+    agent_lib: Path | None = None,
+    cache: Path | None = None,
+    mirror: str = MIRROR,
+    tell: Callable[[str], object] = lambda text: None,
+) -> Bundle:
+    """The bundle of an ABI, from the cache or made now.
+
+    agent_bin, agent_lib: the user's own build of the agent (then nothing is compiled, and no loader is added: it is
+    expected to run on the device as it is) and of the runtime (its C API is seen from its symbols).
+    tell: is given a line about each thing that is done. Raises InputError for what cannot be had.
+    """
+    if abi not in ABIS:
+        raise InputError(f"there is no agent for {abi}: expected one of {', '.join(ABIS)}")
+    if agent_lib is not None:
+        backend = backend_of(agent_lib)
+    elif backend not in BACKENDS:
+        raise InputError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if agent_bin is not None and not agent_bin.is_file():
+        raise InputError(f"there is no agent {agent_bin}")
+    cache = cache or default_cache()
+    key = _key(abi, backend, agent_bin, agent_lib)
+    folder = cache / "bundles" / f"{abi}-{backend}-{key[:16]}"
+    kept = _kept(folder)
+    if kept is not None:
+        tell(f"{folder}: already made")
+        return kept
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as temporary:
+        made = Path(temporary) / folder.name
+        made.mkdir()
+        _fill(made, abi, backend, agent_bin, agent_lib, cache, mirror, tell)
+        if folder.exists():  # spoilt, or of another process that was as quick
+            shutil.rmtree(folder)
+        made.rename(folder)
+    bundle = _kept(folder)
+    assert bundle is not None
+    tell(f"{folder}: made")
+    return bundle
+
+
+def backend_of(library: Path) -> str:
+    """Which C API a library has; InputError if none that the agent knows."""
+    if not library.is_file():
+        raise InputError(f"there is no library {library}")
+    content = library.read_bytes()
+    for backend, mark in LIBRARY_MARKS.items():
+        # 1.4.0 has both, and its LiteRT part is older than what the agent speaks
+        if mark in content and not (backend == "litert" and LIBRARY_MARKS["tflite"] in content):
+            return backend
+    raise InputError(
+        f"{library} has neither LiteRT's nor TFLite's C API: expected libLiteRt.so or libtensorflowlite_c.so"
+    )
+
+
+def _key(abi: str, backend: str, agent_bin: Path | None, agent_lib: Path | None) -> str:
+    """Of everything that decides the bundle's content."""
+    sources = {path.name: sha256_of(path) for path in sorted(SOURCES.iterdir())}
+    inputs = [
+        sources if agent_bin is None else sha256_of(agent_bin),
+        WHEELS[abi, backend] if agent_lib is None else sha256_of(agent_lib),
+        PACKAGES,
+        FLAGS,
+        LIBRARIES,
+    ]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+
+
+def _kept(folder: Path) -> Bundle | None:
+    """The bundle in a folder; None if it is not there, or not as it was made."""
+    try:
+        about = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
+        files = dict(about["files"])
+        if any(sha256_of(folder / name) != digest for name, digest in files.items()):
+            return None
+        files["bundle.json"] = sha256_of(folder / "bundle.json")
+        whole = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
+        return Bundle(
+            folder, files, tuple(about["start_command"]), whole, about["abi"], about["backend"], about["runtime"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _fill(
+    folder: Path,
+    abi: str,
+    backend: str,
+    agent_bin: Path | None,
+    agent_lib: Path | None,
+    cache: Path,
+    mirror: str,
+    tell: Callable[[str], object],
+) -> None:
+    agent, library = folder / "agent", folder / LIBRARY_NAMES[backend]
+    if agent_bin is not None:
+        shutil.copyfile(agent_bin, agent)
+    else:
+        tell(f"compiling the agent for {abi}")
+        compile_agent(abi, agent)
+    if agent_lib is not None:
+        shutil.copyfile(agent_lib, library)
+        runtime = f"{agent_lib.name} (sha256 {sha256_of(agent_lib)[:12]})"
+    else:
+        version, tag, digest, member = WHEELS[abi, backend]
+        runtime = f"ai-edge-litert {version}"
+        path = cached(cache, digest, "runtime.whl", lambda to: wheel("ai-edge-litert", version, tag, digest, to), tell)
+        with zipfile.ZipFile(path) as archive:
+            library.write_bytes(archive.read(member))
+    start = ["./agent"]
+    if abi == "aarch64" and agent_bin is None:
+        start = [f"./{LOADER}", "--library-path", ".", "./agent"]
+        for place, digest, members in PACKAGES:
+            url = f"{mirror.rstrip('/')}/{place}"
+            path = cached(cache, digest, Path(place).name, lambda to, url=url: debian_package(url, to), tell)  # type: ignore[misc]
+            for name, content in deb_members(path, members).items():
+                (folder / name).write_bytes(content)
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    write_json(
+        folder / "bundle.json",
+        {"abi": abi, "backend": backend, "runtime": runtime, "start_command": start, "files": files},
+    )
+
+
+def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS) -> None:
+    """Compiles src/ with zig, which brings every target's C library; InputError if it is not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("ziglang") is None:
+        raise InputError(
+            "the agent is compiled by zig: pip install 'ofa-latency[android]', or give your own --agent-bin"
+        )
+    sources = sorted(str(path) for path in SOURCES.glob("*.c"))
+    # glibc 2.17: the oldest that the runtimes' wheels are made for
+    target = ["-target", f"{abi}-linux-gnu.2.17"]
+    command = [sys.executable, "-m", "ziglang", "cc", *target, *flags, *sources, "-o", str(to), *LIBRARIES]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    if done.returncode != 0:
+        raise InputError(f"zig cannot compile the agent: {done.stderr.strip()[:2000]}")
+
+
+def parser() -> argparse.ArgumentParser:
+    parsed = argparse.ArgumentParser(
+        prog="python -m device_agents.android.bundle",
+        description="Make the folder that a phone or board needs to run the agent: agent, runtime, C libraries.",
+        epilog="example: python -m device_agents.android.bundle --abi aarch64 --out bundle",
+    )
+    add = parsed.add_argument
+    add("--out", type=Path, metavar="DIR", help="copy the bundle there (default: it stays in the cache)")
+    add("--abi", default="aarch64", metavar="A", help=f"{' or '.join(ABIS)} (default aarch64)")
+    add("--backend", default="litert", metavar="B",
+        help="C API of the runtime: litert (ai-edge-litert 2.3.0) or tflite (1.4.0) (default litert)")  # fmt: skip
+    add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent, such as by the NDK")
+    add("--agent-lib", type=Path, metavar="FILE", help="your own build of libLiteRt.so or libtensorflowlite_c.so")
+    add("--mirror", default=MIRROR, metavar="URL", help=f"of Debian's packages (default {MIRROR})")
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    if args.out is not None and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
+        raise InputError(f"--out {args.out} exists and is not an empty folder")
+    bundle = make(
+        args.abi,
+        backend=args.backend,
+        agent_bin=args.agent_bin,
+        agent_lib=args.agent_lib,
+        mirror=args.mirror,
+        tell=lambda text: print(text, flush=True),
+    )
+    folder = bundle.folder
+    if args.out is not None:
+        shutil.copytree(folder, args.out, dirs_exist_ok=True)
+        folder = args.out
+    size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
+    print(f"{folder}: {len(bundle.files)} files, {size / 1e6:.1f} MB, {bundle.runtime}, sha256 {bundle.sha256}")
+    print(f"start it there with: {' '.join(bundle.start_command)} manifest.json")
+    return 0
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

@@ -1,0 +1,301 @@
+// The phone agent: times the models of one manifest in one process, and speaks device_agents/PROTOCOL.md.
+//
+//     agent manifest.json          (started in the folder that holds the runtime's library)
+#define _GNU_SOURCE
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "json.h"
+#include "manifest.h"
+#include "runtime.h"
+#include "timing.h"
+
+// ---- speaking
+
+static int out;  // the real standard output; descriptor 1 is stderr, for the runtimes' chatter
+static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
+
+// Writes a line whole, or ends the process: nobody listens any more.
+static void say(Line *line) {
+    line_add(line, "\n");
+    pthread_mutex_lock(&speaking);
+    for (size_t done = 0; done < line->length;) {
+        ssize_t wrote = write(out, line->text + done, line->length - done);
+        if (wrote < 0 && errno == EINTR) continue;
+        if (wrote <= 0) _exit(1);  // at once, hanging runtime or not
+        done += (size_t)wrote;
+    }
+    pthread_mutex_unlock(&speaking);
+    line->length = 0;
+}
+
+static void sleep_for(double seconds) {
+    struct timespec left = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
+    while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
+}
+
+static pthread_mutex_t finishing = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t finished = PTHREAD_COND_INITIALIZER;
+static bool all_done;
+
+// Says now and then that the agent lives, until all is done.
+static void *beat(void *seconds) {
+    Line line = {0};
+    struct timespec next;
+    clock_gettime(CLOCK_REALTIME, &next);  // what condition variables wait by; a clock set back costs heartbeats only
+    pthread_mutex_lock(&finishing);
+    while (!all_done) {
+        double whole, part = modf(*(double *)seconds, &whole);
+        next.tv_nsec += (long)(part * 1e9);
+        next.tv_sec += (time_t)whole + next.tv_nsec / 1000000000;
+        next.tv_nsec %= 1000000000;
+        if (pthread_cond_timedwait(&finished, &finishing, &next) != ETIMEDOUT) continue;
+        line_add(&line, "{\"type\": \"heartbeat\"}");
+        say(&line);
+    }
+    pthread_mutex_unlock(&finishing);
+    line_free(&line);
+    return NULL;
+}
+
+static void stop_beating(pthread_t heart) {
+    pthread_mutex_lock(&finishing);
+    all_done = true;
+    pthread_cond_signal(&finished);
+    pthread_mutex_unlock(&finishing);
+    pthread_join(heart, NULL);
+}
+
+static int cannot_start(Line *line, const char *why) {
+    line_add(line, "{\"type\": \"error\", \"id\": null, \"message\": ");
+    line_string(line, why);
+    line_add(line, "}");
+    say(line);
+    return 1;
+}
+
+// ---- starting
+
+static bool pin(const Manifest *manifest, char *why) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (size_t i = 0; i < manifest->cpu_count; i++) {
+        if (manifest->cpus[i] >= CPU_SETSIZE) {
+            snprintf(why, WHY_SIZE, "cpus names CPU %d: %s", manifest->cpus[i], strerror(EINVAL));
+            return false;
+        }
+        CPU_SET(manifest->cpus[i], &set);
+    }
+    if (sched_setaffinity(0, sizeof set, &set) == 0) return true;
+    snprintf(why, WHY_SIZE, "the process cannot be pinned to cpus: %s", strerror(errno));
+    return false;
+}
+
+// The runtime's name and version: as the bundle tells, else as the library does.
+static void line_runtime(Line *line, const Backend *backend) {
+    char why[WHY_SIZE], text[WHY_SIZE];
+    size_t length;
+    char *file = read_file("bundle.json", &length, why);
+    Json *bundle = file ? json_parse(file, length, why, sizeof why) : NULL;
+    const Json *runtime = json_member(bundle, "runtime");
+    const char *version = backend->version();
+    if (runtime && runtime->kind == JSON_STRING)
+        snprintf(text, sizeof text, "%s", runtime->string);
+    else
+        snprintf(text, sizeof text, "%s %s", backend == &litert_backend ? "LiteRT" : "TFLite",
+                 version ? version : "of unknown version");
+    line_string(line, text);
+    json_free(bundle);
+    free(file);
+}
+
+static void say_hello(Line *line, const Manifest *manifest, int xnnpack) {
+    line_add(line, "{\"type\": \"hello\", \"protocol\": %d, \"agent\": \"android\", \"runtime\": ", PROTOCOL);
+    line_runtime(line, manifest->backend);
+    line_add(line, ", \"backend\": \"%s\", \"delegate\": \"%s\", \"xnnpack\": %s, \"device\": ", manifest->backend->name,
+             manifest->delegate, xnnpack < 0 ? "null" : xnnpack ? "true" : "false");
+    line_device(line, manifest->cpus, manifest->cpu_count);
+    line_add(line, "}");
+    say(line);
+}
+
+// ---- visits
+
+// Waits until the processor is cool enough. Seconds waited; NaN where the temperature cannot be read, and so nothing
+// was waited for.
+static double cool_down(const Manifest *manifest) {
+    int64_t started = now_ns();
+    for (;;) {
+        double temperature = temperature_c(), waited = (double)(now_ns() - started) / 1e9;
+        if (isnan(temperature)) return NAN;
+        if (temperature <= manifest->max_temperature_c || waited >= manifest->max_wait_seconds) return waited;
+        sleep_for(fmin(1, manifest->max_wait_seconds - waited));
+    }
+}
+
+// Makes room for one more model, by unloading those not used for longest.
+static void make_room(Manifest *manifest) {
+    for (;;) {
+        size_t loaded = 0;
+        Entry *oldest = NULL;
+        for (size_t i = 0; i < manifest->model_count; i++) {
+            Entry *entry = &manifest->models[i];
+            if (!entry->loaded) continue;
+            loaded++;
+            if (!oldest || entry->last_used < oldest->last_used) oldest = entry;
+        }
+        if (loaded < manifest->keep_models) return;
+        manifest->backend->unload(oldest->loaded);
+        oldest->loaded = NULL;
+    }
+}
+
+typedef struct {
+    double cooled_seconds, clock_before, temperature_before;
+    int64_t setup_ns;
+} Before;
+
+static void say_result(Line *line, const Manifest *manifest, size_t number, const Before *before, const Timing *timing) {
+    int cpu = manifest->cpus[0];
+    line_add(line, "{\"type\": \"result\", \"visit\": %zu, \"id\": ", number);
+    line_string(line, manifest->visits[number]->id);
+    line_add(line, ", \"samples_ns\": ");
+    line_integers(line, timing->samples_ns, timing->count);
+    line_add(line, ", \"cpu_ns\": ");
+    if (manifest->threads == 1)  // the thread that calls is the one that computes
+        line_integers(line, timing->cpu_ns, timing->count);
+    else
+        line_add(line, "null");
+    const struct {
+        const char *name;
+        double value;
+    } facts[] = {
+        {"calls_per_sample", (double)timing->calls_per_sample},
+        {"setup_ns", (double)before->setup_ns},
+        {"warmup_ns", (double)timing->warmup_ns},
+        {"timed_ns", (double)timing->timed_ns},
+        {"involuntary_switches", (double)timing->involuntary_switches},
+        {"cooled_seconds", before->cooled_seconds},
+        {"clock_mhz_before", before->clock_before},
+        {"clock_mhz_after", clock_mhz(cpu)},
+        {"temperature_c_before", before->temperature_before},
+        {"temperature_c_after", temperature_c()},
+        {"cpu", (double)sched_getcpu()},
+        {"peak_memory_kib", peak_memory_kib()},
+    };
+    for (size_t i = 0; i < sizeof facts / sizeof *facts; i++) {
+        line_add(line, ", \"%s\": ", facts[i].name);
+        line_number(line, facts[i].value);
+    }
+    line_add(line, "}");
+    say(line);
+}
+
+// reason: NULL, or one word for the host.
+static void say_error(Line *line, const Manifest *manifest, size_t number, const char *reason, const char *why) {
+    line_add(line, "{\"type\": \"error\", \"visit\": %zu, \"id\": ", number);
+    line_string(line, manifest->visits[number]->id);
+    line_add(line, ", \"reason\": ");
+    line_string(line, reason);
+    line_add(line, ", \"message\": ");
+    line_string(line, why);
+    line_add(line, "}");
+    say(line);
+}
+
+static void visit(Line *line, Manifest *manifest, size_t number, Timing *timing) {
+    Entry *entry = manifest->visits[number];
+    char why[WHY_SIZE];
+    Before before = {.cooled_seconds = cool_down(manifest)};
+    int64_t started = now_ns();
+    if (!entry->loaded) {
+        make_room(manifest);
+        if (access(entry->path, R_OK) != 0) {
+            snprintf(why, sizeof why, "%.300s: %s", entry->path, strerror(errno));
+            say_error(line, manifest, number, NULL, why);
+            return;
+        }
+        entry->loaded = manifest->backend->load(entry->path, manifest->seed, why);
+        if (!entry->loaded) {
+            say_error(line, manifest, number, NULL, why);
+            return;
+        }
+    }
+    entry->last_used = number + 1;
+    before.setup_ns = now_ns() - started;
+    before.clock_before = clock_mhz(manifest->cpus[0]);
+    before.temperature_before = temperature_c();
+    if (before.temperature_before > manifest->max_temperature_c) {  // false where it cannot be read
+        snprintf(why, sizeof why, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", before.temperature_before,
+                 before.cooled_seconds, manifest->max_temperature_c);
+        say_error(line, manifest, number, "too_hot", why);
+        return;
+    }
+    int failed = time_model(manifest->backend->run, entry->loaded, &manifest->rules, timing);
+    if (failed) {
+        snprintf(why, sizeof why, "the model fails when it is run: status %d", failed);
+        say_error(line, manifest, number, NULL, why);
+        return;
+    }
+    say_result(line, manifest, number, &before, timing);
+}
+
+static void make_visits(Line *line, Manifest *manifest) {
+    Timing timing = {0};
+    int64_t started = now_ns();
+    for (size_t number = 0; number < manifest->visit_count; number++) {
+        line_add(line, "{\"type\": \"visit\", \"visit\": %zu, \"id\": ", number);
+        line_string(line, manifest->visits[number]->id);
+        line_add(line, "}");
+        say(line);
+        if ((double)(now_ns() - started) / 1e9 < manifest->time_budget_seconds)
+            visit(line, manifest, number, &timing);
+        else
+            say_error(line, manifest, number, "time_budget", "the time budget is spent");
+    }
+    free(timing.samples_ns);
+    free(timing.cpu_ns);
+    free(timing.scratch);
+}
+
+int main(int count, char **arguments) {
+    if (count != 2) {
+        fputs("usage: agent MANIFEST.json, in the folder that holds the runtime's library\n", stderr);
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);  // say() sees it
+    out = dup(1);
+    if (out < 0 || dup2(2, 1) < 0) return 1;
+    Line line = {0};
+    Manifest manifest;
+    char why[WHY_SIZE];
+    int xnnpack = -1;
+    if (!manifest_read(arguments[1], &manifest, why) || !pin(&manifest, why) ||
+        !manifest.backend->start(manifest.library, manifest.delegate, manifest.threads, &xnnpack, why)) {
+        int code = cannot_start(&line, why);
+        line_free(&line);
+        manifest_free(&manifest);
+        return code;
+    }
+    say_hello(&line, &manifest, xnnpack);
+    pthread_t heart;
+    if (pthread_create(&heart, NULL, beat, &manifest.heartbeat_seconds) != 0) return 1;
+    make_visits(&line, &manifest);
+    stop_beating(heart);
+    line_add(&line, "{\"type\": \"done\"}");
+    say(&line);
+    for (size_t i = 0; i < manifest.model_count; i++)
+        if (manifest.models[i].loaded) manifest.backend->unload(manifest.models[i].loaded);
+    line_free(&line);
+    manifest_free(&manifest);
+    return 0;
+}

@@ -1,0 +1,207 @@
+#define _GNU_SOURCE
+#include "device.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <math.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+enum { TEXT = 256, MOST_CPUS = 1024, MOST_ZONES = 256 };
+
+// The first bytes of a file, without space at the end; NULL where there are none.
+static char *read_text(const char *path, char text[TEXT]) {
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return NULL;
+    ssize_t length = read(file, text, TEXT - 1);
+    close(file);
+    while (length > 0 && isspace((unsigned char)text[length - 1])) length--;
+    if (length <= 0) return NULL;
+    text[length] = 0;
+    return text;
+}
+
+static double read_number(const char *path) {
+    char text[TEXT], *end;
+    if (!read_text(path, text)) return NAN;
+    double value = strtod(text, &end);
+    return end == text || *end ? NAN : value;
+}
+
+static double cpu_number(int cpu, const char *file) {
+    char path[TEXT];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/%s", cpu, file);
+    return read_number(path);
+}
+
+double clock_mhz(int cpu) { return cpu_number(cpu, "cpufreq/scaling_cur_freq") / 1000; }
+
+double peak_memory_kib(void) {
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss : NAN;
+}
+
+// ---- temperature
+
+static int zones[MOST_ZONES];  // those that count, found once
+static int zone_count = -1;
+
+static double zone_c(int zone) {
+    char path[TEXT];
+    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", zone);
+    double value = read_number(path) / 1000;
+    return value > -40 && value < 150 ? value : NAN;  // others are sensors that are off, or count in something else
+}
+
+static bool zone_is_of_processor(int zone) {
+    static const char *const names[] = {"cpu", "soc", "cluster", "x86_pkg", "big", "little", "mid"};
+    char path[TEXT], type[TEXT];
+    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/type", zone);
+    if (!read_text(path, type)) return false;
+    for (char *c = type; *c; c++) *c = (char)tolower((unsigned char)*c);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(type, names[i])) return true;
+    return false;
+}
+
+static void find_zones(void) {
+    for (int only_processor = 1; only_processor >= 0 && zone_count <= 0; only_processor--) {
+        zone_count = 0;
+        for (int zone = 0; zone < MOST_ZONES; zone++)
+            if (!isnan(zone_c(zone)) && (!only_processor || zone_is_of_processor(zone))) zones[zone_count++] = zone;
+    }
+}
+
+double temperature_c(void) {
+    if (zone_count < 0) find_zones();
+    double hottest = NAN;
+    for (int i = 0; i < zone_count; i++) hottest = fmax(hottest, zone_c(zones[i]));  // fmax passes over NaN
+    return hottest;
+}
+
+// ---- facts
+
+// What `getprop NAME` prints, on Android; NULL where there is no such program or property.
+static char *android_property(const char *name, char text[TEXT]) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return NULL;
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
+    pid_t child;
+    char *arguments[] = {"getprop", (char *)name, NULL};
+    int failed = posix_spawnp(&child, "getprop", &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    close(ends[1]);
+    size_t length = 0;
+    if (!failed) {
+        ssize_t got;
+        while (length < TEXT - 1 && (got = read(ends[0], text + length, TEXT - 1 - length)) > 0) length += (size_t)got;
+        waitpid(child, NULL, 0);
+    }
+    close(ends[0]);
+    while (length > 0 && isspace((unsigned char)text[length - 1])) length--;
+    text[length] = 0;
+    return length ? text : NULL;
+}
+
+// The value behind the first of the keys that a file of `key : value` lines has.
+static char *value_of(const char *path, const char *const *keys, char text[TEXT]) {
+    FILE *file = fopen(path, "re");
+    if (!file) return NULL;
+    char line[TEXT], *found = NULL;
+    while (!found && fgets(line, sizeof line, file)) {
+        char *colon = strchr(line, ':');
+        if (!colon) continue;
+        char *end = colon;
+        while (end > line && isspace((unsigned char)end[-1])) end--;
+        *end = 0;
+        for (const char *const *key = keys; *key && !found; key++) {
+            if (strcmp(line, *key) != 0) continue;
+            char *value = colon + 1 + strspn(colon + 1, " \t");
+            value[strcspn(value, "\n")] = 0;
+            found = strcpy(text, value);
+        }
+    }
+    fclose(file);
+    return found;
+}
+
+static double memory_mib(void) {
+    static const char *const keys[] = {"MemTotal", NULL};
+    char text[TEXT];
+    return value_of("/proc/meminfo", keys, text) ? floor(strtod(text, NULL) / 1024) : NAN;
+}
+
+static char *joined(const char *first, const char *second, char text[TEXT]) {
+    if (!first || !second) return first || second ? strcpy(text, first ? first : second) : NULL;
+    snprintf(text, TEXT, "%.120s %.120s", first, second);
+    return text;
+}
+
+// One object a core: phones have cores of several kinds, told apart by their clock and capacity.
+static void line_cores(Line *line) {
+    line_add(line, "[");
+    long count = sysconf(_SC_NPROCESSORS_CONF);
+    for (int cpu = 0; cpu < count && cpu < MOST_CPUS; cpu++) {
+        line_add(line, "%s{\"cpu\": %d, \"max_mhz\": ", cpu ? ", " : "", cpu);
+        line_number(line, cpu_number(cpu, "cpufreq/cpuinfo_max_freq") / 1000);
+        line_add(line, ", \"capacity\": ");
+        line_number(line, cpu_number(cpu, "cpu_capacity"));
+        line_add(line, "}");
+    }
+    line_add(line, "]");
+}
+
+static void line_fact(Line *line, const char *name, const char *text) {
+    line_add(line, ", \"%s\": ", name);
+    line_string(line, text);
+}
+
+static void line_measure(Line *line, const char *name, double value) {
+    line_add(line, ", \"%s\": ", name);
+    line_number(line, value);
+}
+
+void line_device(Line *line, const int *cpus, size_t cpu_count) {
+    static const char *const cpu_keys[] = {"model name", "Model", "Hardware", NULL};
+    char first[TEXT], second[TEXT], both[TEXT];
+    char *product = joined(android_property("ro.product.manufacturer", first),
+                           android_property("ro.product.model", second), both);
+    char *cpu = value_of("/proc/cpuinfo", cpu_keys, first);
+    line_add(line, "{\"cpu_model\": ");
+    line_string(line, cpu ? cpu : product ? product : read_text("/proc/device-tree/model", second));
+    line_fact(line, "product", product ? product : read_text("/proc/device-tree/model", second));
+    char *soc = joined(android_property("ro.soc.manufacturer", first), android_property("ro.soc.model", second), both);
+    line_fact(line, "soc", soc ? soc : android_property("ro.board.platform", first));
+    line_fact(line, "android", android_property("ro.build.version.release", first));
+    line_fact(line, "build", android_property("ro.build.fingerprint", first));
+    struct utsname names;
+    bool named = uname(&names) == 0;
+    if (named) snprintf(both, sizeof both, "%.60s %.180s", names.sysname, names.release);
+    line_fact(line, "os", named ? both : NULL);
+    line_fact(line, "architecture", named ? names.machine : NULL);
+    line_measure(line, "cpu_count", (double)sysconf(_SC_NPROCESSORS_CONF));
+    line_add(line, ", \"cpus\": [");
+    for (size_t i = 0; i < cpu_count; i++) line_add(line, i ? ", %d" : "%d", cpus[i]);
+    line_add(line, "], \"cores\": ");
+    line_cores(line);
+    line_measure(line, "memory_mib", memory_mib());
+    char path[TEXT];
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", cpus[0]);
+    line_fact(line, "governor", read_text(path, first));
+    char *load = read_text("/proc/loadavg", first);
+    line_measure(line, "load_average", load ? strtod(load, NULL) : NAN);
+    line_measure(line, "clock_mhz", clock_mhz(cpus[0]));
+    double temperature = temperature_c();
+    line_measure(line, "temperature_c", temperature);
+    line_add(line, ", \"temperature_readable\": %s}", isnan(temperature) ? "false" : "true");
+}

@@ -1,0 +1,46 @@
+// The manifest, read and checked: device_agents/PROTOCOL.md.
+#ifndef OFA_MANIFEST_H
+#define OFA_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "json.h"
+#include "runtime.h"
+#include "timing.h"
+
+enum { PROTOCOL = 1, MOST_PINNED = 64 };
+
+typedef struct {
+    const char *id;
+    char *path;      // absolute, or as joined to the folder where the file does not exist
+    void *loaded;    // the runtime's model, NULL while it is not loaded
+    size_t last_used;
+} Entry;
+
+typedef struct {
+    const Backend *backend;
+    const char *library, *delegate;
+    int threads;
+    int cpus[MOST_PINNED];
+    size_t cpu_count;
+    uint64_t seed;
+    size_t keep_models;
+    Rules rules;
+    double heartbeat_seconds, time_budget_seconds, max_temperature_c, max_wait_seconds;  // infinite where not given
+    Entry *models;  // sorted by id
+    size_t model_count;
+    Entry **visits;
+    size_t visit_count;
+    Json *json;  // owns the strings
+} Manifest;
+
+// Reads and checks; false and the reason in `why`.
+bool manifest_read(const char *path, Manifest *manifest, char *why);
+void manifest_free(Manifest *manifest);
+
+// The whole of a file, or NULL and the reason; `length` without the NUL that is added.
+char *read_file(const char *path, size_t *length, char *why);
+
+#endif

@@ -1,0 +1,42 @@
+// What runs the models: one table of functions a C API, found in a library that is loaded when the agent starts.
+#ifndef OFA_RUNTIME_H
+#define OFA_RUNTIME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { WHY_SIZE = 512 };
+
+typedef struct {
+    const char *name;             // as manifests call it
+    const char *default_library;  // expected in the folder the agent is started in
+    // Loads the library; false and the reason in `why`. xnnpack: 1 on, 0 off, -1 not known.
+    bool (*start)(const char *library, const char *delegate, int threads, int *xnnpack, char *why);
+    // A model with its inputs set, ready to run; NULL and the reason in `why`.
+    void *(*load)(const char *path, uint64_t seed, char *why);
+    // One run; 0, or the runtime's own error number.
+    int (*run)(void *model);
+    void (*unload)(void *model);
+    // What the library says its version is, or NULL.
+    const char *(*version)(void);
+} Backend;
+
+extern const Backend litert_backend, tflite_backend;
+
+// Element types, as TFLite and LiteRT number them. Of others the inputs are zeros.
+enum { ELEMENT_FLOAT32 = 1, ELEMENT_UINT8 = 3, ELEMENT_INT8 = 9 };
+
+// Random values: floats about normal with mean 0 and variance 1, bytes uniform. A seed gives the same on any machine.
+void fill_random(void *data, size_t bytes, int element, uint64_t seed);
+
+// One function of a library, to be looked up by name.
+typedef struct {
+    void **function;
+    const char *name;
+} Symbol;
+
+// Opens a library and finds all its functions; NULL and the reason in `why`.
+void *open_library(const char *path, const Symbol *symbols, size_t count, char *why);
+
+#endif
