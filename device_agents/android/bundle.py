@@ -35,7 +35,8 @@ LIBRARY_NAMES = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
 LIBRARY_MARKS = {"litert": b"LiteRtCreateCompiledModel", "tflite": b"TfLiteInterpreterCreate"}
 LOADER = "ld-linux-aarch64.so.1"
 
-# (ABI, backend): (version of ai-edge-litert, tag of its wheel, the wheel's sha256, the library in it)
+# (ABI, backend): (version of ai-edge-litert, tag of its wheel, the wheel's sha256, the library in it).
+# 1.4.0's library for x86-64 hides the classic C API
 WHEELS = {
     ("aarch64", "litert"): (
         "2.3.0",
@@ -53,12 +54,6 @@ WHEELS = {
         "1.4.0",
         "manylinux_2_17_aarch64",
         "131d1c12dedc0c45aa683106d71ea895117c2332b0efb52712965f8b5e63781d",
-        "ai_edge_litert/libLiteRtRuntimeCApi.so",
-    ),
-    ("x86_64", "tflite"): (
-        "1.4.0",
-        "manylinux_2_17_x86_64",
-        "138aac5f29c1dfc220519be79c86afec815bc992bd3f08b0f82cee967d8e386f",
         "ai_edge_litert/libLiteRtRuntimeCApi.so",
     ),
 }
@@ -116,7 +111,7 @@ def make(
     agent_lib: Path | None = None,
     cache: Path | None = None,
     mirror: str = MIRROR,
-    tell: Callable[[str], object] = lambda text: None,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> Bundle:
     """The bundle of an ABI, from the cache or made now.
 
@@ -130,6 +125,8 @@ def make(
         backend = backend_of(agent_lib)
     elif backend not in BACKENDS:
         raise InputError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if agent_lib is None and (abi, backend) not in WHEELS:
+        raise InputError(f"no wheel has the {backend} C API for {abi}: give your own build with --agent-lib")
     if agent_bin is not None and not agent_bin.is_file():
         raise InputError(f"there is no agent {agent_bin}")
     cache = cache or default_cache()
@@ -144,9 +141,12 @@ def make(
         made = Path(temporary) / folder.name
         made.mkdir()
         _fill(made, abi, backend, agent_bin, agent_lib, cache, mirror, tell)
-        if folder.exists():  # spoilt, or of another process that was as quick
-            shutil.rmtree(folder)
-        made.rename(folder)
+        try:
+            made.rename(folder)
+        except OSError:
+            if _kept(folder) is None:  # else another process was as quick
+                shutil.rmtree(folder)
+                made.rename(folder)
     bundle = _kept(folder)
     assert bundle is not None
     tell(f"{folder}: made")

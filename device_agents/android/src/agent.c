@@ -100,15 +100,17 @@ static bool pin(const Manifest *manifest, char *why) {
     return false;
 }
 
-// The runtime's name and version: as the bundle tells, else as the library does.
-static void line_runtime(Line *line, const Backend *backend) {
+// The runtime's name and version: as the bundle tells of its own library, else as the library does.
+static void line_runtime(Line *line, const Manifest *manifest) {
+    const Backend *backend = manifest->backend;
     char why[WHY_SIZE], text[WHY_SIZE];
     size_t length;
     char *file = read_file("bundle.json", &length, why);
     Json *bundle = file ? json_parse(file, length, why, sizeof why) : NULL;
-    const Json *runtime = json_member(bundle, "runtime");
+    const Json *runtime = json_member(bundle, "runtime"), *of = json_member(bundle, "backend");
     const char *version = backend->version();
-    if (runtime && runtime->kind == JSON_STRING)
+    if (strcmp(manifest->library, backend->default_library) == 0 && runtime && runtime->kind == JSON_STRING && of &&
+        of->kind == JSON_STRING && strcmp(of->string, backend->name) == 0)
         snprintf(text, sizeof text, "%s", runtime->string);
     else
         snprintf(text, sizeof text, "%s %s", backend == &litert_backend ? "LiteRT" : "TFLite",
@@ -120,7 +122,7 @@ static void line_runtime(Line *line, const Backend *backend) {
 
 static void say_hello(Line *line, const Manifest *manifest, int xnnpack) {
     line_add(line, "{\"type\": \"hello\", \"protocol\": %d, \"agent\": \"android\", \"runtime\": ", PROTOCOL);
-    line_runtime(line, manifest->backend);
+    line_runtime(line, manifest);
     line_add(line, ", \"backend\": \"%s\", \"delegate\": \"%s\", \"xnnpack\": %s, \"device\": ", manifest->backend->name,
              manifest->delegate, xnnpack < 0 ? "null" : xnnpack ? "true" : "false");
     line_device(line, manifest->cpus, manifest->cpu_count);
@@ -219,12 +221,7 @@ static void visit(Line *line, Manifest *manifest, size_t number, Timing *timing)
     int64_t started = now_ns();
     if (!entry->loaded) {
         make_room(manifest);
-        if (access(entry->path, R_OK) != 0) {
-            snprintf(why, sizeof why, "%.300s: %s", entry->path, strerror(errno));
-            say_error(line, manifest, number, NULL, why);
-            return;
-        }
-        entry->loaded = manifest->backend->load(entry->path, manifest->seed, why);
+        if (is_model_file(entry->path, why)) entry->loaded = manifest->backend->load(entry->path, manifest->seed, why);
         if (!entry->loaded) {
             say_error(line, manifest, number, NULL, why);
             return;

@@ -172,14 +172,17 @@ static void line_measure(Line *line, const char *name, double value) {
 }
 
 void line_device(Line *line, const int *cpus, size_t cpu_count) {
-    static const char *const cpu_keys[] = {"model name", "Model", "Hardware", NULL};
+    // on arm64 "model name" tells the architecture only
+    static const char *const board_keys[] = {"Hardware", "Model", NULL}, *const cpu_keys[] = {"model name", NULL};
     char first[TEXT], second[TEXT], both[TEXT];
     char *product = joined(android_property("ro.product.manufacturer", first),
                            android_property("ro.product.model", second), both);
-    char *cpu = value_of("/proc/cpuinfo", cpu_keys, first);
+    if (!product) product = read_text("/proc/device-tree/model", both);
+    char *cpu = value_of("/proc/cpuinfo", board_keys, first);
+    if (!cpu && !product) cpu = value_of("/proc/cpuinfo", cpu_keys, first);
     line_add(line, "{\"cpu_model\": ");
-    line_string(line, cpu ? cpu : product ? product : read_text("/proc/device-tree/model", second));
-    line_fact(line, "product", product ? product : read_text("/proc/device-tree/model", second));
+    line_string(line, cpu ? cpu : product);
+    line_fact(line, "product", product);
     char *soc = joined(android_property("ro.soc.manufacturer", first), android_property("ro.soc.model", second), both);
     line_fact(line, "soc", soc ? soc : android_property("ro.board.platform", first));
     line_fact(line, "android", android_property("ro.build.version.release", first));

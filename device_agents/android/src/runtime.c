@@ -1,6 +1,7 @@
 #include "runtime.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +30,19 @@ void fill_random(void *data, size_t bytes, int element, uint64_t seed) {
     }
 }
 
+bool is_model_file(const char *path, char *why) {
+    char start[8];
+    FILE *file = fopen(path, "re");
+    size_t length = file ? fread(start, 1, sizeof start, file) : 0;
+    bool good = length == sizeof start && memcmp(start + 4, "TFL3", 4) == 0;
+    if (!file || ferror(file))
+        snprintf(why, WHY_SIZE, "%.300s: %s", path, strerror(errno));
+    else if (!good)
+        snprintf(why, WHY_SIZE, "%.300s is no .tflite file", path);
+    if (file) fclose(file);
+    return good;
+}
+
 void *open_library(const char *path, const Symbol *symbols, size_t count, char *why) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!library) {
@@ -39,8 +53,7 @@ void *open_library(const char *path, const Symbol *symbols, size_t count, char *
         *symbols[i].function = dlsym(library, symbols[i].name);
         if (!*symbols[i].function) {
             snprintf(why, WHY_SIZE, "%s has no %s: not a library this backend can use", path, symbols[i].name);
-            dlclose(library);
-            return NULL;
+            return NULL;  // and the library stays: some crash when they are closed
         }
     }
     return library;

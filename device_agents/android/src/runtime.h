@@ -30,6 +30,10 @@ enum { ELEMENT_FLOAT32 = 1, ELEMENT_UINT8 = 3, ELEMENT_INT8 = 9 };
 // Random values: floats about normal with mean 0 and variance 1, bytes uniform. A seed gives the same on any machine.
 void fill_random(void *data, size_t bytes, int element, uint64_t seed);
 
+// Whether a file begins as a .tflite file does; the reason in `why` if not. Runtimes do not look: given anything else,
+// some crash.
+bool is_model_file(const char *path, char *why);
+
 // One function of a library, to be looked up by name.
 typedef struct {
     void **function;

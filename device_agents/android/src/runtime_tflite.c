@@ -76,6 +76,11 @@ typedef struct {
 static bool start(const char *library, const char *delegate, int threads, int *xnnpack, char *why) {
     void *handle = open_library(library, symbols, sizeof symbols / sizeof *symbols, why);
     if (!handle) return false;
+    if (strcmp(delegate, "nnapi") == 0 && !dlopen("libneuralnetworks.so", RTLD_NOW)) {
+        // without it the delegate takes no operator, and the CPU would be timed under NNAPI's name
+        snprintf(why, WHY_SIZE, "no NNAPI here (%.200s): it needs Android, and an agent built by the NDK", dlerror());
+        return false;
+    }
     thread_count = threads;
     // without a delegate of ours, some builds apply XNNPACK themselves and some do not, and none tells
     *xnnpack = -1;

@@ -1,0 +1,184 @@
+// A stand-in for libLiteRt.so that does what its "models" say: after the 8 bytes that begin any .tflite file, words.
+//     spin N       a run takes N microseconds            fail_load N   loading returns status N
+//     fail_run N   a run returns status N                sleep N       a run sleeps N seconds
+//     crash        a run ends the process by signal 6    chatter       a run prints to stdout
+// It tells stderr of every load and unload, and of the first float of every input.
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+typedef struct {
+    char text[256];
+} Fake;
+
+typedef struct {
+    float data[64];
+} Buffer;
+
+typedef struct {
+    void *data;
+    void (*deleter)(void *);
+} Opaque;
+
+static int value_of(const Fake *fake, const char *word) {
+    const char *found = strstr(fake->text, word);
+    return found ? atoi(found + strlen(word)) : 0;
+}
+
+int LiteRtCreateEnvironment(int count, const void *options, void **environment) {
+    (void)count, (void)options;
+    *environment = NULL;
+    return 0;
+}
+
+int LiteRtCreateModelFromFile(void *environment, const char *path, void **model) {
+    (void)environment;
+    FILE *file = fopen(path, "r");
+    if (!file) return 500;
+    Fake *fake = calloc(1, sizeof *fake);
+    fseek(file, 8, SEEK_SET);
+    fake->text[fread(fake->text, 1, sizeof fake->text - 1, file)] = 0;
+    fclose(file);
+    int status = value_of(fake, "fail_load ");
+    if (status) {
+        free(fake);
+        return status;
+    }
+    fprintf(stderr, "load %s\n", strrchr(path, '/') + 1);
+    *model = fake;
+    return 0;
+}
+
+void LiteRtDestroyModel(void *model) {
+    fprintf(stderr, "unload\n");
+    free(model);
+}
+
+int LiteRtCreateOptions(void **options) {
+    *options = calloc(1, sizeof(Opaque));
+    return 0;
+}
+
+void LiteRtDestroyOptions(void *options) {
+    Opaque *opaque = options;
+    if (opaque->deleter) opaque->deleter(opaque->data);
+    free(opaque);
+}
+
+int LiteRtSetOptionsHardwareAccelerators(void *options, int set) {
+    (void)options;
+    return set == 1 ? 0 : 5;
+}
+
+int LiteRtCreateOpaqueOptions(const char *name, void *data, void (*deleter)(void *), void **made) {
+    if (strcmp(name, "xnnpack") != 0) return 1;
+    fprintf(stderr, "options %s", (char *)data);
+    Opaque *opaque = malloc(sizeof *opaque);
+    *opaque = (Opaque){data, deleter};
+    *made = opaque;
+    return 0;
+}
+
+int LiteRtAddOpaqueOptions(void *options, void *opaque) {
+    memcpy(options, opaque, sizeof(Opaque));
+    free(opaque);
+    return 0;
+}
+
+int LiteRtCreateCompiledModel(void *environment, void *model, void *options, void **compiled) {
+    (void)environment, (void)options;
+    *compiled = model;
+    return value_of(model, "fail_compile ");
+}
+
+void LiteRtDestroyCompiledModel(void *compiled) { (void)compiled; }
+
+int LiteRtGetModelSignature(void *model, size_t index, void **signature) {
+    *signature = model;
+    return index != 0;
+}
+
+int LiteRtGetNumSignatureInputs(void *signature, size_t *count) {
+    int asked = value_of(signature, "inputs ");
+    *count = asked ? (size_t)asked : 1;
+    return 0;
+}
+
+int LiteRtGetNumSignatureOutputs(void *signature, size_t *count) {
+    (void)signature;
+    *count = 1;
+    return 0;
+}
+
+int LiteRtGetSignatureInputTensorByIndex(void *signature, size_t index, void **tensor) {
+    (void)index;
+    *tensor = signature;
+    return 0;
+}
+
+int LiteRtGetSignatureOutputTensorByIndex(void *signature, size_t index, void **tensor) {
+    (void)index;
+    *tensor = signature;
+    return 0;
+}
+
+int LiteRtGetRankedTensorType(void *tensor, int type[18]) {
+    (void)tensor;
+    memset(type, 0, 18 * sizeof *type);
+    type[0] = 1;
+    return 0;
+}
+
+int LiteRtGetCompiledModelInputBufferRequirements(void *compiled, size_t signature, size_t index, void **needs) {
+    (void)signature, (void)index;
+    *needs = compiled;
+    return 0;
+}
+
+int LiteRtGetCompiledModelOutputBufferRequirements(void *compiled, size_t signature, size_t index, void **needs) {
+    (void)signature, (void)index;
+    *needs = compiled;
+    return value_of(compiled, "fail_buffer ");
+}
+
+int LiteRtCreateManagedTensorBufferFromRequirements(void *environment, const void *type, void *needs, void **buffer) {
+    (void)environment, (void)type, (void)needs;
+    *buffer = calloc(1, sizeof(Buffer));
+    return 0;
+}
+
+void LiteRtDestroyTensorBuffer(void *buffer) { free(buffer); }
+
+int LiteRtLockTensorBuffer(void *buffer, void **data, int mode) {
+    *data = ((Buffer *)buffer)->data;
+    return mode != 1;
+}
+
+int LiteRtUnlockTensorBuffer(void *buffer) {
+    fprintf(stderr, "input %.9g\n", ((Buffer *)buffer)->data[0]);
+    return 0;
+}
+
+int LiteRtGetTensorBufferPackedSize(void *buffer, size_t *size) {
+    *size = sizeof ((Buffer *)buffer)->data;
+    return 0;
+}
+
+static int64_t now_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void **in, size_t outputs, void **out) {
+    (void)signature, (void)inputs, (void)in, (void)outputs, (void)out;
+    int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
+    if (strstr(((Fake *)compiled)->text, "crash")) abort();
+    if (strstr(((Fake *)compiled)->text, "chatter")) printf("not a protocol line\n"), fflush(stdout);
+    sleep((unsigned)value_of(compiled, "sleep "));
+    while (now_ns() < until) continue;
+    return value_of(compiled, "fail_run ");
+}
