@@ -144,23 +144,6 @@ static double cool_down(const Manifest *manifest) {
     }
 }
 
-// Makes room for one more model, by unloading those not used for longest.
-static void make_room(Manifest *manifest) {
-    for (;;) {
-        size_t loaded = 0;
-        Entry *oldest = NULL;
-        for (size_t i = 0; i < manifest->model_count; i++) {
-            Entry *entry = &manifest->models[i];
-            if (!entry->loaded) continue;
-            loaded++;
-            if (!oldest || entry->last_used < oldest->last_used) oldest = entry;
-        }
-        if (loaded < manifest->keep_models) return;
-        manifest->backend->unload(oldest->loaded);
-        oldest->loaded = NULL;
-    }
-}
-
 typedef struct {
     double cooled_seconds, clock_before, temperature_before;
     int64_t setup_ns;
@@ -214,39 +197,41 @@ static void say_error(Line *line, const Manifest *manifest, size_t number, const
     say(line);
 }
 
-static void visit(Line *line, Manifest *manifest, size_t number, Timing *timing) {
-    Entry *entry = manifest->visits[number];
+// Times a loaded model: a result line, or false and the reason.
+static bool time_loaded(Line *line, const Manifest *manifest, size_t number, void *model, Before *before,
+                        Timing *timing, const char **reason, char *why) {
+    before->clock_before = clock_mhz(manifest->cpus[0]);
+    before->temperature_before = temperature_c();
+    if (before->temperature_before > manifest->max_temperature_c) {  // false where it cannot be read
+        *reason = "too_hot";
+        snprintf(why, WHY_SIZE, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", before->temperature_before,
+                 before->cooled_seconds, manifest->max_temperature_c);
+        return false;
+    }
+    int failed = time_model(manifest->backend->run, model, &manifest->rules, timing);
+    if (failed) {
+        snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
+        return false;
+    }
+    say_result(line, manifest, number, before, timing);
+    return true;
+}
+
+// Loads the model and times it. Anew for every visit: where a model lies in memory makes some blocks several per cent
+// faster or slower, and a model that stays loaded would repeat its luck in every round.
+static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
+    const char *path = manifest->visits[number]->path, *reason = NULL;
     char why[WHY_SIZE];
     Before before = {.cooled_seconds = cool_down(manifest)};
     int64_t started = now_ns();
-    if (!entry->loaded) {
-        make_room(manifest);
-        if (is_model_file(entry->path, why)) entry->loaded = manifest->backend->load(entry->path, manifest->seed, why);
-        if (!entry->loaded) {
-            say_error(line, manifest, number, NULL, why);
-            return;
-        }
-    }
-    entry->last_used = number + 1;
+    void *model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
     before.setup_ns = now_ns() - started;
-    before.clock_before = clock_mhz(manifest->cpus[0]);
-    before.temperature_before = temperature_c();
-    if (before.temperature_before > manifest->max_temperature_c) {  // false where it cannot be read
-        snprintf(why, sizeof why, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", before.temperature_before,
-                 before.cooled_seconds, manifest->max_temperature_c);
-        say_error(line, manifest, number, "too_hot", why);
-        return;
-    }
-    int failed = time_model(manifest->backend->run, entry->loaded, &manifest->rules, timing);
-    if (failed) {
-        snprintf(why, sizeof why, "the model fails when it is run: status %d", failed);
-        say_error(line, manifest, number, NULL, why);
-        return;
-    }
-    say_result(line, manifest, number, &before, timing);
+    if (!model || !time_loaded(line, manifest, number, model, &before, timing, &reason, why))
+        say_error(line, manifest, number, reason, why);
+    if (model) manifest->backend->unload(model);
 }
 
-static void make_visits(Line *line, Manifest *manifest) {
+static void make_visits(Line *line, const Manifest *manifest) {
     Timing timing = {0};
     int64_t started = now_ns();
     for (size_t number = 0; number < manifest->visit_count; number++) {
@@ -290,8 +275,6 @@ int main(int count, char **arguments) {
     stop_beating(heart);
     line_add(&line, "{\"type\": \"done\"}");
     say(&line);
-    for (size_t i = 0; i < manifest.model_count; i++)
-        if (manifest.models[i].loaded) manifest.backend->unload(manifest.models[i].loaded);
     line_free(&line);
     manifest_free(&manifest);
     return 0;

@@ -234,16 +234,14 @@ static bool read_protocol(const Fields *fields) {
 }
 
 static bool read_fields(const Fields *fields, const char *folder, Manifest *manifest) {
-    int64_t threads, seed, keep;
+    int64_t threads, seed;
     if (!read_protocol(fields) || !read_runtime(fields, manifest) ||
         !get_integer(fields, "threads", 1, 1024, &threads) || !read_cpus(fields, manifest) ||
         !get_integer(fields, "seed", 0, (int64_t)1 << 53, &seed) ||
-        !get_integer(fields, "keep_models", 0, 1000000000, &keep) || !read_rules(fields, &manifest->rules) ||
-        !read_limits(fields, manifest) || !read_models(fields, folder, manifest) || !read_visits(fields, manifest))
+        !read_rules(fields, &manifest->rules) || !read_limits(fields, manifest) || !read_models(fields, folder, manifest) || !read_visits(fields, manifest))
         return false;
     manifest->threads = (int)threads;
     manifest->seed = (uint64_t)seed;
-    manifest->keep_models = keep > 1 ? (size_t)keep : 1;
     return true;
 }
 

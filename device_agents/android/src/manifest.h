@@ -14,9 +14,7 @@ enum { PROTOCOL = 1, MOST_PINNED = 64 };
 
 typedef struct {
     const char *id;
-    char *path;      // absolute, or as joined to the folder where the file does not exist
-    void *loaded;    // the runtime's model, NULL while it is not loaded
-    size_t last_used;
+    char *path;  // absolute, or as joined to the folder where the file does not exist
 } Entry;
 
 typedef struct {
@@ -26,7 +24,6 @@ typedef struct {
     int cpus[MOST_PINNED];
     size_t cpu_count;
     uint64_t seed;
-    size_t keep_models;
     Rules rules;
     double heartbeat_seconds, time_budget_seconds, max_temperature_c, max_wait_seconds;  // infinite where not given
     Entry *models;  // sorted by id

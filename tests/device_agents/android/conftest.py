@@ -82,7 +82,7 @@ def write_fake(folder: Path, name: str, words: str) -> None:
 def manifest_with(**changes: object) -> dict:
     return {
         "protocol": 1, "runtime": "tflite", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
-        "keep_models": 2, "rules": RULES, "visits": ["a", "b", "a"], "something_newer": 1,
+        "rules": RULES, "visits": ["a", "b", "a"], "something_newer": 1,
         "models": [{"id": "a", "path": "a.tflite"}, {"id": "b", "path": "b.tflite"}], **changes,
     }  # fmt: skip
 
