@@ -221,6 +221,15 @@ class LatencyTable:
         """
         return self.lookup(space).latency_ms(space.as_genes(subnets))
 
+    def energy_mj(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(N,) millijoules: the sum of each sub-network's blocks, which no correction is known for.
+
+        InputError where blocks have no energy in the table.
+        """
+        lookup = self.lookup(space)
+        lookup.require_energy()
+        return lookup.index.total(space.as_genes(subnets), lookup.block_energy_mj)
+
     def coverage(self, space: SearchSpace) -> Coverage:
         """Which resolutions of the space the table covers, and which blocks are missing for the others."""
         return self.lookup(space).coverage
@@ -228,13 +237,7 @@ class LatencyTable:
     @cached_property
     def by_shape(self) -> dict[Block, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """For every block shape (in_size 1 stands for any): measured areas, ascending, and latencies in ms."""
-        found: dict[Block, list[tuple[int, float]]] = {}
-        for row in self.rows:
-            found.setdefault(replace(row.block, in_size=1), []).append((row.block.in_size, row.latency_ms))
-        return {
-            shape: (np.array([float(s * s) for s, _ in sorted(points)]), np.array([ms for _, ms in sorted(points)]))
-            for shape, points in found.items()
-        }
+        return _by_shape({row.block: row.latency_ms for row in self.rows})
 
     @cached_property
     def interpolation_error_pct(self) -> float | None:
@@ -263,22 +266,29 @@ class LatencyLookup:
         self.table, self.space = table, space
         self.index: BlockIndex = block_index(space)
         known = {row.block: row.latency_ms for row in table.rows}
-        self.block_ms = np.full(len(self.index.blocks), np.nan)
-        self.block_interpolated = np.zeros(len(self.index.blocks), dtype=bool)
-        omitted = np.zeros(len(self.index.blocks), dtype=bool)
-        for u, block in enumerate(self.index.blocks):
-            if block in known:
-                self.block_ms[u] = known[block]
-                continue
-            if block.op in table.omits:
-                omitted[u] = True
-                continue
-            points = table.by_shape.get(replace(block, in_size=1))
-            if points is not None and points[0][0] < block.in_size**2 < points[0][-1]:
-                self.block_ms[u] = np.interp(block.in_size**2, *points)
-                self.block_interpolated[u] = True
-        self.block_ms = table.sum_correction.apply(self.index.blocks, self.block_ms)
-        self.block_ms[omitted] = 0.0
+        self._omitted = np.array([block.op in table.omits and block not in known for block in self.index.blocks])
+        alone, self.block_interpolated = _interpolated(self.index.blocks, known, table.by_shape)
+        self.block_ms = table.sum_correction.apply(self.index.blocks, alone)
+        self.block_ms[self._omitted] = 0.0
+        self.block_interpolated &= ~self._omitted
+
+    @cached_property
+    def block_energy_mj(self) -> NDArray[np.float64]:
+        """(U,) millijoules of each block of the index, interpolated like latencies; NaN if not known."""
+        known = {row.block: row.energy_mj for row in self.table.rows if row.energy_mj is not None}
+        energy, _ = _interpolated(self.index.blocks, known, _by_shape(known))
+        energy[self._omitted] = 0.0
+        return energy
+
+    def require_energy(self) -> None:
+        """InputError, naming a block, unless every block of the space has an energy."""
+        lacking = np.flatnonzero(np.isnan(self.block_energy_mj))
+        if len(lacking):
+            raise InputError(
+                f"{self._name} tells no energy_mj of {len(lacking)} of the {len(self.index.blocks)} blocks of "
+                f"{self.space.name}, such as {self.index.blocks[lacking[0]]}: measure them with --energy on a device "
+                "that tells (python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
+            )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""
@@ -334,6 +344,35 @@ class LatencyLookup:
     @property
     def _name(self) -> str:
         return str(self.table.path or f"the table of {self.table.device}")
+
+
+def _by_shape(known: Mapping[Block, float]) -> dict[Block, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """For every block shape (in_size 1 stands for any): areas, ascending, and the values there."""
+    found: dict[Block, list[tuple[int, float]]] = {}
+    for block, value in known.items():
+        found.setdefault(replace(block, in_size=1), []).append((block.in_size, value))
+    return {
+        shape: (np.array([float(s * s) for s, _ in sorted(points)]), np.array([v for _, v in sorted(points)]))
+        for shape, points in found.items()
+    }
+
+
+def _interpolated(
+    blocks: Sequence[Block],
+    known: Mapping[Block, float],
+    by_shape: Mapping[Block, tuple[NDArray[np.float64], NDArray[np.float64]]],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(U,) values of blocks, NaN where neither known nor between known sizes; (U,) which of them are interpolated."""
+    values, between = np.full(len(blocks), np.nan), np.zeros(len(blocks), dtype=bool)
+    for u, block in enumerate(blocks):
+        if block in known:
+            values[u] = known[block]
+            continue
+        points = by_shape.get(replace(block, in_size=1))
+        if points is not None and points[0][0] < block.in_size**2 < points[0][-1]:
+            values[u] = np.interp(block.in_size**2, *points)
+            between[u] = True
+    return values, between
 
 
 def find_table(name: str) -> Path:
