@@ -45,7 +45,7 @@ def linear_in(work: Callable[[Block], float]) -> Fill:
 
 def ours(known: dict[Block, float], wanted: Iterable[Block]) -> dict[Block, float]:
     interpolation = Interpolation(known)
-    return {block: known.get(block) or interpolation.latency_ms(block) or np.nan for block in wanted}
+    return {block: known.get(block) or interpolation.between(block) or np.nan for block in wanted}
 
 
 def by_tile(tile: int) -> Fill:

@@ -14,3 +14,9 @@ class Infeasible(InputError):
     """No sub-network can meet the limit; the message says what the best possible is."""
 
     exit_code = 2
+
+
+class NoDevice(InputError):
+    """The device that was asked for is not to be had here; the message says what can be done instead."""
+
+    exit_code = 2

@@ -9,10 +9,11 @@ gives, against linear in the area and other roundings: docs/transfer.md.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa.blocks import Block
 from ofa.predictors.costs import block_macs
@@ -21,16 +22,27 @@ TILE = 4  # pixels
 
 
 class Interpolation:
-    """Latencies, ms, of measured blocks, and of the same blocks at sizes between."""
+    """Latencies, ms (or energies, mJ), of measured blocks, and of the same blocks at sizes between."""
 
     def __init__(self, known: Mapping[Block, float]) -> None:
+        self._known = dict(known)
         self._points: dict[Block, list[tuple[int, float]]] = {}  # (in_size, ms) ascending, by the block at size 1
         for block, latency_ms in known.items():
             self._points.setdefault(replace(block, in_size=1), []).append((block.in_size, latency_ms))
         for points in self._points.values():
             points.sort()
 
-    def latency_ms(self, block: Block) -> float | None:
+    def values(self, blocks: Sequence[Block]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """(U,) of U blocks, NaN where not known; (U,) which of them are interpolated."""
+        found, between = np.full(len(blocks), np.nan), np.zeros(len(blocks), dtype=bool)
+        for u, block in enumerate(blocks):
+            if block in self._known:
+                found[u] = self._known[block]
+            elif (value := self.between(block)) is not None:
+                found[u], between[u] = value, True
+        return found, between
+
+    def between(self, block: Block) -> float | None:
         """Of a block that was not measured, from the nearest sizes below and above; None where one is lacking."""
         points = self._points.get(replace(block, in_size=1), [])
         above = bisect_left(points, (block.in_size, 0.0))

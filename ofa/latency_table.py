@@ -227,6 +227,15 @@ class LatencyTable:
         """
         return self.lookup(space).latency_ms(space.as_genes(subnets))
 
+    def energy_mj(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(N,) millijoules: the sum of each sub-network's blocks, which no correction is known for.
+
+        InputError where blocks have no energy in the table.
+        """
+        lookup = self.lookup(space)
+        lookup.require_energy()
+        return lookup.index.total(space.as_genes(subnets), lookup.block_energy_mj)
+
     def coverage(self, space: SearchSpace) -> Coverage:
         """Which resolutions of the space the table covers, and which blocks are missing for the others."""
         return self.lookup(space).coverage
@@ -253,21 +262,29 @@ class LatencyLookup:
         self.table, self.space = table, space
         self.index: BlockIndex = block_index(space)
         known = {row.block: row.latency_ms for row in table.rows}
-        self.block_ms = np.full(len(self.index.blocks), np.nan)
-        self.block_interpolated = np.zeros(len(self.index.blocks), dtype=bool)
-        omitted = np.zeros(len(self.index.blocks), dtype=bool)
-        for u, block in enumerate(self.index.blocks):
-            if block in known:
-                self.block_ms[u] = known[block]
-                continue
-            if block.op in table.omits:
-                omitted[u] = True
-                continue
-            if (between := table.interpolation.latency_ms(block)) is not None:
-                self.block_ms[u] = between
-                self.block_interpolated[u] = True
-        self.block_ms = table.sum_correction.apply(self.index.blocks, self.block_ms)
-        self.block_ms[omitted] = 0.0
+        self._omitted = np.array([block.op in table.omits and block not in known for block in self.index.blocks])
+        alone, self.block_interpolated = table.interpolation.values(self.index.blocks)
+        self.block_ms = table.sum_correction.apply(self.index.blocks, alone)
+        self.block_ms[self._omitted] = 0.0
+        self.block_interpolated &= ~self._omitted
+
+    @cached_property
+    def block_energy_mj(self) -> NDArray[np.float64]:
+        """(U,) millijoules of each block of the index, interpolated like latencies; NaN if not known."""
+        known = {row.block: row.energy_mj for row in self.table.rows if row.energy_mj is not None}
+        energy, _ = Interpolation(known).values(self.index.blocks)
+        energy[self._omitted] = 0.0
+        return energy
+
+    def require_energy(self) -> None:
+        """InputError, naming a block, unless every block of the space has an energy."""
+        lacking = np.flatnonzero(np.isnan(self.block_energy_mj))
+        if len(lacking):
+            raise InputError(
+                f"{self._name} tells no energy_mj of {len(lacking)} of the {len(self.index.blocks)} blocks of "
+                f"{self.space.name}, such as {self.index.blocks[lacking[0]]}: measure them with --energy on a device "
+                "that tells (python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
+            )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
@@ -141,6 +142,9 @@ def _parse(line: bytes) -> Event:
         sound = _integers(samples, 1) and _integers([calls], 1)
         if not sound or not (cpu is None or (_integers(cpu, 0) and len(cpu) == len(samples or ()))):
             raise AgentFailed(f"the agent's result has no sound samples: {line[:80]!r}")
+        for key in ("energy_mj", "energy_error_mj"):
+            if not (event.get(key) is None or (type(event[key]) in (int, float) and 0 <= event[key] < math.inf)):
+                raise AgentFailed(f"the agent's result has no sound {key}: {event[key]!r}")
     return event
 
 

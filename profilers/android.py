@@ -123,7 +123,7 @@ def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command
     with PhoneSession(adb, phone, files, start_command, policy, args.timeout, say) as session:
         target = Target(
             runtime="tflite",
-            batch=args.batch,
+            batch=args.batch_size,
             manifest={
                 "runtime": "tflite",
                 "backend": backend,

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from profilers.agent_session import Event
-from profilers.header import device_header, device_model, known, quality_header
+from profilers.header import device_header, device_model, device_name, known, quality_header
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
 from profilers.plan import Plan, make_plan, write_models
@@ -41,8 +41,34 @@ RULES = {
     "target_error": 0.002,
     "min_sample_us": 50,
 }
-QUICK = {**RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005}
-ROUNDS, QUICK_ROUNDS = 5, 3
+# long enough for a counter that moves ten times a second
+ENERGY_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long one visit takes, as the protocol's rules, and how many visits there are.
+
+    rules, rounds: of blocks; quick, quick_rounds: for a first look; whole, whole_rounds: of whole networks
+    """
+
+    rules: Mapping[str, Any]
+    rounds: int
+    quick: Mapping[str, Any]
+    quick_rounds: int
+    whole: Mapping[str, Any]
+    whole_rounds: int
+
+
+CPU_PACE = Pace(
+    rules=RULES,
+    rounds=5,
+    quick={**RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005},
+    quick_rounds=3,
+    # the caches need longer to settle for a whole network than for a block
+    whole={**RULES, "warmup_seconds": 0.15, "max_seconds": 0.4},
+    whole_rounds=5,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +80,7 @@ class Target:
     start: starts an agent, given the folder of the model files and a manifest, and yields what it says
     header: what the table is to say of the device beside what the agent tells
     tries: a block at which the agent died, or the device was lost, so often in a row is given up
+    pace: how long and how often it is measured
     """
 
     runtime: str
@@ -62,6 +89,7 @@ class Target:
     start: Callable[[Path, Mapping[str, Any]], Iterator[Event]]
     header: Mapping[str, str]
     tries: int = 1
+    pace: Pace = CPU_PACE
 
 
 @dataclass(frozen=True)
@@ -75,30 +103,27 @@ class Work:
     rounds: int
 
 
-def add_options(parsed: argparse.ArgumentParser, out_required: bool = True) -> None:
+def add_options(parsed: argparse.ArgumentParser, pace: Pace = CPU_PACE, out_required: bool = True) -> None:
     """The options of every profiler: what is measured, how often, and where it goes."""
     add = parsed.add_argument
     add("--space", default="mbv3-w1.0", metavar="S", help="search space (default mbv3-w1.0)")
     add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
     add("--resolutions", type=resolution_list, default=(128, 160, 192, 208, 224), metavar="R",
         help="such as 128,160 or 128:224:32 (default 128,160,192,208,224; search interpolates between)")  # fmt: skip
-    add("--batch", type=int, default=1, metavar="N", help="images a run (default 1)")
+    add("--batch-size", type=int, default=1, metavar="N", help="images a run (default 1)")
     add("--rounds", type=int, metavar="N",
-        help=f"visits of every block, apart in time (default {ROUNDS}, with --quick {QUICK_ROUNDS})")  # fmt: skip
-    add("--quick", action="store_true", help="about a fifth of the time, noisier: for a first look")
+        help=f"visits of a block, apart in time (default {pace.rounds}, with --quick {pace.quick_rounds})")  # fmt: skip
+    add("--quick", action="store_true", help="a fraction of the time, noisier: for a first look")
+    add("--energy", action="store_true",
+        help=f"also millijoules a block, where the device tells: {2 * ENERGY_SECONDS:g} s a block more")  # fmt: skip
     add("--limit", type=int, metavar="N",
         help="only the first N blocks, to try it: not a complete table; one --resolutions is")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
     add("--timeout", type=float, default=60.0, metavar="S",
         help="seconds before a silent block is given up (default 60)")  # fmt: skip
-    add("--device", metavar="NAME", help="what to call this device (default: its model)")
-    add(
-        "--out",
-        type=Path,
-        required=out_required,
-        metavar="CSV",
-        help="the table to write; its journal is written next to it",
-    )
+    add("--name", metavar="NAME", help="what to call this device (default: its model)")
+    add("--out", type=Path, required=out_required, metavar="CSV",
+        help="the table to write; its journal is written next to it")  # fmt: skip
     again = parsed.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true",
         help="go on with the journal of an interrupted run, or retry blocks that failed or drifted")  # fmt: skip
@@ -110,7 +135,7 @@ def require_positive(args: argparse.Namespace, *names: str) -> None:
     for name in names:
         value = getattr(args, name)
         if value is not None and value < 1:
-            raise InputError(f"--{name} is {value}, expected at least 1")
+            raise InputError(f"--{name.replace('_', '-')} is {value}, expected at least 1")
 
 
 def command_line(module: str, argv: Sequence[str] | None) -> str:
@@ -118,12 +143,12 @@ def command_line(module: str, argv: Sequence[str] | None) -> str:
     return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
 
 
-def planned(args: argparse.Namespace) -> Work:
+def planned(args: argparse.Namespace, pace: Pace = CPU_PACE) -> Work:
     """What the options ask for; InputError if they make no sense."""
-    require_positive(args, "batch", "rounds", "limit")
+    require_positive(args, "batch_size", "rounds", "limit")
     space = get_space(args.space, args.num_classes, {*RESOLUTIONS, *args.resolutions})
     blocks = all_blocks(space, args.resolutions)
-    rules, rounds = (QUICK, QUICK_ROUNDS) if args.quick else (RULES, ROUNDS)
+    rules, rounds = (pace.quick, pace.quick_rounds) if args.quick else (pace.rules, pace.rounds)
     rounds = args.rounds or rounds
     plan = make_plan([(block,) for block in blocks[: args.limit]], rounds, REFERENCE_EVERY, args.seed)
     return Work(space, len(blocks), plan, rules, rounds)
@@ -135,12 +160,14 @@ def profile(args: argparse.Namespace, target: Target, command: str) -> int:
     args: of `add_options`; command: as typed, for the table's header.
     """
     started = time.monotonic()
-    work = planned(args)
+    work = planned(args, target.pace)
+    if args.energy:
+        target = replace(target, manifest={**target.manifest, "energy_seconds": ENERGY_SECONDS})
     settings = {
         "space": work.space.name,
         "num_classes": work.space.num_classes,
         "resolutions": list(args.resolutions),
-        "batch": args.batch,
+        "batch": args.batch_size,
         "rounds": work.rounds,
         "blocks": len(work.plan.models),
         "seed": args.seed,
@@ -169,7 +196,7 @@ def measure(
     """
     manifest = {**target.manifest, "seed": seed, "rules": rules}
     try:
-        with tempfile.TemporaryDirectory(prefix="ofa-models-") as name, _ended_by_sigterm():
+        with tempfile.TemporaryDirectory(prefix="ofa-models-") as name, ended_by_sigterm():
             folder = Path(name)
             console.print(f"writing {len(plan.models)} models for {target.runtime}", highlight=False)
             files = write_models(plan, target.runtime, folder, target.batch)
@@ -208,7 +235,7 @@ def open_journal(args: argparse.Namespace, settings: Mapping[str, Any]) -> Journ
 
 
 @contextmanager
-def _ended_by_sigterm() -> Any:
+def ended_by_sigterm() -> Any:
     """SIGTERM ends the run as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
@@ -272,32 +299,35 @@ def report(
     if not summaries:
         raise InputError("no block could be measured: no table was written")
     rows = [
-        TableRow(plan.models[name][0], s.latency_ms, mad_ms=s.mad_ms, p90_ms=s.p90_ms, runs=s.runs)
+        TableRow(plan.models[name][0], s.latency_ms, s.mad_ms, s.p90_ms, s.runs, s.energy_mj)
         for name, s in sorted(summaries.items())
     ]
     device = outcome.hello["device"]
-    model = device_model(device)
     header = {
-        "device": args.device or device.get("product") or f"{model} ({known(device.get('cpu_count'))} CPUs)",
-        "soc": model,
+        "device": args.name or device_name(device),
+        "soc": device_model(device),
         "runtime": outcome.hello["runtime"],
         **target.header,
-        "batch": str(args.batch),
+        "batch": str(args.batch_size),
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "tool": f"ofa-latency {__version__}",
         "provenance": "measured",
         "source": command,
         "space": work.space.name,
         "resolutions": known(list(args.resolutions)),
-        **device_header(device),
         **quality_header(plan, outcome, summaries),
     }
+    # an agent tells facts of its device, and nothing else of the table
+    header |= {key: text for key, text in device_header(device).items() if key not in header}
     if len(plan.models) < work.blocks:
         header["limit"] = f"the first {len(plan.models)} of {work.blocks} blocks"
     if outcome.failed:
         header["failed_blocks"] = str(len(outcome.failed))
     LatencyTable(header, rows).save(args.out)
     journal = args.out.with_suffix(".journal.jsonl")
+    if args.energy and header.get("energy_blocks") != str(len(rows)):
+        told = header.get("energy_blocks", "none")
+        say(f"energy: told of {told} of {len(rows)} blocks; energy counter: {header['energy_counter']}")
     say(f"wrote {args.out}: {len(rows)} blocks, {wall_s:.0f} s; raw samples are in {journal}")
     if outcome.doubtful:
         say(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ofa.errors import InputError
@@ -14,6 +14,13 @@ from profilers.command import Target, add_options, command_line, profile, requir
 from profilers.plan import RUNTIMES, check_runtime
 
 AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
+# a runtime's name in a table's header, which is that of its distribution
+_RUNTIME_OF = {
+    "onnxruntime": "onnxruntime",
+    "ai-edge-litert": "tflite",
+    "tflite-runtime": "tflite-runtime",
+    "torch": "torch",
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     require_positive(args, "threads")
-    target = cpu_target(args.runtime, args.threads, args.batch, args.cpu, args.timeout)
+    target = cpu_target(args.runtime, args.threads, args.batch_size, args.cpu, args.timeout)
     return profile(args, target, command_line("profilers.cpu", argv))
 
 
@@ -47,6 +54,15 @@ def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout
         start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
         header={"threads": str(threads), "dtype": "float32"},
     )
+
+
+def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
+    """What a table of this command was measured on; InputError if its runtime is none of ours."""
+    runtime = _RUNTIME_OF.get(header["runtime"].split(" ")[0])
+    if runtime is None:
+        raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
+    threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
+    return cpu_target(runtime, threads, batch, header.get("cpus"), timeout_s)
 
 
 def chosen_cpus(asked: str | None, threads: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +17,9 @@ NOT_KNOWN = "not known"
 
 def known(value: Any) -> str:
     """The value as text; what the device did not tell stays unknown."""
-    if value is None or value == [] or value == "":
+    if value is None or value == "":
         return NOT_KNOWN
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
 
 
 def device_model(device: Mapping[str, Any]) -> str:
@@ -26,37 +27,23 @@ def device_model(device: Mapping[str, Any]) -> str:
     return known(device.get("gpu") or device.get("soc") or device.get("cpu_model"))
 
 
-# facts that every device has, told or not, and those that only some have
-FACTS = (
-    "os",
-    "architecture",
-    "memory_mib",
-    "cpus",
-    "governor",
-    "clock_mhz",
-    "temperature_c",
-    "load_average",
-)
-FACTS_OF_SOME = (
-    "python",
-    "android",
-    "build",
-    "clusters",
-    "fixed_performance_mode",
-    "heat_gate",
-    "battery",
-    "battery_saver",
-    "screen",
-    "airplane_mode",
-    "thermal_status",
-    "emulated",
-)
+# facts that are expected of any device, told or not
+FACTS = ("os", "architecture", "memory_mib", "cpus", "governor", "clock_mhz", "temperature_c", "load_average")
+# facts that go elsewhere in the header, or are too long for it
+_ELSEWHERE = ("gpu", "soc", "cpu_model", "cpu_count", "product", "cores", "temperature_readable")
+
+
+def device_name(device: Mapping[str, Any]) -> str:
+    """What to call a device that its user did not name."""
+    if product := device.get("product"):
+        return str(product)
+    model = device_model(device)
+    return f"{model} ({known(device.get('cpu_count'))} CPUs)" if model == device.get("cpu_model") else model
 
 
 def device_header(device: Mapping[str, Any]) -> dict[str, str]:
-    """An agent's facts of its device that belong into a table."""
-    facts = (*FACTS, *(fact for fact in FACTS_OF_SOME if fact in device))
-    return {fact: known(device.get(fact)) for fact in facts}
+    """An agent's facts of its device that belong into a table: those expected of any, and what it tells besides."""
+    return {fact: known(device.get(fact)) for fact in (*FACTS, *device) if fact not in _ELSEWHERE}
 
 
 def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary]) -> dict[str, str]:
@@ -83,4 +70,24 @@ def quality_header(plan: Plan, outcome: Outcome, summaries: Mapping[str, Summary
     if errors:
         spread = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
         header["standard_error_pct"] = f"{spread} over the {len(errors)} blocks of more than one visit"
+    return {**header, **watched_header(outcome)}
+
+
+def watched_header(outcome: Outcome) -> dict[str, str]:
+    """What an agent watched beside the time, where it tells: throttling, other processes, energy, inputs."""
+    visits = [result for results in outcome.results.values() for result in results]
+    header = {}
+    if watched := [visit["throttling"] for visit in visits if visit.get("throttling") is not None]:
+        reasons = Counter(reason for reasons in watched for reason in reasons)
+        counts = ", ".join(f"{reason} in {count}" for reason, count in sorted(reasons.items())) or "none"
+        header["throttling"] = f"{counts} of {len(watched)} visits"
+    if watched := [visit["other_processes"] for visit in visits if visit.get("other_processes") is not None]:
+        header["visits_beside_others"] = f"{sum(map(bool, watched))} of {len(watched)} visits beside other processes"
+    if energies := [visit for visit in visits if visit.get("energy_mj")]:
+        errors = [100 * visit["energy_error_mj"] / visit["energy_mj"] for visit in energies]
+        header["energy_blocks"] = str(len({visit["id"] for visit in energies}))
+        header["energy_error_pct"] = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+    cache = outcome.hello["device"].get("l2_cache_kib")
+    if cache and (held := [visit["input_buffers_bytes"] > cache << 10 for visit in visits]):
+        header["inputs_beyond_cache"] = f"in {sum(held)} of {len(held)} visits the inputs together exceed the L2 cache"
     return header

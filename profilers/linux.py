@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     files = {name: made.folder / name for name in made.files}
     target = Target(
         runtime="tflite",
-        batch=args.batch,
+        batch=args.batch_size,
         manifest={
             "runtime": "tflite",
             "backend": made.backend,

@@ -246,9 +246,10 @@ class Measurement:
     def _greet(self, hello: dict[str, Any]) -> None:
         """Journals the device's facts; a journal of another device or runtime is not gone on with."""
         before = self.outcome.hello
+        told = before.get("device", {})
         for what, old, new in (
-            ("runtime", before.get("runtime"), hello.get("runtime")),
-            ("device", before.get("device", {}).get("cpu_model"), hello.get("device", {}).get("cpu_model")),
+            ("runtime", before.get("runtime"), hello["runtime"]),
+            *(("device", told.get(key), hello["device"].get(key)) for key in ("cpu_model", "soc", "gpu")),
         ):
             if before and old != new:
                 raise InputError(

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 # a sample whose thread had the CPU for less of the wall time than this was interrupted by something else
 CPU_SHARE = 0.98
+# what slows a device against its will; a power limit is how the device always runs
+_SLOWED = {"hardware slowdown", "software thermal", "hardware thermal", "power brake"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,7 @@ class Summary:
     mad_ms, p90_ms: median absolute deviation and 90th percentile of all samples kept
     error_pct: standard error of latency_ms as the visits' medians tell it; None for a single visit
     runs: samples kept; rejected: samples that were interrupted
+    energy_mj: median over the visits that tell; None where none does
     """
 
     latency_ms: float
@@ -30,6 +33,7 @@ class Summary:
     error_pct: float | None
     runs: int
     rejected: int
+    energy_mj: float | None = None
 
 
 def median_mad(samples: Sequence[float] | NDArray[Any]) -> tuple[float, float]:
@@ -66,7 +70,9 @@ def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np
 
 
 def disturbed_throughout(result: Mapping[str, Any]) -> bool:
-    """Whether a visit was interrupted so often that none of its samples could be rejected."""
+    """Whether a visit was interrupted so often that no sample of it could be rejected, or heat slowed the device."""
+    if _SLOWED & set(result.get("throttling") or ()):
+        return True
     lost = interrupted(result["samples_ns"], result["cpu_ns"])
     return bool(lost.any() and undisturbed(result["samples_ns"], result["cpu_ns"]).all())
 
@@ -112,6 +118,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
     _, mad = median_mad(pooled)
     medians = [float(np.median(samples)) for samples in kept]
     latency = float(np.median(medians))
+    energies = [result["energy_mj"] for result in results if result.get("energy_mj") is not None]
     return Summary(
         latency_ms=round(latency / 1e6, 6),
         mad_ms=round(mad / 1e6, 6),
@@ -119,6 +126,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
         error_pct=round(100 * standard_error_of_median(medians) / latency, 3) if len(medians) > 1 else None,
         runs=len(pooled),
         rejected=rejected,
+        energy_mj=round(float(np.median(energies)), 6) if energies else None,
     )
 
 

@@ -19,30 +19,20 @@ from ofa.errors import InputError
 from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
-from profilers.command import REFERENCE_EVERY, RULES, command_line, measure
-from profilers.cpu import cpu_target
+from profilers.command import REFERENCE_EVERY, command_line, measure
 from profilers.journal import Journal
 from profilers.measure import Outcome
-from profilers.plan import RUNTIMES, make_plan
+from profilers.plan import make_plan
 from profilers.statistics import summarise, visit_median_ns
 from profilers.sum_fit import Scores, fit_correction, network_terms, repeat, score, unit_errors
+from profilers.targets import target_of
 
-ROUNDS = 5
-# the caches need longer to settle for a whole network than for a block
-WHOLE_RULES = {**RULES, "warmup_seconds": 0.15, "max_seconds": 0.4}
 # every fifth network, from fastest to slowest, fits the correction of the sums; the others are scored with it
 FITTED = slice(2, None, 5)
 # blocks of the table that are timed again among the networks, to tell a wrong sum from a changed machine
 CONTROLS = 12
 # a machine that runs its blocks this much faster or slower than when the table was made cannot judge it
 LARGEST_CHANGE_PCT = 5.0
-# a runtime's name in a table's header, which is that of its distribution
-_RUNTIME_OF = {
-    "onnxruntime": "onnxruntime",
-    "ai-edge-litert": "tflite",
-    "tflite-runtime": "tflite-runtime",
-    "torch": "torch",
-}
 
 
 def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.random.Generator) -> Genes:
@@ -87,9 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = LatencyTable.load(path)
     if table.provenance != "measured":
         raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
-    runtime = _RUNTIME_OF.get(table.header["runtime"].split(" ")[0])
-    if runtime is None:
-        raise InputError(f"{path}: runtime {table.header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
+    target = target_of(table, args.timeout)
     spaces = [args.space] if args.space else table.spaces
     if len(spaces) != 1:
         raise InputError(f"{path} names the spaces {', '.join(spaces)}: choose with --space")
@@ -101,8 +89,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
     controls = [by_latency[round(share * (len(by_latency) - 1))] for share in np.linspace(0.3, 0.95, CONTROLS)]
     chains = [*(blocks_of(space, subnet) for subnet in space.decode(genes)), *((row.block,) for row in controls)]
-    threads, batch = int(table.header.get("threads", 1)), int(table.header.get("batch", 1))
-    target = cpu_target(runtime, threads, batch, table.header.get("cpus"), args.timeout)
     settings = {
         "rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(),
         "networks": args.networks,
@@ -111,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     journal_path = path.with_suffix(".validation.journal.jsonl")
     resumed = args.resume and journal_path.is_file()
     journal = (Journal.resume if resumed else Journal.create)(journal_path, settings)
-    plan = make_plan(chains, ROUNDS, REFERENCE_EVERY, args.seed)
+    plan = make_plan(chains, target.pace.whole_rounds, REFERENCE_EVERY, args.seed)
     console = Console()
     resume = f"{command.replace(' --resume', '')} --resume"
-    outcome = measure(plan, target, WHOLE_RULES, args.seed, journal, console, resume)
+    outcome = measure(plan, target, target.pace.whole, args.seed, journal, console, resume)
     if outcome.hello["runtime"] != table.header["runtime"]:
         raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.hello['runtime']}")
     return report(console, path, table, space, genes, controls, outcome, command)

@@ -25,6 +25,9 @@ import numpy as np
 PROTOCOL = 1
 # the spread is looked at again when there are a tenth, and at least this many, more samples: it is not free
 CHECK_EVERY = 5
+POWERCAP = Path("/sys/class/powercap")
+# the energy counters move about once so often (Intel's manual, volume 3, section 15.10)
+RAPL_STEP_S = 0.001
 
 
 class Speaker:
@@ -153,6 +156,44 @@ def machine(cpus: list[int]) -> dict[str, Any]:
         "load_average": round(os.getloadavg()[0], 2),
         "clock_mhz": clock_mhz(cpus[0]),
         "temperature_c": temperature_c(),
+        "energy_counter": "RAPL, the whole processor, idle power included" if rapl_zones() else None,
+    }
+
+
+# ---- energy
+
+
+def rapl_zones() -> list[tuple[Path, int]]:
+    """Each processor package's counter, microjoules, and where it starts again at 0; none unless all can be read."""
+    zones = []
+    for name in sorted(POWERCAP.glob("*/name")):
+        if (read_text(str(name)) or "").startswith("package"):
+            counter = name.with_name("energy_uj")
+            ends = read_text(str(name.with_name("max_energy_range_uj")))
+            if ends is None or read_text(str(counter)) is None:
+                return []
+            zones.append((counter, int(ends)))
+    return zones
+
+
+def measure_energy(run: Callable[[], object], run_ns: float, seconds: float) -> dict[str, float | None]:
+    """Millijoules of one run: the mean over so many seconds of runs, and its error."""
+    zones = rapl_zones()
+    runs = max(1, math.ceil(seconds * 1e9 / run_ns))
+    started = time.perf_counter()
+    before = [int(counter.read_text()) for counter, _ in zones]
+    for _ in range(runs):
+        run()
+    after = [int(counter.read_text()) for counter, _ in zones]
+    took = time.perf_counter() - started
+    used = sum((b - a) % ends for a, b, (_, ends) in zip(before, after, zones, strict=True)) / 1000
+    if not used:
+        return {"energy_mj": None, "energy_error_mj": None}
+    # either reading may be a step old
+    return {
+        "energy_mj": used / runs,
+        "energy_error_mj": used / runs * 2 * RAPL_STEP_S / took,
+        "energy_seconds": took,
     }
 
 
@@ -228,7 +269,11 @@ def visit(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     cpu = manifest["cpus"][0]
     facts = {"setup_ns": setup, "clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
     timed = time_model(run, manifest["rules"], manifest["threads"] == 1)
-    return {**facts, **timed, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
+    energy = {}
+    if manifest.get("energy_seconds"):
+        run_ns = float(np.median(timed["samples_ns"])) / timed["calls_per_sample"]
+        energy = measure_energy(run, run_ns, manifest["energy_seconds"])
+    return {**facts, **timed, **energy, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
 
 
 def beat(speaker: Speaker, seconds: float) -> None:

@@ -103,13 +103,14 @@ def _position(path: Path, results: Sequence[dict[str, Any]], index: int | None, 
             raise InputError(f"--index is {position}, but {path} has results 0 to {len(results) - 1}")
         return position
     for i, result in enumerate(results):
-        for key in ("limit_ms", "latency_ms"):
+        # a frontier of energy has no limits in ms
+        for key in ("limit_ms", "latency_ms") if result.get("limit_ms") is not None else ("latency_ms",):
             if isinstance(result.get(key), bool) or not isinstance(result.get(key), (int, float)):
                 raise InputError(f"{path}: results[{i}].{key} is {result.get(key)!r}, expected milliseconds")
     tables = sorted({str(result.get("table")) for result in results})
     if len(tables) > 1:
         raise InputError(f"{path} has results of several devices ({', '.join(tables)}): choose with --index")
-    exact = [i for i, result in enumerate(results) if math.isclose(result["limit_ms"], limit_ms)]
+    exact = [i for i, result in enumerate(results) if math.isclose(result.get("limit_ms") or 0.0, limit_ms)]
     fitting = exact or [i for i, result in enumerate(results) if result["latency_ms"] <= limit_ms]
     if not fitting:
         fastest = min(result["latency_ms"] for result in results)

@@ -19,7 +19,7 @@ from ofa.files import write_json
 from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.search.report import print_results, table_facts, write_plot
-from ofa.search.specialise import DeviceSearch, Specialised, shared_resolutions
+from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
 from ofa.space import RESOLUTIONS, get_space
 
 CLOUD_SIZE = 2000
@@ -29,7 +29,8 @@ def parser() -> argparse.ArgumentParser:
     parsed = argparse.ArgumentParser(
         prog="python -m ofa.search",
         description="Find the most accurate sub-network that meets each latency limit. Without a limit: the "
-        "accuracy-latency frontier from the fastest to the slowest sub-network.",
+        "accuracy-latency frontier from the fastest to the slowest sub-network, or with --frontier energy the "
+        "accuracy-energy frontier.",
         epilog="example: python -m ofa.search --table latency_tables/note10.csv --latency 15 20 25 --out out/note10",
     )
     add = parsed.add_argument
@@ -43,6 +44,8 @@ def parser() -> argparse.ArgumentParser:
     add("--latency", nargs="+", type=float, default=[], metavar="MS", help="limits in ms, searched in one run")
     add("--max-macs", type=float, metavar="M", help="at most M million MACs")
     add("--max-params", type=float, metavar="M", help="at most M million parameters")
+    add("--max-energy", type=float, metavar="MJ", help="at most MJ millijoules, by a table that tells energies")
+    add("--frontier", choices=("latency", "energy"), help="what accuracy is traded for without a limit (latency)")
     add("--space", metavar="S", help="search space, if the table does not name just one (mbv3-w1.0 ...)")
     add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
     add(
@@ -66,6 +69,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
+    if args.frontier and args.latency:
+        raise InputError("--frontier is what to search without limits: leave out --latency, or give --max-energy")
+    axis: Axis = "energy" if args.frontier == "energy" else "latency"
     console = Console(width=None if Console().is_terminal else 120)
     tables = load_tables(args.table, args.allow_emulated)
     space_name = args.space or common_space(tables, () if args.predictor else AccuracyPredictor.shipped())
@@ -78,7 +84,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, table in tables.items():
         chosen = shared_resolutions(table, predictor, space, args.resolutions)
         searches[name] = DeviceSearch(
-            name, table, predictor, space, chosen, max_macs=args.max_macs, max_params=args.max_params
+            name,
+            table,
+            predictor,
+            space,
+            chosen,
+            max_macs=args.max_macs,
+            max_params=args.max_params,
+            max_energy_mj=args.max_energy,
+            axis=axis,
         )
     for search in searches.values():
         search.check_feasible(args.latency)
@@ -93,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             # one generator a device: its result does not depend on which others are searched
             rng = np.random.default_rng(args.seed)
             found, asked = search.run(limits, rng, progress=partial(_show, bar, task))
-            results[name] = found if args.latency else undominated(found)
+            results[name] = found if args.latency else undominated(found, axis)
             evaluations += asked
     seconds = time.perf_counter() - started
 
@@ -125,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     clouds = {
         name: search.random_cloud(np.random.default_rng(args.seed), CLOUD_SIZE) for name, search in searches.items()
     }
-    write_plot(args.out / "frontier.png", f"{space.name}: predicted accuracy against latency", results, clouds)
+    write_plot(args.out / "frontier.png", f"{space.name}: predicted accuracy against {axis}", results, clouds, axis)
     console.print(f"wrote {args.out / 'frontier.png'}", highlight=False)
     return 0
 
@@ -162,10 +176,10 @@ def common_space(tables: dict[str, LatencyTable], preferred: Sequence[str] = ())
     return shared[0]
 
 
-def undominated(found: Sequence[Specialised]) -> list[Specialised]:
-    """The frontier proper: without those that a faster network already beats."""
+def undominated(found: Sequence[Specialised], axis: Axis) -> list[Specialised]:
+    """The frontier proper: without those that a faster, or thriftier, network already beats."""
     kept: list[Specialised] = []
-    for result in sorted(found, key=lambda r: (r.latency_ms, -r.predicted_top1)):
+    for result in sorted(found, key=lambda r: (r.cost(axis), -r.predicted_top1)):
         if not kept or result.predicted_top1 > kept[-1].predicted_top1:
             kept.append(result)
     return kept

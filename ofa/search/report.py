@@ -15,7 +15,7 @@ from rich.table import Table
 from ofa.files import replace_file
 from ofa.latency_table import LatencyTable
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.search.specialise import Specialised
+from ofa.search.specialise import Axis, Specialised
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
@@ -44,6 +44,12 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         error = table.interpolation_error_pct
         known = "error unknown" if error is None else f"mean error of a block {error:.1f} % (leave-one-out)"
         lines.append(f"~ latency rests on blocks interpolated between measured sizes: {known}")
+    if any(result.energy_mj is not None for result in results):
+        counter = table.header.get("energy_counter", "its counter is not known")
+        of_block = table.header.get("energy_error_pct", "not known")
+        lines.append(f"energies are sums of blocks ({counter}); error of a block in %: {of_block}")
+    if "tests_only" in table.header:
+        lines.append(f"not for use: {table.header['tests_only']}")
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     expected = table.header.get("expected_error")
@@ -60,7 +66,10 @@ def print_results(
 ) -> None:
     """The results of one device as a table, with provenance and caveats."""
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
-    for heading in ("limit ms", "latency ms", "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
+    has_energy = any(r.energy_mj is not None for r in results)
+    limit = "limit mJ" if any(r.limit_mj is not None for r in results) else "limit ms"
+    energy = ("energy mJ",) if has_energy else ()
+    for heading in (limit, "latency ms", *energy, "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for r in results:
         std = r.predicted_top1_std
@@ -68,8 +77,9 @@ def print_results(
             "unknown" if math.isnan(std) else f"{r.predicted_top1 - _Z95 * std:.2f}-{r.predicted_top1 + _Z95 * std:.2f}"
         )
         shown.add_row(
-            f"{r.limit_ms:.2f}",
-            f"{'~' * r.latency_interpolated}{r.latency_ms:.2f}",
+            _figure(r.limit_ms if r.limit_mj is None else r.limit_mj),
+            f"{'~' * r.latency_interpolated}{_figure(r.latency_ms)}",
+            *([_figure(r.energy_mj)] if has_energy else []),
             f"{'^' * r.top1_interpolated}{r.predicted_top1:.2f}",
             interval,
             f"{r.macs_millions:.0f}",
@@ -83,13 +93,24 @@ def print_results(
     console.print(f"  accuracy: {predictor.description}", highlight=False)
 
 
+def _figure(value: float | None) -> str:
+    """Two decimals, or three digits where that would be fewer: networks take less than a millisecond on a GPU."""
+    if value is None:
+        return "unknown"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
 def write_plot(
     path: Path,
     title: str,
     results: Mapping[str, Sequence[Specialised]],
     clouds: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    axis: Axis,
 ) -> None:
-    """Accuracy against latency: the networks found, one line a device, over random ones. Needs matplotlib."""
+    """Accuracy against latency or energy: the networks found, one line a device, over random ones; by matplotlib.
+
+    axis: of results and clouds, "latency" or "energy"
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -99,9 +120,9 @@ def write_plot(
     for position, (name, found) in enumerate(results.items()):
         colour = f"C{position}"
         axes.scatter(*clouds[name], s=2, alpha=0.25, color=colour, linewidths=0)
-        ordered = sorted(found, key=lambda r: r.latency_ms)
+        ordered = sorted(found, key=lambda r: r.cost(axis))
         axes.errorbar(
-            [r.latency_ms for r in ordered],
+            [r.cost(axis) for r in ordered],
             [r.predicted_top1 for r in ordered],
             yerr=[0 if math.isnan(r.predicted_top1_std) else _Z95 * r.predicted_top1_std for r in ordered],
             fmt="o-",
@@ -110,7 +131,7 @@ def write_plot(
             color=colour,
             label=name,
         )
-    axes.set_xlabel("latency (ms)")
+    axes.set_xlabel("latency (ms)" if axis == "latency" else "energy (mJ)")
     axes.set_ylabel("predicted top-1 (%)")
     axes.set_title(title)
     axes.grid(alpha=0.3)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,21 +24,25 @@ from ofa.search.extremes import cheapest
 from ofa.space import Genes, SearchSpace, Subnet
 
 FRONTIER_POINTS = 16
+Axis = Literal["latency", "energy"]
 
 
 @dataclass(frozen=True)
 class Specialised:
     """The best sub-network found for one device under one limit.
 
-    limit_ms: the latency limit; on a frontier, the point of the latency axis it was sought for
+    limit_ms, limit_mj: the limit of latency or energy; on a frontier, the point of its axis it was sought for
+    energy_mj: None where the table does not tell
     predicted_top1, predicted_top1_std: per cent; the standard deviation is NaN where the predictor has none
     latency_interpolated: some block's latency is interpolated from other sizes
     top1_interpolated: the accuracy is interpolated from other resolutions
     """
 
     table: str
-    limit_ms: float
+    limit_ms: float | None
+    limit_mj: float | None
     latency_ms: float
+    energy_mj: float | None
     predicted_top1: float
     predicted_top1_std: float
     macs_millions: float
@@ -47,13 +51,21 @@ class Specialised:
     top1_interpolated: bool
     subnet: Subnet
 
+    def cost(self, axis: Axis) -> float:
+        """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
+        if axis == "latency":
+            return self.latency_ms
+        return math.nan if self.energy_mj is None else self.energy_mj
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON form: plain types, null for what is not known."""
         std = None if math.isnan(self.predicted_top1_std) else round(self.predicted_top1_std, 4)
         return {
             "table": self.table,
             "limit_ms": self.limit_ms,
+            "limit_mj": self.limit_mj,
             "latency_ms": round(self.latency_ms, 6),
+            "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
             "predicted_top1": round(self.predicted_top1, 4),
             "predicted_top1_std": std,
             "macs_millions": self.macs_millions,
@@ -89,10 +101,23 @@ def shared_resolutions(
     )
 
 
+class _Limit(NamedTuple):
+    """A limit beside the axis, on the sum of block_costs, (U,). words, unit: how a message says it."""
+
+    words: str
+    unit: float
+    limit: float
+    block_costs: NDArray[np.float64]
+
+    def __str__(self) -> str:
+        return f"{self.limit / self.unit:g} {self.words}"
+
+
 class DeviceSearch:
     """One device's search: a table, a predictor and the part of the space that both cover.
 
     space: as given, with the resolutions searched
+    axis: what accuracy is traded for, "latency" (ms) or "energy" (mJ); limits and frontiers are of it
     """
 
     def __init__(
@@ -105,92 +130,105 @@ class DeviceSearch:
         *,
         max_macs: float | None = None,
         max_params: float | None = None,
+        max_energy_mj: float | None = None,
+        axis: Axis = "latency",
     ) -> None:
-        """max_macs, max_params: limits, in millions."""
+        """max_macs, max_params: limits, in millions. InputError if energies are asked for that the table lacks."""
         self.name, self.table, self.predictor = name, table, predictor
         self.space = replace(space, resolutions=tuple(resolutions))
         self.lookup = table.lookup(self.space)
         self._resolution_genes = predictor.space.resolution_genes(self.space.resolutions)
+        self.axis, self.unit = axis, "ms" if axis == "latency" else "mJ"
+        if axis == "energy" or max_energy_mj is not None:
+            self.lookup.require_energy()
+        self._axis_costs = self.lookup.block_ms if axis == "latency" else self.lookup.block_energy_mj
         blocks = self.lookup.index.blocks
-        self._cost_names = ["latency_ms"]
-        self._fixed_limits: list[float] = []
-        costs = [self.lookup.block_ms]
-        for label, limit, cost in (("MACs", max_macs, block_macs), ("parameters", max_params, block_params)):
+        self._others: list[_Limit] = []
+        for words, limit, cost in (("M MACs", max_macs, block_macs), ("M parameters", max_params, block_params)):
             if limit is not None:
-                costs.append(np.array([cost(block) for block in blocks], dtype=np.float64))
-                self._cost_names.append(label)
-                self._fixed_limits.append(limit * 1e6)
+                of_blocks = np.array([cost(block) for block in blocks], dtype=np.float64)
+                self._others.append(_Limit(words, 1e6, limit * 1e6, of_blocks))
+        if max_energy_mj is not None:
+            self._others.append(_Limit("mJ", 1.0, max_energy_mj, self.lookup.block_energy_mj))
+        costs = [self._axis_costs, *(other.block_costs for other in self._others)]
         self.problem = Problem(self.lookup.index, self._score, np.stack(costs))
 
     @cached_property
     def fastest(self) -> Genes:
-        """The fastest sub-network, (1, genes): exact, by variable elimination."""
-        return cheapest(self.problem.index, self.lookup.block_ms)[0]
+        """The sub-network with the least of the axis, (1, genes): exact, by variable elimination."""
+        return cheapest(self.problem.index, self._axis_costs)[0]
 
     @property
-    def fastest_ms(self) -> float:
-        """Its latency, added up as every other is, so that it meets itself as a limit."""
-        return float(self.lookup.latency_ms(self.fastest)[0])
+    def least(self) -> float:
+        """Its latency or energy, added up as every other is, so that it meets itself as a limit."""
+        return float(self._on_axis(self.fastest)[0])
 
     def frontier_limits(self, points: int = FRONTIER_POINTS) -> list[float]:
-        """Limits from the fastest to the slowest sub-network, in equal ratios."""
-        slowest = cheapest(self.problem.index, -self.lookup.block_ms)[0]
-        limits = np.geomspace(self.fastest_ms, float(self.lookup.latency_ms(slowest)[0]), points)
-        # rounding must not put the first limit below the fastest
-        return [float(limit) for limit in np.maximum(limits, self.fastest_ms)]
+        """Limits from the sub-network with the least of the axis to the one with the most, in equal ratios."""
+        slowest = cheapest(self.problem.index, -self._axis_costs)[0]
+        limits = np.geomspace(self.least, float(self._on_axis(slowest)[0]), points)
+        # rounding must not put the first limit below the least
+        return [float(limit) for limit in np.maximum(limits, self.least)]
 
-    def check_feasible(self, limits_ms: Iterable[float]) -> None:
+    def check_feasible(self, limits: Iterable[float]) -> None:
         """Infeasible, saying what the least possible is, if one limit alone already rules out every sub-network."""
-        for limit_ms in limits_ms:
-            if not (math.isfinite(limit_ms) and limit_ms > 0):
-                raise InputError(f"latency limit is {limit_ms}, expected a positive number of ms")
-            if limit_ms < self.fastest_ms:
+        for limit in limits:
+            if not (math.isfinite(limit) and limit > 0):
+                raise InputError(f"{self.axis} limit is {limit}, expected a positive number of {self.unit}")
+            if limit < self.least:
                 fastest = self.space.decode(self.fastest)[0]
                 raise Infeasible(
-                    f"no sub-network of {self.space.name} runs within {limit_ms:g} ms on {self.table.device}: "
-                    f"the fastest takes {self.fastest_ms:.3f} ms ({fastest.resolution} px, depths "
-                    f"{'-'.join(map(str, fastest.depths))})"
+                    f"no sub-network of {self.space.name} runs within {limit:g} {self.unit} on {self.table.device}: "
+                    f"the {'fastest' if self.axis == 'latency' else 'thriftiest'} takes {self.least:.3f} {self.unit} "
+                    f"({fastest.resolution} px, depths {'-'.join(map(str, fastest.depths))})"
                 )
-        for name, costs, limit in zip(self._cost_names[1:], self.problem.costs[1:], self._fixed_limits, strict=True):
-            least = cheapest(self.problem.index, costs)[1]
-            if limit < least:
+        for other in self._others:
+            if not other.limit > 0:
+                raise InputError(f"the limit of {other} is not a positive number")
+            least = cheapest(self.problem.index, other.block_costs)[1]
+            if other.limit < least:
                 raise Infeasible(
                     f"no sub-network of {self.space.name} at {min(self.space.resolutions)} px or more has at most "
-                    f"{limit / 1e6:g} M {name}: the least is {least / 1e6:.2f} M"
+                    f"{other}: the least is {least / other.unit:.4g} {other.words}"
                 )
 
     def run(
         self,
-        limits_ms: Sequence[float],
+        limits: Sequence[float],
         rng: np.random.Generator,
         settings: EvolutionSettings | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> tuple[list[Specialised], int]:
-        """The best sub-network found for each limit, in one run, and how many were evaluated.
+        """The best sub-network found for each limit of the axis, in one run, and how many were evaluated.
 
         Raises Infeasible if a limit cannot be met, or if together with the others no network was found.
         """
-        self.check_feasible(limits_ms)
-        limits = np.array([[limit, *self._fixed_limits] for limit in limits_ms])
-        found, evaluations = evolve(self.problem, limits, rng, settings, progress)
+        self.check_feasible(limits)
+        bounds = np.array([[limit, *(other.limit for other in self._others)] for limit in limits])
+        found, evaluations = evolve(self.problem, bounds, rng, settings, progress)
         results = []
-        for limit_ms, best in zip(limits_ms, found, strict=True):
+        for limit, best in zip(limits, found, strict=True):
             if best is None:
-                others = " and ".join(
-                    f"{limit / 1e6:g} M {name}"
-                    for name, limit in zip(self._cost_names[1:], self._fixed_limits, strict=True)
-                )
                 raise Infeasible(
-                    f"found no sub-network within {limit_ms:g} ms and {others}: each alone is possible, "
-                    f"together they may not be (fastest {self.fastest_ms:.3f} ms); relax one of them"
+                    f"found no sub-network within {limit:g} {self.unit} and {' and '.join(map(str, self._others))}: "
+                    "each alone is possible, together they may not be "
+                    f"(least possible {self.least:.3f} {self.unit}); relax one of them"
                 )
-            results.append(self._specialised(limit_ms, best.genes[None]))
+            results.append(self._specialised(limit, best.genes[None]))
         return results, evaluations
 
     def random_cloud(self, rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Latency in ms and predicted top-1 of n random sub-networks: what the search is compared with."""
+        """Latency or energy and predicted top-1 of n random sub-networks: what the search is compared with."""
         genes = self.space.sample(rng, n)
-        return self.lookup.latency_ms(genes), self._score(genes)
+        return self._on_axis(genes), self._score(genes)
+
+    def _on_axis(self, genes: Genes) -> NDArray[np.float64]:
+        """(N,) ms or mJ."""
+        return self.lookup.latency_ms(genes) if self.axis == "latency" else self._energy_mj(genes)
+
+    def _energy_mj(self, genes: Genes) -> NDArray[np.float64]:
+        """(N,) millijoules; NaN if not known."""
+        return self.lookup.index.total(genes, self.lookup.block_energy_mj)
 
     def _lifted(self, genes: Genes) -> Genes:
         """The same networks as rows of the predictor's space, which has other resolutions."""
@@ -201,13 +239,16 @@ class DeviceSearch:
     def _score(self, genes: Genes) -> NDArray[np.float64]:
         return self.predictor.predict(self._lifted(genes)).top1
 
-    def _specialised(self, limit_ms: float, genes: Genes) -> Specialised:
+    def _specialised(self, limit: float, genes: Genes) -> Specialised:
+        energy = float(self._energy_mj(genes)[0])
         subnet = self.space.decode(genes)[0]
         predicted = self.predictor.predict(self._lifted(genes))
         return Specialised(
             table=self.name,
-            limit_ms=float(limit_ms),
+            limit_ms=float(limit) if self.axis == "latency" else None,
+            limit_mj=float(limit) if self.axis == "energy" else None,
             latency_ms=float(self.lookup.latency_ms(genes)[0]),
+            energy_mj=None if math.isnan(energy) else energy,
             predicted_top1=float(predicted.top1[0]),
             predicted_top1_std=float(predicted.std[0]),
             macs_millions=count_macs(self.space, subnet) / 1e6,

@@ -20,7 +20,7 @@ def sizes(block: Block, latencies_ms: dict[int, float]) -> Interpolation:
 
 def test_latency_is_linear_in_tiles_of_four_pixels() -> None:
     # 16, 25 and 36 pixels are 4, 7 and 9 tiles: (7 - 4) / (9 - 4) of the way
-    assert sizes(POINTWISE, {4: 1.0, 6: 2.0}).latency_ms(replace(POINTWISE, in_size=5)) == pytest.approx(1.6)
+    assert sizes(POINTWISE, {4: 1.0, 6: 2.0}).between(replace(POINTWISE, in_size=5)) == pytest.approx(1.6)
 
 
 def test_input_and_output_each_count_with_their_own_pixels() -> None:
@@ -31,28 +31,28 @@ def test_input_and_output_each_count_with_their_own_pixels() -> None:
     }
     known = sizes(block, {4: 1.0, 7: 3.0})
     share = (work[5] - work[4]) / (work[7] - work[4])
-    assert known.latency_ms(replace(block, in_size=5)) == pytest.approx(1 + 2 * share)
+    assert known.between(replace(block, in_size=5)) == pytest.approx(1 + 2 * share)
 
 
 def test_pooling_is_linear_in_its_pixels() -> None:
     pool = Block("global_pool", 1, 8, 0, 8, 1, 1, "none", False, False)
-    assert sizes(pool, {4: 0.0, 6: 20.0}).latency_ms(replace(pool, in_size=5)) == pytest.approx(9.0)
+    assert sizes(pool, {4: 0.0, 6: 20.0}).between(replace(pool, in_size=5)) == pytest.approx(9.0)
 
 
 def test_a_size_of_the_same_work_as_a_neighbour_has_its_latency() -> None:
     stem = Block("conv", 1, 3, 0, 16, 3, 2, "relu", False, False)
     # 13 and 14 pixels both give 7 x 7 outputs
-    assert sizes(stem, {13: 1.0, 15: 2.0}).latency_ms(replace(stem, in_size=14)) == pytest.approx(1.0)
+    assert sizes(stem, {13: 1.0, 15: 2.0}).between(replace(stem, in_size=14)) == pytest.approx(1.0)
     # 1, 2 and 3 pixels all give one tile
-    assert sizes(stem, {1: 1.0, 3: 2.0}).latency_ms(replace(stem, in_size=2)) == pytest.approx(1.5)
+    assert sizes(stem, {1: 1.0, 3: 2.0}).between(replace(stem, in_size=2)) == pytest.approx(1.5)
 
 
 def test_nearest_neighbours_are_used_and_nothing_lies_beyond_them() -> None:
     known = sizes(POINTWISE, {2: 1.0, 4: 2.0, 8: 100.0, 16: 101.0})
-    assert known.latency_ms(replace(POINTWISE, in_size=6)) == pytest.approx(2 + 98 * (36 - 16) / (64 - 16))
+    assert known.between(replace(POINTWISE, in_size=6)) == pytest.approx(2 + 98 * (36 - 16) / (64 - 16))
     for outside in (1, 17):
-        assert known.latency_ms(replace(POINTWISE, in_size=outside)) is None
-    assert known.latency_ms(replace(POINTWISE, in_size=6, out_channels=24)) is None
+        assert known.between(replace(POINTWISE, in_size=outside)) is None
+    assert known.between(replace(POINTWISE, in_size=6, out_channels=24)) is None
 
 
 def test_error_is_that_of_leaving_each_size_out() -> None:

@@ -1,0 +1,293 @@
+"""The GPU agent: times models by CUDA events, and speaks the protocol of device_agents/PROTOCOL.md.
+
+    python device_agents/cuda/agent.py manifest.json
+
+Nothing of the host side: copy the folder device_agents/cuda to a machine with torch, and it runs there. The few lines
+that it shares with the CPU agent it repeats, so that either can be copied alone. nvidia-ml-py, where it is installed,
+tells clock, temperature, throttling, other processes and energy. The device "cpu" is for tests.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+
+if not __package__:  # started as a file
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from device_agents.cuda.device import Cpu, Cuda, Work
+from device_agents.cuda.model import read_torchscript
+from device_agents.cuda.nvml import Nvml, nvml_of
+from device_agents.cuda.timing import power_mw, take_samples, warm_up
+
+PROTOCOL = 1
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+CHOICES = {
+    "runtime": ("torch",),
+    "dtype": tuple(DTYPES),
+    "mode": ("graph", "eager", "compile"),
+    "memory_format": ("channels-last", "contiguous"),
+    "inputs": ("cold", "warm"),
+}
+# of one model's input; inputs smaller than a share of so many of the L2 cache do not fill it together
+MAX_BUFFERS = 128
+# runs in one sample, and so in one graph
+MAX_CALLS = 256
+# how much work is queued at a time while the energy counter is watched
+BUSY_NS = 20_000_000
+
+
+class Speaker:
+    """Writes protocol lines to the real standard output, and points the runtime's own chatter at stderr."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        os.dup2(2, 1)
+
+    def say(self, kind: str, **fields: Any) -> None:
+        with self._lock:
+            self._out.write(json.dumps({"type": kind, **fields}, allow_nan=False) + "\n")
+            self._out.flush()
+
+
+class Agent:
+    """Makes visits on one device. Models stay on it; inputs and graphs are made anew for every visit."""
+
+    def __init__(self, manifest: dict[str, Any], device: Cuda | Cpu, nvml: Nvml) -> None:
+        self.manifest, self.device, self.nvml = manifest, device, nvml
+        self.dtype = DTYPES[manifest["dtype"]]
+        self.channels_last = manifest["memory_format"] == "channels-last"
+        self.format = torch.channels_last if self.channels_last else torch.contiguous_format
+        # id: the model, and how many of its runs make a sample
+        self._models: dict[str, tuple[Callable[[torch.Tensor], object], int]] = {}
+        self._energy_known: set[str] = set()
+        self._arena = torch.empty(0)
+
+    def visit(self, name: str, path: Path) -> dict[str, Any]:
+        """The fields of a `result`. Where memory runs out all kept models are let go, and it is tried once more."""
+        message = ""
+        for _ in range(2):
+            try:
+                return self._visit(name, path)
+            except torch.OutOfMemoryError as error:
+                message = str(error).splitlines()[0]
+            # here, where the error no longer holds on to what was allocated
+            self.let_go()
+        raise MemoryError(message)
+
+    def let_go(self) -> None:
+        """Frees all memory. Raises if the device is of no more use."""
+        self._models.clear()
+        self._arena = torch.empty(0)
+        self.device.free()
+
+    @torch.inference_mode()
+    def _visit(self, name: str, path: Path) -> dict[str, Any]:
+        started = time.perf_counter_ns()
+        rules = self.manifest["rules"]
+        shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
+        if name not in self._models:
+            module = read_torchscript(path).to(self.device.device, self.dtype)
+            module.to(memory_format=self.format)  # type: ignore[call-overload]
+            run = torch.compile(module, dynamic=False) if self.manifest["mode"] == "compile" else module
+            self._models[name] = run, self._calls(run, self._inputs(shape)[:1], rules["min_sample_us"] * 1000)
+        model, calls = self._models[name]
+        inputs = self._inputs(shape)
+        works = [self._work(model, chosen) for chosen in in_turn(inputs, calls)]
+        loaded = time.perf_counter_ns()
+        place = 0
+        clocks: list[float | None] = []
+        throttling: list[list[str] | None] = []
+
+        def look() -> None:
+            # while the GPU works: idle, its clock and its reasons would be others
+            clocks.append(self.nvml.clock_mhz())
+            throttling.append(self.nvml.throttling())
+
+        def batch(count: int) -> list[int]:
+            nonlocal place
+            place += count + 1
+            return self.device.timed([works[(place + i) % len(works)] for i in range(count + 1)], look)
+
+        facts = {"temperature_c_before": self.nvml.temperature_c(), "setup_ns": loaded - started}
+        warm_up(batch, lambda: clocks[-1], rules)
+        warm = time.perf_counter_ns()
+        del clocks[:-1], throttling[:]
+        samples = take_samples(batch, rules)
+        timed = time.perf_counter_ns()
+        seen = [reasons for reasons in throttling if reasons is not None]
+        return {
+            **facts,
+            "samples_ns": samples,
+            "cpu_ns": None,
+            "calls_per_sample": calls,
+            "warmup_ns": warm - loaded,
+            "timed_ns": timed - warm,
+            "involuntary_switches": None,
+            "clock_mhz_before": clocks[0],
+            "clock_mhz_after": clocks[-1],
+            "temperature_c_after": self.nvml.temperature_c(),
+            "throttling": sorted({reason for reasons in seen for reason in reasons}) if seen else None,
+            "other_processes": self.nvml.other_processes(),
+            "input_buffers": len(inputs),
+            "input_buffers_bytes": len(inputs) * inputs[0].nbytes,
+            **self._energy(name, works, statistics.median(samples), calls),
+        }
+
+    def _inputs(self, shape: Sequence[int]) -> list[torch.Tensor]:
+        """Different inputs of a shape, N C H W, side by side in memory: together more than the L2 cache holds."""
+        size = math.prod(shape)
+        bytes_each = size * self.dtype.itemsize
+        count = 1
+        if self.manifest["inputs"] == "cold":
+            count = min(max(2, self.device.l2_bytes // bytes_each + 2), MAX_BUFFERS)
+        if self._arena.numel() < count * size:
+            self._arena = torch.empty(0)  # its memory may be needed for the larger one
+            generator = torch.Generator(self.device.device).manual_seed(self.manifest["seed"])
+            elements = 1 << (count * size - 1).bit_length()
+            self._arena = torch.randn(elements, dtype=self.dtype, device=self.device.device, generator=generator)
+        flat = self._arena[: count * size].view(count, size)
+        if len(shape) == 4 and self.channels_last:
+            n, c, h, w = shape
+            return [row.view(n, h, w, c).permute(0, 3, 1, 2) for row in flat]
+        return [row.view(*shape) for row in flat]
+
+    def _work(self, model: Callable[[torch.Tensor], object], inputs: Sequence[torch.Tensor]) -> Work:
+        """One sample's work: a run for every input."""
+
+        def work() -> None:
+            for images in inputs:
+                model(images)
+
+        return work if self.manifest["mode"] == "eager" else self.device.recorded(work)
+
+    def _calls(self, model: Callable[[torch.Tensor], object], inputs: list[torch.Tensor], enough_ns: float) -> int:
+        """How many runs take `enough_ns`: an event's own time must not count. The first runs are never timed."""
+        warm = self._work_once(model, inputs[0])
+        self.device.timed([warm] * 3, lambda: None)  # libraries choose algorithms, torch.compile compiles
+        trial = self._work(model, inputs * 4)
+        each = statistics.median(self.device.timed([trial] * 4, lambda: None)) / 4
+        return min(MAX_CALLS, max(1, math.ceil(enough_ns / each)))
+
+    @staticmethod
+    def _work_once(model: Callable[[torch.Tensor], object], images: torch.Tensor) -> Work:
+        return lambda: model(images)
+
+    def _energy(self, name: str, works: Sequence[Work], sample_ns: float, calls: int) -> dict[str, float | None]:
+        """Energy of one run, once a model and agent: mean power over the window, times the median time of a run."""
+        window_s = self.manifest.get("energy_seconds")
+        if not window_s or name in self._energy_known:
+            return {}
+        self._energy_known.add(name)
+        chunk = [works[i % len(works)] for i in range(max(1, round(BUSY_NS / sample_ns)))]
+        found = power_mw(self.nvml.energy_mj, lambda: self.device.keep_busy(chunk), window_s)
+        self.device.settle()
+        if found is None:
+            return {"energy_mj": None, "energy_error_mj": None}
+        power, error, seconds = found
+        run_s = sample_ns / calls / 1e9
+        return {"energy_mj": power * run_s, "energy_error_mj": error * run_s, "energy_seconds": seconds}
+
+
+def in_turn(inputs: Sequence[torch.Tensor], calls: int) -> Iterator[list[torch.Tensor]]:
+    """Groups of `calls` inputs, one a sample, that together use every input at least once."""
+    for group in range(math.ceil(len(inputs) / calls)):
+        yield [inputs[(group * calls + i) % len(inputs)] for i in range(calls)]
+
+
+def prepared(manifest: dict[str, Any]) -> Agent:
+    """Checks what the manifest asks for, and opens the device. Raises ValueError."""
+    if manifest.get("protocol") != PROTOCOL:
+        raise ValueError(f"manifest is of protocol {manifest.get('protocol')!r}, this agent speaks {PROTOCOL}")
+    for field, expected in CHOICES.items():
+        if manifest[field] not in expected:
+            raise ValueError(f"{field} is {manifest[field]!r}, expected one of {', '.join(expected)}")
+    device = torch.device(manifest["device"])
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+        return Agent(manifest, Cpu(device), Nvml(None, "", "this is a CPU"))
+    cuda = Cuda(device)
+    if manifest["dtype"] in ("tf32", "bf16") and cuda.properties.major < 8:
+        raise ValueError(f"{cuda.properties.name} has no {manifest['dtype']}: it takes compute capability 8.0")
+    # fp32 means fp32: by default cuDNN would use tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = manifest["dtype"] == "tf32"
+    nvml = nvml_of(str(cuda.properties.uuid))
+    before = nvml.processes()
+    cuda.open()
+    nvml.ours = (nvml.processes() or set()) - (before or set())
+    return Agent(manifest, cuda, nvml)
+
+
+def beat(speaker: Speaker, seconds: float) -> None:
+    """Says now and then that the agent lives; ends it, hanging or not, when nobody listens any more."""
+    try:
+        while True:
+            time.sleep(seconds)
+            speaker.say("heartbeat")
+    except OSError:
+        os._exit(1)
+
+
+def safe_path(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder):
+        raise ValueError(f"model path {name!r} leaves the manifest's folder")
+    return path
+
+
+def main(argv: list[str]) -> int:
+    if len(argv) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    speaker = Speaker()
+    try:
+        manifest = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
+        folder = Path(argv[0]).resolve().parent
+        paths = {model["id"]: safe_path(folder, model["path"]) for model in manifest["models"]}
+        agent = prepared(manifest)
+    except Exception as error:
+        speaker.say("error", id=None, message=f"{type(error).__name__}: {error}")
+        return 1
+    speaker.say(
+        "hello",
+        protocol=PROTOCOL,
+        agent="cuda",
+        runtime=f"torch {torch.__version__}",
+        device={
+            **agent.device.facts(),
+            **agent.nvml.facts(),
+            "os": f"{platform.system()} {platform.release()}",
+            "architecture": platform.machine(),
+            "python": platform.python_version(),
+            "load_average": round(os.getloadavg()[0], 2),
+        },
+    )
+    threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
+    for number, name in enumerate(manifest["visits"]):
+        speaker.say("visit", visit=number, id=name)
+        try:
+            result = agent.visit(name, paths[name])
+        except Exception as error:
+            # where even this fails the agent dies, and the host starts another
+            agent.let_go()
+            speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
+        else:
+            speaker.say("result", visit=number, id=name, **result)
+    speaker.say("done")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

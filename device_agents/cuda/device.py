@@ -1,0 +1,127 @@
+"""What CUDA does, behind the few calls that timing needs; and the CPU in its place, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import itertools
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+Work = Callable[[], object]
+
+
+class Cuda:
+    """A CUDA GPU. Everything runs on one side stream, as capturing a graph asks for."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.properties = torch.cuda.get_device_properties(device)
+        self.l2_bytes = int(self.properties.L2_cache_size)
+        self._queue: deque[torch.cuda.Event] = deque()
+
+    def open(self) -> None:
+        """Begins to use the GPU: before this the process has no context there."""
+        torch.cuda.set_device(self.device)
+        torch.cuda.set_stream(torch.cuda.Stream(self.device))  # type: ignore[no-untyped-call]
+        # all graphs share one pool, since no two run at a time; a pool lives as long as a graph that uses it
+        self._pool = torch.cuda.graph_pool_handle()
+        one = torch.zeros(1, device=self.device)
+        self._anchor = self.recorded(lambda: one + 1)
+
+    def recorded(self, work: Work) -> Work:
+        """The work as a CUDA graph's replay. What the work allocates lies in the pool: its results are not kept."""
+        graph = torch.cuda.CUDAGraph()
+        self.settle()
+        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        try:
+            work()
+        except BaseException:
+            with contextlib.suppress(RuntimeError):
+                graph.capture_end()
+            raise
+        graph.capture_end()
+        return graph.replay
+
+    def timed(self, works: Sequence[Work], meanwhile: Callable[[], None]) -> list[int]:
+        """Nanoseconds of each work but the first, which keeps the GPU busy while the others are queued."""
+        events = [torch.cuda.Event(enable_timing=True) for _ in works]  # type: ignore[no-untyped-call]
+        for work, event in zip(works, events, strict=True):
+            work()
+            event.record()
+        meanwhile()
+        events[-1].synchronize()
+        return [max(1, round(a.elapsed_time(b) * 1e6)) for a, b in itertools.pairwise(events)]
+
+    def keep_busy(self, works: Sequence[Work]) -> None:
+        """Returns at once; to be called again and again: the works are queued twice over at any time."""
+        if self._queue and self._queue[0].query():  # type: ignore[no-untyped-call]
+            self._queue.popleft()
+        while len(self._queue) < 2:
+            for work in works:
+                work()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+            self._queue.append(event)
+
+    def settle(self) -> None:
+        """Waits for all that is queued; raises what went wrong there."""
+        self._queue.clear()
+        torch.cuda.synchronize(self.device)
+
+    def free(self) -> None:
+        """Hands unused memory back. Raises if the GPU is of no more use to this process."""
+        gc.collect()
+        self.settle()
+        torch.cuda.empty_cache()
+
+    def facts(self) -> dict[str, Any]:
+        p = self.properties
+        return {
+            "gpu": p.name,
+            "compute_capability": f"{p.major}.{p.minor}",
+            "multiprocessors": p.multi_processor_count,
+            "gpu_memory_mib": p.total_memory >> 20,
+            "l2_cache_kib": self.l2_bytes >> 10,
+            "cuda": torch.version.cuda,
+            "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+        }
+
+
+class Cpu:
+    """This machine's CPU in a GPU's place, so that tests need no GPU: a graph is the function itself."""
+
+    l2_bytes = 0
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    def recorded(self, work: Work) -> Work:
+        return work
+
+    def timed(self, works: Sequence[Work], meanwhile: Callable[[], None]) -> list[int]:
+        """Nanoseconds of each work but the first, as on a GPU."""
+        times = []
+        for work in works:
+            work()
+            times.append(time.perf_counter_ns())
+        meanwhile()
+        return [max(1, b - a) for a, b in itertools.pairwise(times)]
+
+    def keep_busy(self, works: Sequence[Work]) -> None:
+        for work in works:
+            work()
+
+    def settle(self) -> None:
+        pass
+
+    def free(self) -> None:
+        gc.collect()
+
+    def facts(self) -> dict[str, Any]:
+        return {"cpu_model": platform.processor() or platform.machine()}

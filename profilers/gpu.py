@@ -1,0 +1,165 @@
+"""`python -m profilers.gpu`: measures every block of a space on an NVIDIA GPU into a latency table."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import InputError, NoDevice
+from profilers.agent_session import Event, local_agent
+from profilers.command import Pace, Target, add_options, command_line, profile
+from profilers.several import profile_several
+
+AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cuda" / "agent.py"
+DTYPES = ("fp32", "tf32", "fp16", "bf16")
+MODES = ("graph", "eager", "compile")
+RULES = {
+    "warmup_runs": 20,
+    "warmup_seconds": 0.01,
+    "warmup_max_seconds": 1.0,
+    "settle": 0.01,
+    "min_runs": 20,
+    "max_runs": 200,
+    "max_seconds": 0.03,
+    "target_error": 0.001,
+    "min_sample_us": 200,
+}
+PACE = Pace(
+    rules=RULES,
+    rounds=3,
+    quick={**RULES, "min_runs": 10, "max_seconds": 0.01, "target_error": 0.003},
+    quick_rounds=2,
+    whole={**RULES, "max_seconds": 0.06},
+    whole_rounds=2,
+)
+# fields of the agent's manifest that the table's header keeps, so that the same can be measured again
+_ASKED = ("dtype", "mode", "memory_format", "inputs")
+
+
+def parser() -> argparse.ArgumentParser:
+    parsed = argparse.ArgumentParser(
+        prog="python -m profilers.gpu",
+        description="Measure every block of a search space on an NVIDIA GPU, once, into a latency table. Estimate, "
+        "never yet checked on a GPU: 500 blocks take under 2 minutes, with --energy 6 minutes.",
+        epilog="example: python -m profilers.gpu --device cuda:0 --batch-size 64 --dtype fp16 --space proxyless-w1.3 "
+        "--out my-gpu.csv",
+    )
+    add = parsed.add_argument
+    add("--device", default="cuda:0", metavar="D",
+        help="which GPU (default cuda:0); several, such as cuda:0,cuda:1, share the rounds, and their tables are "
+        "merged if they agree; cpu: for tests of this command only")  # fmt: skip
+    add("--dtype", default="fp16", choices=DTYPES, help="of weights and images (default fp16)")
+    add("--mode", default="graph", choices=MODES,
+        help="replays of CUDA graphs (default), operators launched one by one, or torch.compile, then graphs: "
+        "seconds to compile every block")  # fmt: skip
+    add("--memory-format", default="channels-last", choices=("channels-last", "contiguous"),
+        help="of images and weights (default channels-last)")  # fmt: skip
+    add("--inputs", default="cold", choices=("cold", "warm"),
+        help="cold: different inputs in turn, together larger than the L2 cache (default); warm: one")  # fmt: skip
+    add_options(parsed, PACE)
+    return parsed
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    command = command_line("profilers.gpu", argv)
+    devices = found_devices(args.device)
+    if len(devices) > 1:
+        rounds = args.rounds or (PACE.quick_rounds if args.quick else PACE.rounds)
+        return profile_several(args, "profilers.gpu", argv, devices, rounds, command)
+    asked = {field: getattr(args, field) for field in _ASKED}
+    return profile(args, gpu_target(devices[0], asked, args.batch_size, args.timeout), command)
+
+
+def found_devices(names: str) -> list[str]:
+    """The devices asked for; NoDevice where there is no GPU, InputError for one that there is not."""
+    devices = ["cuda:0" if name == "cuda" else name for name in names.split(",")]
+    for device in devices:
+        if not re.fullmatch(r"(cuda|cpu):\d+|cpu", device) or devices.count(device) > 1:
+            raise InputError(f"--device is {names!r}, expected different ones such as cuda:0 or cuda:0,cuda:1")
+    if wanted := [device for device in devices if device.startswith("cuda")]:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a driver that is too old, say: nvidia-smi tells it better
+            count = torch.cuda.device_count()
+        if not count:
+            why = (
+                f"torch {torch.__version__} is built without CUDA"
+                if torch.version.cuda is None
+                else f"torch {torch.__version__} finds none (does nvidia-smi?)"
+            )
+            raise NoDevice(
+                f"there is no CUDA GPU here: {why}; this machine's CPU is measured by python -m profilers.cpu"
+            )
+        for device in wanted:
+            if int(device.split(":")[1]) >= count:
+                there = ", ".join(f"cuda:{i}" for i in range(count))
+                raise NoDevice(f"--device names {device}, there is {there}")
+    return devices
+
+
+def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: float) -> Target:
+    """One GPU of this machine. asked: the fields `_ASKED` of the agent's manifest."""
+
+    def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        with _turn(device):
+            for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
+                if event["type"] == "hello" and (others := event["device"].get("other_processes")):
+                    shown = ", ".join(map(str, others))
+                    print(f"warning: {device} is also used by process {shown}: times may be too long", file=sys.stderr)
+                yield event
+
+    header = {"agent": "cuda", "cuda_device": device, **asked}
+    if device.startswith("cpu"):
+        header["tests_only"] = "measured on the CPU in a GPU's place, to test the command: of no use to a search"
+    return Target(
+        runtime="torch",
+        batch=batch,
+        manifest={"runtime": "torch", "device": device, **asked},
+        start=start,
+        header=header,
+        pace=PACE,
+    )
+
+
+def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
+    """What a table of this command was measured on; NoDevice if it is not to be had here."""
+    for key in ("cuda_device", "batch", *_ASKED):
+        if not header.get(key):
+            raise InputError(f"the header has no '# {key}: ...' line")
+    # of GPUs that agreed, the first
+    device = header["cuda_device"].split(",")[0]
+    found_devices(device)
+    return gpu_target(device, {field: header[field] for field in _ASKED}, int(header["batch"]), timeout_s)
+
+
+@contextmanager
+def _turn(device: str) -> Iterator[None]:
+    """Waits until no other profiler of this user measures the GPU: two at a time would measure each other."""
+    if device.startswith("cpu"):
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"ofa-latency-{os.getuid()}-{device.replace(':', '-')}.lock"
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another profiler measures {device}", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)
