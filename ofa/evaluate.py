@@ -101,7 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.data import ImageFolder, broken_line, normalisation, random_indices, read_classes
+    from ofa.cifar import open_images
+    from ofa.data import broken_line, normalisation, random_indices, read_classes
     from ofa.files import write_json
     from ofa.subjects import calibration_folder, check_classes, load_subjects, net_classes
     from ofa.training.journal import Journal
@@ -109,7 +110,7 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     started = time.perf_counter()
     mean, std = normalisation(args.mean, args.std)
-    data = ImageFolder(
+    data = open_images(
         args.data, split=args.split or "val", classes=read_classes(args.classes) if args.classes else None
     )
     if args.split and not data.splits:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ofa.data import ImageFolder
     from ofa.networks import PlainNetwork
+    from ofa.training.distributed import Processes
     from ofa.training.loop import Step, StepResult, Training
 
 # the original implementation's, for 64 images
@@ -86,10 +87,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with processes(args.device) as procs:
         if procs.count > 1:
             raise InputError("ofa.finetune runs in one process: start it without torchrun")
-        return _finetune(args, procs.device)
+        return _finetune(args, procs)
 
 
-def _finetune(args: argparse.Namespace, device: torch.device) -> int:
+def _finetune(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.data import broken_line, normalisation, random_indices
@@ -127,7 +128,7 @@ def _finetune(args: argparse.Namespace, device: torch.device) -> int:
         "batch_size": args.batch_size,
         "label_smoothing": args.label_smoothing,
     }
-    training = Training(network, plan, args.out, settings, device)
+    training = Training(network, plan, args.out, settings, procs)
     if args.resume:
         training.resume()
     else:
@@ -153,7 +154,7 @@ def _finetune(args: argparse.Namespace, device: torch.device) -> int:
     def validate() -> dict[str, Any]:
         assert validation is not None
         chosen = random_indices(validation, args.val_limit or len(validation), args.seed)
-        return _validate(network, validation, chosen, resolution, args.batch_size, device, how)
+        return _validate(network, validation, chosen, resolution, args.batch_size, procs.device, how)
 
     done = _train(
         training, console, epoch_batches, _step(network, args.label_smoothing), validate if validation else None
@@ -179,21 +180,17 @@ def _finetune(args: argparse.Namespace, device: torch.device) -> int:
 
 def open_data(args: argparse.Namespace) -> tuple[ImageFolder, ImageFolder | None]:
     """Training images, and validation images if there are any; InputError where they are no use for training."""
-    from ofa.data import ImageFolder, read_classes
+    from ofa.cifar import open_images
+    from ofa.data import read_classes
+    from ofa.training.photos import check_learnable
 
     classes = read_classes(args.classes) if args.classes else None
-    train = ImageFolder(args.data, split="train", classes=classes)
-    if not train.labelled:
-        raise InputError(f"{train.path} has no class folders: there is nothing to learn")
-    if len(train.classes) < 2:
-        raise InputError(f"{train.path} has one class folder, {train.classes[0]}: there is nothing to tell apart")
-    empty = train.empty_classes()
-    if empty:
-        raise InputError(f"{train.path}: class folders without images: {', '.join(empty[:5])}")
+    train = open_images(args.data, split="train", classes=classes)
+    check_learnable(train)
     if args.val_data is not None:
-        validation = ImageFolder(args.val_data, split="val", classes=train.class_index)
+        validation = open_images(args.val_data, split="val", classes=train.class_index)
     elif "val" in train.splits:
-        validation = ImageFolder(args.data, split="val", classes=train.class_index)
+        validation = open_images(args.data, split="val", classes=train.class_index)
     else:
         return train, None
     if not validation.labelled:
@@ -210,6 +207,7 @@ def starting_network(
     from ofa.networks import calibrate_bn, extract
     from ofa.networks.checkpoint import load_network
     from ofa.networks.layers import use_channels_last
+    from ofa.training.state import CHECKPOINT
 
     if args.network is not None:
         if not args.network.exists():
@@ -226,7 +224,7 @@ def starting_network(
         if source.supernet is None or source.subnet is None:
             raise InputError(f"{args.checkpoint} holds a specialised network: give it with --network")
         statistics = None
-        if not (args.resume and (args.out / "checkpoint.pt").exists()):  # else they come with the checkpoint
+        if not (args.resume and (args.out / CHECKPOINT).exists()):  # else they come with the checkpoint
             chosen = random_indices(train, 2000, args.seed)
             prepared = batches(
                 train,
@@ -284,7 +282,7 @@ def _step(network: PlainNetwork, label_smoothing: float) -> Step:
         logits: Tensor = network(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
-        return StepResult(loss, (logits.argmax(1) == labels).sum(), len(images))
+        return StepResult(loss[None], (logits.argmax(1) == labels).sum(), len(images))
 
     return step
 

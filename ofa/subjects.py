@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ofa.cifar import open_images
 from ofa.data import ImageFolder
 from ofa.errors import InputError
 from ofa.export.source import NamedSubnet, read_subnet
@@ -155,10 +156,10 @@ def check_classes(data: ImageFolder, num_classes: int, *, mapped: bool) -> None:
 def calibration_folder(args: argparse.Namespace, data: ImageFolder) -> ImageFolder:
     """The training images to calibrate batch normalisation with."""
     if args.calibration is not None:
-        return ImageFolder(args.calibration, split="train")
+        return open_images(args.calibration, split="train")
     if "train" not in data.splits:
         raise InputError(
             f"sub-networks of a supernet need training images to calibrate with, and {data.path} has no folder train: "
             "give --calibration DIR"
         )
-    return ImageFolder(args.data, split="train")
+    return open_images(args.data, split="train")

@@ -67,12 +67,17 @@ def load_checkpoint(
 
 
 def save_checkpoint(
-    net: Supernet | PlainNetwork, path: str | os.PathLike[str], layout: Literal["ofa", "mit"] = "ofa"
+    net: Supernet | PlainNetwork,
+    path: str | os.PathLike[str],
+    layout: Literal["ofa", "mit"] = "ofa",
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes all weights and statistics to a file, in one step: an interrupted write leaves the old file.
 
     layout: "ofa" is safetensors, with the architecture in its metadata; "mit" is what the original implementation
         loads: torch.save of {"state_dict": ...} under its names
+    facts: what else to say of the weights (JSON), in the metadata of "ofa": `read_facts` reads it
+    Raises InputError where the file cannot be written.
     """
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
@@ -81,10 +86,24 @@ def save_checkpoint(
         names = _mit_names_of(net)
         torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
     elif layout == "ofa":
-        save_file(tensors, part, metadata=_metadata(net))
+        metadata = _metadata(net) | ({} if facts is None else {"training": json.dumps(facts)})
+        try:
+            save_file(tensors, part, metadata=metadata)
+        except SafetensorError as error:
+            part.unlink(missing_ok=True)
+            raise InputError(f"{path} cannot be written: {error}") from None
     else:
         raise InputError(f"layout is {layout!r}, expected ofa or mit")
     part.replace(path)
+
+
+def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `save_checkpoint` was told of the weights, such as class names and normalisation; empty if nothing."""
+    try:
+        facts = json.loads(read_tensors(path)[1].get("training", "{}"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: damaged metadata: {error}") from None
+    return dict(facts)
 
 
 def load_supernet(path: str | os.PathLike[str]) -> Supernet:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa.blocks import Block
+from ofa.networks.depthwise import depthwise_conv
 from ofa.networks.layers import Bottleneck, Classifier, ConvNorm, FeatureMix, MBConv, SqueezeExcite
 
 # how a batch normalisation of the largest size treats a feature map of fewer channels
@@ -91,7 +92,7 @@ def _mbconv(layer: MBConv, x: Tensor, block: Block, normalise: Normalise) -> Ten
     out = x if layer.expand is None else _conv_norm(layer.expand, x, mid, normalise)
     depthwise = layer.depthwise
     weight = layer.kernel(mid, kernel_size) if isinstance(layer, ElasticMBConv) else depthwise.conv.weight
-    out = normalise(depthwise.bn, F.conv2d(out, weight, None, depthwise.conv.stride, kernel_size // 2, groups=mid))
+    out = normalise(depthwise.bn, depthwise_conv(out, weight, depthwise.conv.stride[0]))
     out = _activate(depthwise.activation, out)
     if layer.se is not None:
         out = _squeeze_excite(layer.se, out, block.se_channels)

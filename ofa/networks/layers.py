@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ofa.blocks import Block
+from ofa.networks.depthwise import DepthwiseConv2d
 
 
 class _KeepUnfilled(TorchFunctionMode):
@@ -62,7 +63,8 @@ class ConvNorm(nn.Module):
         super().__init__()
         padding = kernel_size // 2
         with _KeepUnfilled():
-            self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
+            make = nn.Conv2d if groups == 1 else DepthwiseConv2d
+            self.conv = make(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(out_channels, eps=bn_eps)
         self.activation = make_activation(activation)
         self.skip = skip

@@ -43,6 +43,12 @@ def stored_statistics(training: bool) -> Normalise:
     return normalise
 
 
+def batch_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """By the batch alone; the layer's own running statistics are neither used nor changed."""
+    _, _, scale, shift = _buffers_and_parameters(bn, x.shape[1])
+    return F.batch_norm(x, None, None, scale, shift, True, 0.0, bn.eps)
+
+
 def given_statistics(names: Mapping[nn.Module, str], statistics: BatchNormStatistics) -> Normalise:
     """By statistics that a sub-network was calibrated to."""
 

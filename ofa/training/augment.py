@@ -5,7 +5,7 @@ So a run that continues from the middle of an epoch, or with other worker proces
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa.data import IMAGENET, ImageFolder, decode, to_tensor, unreadable
 from ofa.errors import InputError
+from ofa.training.crops import BRIGHTNESS, SATURATION
 from ofa.training.torchvision_import import import_transforms
 
 
@@ -25,24 +26,36 @@ def derived_seed(*numbers: int) -> int:
 
 class _Augmented(Dataset[tuple[Any, int, int]]):
     def __init__(
-        self, folder: ImageFolder, order: Sequence[int], resolution: int, mean: Any, std: Any, seed: int, epoch: int
+        self,
+        folder: ImageFolder,
+        order: Sequence[tuple[int, int]],
+        mean: Any,
+        std: Any,
+        seed: int,
+        epoch: int,
+        smallest_crop: float,
     ) -> None:
+        """order: an image and its resolution each"""
         transforms = import_transforms()
         self.folder, self.order, self.mean, self.std = folder, order, mean, std
         self.seed, self.epoch = seed, epoch
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomResizedCrop(resolution),
-                transforms.RandomHorizontalFlip(),
-                transforms.ColorJitter(brightness=32 / 255, saturation=0.5),
-            ]
-        )
+
+        def transform(resolution: int) -> Any:
+            return transforms.Compose(
+                [
+                    transforms.RandomResizedCrop(resolution, scale=(smallest_crop, 1.0)),
+                    transforms.RandomHorizontalFlip(),
+                    transforms.ColorJitter(brightness=BRIGHTNESS, saturation=SATURATION),
+                ]
+            )
+
+        self.transforms = {resolution: transform(resolution) for resolution in {r for _, r in order}}
 
     def __len__(self) -> int:
         return len(self.order)
 
     def __getitem__(self, n: int) -> tuple[Any, int, int]:
-        i = self.order[n]
+        i, resolution = self.order[n]
         try:
             image = decode(self.folder.read(i))
         except InputError:
@@ -53,14 +66,14 @@ class _Augmented(Dataset[tuple[Any, int, int]]):
         state = torch.get_rng_state()
         try:
             torch.default_generator.manual_seed(derived_seed(self.seed, self.epoch, i))
-            return to_tensor(self.transform(image), self.mean, self.std), self.folder.labels[i], i
+            return to_tensor(self.transforms[resolution](image), self.mean, self.std), self.folder.labels[i], i
         finally:
             torch.set_rng_state(state)
 
 
 def training_batches(
     folder: ImageFolder,
-    resolution: int,
+    resolution: int | Callable[[int], int],
     batch_size: int,
     *,
     seed: int,
@@ -72,16 +85,27 @@ def training_batches(
     workers: int = 0,
     strict: bool = False,
     broken: set[str] | None = None,
+    smallest_crop: float = 0.08,
+    share: tuple[int, int] = (0, 1),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an epoch from the `first`-th on: images (N, 3, R, R) float32, labels (N,) int64.
+
+    resolution: R, or what tells it of a batch by its number
+    smallest_crop: least part of an image's area that a crop takes
+    share: (r, P): the r-th part of each batch of P times `batch_size` images, for the r-th of P processes
 
     Shuffled; random crops resized, flips, brightness and saturation jitter; what is left over a full batch is
     dropped. A broken image makes its batch smaller: its name goes to `broken`, or with `strict` is an InputError.
     """
     listed = np.arange(len(folder)) if indices is None else np.asarray(indices)
     order = np.random.default_rng([seed, epoch]).permutation(listed).tolist()
-    kept = order[first * batch_size : len(order) // batch_size * batch_size]
-    data = _Augmented(folder, kept, resolution, tuple(mean), tuple(std), seed, epoch)
+    together, mine = batch_size * share[1], batch_size * share[0]
+    kept = [
+        (i, resolution if isinstance(resolution, int) else resolution(number))
+        for number in range(first, len(order) // together)
+        for i in order[number * together + mine : number * together + mine + batch_size]
+    ]
+    data = _Augmented(folder, kept, tuple(mean), tuple(std), seed, epoch, smallest_crop)
     own = torch.Generator()  # or the loader would draw from torch's global generator
     for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=own):
         good = []

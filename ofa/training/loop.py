@@ -1,8 +1,11 @@
 """The epoch loop: steps, checkpoints, metrics, stopping and continuing. What a step does is the caller's.
 
-A run is a folder: checkpoint.pt (the whole state, replaced after every epoch and on SIGTERM or Ctrl-C) and
+A run is a folder: checkpoint.safetensors (the whole state, replaced after every epoch and on SIGTERM or Ctrl-C) and
 metrics.jsonl (a line an epoch). A run that was stopped, or killed, continues to the same weights, bit for bit (on a
-CPU, with the same number of threads), because all randomness derives from seed, epoch and step.
+CPU, with the same number of threads), because all randomness derives from seed, epoch, step and process.
+
+Several processes each compute the gradients of their own images. They are averaged in one piece after the step's last
+backward pass: a step of a supernet has several, and torch's DistributedDataParallel would send them after each.
 """
 
 from __future__ import annotations
@@ -25,10 +28,13 @@ from torch import Tensor, nn
 from ofa.errors import InputError
 from ofa.files import replace_file
 from ofa.training.augment import derived_seed
+from ofa.training.distributed import Processes
+from ofa.training.precision import Precision
 from ofa.training.schedule import cosine_rate, nesterov_sgd
+from ofa.training.state import CHECKPOINT, first_difference, read_state, write_state
 
-FORMAT = "ofa-training/1"
-CHECKPOINT, METRICS = "checkpoint.pt", "metrics.jsonl"
+METRICS = "metrics.jsonl"
+LOOK_EVERY = 10  # steps on GPUs between looks at the losses, for which they must wait
 Batch = tuple[Tensor, Tensor]
 
 
@@ -43,6 +49,9 @@ class Plan:
     weight_decay: of weights; biases and normalisation have none
     momentum: Nesterov's
     seed: of everything random
+    clip_norm: gradients are scaled down to this norm, all together; 0: not
+    ema: weight of the past in a moving average of the weights, which is what a run results in; 0: none. It grows
+        from 0.1 over the first steps (1 + step) / (10 + step)
     """
 
     epochs: int
@@ -52,6 +61,8 @@ class Plan:
     weight_decay: float = 3e-5
     momentum: float = 0.9
     seed: int = 0
+    clip_norm: float = 0.0
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch"):
@@ -67,6 +78,10 @@ class Plan:
             raise InputError(f"momentum is {self.momentum}, expected between 0 and 1")
         if self.seed < 0:
             raise InputError(f"seed is {self.seed}, expected 0 or more")
+        if not (math.isfinite(self.clip_norm) and self.clip_norm >= 0):
+            raise InputError(f"gradient norm to clip to is {self.clip_norm}, expected 0 (not) or more")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"weight of the moving average is {self.ema}, expected 0 or more, and less than 1")
 
     @property
     def total_steps(self) -> int:
@@ -80,9 +95,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class StepResult:
-    """loss: scalar mean over the batch; correct: scalar count; images: in the batch. Tensors may be on a device."""
+    """What a step saw. Tensors may be on a device.
 
-    loss: Tensor
+    losses: (K,) mean over the batch of each of the step's networks; correct: scalar count, the mean over them
+    images: in the batch
+    """
+
+    losses: Tensor
     correct: Tensor
     images: int
 
@@ -94,27 +113,53 @@ Step = Callable[[Tensor, Tensor, int], StepResult]
 class Training:
     """A run in progress. `net` is trained in place.
 
-    folder: of checkpoint.pt and metrics.jsonl
+    folder: of checkpoint.safetensors and metrics.jsonl
     settings: everything else that makes the run what it is (data, batch size ...): a run continues only with the same
+    precision: of the step's forward and backward passes
+    describe: names a step's k-th network, given the number of the step and k, for a message
     """
 
     def __init__(
-        self, net: nn.Module, plan: Plan, folder: Path, settings: Mapping[str, Any], device: torch.device
+        self,
+        net: nn.Module,
+        plan: Plan,
+        folder: Path,
+        settings: Mapping[str, Any],
+        procs: Processes,
+        *,
+        precision: Precision | None = None,
+        describe: Callable[[int, int], str] = lambda *_: "the network",
     ) -> None:
-        self.net, self.plan, self.folder, self.device = net.to(device), plan, folder, device
+        self.net, self.plan, self.folder, self.procs = net.to(procs.device), plan, folder, procs
+        self.device = procs.device
+        self.precision = precision or Precision("fp32", procs.device)
         # through JSON, so that what is compared on resuming is of the same types
         self.settings: dict[str, Any] = json.loads(json.dumps({**asdict(plan), **settings}))
         self.optimizer = nesterov_sgd(net, plan.weight_decay, plan.momentum)
         self.epoch = 0
         self.step = 0  # in the epoch
         self.history: list[dict[str, Any]] = []
+        self._describe = describe
+        self._average = {n: p.detach().clone() for n, p in net.named_parameters()} if plan.ema else {}
         self._seconds = 0.0
-        self._sums = torch.zeros(3, dtype=torch.float64, device=device)  # loss times images, correct, images
+        self._sums = torch.zeros(3, dtype=torch.float64, device=self.device)  # loss times images, correct, images
+        # (step of the run, network in the step) of the first loss that is not finite, -1: none
+        self._bad = torch.full((2,), -1, dtype=torch.int64, device=self.device)
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / CHECKPOINT
+
+    @property
+    def number(self) -> int:
+        """Steps done, over all epochs."""
+        return self.epoch * self.plan.steps_per_epoch + self.step
 
     def start(self) -> None:
         """Begins anew; InputError where the folder already has a run."""
-        if (self.folder / CHECKPOINT).exists() or (self.folder / METRICS).exists():
+        if self.checkpoint.exists() or (self.folder / METRICS).exists():
             raise InputError(f"{self.folder} already has a run: continue it with --resume, or choose another --out")
+        self.procs.wait()
         self.folder.mkdir(parents=True, exist_ok=True)
 
     def resume(self) -> None:
@@ -122,28 +167,34 @@ class Training:
 
         A folder without one (the first epoch was not over) starts anew.
         """
-        path = self.folder / CHECKPOINT
-        if not path.is_file():
-            (self.folder / METRICS).unlink(missing_ok=True)
+        if not self.checkpoint.is_file():
+            self.procs.wait()
+            if self.procs.rank == 0:
+                (self.folder / METRICS).unlink(missing_ok=True)
+            self.procs.wait()
             self.start()
             return
-        state = _read_state(path)
-        stored = json.loads(state["settings"])
-        for key in {**self.settings, **stored}:
-            if stored.get(key) != self.settings.get(key):
-                raise InputError(
-                    f"{path} was made with {key} = {stored.get(key)!r}, but this run has {self.settings.get(key)!r}: "
-                    "give the same settings, or another --out"
-                )
+        groups, facts = read_state(self.checkpoint)
+        different = first_difference(facts.get("settings"), self.settings)
+        if different:
+            name, before, now = different
+            raise InputError(
+                f"{self.checkpoint} was made with {name} = {before!r}, but this run has {now!r}: "
+                "give the same settings, or another --out"
+            )
         try:
-            self.net.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.epoch, self.step = int(state["epoch"]), int(state["step"])
-            self._sums = state["sums"].to(self.device)
-            self._seconds = float(state["seconds"])
-            self.history = json.loads(state["history"])
-        except (KeyError, RuntimeError, ValueError) as error:
-            raise InputError(f"{path}: damaged checkpoint: {str(error).splitlines()[0]}") from None
+            self.net.load_state_dict(groups["network"])
+            self._restore_momentum(groups.get("momentum", {}))
+            for name, average in self._average.items():
+                average.copy_(groups["average"][name])
+            self.epoch, self.step = int(facts["epoch"]), int(facts["step"])
+            if self.procs.rank == 0:  # the sums of all processes were stored
+                self._sums.copy_(torch.tensor(facts["sums"], dtype=torch.float64))
+            self._seconds = float(facts["seconds"])
+            self.history = list(facts["history"])
+            self.precision.restore(facts["precision"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise InputError(f"{self.checkpoint}: damaged checkpoint: {str(error).splitlines()[0]}") from None
         self._write_metrics()
 
     def run(
@@ -157,7 +208,7 @@ class Training:
     ) -> bool:
         """Trains to the end: True; or until SIGTERM or Ctrl-C, whose state is saved first: False.
 
-        batches: the batches of an epoch from a step on, given (epoch, first step), both from 0
+        batches: this process's batches of an epoch from a step on, given (epoch, first step), both from 0
         step: see `Step`; `net` is in training mode, gradients are cleared, torch's generator seeded by the step
         validate: called after every epoch with `net` in evaluation mode; what it returns joins the metrics
         on_step: told the number of steps done; on_epoch: told the epoch's metrics
@@ -168,42 +219,88 @@ class Training:
                 began = time.perf_counter()
                 self.net.train()
                 for images, labels in batches(self.epoch, self.step):
-                    self._one_step(images, labels, step)
-                    on_step(self.epoch * self.plan.steps_per_epoch + self.step)
-                    if stopped.is_set():
+                    stop = self._one_step(images, labels, step, stopped)
+                    on_step(self.number)
+                    if stop:
                         self._seconds += time.perf_counter() - began
                         self.save()
                         return False
                 self._seconds += time.perf_counter() - began
                 metrics = self._finish_epoch(validate)
                 on_epoch(metrics)
-                if stopped.is_set():
+                if self._agreed(stopped):
                     return self.epoch >= self.plan.epochs
         return True
 
-    def _one_step(self, images: Tensor, labels: Tensor, step: Step) -> None:
-        number = self.epoch * self.plan.steps_per_epoch + self.step
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the network has the moving average of its weights, if there is one."""
+        kept = {n: p.detach().clone() for n, p in self.net.named_parameters()} if self._average else {}
+        self._fill(self._average)
+        try:
+            yield
+        finally:
+            self._fill(kept)
+
+    def finish(self) -> None:
+        """Leaves the moving average in the network, if there is one: what the run results in."""
+        self._fill(self._average)
+
+    def _fill(self, weights: Mapping[str, Tensor]) -> None:
+        if weights:
+            with torch.no_grad():
+                for name, parameter in self.net.named_parameters():
+                    parameter.copy_(weights[name])
+
+    def _one_step(self, images: Tensor, labels: Tensor, step: Step, stopped: threading.Event) -> bool:
+        """True where every process has agreed to stop."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(number)
+            group["lr"] = self.plan.rate(self.number)
         self.optimizer.zero_grad(set_to_none=True)
         images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(derived_seed(self.plan.seed, self.epoch, self.step, 1))  # dropout, and what step draws
-            result = step(images, labels, number)
-        loss = result.loss.detach().double()
-        self._sums += torch.stack(
-            [loss * result.images, result.correct.double(), torch.full_like(loss, float(result.images))]
-        )
+            # dropout, and what step draws
+            torch.manual_seed(derived_seed(self.plan.seed, self.epoch, self.step, 1 + self.procs.rank))
+            result = step(images, labels, self.number)
+        self._note(result)
         # reading it makes a GPU wait, so there only now and then
-        if (self.device.type == "cpu" or self.step % 50 == 49) and not bool(self._sums[0].isfinite()):
-            raise self._not_finite("the loss")
-        self.optimizer.step()
+        look = self.device.type == "cpu" or self.step % LOOK_EVERY == LOOK_EVERY - 1
+        stop = self._agreed(stopped) if look else False
+        self.procs.average_gradients(self.net.parameters())
+        self.precision.update(self.optimizer, self.net.parameters(), self.plan.clip_norm)
+        if self._average:
+            weight = min(self.plan.ema, (1 + self.number) / (10 + self.number))
+            torch._foreach_lerp_(list(self._average.values()), [p.detach() for p in self.net.parameters()], 1 - weight)
         self.step += 1
+        return stop
+
+    def _note(self, result: StepResult) -> None:
+        losses = result.losses.detach().double()
+        counts = [losses.mean() * result.images, result.correct.double(), losses.new_tensor(float(result.images))]
+        self._sums += torch.stack(counts)
+        finite = losses.isfinite()
+        here = torch.stack([losses.new_tensor(self.number), (~finite).double().argmax()]).long()
+        self._bad = torch.where((self._bad[0] >= 0) | finite.all(), self._bad, here)
+
+    def _agreed(self, stopped: threading.Event) -> bool:
+        """Whether any process was told to stop. Raises InputError in all where a loss of any was not finite."""
+        flags = torch.tensor([float(stopped.is_set()), 0.0])
+        flags[1] = (self._bad[0] >= 0).float()
+        flags = self.procs.total(flags)
+        if flags[1] > 0:
+            self._raise_bad_loss()
+        return bool(flags[0] > 0)
+
+    def _raise_bad_loss(self) -> None:
+        bad = max(self.procs.gathered(self._bad.tolist()))  # of any process that saw one
+        epoch, step = divmod(bad[0], self.plan.steps_per_epoch)
+        raise self._not_finite(f"the loss of {self._describe(*bad)}", epoch, step)
 
     def _finish_epoch(self, validate: Callable[[], Mapping[str, Any]] | None) -> dict[str, Any]:
-        self._check_finite()
-        loss_sum, correct, images = self._sums.tolist()
+        self._agreed(threading.Event())
+        self._check_weights()
+        loss_sum, correct, images = self.procs.total(self._sums).tolist()
         metrics: dict[str, Any] = {
             "epoch": self.epoch + 1,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
@@ -214,7 +311,7 @@ class Training:
         }
         if validate is not None:
             self.net.eval()
-            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []), self.averaged():
                 metrics.update(validate())
             self.net.train()
         self.history.append(metrics)
@@ -225,51 +322,55 @@ class Training:
         return metrics
 
     def save(self) -> None:
-        """Replaces checkpoint.pt by the present state, in one step; InputError where that is not finite."""
-        self._check_finite()
-        state = {
-            "format": FORMAT,
-            "settings": json.dumps(self.settings),
-            "network": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "epoch": self.epoch,
-            "step": self.step,
-            "sums": self._sums,
-            "seconds": self._seconds,
-            "history": json.dumps(self.history),
-        }
-        replace_file(self.folder / CHECKPOINT, lambda temporary: torch.save(state, temporary))
+        """Replaces the checkpoint by the present state, in one step; InputError where that is not finite.
 
-    def _check_finite(self) -> None:
-        if not bool(self._sums[0].isfinite()):
-            raise self._not_finite("the loss")
+        Every process must call it; the first writes.
+        """
+        self._agreed(threading.Event())
+        self._check_weights()
+        sums = self.procs.total(self._sums).tolist()
+        if self.procs.rank == 0:
+            momentum = {
+                name: self.optimizer.state[parameter]["momentum_buffer"]
+                for name, parameter in self.net.named_parameters()
+                if self.optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
+            }
+            facts = {
+                "settings": self.settings,
+                "epoch": self.epoch,
+                "step": self.step,
+                "sums": sums,
+                "seconds": self._seconds,
+                "history": self.history,
+                "precision": self.precision.to_dict(),
+            }
+            groups = {"network": self.net.state_dict(), "momentum": momentum, "average": self._average}
+            write_state(self.checkpoint, groups, facts)
+        self.procs.wait()
+
+    def _restore_momentum(self, momentum: Mapping[str, Tensor]) -> None:
+        for name, parameter in self.net.named_parameters():
+            if name in momentum:
+                buffer = torch.empty_like(parameter.detach()).copy_(momentum[name])
+                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+
+    def _check_weights(self) -> None:
         for name, tensor in self.net.state_dict().items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-                raise self._not_finite(name)
+                raise self._not_finite(name, self.epoch, self.step)
 
-    def _not_finite(self, what: str) -> InputError:
-        path = self.folder / CHECKPOINT
-        kept = f"the checkpoint before it is kept in {path}" if path.exists() else "there is no checkpoint before it"
+    def _not_finite(self, what: str, epoch: int, step: int) -> InputError:
+        there = self.checkpoint.exists()
+        kept = f"the checkpoint before it is kept in {self.checkpoint}" if there else "there is no checkpoint before it"
         return InputError(
-            f"{what} is no longer finite (NaN or infinite) in epoch {self.epoch + 1}, at or shortly before step "
-            f"{self.step + 1}, learning rate {self.optimizer.param_groups[0]['lr']:g}; {kept}. "
-            "Start again with a lower --learning-rate"
+            f"{what} is no longer finite (NaN or infinite) in epoch {epoch + 1}, step {step + 1}, "
+            f"learning rate {self.optimizer.param_groups[0]['lr']:g}; {kept}. Start again with a lower learning rate"
         )
 
     def _write_metrics(self) -> None:
-        text = "".join(json.dumps(line) + "\n" for line in self.history)
-        replace_file(self.folder / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile pickle provokes
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise InputError(f"{path}: not a checkpoint of a training run: {reason}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise InputError(f"{path}: not a checkpoint of a training run of ours ({FORMAT})")
-    return state
+        if self.procs.rank == 0:
+            text = "".join(json.dumps(line) + "\n" for line in self.history)
+            replace_file(self.folder / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 @contextmanager

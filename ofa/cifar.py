@@ -1,0 +1,87 @@
+"""CIFAR-10 and CIFAR-100 as their authors publish them for C ("binary version"): no pickle is ever loaded."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.data import ImageFolder
+from ofa.errors import InputError
+
+SIDE = 32
+_PIXELS = 3 * SIDE * SIDE
+# per data set: files of each split, the file of class names, and label bytes of a row (the last is the class)
+_LAYOUTS = (
+    ({"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "val": ["test_batch.bin"]}, "batches.meta.txt", 1),
+    ({"train": ["train.bin"], "val": ["test.bin"]}, "fine_label_names.txt", 2),
+)
+
+
+def open_images(
+    path: str | os.PathLike[str], *, split: str = "val", classes: Mapping[str, int] | None = None
+) -> ImageFolder:
+    """The images of a folder, a zip, or one of the CIFAR data sets: see `ImageFolder`."""
+    folder = Path(path)
+    for layout in _LAYOUTS:
+        for inner in (folder, folder / "cifar-10-batches-bin", folder / "cifar-100-binary"):
+            if (inner / layout[0]["train"][0]).is_file():
+                return Cifar(inner, layout, split, classes)
+    if (folder / "data_batch_1").is_file() or (folder / "cifar-10-batches-py").is_dir():
+        raise InputError(
+            f"{path}: this is CIFAR's version for Python, pickles, which are not loaded: take the binary version "
+            "(cifar-10-binary.tar.gz or cifar-100-binary.tar.gz) from the same page"
+        )
+    return ImageFolder(path, split=split, classes=classes)
+
+
+class Cifar(ImageFolder):
+    """An `ImageFolder` whose images lie in CIFAR's files; "val" is what its authors call the test set."""
+
+    def __init__(
+        self,
+        path: Path,
+        layout: tuple[dict[str, list[str]], str, int],
+        split: str,
+        classes: Mapping[str, int] | None = None,
+    ) -> None:
+        files, names, label_bytes = layout
+        if split not in files:
+            raise InputError(f"{path} has no split {split}, only {', '.join(files)}")
+        self.path, self.splits, self.split = path, tuple(files), split
+        listed = (path / names).read_text(encoding="utf-8").split() if (path / names).is_file() else []
+        rows = np.concatenate([_rows(path / file, label_bytes) for file in files[split]])
+        numbers = rows[:, label_bytes - 1].astype(int)
+        count = len(listed) or int(numbers.max()) + 1
+        if numbers.max() >= count:
+            raise InputError(f"{path / names} names {count} classes, but there is an image of class {numbers.max()}")
+        self.classes = tuple(listed or (f"class{i:02d}" for i in range(count)))
+        self.class_index = {name: i if classes is None else classes[name] for i, name in enumerate(self.classes)}
+        self.labels = tuple(self.class_index[self.classes[i]] for i in numbers)
+        self.names = tuple(f"{split}/{i}" for i in range(len(rows)))
+        self._pixels = rows[:, label_bytes:].reshape(-1, 3, SIDE, SIDE)
+
+    def read(self, i: int) -> bytes:
+        """The i-th image, encoded without loss."""
+        from PIL import Image
+
+        file = io.BytesIO()
+        Image.fromarray(self._pixels[i].transpose(1, 2, 0)).save(file, "BMP")
+        return file.getvalue()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _rows(path: Path, label_bytes: int) -> NDArray[np.uint8]:
+    """(N, label_bytes + 3072) of a file."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    content = np.fromfile(path, np.uint8)
+    if not len(content) or len(content) % (label_bytes + _PIXELS):
+        raise InputError(f"{path}: damaged: {len(content)} bytes are not rows of {label_bytes + _PIXELS}")
+    return content.reshape(-1, label_bytes + _PIXELS)

@@ -1,0 +1,106 @@
+"""Augmenting whole batches as tensors: random resized crops, flips, brightness and saturation, on CPU or GPU.
+
+A crop and its resizing are two small matrices an image, one for rows and one for columns, with the triangle filter
+that Pillow uses (antialiased). Images may have been squashed to squares: crops are drawn in the original's shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+ATTEMPTS = 10
+RATIOS = (3 / 4, 4 / 3)
+BRIGHTNESS, SATURATION = 32 / 255, 0.5
+GREY = (0.299, 0.587, 0.114)  # of red, green, blue
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """How each image of a batch is augmented.
+
+    boxes: (N, 4) left, top, width, height as parts of the image, 0 to 1
+    flipped: (N,) whether left and right change places
+    brightness, saturation: (N,) factors
+    """
+
+    boxes: NDArray[np.float64]
+    flipped: NDArray[np.bool_]
+    brightness: NDArray[np.float64]
+    saturation: NDArray[np.float64]
+
+    def rows(self, part: slice) -> Crops:
+        """Those of some of the images."""
+        return Crops(self.boxes[part], self.flipped[part], self.brightness[part], self.saturation[part])
+
+
+def draw_crops(rng: np.random.Generator, sizes: NDArray[np.float64], smallest: float) -> Crops:
+    """As torchvision's RandomResizedCrop, RandomHorizontalFlip and ColorJitter draw them, but for whole pixels.
+
+    sizes: (N, 2) width and height of the original images
+    smallest: least part of an image's area
+    """
+    n = len(sizes)
+    width, height = sizes[:, :1], sizes[:, 1:]
+    area = width * height * rng.uniform(smallest, 1, (n, ATTEMPTS))
+    ratio = np.exp(rng.uniform(np.log(RATIOS[0]), np.log(RATIOS[1]), (n, ATTEMPTS)))
+    widths, heights = np.sqrt(area * ratio), np.sqrt(area / ratio)
+    fits = (widths <= width) & (heights <= height)
+    chosen = (np.arange(n), fits.argmax(1))
+    w, h = widths[chosen], heights[chosen]
+    # none fits: the largest central part of an allowed shape
+    none = ~fits.any(1)
+    shape = np.clip(sizes[:, 0] / sizes[:, 1], *RATIOS)
+    w = np.where(none, np.minimum(sizes[:, 0], sizes[:, 1] * shape), w)
+    h = np.where(none, np.minimum(sizes[:, 1], sizes[:, 0] / shape), h)
+    place = np.where(none[:, None], 0.5, rng.random((n, 2)))
+    left, top = (sizes[:, 0] - w) * place[:, 0], (sizes[:, 1] - h) * place[:, 1]
+    boxes = np.stack([left, top, w, h], 1) / np.tile(sizes, 2)
+    flipped = rng.random(n) < 0.5
+    brightness = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, n)
+    return Crops(boxes, flipped, brightness, rng.uniform(1 - SATURATION, 1 + SATURATION, n))
+
+
+def cut(pixels: Tensor, crops: Crops, resolution: int) -> Tensor:
+    """(N, 3, R, R) float32 in 0 to 255, of pixels (N, 3, S, S)."""
+    n, _, _, side = pixels.shape
+    device = pixels.device
+    boxes = torch.from_numpy(crops.boxes).to(device, torch.float32) * side
+    flipped = torch.from_numpy(crops.flipped).to(device)
+    columns = _resampling(boxes[:, 0], boxes[:, 2], side, resolution)  # (N, R, S)
+    columns = torch.where(flipped[:, None, None], columns.flip(1), columns)
+    rows = _resampling(boxes[:, 1], boxes[:, 3], side, resolution)
+    across = torch.bmm(pixels.float().view(n, 3 * side, side), columns.transpose(1, 2))  # (N, 3 S, R)
+    images = torch.matmul(rows[:, None], across.view(n, 3, side, resolution))
+    return _jittered(images, crops)
+
+
+def _resampling(start: Tensor, length: Tensor, side: int, resolution: int) -> Tensor:
+    """(N, R, S) weights of S source pixels in each of R, for the stretch of `length` from `start`."""
+    scale = length / resolution
+    reach = scale.clamp(min=1)[:, None, None]
+    centres = start[:, None] + (torch.arange(resolution, device=start.device) + 0.5) * scale[:, None]
+    sources = torch.arange(side, device=start.device) + 0.5
+    weights = (1 - (sources - centres[:, :, None]).abs() / reach).clamp_(min=0)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def _jittered(images: Tensor, crops: Crops) -> Tensor:
+    brightness, saturation = (
+        torch.from_numpy(factors).to(images.device, torch.float32)[:, None, None, None]
+        for factors in (crops.brightness, crops.saturation)
+    )
+    images = (images * brightness).clamp_(0, 255)
+    grey = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    return torch.lerp(grey, images, saturation).clamp_(0, 255)
+
+
+def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(pixel / 255 - mean) / std, channels last, of images (N, 3, H, W) in 0 to 255."""
+    factor = 1 / (255 * images.new_tensor(std))[:, None, None]
+    offset = (images.new_tensor(mean) / images.new_tensor(std))[:, None, None]
+    return (images * factor - offset).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,215 @@
+"""Trainings of a supernet as data: which sub-networks each stage draws, for how long, at which learning rate.
+
+The paper's (Cai et al. 2020, sections 3.3 and 4.1; stage lengths and rates from the original implementation), and what
+it is compared with: uniform sampling without shrinking, and the sandwich rule (Yu & Huang 2019; Yu et al. 2020).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa.errors import InputError
+from ofa.predictors.costs import count_macs
+from ofa.space import Genes, SearchSpace
+
+# learning rates of stages are for this many images a step, over all processes, and proportional to them
+RATE_IMAGES = 64
+METHODS = ("shrinking", "uniform", "sandwich", "alone")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training with a learning rate schedule of its own.
+
+    name: of its folder
+    epochs: how often the data is seen
+    learning_rate: its peak, for 64 images a step
+    subnets: sub-networks a step; their gradients add up
+    kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
+    warmup_epochs: linear increase before the cosine
+    distill: weight of the soft loss against the teacher's outputs, beside the labels'; 0 for none
+    sandwich: the largest and the smallest sub-network in every step; the largest learns the labels, the others
+        (the smallest too) what the largest says, in the same step
+    """
+
+    name: str
+    epochs: int
+    learning_rate: float
+    subnets: int = 1
+    kernels: int = 0
+    depths: int = 0
+    expands: int = 0
+    widths: int = 0
+    warmup_epochs: float = 0.0
+    distill: float = 0.0
+    sandwich: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):
+            raise InputError(f"stage name is {self.name!r}, expected letters, digits, - and _")
+        where = f"stage {self.name}"
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise InputError(f"{where}: {field.name} is {value!r}, expected a whole number, 0 or more")
+            if field.type == "float" and not (
+                isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+            ):
+                raise InputError(f"{where}: {field.name} is {value!r}, expected a number, 0 or more")
+        if self.epochs < 1 or self.subnets < 1 or self.learning_rate <= 0:
+            raise InputError(f"{where}: epochs, subnets and learning_rate must be more than 0")
+        if self.warmup_epochs >= self.epochs:
+            raise InputError(f"{where}: warmup_epochs is {self.warmup_epochs:g}, expected less than {self.epochs}")
+        if self.sandwich and self.subnets < 2:
+            raise InputError(f"{where}: the sandwich rule needs at least 2 sub-networks a step")
+
+    def choices(self, space: SearchSpace) -> tuple[tuple[int, ...], ...]:
+        """For every gene of the space but the resolution's, which choice indices this stage draws from."""
+        kept = {
+            "depths": self.depths,
+            "kernel_sizes": self.kernels,
+            "expand_ratios": self.expands,
+            "width_mults": self.widths,
+        }
+        found: list[tuple[int, ...]] = []
+        for field, count in kept.items():
+            for values in space.choices[space.columns(field)]:
+                everything = range(len(values))
+                found.append(tuple(everything[-count:] if count else everything))
+        return tuple(found)
+
+    def largest(self, space: SearchSpace) -> Genes:
+        """(1, genes): the largest sub-network, at the largest resolution."""
+        return self._extreme(space, -1)
+
+    def smallest(self, space: SearchSpace) -> Genes:
+        """(1, genes): the smallest sub-network of this stage, at the largest resolution."""
+        return self._extreme(space, 0)
+
+    def _extreme(self, space: SearchSpace, end: int) -> Genes:
+        row = [len(space.resolutions) - 1, *(allowed[end] for allowed in self.choices(space))]
+        return space.canonical(np.array([row], np.uint8))
+
+    def draw(self, space: SearchSpace, rng: np.random.Generator, n: int) -> Genes:
+        """(n, genes): sub-networks of this stage, every choice uniform and independent, at any resolution."""
+        columns = [rng.integers(0, len(space.resolutions), n)]
+        columns += [np.asarray(allowed)[rng.integers(0, len(allowed), n)] for allowed in self.choices(space)]
+        return space.canonical(np.stack(columns, 1).astype(np.uint8))
+
+    def supported(self, space: SearchSpace) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """The expand ratios and width multipliers that sub-networks of this stage have."""
+        return space.expand_choices[-self.expands :], space.width_choices[-self.widths :]
+
+
+def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.0) -> tuple[Stage, ...]:
+    """Progressive shrinking as in the paper: kernel sizes, then depths, then widths become elastic.
+
+    epochs_scale: factor on all epochs and warm-ups; no stage is shorter than one epoch
+    distill: weight of the soft loss from the second stage on; the teacher is the first stage's network
+    """
+    largest: dict[str, Any] = {"kernels": 1, "depths": 1, "expands": 1, "widths": 1}
+    kernel: dict[str, Any] = {**largest, "kernels": 0}
+    stages = [Stage("largest", 180, 2.6 / 32, 1, **largest, warmup_epochs=5)]
+    if space.kernel_choices:
+        stages.append(Stage("kernel", 125, 3e-2, 1, **kernel, warmup_epochs=5, distill=distill))
+    stages += _two("depth", 2, "depths", kernel, max(len(u.depth_choices) for u in space.units), distill)
+    deep = {**kernel, "depths": 0}
+    stages += _two("expand", 4, "expands", deep, len(space.expand_choices), distill)
+    if len(space.width_choices) > 1:
+        stages += _two("width", 4, "widths", {**deep, "expands": 0}, len(space.width_choices), distill)
+    return tuple(scaled(stage, epochs_scale) for stage in stages)
+
+
+def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:
+    """The largest two choices for 25 epochs, then all of them."""
+    common: dict[str, Any] = {"subnets": subnets, "distill": distill}
+    last = Stage(f"{name}{count}", 125, 7.5e-3, **{**choices, field: 0}, **common, warmup_epochs=5)
+    return [Stage(f"{name}2", 25, 2.5e-3, **{**choices, field: 2}, **common), last] if count > 2 else [last]
+
+
+def scaled(stage: Stage, factor: float) -> Stage:
+    """With `factor` times the epochs, rounded, at least 1; a warm-up takes at most half of them."""
+    if not (math.isfinite(factor) and factor > 0):
+        raise InputError(f"epochs scale is {factor}, expected more than 0")
+    epochs = max(1, round(stage.epochs * factor))
+    return replace(stage, epochs=epochs, warmup_epochs=min(stage.warmup_epochs * factor, epochs / 2))
+
+
+def one_stage(
+    method: str, space: SearchSpace, epochs: int | None, epochs_scale: float, subnets: int, distill: float
+) -> Stage:
+    """The only stage of a training without shrinking.
+
+    method: "uniform", "sandwich", or "alone" (one sub-network; its epochs must be given)
+    epochs: None for as much arithmetic as `shrinking` takes at `epochs_scale`: see `macs_per_image`
+    Every sub-network's gradient adds up, so the learning rate is the first stage's, divided by their number.
+    """
+    count = 1 if method == "alone" else subnets
+    stage = Stage(method, 1, 2.6 / 32 / count, count, distill=distill, sandwich=method == "sandwich")
+    if epochs is None:
+        budget = sum(s.epochs * macs_per_image(space, s) for s in shrinking(space, epochs_scale))
+        epochs = max(1, round(budget / macs_per_image(space, stage)))
+    return replace(stage, epochs=epochs, warmup_epochs=epochs * 5 / 180)
+
+
+@lru_cache(maxsize=64)
+def macs_per_image(space: SearchSpace, stage: Stage) -> float:
+    """What a step costs for each image, on average: forward and backward (three times the forward MACs) of each
+    sub-network, forward of the teacher. Estimated from 256 draws."""
+    macs = count_macs(space, stage.draw(space, np.random.default_rng(0), 256)).mean()
+    total = 3.0 * stage.subnets * float(macs)
+    if stage.sandwich:
+        extremes = np.concatenate([stage.largest(space), stage.smallest(space)])
+        total += 3.0 * float(count_macs(space, extremes).sum() - 2 * macs)
+    if stage.distill and not stage.sandwich:
+        sizes = np.arange(len(space.resolutions), dtype=np.uint8)
+        teachers = np.repeat(stage.largest(space), len(sizes), 0)
+        teachers[:, 0] = sizes
+        total += float(count_macs(space, teachers).mean())
+    return total
+
+
+def read_stages(path: Path) -> tuple[Stage, ...]:
+    """A recipe of one's own: a JSON list of stages, with the fields of `Stage`. InputError names what is wrong."""
+    try:
+        listed = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such recipe: give paper, or a JSON file with a list of stages") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON: {error}") from None
+    if not isinstance(listed, list) or not listed or not all(isinstance(row, dict) for row in listed):
+        raise InputError(f"{path}: expected a JSON list of stages, each an object")
+    known = {field.name for field in fields(Stage)}
+    stages = []
+    for i, row in enumerate(listed):
+        unknown = sorted(set(row) - known)
+        missing = sorted({"name", "epochs", "learning_rate"} - set(row))
+        if unknown or missing:
+            raise InputError(f"{path}: [{i}]: unknown fields {unknown}, missing fields {missing}")
+        stages.append(_in_file(path, i, row))
+    names = [stage.name for stage in stages]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: two stages have the same name")
+    return tuple(stages)
+
+
+def _in_file(path: Path, i: int, row: Mapping[str, Any]) -> Stage:
+    if not isinstance(row["name"], str):
+        raise InputError(f"{path}: [{i}]: name is {row['name']!r}, expected text")
+    try:
+        return Stage(**row)
+    except InputError as error:
+        raise InputError(f"{path}: [{i}]: {error}") from None
+
+
+def as_json(stages: Sequence[Stage]) -> list[dict[str, Any]]:
+    """What `read_stages` reads."""
+    return [asdict(stage) for stage in stages]

@@ -1,0 +1,252 @@
+"""A supernet's training, stage after stage. A killed run goes on in the stage and epoch that it was in.
+
+The run's folder: run.json (what it is), 1-largest, 2-kernel ... (a folder a stage: checkpoint.safetensors while it
+lasts, metrics.jsonl, supernet.safetensors when it is over), metrics.jsonl (of all stages), supernet.safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa.errors import InputError
+from ofa.files import replace_file, write_json
+from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
+from ofa.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
+from ofa.networks.elastic import Normalise
+from ofa.networks.sorting import sort_channels
+from ofa.space import SearchSpace, Subnet
+from ofa.training.augment import derived_seed
+from ofa.training.checkup import Checkup
+from ofa.training.distributed import Processes
+from ofa.training.draws import Draws
+from ofa.training.loop import METRICS, Plan, Training
+from ofa.training.precision import Precision
+from ofa.training.recipe import RATE_IMAGES, Stage, as_json
+from ofa.training.state import CHECKPOINT, first_difference
+from ofa.training.step import SupernetStep, supernet_run
+from ofa.training.supply import Supply
+
+RUN, RESULT, NETWORK = "run.json", "supernet.safetensors", "network"
+
+
+@dataclass(frozen=True)
+class Hyper:
+    """What all stages share.
+
+    batch_size: images a step, of each process; learning rates are proportional to those of all processes
+    rate_scale: a factor on every stage's learning rate
+    The others as of `Plan` and `SupernetStep`.
+    """
+
+    batch_size: int = 64
+    rate_scale: float = 1.0
+    weight_decay: float = 3e-5
+    label_smoothing: float = 0.1
+    dropout: float = 0.1
+    clip_norm: float = 0.0
+    ema: float = 0.0
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class SupernetTraining:
+    """Everything a run needs; `run` does it.
+
+    settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
+    facts: what the result's metadata says of its training
+    start: a supernet checkpoint to begin with, rather than random weights
+    teacher: one to distil from (default: `start`, or what the first stage results in)
+    alone: the sub-network that is trained on its own, as an ordinary network
+    check_every: epochs between two check-ups; the last epoch of a stage always has one
+    """
+
+    space: SearchSpace
+    stages: Sequence[Stage]
+    hyper: Hyper
+    out: Path
+    supply: Supply
+    checkup: Checkup | None
+    procs: Processes
+    settings: Mapping[str, Any]
+    facts: Mapping[str, Any]
+    precision: str = "fp32"
+    normalise: Normalise | None = None
+    start: Path | None = None
+    teacher: Path | None = None
+    alone: Subnet | None = None
+    check_every: int = 1
+    on_step: Callable[[int, int], None] = lambda *_: None
+    on_epoch: Callable[[Stage, Mapping[str, Any]], None] = lambda *_: None
+    _teacher: Supernet | None = field(default=None, init=False)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return len(self.supply.indices) // (self.hyper.batch_size * self.procs.count)
+
+    def plan(self, stage: Stage) -> Plan:
+        """The stage's numbers for this batch size and number of processes."""
+        h = self.hyper
+        images = h.batch_size * self.procs.count
+        return Plan(
+            epochs=stage.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            learning_rate=stage.learning_rate * h.rate_scale * images / RATE_IMAGES,
+            warmup_epochs=stage.warmup_epochs,
+            weight_decay=h.weight_decay,
+            seed=h.seed,
+            clip_norm=h.clip_norm,
+            ema=h.ema,
+        )
+
+    def check_batches(self) -> None:
+        """InputError where there are not enough images for one step."""
+        if self.steps_per_epoch < 1:
+            needed = f"{self.hyper.batch_size} x {self.procs.count} processes"
+            raise InputError(
+                f"{len(self.supply.indices)} training images are fewer than a batch of {needed}: give a smaller "
+                "--batch-size, or hold out fewer"
+            )
+
+    def open(self, resume: bool) -> None:
+        """Begins a run, or takes one up; InputError where there is one already, or it is another, naming how."""
+        described = {**vars(self.hyper), "processes": self.procs.count, "precision": self.precision}
+        now = json.loads(json.dumps({**self.settings, **described, "stages": as_json(self.stages)}))
+        path = self.out / RUN
+        if path.exists():
+            if not resume:
+                raise InputError(f"{self.out} already has a run: continue it with --resume, or choose another --out")
+            try:
+                before = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise InputError(f"{path}: damaged: {error}") from None
+            different = first_difference(before, now)
+            if different:
+                name, old, new = different
+                raise InputError(
+                    f"{self.out} was begun with {name} = {json.dumps(old)}, but this run has {json.dumps(new)}: "
+                    "give the same settings, or another --out"
+                )
+        self.procs.wait()
+        if self.procs.rank == 0:
+            write_json(path, now)
+        self.procs.wait()
+
+    def run(self) -> bool:
+        """Trains all stages: True; or until SIGTERM or Ctrl-C: False. `open` it first."""
+        self.check_batches()
+        net = self._new_network()
+        for i, stage in enumerate(self.stages):
+            folder = self.out / f"{i + 1}-{stage.name}"
+            result = folder / RESULT
+            if result.exists():
+                load_checkpoint(net, result)
+                continue
+            if i > 0 and isinstance(net, Supernet) and not folder.joinpath(CHECKPOINT).exists():
+                self._widen(net, self.stages[i - 1], stage)
+            if not self._stage(net, i, stage, folder):
+                return False
+        if self.procs.rank == 0:
+            if isinstance(net, Supernet):
+                save_checkpoint(net, self.out / RESULT, facts=self.facts)
+            else:
+                save_network(net.cpu(), self.out / NETWORK)
+        self.procs.wait()
+        return True
+
+    def _new_network(self) -> Supernet | PlainNetwork:
+        """The same in every process."""
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derived_seed(self.hyper.seed, 2))
+            net = build_supernet(self.space, self.hyper.dropout)
+            if self.start is not None:
+                load_checkpoint(net, self.start)
+            if self.alone is None:
+                return net.to(self.procs.device)
+            plain = extract(net, self.alone)
+            spec = type(plain.spec)(**{**vars(plain.spec), "calibrated": True})
+            return build_plain(spec).to(self.procs.device)
+
+    def _widen(self, net: Supernet, before: Stage, stage: Stage) -> None:
+        """Sorts channels where the stage adds narrower layers; what is trained already keeps its outputs."""
+        ratios, widths = before.supported(self.space)
+        if (ratios, widths) != stage.supported(self.space):
+            sort_channels(net, ratios, widths)
+
+    def _stage(self, net: Supernet | PlainNetwork, i: int, stage: Stage, folder: Path) -> bool:
+        draws = Draws(self.space, stage, self.space.resolutions, self.hyper.seed, i, self.alone)
+        precision = Precision(self.precision, self.procs.device)
+
+        def describe(number: int, k: int) -> str:
+            subnet = draws.subnets(number)[k]
+            return f"sub-network {k + 1} of stage {stage.name}, {json.dumps(subnet.to_dict())},"
+
+        plan = self.plan(stage)
+        training = Training(
+            net, plan, folder, {"stage": i, **as_json([stage])[0]}, self.procs, precision=precision, describe=describe
+        )
+        training.resume()
+        run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise)
+        step = SupernetStep(run, stage, draws, precision, self._teaching(i, stage), self.hyper.label_smoothing)
+        ends = draws.ends()
+
+        def batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+            at = epoch * plan.steps_per_epoch
+            seed = derived_seed(self.hyper.seed, 3, i)
+            return self.supply.batches(epoch, first, seed, lambda n: draws.resolution(at + n))
+
+        def validate() -> dict[str, Any]:
+            epoch = training.epoch + 1
+            due = epoch % self.check_every == 0 or epoch == plan.epochs
+            found = self.checkup(net, ends) if self.checkup is not None and due else {}
+            return {"stage": stage.name, **found}
+
+        def epoch_over(metrics: Mapping[str, Any]) -> None:
+            self._gather_metrics()
+            self.on_epoch(stage, metrics)
+
+        done = training.run(batches, step, validate=validate, on_step=lambda n: self.on_step(i, n), on_epoch=epoch_over)
+        if done:
+            training.finish()
+            if self.procs.rank == 0:
+                save_checkpoint(net, folder / RESULT)
+                with suppress(FileNotFoundError):
+                    training.checkpoint.unlink()
+            self.procs.wait()
+        return done
+
+    def _teaching(self, i: int, stage: Stage) -> Supernet | None:
+        if stage.sandwich or not stage.distill:
+            return None
+        path = self.teacher or self.start
+        if path is None:
+            if i == 0:
+                raise InputError(f"stage {stage.name} distils, but nothing comes before it: give --teacher FILE")
+            path = self.out / f"1-{self.stages[0].name}" / RESULT
+        if self._teacher is None:
+            self._teacher = Supernet(self.space, 0.0)
+            load_checkpoint(self._teacher, path)
+            self._teacher.requires_grad_(False).to(self.procs.device)
+        return self._teacher
+
+    def _gather_metrics(self) -> None:
+        """The metrics of all stages so far, in one file."""
+        if self.procs.rank == 0:
+            files = [self.out / f"{i + 1}-{stage.name}" / METRICS for i, stage in enumerate(self.stages)]
+            text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
+            replace_file(self.out / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _plain_run(net: PlainNetwork) -> Callable[[Tensor, Subnet], Tensor]:
+    def run(images: Tensor, _: Subnet) -> Tensor:
+        logits: Tensor = net(images)
+        return logits
+
+    return run

@@ -1,0 +1,74 @@
+"""What a supernet's step computes: the gradients of its sub-networks, distilled (Cai et al. 2020, section 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ofa.networks import Supernet
+from ofa.networks.elastic import Normalise
+from ofa.networks.statistics import batch_statistics
+from ofa.space import Subnet
+from ofa.training.draws import Draws
+from ofa.training.loop import StepResult
+from ofa.training.precision import Precision
+from ofa.training.recipe import Stage
+
+
+@dataclass(frozen=True, eq=False)
+class SupernetStep:
+    """Computes a step's gradients; call it with images (N, 3, R, R), labels (N,) and the number of the step.
+
+    run: logits of the trained network for images and a sub-network
+    teacher: a frozen supernet, whose largest sub-network is the teacher; None where the stage distils from none. It
+        normalises by the batch, as the networks it teaches do.
+    label_smoothing: of the loss against labels
+    """
+
+    run: Callable[[Tensor, Subnet], Tensor]
+    stage: Stage
+    draws: Draws
+    precision: Precision
+    teacher: Supernet | None = None
+    label_smoothing: float = 0.1
+
+    def __call__(self, images: Tensor, labels: Tensor, number: int) -> StepResult:
+        """Gradients of all sub-networks of the step, added up."""
+        soft = None if self.teacher is None else self._taught(self.teacher, images)
+        losses: list[Tensor] = []
+        correct = torch.zeros((), device=images.device)
+        subnets = self.draws.subnets(number)
+        for k, subnet in enumerate(subnets):
+            with self.precision.autocast():
+                logits = self.run(images, subnet).float()
+            if self.stage.sandwich and k > 0:
+                assert soft is not None
+                loss = F.cross_entropy(logits, soft)
+            else:
+                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+                if soft is not None:
+                    loss = loss + self.stage.distill * F.cross_entropy(logits, soft)
+            if self.stage.sandwich and k == 0:
+                soft = logits.detach().softmax(1)
+            self.precision.backward(loss)
+            losses.append(loss.detach())
+            correct += (logits.argmax(1) == labels).sum()
+        return StepResult(torch.stack(losses), correct / len(subnets), len(images))
+
+    def _taught(self, teacher: Supernet, images: Tensor) -> Tensor:
+        """(N, classes) probabilities."""
+        largest = teacher.space.decode(self.stage.largest(teacher.space))[0]
+        sized = Subnet(**{**vars(largest), "resolution": images.shape[-1]})
+        with torch.no_grad(), self.precision.autocast():
+            return teacher.run(images, sized, batch_statistics).float().softmax(1)
+
+
+def supernet_run(net: Supernet, normalise: Normalise | None = None) -> Callable[[Tensor, Subnet], Tensor]:
+    """How a supernet is run while it is trained. normalise: instead of by this process's batch"""
+    if normalise is None:
+        return lambda images, subnet: net(images, subnet)
+    return lambda images, subnet: net.run(images, subnet, normalise)

@@ -1,0 +1,189 @@
+"""Training batches of a supernet: each step's images at the step's resolution, this process's share of them.
+
+Either decoded and augmented one by one (any data set), or from a cache: every image decoded once, squashed to a
+square and kept as bytes, then augmented a batch at a time. What a batch holds derives from seed, epoch and step, and
+how processes share it changes nothing: process r of P takes the r-th part of a batch of P times the images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ofa.cifar import SIDE, Cifar
+from ofa.data import CROP_RATIO, ImageFolder, Triple, decode, unreadable
+from ofa.errors import InputError
+from ofa.training.augment import derived_seed, training_batches
+from ofa.training.crops import cut, draw_crops, normalised
+from ofa.training.distributed import Processes
+
+CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
+CACHES = ("auto", "device", "memory", "off")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images become batches, whatever their resolution.
+
+    batch_size: images a step, of each process
+    smallest_crop: least part of an image's area that a crop takes
+    """
+
+    batch_size: int
+    mean: Triple
+    std: Triple
+    smallest_crop: float = 0.08
+    workers: int = 0
+    strict: bool = False
+
+
+class Supply(Protocol):
+    """Where batches come from. indices: of the images that are trained on."""
+
+    indices: Sequence[int]
+    broken: set[str]
+
+    def batches(
+        self, epoch: int, first: int, seed: int, resolution: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """This process's batches of an epoch from the `first`-th on; `resolution` tells that of a batch."""
+
+
+@dataclass(eq=False)
+class Streamed:
+    """Images decoded every epoch: nothing is kept. Needs torchvision."""
+
+    folder: ImageFolder
+    indices: Sequence[int]
+    how: Preparation
+    procs: Processes
+    broken: set[str] = field(default_factory=set)
+
+    def batches(
+        self, epoch: int, first: int, seed: int, resolution: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Supply`. A broken image makes its batch smaller."""
+        return training_batches(
+            self.folder,
+            resolution,
+            self.how.batch_size,
+            seed=seed,
+            epoch=epoch,
+            first=first,
+            indices=self.indices,
+            mean=self.how.mean,
+            std=self.how.std,
+            workers=self.how.workers,
+            strict=self.how.strict,
+            broken=self.broken,
+            smallest_crop=self.how.smallest_crop,
+            share=(self.procs.rank, self.procs.count),
+        )
+
+
+class Cached:
+    """All images as (N, 3, S, S) bytes in memory or on the GPU. Broken ones are left out."""
+
+    def __init__(
+        self,
+        folder: ImageFolder,
+        indices: Sequence[int],
+        how: Preparation,
+        procs: Processes,
+        side: int,
+        *,
+        on_device: bool,
+        advance: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """side: S; advance: told of images decoded. Processes share the decoding.
+
+        Raises InputError where no image can be read, or with `strict` one cannot.
+        """
+        self.how, self.procs = how, procs
+        pixels = torch.zeros(len(indices), 3, side, side, dtype=torch.uint8)
+        sizes = torch.zeros(len(indices), 2, dtype=torch.int64)  # 0, 0: broken
+        mine = range(procs.rank, len(indices), procs.count)
+        data = _Squashed(folder, [indices[n] for n in mine], side)
+        own = torch.Generator()  # or the loader would draw from torch's global generator
+        faults = []
+        rows = iter(mine)
+        for batch in DataLoader(data, 64, num_workers=how.workers, collate_fn=list, generator=own):
+            for n, (squashed, size) in zip(rows, batch, strict=False):
+                if isinstance(squashed, str):
+                    faults.append((folder.names[indices[n]], squashed))
+                else:
+                    pixels[n] = torch.from_numpy(squashed)
+                    sizes[n] = torch.tensor(size)
+            advance(len(batch) * procs.count)
+        faults = [fault for found in procs.gathered(faults) for fault in found]
+        if faults and how.strict:
+            raise InputError(f"{folder.path}: {faults[0][0]} cannot be read as an image: {faults[0][1]}")
+        self.broken = {name for name, _ in faults}
+        sizes = procs.total(sizes)
+        whole = sizes[:, 0] > 0
+        if not whole.any():
+            raise InputError(f"{folder.path}: none of {len(indices)} images can be read")
+        pixels = procs.total(pixels)
+        self.pixels = (pixels if not faults else pixels[whole]).to(procs.device if on_device else "cpu")
+        self._sizes: NDArray[np.float64] = sizes[whole].double().numpy()
+        self.indices: Sequence[int] = [i for i, good in zip(indices, whole.tolist(), strict=True) if good]
+        self._labels = torch.tensor([folder.labels[i] for i in self.indices])
+
+    def batches(
+        self, epoch: int, first: int, seed: int, resolution: Callable[[int], int]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """See `Supply`."""
+        order = np.random.default_rng([seed, epoch]).permutation(len(self.indices))
+        together = self.how.batch_size * self.procs.count
+        share = slice(self.procs.rank * self.how.batch_size, (self.procs.rank + 1) * self.how.batch_size)
+        for number in range(first, len(order) // together):
+            chosen = order[number * together : (number + 1) * together]
+            rng = np.random.default_rng([derived_seed(seed, epoch), number])
+            crops = draw_crops(rng, self._sizes[chosen], self.how.smallest_crop).rows(share)
+            rows = torch.from_numpy(chosen[share])
+            pixels = self.pixels[rows.to(self.pixels.device)].to(self.procs.device)
+            yield normalised(cut(pixels, crops, resolution(number)), self.how.mean, self.how.std), self._labels[rows]
+
+
+class _Squashed(Dataset[tuple[Any, tuple[int, int]]]):
+    """((3, S, S) bytes, (width, height)) of images; for a broken one what is wrong with it, and (0, 0)."""
+
+    def __init__(self, folder: ImageFolder, indices: Sequence[int], side: int) -> None:
+        self.folder, self.indices, self.side = folder, indices, side
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, n: int) -> tuple[Any, tuple[int, int]]:
+        from PIL import Image
+
+        try:
+            image = decode(self.folder.read(self.indices[n]))
+        except InputError:
+            raise
+        except unreadable() as error:
+            return f"{type(error).__name__}: {error}"[:200], (0, 0)
+        squashed = image.resize((self.side, self.side), Image.Resampling.BILINEAR)
+        return np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1)), image.size
+
+
+def cache_side(folder: ImageFolder, largest_resolution: int) -> int:
+    """Side of cached images: as evaluation resizes them for the largest resolution, or all that CIFAR has."""
+    return SIDE if isinstance(folder, Cifar) else math.ceil(largest_resolution / CROP_RATIO)
+
+
+def chosen_cache(asked: str, images: int, side: int) -> str:
+    """ "auto" is "device" for up to 4 GiB of pixels, else "off": the same on every machine, as runs move."""
+    if asked not in CACHES:
+        raise InputError(f"--cache is {asked!r}, expected one of {', '.join(CACHES)}")
+    if asked != "auto":
+        return asked
+    return "device" if images * 3 * side * side <= CACHE_BYTES else "off"
