@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__.partition("\n\n")[2],
         epilog="example: python -m ofa.predictors.study --data accuracies.csv --space mbv3-w1.0",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="as for ofa.predictors.fit")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="as for ofa.predictors.fit")
     parser.add_argument("--space", required=True, metavar="S")
     parser.add_argument("--predictor", metavar="P", help="for the third table (default: the space's own)")
     args = parser.parse_args(argv)
