@@ -35,7 +35,7 @@ CONTROLS = 12
 # a machine that runs its blocks this much faster or slower than when the table was made cannot judge it
 LARGEST_CHANGE_PCT = 5.0
 # a runtime's name in a table's header, which is that of its distribution
-_RUNTIME_OF = {
+RUNTIME_OF = {
     "onnxruntime": "onnxruntime",
     "ai-edge-litert": "tflite",
     "tflite-runtime": "tflite-runtime",
@@ -158,7 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     table = LatencyTable.load(path)
     if table.provenance != "measured":
         raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
-    runtime = _RUNTIME_OF.get(table.header["runtime"].split(" ")[0])
+    runtime = RUNTIME_OF.get(table.header["runtime"].split(" ")[0])
     if runtime is None:
         raise InputError(f"{path}: runtime {table.header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
     spaces = [args.space] if args.space else table.spaces

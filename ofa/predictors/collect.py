@@ -121,25 +121,26 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
     evaluated = random_indices(data, args.images, args.seed)
     calibrated = random_indices(calibration, args.calibration_images, args.seed)
     settings = {
-        "space": space.name,
-        "resolutions": list(space.resolutions),
-        "checkpoint": args.checkpoint.name,
-        "checkpoint_sha256": sha256(args.checkpoint),
-        "data": data.path.name,
-        "split": data.split,
-        "images": len(evaluated),
-        "images_sha256": _names_sha256(data, evaluated),
-        "class_index": data.class_index,
-        "calibration_images": len(calibrated),
-        "calibration_sha256": _names_sha256(calibration, calibrated),
-        "mean": list(mean),
-        "std": list(std),
-        "batch_size": args.batch_size,
+        # what a user may have changed comes before what follows from it: the first difference is named
         "seed": args.seed,
         "first": args.first,
         "subnets": args.subnets,
         "tilted": args.tilted,
         "shard": list(args.shard),
+        "space": space.name,
+        "resolutions": list(space.resolutions),
+        "checkpoint": args.checkpoint.name,
+        "checkpoint_sha256": sha256(args.checkpoint),
+        "images": len(evaluated),
+        "calibration_images": len(calibrated),
+        "batch_size": args.batch_size,
+        "mean": list(mean),
+        "std": list(std),
+        "data": data.path.name,
+        "split": data.split,
+        "class_index": data.class_index,
+        "images_sha256": _names_sha256(data, evaluated),
+        "calibration_sha256": _names_sha256(calibration, calibrated),
     }
     part, parts = args.shard
     out = part_path(args.out, part, parts)

@@ -77,8 +77,8 @@ def read_training_csv(paths: Path | Sequence[Path], space_name: str) -> Training
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
         top1 = _number(place, "top1", row["top1"], float)
-        if not 0 < top1 <= 100:
-            raise InputError(f"{place}: top1 is {row['top1']}, expected per cent, above 0 and up to 100")
+        if not 0 <= top1 <= 100:
+            raise InputError(f"{place}: top1 is {row['top1']}, expected per cent, 0 to 100")
         accuracies.setdefault(genes.tobytes(), []).append(top1)
     matrix = np.frombuffer(b"".join(accuracies), dtype=np.uint8).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
