@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ofa.training.journal import Journal
 
 GROUP = 16  # sub-networks that run together: what a kill can lose
+SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
 MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
@@ -152,7 +153,7 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
     net.to(procs.device).eval()
     collection = Collection(net, subnets, (data, evaluated), (calibration, calibrated), (mean, std), args, journal)
     try:
-        collection.run(todo, len(chosen), procs.count, console)
+        collection.run(todo, console)
     finally:
         journal.close()
     for items in procs.gathered(collection.items):
@@ -188,29 +189,40 @@ class Collection:
         self.args, self.journal = args, journal
         self.items: list[dict[str, Any]] = []
 
-    def run(self, todo: Sequence[int], total: int, processes: int, console: Console) -> None:
-        """Measures those of `todo`, in order of resolution; the bar shows all `total`, of all processes."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def run(self, todo: Sequence[int], console: Console) -> None:
+        """Measures those of `todo`, in order of resolution; shows how far this process is, and the time left."""
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ofa.predictors.costs import count_macs
         from ofa.predictors.measuring import groups, measure
         from ofa.predictors.pixels import memory_passes
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        space = self.net.space
+        macs = {i: int(count_macs(space, self.subnets[i])) for i in todo}
+        all_macs, macs_done, started = sum(macs.values()), 0, time.monotonic()
+        said = started
         resolutions = sorted({self.subnets[i].resolution for i in todo})
         count = len(self.evaluation[1]) + len(self.calibration[1])
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("sub-networks", total=total)
-            bar.advance(task, max(0, total - len(todo) * processes))
+            task = bar.add_task("sub-networks", total=all_macs)
             for part in memory_passes(resolutions, count, MEMORY_BYTES):
                 images, broken = self.prepared(part, bar)
                 for group in groups(self.subnets, [i for i in todo if self.subnets[i].resolution in part], GROUP):
                     asked = [self.subnets[i] for i in group]
-                    advance = partial(_advance, bar, task, len(asked) * processes)
+                    group_macs = sum(macs[i] for i in group)
+                    advance = partial(_advance, bar, task, group_macs)
                     found = measure(self.net, asked, images[asked[0].resolution], advance)
                     for i, scores in zip(group, found, strict=True):
                         item = {"index": i + self.args.first, **scores.to_dict(), "broken": broken}
                         self.items.append(item)
                         self.journal.add(item)
+                    macs_done, now = macs_done + group_macs, time.monotonic()
+                    shown = f"{len(self.items):,} of {len(todo):,} sub-networks"
+                    bar.update(task, description=shown)
+                    if not console.is_terminal and now - said >= SECONDS_BETWEEN_LINES:
+                        said, left = now, (now - started) * (all_macs / macs_done - 1)
+                        console.print(f"{shown}, about {left / 60:.0f} minutes left", highlight=False)
 
     def prepared(self, resolutions: Sequence[int], bar: Progress) -> tuple[dict[int, Images], list[str]]:
         """The images at those resolutions, and the names of those that cannot be read."""
@@ -236,8 +248,8 @@ class Collection:
         return images, sorted({*calibration.broken, *evaluation.broken})
 
 
-def _advance(bar: Progress, task: TaskID, subnets: int, share: float) -> None:
-    bar.advance(task, share * subnets)
+def _advance(bar: Progress, task: TaskID, macs: int, share: float) -> None:
+    bar.advance(task, share * macs)
 
 
 def write_csv(path: Path, rows: Sequence[tuple[Subnet, Mapping[str, Any]]], facts: Mapping[str, Any]) -> None:
