@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     limits = DeviceSearch("", table, predictor, predictor.space, chosen).frontier_limits(args.networks)
     common = ["--space", net.space.name, "--num-classes", str(net.space.num_classes), "--seed", str(args.seed)]
     found = ["--table", args.table, "--predictor", args.predictor, "--out", str(args.out)]
-    search([*found, *common, "--latency", *(f"{limit:.6f}" for limit in limits)])
+    search([*found, *common, "--latency", *map(repr, limits)])
     results = json.loads((args.out / "result.json").read_text())["results"]
     subnets = [predictor.space.subnet_from_dict(result["subnet"]) for result in results]
     mean, std = normalisation(args.mean, args.std)
