@@ -10,13 +10,16 @@ from ofa.networks.tree import SubnetTree
 from ofa.space import get_space
 
 
-@pytest.mark.parametrize("name", ["mbv3-w0.1", "proxyless-w0.1", "resnet50d"])
+@pytest.mark.parametrize("name", ["mbv3-w0.1", "proxyless-w0.05", "resnet50d"])
 def test_statistics_and_logits_are_to_the_bit_those_of_each_alone(name: str) -> None:
     space = get_space(name, 7, (32,), (0.1, 0.2) if name == "resnet50d" else None)
     torch.manual_seed(0)
     net = build_supernet(space, dropout=0.0).eval()
     subnets = space.decode(space.sample(np.random.default_rng(0), 6))
-    subnets += [subnets[2], space.decode(np.zeros((1, space.num_genes), np.uint8))[0]]  # one twice, and the smallest
+    # one twice, the smallest, and one a layer deeper, which in proxyless-w0.05 is the block that the next unit begins with
+    ends = np.zeros((2, space.num_genes), np.uint8)
+    ends[1, space.columns("depths").start + 2] = 1
+    subnets += [subnets[2], *space.decode(ends)]
     batches = [torch.randn(n, 3, 32, 32) for n in (4, 4, 3)]
     together = SubnetTree(net, subnets)
     statistics = together.calibrate(batches)

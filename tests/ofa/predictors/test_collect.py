@@ -88,7 +88,7 @@ def test_killed_and_resumed_it_writes_the_same_file(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "GROUP", 4)
-    arguments = flags(files, "--subnets", 12)
+    arguments = flags(files, "--subnets", 12, "--first", 7)
     collected(tmp_path / "whole.csv", *arguments)
     calls: list[int] = []
 
