@@ -16,7 +16,7 @@ def test_statistics_and_logits_are_to_the_bit_those_of_each_alone(name: str) -> 
     torch.manual_seed(0)
     net = build_supernet(space, dropout=0.0).eval()
     subnets = space.decode(space.sample(np.random.default_rng(0), 6))
-    # one twice, the smallest, and one a layer deeper, which in proxyless-w0.05 is the block that the next unit begins with
+    # one twice, the smallest, and one a layer deeper: in proxyless-w0.05 by the block that the next unit begins with
     ends = np.zeros((2, space.num_genes), np.uint8)
     ends[1, space.columns("depths").start + 2] = 1
     subnets += [subnets[2], *space.decode(ends)]
