@@ -103,7 +103,7 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
 
     from ofa.cifar import open_images
     from ofa.data import broken_line, normalisation, random_indices, read_classes
-    from ofa.files import write_json
+    from ofa.files import sha256, write_json
     from ofa.subjects import calibration_folder, check_classes, load_subjects, net_classes
     from ofa.training.journal import Journal
 
@@ -122,7 +122,7 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     settings = {
         "seed": args.seed,
         "checkpoint": str(args.checkpoint),
-        "checkpoint_sha256": _digest(args.checkpoint),
+        "checkpoint_sha256": sha256(args.checkpoint),
         "data": str(args.data),
         "split": data.split,
         "images": len(indices),
@@ -266,16 +266,6 @@ class Evaluation:
         with torch.inference_mode():
             found: Tensor = self.net(images) if subject.subnet is None else self.net(images, subject.subnet, statistics)
         return found
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files and their names."""
-    digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()):
-        digest.update(b"" if path.is_file() else file.name.encode())
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()
 
 
 def _show(console: Console, args: argparse.Namespace, results: Sequence[Mapping[str, Any]]) -> None:

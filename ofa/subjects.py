@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,39 +60,26 @@ def load_subjects(args: argparse.Namespace) -> tuple[PlainNetwork | Supernet, li
         net = load_network(path)
         subjects = [Subject(path.name, args.resolution or net.spec.resolution)]
     else:
-        tensors, metadata = read_tensors(path)
         if not supernet_flags:
+            _, metadata = read_tensors(path)
             known = metadata.get("format") == SUPERNET_FORMAT
             raise InputError(
                 f"{path} {'holds a supernet' if known else 'does not say what it holds'}: name sub-networks with "
                 "--subnet FILE or --random N; for a specialised network of MIT's give --config"
             )
-        net, subjects = _of_supernet(args, tensors, metadata)
+        net, subjects = _of_supernet(args)
     if args.num_classes is not None and net_classes(net) != args.num_classes:
         raise InputError(f"{path} has {net_classes(net)} classes, not {args.num_classes} as --num-classes says")
     return net, subjects
 
 
-def _of_supernet(
-    args: argparse.Namespace, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> tuple[Supernet, list[Subject]]:
+def _of_supernet(args: argparse.Namespace) -> tuple[Supernet, list[Subject]]:
     named = _named(args.subnet, args.index) if args.subnet is not None else []
     stated = next((n.space for n in named if n.space), "")
     name = args.space or stated
     sizes = {*(n.resolution for n in named), *([args.resolution] if args.resolution else [])}
-    if metadata.get("format") == SUPERNET_FORMAT:
-        net = load_supernet(args.checkpoint)
-        if name and name != net.space.name:
-            raise InputError(f"{args.checkpoint} is of {net.space.name}, not {name}")
-        space = replace(net.space, resolutions=tuple(sorted(sizes | set(net.space.resolutions))))
-        net.space = space
-    else:
-        if not name:
-            raise InputError(f"{args.checkpoint} does not say which space it is of: give --space")
-        classes = _classes_in(tensors) or args.num_classes or 1000
-        space = get_space(name, classes, {*RESOLUTIONS, *sizes})
-        net = build_supernet(space)
-        load_checkpoint(net, args.checkpoint)
+    net = open_supernet(args.checkpoint, name, sizes, args.num_classes)
+    space = net.space
     if stated and stated != space.name:
         raise InputError(f"{args.subnet} is of {stated}, not {space.name}")
     if args.subnet is not None:
@@ -107,6 +94,31 @@ def _of_supernet(
         sized = subnet if args.resolution is None else replace(subnet, resolution=args.resolution)
         subjects.append(Subject(label, sized.resolution, sized, facts))
     return net, subjects
+
+
+def open_supernet(path: Path, space_name: str | None, sizes: Iterable[int], num_classes: int | None = None) -> Supernet:
+    """The supernet in a checkpoint, ours or MIT's, its space with the resolutions in `sizes` too.
+
+    space_name, num_classes: for checkpoints that do not say
+    Raises InputError where it holds something else, its space is not known, or is another than asked for.
+    """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: expected the file of a supernet")
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format", "").startswith("ofa-network/"):
+        raise InputError(f"{path} holds one specialised network: expected a supernet")
+    if metadata.get("format") == SUPERNET_FORMAT:
+        net = load_supernet(path)
+        if space_name and space_name != net.space.name:
+            raise InputError(f"{path} is of {net.space.name}, not {space_name}")
+        net.space = replace(net.space, resolutions=tuple(sorted({*sizes, *net.space.resolutions})))
+        return net
+    if not space_name:
+        raise InputError(f"{path} does not say which space it is of: give --space")
+    classes = _classes_in(tensors) or num_classes or 1000
+    net = build_supernet(get_space(space_name, classes, {*RESOLUTIONS, *sizes}))
+    load_checkpoint(net, path)
+    return net
 
 
 def _named(path: Path, index: int | None) -> list[NamedSubnet]:

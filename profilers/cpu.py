@@ -15,7 +15,7 @@ from profilers.plan import RUNTIMES, check_runtime
 
 AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
 # a runtime's name in a table's header, which is that of its distribution
-_RUNTIME_OF = {
+RUNTIME_OF = {
     "onnxruntime": "onnxruntime",
     "ai-edge-litert": "tflite",
     "tflite-runtime": "tflite-runtime",
@@ -58,7 +58,7 @@ def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout
 
 def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
     """What a table of this command was measured on; InputError if its runtime is none of ours."""
-    runtime = _RUNTIME_OF.get(header["runtime"].split(" ")[0])
+    runtime = RUNTIME_OF.get(header["runtime"].split(" ")[0])
     if runtime is None:
         raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
     threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))

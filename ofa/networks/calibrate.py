@@ -6,7 +6,7 @@ supernet needs statistics of its own before it is evaluated, or its accuracy mea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -51,7 +51,9 @@ def calibrate_bn(
     if not images_seen:
         raise InputError("calibrating batch normalisation needs at least one batch of images")
     dtype = next(net.parameters()).dtype
-    results = [_pooled(subnet, found, images_seen, dtype) for subnet, found in zip(listed, moments, strict=True)]
+    results = [
+        pooled_statistics(subnet, found, images_seen, dtype) for subnet, found in zip(listed, moments, strict=True)
+    ]
     return results[0] if isinstance(subnets, Subnet) else results
 
 
@@ -61,7 +63,10 @@ def _resized(images: Tensor, resolution: int) -> Tensor:
     return F.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)
 
 
-def _pooled(subnet: Subnet, found: dict[str, PooledMoments], images: int, dtype: torch.dtype) -> BatchNormStatistics:
+def pooled_statistics(
+    subnet: Subnet, found: Mapping[str, PooledMoments], images: int, dtype: torch.dtype
+) -> BatchNormStatistics:
+    """What was collected over so many images; InputError where values are not finite."""
     means = {name: pooled.mean.to(dtype) for name, pooled in found.items()}
     variances = {name: pooled.variance().to(dtype) for name, pooled in found.items()}
     for name in found:

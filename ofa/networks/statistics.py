@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ofa.errors import InputError
 from ofa.networks.elastic import Normalise, first
 from ofa.space import Subnet
 
@@ -66,6 +67,11 @@ def collect_statistics(names: Mapping[nn.Module, str], moments: dict[str, Pooled
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         name, channels = names[bn], x.shape[1]
+        if x.numel() == channels:
+            raise InputError(
+                f"calibrating batch normalisation: a batch of 1 image has a single value for each channel of {name}, "
+                "and so no variance: take batches, or a number of images, of which the last is larger"
+            )
         _, _, scale, shift = _buffers_and_parameters(bn, channels)
         # with momentum 1 the fused kernel leaves the batch's mean and unbiased variance: no second pass over x
         mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)

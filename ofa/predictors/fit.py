@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ofa.errors import InputError
+from ofa.files import sha256
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fitting import fit, fit_to_teacher
 from ofa.predictors.training import Recipe
@@ -36,9 +36,11 @@ def parser() -> argparse.ArgumentParser:
     source.add_argument(
         "--data",
         type=Path,
+        nargs="+",
         metavar="CSV",
-        help="columns resolution, depths, kernel_sizes, expand_ratios (lists separated by spaces, 0 for skipped "
-        "layers), top1 in per cent; width_mults for resnet50d. Repeated sub-networks are averaged",
+        help="one or several files of ofa.predictors.collect, or with columns resolution, depths, kernel_sizes, "
+        "expand_ratios (lists separated by spaces, 0 for skipped layers), top1 in per cent; width_mults for "
+        "resnet50d. Repeated sub-networks are averaged",
     )
     source.add_argument("--teacher", type=Path, metavar="P", help="a predictor, MIT's .pth or ours, to imitate")
     add = parsed.add_argument
@@ -74,10 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or Path("out/predictors") / f"{args.space}.safetensors"
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {out}, expected a name that ends in .safetensors")
-    source = args.data or args.teacher
-    if not source.is_file():
-        raise InputError(f"no such file: {source}")
-    facts: dict[str, Any] = {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()}
+    sources: list[Path] = args.data or [args.teacher]
+    for source in sources:
+        if not source.is_file():
+            raise InputError(f"no such file: {source}")
+    facts: dict[str, Any] = {
+        "file": ", ".join(source.name for source in sources),
+        "sha256": ", ".join(sha256(source) for source in sources),
+    }
     if args.source:
         facts["source"] = args.source
 
@@ -109,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         facts["kind"] = f"{args.samples} predictions of another predictor, not measured accuracies"
         random, best = report["test"]["random"]["all"], report["test"]["near_optimal"]["all"]
         description = (
-            f"{recipe.members} networks fitted on {args.samples:,} predictions of {source.name} (not measured "
+            f"{recipe.members} networks fitted on {args.samples:,} predictions of {args.teacher.name} (not measured "
             f"accuracies); they differ from it by RMSE {random['rmse']:.2f} % on random sub-networks (Kendall tau "
             f"{random['kendall_tau']:.2f}), {best['rmse']:.2f} % on near-optimal ones; the interval covers that only"
         )

@@ -1,8 +1,8 @@
 """`python -m ofa.predictors.study`: the comparisons behind the predictor's recipe, on measured accuracies.
 
-Three tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
-interpolate in, on the calibration part; and the error of a fitted predictor on the test part by how far
-the test row is from any row trained on.
+Four tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
+interpolate in, on the calibration part; the error of a fitted predictor on the test part by how far
+the test row is from any row trained on; and the error on the test part by the number of rows trained on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ofa.predictors.training import Recipe
 from ofa.predictors.training_data import TrainingData, read_training_csv, split
 
 FOLDS = 5
+REPEATS = 3
 RECIPES = (
     Recipe(members=4, weight_decay=0.1),
     Recipe(members=4, weight_decay=1.0),
@@ -45,11 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=__doc__.partition("\n\n")[2],
         epilog="example: python -m ofa.predictors.study --data accuracies.csv --space mbv3-w1.0",
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="as for ofa.predictors.fit")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="as for ofa.predictors.fit")
     parser.add_argument("--space", required=True, metavar="S")
     parser.add_argument("--predictor", metavar="P", help="for the third table (default: the space's own)")
+    parser.add_argument("--curve", action="store_true", help="the fourth table alone")
     args = parser.parse_args(argv)
     data = read_training_csv(args.data, args.space)
+    if args.curve:
+        learning_curve(data)
+        return 0
     predictor = (
         AccuracyPredictor.load(args.predictor, data.space) if args.predictor else AccuracyPredictor.default(data.space)
     )
@@ -62,6 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     compare_powers(data.where(parts["train"]), data.where(parts["calibration"]))
     print("\ntest part, by the choices that differ from the nearest row trained on at the same px")
     by_distance(predictor, data.where(~parts["test"]), data.where(parts["test"]))
+    print()
+    learning_curve(data)
     return 0
 
 
@@ -140,6 +147,40 @@ def by_distance(predictor: AccuracyPredictor, fitted: TrainingData, test: Traini
                     f"{r} px, {low:2} to {high:2} away: {found['rows']:4} rows, RMSE {found['rmse']:.3f} %, "
                     f"stated {predicted.std.mean():.3f} %"
                 )
+
+
+def learning_curve(data: TrainingData) -> None:
+    """What more rows bring: trained on a part of the training and calibration parts, judged on the test part."""
+    parts = split(data.genes)
+    fitted, test = data.where(~parts["test"]), data.where(parts["test"])
+    print(
+        f"test part, {len(test.top1):,} rows, by the number of rows trained on ({REPEATS} draws each): RMSE %, Kendall "
+        "tau of all, Kendall tau within a resolution"
+    )
+    for size in sizes(len(fitted.top1)):
+        found = []
+        for draw in range(REPEATS):
+            taken = np.zeros(len(fitted.top1), dtype=bool)
+            taken[np.random.default_rng(draw).permutation(len(taken))[:size]] = True
+            part = fitted.where(taken)
+            if len(np.unique(part.genes[:, 0])) < len(data.space.resolutions):
+                continue  # a resolution without a row has no level
+            predicted = train(part, Recipe(seed=draw)).top1(test.genes)
+            within = [
+                kendall_tau(predicted[rows], test.top1[rows])
+                for rows in (test.genes[:, 0] == i for i in range(len(data.space.resolutions)))
+            ]
+            found.append((rmse(predicted, test.top1), kendall_tau(predicted, test.top1), float(np.mean(within))))
+        if found:
+            means, lows, highs = np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0)
+            shown = [f"{m:.3f} ({a:.3f}-{b:.3f})" for m, a, b in zip(means, lows, highs, strict=True)]
+            print(f"{size:6,} rows: {' | '.join(shown)}", flush=True)
+
+
+def sizes(rows: int) -> list[int]:
+    """50, 100, 200 and so on, doubled, and all there are."""
+    doubled = [50 * 2**i for i in range(20) if 50 * 2**i < rows]
+    return [*doubled, rows]
 
 
 if __name__ == "__main__":

@@ -50,26 +50,17 @@ class TrainingData:
         return TrainingData(self.space, self.genes[rows], self.top1[rows])
 
 
-def read_training_csv(path: Path, space_name: str) -> TrainingData:
-    """Reads and checks the whole file; InputError names file, line, column and what was expected.
+def read_training_csv(paths: Path | Sequence[Path], space_name: str) -> TrainingData:
+    """Reads and checks whole files; InputError names file, line, column and what was expected.
 
-    A sub-network measured more than once counts once, with the mean accuracy.
+    A sub-network measured more than once, in whichever file, counts once, with the mean accuracy.
     """
-    lines, numbers = _content(path)
-    reader = csv.DictReader(lines)
+    files = [paths] if isinstance(paths, Path) else list(paths)
     space = get_space(space_name)
     columns = ["resolution", "depths", "expand_ratios", "top1"]
     columns += [f for f in ("kernel_sizes", "width_mults") if space.columns(f).stop > space.columns(f).start]
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        raise InputError(f"{path}:{numbers[0]}: no column {missing[0]}, expected at least {', '.join(columns)}")
-    rows = []
-    for row, line in zip(reader, numbers[1:], strict=True):
-        place = f"{path}:{line}"
-        short = [column for column in columns if row[column] is None]
-        if short or None in row:
-            raise InputError(f"{place}: {'too few' if short else 'too many'} fields for the header")
-        rows.append((place, row, int(_number(place, "resolution", row["resolution"], int))))
+    rows = [row for path in files for row in _rows(path, columns)]
+    path = files[0]
     if len(rows) < MIN_ROWS:
         raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
     space = get_space(space_name, resolutions=sorted({resolution for _, _, resolution in rows}))
@@ -86,14 +77,31 @@ def read_training_csv(path: Path, space_name: str) -> TrainingData:
         except InputError as error:
             raise InputError(f"{place}: {error}") from None
         top1 = _number(place, "top1", row["top1"], float)
-        if not 0 < top1 <= 100:
-            raise InputError(f"{place}: top1 is {row['top1']}, expected per cent, above 0 and up to 100")
+        if not 0 <= top1 <= 100:
+            raise InputError(f"{place}: top1 is {row['top1']}, expected per cent, 0 to 100")
         accuracies.setdefault(genes.tobytes(), []).append(top1)
     matrix = np.frombuffer(b"".join(accuracies), dtype=np.uint8).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
     if means.max() <= 1:
         raise InputError(f"{path}: top1 is at most {means.max():g}: a fraction? expected per cent")
     return TrainingData(space, matrix, means, merged=len(rows) - len(matrix))
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str], int]]:
+    """(place, fields, resolution) of every row of a file that has those columns."""
+    lines, numbers = _content(path)
+    reader = csv.DictReader(lines)
+    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+    if missing:
+        raise InputError(f"{path}:{numbers[0]}: no column {missing[0]}, expected at least {', '.join(columns)}")
+    rows = []
+    for row, line in zip(reader, numbers[1:], strict=True):
+        place = f"{path}:{line}"
+        short = [column for column in columns if row[column] is None]
+        if short or None in row:
+            raise InputError(f"{place}: {'too few' if short else 'too many'} fields for the header")
+        rows.append((place, row, int(_number(place, "resolution", row["resolution"], int))))
+    return rows
 
 
 def _content(path: Path) -> tuple[list[str], list[int]]:

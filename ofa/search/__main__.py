@@ -6,6 +6,7 @@ import argparse
 import importlib.util
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.search.report import print_results, table_facts, write_plot
 from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import RESOLUTIONS, SearchSpace, get_space
 
 CLOUD_SIZE = 2000
 
@@ -77,9 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     space_name = args.space or common_space(tables, () if args.predictor else AccuracyPredictor.shipped())
     listed = [r for table in tables.values() for r in table.resolutions]
     space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
-    predictor = (
-        AccuracyPredictor.load(Path(args.predictor), space) if args.predictor else AccuracyPredictor.default(space)
-    )
+    predictor = load_predictor(args.predictor, space)
+    space = predictor.space
     searches = {}
     for name, table in tables.items():
         chosen = shared_resolutions(table, predictor, space, args.resolutions)
@@ -146,6 +146,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _show(bar: Progress, task: TaskID, share: float) -> None:
     bar.update(task, completed=share)
+
+
+def load_predictor(path: str | None, space: SearchSpace) -> AccuracyPredictor:
+    """The predictor of a file, or the shipped one, bound to the space with the resolutions that it knows too."""
+
+    def bound(to: SearchSpace) -> AccuracyPredictor:
+        return AccuracyPredictor.default(to) if path is None else AccuracyPredictor.load(path, to)
+
+    known = bound(space).resolutions
+    return bound(replace(space, resolutions=tuple(sorted({*space.resolutions, *known}))))
 
 
 def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, LatencyTable]:

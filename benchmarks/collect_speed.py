@@ -1,0 +1,84 @@
+"""Measuring sub-networks together, their equal beginnings run once, against one after the other.
+
+Both calibrate and evaluate the same random sub-networks on the same random images, in turns, on one thread; the time
+is the processor's. The figures are checked to be equal.
+
+    python benchmarks/collect_speed.py --space mbv3-w0.35 --resolutions 48,64,80,96 --group 16
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+
+import torch
+
+from ofa.cli import resolutions as resolution_list
+from ofa.data import IMAGENET
+from ofa.networks import build_supernet
+from ofa.predictors.measuring import Images, draw, groups, measure, tree_order
+from ofa.predictors.pixels import PixelBatch
+from ofa.space import get_space
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--space", default="mbv3-w0.35", metavar="S")
+    parser.add_argument("--resolutions", type=resolution_list, default=(48, 64, 80, 96), metavar="R")
+    parser.add_argument(
+        "--subnets", type=int, default=1000, metavar="N", help="drawn; of each resolution one group runs"
+    )
+    parser.add_argument(
+        "--group", type=int, nargs="+", default=[16], metavar="N", help="sub-networks that run together"
+    )
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+    parser.add_argument("--batches", type=int, default=2, metavar="N", help="to calibrate, and as many to evaluate")
+    args = parser.parse_args(argv)
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    space = get_space(args.space, 10, args.resolutions)
+    net = build_supernet(space, dropout=0.0).eval()
+    subnets = draw(space, 0, range(args.subnets))
+    order = tree_order(space, subnets)
+    for resolution in args.resolutions:
+        images = images_at(resolution, args.batch_size, args.batches)
+        here = [i for i in order if subnets[i].resolution == resolution]
+        count = args.batch_size * args.batches
+        for size in args.group:
+            middle = list(groups(subnets, here, size))[len(here) // size // 2]
+            asked = [subnets[i] for i in middle]
+            together = time.process_time()
+            shared = measure(net, asked, images)
+            alone = time.process_time()
+            single = [measure(net, [subnet], images)[0] for subnet in asked]
+            end = time.process_time()
+            assert shared == single
+            both = [1e3 * seconds / len(asked) / count for seconds in (alone - together, end - alone)]
+            print(
+                f"{resolution} px, groups of {len(asked)}: {both[0]:.2f} ms for an image to calibrate and one to "
+                f"evaluate on, {both[1]:.2f} ms one by one: {both[1] / both[0]:.2f}x",
+                flush=True,
+            )
+    return 0
+
+
+def images_at(resolution: int, batch_size: int, batches: int) -> Images:
+    """Random images, as many to calibrate as to evaluate on."""
+    halves = [
+        [
+            PixelBatch(
+                torch.randint(0, 256, (batch_size, resolution, resolution, 3), dtype=torch.uint8),
+                torch.randint(0, 10, (batch_size,)),
+            )
+            for _ in range(batches)
+        ]
+        for _ in range(2)
+    ]
+    return Images(halves[0], halves[1], *IMAGENET)
+
+
+if __name__ == "__main__":
+    from ofa.cli import run
+
+    run(main)

@@ -1,0 +1,115 @@
+"""Random sub-networks and their measured accuracy: the library behind `python -m ofa.predictors.collect`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ofa.blocks import block_index
+from ofa.data import Triple
+from ofa.errors import InputError
+from ofa.networks import Supernet
+from ofa.networks.tree import SubnetTree
+from ofa.predictors.costs import count_macs
+from ofa.predictors.pixels import PixelBatch
+from ofa.space import Genes, SearchSpace, Subnet
+from ofa.training.scores import Scores, scores_of
+
+
+def draw(space: SearchSpace, seed: int, numbers: Sequence[int], tilted: float = 0.0) -> list[Subnet]:
+    """The sub-networks of those numbers: number i of a seed is the same one, whatever else is drawn.
+
+    tilted: share of them whose choices lean together, from all smallest to all largest; where every choice is
+        uniform, hardly any network is near either end, which is where searches go
+    """
+    rows = [_row(space, np.random.default_rng([seed, number]), tilted) for number in numbers]
+    return space.decode(np.concatenate(rows))
+
+
+def _row(space: SearchSpace, rng: np.random.Generator, tilted: float) -> Genes:
+    row = space.sample(rng, 1)
+    if rng.random() >= tilted:
+        return row
+    lean = rng.random()
+    leaning = rng.binomial(space.cardinalities - 1, lean).astype(np.uint8)[None]
+    leaning[0, 0] = row[0, 0]  # every resolution as often
+    return space.canonical(leaning)
+
+
+def tree_order(space: SearchSpace, subnets: Sequence[Subnet]) -> list[int]:
+    """Positions sorted by blocks from the stem on: by resolution, and neighbours begin alike."""
+    numbers = block_index(space).block_numbers(space.as_genes(subnets))
+    return [int(i) for i in np.lexsort(numbers.T[::-1])]
+
+
+def share(space: SearchSpace, subnets: Sequence[Subnet], order: Sequence[int], part: int, parts: int) -> list[int]:
+    """The part-th of so many stretches of the order, of about equal MACs: together they are all of it."""
+    if not order:
+        return []
+    macs = np.atleast_1d(count_macs(space, space.as_genes([subnets[i] for i in order]))).astype(np.float64)
+    middles = (np.cumsum(macs) - macs / 2) / macs.sum()
+    return [i for i, owner in zip(order, (middles * parts).astype(int), strict=True) if owner == part - 1]
+
+
+def groups(subnets: Sequence[Subnet], order: Sequence[int], size: int) -> Iterator[list[int]]:
+    """The order in stretches of at most so many sub-networks of one resolution."""
+    group: list[int] = []
+    for i in order:
+        if group and (len(group) == size or subnets[group[0]].resolution != subnets[i].resolution):
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
+
+
+@dataclass(frozen=True)
+class Images:
+    """Prepared images of one resolution: those to calibrate with, those to evaluate on, and how to normalise both."""
+
+    calibration: Sequence[PixelBatch]
+    evaluation: Sequence[PixelBatch]
+    mean: Triple
+    std: Triple
+
+
+def measure(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    images: Images,
+    advance: Callable[[float], object] = lambda _: None,
+) -> list[Scores]:
+    """Calibrates and evaluates sub-networks of the images' resolution, together: `ofa.evaluate`'s figures, exactly.
+
+    net: in evaluation mode
+    advance: called with shares that are done, 1 in all
+    Raises InputError where a network's outputs are not finite.
+    """
+    device = next(net.parameters()).device
+    step = 1 / (len(images.calibration) + len(images.evaluation))
+
+    def prepared(batches: Sequence[PixelBatch]) -> Iterator[torch.Tensor]:
+        for batch in batches:
+            yield batch.images(device, images.mean, images.std)
+            advance(step)
+
+    tree = SubnetTree(net, subnets)
+    statistics = tree.calibrate(prepared(images.calibration))
+    scores = [Scores()] * len(subnets)
+    for batch, floats in zip(images.evaluation, prepared(images.evaluation), strict=True):
+        labels = batch.labels.to(device)
+        logits = tree.logits(floats, statistics)
+        scores = [total + scores_of(found, labels) for total, found in zip(scores, logits, strict=True)]
+    for subnet, total in zip(subnets, scores, strict=True):
+        if total.loss_sum != total.loss_sum:
+            raise InputError(f"the network's outputs are not finite: {subnet}")
+    return scores
+
+
+def at_resolutions(space: SearchSpace, resolutions: Sequence[int]) -> SearchSpace:
+    """The space with those resolutions alone; InputError names one that it lacks."""
+    space.resolution_genes(resolutions)
+    return replace(space, resolutions=tuple(resolutions))

@@ -1,0 +1,222 @@
+"""`python -m ofa.predictors.collect`: figures, determinism, resuming, parts, and the user's mistakes."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ofa import evaluate
+from ofa.blocks import all_blocks
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.networks import build_supernet, extract
+from ofa.networks.checkpoint import save_checkpoint, save_network
+from ofa.predictors import collect, fit, measuring
+from ofa.predictors.costs import block_macs
+from ofa.predictors.training_data import read_training_csv
+from ofa.search.__main__ import main as search_main
+from ofa.space import get_space
+
+SPACE = get_space("mbv3-w0.1", 6, (32, 48))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """imgs: 6 classes, 2 training and 3 validation images each; supernet."""
+    root = tmp_path_factory.mktemp("collect")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 2), ("val", 3)):
+        for label in range(6):
+            folder = root / "imgs" / split / f"class{label}"
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
+                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    torch.manual_seed(0)
+    save_checkpoint(build_supernet(SPACE, dropout=0.0), root / "supernet.safetensors")
+    return root
+
+
+def flags(files: Path, *more: object) -> list[str]:
+    given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
+    return [*map(str, given), "--images", "14", "--calibration-images", "11", *map(str, more)]
+
+
+def collected(out: Path, *arguments: str) -> list[dict[str, str]]:
+    assert collect.main([*arguments, "--out", str(out)]) == 0
+    assert list(out.parent.glob("*journal*")) == []
+    return rows(out)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
+
+
+def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = collected(tmp_path / "a.csv", *flags(files, "--subnets", 20, "--seed", 3))
+    printed = capsys.readouterr().out
+    assert f"wrote {tmp_path}/a.csv: 20 sub-networks of mbv3-w0.1" in printed
+    assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space mbv3-w0.1" in printed
+    subnets = measuring.draw(SPACE, 3, range(20))
+    search_result = {"space": SPACE.name, "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
+    (tmp_path / "result.json").write_text(json.dumps(search_result))
+    arguments = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
+    arguments += ["--subnet", tmp_path / "result.json", "--limit", 14, "--calibration-images", 11, "--seed", 3]
+    assert evaluate.main([*map(str, arguments), "--out", str(tmp_path / "e.json")]) == 0
+    expected = json.loads((tmp_path / "e.json").read_text())["results"]
+    for row, result in zip(found, expected, strict=True):
+        assert int(row["resolution"]) == result["resolution"]
+        assert [float(row[key]) for key in ("top1", "top5")] == [result[key] for key in ("top1", "top5")]
+        assert float(row["loss"]) == pytest.approx(result["loss"], rel=1e-12)
+        for field in ("depths", "kernel_sizes", "expand_ratios"):
+            assert row[field] == " ".join(map(str, result["subnet"][field]))
+    assert len({row["top1"] for row in found}) > 3
+
+
+class Killed(Exception):
+    pass
+
+
+def test_killed_and_resumed_it_writes_the_same_file(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "GROUP", 4)
+    arguments = flags(files, "--subnets", 12, "--first", 7)
+    collected(tmp_path / "whole.csv", *arguments)
+    calls: list[int] = []
+
+    def dying(net: Any, subnets: Any, *more: Any, last: int = 2) -> Any:
+        calls.append(len(subnets))
+        if len(calls) == last:
+            raise Killed
+        return original(net, subnets, *more)
+
+    original = measuring.measure
+    monkeypatch.setattr(measuring, "measure", dying)
+    out = tmp_path / "killed.csv"
+    with pytest.raises(Killed):
+        collected(out, *arguments)
+    assert not out.exists()
+    journal = tmp_path / "killed.journal.0.jsonl"
+    with journal.open("a") as file:
+        file.write('{"index": 5, "to')  # as a killed process may leave it
+    with pytest.raises(InputError, match="continue it with --resume"):
+        collected(out, *arguments)
+    for change, match in (
+        (["--seed", "1"], "seed = 0, but this one has 1: give the same settings"),
+        (["--subnets", "13"], "subnets = 12, but this one has 13"),
+        (["--images", "13"], "images = 14, but this one has 13"),
+    ):
+        with pytest.raises(InputError, match=match):
+            collected(out, *arguments, "--resume", *change)
+    kept, calls[:] = calls[0], [0, 0]
+    collected(out, *arguments, "--resume")
+    assert sum(calls) == 12 - kept
+    assert out.read_text() == (tmp_path / "whole.csv").read_text()
+
+
+def test_parts_and_additions_are_rows_of_the_whole(files: Path, tmp_path: Path) -> None:
+    whole = collected(tmp_path / "whole.csv", *flags(files, "--subnets", 9))
+    parts: list[dict[str, str]] = []
+    for i in (1, 2, 3):
+        collect.main([*flags(files, "--subnets", 9, "--shard", f"{i}/3"), "--out", str(tmp_path / "part.csv")])
+        parts += rows(tmp_path / f"part.{i}of3.csv")
+    assert sorted(parts, key=lambda row: int(row["index"])) == whole
+    added = collected(tmp_path / "more.csv", *flags(files, "--subnets", 4, "--first", 5))
+    assert added == whole[5:]
+
+
+def test_two_processes_write_the_file_of_one(files: Path, tmp_path: Path) -> None:
+    arguments = flags(files, "--subnets", 6)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # torchrun gives each process one: another number adds up in another order
+    try:
+        collected(tmp_path / "one.csv", *arguments)
+    finally:
+        torch.set_num_threads(threads)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["ofa.predictors.collect", *arguments, "--device", "cpu", "--out", str(tmp_path / "two.csv")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "two.csv").read_text() == (tmp_path / "one.csv").read_text()
+    assert ran.stdout.count("wrote") == 1
+    assert [p.name for p in tmp_path.iterdir() if "journal" in p.name] == []
+
+
+def test_the_loop_closes_in_a_small_space(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    halves = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    for number, half in enumerate(halves):
+        collected(Path(half), *flags(files, "--subnets", 80, "--first", 80 * number))
+    assert len(read_training_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 160
+    toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
+    assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
+    header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
+    LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE)]).save(tmp_path / "t.csv")
+    arguments = ["--table", tmp_path / "t.csv", "--predictor", tmp_path / "p.safetensors", "--latency", 1.5]
+    arguments += ["--num-classes", 6, "--out", tmp_path / "found"]
+    assert search_main([*map(str, arguments)]) == 0
+    result = json.loads((tmp_path / "found" / "result.json").read_text())["results"][0]
+    assert SPACE.subnet_from_dict(result["subnet"]).resolution in (32, 48)
+    assert 0 < result["latency_ms"] <= 1.5
+    assert "2 networks fitted on" in capsys.readouterr().out
+
+
+def test_broken_images_are_named(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import shutil
+
+    shutil.copytree(files / "imgs", tmp_path / "imgs")
+    (tmp_path / "imgs" / "val" / "class2" / "1.png").write_bytes(b"broken")
+    arguments = ["--checkpoint", str(files / "supernet.safetensors"), "--data", str(tmp_path / "imgs")]
+    found = collected(tmp_path / "a.csv", *arguments, "--subnets", "2")
+    assert [row["images"] for row in found] == ["17", "17"]
+    assert "1 broken image is skipped: val/class2/1.png" in capsys.readouterr().err
+    assert "# broken_images: 1\n" in (tmp_path / "a.csv").read_text()
+    with pytest.raises(InputError, match=r"val/class2/1\.png cannot be read as an image"):
+        collected(tmp_path / "s.csv", *arguments, "--subnets", "2", "--strict")
+
+
+def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
+    def fails(match: str, *arguments: object) -> None:
+        with pytest.raises(InputError, match=match):
+            collect.main([*map(str, arguments), "--out", str(tmp_path / "r.csv")])
+
+    data, checkpoint = ["--data", files / "imgs"], ["--checkpoint", files / "supernet.safetensors"]
+    fails("absent.safetensors: no such file", "--checkpoint", tmp_path / "absent.safetensors", *data)
+    fails("is a folder: expected the file of a supernet", "--checkpoint", tmp_path, *data)
+    network = extract(build_supernet(SPACE), SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32))
+    save_network(network, tmp_path / "network")
+    fails("holds one specialised network", "--checkpoint", tmp_path / "network" / "network.safetensors", *data)
+    fails("is of mbv3-w0.1, not mbv3-w1.0", *checkpoint, *data, "--space", "mbv3-w1.0")
+    (tmp_path / "two" / "a").mkdir(parents=True)
+    (tmp_path / "two" / "b").mkdir()
+    fails("two holds no images", *checkpoint, "--data", tmp_path / "two")
+    Image.new("RGB", (9, 9)).save(tmp_path / "two" / "a" / "1.png")
+    fails("2 class folders, but the network 6 classes", *checkpoint, "--data", tmp_path / "two")
+    fails("give --calibration DIR", *checkpoint, "--data", files / "imgs" / "val")
+    fails("has no folder test, only train, val", *checkpoint, *data, "--split", "test")
+    fails("--subnets is 0, expected 1 or more", *checkpoint, *data, "--subnets", 0)
+    fails("a batch of 1 image has a single value", *checkpoint, *data, "--calibration-images", 1)
+    fails("--tilted is 2.0, expected a share", *checkpoint, *data, "--tilted", 2)
+    with pytest.raises(InputError, match=r"r\.txt, expected a name that ends in \.csv"):
+        collect.main([*map(str, [*checkpoint, *data]), "--out", str(tmp_path / "r.txt")])
+    for shard in ("0/2", "3/2", "a/2", "2"):
+        with pytest.raises(SystemExit):
+            collect.main([*map(str, [*checkpoint, *data]), "--shard", shard])
+    net = build_supernet(SPACE)
+    net.classifier.linear.bias.data.fill_(3e38)
+    net.classifier.linear.weight.data.fill_(3e38)
+    save_checkpoint(net, tmp_path / "wild.safetensors")
+    fails("outputs are not finite: Subnet", "--checkpoint", tmp_path / "wild.safetensors", *data, "--subnets", 1)
+    assert not (tmp_path / "r.csv").exists()
+
+
+def test_default_resolutions_are_spread_and_include_both_ends() -> None:
+    assert collect.spread((48, 64, 96), 5) == (48, 64, 96)
+    assert collect.spread(tuple(range(128, 225, 4)), 5) == (128, 152, 176, 200, 224)

@@ -1,0 +1,41 @@
+"""`python -m ofa.predictors.study --curve`: error by the number of rows trained on."""
+
+import csv
+import re
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.predictors import study
+from ofa.predictors.training import Recipe
+from ofa.space import get_space
+
+
+def test_more_rows_bring_less_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = get_space("mbv3-w0.35", 10, (48, 96))
+    rng = np.random.default_rng(0)
+    genes = space.sample(rng, 500)
+    top1 = 50 + genes @ rng.uniform(0, 0.5, space.num_genes)  # no noise: all that is lacking is rows
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["resolution", "depths", "kernel_sizes", "expand_ratios", "top1"])
+        for subnet, figure in zip(space.decode(genes), top1, strict=True):
+            lists = [" ".join(map(str, v)) for v in (subnet.depths, subnet.kernel_sizes, subnet.expand_ratios)]
+            writer.writerow([subnet.resolution, *lists, figure])
+    monkeypatch.setattr(study, "Recipe", partial(Recipe, members=1, epochs=40, hidden=(16,)))
+    assert study.main(["--data", str(tmp_path / "a.csv"), "--space", "mbv3-w0.35", "--curve"]) == 0
+    lines = re.findall(r"(\d+) rows: ([\d.]+) \(([\d.]+)-([\d.]+)\) \| ([\d.]+)", capsys.readouterr().out)
+    assert [int(line[0]) for line in lines[:-1]] == [50, 100, 200, 400]
+    errors, taus = ([float(line[i]) for line in lines] for i in (1, 4))
+    assert errors[0] > 1.5 * errors[-1]
+    assert taus[0] < taus[-1]
+    assert all(float(low) <= error <= float(high) for error, (_, _, low, high, _) in zip(errors, lines, strict=True))
+
+
+def test_sizes_double_up_to_all_rows() -> None:
+    assert study.sizes(230) == [50, 100, 200, 230]
+    assert study.sizes(50) == [50]
