@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -232,9 +232,7 @@ class LatencyTable:
 
         InputError where blocks have no energy in the table.
         """
-        lookup = self.lookup(space)
-        lookup.require_energy()
-        return lookup.index.total(space.as_genes(subnets), lookup.block_energy_mj)
+        return self.lookup(space).energy_mj(space.as_genes(subnets))
 
     def coverage(self, space: SearchSpace) -> Coverage:
         """Which resolutions of the space the table covers, and which blocks are missing for the others."""
@@ -276,15 +274,26 @@ class LatencyLookup:
         energy[self._omitted] = 0.0
         return energy
 
+    def energy_mj(self, genes: Genes) -> NDArray[np.float64]:
+        """(N,) millijoules of a canonical gene matrix; InputError names a block whose energy is not known."""
+        energy = self.index.total(genes, self.block_energy_mj)
+        unknown = np.flatnonzero(np.isnan(energy))
+        if len(unknown):
+            used = self.index.block_numbers(genes[unknown[:1]])[0]
+            self._refuse_energy([n for n in used if n < len(self.block_ms) and math.isnan(self.block_energy_mj[n])])
+        return energy
+
     def require_energy(self) -> None:
-        """InputError, naming a block, unless every block of the space has an energy."""
-        lacking = np.flatnonzero(np.isnan(self.block_energy_mj))
-        if len(lacking):
-            raise InputError(
-                f"{self._name} tells no energy_mj of {len(lacking)} of the {len(self.index.blocks)} blocks of "
-                f"{self.space.name}, such as {self.index.blocks[lacking[0]]}: measure them with --energy on a device "
-                "that tells (python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
-            )
+        """InputError, naming a block, unless the energy of every block of the space is known."""
+        if len(lacking := np.flatnonzero(np.isnan(self.block_energy_mj))):
+            self._refuse_energy(lacking)
+
+    def _refuse_energy(self, lacking: Sequence[int] | NDArray[np.intp]) -> NoReturn:
+        raise InputError(
+            f"{self._name} tells no energy_mj of {len(lacking)} blocks that are needed, such as "
+            f"{self.index.blocks[lacking[0]]}: measure them with --energy on a device that tells "
+            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
+        )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""

@@ -48,15 +48,17 @@ class Repeat:
     mape_pct: mean absolute difference; kendall_tau: of the order
     """
 
-    mape_pct: float
-    kendall_tau: float
+    mape_pct: float | None
+    kendall_tau: float | None
 
 
 def repeat(visits_ms: Sequence[Sequence[float]]) -> Repeat:
-    """Of every network's visits, in order; networks of one visit say nothing."""
+    """Of every network's visits, in order; networks of one visit say nothing, and None is what fewer than two say."""
     from scipy.stats import kendalltau
 
     several = [visits for visits in visits_ms if len(visits) > 1]
+    if len(several) < 2:
+        return Repeat(None, None)
     odd, even = (np.array([np.median(visits[start::2]) for visits in several]) for start in (0, 1))
     return Repeat(_rounded(100 * np.mean(np.abs(odd / even - 1))), round(float(kendalltau(odd, even).statistic), 4))
 

@@ -20,6 +20,7 @@ from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
 from profilers.command import REFERENCE_EVERY, command_line, measure
+from profilers.header import known
 from profilers.journal import Journal
 from profilers.measure import Outcome
 from profilers.plan import make_plan
@@ -177,7 +178,8 @@ def report(
     )
     summary = (
         f"MAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %, 95 % within {scores.p95_pct} % "
-        f"({scores.networks} other whole networks, {when:%Y-%m-%d}; the same networks again: {repeated.mape_pct} %)"
+        f"({scores.networks} other whole networks, {when:%Y-%m-%d}; "
+        f"the same networks again: {known(repeated.mape_pct)} %)"
     )
     same_machine = abs(machine_pct) <= LARGEST_CHANGE_PCT
     if same_machine:

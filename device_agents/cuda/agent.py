@@ -44,6 +44,8 @@ CHOICES = {
 MAX_BUFFERS = 128
 # runs in one sample, and so in one graph
 MAX_CALLS = 256
+# a model's, each with its own inputs: a network needs no more, since it fills the cache itself
+MAX_GRAPHS = 16
 # how much work is queued at a time while the energy counter is watched
 BUSY_NS = 20_000_000
 
@@ -106,6 +108,7 @@ class Agent:
         model, calls = self._models[name]
         inputs = self._inputs(shape)
         works = [self._work(model, chosen) for chosen in in_turn(inputs, calls)]
+        used = min(len(inputs), len(works) * calls)
         loaded = time.perf_counter_ns()
         place = 0
         clocks: list[float | None] = []
@@ -141,8 +144,8 @@ class Agent:
             "temperature_c_after": self.nvml.temperature_c(),
             "throttling": sorted({reason for reasons in seen for reason in reasons}) if seen else None,
             "other_processes": self.nvml.other_processes(),
-            "input_buffers": len(inputs),
-            "input_buffers_bytes": len(inputs) * inputs[0].nbytes,
+            "input_buffers": used,
+            "input_buffers_bytes": used * inputs[0].nbytes,
             **self._energy(name, works, statistics.median(samples), calls),
         }
 
@@ -202,8 +205,8 @@ class Agent:
 
 
 def in_turn(inputs: Sequence[torch.Tensor], calls: int) -> Iterator[list[torch.Tensor]]:
-    """Groups of `calls` inputs, one a sample, that together use every input at least once."""
-    for group in range(math.ceil(len(inputs) / calls)):
+    """Groups of `calls` inputs, one a sample, that together use every input, or as many as MAX_GRAPHS groups can."""
+    for group in range(min(MAX_GRAPHS, math.ceil(len(inputs) / calls))):
         yield [inputs[(group * calls + i) % len(inputs)] for i in range(calls)]
 
 

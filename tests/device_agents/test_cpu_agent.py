@@ -109,10 +109,7 @@ def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
 
 
 def test_the_error_of_the_median_by_hand() -> None:
-    spec = importlib.util.spec_from_file_location("cpu_agent", AGENT)
-    assert spec is not None and spec.loader is not None
-    agent = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(agent)
+    agent = loaded_agent()
     # median 3, deviations 2, 1, 1, 2
     assert agent.relative_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2 / 3)
 
@@ -137,3 +134,51 @@ def test_a_manifest_it_cannot_follow_is_one_error(alone: Path, changes: dict, me
     (event,) = talk(alone, code=1, **changes)
     assert (event["type"], event["id"]) == ("error", None)
     assert message in event["message"]
+
+
+def loaded_agent():
+    spec = importlib.util.spec_from_file_location("cpu_agent", AGENT)
+    assert spec is not None and spec.loader is not None
+    agent = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(agent)
+    return agent
+
+
+def powercap(folder: Path, **zones: tuple[str, int]) -> None:
+    """A made-up /sys/class/powercap: zone name and microjoules counted so far, which begin again at 1000."""
+    for zone, (name, counted) in zones.items():
+        (folder / zone).mkdir(parents=True)
+        for file, text in (("name", name), ("energy_uj", str(counted)), ("max_energy_range_uj", "1000")):
+            (folder / zone / file).write_text(f"{text}\n")
+
+
+def test_energy_is_that_of_all_packages_over_the_runs_and_counters_start_again(tmp_path: Path) -> None:
+    agent = loaded_agent()
+    agent.POWERCAP = tmp_path
+    powercap(tmp_path, a=("package-0", 900), b=("package-1", 0), c=("psys", 0), d=("core", 0))
+    counted = {"a": 900, "b": 0, "c": 0, "d": 0}
+    runs = 0
+
+    def run() -> None:
+        nonlocal runs
+        runs += 1
+        for zone in counted:
+            counted[zone] = (counted[zone] + 50) % 1000
+            (tmp_path / zone / "energy_uj").write_text(str(counted[zone]))
+
+    energy = agent.measure_energy(run, run_ns=1e6, seconds=0.01)
+    assert runs == 10
+    # 50 uJ a package and run: 0.1 mJ a run of both
+    assert energy["energy_mj"] == pytest.approx(0.1)
+    assert energy["energy_error_mj"] == pytest.approx(0.1 * 0.002 / energy["energy_seconds"])
+
+
+def test_without_a_readable_counter_there_is_no_energy(tmp_path: Path) -> None:
+    agent = loaded_agent()
+    agent.POWERCAP = tmp_path
+    assert agent.rapl_zones() == []
+    assert agent.measure_energy(lambda: None, 1e6, 0.001) == {"energy_mj": None, "energy_error_mj": None}
+    powercap(tmp_path, a=("package-0", 0))
+    assert agent.rapl_zones() == [(tmp_path / "a" / "energy_uj", 1000)]
+    (tmp_path / "a" / "energy_uj").unlink()  # as where only root may read it
+    assert agent.rapl_zones() == []

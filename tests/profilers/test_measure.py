@@ -103,6 +103,8 @@ def test_every_block_gets_a_result_a_round(tmp_path: Path) -> None:
         (SAY_RESULT % "samples_ns=[1000], cpu_ns=['a'], calls_per_sample=1", "no sound samples"),
         (SAY_RESULT % "samples_ns=[1000], cpu_ns=[1, 1], calls_per_sample=1", "no sound samples"),
         (SAY_RESULT % "samples_ns=[-5], cpu_ns=None, calls_per_sample=1", "no sound samples"),
+        (SAY_RESULT % "samples_ns=[5], cpu_ns=None, calls_per_sample=1, energy_mj=-1", "no sound energy_mj"),
+        (SAY_RESULT % "samples_ns=[5], cpu_ns=None, calls_per_sample=1, energy_mj='1'", "no sound energy_mj"),
         ("sys.stderr.write('a deep reason\\n'); os._exit(1)", "its last words: a deep reason"),
         ("time.sleep(99)", "no answer within 2 s"),
     ],

@@ -109,3 +109,17 @@ def test_a_latency_is_told_as_if_the_machine_had_been_as_usual() -> None:
     slow = {**result([1100, 1100, 1100]), "slowness": 1.1}
     assert visit_median_ns(slow) == pytest.approx(1000)
     assert summarise([result([1000] * 3), slow, result([1000] * 3)]).p90_ms == pytest.approx(0.001)
+
+
+def test_heat_disturbs_a_visit_and_a_power_limit_does_not() -> None:
+    visit = {"samples_ns": [10, 10], "cpu_ns": None, "calls_per_sample": 1}
+    assert disturbed_throughout({**visit, "throttling": ["power cap", "hardware thermal"]})
+    assert not disturbed_throughout({**visit, "throttling": ["power cap"]})
+    assert not disturbed_throughout({**visit, "throttling": None})
+
+
+def test_energy_is_the_median_of_the_visits_that_tell() -> None:
+    visit = {"samples_ns": [10, 10], "cpu_ns": None, "calls_per_sample": 1}
+    visits = [{**visit, "energy_mj": 2.0}, {**visit, "energy_mj": None}, visit, {**visit, "energy_mj": 3.0}]
+    assert summarise(visits).energy_mj == 2.5
+    assert summarise([visit]).energy_mj is None

@@ -1,0 +1,138 @@
+"""What only an NVIDIA GPU can show. None of it ever ran where this was written: there was no GPU."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from device_agents.cuda.agent import prepared
+from device_agents.cuda.device import Cuda
+from device_agents.cuda.model import read_torchscript
+from ofa.blocks import Block
+from ofa.export.graph import network_graph
+from ofa.export.torch_writer import write_torchscript
+from ofa.latency_table import LatencyTable
+from profilers.gpu import main
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU here"),
+]
+BLOCK = Block("mbconv", 28, 40, 240, 40, 5, 1, "h_swish", True, True)
+RULES = {
+    "warmup_runs": 20, "warmup_seconds": 0.01, "warmup_max_seconds": 1.0, "settle": 0.01, "min_runs": 20,
+    "max_runs": 200, "max_seconds": 0.05, "target_error": 0.001, "min_sample_us": 200,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Cuda:
+    device = Cuda(torch.device("cuda:0"))
+    device.open()
+    return device
+
+
+def model_file(folder: Path, batch: int = 8, shape: list[int] | None = None) -> Path:
+    graph = network_graph((BLOCK,), batch=batch)
+    (folder / "m.pt").write_bytes(write_torchscript(graph))
+    (folder / "m.json").write_text(json.dumps({"input_shape": shape or graph.input_shape}))
+    return folder / "m.pt"
+
+
+def manifest(**changes: object) -> dict:
+    return {
+        "protocol": 1, "runtime": "torch", "device": "cuda:0", "dtype": "fp16", "mode": "graph", "seed": 0,
+        "memory_format": "channels-last", "inputs": "cold", "rules": RULES, **changes,
+    }  # fmt: skip
+
+
+def test_a_replayed_graph_computes_what_the_model_does(gpu: Cuda, tmp_path: Path) -> None:
+    model = read_torchscript(model_file(tmp_path)).to("cuda")
+    with torch.inference_mode():
+        images = torch.randn(8, 40, 28, 28, device="cuda")
+        model(images)
+        kept = torch.empty(8, 40, 28, 28, device="cuda")
+        replay = gpu.recorded(lambda: kept.copy_(model(images)))
+        for _ in range(2):
+            images.normal_()
+            replay()
+            gpu.settle()
+            assert torch.allclose(kept, model(images), atol=1e-4)
+
+
+def test_events_measure_what_the_clock_on_the_wall_does(gpu: Cuda) -> None:
+    matrix = torch.randn(4096, 4096, device="cuda")
+    work = gpu.recorded(lambda: [matrix @ matrix for _ in range(20)])
+    gpu.timed([work] * 3, lambda: None)
+    import time
+
+    gpu.settle()
+    started = time.perf_counter_ns()
+    for _ in range(10):
+        work()
+    gpu.settle()
+    wall = (time.perf_counter_ns() - started) / 10
+    samples = sorted(gpu.timed([work] * 11, lambda: None))
+    assert samples[5] == pytest.approx(wall, rel=0.3)
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager"])
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+def test_a_visit_tells_sound_figures(tmp_path: Path, mode: str, dtype: str) -> None:
+    agent = prepared(manifest(mode=mode, dtype=dtype))
+    results = [agent.visit("m", model_file(tmp_path)) for _ in range(2)]
+    for result in results:
+        assert min(result["samples_ns"]) > 1000
+        assert result["input_buffers_bytes"] > agent.device.l2_bytes
+        assert len(result["samples_ns"]) >= 20
+    assert results[0]["calls_per_sample"] == results[1]["calls_per_sample"]
+
+
+def test_a_compiled_block_is_timed(tmp_path: Path) -> None:
+    pytest.importorskip("triton", reason="torch.compile needs triton")
+    agent = prepared(manifest(mode="compile"))
+    assert min(agent.visit("m", model_file(tmp_path))["samples_ns"]) > 1000
+
+
+def test_fp32_is_not_tf32(tmp_path: Path) -> None:
+    path = model_file(tmp_path)
+    errors = {}
+    for dtype in ("fp32", "tf32"):
+        prepared(manifest(dtype=dtype))
+        images = torch.randn(8, 40, 28, 28, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            exact = read_torchscript(path).double()(images.double())
+            found = read_torchscript(path).cuda()(images.cuda()).cpu().double()
+        errors[dtype] = float((found - exact).norm() / exact.norm())
+    assert errors["fp32"] < 1e-5
+    if torch.cuda.get_device_capability()[0] >= 8:
+        assert errors["tf32"] > 3 * errors["fp32"]
+
+
+def test_a_batch_beyond_memory_is_an_error_and_the_next_visit_is_made(tmp_path: Path) -> None:
+    agent = prepared(manifest())
+    (tmp_path / "huge").mkdir()
+    with pytest.raises(MemoryError, match="out of memory"):
+        agent.visit("huge", model_file(tmp_path / "huge", shape=[10_000_000, 40, 28, 28]))
+    assert agent.visit("m", model_file(tmp_path))["samples_ns"]
+
+
+def test_energy_is_told_where_nvml_is(tmp_path: Path) -> None:
+    agent = prepared(manifest(energy_seconds=0.3))
+    if agent.nvml.energy_mj() is None:
+        pytest.skip(f"no energy counter: {agent.nvml.missing or 'not on this GPU'}")
+    result = agent.visit("m", model_file(tmp_path))
+    watts = 1e-3 * result["energy_mj"] / (1e-9 * min(result["samples_ns"]) / result["calls_per_sample"])
+    assert 20 < watts < 1500
+    assert result["energy_error_mj"] < 0.2 * result["energy_mj"]
+
+
+def test_the_command_makes_a_table(tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    arguments = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "5", "--out", str(out)]
+    assert main(arguments) == 0
+    table = LatencyTable.load(out)
+    assert len(table.rows) == 5
+    assert table.header["device"] == torch.cuda.get_device_name(0)
+    assert table.header["dtype"] == "fp16"

@@ -1,0 +1,183 @@
+"""`python -m profilers.gpu` with the real agent on CPU tensors, and what it says where there is no GPU."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from ofa.blocks import all_blocks
+from ofa.errors import InputError, NoDevice
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.space import get_space
+from profilers import gpu, several
+from profilers.gpu import found_devices, gpu_target, main, target_of_header
+from profilers.targets import target_of
+from profilers.validate import main as validate
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--dtype", "fp32", "--rounds", "1"]
+ASKED = {"dtype": "fp16", "mode": "eager", "memory_format": "contiguous", "inputs": "warm"}
+BLOCKS = all_blocks(get_space("mbv3-w0.35", resolutions=[64]))
+
+
+def gpu_count(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_a_table_made_on_the_cpu_says_that_it_is_for_tests_and_is_validated_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # the test is of the way, not of the figures
+    quick = {**gpu.RULES, "warmup_max_seconds": 0.001, "min_runs": 2, "max_runs": 4, "min_sample_us": 1}
+    pace = gpu.Pace(quick, 1, quick, 1, quick, 1)
+    monkeypatch.setattr(gpu, "PACE", pace)
+    out = tmp_path / "t.csv"
+    assert main([*SMALL, "--device", "cpu", "--batch-size", "2", "--energy", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert [row.block for row in table.rows] == list(BLOCKS)
+    assert {key: table.header[key] for key in ("agent", "cuda_device", "dtype", "mode", "inputs", "batch")} == {
+        "agent": "cuda", "cuda_device": "cpu", "dtype": "fp32", "mode": "graph", "inputs": "cold", "batch": "2",
+    }  # fmt: skip
+    assert "to test the command" in table.header["tests_only"]
+    assert table.header["nvml"] == "not to be had: this is a CPU"
+    assert {row.energy_mj for row in table.rows} == {None}
+    assert "energy: told of none of 96 blocks; energy counter: not known" in capsys.readouterr().out
+    before = out.read_bytes()
+    code = validate(["--table", str(out), "--networks", "10"])
+    assert (tmp_path / "t.validation.json").is_file()
+    # which of the two depends on how busy this machine is
+    assert ("expected_error" in LatencyTable.load(out).header) == (code == 0)
+    assert code == 0 or out.read_bytes() == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so_and_exits_with_2(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "profilers.gpu", "--out", str(tmp_path / "t.csv")],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: there is no CUDA GPU here: torch ")
+    assert "python -m profilers.cpu" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_devices_are_found_or_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_count(monkeypatch, 2)
+    assert found_devices("cuda") == ["cuda:0"]
+    assert found_devices("cuda:0,cuda:1") == ["cuda:0", "cuda:1"]
+    with pytest.raises(NoDevice, match="--device names cuda:2, there is cuda:0, cuda:1"):
+        found_devices("cuda:0,cuda:2")
+    for wrong in ("gpu", "cuda:x", "", "cuda:0,cuda", "cuda:0,"):
+        with pytest.raises(InputError, match="expected different ones such as cuda:0"):
+            found_devices(wrong)
+
+
+def test_the_table_asks_for_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_count(monkeypatch, 1)
+    target = gpu_target("cuda:0", ASKED, 64, 60.0)
+    header = {"device": "D", "runtime": "torch 2", "provenance": "measured", "space": "mbv3-w0.35", "source": "test"}
+    table = LatencyTable({**header, "batch": "64", **target.header}, [TableRow(BLOCKS[0], 1.0)])
+    again = target_of(table, 60.0)
+    assert (again.manifest, again.batch, again.header) == (target.manifest, 64, target.header)
+    gpu_count(monkeypatch, 0)
+    with pytest.raises(NoDevice, match="None: there is no CUDA GPU here"):
+        target_of(table, 60.0)
+    with pytest.raises(InputError, match="the header has no '# dtype"):
+        target_of_header({"cuda_device": "cuda:0", "batch": "1"}, 60.0)
+    with pytest.raises(InputError, match="agent 'tpu' is unknown, expected one of cpu, cuda"):
+        target_of(LatencyTable({**header, "agent": "tpu"}, table.rows), 60.0)
+
+
+def test_other_processes_are_warned_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    hello = {"type": "hello", "device": {"other_processes": [17, 23]}}
+    monkeypatch.setattr(gpu, "local_agent", lambda *_: iter([hello, {"type": "done"}]))
+    assert list(gpu_target("cuda:0", ASKED, 1, 60.0).start(Path(), {})) == [hello, {"type": "done"}]
+    assert "warning: cuda:0 is also used by process 17, 23" in capsys.readouterr().err
+
+
+# ---- several GPUs
+
+
+def fake_children(monkeypatch: pytest.MonkeyPatch, folder: Path, factors: list[float], **header: str) -> None:
+    """In place of a process a device: writes its table, all latencies times its factor."""
+    facts = {
+        "device": "D", "soc": "H100", "runtime": "torch 2", "provenance": "measured", "space": "mbv3-w0.35",
+        "source": "test",
+    }  # fmt: skip
+
+    class Child:
+        started = 0
+
+        def __init__(self, command: list[str], **_: object) -> None:
+            number, Child.started = Child.started, Child.started + 1
+            given = {command[i]: command[i + 1] for i in range(len(command) - 1)}  # the last of two counts
+            assert given["--device"] == f"cuda:{number}"
+            assert given["--rounds"] == "2", "three rounds of two devices"
+            rows = [
+                TableRow(b, (1 + i) * factors[number], 0.1, 2.0, 10, 3.0 + 2 * number) for i, b in enumerate(BLOCKS)
+            ]
+            other = header if number else {}
+            LatencyTable({**facts, "cuda_device": given["--device"], **other}, rows).save(given["--out"])
+            self.stdout = [f"wrote {given['--out']}\n"]
+
+        def wait(self) -> int:
+            return 0
+
+        def terminate(self) -> None:
+            pass
+
+    gpu_count(monkeypatch, 2)
+    monkeypatch.setattr(several.subprocess, "Popen", Child)
+    monkeypatch.chdir(folder)
+
+
+def test_tables_of_gpus_that_agree_are_merged(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake_children(monkeypatch, tmp_path, [1.0, 1.01])
+    assert main(["--device", "cuda:0,cuda:1", "--out", "t.csv"]) == 0
+    merged = LatencyTable.load("t.csv")
+    assert [row.latency_ms for row in merged.rows] == pytest.approx([1.005 * (1 + i) for i in range(len(BLOCKS))])
+    assert {(row.energy_mj, row.runs, row.mad_ms) for row in merged.rows} == {(4.0, 20, 0.1)}
+    assert merged.header["cuda_device"] == "cuda:0, cuda:1"
+    assert merged.header["merged"].startswith("mean of 2 devices, which differ by 1.00 % (median over blocks)")
+    assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t-cuda0.csv", "t-cuda1.csv"}
+    assert "cuda:1: wrote t-cuda1.csv" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"t.csv exists: start anew with --overwrite"):
+        main(["--device", "cuda:0,cuda:1", "--out", "t.csv"])
+
+
+@pytest.mark.parametrize(
+    ("factor", "header", "words"),
+    [
+        (1.03, {}, "the devices differ by 3.00 % (median over blocks)"),
+        (1.0, {"soc": "H200"}, "the devices are not alike (H100 and H200)"),
+    ],
+)
+def test_gpus_that_do_not_agree_keep_their_own_tables(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    factor: float,
+    header: dict,
+    words: str,
+) -> None:
+    fake_children(monkeypatch, tmp_path, [1.0, factor], **header)
+    assert main(["--device", "cuda:0,cuda:1", "--out", "t.csv"]) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"t-cuda0.csv", "t-cuda1.csv"}
+    assert words in capsys.readouterr().out
+
+
+def test_two_real_processes_are_waited_for(tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    done = subprocess.run(
+        [sys.executable, "-m", "profilers.gpu", *SMALL, "--limit", "2", "--device", "cpu:0,cpu:1", "--out", str(out)],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    # whether two CPUs agree depends on how busy they are
+    assert done.returncode == (0 if out.exists() else 1)
+    assert "cpu:0: wrote" in done.stdout and "cpu:1: wrote" in done.stdout
+    assert (tmp_path / "t-cpu0.csv").is_file() and (tmp_path / "t-cpu1.csv").is_file()
