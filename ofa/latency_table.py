@@ -2,8 +2,8 @@
 
 A table is a CSV file (`pandas.read_csv(path, comment="#")` reads it): `# key: value` header lines that
 say where it comes from, then one row a block. A sub-network's latency is the sum over its blocks
-(Cai et al. 2020, section 3.3). Blocks at an unmeasured size are interpolated, linearly in the area of
-the feature map, between the measured sizes on both sides; what rests on that says so.
+(Cai et al. 2020, section 3.3). Blocks at an unmeasured size are interpolated between the measured sizes on
+both sides (`ofa.interpolation`); what rests on that says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ofa.blocks import BLOCK_FIELDS, OPS, Block, BlockIndex, all_blocks, block_index, block_row
 from ofa.errors import InputError
 from ofa.files import replace_file
+from ofa.interpolation import Interpolation
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.sum_correction import SumCorrection
 
@@ -226,30 +227,14 @@ class LatencyTable:
         return self.lookup(space).coverage
 
     @cached_property
-    def by_shape(self) -> dict[Block, tuple[NDArray[np.float64], NDArray[np.float64]]]:
-        """For every block shape (in_size 1 stands for any): measured areas, ascending, and latencies in ms."""
-        found: dict[Block, list[tuple[int, float]]] = {}
-        for row in self.rows:
-            found.setdefault(replace(row.block, in_size=1), []).append((row.block.in_size, row.latency_ms))
-        return {
-            shape: (np.array([float(s * s) for s, _ in sorted(points)]), np.array([ms for _, ms in sorted(points)]))
-            for shape, points in found.items()
-        }
+    def interpolation(self) -> Interpolation:
+        """What the table's rows say of blocks at other sizes."""
+        return Interpolation({row.block: row.latency_ms for row in self.rows})
 
     @cached_property
     def interpolation_error_pct(self) -> float | None:
-        """Mean absolute error, in per cent, of interpolating one block: leave-one-out over the table's own rows.
-
-        Every row between two measured sizes of its shape is predicted from those two. The sizes are then twice as
-        far apart as in use, and a network's error is smaller than its blocks': an upper estimate. None where no
-        shape has three sizes.
-        """
-        errors = [
-            abs(np.interp(areas[i], areas[[i - 1, i + 1]], latencies[[i - 1, i + 1]]) / latencies[i] - 1)
-            for areas, latencies in self.by_shape.values()
-            for i in range(1, len(areas) - 1)
-        ]
-        return float(100 * np.mean(errors)) if errors else None
+        """Mean absolute error of interpolating one block, in per cent: see `Interpolation.error_pct`."""
+        return self.interpolation.error_pct()
 
 
 class LatencyLookup:
@@ -273,9 +258,8 @@ class LatencyLookup:
             if block.op in table.omits:
                 omitted[u] = True
                 continue
-            points = table.by_shape.get(replace(block, in_size=1))
-            if points is not None and points[0][0] < block.in_size**2 < points[0][-1]:
-                self.block_ms[u] = np.interp(block.in_size**2, *points)
+            if (between := table.interpolation.latency_ms(block)) is not None:
+                self.block_ms[u] = between
                 self.block_interpolated[u] = True
         self.block_ms = table.sum_correction.apply(self.index.blocks, self.block_ms)
         self.block_ms[omitted] = 0.0

@@ -19,9 +19,10 @@ from ofa.blocks import Block, block_index
 from ofa.space import Genes, SearchSpace, Subnet
 
 
-def block_macs(block: Block) -> int:
-    """Multiply-accumulates of one run on one image."""
-    b, inside, outside = block, block.in_size**2, block.out_size**2
+def block_macs(block: Block, tile: int = 1) -> int:
+    """Multiply-accumulates of one run on one image; with the pixels of each map rounded up to a multiple of `tile`."""
+    b = block
+    inside, outside = (-(-size * size // tile) * tile for size in (b.in_size, b.out_size))
     kernel = b.kernel_size**2
     if b.op in ("max_pool", "global_pool"):
         return 0
