@@ -96,15 +96,19 @@ class AccuracyPredictor:
         """One line: origin and fidelity."""
         return str(self.header.get("description", ""))
 
+    @staticmethod
+    def shipped() -> tuple[str, ...]:
+        """Names of the spaces that `default` knows."""
+        return tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+
     @classmethod
     def default(cls, space: SearchSpace) -> AccuracyPredictor:
         """The shipped predictor of the space's name; InputError names those that exist."""
         path = WEIGHTS / f"{space.name}.safetensors"
         if not path.is_file():
-            shipped = ", ".join(sorted(p.stem for p in WEIGHTS.glob("*.safetensors")))
             raise InputError(
-                f"no accuracy predictor is shipped for {space.name} (there is one for {shipped}): fit one with "
-                f"python -m ofa.predictors.fit --data CSV --space {space.name} --out PATH"
+                f"no accuracy predictor is shipped for {space.name} (there is one for {', '.join(cls.shipped())}): "
+                f"fit one with python -m ofa.predictors.fit --data CSV --space {space.name} --out PATH"
             )
         return cls.load(path, space)
 

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     console = Console(width=None if Console().is_terminal else 120)
     tables = load_tables(args.table)
-    space_name = args.space or common_space(tables)
+    space_name = args.space or common_space(tables, () if args.predictor else AccuracyPredictor.shipped())
     listed = [r for table in tables.values() for r in table.resolutions]
     space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
     predictor = (
@@ -144,9 +144,11 @@ def load_tables(names: Sequence[str]) -> dict[str, LatencyTable]:
     return tables
 
 
-def common_space(tables: dict[str, LatencyTable]) -> str:
-    """The one space that all tables were made for; InputError asks for --space otherwise."""
+def common_space(tables: dict[str, LatencyTable], preferred: Sequence[str] = ()) -> str:
+    """The one space that all tables were made for, of several the one preferred; InputError asks for --space."""
     shared = [space for space in next(iter(tables.values())).spaces if all(space in t.spaces for t in tables.values())]
+    if len(shared) > 1:
+        shared = [space for space in shared if space in preferred] or shared
     if len(shared) != 1:
         stated = "; ".join(f"{name}: {', '.join(table.spaces)}" for name, table in tables.items())
         raise InputError(f"the tables do not name one space in common ({stated}): choose with --space")

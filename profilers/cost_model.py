@@ -1,0 +1,212 @@
+"""A parametric cost model: what a block takes, as a sum of a few terms that any space's blocks have.
+
+`block_terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
+negative. Weights are fitted on a measured table (`fit_blocks`) and then scaled to another device by whole networks
+(`fit_networks`). All fits minimise squared relative errors. docs/transfer.md tells what was tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.blocks import Block, block_index
+from ofa.errors import InputError
+from ofa.space import SearchSpace, Subnet, get_space
+
+Floats = NDArray[np.float64]
+
+TERMS = (
+    "pointwise",  # MACs of 1x1 convolutions
+    "dense",  # MACs of full convolutions
+    "depthwise3",  # MACs of depthwise convolutions, by kernel size
+    "depthwise5",
+    "depthwise7",
+    "values",  # activations that convolutions read and write
+    "gated",  # activations that squeeze-and-excite reads and scales
+    "swish",  # activations that h-swish is applied to
+    "weights",  # of layers on flat features
+    "pooled",  # activations that pooling reads
+    "operators",  # run one after another
+)
+# from this many networks on, the weights may change by different factors; fewer fit one factor for all
+LEAST_FOR_TERMS = 8
+# how strongly the factors are held together, relative to the networks' squared relative errors; inf: one factor
+STRENGTHS = (math.inf, 0.1, 0.01, 0.001, 0.0001)
+# a looser fit must lower the error in cross-validation by this share
+_LEAST_GAIN = 0.02
+# up to this many networks each is left out once, more are left out in ten groups
+_MOST_LEFT_OUT_SINGLY = 20
+
+
+def block_terms(block: Block) -> tuple[float, ...]:
+    """How much of each of `TERMS` one block asks for, for one image."""
+    b, inside, outside = block, block.in_size**2, block.out_size**2
+    read, written = inside * b.in_channels, outside * b.out_channels
+    t = dict.fromkeys(TERMS, 0.0)
+    t["operators"] = 1
+    if b.op == "mbconv":
+        expands = b.mid_channels != b.in_channels
+        wide, narrow = inside * b.mid_channels * expands, outside * b.mid_channels
+        t["pointwise"] = wide * b.in_channels + narrow * b.out_channels
+        t[f"depthwise{max(3, b.kernel_size)}"] = narrow * b.kernel_size**2
+        t["values"] = read + 2 * wide + 2 * narrow + written
+        t["gated"] = 2 * narrow * b.squeeze_excite
+        t["swish"] = (wide + narrow) * (b.activation == "h_swish")
+        # pooling, two convolutions and a product for squeeze-and-excite; an addition for the shortcut
+        t["operators"] = 2 + expands + 4 * b.squeeze_excite + b.skip
+    elif b.op == "bottleneck":
+        wide, narrow = inside * b.mid_channels, outside * b.mid_channels
+        shortcut = 0 if b.skip else written * b.in_channels
+        t["pointwise"] = wide * b.in_channels + narrow * b.out_channels + shortcut
+        t["dense"] = narrow * b.mid_channels * b.kernel_size**2
+        t["values"] = 2 * read + 2 * wide + 2 * narrow + 2 * written
+        t["operators"] = 5
+    elif b.op == "conv":
+        t["pointwise" if b.kernel_size == 1 else "dense"] = written * b.in_channels * b.kernel_size**2
+        t["values"] = read + written
+        t["swish"] = written * (b.activation == "h_swish")
+    elif b.op in ("feature_mix", "linear"):
+        t["weights"] = b.in_channels * b.out_channels
+    else:
+        t["pooled"] = read
+    return tuple(float(t[name]) for name in TERMS)
+
+
+def table_terms(blocks: Iterable[Block]) -> Floats:
+    """(N, terms) of N blocks."""
+    return np.array([block_terms(block) for block in blocks])
+
+
+def network_terms(networks: Sequence[tuple[str, Subnet]]) -> Floats:
+    """(N, terms) of N whole networks, each given by its space's name and the sub-network."""
+    result = np.zeros((len(networks), len(TERMS)))
+    for name in sorted({name for name, _ in networks}):
+        rows = [i for i, (of, _) in enumerate(networks) if of == name]
+        subnets = [networks[i][1] for i in rows]
+        space = get_space(name, resolutions={subnet.resolution for subnet in subnets})
+        result[rows] = space_terms(space, subnets)
+    return result
+
+
+def space_terms(space: SearchSpace, subnets: Sequence[Subnet] | NDArray[np.uint8]) -> Floats:
+    """(N, terms) of N sub-networks of one space."""
+    index, genes = block_index(space), space.as_genes(subnets)
+    columns = np.ascontiguousarray(table_terms(index.blocks).T)
+    return np.stack([index.total(genes, column) for column in columns], axis=1)
+
+
+def fit_blocks(terms: Floats, latency_ms: Floats) -> Floats:
+    """(terms,) weights of least squared relative error over N blocks, or networks: (N, terms), (N,) ms."""
+    relative = terms / latency_ms[:, None]
+    size = np.maximum(relative.max(axis=0), 1e-300)  # columns of like size: the solver's tolerance is absolute
+    weights: Floats = _nonnegative(relative / size, np.ones(len(latency_ms))) / size
+    return weights
+
+
+def even_prior(terms: Floats) -> Floats:
+    """(terms,) weights by which every term that N networks have is the same share of their sum: no knowledge."""
+    total = terms.sum(axis=0)
+    prior: Floats = np.divide(1.0, total, out=np.zeros(len(total)), where=total > 0)
+    return prior
+
+
+def rescale(prior: Floats, terms: Floats, latency_ms: Floats, strength: float) -> Floats:
+    """(terms,) weights: each of the prior's times a factor, all held to a common one.
+
+    Minimises the sum of squared relative errors plus strength times the squared differences of the factors from the
+    common one, which is free; factors are relative to the best single one, and none is negative.
+    """
+    shares = terms * prior / latency_ms[:, None]
+    summed = shares.sum(axis=1)
+    common = float(summed.sum() / (summed**2).sum())
+    if math.isinf(strength):
+        return prior * common
+    n, k = shares.shape
+    equations = np.zeros((n + k, k + 1))  # the last unknown is the common factor
+    equations[:n, :k] = common * shares
+    equations[n:] = math.sqrt(strength) * np.hstack([np.eye(k), -np.ones((k, 1))])
+    factors = _nonnegative(equations, np.append(np.ones(n), np.zeros(k)))
+    return prior * common * factors[:k]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A model scaled to a device.
+
+    weights_ms: (terms,)
+    strength: of `STRENGTHS`, chosen by cross-validation
+    errors_pct: (N,) signed relative error of each network, predicted by a fit, strength included, that never saw it;
+        empty where there is only one network
+    """
+
+    weights_ms: Floats
+    strength: float
+    errors_pct: Floats
+
+
+def fit_networks(prior: Floats, terms: Floats, latency_ms: Floats) -> Fit:
+    """Scales the prior's (terms,) weights to N whole networks: (N, terms), (N,) ms."""
+    if not (terms @ prior > 0).all():
+        raise InputError("the cost model gives some of the networks no latency at all: fit it on another table")
+    strength = _chosen_strength(prior, terms, latency_ms)
+    errors = np.full(len(latency_ms), np.nan)
+    for left_out in _folds(len(latency_ms)):
+        kept = ~left_out
+        weights = rescale(prior, terms[kept], latency_ms[kept], _chosen_strength(prior, terms[kept], latency_ms[kept]))
+        errors[left_out] = 100 * (terms[left_out] @ weights / latency_ms[left_out] - 1)
+    return Fit(rescale(prior, terms, latency_ms, strength), strength, errors[~np.isnan(errors)])
+
+
+def suggest(prior: Floats, terms: Floats, count: int) -> list[int]:
+    """Which `count` of N candidates, (N, terms), tell most of the weights, in order of choice.
+
+    Greedily, each adds most to the determinant of the information (D-optimal design), given the prior as in `rescale`.
+    """
+    shares = terms * prior
+    shares /= shares.sum(axis=1, keepdims=True)
+    covariance = np.eye(shares.shape[1]) / STRENGTHS[-2]
+    chosen: list[int] = []
+    for _ in range(min(count, len(shares))):
+        gain = np.einsum("ij,jk,ik->i", shares, covariance, shares)
+        gain[chosen] = -1.0
+        best = int(np.argmax(gain))
+        chosen.append(best)
+        along = covariance @ shares[best]
+        covariance -= np.outer(along, along) / (1 + shares[best] @ along)
+    return chosen
+
+
+def _chosen_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
+    """The strongest of `STRENGTHS` than which none does clearly better in cross-validation."""
+    if len(latency_ms) < LEAST_FOR_TERMS:
+        return math.inf
+    best, least = math.inf, math.inf
+    for strength in STRENGTHS:
+        squares = 0.0
+        for left_out in _folds(len(latency_ms)):
+            weights = rescale(prior, terms[~left_out], latency_ms[~left_out], strength)
+            squares += float(((terms[left_out] @ weights / latency_ms[left_out] - 1) ** 2).sum())
+        if math.sqrt(squares) < least * (1 - _LEAST_GAIN):
+            best, least = strength, math.sqrt(squares)
+    return best
+
+
+def _folds(count: int) -> list[NDArray[np.bool_]]:
+    """Masks of what is left out in turn; none where there is only one."""
+    number = count if count <= _MOST_LEFT_OUT_SINGLY else 10
+    return [np.arange(count) % number == fold for fold in range(number)] if count > 1 else []
+
+
+def _nonnegative(equations: Floats, right: Floats) -> Floats:
+    """Least squares with no unknown below 0."""
+    try:
+        from scipy.optimize import nnls
+    except ImportError:
+        raise InputError("fitting a cost model needs SciPy: pip install 'ofa-latency[report]'") from None
+    solution: Floats = nnls(equations, right)[0]
+    return solution
