@@ -153,11 +153,11 @@ def fit_networks(prior: Floats, terms: Floats, latency_ms: Floats) -> Fit:
     """Scales the prior's (terms,) weights to N whole networks: (N, terms), (N,) ms."""
     if not (terms @ prior > 0).all():
         raise InputError("the cost model gives some of the networks no latency at all: fit it on another table")
-    strength = _chosen_strength(prior, terms, latency_ms)
+    strength = choose_strength(prior, terms, latency_ms)
     errors = np.full(len(latency_ms), np.nan)
     for left_out in _folds(len(latency_ms)):
         kept = ~left_out
-        weights = rescale(prior, terms[kept], latency_ms[kept], _chosen_strength(prior, terms[kept], latency_ms[kept]))
+        weights = rescale(prior, terms[kept], latency_ms[kept], choose_strength(prior, terms[kept], latency_ms[kept]))
         errors[left_out] = 100 * (terms[left_out] @ weights / latency_ms[left_out] - 1)
     return Fit(rescale(prior, terms, latency_ms, strength), strength, errors[~np.isnan(errors)])
 
@@ -181,7 +181,7 @@ def suggest(prior: Floats, terms: Floats, count: int) -> list[int]:
     return chosen
 
 
-def _chosen_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
+def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
     """The strongest of `STRENGTHS` than which none does clearly better in cross-validation."""
     if len(latency_ms) < LEAST_FOR_TERMS:
         return math.inf

@@ -108,9 +108,9 @@ def _estimate(args: argparse.Namespace, source: LatencyTable | None, command: st
     fit = fit_networks(even_prior(terms) if source is None else _prior(source), terms, times.latency_ms)
     spaces = [get_space(name, args.num_classes, {*RESOLUTIONS, *args.resolutions}) for name in args.space]
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, args.resolutions)))
-    related = f"{args.source} ({source.device}, {source.provenance})" if source else "no table"
+    how = f"of {args.source} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
     networks_source = times.header.get("source", "")
-    rests_on = f"{count} whole networks: {networks_source}" if networks_source else f"{count} whole networks"
+    rests_on = f"a cost model {how} {count} whole networks" + (f": {networks_source}" if networks_source else "")
     header = {
         "device": device,
         "runtime": times.header.get("runtime", _NOT_STATED),
@@ -120,7 +120,7 @@ def _estimate(args: argparse.Namespace, source: LatencyTable | None, command: st
         "when": f"{datetime.now(UTC):%Y-%m-%d}",
         "tool": f"ofa-latency {__version__}",
         "provenance": "estimated",
-        "source": f"a cost model of {related}, scaled to {rests_on}",
+        "source": rests_on,
         "command": command,
         "space": ", ".join(args.space),
         "resolutions": ", ".join(map(str, args.resolutions)),
@@ -131,7 +131,7 @@ def _estimate(args: argparse.Namespace, source: LatencyTable | None, command: st
         "expected_error": expected_error(fit, times),
     }
     LatencyTable(header, estimated_rows(fit, blocks)).save(args.out)
-    print(f"wrote {args.out}: {len(blocks)} blocks of {device}, estimated from {related} and {count} networks")
+    print(f"wrote {args.out}: {len(blocks)} blocks of {device}, estimated: {rests_on}")
     print(f"expected error: {header['expected_error']}")
     print(f"next: python -m ofa.search --table {args.out}")
     return 0
