@@ -182,7 +182,7 @@ def _suggest(args: argparse.Namespace, source: LatencyTable | None) -> int:
     chosen = suggest(even_prior(terms) if source is None else _prior(source), terms, args.suggest)
     subnets = space.decode(genes[chosen])
     names = [f"network-{i + 1:02d}" for i in range(len(chosen))]
-    header = {"device": args.device or "name it here", "batch": str(args.batch or 1)}
+    header = {"device": args.device or "", "batch": str(args.batch or 1)}
     rows = [(space.name, subnet) for subnet in subnets]
     write_networks(args.out, header, rows, {"latency_ms": [""] * len(rows)}, names)
     print(f"wrote {args.out}: {len(rows)} networks of {space.name}, whose latency_ms is for you to fill in")
