@@ -1,0 +1,149 @@
+"""A phone to test against: a real adbd in namespaces of its own, reached on 127.0.0.1 only.
+
+No Android: what stands in for it is marked. Times taken here mean nothing, and its `ro.boot.qemu=1`, Android's own
+mark of an emulator, lets every table made here say so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from device_agents.android.testphone.root import HERE, TestPhoneImpossible, root_folder
+
+PROPERTIES = {
+    "ro.product.manufacturer": "ofa-latency",
+    "ro.product.model": "Test phone",
+    "ro.product.device": "testphone",
+    "ro.soc.model": "none",
+    "ro.board.platform": "none",
+    "ro.build.version.release": "14",
+    "ro.build.version.sdk": "34",
+    "ro.build.fingerprint": "ofa-latency/testphone/testphone:14/stand-in:userdebug/test-keys",
+    "ro.boot.qemu": "1",
+    "sys.boot_completed": "1",
+}
+DUMPSYS = {
+    "battery": "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n  Wireless powered: false\n"
+    "  level: 80\n  scale: 100\n  temperature: 290\n",
+    "power": "POWER MANAGER (dumpsys power)\n  mWakefulness=Awake\n",
+    "thermalservice": "IsStatusOverride: false\nThermal Status: 0\nCached temperatures:\n"
+    "\tTemperature{mValue=99.0, mType=0, mName=CPU0, mStatus=0}\nHAL Ready: true\n"
+    "Current temperatures from HAL:\n\tTemperature{mValue=41.5, mType=0, mName=CPU0, mStatus=0}\n"
+    "\tTemperature{mValue=30.1, mType=3, mName=SKIN, mStatus=0}\nCurrent cooling devices from HAL:\n",
+}
+SETTINGS = {"global.airplane_mode_on": "1", "global.low_power": "0"}
+# two little CPUs and a big one, as far as this machine has so many
+MAX_KHZ = (1800000, 1800000, 2800000)
+
+
+class TestPhone:
+    """`with TestPhone() as phone`: booted, and gone afterwards.
+
+    abi: arm64-v8a (under qemu) or x86_64 (native); mib: the size of /data/local/tmp
+    serial: what `--serial` takes; state: the folder of what the stand-ins say, and of the fake /sys
+    Raises TestPhoneImpossible where namespaces are forbidden.
+    """
+
+    __test__ = False  # pytest would take it for a class of tests
+
+    def __init__(self, abi: str = "arm64-v8a", mib: int = 512, port: int = 0, cache: Path | None = None) -> None:
+        self.root = root_folder(cache) if cache else root_folder()
+        self.adb = self.root / "usr/lib/android-sdk/platform-tools/adb"
+        self.state = Path(tempfile.mkdtemp(prefix="ofa-test-phone-"))
+        self._abi, self._mib, self._port = abi, mib, port
+        self._process: subprocess.Popen[bytes] | None = None
+        self.serial = ""
+
+    def __enter__(self) -> TestPhone:
+        self._write_state()
+        with socket.create_server(("127.0.0.1", self._port), backlog=16) as listening:
+            port = listening.getsockname()[1]
+            self.serial = f"127.0.0.1:{port}"
+            qemu = str(self.root.parent / "qemu-aarch64") if self._abi.startswith("arm64") else ""
+            with (self.state / "boot.log").open("wb") as log:
+                self._process = subprocess.Popen(
+                    ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child",
+                     "sh", str(HERE / "boot.sh"), str(self.root), str(self.state), str(port),
+                     str(listening.fileno()), str(self._mib), qemu],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()],
+                    start_new_session=True,
+                )  # fmt: skip
+        while not (self.state / "booted").exists():
+            if self._process.poll() is not None:
+                words = (self.state / "boot.log").read_text().strip()
+                self.__exit__(None, None, None)
+                raise TestPhoneImpossible(f"the test phone does not boot on this machine: {words}")
+            time.sleep(0.01)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process is not None:
+            self._process.kill()  # --kill-child: process 1 of the namespace goes, and with it all others
+            self._process.wait()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def say(self, what: str, values: dict[str, str]) -> None:
+        """What the stand-ins say from now on. what: properties, settings, or a service of dumpsys with its text."""
+        (self.state / what).write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+
+    def dumpsys(self, service: str, text: str) -> None:
+        """What dumpsys says of a service from now on."""
+        (self.state / "dumpsys" / service).write_text(text)
+
+    def heat(self, celsius: float | None) -> None:
+        """The temperature of the fake sensor; None: not to be read, as on many phones."""
+        sensor = self.state / "sys/class/thermal/thermal_zone0/temp"
+        sensor.unlink(missing_ok=True)
+        if celsius is not None:
+            sensor.write_text(f"{int(celsius * 1000)}\n")
+
+    def kill_adbd(self) -> None:
+        """Ends adbd and every connection to it; it is started again, as by Android's init."""
+        os.kill(self.pid_of("adbd"), signal.SIGKILL)
+
+    def pid_of(self, name: str) -> int:
+        """The process of this phone whose command line has an argument that ends with /name; LookupError if none."""
+        assert self._process is not None
+        waiting = [self._process.pid]
+        while waiting:
+            pid = waiting.pop()
+            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if any(a.endswith(f"/{name}".encode()) for a in arguments[:5]) and arguments[0] != b"unshare":
+                return pid
+            for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                waiting += map(int, children.read_text().split())
+        raise LookupError(f"no process {name} on the test phone")
+
+    def _write_state(self) -> None:
+        machine = {"ro.product.cpu.abi": self._abi, "ro.product.cpu.abilist": self._abi}
+        self.say("properties", PROPERTIES | machine)
+        self.say("settings", SETTINGS)
+        (self.state / "fixed_performance").touch()
+        (self.state / "dumpsys").mkdir()
+        for service, text in DUMPSYS.items():
+            self.dumpsys(service, text)
+        zone = self.state / "sys/class/thermal/thermal_zone0"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text("cpu-0\n")
+        self.heat(40.0)
+        cpus = os.cpu_count() or 1
+        system = self.state / "sys/devices/system/cpu"
+        for number in range(cpus):
+            frequency = system / f"cpu{number}" / "cpufreq"
+            frequency.mkdir(parents=True)
+            big = number == cpus - 1
+            khz = f"{MAX_KHZ[2] if big else MAX_KHZ[0]}\n"
+            (frequency / "cpuinfo_max_freq").write_text(khz)
+            (frequency / "scaling_cur_freq").write_text(khz)
+            (frequency / "scaling_governor").write_text("schedutil\n")
+        (system / "online").write_text(f"0-{cpus - 1}\n")
