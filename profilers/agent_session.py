@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 PROTOCOL = 1
 _KINDS = ("hello", "visit", "result", "error", "heartbeat", "done")
@@ -24,6 +24,17 @@ Event = dict[str, Any]
 
 class AgentFailed(Exception):
     """The agent died, hung or broke the protocol. The message says how, and what it last wrote to stderr."""
+
+
+class ConnectionLost(AgentFailed):
+    """The device cannot be reached any more: no fault of the agent's, nor of the model it was at."""
+
+
+class Lines(Protocol):
+    """An agent's lines as they come: a queue.Queue, or what reads them from elsewhere."""
+
+    def get(self, *, timeout: float) -> bytes | None:
+        """The next line; None: no more come. queue.Empty if there is none in time, or ConnectionLost."""
 
 
 def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
@@ -70,7 +81,7 @@ def _process_ended(code: int) -> str:
 
 
 def checked_events(
-    lines: queue.Queue[bytes | None], timeout_s: float, how_it_ended: Callable[[], str], last_words: Callable[[], str]
+    lines: Lines, timeout_s: float, how_it_ended: Callable[[], str], last_words: Callable[[], str]
 ) -> Iterator[Event]:
     """The events of an agent's lines, each checked, without heartbeats, until "done"; None: no more lines come.
 

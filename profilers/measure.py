@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ofa.errors import InputError
-from profilers.agent_session import PROTOCOL, AgentFailed, Event
+from profilers.agent_session import PROTOCOL, AgentFailed, ConnectionLost, Event
 from profilers.journal import Journal
 from profilers.plan import Plan, Visit, with_reference
 from profilers.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
@@ -18,6 +18,8 @@ DRIFT_THRESHOLD = 0.05
 REPEATS = 2
 # an agent that dies on so many blocks in a row will die on the next
 DEATHS_IN_A_ROW = 5
+# a device that is lost so often, with nothing measured in between, is not looked for again
+LOSSES_IN_A_ROW = 5
 
 
 @dataclass
@@ -58,16 +60,22 @@ class Measurement:
         *,
         reference_every: int,
         progress: Callable[[int, int], None],
+        tries: int = 1,
     ) -> None:
-        """manifest: the protocol's fields but models and visits; start: an agent, which yields what it says."""
+        """manifest: the protocol's fields but models and visits; start: an agent, which yields what it says.
+
+        tries: a model at which agents died, or the device was lost, so often in a row is given up
+        """
         self.plan, self.files, self.manifest, self.start = plan, files, manifest, start
         self.journal, self.progress, self.reference_every = journal, progress, reference_every
+        self.tries = tries
         self.outcome = Outcome()
         self.passes = [plan.visits]
         # (pass, visit number): its result
         self.done: dict[tuple[int, int], dict[str, Any]] = {}
         self._at: Visit | None = None
-        self._deaths = 0
+        self._deaths = self._losses = 0
+        self._ends: Counter[str] = Counter()
         for record in journal.records:
             if record.get("kind") == "hello":
                 self.outcome.hello = record
@@ -167,18 +175,31 @@ class Measurement:
             try:
                 self._converse(number, pending)
             except AgentFailed as failure:
-                # an agent that dies between visits has no block to blame: another goes on, if it got anywhere
-                if self._at is None and len(self.done) == made:
-                    raise InputError(f"the agent cannot start: {failure}") from None
-                if self._at is not None:
-                    self._fail(self._at, str(failure))
-                    self._deaths += 1
-                if self._deaths >= DEATHS_IN_A_ROW:
-                    raise InputError(
-                        f"the agent died on {self._deaths} blocks in a row, at last: {failure}; "
-                        f"what was measured before is in {self.journal.path}, and --resume goes on with it"
-                    ) from None
+                self._survive(failure, len(self.done) > made)
         self.progress(len(self.done), len(self.done))
+
+    def _survive(self, failure: AgentFailed, got_on: bool) -> None:
+        """Blames the visit at which an agent ended, if there was one; InputError where another would do no better."""
+        if self._at is None:
+            # an agent that dies between visits has no block to blame: another goes on, if it got anywhere
+            if not got_on and not isinstance(failure, ConnectionLost):
+                raise InputError(f"the agent cannot start: {failure}") from None
+            self._losses = 0 if got_on else self._losses + 1
+            if self._losses >= LOSSES_IN_A_ROW:
+                raise InputError(f"{failure}, {self._losses} times in a row{self._kept()}") from None
+            return
+        self._ends[self._at.model] += 1
+        if self._ends[self._at.model] < self.tries:
+            return
+        self._fail(self._at, str(failure))
+        self._deaths += 1
+        if self._deaths >= DEATHS_IN_A_ROW:
+            raise InputError(
+                f"the agent died on {self._deaths} blocks in a row, at last: {failure}{self._kept()}"
+            ) from None
+
+    def _kept(self) -> str:
+        return f"; what was measured before is in {self.journal.path}, and --resume goes on with it"
 
     def _converse(self, number: int, pending: Sequence[Visit]) -> None:
         """One agent's life; `_at` is the visit it is at, None between visits."""
@@ -212,7 +233,7 @@ class Measurement:
                     record = {"kind": "result", "pass": number, "number": v.number, **event}
                     self.journal.append(record)
                     self.done[number, v.number] = record
-                    self._deaths = 0
+                    self._deaths = self._losses = self._ends[v.model] = 0
                 self.progress(len(self.done), total)
 
     @staticmethod

@@ -1,0 +1,129 @@
+"""Folders of files on a phone, named by their content: pushed whole as one tar, checked, and not pushed again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ofa.errors import InputError
+from profilers.adb import Adb, PushFailed
+
+# the one place where adb's shell may both write and run programs
+BASE = "/data/local/tmp/ofa-latency"
+SUMS = "sha256sums"
+TRIES = 3
+SPARE = 8 << 20  # bytes that stay free on the phone
+
+CHECK = 'cd "$1" 2>/dev/null && sha256sum -c "$2" > /dev/null 2>&1'
+FREE = 'mkdir -p "$1" && set -- $(stat -f -c "%a %S" "$1") && echo $(($1 * $2))'
+# of one kind (agent-..., models-...) only what is used now stays, and nothing half-made
+TIDY = 'cd "$1" || exit 1; for name in "$2"-* *.part *.tar; do [ "$name" = "$3" ] || rm -rf "$name"; done'
+UNPACK = (
+    'cd "$1" || exit 1; [ "$(sha256sum < "$2.tar")" = "$3  -" ] || { rm -f "$2.tar"; exit 9; }; '
+    'mkdir -p "$2.part" && tar -xf "$2.tar" -C "$2.part" && rm -f "$2.tar" && mv "$2.part" "$2"'
+)
+CUT = 9  # UNPACK's exit code for an archive that did not arrive whole
+
+
+@dataclass(frozen=True)
+class Folder:
+    """kind: what is in it, such as "models"; name: its name on the phone, with a hash of all contents
+
+    files: {name in the folder: file here}, all directly in it; sums: {name: sha256}
+    """
+
+    kind: str
+    name: str
+    files: Mapping[str, Path]
+    sums: Mapping[str, str]
+
+    @property
+    def path(self) -> str:
+        return f"{BASE}/{self.name}"
+
+
+def folder(kind: str, files: Mapping[str, Path]) -> Folder:
+    """Files to be on the phone as one folder."""
+    sums = {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files)}
+    whole = hashlib.sha256(_sums_file(sums)).hexdigest()
+    return Folder(kind, f"{kind}-{whole[:16]}", files, sums)
+
+
+def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
+    """Sees to it that the folder is on the phone, unharmed; how many bytes were pushed for that.
+
+    InputError if there is no space, or it does not arrive whole. Raises ConnectionLost.
+    """
+    if adb.run(CHECK, wanted.path, SUMS).code == 0:
+        return 0
+    with tempfile.TemporaryDirectory(prefix="ofa-push-") as work:
+        archive = Path(work) / "archive.tar"
+        digest = write_tar(wanted, archive)
+        size = archive.stat().st_size
+        # the archive, and what comes out of it
+        needed = 2 * size + SPARE
+        adb.run(TIDY, BASE, wanted.kind, "")
+        free = free_bytes(adb)
+        if free < needed:
+            raise no_space(needed, free)
+        say(f"pushing {wanted.kind}: {len(wanted.files)} files, {size / 1e6:.0f} MB")
+        for _ in range(TRIES):
+            try:
+                adb.push(archive, f"{BASE}/{wanted.name}.tar")
+            except PushFailed as error:
+                raise refused(adb, needed, str(error)) from None
+            answer = adb.run(UNPACK, BASE, wanted.name, digest, timeout_s=300)
+            if answer.code == 0:
+                return size
+            if answer.code != CUT:
+                raise refused(adb, needed, answer.text)
+    raise InputError(f"{wanted.kind} did not arrive whole on the phone, {TRIES} times: try another cable or port")
+
+
+def free_bytes(adb: Adb) -> int:
+    """Free space where the phone keeps our files."""
+    answer = adb.run(FREE, BASE)
+    if answer.code != 0 or not answer.text.isdigit():
+        raise InputError(f"the phone lets nothing be written to {BASE}: {answer.text}")
+    return int(answer.text)
+
+
+def refused(adb: Adb, needed: int, why: str) -> InputError:
+    """Why the phone would not take a file; the connection is made anew, for it may be out of step."""
+    adb.connect()
+    free = free_bytes(adb)
+    return no_space(needed, free) if free < needed else InputError(f"the phone refuses the files: {why}")
+
+
+def no_space(needed: int, free: int) -> InputError:
+    return InputError(
+        f"no space left on the phone: {BASE} needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free: delete something "
+        "there, or measure fewer --resolutions at a time"
+    )
+
+
+def write_tar(wanted: Folder, path: Path) -> str:
+    """Writes the archive, whose bytes depend on nothing but names and contents; its sha256."""
+    with tarfile.open(path, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+
+        def add(name: str, content: bytes) -> None:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o755
+            archive.addfile(entry, io.BytesIO(content))
+
+        for name in wanted.sums:
+            add(name, wanted.files[name].read_bytes())
+        add(SUMS, _sums_file(wanted.sums))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sums_file(sums: Mapping[str, str]) -> bytes:
+    """As sha256sum reads it."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
+
