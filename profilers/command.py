@@ -53,6 +53,7 @@ class Target:
     manifest: the protocol's fields that concern the device: runtime, threads, cpus, ...; the journal is bound to them
     start: starts an agent, given the folder of the model files and a manifest, and yields what it says
     header: what the table is to say of the device beside what the agent tells
+    tries: a block at which the agent died, or the device was lost, so often in a row is given up
     """
 
     runtime: str
@@ -60,9 +61,21 @@ class Target:
     manifest: Mapping[str, Any]
     start: Callable[[Path, Mapping[str, Any]], Iterator[Event]]
     header: Mapping[str, str]
+    tries: int = 1
 
 
-def add_options(parsed: argparse.ArgumentParser) -> None:
+@dataclass(frozen=True)
+class Work:
+    """What is to be measured, by the options. blocks: how many the space has; the plan may be of the first few."""
+
+    space: SearchSpace
+    blocks: int
+    plan: Plan
+    rules: Mapping[str, Any]
+    rounds: int
+
+
+def add_options(parsed: argparse.ArgumentParser, out_required: bool = True) -> None:
     """The options of every profiler: what is measured, how often, and where it goes."""
     add = parsed.add_argument
     add("--space", default="mbv3-w1.0", metavar="S", help="search space (default mbv3-w1.0)")
@@ -79,7 +92,7 @@ def add_options(parsed: argparse.ArgumentParser) -> None:
     add("--timeout", type=float, default=60.0, metavar="S",
         help="seconds before a silent block is given up (default 60)")  # fmt: skip
     add("--device", metavar="NAME", help="what to call this device (default: its model)")
-    add("--out", type=Path, required=True, metavar="CSV", help="the table to write; its journal is written next to it")
+    add("--out", type=Path, required=out_required, metavar="CSV", help="the table to write; its journal is written next to it")
     again = parsed.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true",
         help="go on with the journal of an interrupted run, or retry blocks that failed or drifted")  # fmt: skip
@@ -99,34 +112,40 @@ def command_line(module: str, argv: Sequence[str] | None) -> str:
     return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
 
 
-def profile(args: argparse.Namespace, target: Target, command: str) -> int:
-    """Measures every block of the space on the target into the table args.out; 1 if blocks failed.
-
-    args: of `add_options`; command: as typed, for the table's header.
-    """
+def planned(args: argparse.Namespace) -> Work:
+    """What the options ask for; InputError if they make no sense."""
     require_positive(args, "batch", "rounds", "limit")
-    started = time.monotonic()
     space = get_space(args.space, args.num_classes, {*RESOLUTIONS, *args.resolutions})
     blocks = all_blocks(space, args.resolutions)
     rules, rounds = (QUICK, QUICK_ROUNDS) if args.quick else (RULES, ROUNDS)
     rounds = args.rounds or rounds
     plan = make_plan([(block,) for block in blocks[: args.limit]], rounds, REFERENCE_EVERY, args.seed)
+    return Work(space, len(blocks), plan, rules, rounds)
+
+
+def profile(args: argparse.Namespace, target: Target, command: str) -> int:
+    """Measures every block of the space on the target into the table args.out; 1 if blocks failed.
+
+    args: of `add_options`; command: as typed, for the table's header.
+    """
+    started = time.monotonic()
+    work = planned(args)
     settings = {
-        "space": space.name,
-        "num_classes": space.num_classes,
+        "space": work.space.name,
+        "num_classes": work.space.num_classes,
         "resolutions": list(args.resolutions),
         "batch": args.batch,
-        "rounds": rounds,
-        "blocks": len(plan.models),
+        "rounds": work.rounds,
+        "blocks": len(work.plan.models),
         "seed": args.seed,
-        "rules": rules,
+        "rules": work.rules,
         **target.manifest,
     }
     journal = open_journal(args, settings)
     console = Console()
     resume = command if args.resume else f"{command.replace(' --overwrite', '')} --resume"
-    outcome = measure(plan, target, rules, args.seed, journal, console, resume)
-    return report(args, console, plan, outcome, target, len(blocks), space, command, resume, time.monotonic() - started)
+    outcome = measure(work.plan, target, work.rules, args.seed, journal, console, resume)
+    return report(args, console, work, outcome, target, command, resume, time.monotonic() - started)
 
 
 def measure(
@@ -157,6 +176,7 @@ def measure(
                     journal,
                     reference_every=REFERENCE_EVERY,
                     progress=progress,
+                    tries=target.tries,
                 ).run()
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
@@ -227,11 +247,9 @@ def _shown_progress(console: Console) -> Any:
 def report(
     args: argparse.Namespace,
     console: Console,
-    plan: Plan,
+    work: Work,
     outcome: Outcome,
     target: Target,
-    all_blocks_count: int,
-    space: SearchSpace,
     command: str,
     resume: str,
     wall_s: float,
@@ -241,6 +259,7 @@ def report(
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
+    plan = work.plan
     for name, message in outcome.failed.items():
         say(f"failed: {plan.models[name][0]}: {message}")
     summaries = {name: summarise(results) for name, results in outcome.results.items()}
@@ -253,7 +272,7 @@ def report(
     device = outcome.hello["device"]
     model = device_model(device)
     header = {
-        "device": args.device or f"{model} ({known(device.get('cpu_count'))} CPUs)",
+        "device": args.device or device.get("product") or f"{model} ({known(device.get('cpu_count'))} CPUs)",
         "soc": model,
         "runtime": outcome.hello["runtime"],
         **target.header,
@@ -262,13 +281,13 @@ def report(
         "tool": f"ofa-latency {__version__}",
         "provenance": "measured",
         "source": command,
-        "space": space.name,
+        "space": work.space.name,
         "resolutions": known(list(args.resolutions)),
         **device_header(device),
         **quality_header(plan, outcome, summaries),
     }
-    if len(plan.models) < all_blocks_count:
-        header["limit"] = f"the first {len(plan.models)} of {all_blocks_count} blocks"
+    if len(plan.models) < work.blocks:
+        header["limit"] = f"the first {len(plan.models)} of {work.blocks} blocks"
     if outcome.failed:
         header["failed_blocks"] = str(len(outcome.failed))
     LatencyTable(header, rows).save(args.out)

@@ -26,19 +26,36 @@ def device_model(device: Mapping[str, Any]) -> str:
     return known(device.get("gpu") or device.get("soc") or device.get("cpu_model"))
 
 
+# facts that every device has, told or not, and those that only some have
+FACTS = (
+    "os",
+    "architecture",
+    "memory_mib",
+    "cpus",
+    "governor",
+    "clock_mhz",
+    "temperature_c",
+    "load_average",
+)
+FACTS_OF_SOME = (
+    "python",
+    "android",
+    "build",
+    "clusters",
+    "fixed_performance_mode",
+    "heat_gate",
+    "battery",
+    "battery_saver",
+    "screen",
+    "airplane_mode",
+    "thermal_status",
+    "emulated",
+)
+
+
 def device_header(device: Mapping[str, Any]) -> dict[str, str]:
     """An agent's facts of its device that belong into a table."""
-    facts = (
-        "os",
-        "architecture",
-        "memory_mib",
-        "cpus",
-        "governor",
-        "clock_mhz",
-        "temperature_c",
-        "load_average",
-        "python",
-    )
+    facts = (*FACTS, *(fact for fact in FACTS_OF_SOME if fact in device))
     return {fact: known(device.get(fact)) for fact in facts}
 
 
