@@ -12,13 +12,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int number(const char *name) {
-  const char *text = getenv(name);
-  return text ? atoi(text) : -1;
-}
+static int port, listening;
 
-// shells that adbd starts must not hold the socket open when adbd is gone
-__attribute__((constructor)) static void keep_to_adbd(void) { fcntl(number("LISTEN_FD"), F_SETFD, FD_CLOEXEC); }
+// What adbd starts is to know nothing of this: neither the preloading nor the open socket.
+__attribute__((constructor)) static void take_over(void) {
+  port = atoi(getenv("ADBD_PORT"));
+  listening = atoi(getenv("LISTEN_FD"));
+  fcntl(listening, F_SETFD, FD_CLOEXEC);
+  unsetenv("LD_PRELOAD");
+  unsetenv("LISTEN_FD");
+}
 
 int socket(int domain, int type, int protocol) {
   int (*real)(int, int, int) = (int (*)(int, int, int))dlsym(RTLD_NEXT, "socket");
@@ -34,8 +37,8 @@ int bind(int fd, const struct sockaddr *address, socklen_t length) {
       (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "bind");
   // the port lies at the same place in IPv4 and IPv6 addresses
   int is_inet = address->sa_family == AF_INET || address->sa_family == AF_INET6;
-  if (is_inet && ntohs(((const struct sockaddr_in *)address)->sin_port) == number("ADBD_PORT")) {
-    return dup3(number("LISTEN_FD"), fd, O_CLOEXEC) < 0 ? -1 : 0;
+  if (is_inet && ntohs(((const struct sockaddr_in *)address)->sin_port) == port) {
+    return dup3(listening, fd, O_CLOEXEC) < 0 ? -1 : 0;
   }
   return real(fd, address, length);
 }

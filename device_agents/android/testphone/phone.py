@@ -146,4 +146,5 @@ class TestPhone:
             (frequency / "cpuinfo_max_freq").write_text(khz)
             (frequency / "scaling_cur_freq").write_text(khz)
             (frequency / "scaling_governor").write_text("schedutil\n")
-        (system / "online").write_text(f"0-{cpus - 1}\n")
+        for which in ("online", "possible", "present"):
+            (system / which).write_text(f"0-{cpus - 1}\n")
