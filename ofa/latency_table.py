@@ -122,6 +122,11 @@ class LatencyTable:
         return self.header["provenance"]
 
     @property
+    def emulated(self) -> bool:
+        """Whether it was measured on an emulated device: its latencies mean nothing."""
+        return self.header.get("emulated", "no") != "no"
+
+    @property
     def device(self) -> str:
         return self.header["device"]
 

@@ -101,9 +101,9 @@ class Answer:
 class Adb:
     """One phone. Every method but `connect` and `close` raises ConnectionLost when the phone is gone."""
 
-    def __init__(self, serial: str | None, key: Path = KEY) -> None:
+    def __init__(self, serial: str | None) -> None:
         """serial: None for the only phone on USB. InputError if it is none that adb knows."""
-        self.serial, self._key = serial, key
+        self.serial, self._key = serial, KEY
         self._address = tcp_address(serial)
         self._device: Any = None
 
@@ -175,8 +175,8 @@ class Adb:
         kind = type(error).__name__
         if asked or isinstance(error, DeviceAuthError):
             return (
-                f"{name} does not accept this computer's key {self._key}.pub: unlock the phone, tap Allow on 'Allow USB "
-                "debugging?' with 'Always allow from this computer' ticked, and run this again (no dialog: Developer "
+                f"{name} does not accept this computer's key {self._key}.pub: unlock the phone, tap Allow on 'Allow "
+                "USB debugging?' with 'Always allow from this computer' ticked, and run this again (no dialog: Developer "
                 "options > Revoke USB debugging authorisations, then plug it in again)"
             )
         if kind == "USBErrorBusy":
@@ -195,8 +195,8 @@ class Adb:
             host, port = self._address
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or kind
             return (
-                f"no device answers at {host}:{port} ({why}): is it on and in this network, with adb over TCP turned on "
-                f"(over the cable once: `adb tcpip {port}`)?"
+                f"no device answers at {host}:{port} ({why}): is it on and in this network, with adb over TCP turned "
+                f"on (over the cable once: `adb tcpip {port}`)?"
             )
         return f"{name} does not answer ({kind}: {error}): unplug it, plug it in again, and {USB_HELP}"
 

@@ -159,7 +159,9 @@ def list_phones(console: Console) -> int:
         console.print(line, highlight=False, markup=False)
     if not found:
         console.print(f"no phone is attached: {USB_HELP}", highlight=False, markup=False)
-    console.print("phones in the network (adb tcpip) are not looked for: name them as --serial HOST:PORT", highlight=False)
+    console.print(
+        "phones in the network (adb tcpip) are not looked for: name them as --serial HOST:PORT", highlight=False
+    )
     return 0
 
 

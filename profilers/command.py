@@ -92,7 +92,13 @@ def add_options(parsed: argparse.ArgumentParser, out_required: bool = True) -> N
     add("--timeout", type=float, default=60.0, metavar="S",
         help="seconds before a silent block is given up (default 60)")  # fmt: skip
     add("--device", metavar="NAME", help="what to call this device (default: its model)")
-    add("--out", type=Path, required=out_required, metavar="CSV", help="the table to write; its journal is written next to it")
+    add(
+        "--out",
+        type=Path,
+        required=out_required,
+        metavar="CSV",
+        help="the table to write; its journal is written next to it",
+    )
     again = parsed.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true",
         help="go on with the journal of an interrupted run, or retry blocks that failed or drifted")  # fmt: skip

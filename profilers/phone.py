@@ -112,7 +112,9 @@ def big_cores(phone: Phone, threads: int) -> list[int]:
     fewer CPUs than threads.
     """
     if threads > len(phone.usable):
-        raise InputError(f"--threads is {threads}, but programs of adb may use {len(phone.usable)} CPUs of {phone.name}")
+        raise InputError(
+            f"--threads is {threads}, but programs of adb may use {len(phone.usable)} CPUs of {phone.name}"
+        )
     return sorted(sorted(phone.usable, key=lambda cpu: (phone.max_khz.get(cpu, 0), cpu))[-threads:])
 
 

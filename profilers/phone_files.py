@@ -102,8 +102,8 @@ def refused(adb: Adb, needed: int, why: str) -> InputError:
 
 def no_space(needed: int, free: int) -> InputError:
     return InputError(
-        f"no space left on the phone: {BASE} needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free: delete something "
-        "there, or measure fewer --resolutions at a time"
+        f"no space left on the phone: {BASE} needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free: delete "
+        "something on the phone, or measure fewer --resolutions at a time"
     )
 
 
@@ -126,4 +126,3 @@ def write_tar(wanted: Folder, path: Path) -> str:
 def _sums_file(sums: Mapping[str, str]) -> bytes:
     """As sha256sum reads it."""
     return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
-

@@ -15,7 +15,7 @@ from typing import Any
 
 from ofa.errors import InputError
 from profilers import phone_files
-from profilers.adb import Adb
+from profilers.adb import Adb, PushFailed
 from profilers.agent_session import ConnectionLost, Event, checked_events
 from profilers.phone import FIXED, SEVERE, UNFIXED, Phone, State, clusters, fix_performance, state, unfix_performance
 from profilers.phone_files import BASE, Folder
@@ -175,7 +175,8 @@ class PhoneSession:
                 failure = not_yet
             if time.monotonic() > deadline:
                 raise InputError(
-                    f"the phone did not come back within {PATIENCE_S:.0f} s ({failure}): plug it in, and go on by --resume"
+                    f"the phone did not come back within {PATIENCE_S:.0f} s ({failure}): plug it in, and go on by "
+                    "--resume"
                 ) from None
             time.sleep(1)
 
@@ -238,7 +239,7 @@ class PhoneSession:
         self.pushed_bytes += len(text)
         try:
             self._adb.push(text, path)
-        except phone_files.PushFailed as error:
+        except PushFailed as error:
             raise phone_files.refused(self._adb, 2 * len(text) + phone_files.SPARE, str(error)) from None
 
     def _add_facts(self, device: dict[str, Any], before: State) -> None:
@@ -271,8 +272,8 @@ class PhoneSession:
 
 def too_hot(why: str) -> InputError:
     return InputError(
-        f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and go on "
-        "by --resume; what was measured is kept"
+        f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and "
+        "go on by --resume; what was measured is kept"
     )
 
 

@@ -52,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
         help="such as 160,192 or 128:224:4 (default: what table and predictor share)",
     )
     add("--predictor", metavar="P", help="accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)")
+    add("--allow-emulated", action="store_true", help="take tables of emulated devices, whose latencies mean nothing")
     add("--seed", type=int, default=0, metavar="N", help="the same seed gives the same result (default 0)")
     add(
         "--out",
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     console = Console(width=None if Console().is_terminal else 120)
-    tables = load_tables(args.table)
+    tables = load_tables(args.table, args.allow_emulated)
     space_name = args.space or common_space(tables)
     listed = [r for table in tables.values() for r in table.resolutions]
     space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
@@ -133,14 +134,20 @@ def _show(bar: Progress, task: TaskID, share: float) -> None:
     bar.update(task, completed=share)
 
 
-def load_tables(names: Sequence[str]) -> dict[str, LatencyTable]:
+def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, LatencyTable]:
     """Tables by the name they are shown under: the file's, without .csv."""
     tables: dict[str, LatencyTable] = {}
     for given in names:
         path = find_table(given)
         if path.stem in tables:
             raise InputError(f"--table {given}: a table named {path.stem} is already given")
-        tables[path.stem] = LatencyTable.load(path)
+        table = LatencyTable.load(path)
+        if table.emulated and not allow_emulated:
+            raise InputError(
+                f"{path} was measured on an emulated device: its latencies mean nothing; to try the search all the same, "
+                "add --allow-emulated"
+            )
+        tables[path.stem] = table
     return tables
 
 

@@ -32,6 +32,8 @@ def table_facts(table: LatencyTable, resolutions: Sequence[int], interpolated: b
 def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     """One line for everything that keeps a figure from being a plain measurement."""
     lines = []
+    if table.emulated:
+        lines.append("latencies are of an EMULATED device: they mean nothing")
     if table.provenance != "measured":
         lines.append(f"latencies are {table.provenance}, not measured here: {table.header['source']}")
     if table.omits:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from device_agents.android.testphone.phone import TestPhone
 from device_agents.android.testphone.root import TestPhoneImpossible
 
-
 ENDING = {signal.SIGINT, signal.SIGTERM}
 
 

@@ -7,6 +7,7 @@ what Android has (mksh and toybox, as on Android) and marked stand-ins of getpro
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -21,12 +22,12 @@ SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 # adb: the client, the second judge of what the phone says; qemu-user runs aarch64 programs
 PACKAGES = ("adbd", "adb", "mksh", "toybox", "qemu-user")
 # what of toybox Android links into /system/bin, as far as it is of use here
-TOYS = (
-    "basename cat chmod chown cksum cmp cp cut date dd df dirname du echo env expr false file find getconf grep head id "
-    "ionice kill ln ls md5sum mkdir mktemp mv nice nohup nproc od paste pgrep pidof pkill printenv printf ps pwd "
-    "readlink realpath renice rm rmdir sed seq setsid sha1sum sha256sum sleep sort stat stty sync tail tar taskset tee "
-    "test time timeout touch tr true truncate uname uniq uptime wc which whoami xargs yes"
-).split()
+TOYS = """
+basename cat chmod chown cksum cmp cp cut date dd df dirname du echo env expr false file find getconf grep head id ionice
+kill ln ls md5sum mkdir mktemp mv nice nohup nproc od paste pgrep pidof pkill printenv printf ps pwd readlink realpath
+renice rm rmdir sed seq setsid sha1sum sha256sum sleep sort stat stty sync tail tar taskset tee test time timeout touch
+tr true truncate uname uniq uptime wc which whoami xargs yes
+"""
 APT = """Dir "{folder}";
 Dir::Etc "etc";
 Dir::Etc::sourceparts "-";
@@ -57,16 +58,14 @@ def root_folder(cache: Path = CACHE) -> Path:
     for part in (Path(__file__), HERE / "adbd_shim.c", *sorted((HERE / "system").iterdir())):
         recipe.update(part.read_bytes())
     built = cache / recipe.hexdigest()[:16]
-    if not built.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as name:
-            new = Path(name) / "built"
-            _build(Path(name), new)
-            try:
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # one process builds, the others wait for it
+        if not built.is_dir():
+            with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as name:
+                new = Path(name) / "built"
+                _build(Path(name), new)
                 new.rename(built)
-            except OSError:  # another process was faster
-                if not built.is_dir():
-                    raise
     return built / "root"
 
 
@@ -87,7 +86,7 @@ def _build(work: Path, built: Path) -> None:
     system = root / "system" / "bin"
     (system / "sh").symlink_to("/usr/bin/mksh")
     (root / "usr/bin/sh").symlink_to("/usr/bin/mksh")
-    for toy in TOYS:
+    for toy in TOYS.split():
         (system / toy).symlink_to("/usr/bin/toybox")
     for stand_in in (HERE / "system").iterdir():
         shutil.copy(stand_in, system / stand_in.name)
