@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from adb_shell.adb_device import AdbDevice
@@ -42,6 +43,8 @@ KEY = Path("~/.android/adbkey").expanduser()
 CONNECT_S = 8.0
 # how long the owner of the phone has to unlock it and tap
 ALLOW_S = 60.0
+# a phone that writes to slow storage; adb-shell misses one that refuses in the middle of a file, and waits as long
+PUSH_SILENCE_S = 30.0
 # what adb-shell raises when the phone is gone, or speaks no more sense
 LOST = (
     OSError, AdbConnectionError, AdbTimeoutError, AdbCommandFailureException, InvalidChecksumError, InvalidCommandError,
@@ -99,7 +102,7 @@ class Answer:
 
 
 class Adb:
-    """One phone. Every method but `connect` and `close` raises ConnectionLost when the phone is gone."""
+    """One phone; `with` closes it. All but `connect` and `close` raise ConnectionLost when the phone is gone."""
 
     def __init__(self, serial: str | None) -> None:
         """serial: None for the only phone on USB. InputError if it is none that adb knows."""
@@ -135,6 +138,14 @@ class Adb:
                 self._device.close()
             self._device = None
 
+    def __enter__(self) -> Adb:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
     def run(self, script: str, *arguments: str, timeout_s: float = 60.0) -> Answer:
         """Runs a script by the phone's shell; the arguments are its $1, $2, ..."""
         text = b"".join(self.stream(script, *arguments, silence_s=timeout_s)).decode("utf-8", "replace")
@@ -157,7 +168,9 @@ class Adb:
         with self._losing():
             try:
                 source = io.BytesIO(data) if isinstance(data, bytes) else str(data)
-                self._device.push(source, path, mtime=1, transport_timeout_s=30.0, read_timeout_s=60.0)
+                self._device.push(
+                    source, path, mtime=1, transport_timeout_s=PUSH_SILENCE_S, read_timeout_s=PUSH_SILENCE_S
+                )
             except PushFailedError as error:
                 raise PushFailed(str(error)) from None
 
@@ -176,8 +189,8 @@ class Adb:
         if asked or isinstance(error, DeviceAuthError):
             return (
                 f"{name} does not accept this computer's key {self._key}.pub: unlock the phone, tap Allow on 'Allow "
-                "USB debugging?' with 'Always allow from this computer' ticked, and run this again (no dialog: Developer "
-                "options > Revoke USB debugging authorisations, then plug it in again)"
+                "USB debugging?', with 'Always allow from this computer' ticked, and run this again (no dialog: "
+                "Developer options > Revoke USB debugging authorisations, then plug it in again)"
             )
         if kind == "USBErrorBusy":
             return f"{name} is held by another program, most likely an adb server: stop it with `adb kill-server`"

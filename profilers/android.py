@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     add("--cool-seconds", type=float, default=180.0, metavar="S",
         help="the longest to wait for that, then the run ends (default 180)")  # fmt: skip
     add("--no-fixed-performance", action="store_true",
-        help="leave Android's fixed-performance mode alone (default: on while measuring, where there is one)")  # fmt: skip
+        help="leave Android's fixed-performance mode alone (default: on while measuring)")  # fmt: skip
     add_options(parsed, out_required=False)
     return parsed
 
@@ -81,16 +81,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.out is None and not (args.dry_run or args.clean):
         parsed.error("the following arguments are required: --out")
     require_positive(args, "threads")
-    adb = Adb(args.serial)
-    if args.clean:
+    if not args.clean:
+        check_runtime("tflite")
+        planned(args)  # wrong options are said before the phone is asked for
+    with Adb(args.serial) as adb:
         adb.connect()
+        if not args.clean:
+            return _profile_phone(args, adb, console, command_line("profilers.android", argv))
         clean(adb)
-        console.print("nothing of ours is left on the phone")
-        return 0
-    check_runtime("tflite")
-    planned(args)  # wrong options are said before the phone is asked for
-    adb.connect()
-    return _profile_phone(args, adb, console, command_line("profilers.android", argv))
+    console.print("nothing of ours is left on the phone")
+    return 0
 
 
 def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command: str) -> int:
@@ -106,7 +106,7 @@ def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command
     cpus = chosen_cores(phone, args.cpu, args.threads)
     say(described(phone, cpus))
     if args.dry_run:
-        dry_run(args, adb, say)
+        dry_run(args, adb)
         return 0
     agent = bundle.make(
         phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0],
@@ -159,13 +159,11 @@ def list_phones(console: Console) -> int:
         console.print(line, highlight=False, markup=False)
     if not found:
         console.print(f"no phone is attached: {USB_HELP}", highlight=False, markup=False)
-    console.print(
-        "phones in the network (adb tcpip) are not looked for: name them as --serial HOST:PORT", highlight=False
-    )
+    console.print("phones in the network (adb tcpip) are not looked for: --serial HOST:PORT", highlight=False)
     return 0
 
 
-def dry_run(args: argparse.Namespace, adb: Adb, say: object) -> None:
+def dry_run(args: argparse.Namespace, adb: Adb) -> None:
     """Says what would be measured, how long that takes at most, and how the phone is."""
     from profilers.phone import state
     from profilers.phone_files import free_bytes

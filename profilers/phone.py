@@ -1,4 +1,4 @@
-"""What a phone tells of itself, and the policy that makes its figures trustworthy: which cores, how cool, which mode."""
+"""What a phone tells of itself, and what makes its figures trustworthy: which cores, how cool, which mode."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ FACTS = r"""
 for name in ro.product.cpu.abilist ro.product.manufacturer ro.product.model ro.build.version.sdk ro.build.fingerprint \
     ro.serialno ro.boot.qemu ro.kernel.qemu; do echo "$name=$(getprop $name)"; done
 echo "machine=$(uname -m)"
-echo "cpuinfo=$(sed -n 's/^vendor_id[^:]*: *//p' /proc/cpuinfo | head -n 1)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
 cd /sys/devices/system/cpu && echo "online=$(cat online)"
 for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do [ -r $file ] && echo "khz.${file%%/*}=$(cat $file)"; done

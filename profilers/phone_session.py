@@ -35,7 +35,9 @@ CLEAN = 'rm -rf "$1"'
 BOOTED = '[ "$(getprop sys.boot_completed)" = 1 ]'
 LAST_WORDS = 'tail -c 400 "$1/stderr"'
 # the mode is restored here and not only by the host, which may be killed, or lose the phone
+# what the shell has to say, such as "Killed", is no protocol line
 RUN = f"""
+exec 2> /dev/null
 cd "$2" || exit 1
 trap "" HUP
 [ "$3" = 1 ] && {{ {FIXED}; }} > /dev/null

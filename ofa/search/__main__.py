@@ -144,8 +144,8 @@ def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, Latency
         table = LatencyTable.load(path)
         if table.emulated and not allow_emulated:
             raise InputError(
-                f"{path} was measured on an emulated device: its latencies mean nothing; to try the search all the same, "
-                "add --allow-emulated"
+                f"{path} was measured on an emulated device: its latencies mean nothing; to try the search all the "
+                "same, add --allow-emulated"
             )
         tables[path.stem] = table
     return tables

@@ -23,10 +23,10 @@ SUITE, MIRROR = "trixie", "http://deb.debian.org/debian"
 PACKAGES = ("adbd", "adb", "mksh", "toybox", "qemu-user")
 # what of toybox Android links into /system/bin, as far as it is of use here
 TOYS = """
-basename cat chmod chown cksum cmp cp cut date dd df dirname du echo env expr false file find getconf grep head id ionice
-kill ln ls md5sum mkdir mktemp mv nice nohup nproc od paste pgrep pidof pkill printenv printf ps pwd readlink realpath
-renice rm rmdir sed seq setsid sha1sum sha256sum sleep sort stat stty sync tail tar taskset tee test time timeout touch
-tr true truncate uname uniq uptime wc which whoami xargs yes
+basename cat chmod chown cksum cmp cp cut date dd df dirname du echo env expr false file find getconf grep head id
+ionice kill ln ls md5sum mkdir mktemp mv nice nohup nproc od paste pgrep pidof pkill printenv printf ps pwd readlink
+realpath renice rm rmdir sed seq setsid sha1sum sha256sum sleep sort stat stty sync tail tar taskset tee test time
+timeout touch tr true truncate uname uniq uptime wc which whoami xargs yes
 """
 APT = """Dir "{folder}";
 Dir::Etc "etc";

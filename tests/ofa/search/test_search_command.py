@@ -138,6 +138,18 @@ def test_an_estimate_is_never_shown_as_a_measurement(
     assert words in capsys.readouterr().out
 
 
+def test_latencies_of_an_emulated_device_must_be_asked_for_and_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = table_file(tmp_path, [128], emulated="yes")
+    arguments = ["--table", str(table), "--predictor", str(predictor_file(tmp_path)), "--latency", "15"]
+    arguments += ["--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match="measured on an emulated device: its latencies mean nothing"):
+        main(arguments)
+    assert main([*arguments, "--allow-emulated"]) == 0
+    assert "latencies are of an EMULATED device" in capsys.readouterr().out
+
+
 def test_interpolation_must_be_asked_for_and_is_said(
     toy: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,94 @@
+"""The test phone, and ways to disturb what runs on it."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+from device_agents.android import bundle
+from device_agents.android.testphone.phone import TestPhone
+from device_agents.android.testphone.root import TestPhoneImpossible
+from ofa.errors import InputError
+from profilers import adb
+
+Boot = Callable[..., TestPhone]
+Results = Callable[[Path], list[dict]]
+During = Callable[[Path, int, Callable[[], object]], AbstractContextManager[None]]
+
+
+@pytest.fixture(autouse=True)
+def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A key of this test's own, rather than one in the user's ~/.android."""
+    monkeypatch.setattr(adb, "KEY", tmp_path / "home" / ".android" / "adbkey")
+    return adb.KEY
+
+
+@pytest.fixture
+def boot() -> Iterator[Boot]:
+    """Boots test phones; skips where there can be none, or nothing to run on it."""
+    with ExitStack() as running:
+
+        def booted(abi: str = "x86_64", **options: int) -> TestPhone:
+            try:
+                bundle.make("aarch64" if abi == "arm64-v8a" else abi)
+                return running.enter_context(TestPhone(abi, **options))
+            except (TestPhoneImpossible, InputError) as reason:
+                pytest.skip(str(reason))
+
+        yield booted
+
+
+@pytest.fixture
+def phone(boot: Boot) -> TestPhone:
+    """One that runs the native agent: quick, for whatever does not depend on the processor."""
+    return boot()
+
+
+@pytest.fixture
+def results() -> Results:
+    """The results that the journal beside a table holds so far."""
+
+    def read(out: Path) -> list[dict]:
+        journal = out.with_suffix(".journal.jsonl")
+        whole = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+        records = [json.loads(line) for line in whole if line.endswith("\n")]
+        return [record for record in records if record["kind"] == "result"]
+
+    return read
+
+
+@pytest.fixture
+def during(results: Results) -> During:
+    """`with during(out, 5, act)`: calls act once the journal holds five results, and fails if it never does."""
+
+    @contextmanager
+    def watched(out: Path, count: int, act: Callable[[], object]) -> Iterator[None]:
+        over = threading.Event()
+        failures: list[BaseException] = []
+
+        def watch() -> None:
+            while len(results(out)) < count:
+                if over.is_set():
+                    failures.append(AssertionError(f"the run was over before {count} results"))
+                    return
+                time.sleep(0.005)
+            try:
+                act()
+            except BaseException as error:
+                failures.append(error)
+
+        watching = threading.Thread(target=watch)
+        watching.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watching.join()
+        if failures:
+            raise failures[0]
+
+    return watched

@@ -1,0 +1,151 @@
+"""Whole profiles of the test phone, through a real adbd: what the table says, what goes over the wire, what stays."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from device_agents.android import bundle
+from device_agents.android.testphone.phone import TestPhone
+from ofa.blocks import all_blocks
+from ofa.errors import InputError
+from ofa.latency_table import LatencyTable
+from ofa.search.__main__ import main as search
+from ofa.space import get_space
+from profilers.adb import Adb, Answer
+from profilers.android import main
+from profilers.phone_files import BASE
+
+pytestmark = pytest.mark.phone
+SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--quick"]
+
+
+def shell(phone: TestPhone, script: str) -> Answer:
+    with Adb(phone.serial) as adb:
+        adb.connect()
+        return adb.run(script, BASE)
+
+
+def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_path: Path) -> None:
+    phone = boot("arm64-v8a")
+    out = tmp_path / "t.csv"
+    assert main(["--serial", phone.serial, *SMALL, "--limit", "6", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert [row.block for row in table.rows] == list(all_blocks(get_space("mbv3-w0.35", resolutions=[32]))[:6])
+    said = {
+        "device": "ofa-latency Test phone",
+        "runtime": "ai-edge-litert 2.3.0",
+        "provenance": "measured",
+        "architecture": "aarch64",
+        "android": "14",
+        "emulated": "yes",
+        "delegate": "xnnpack",
+        "cpus": str((os.cpu_count() or 1) - 1),
+        "fixed_performance_mode": "on",
+        "heat_gate": "visits wait while the processor is above 70 C",
+        "battery": "80 %, charging by USB",
+        "screen": "on",
+        "airplane_mode": "on",
+        "battery_saver": "off",
+        "thermal_status": "0",
+        "temperature_c": "40",
+    }
+    assert {key: table.header[key] for key in said} == said
+    assert table.header["clusters"].endswith(": 2800 MHz")
+    for result in results(out):
+        assert min(result["samples_ns"]) > 0
+        assert result["temperature_c_before"] == 40
+    with pytest.raises(InputError, match="measured on an emulated device"):
+        search(["--table", str(out), "--latency", "5"])
+
+
+def test_a_second_run_pushes_nothing_and_what_was_harmed_is_pushed_again(
+    phone: TestPhone, tmp_path: Path, capsys
+) -> None:
+    def said(name: str) -> str:
+        arguments = ["--serial", phone.serial, *SMALL, "--rounds", "1", "--limit", "4", "--out", str(tmp_path / name)]
+        assert main(arguments) == 0
+        return capsys.readouterr().out
+
+    first = said("a.csv")
+    assert "pushing agent" in first
+    assert "pushing models" in first
+    assert "pushing" not in said("b.csv")
+    assert shell(phone, 'cd "$1"/models-* && echo x >> b00001.tflite').code == 0
+    third = said("c.csv")
+    assert "pushing models" in third
+    assert "pushing agent" not in third
+
+
+def test_another_space_takes_the_place_of_the_old_models(phone: TestPhone, tmp_path: Path) -> None:
+    for name, resolution in (("a.csv", "32"), ("b.csv", "64")):
+        space = ["--space", "mbv3-w0.35", "--resolutions", resolution, "--quick", "--rounds", "1", "--limit", "2"]
+        assert main(["--serial", phone.serial, *space, "--out", str(tmp_path / name)]) == 0
+    there = shell(phone, 'ls "$1"').text.split()
+    assert sorted(name.split("-")[0] for name in there) == ["agent", "models"]
+    assert "manifest.json" not in shell(phone, 'ls "$1"/*').text
+    assert main(["--serial", phone.serial, "--clean"]) == 0
+    assert shell(phone, 'ls -d "$1"').code != 0
+
+
+def test_the_plan_is_shown_without_measuring(phone: TestPhone, capsys) -> None:
+    assert main(["--serial", phone.serial, *SMALL, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "96 of 96 blocks of mbv3-w0.35, 3 rounds: 304 visits" in said
+    assert "processor: 41.5 C" in said
+
+
+@pytest.fixture
+def adb_client(phone: TestPhone) -> Iterator[list[str]]:
+    """Debian's adb client and a server of its own, run by the libraries of the test phone's root."""
+    libraries = phone.root / "usr/lib/x86_64-linux-gnu"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    loader = [str(phone.root / "usr/lib64/ld-linux-x86-64.so.2"), "--library-path", f"{libraries}:{libraries}/android"]
+    client = [*loader, str(phone.adb), "-P", str(port)]
+    environment = {**os.environ, "HOME": str(phone.state), "ADB_MDNS": "0"}
+    server = subprocess.Popen(
+        [*client, "nodaemon", "server"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            time.sleep(0.02)
+    try:
+        yield client
+    finally:
+        server.kill()
+        server.wait()
+
+
+def test_the_adb_client_sees_what_was_pushed(phone: TestPhone, adb_client: list[str], tmp_path: Path) -> None:
+    def adb(*arguments: str) -> str:
+        return subprocess.run([*adb_client, *arguments], check=True, capture_output=True, text=True).stdout
+
+    assert "connected to" in adb("connect", phone.serial)
+    assert f"{phone.serial}\tdevice" in adb("devices")
+    arguments = ["--serial", phone.serial, *SMALL, "--rounds", "1", "--limit", "2", "--out", str(tmp_path / "t.csv")]
+    assert main(arguments) == 0
+    agent = bundle.make("x86_64")
+    on_phone = adb("-s", phone.serial, "shell", f"sha256sum {BASE}/agent-*/agent").split()[0]
+    assert on_phone == hashlib.sha256((agent.folder / "agent").read_bytes()).hexdigest()
+    folder = adb("-s", phone.serial, "shell", f"echo {BASE}/models-*").strip()
+    adb("-s", phone.serial, "pull", f"{folder}/b00001.tflite", str(tmp_path / "pulled"))
+    listed = dict(
+        line.split()[::-1] for line in adb("-s", phone.serial, "shell", f"cat {folder}/sha256sums").splitlines()
+    )
+    assert listed["b00001.tflite"] == hashlib.sha256((tmp_path / "pulled").read_bytes()).hexdigest()
+
+
+def test_importing_the_command_needs_no_adb_shell() -> None:
+    program = "import sys; sys.modules['adb_shell'] = None; import profilers.android as a; a.parser().format_help()"
+    subprocess.run([sys.executable, "-c", program], check=True)
