@@ -292,4 +292,7 @@ def signer(key: Path) -> Any:
         from adb_shell.auth.keygen import write_public_keyfile
 
         write_public_keyfile(str(key), str(public))
-    return PythonRSASigner(public.read_text(), key.read_text())
+    try:
+        return PythonRSASigner(public.read_text(), key.read_text())
+    except ValueError:  # of pyasn1 and rsa, which read it
+        raise InputError(f"{key} is no key of adb's: move it away, and a new one is made") from None

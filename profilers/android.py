@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from profilers.adb import Adb
     from profilers.phone import Phone
 
-# on a phone memory is short: more models are loaded anew at their next turn
-KEEP_MODELS = 300
 # a block at which the agent died twice is given up
 TRIES = 2
 EXAMPLES = """examples:
@@ -47,6 +45,8 @@ def parser() -> argparse.ArgumentParser:
     add("--cpu", type=cpu_numbers, metavar="N,N", help="CPUs to pin to (default: the fastest, one a thread)")
     add("--delegate", default="xnnpack", choices=("xnnpack", "gpu", "nnapi", "none"), metavar="D",
         help="xnnpack, gpu, nnapi or none (default xnnpack; gpu and nnapi need your own --agent-lib)")  # fmt: skip
+    add("--runner", default="agent", choices=("agent", "benchmark_model"), metavar="R",
+        help="agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin (default agent)")  # fmt: skip
     add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent, such as by the NDK")
     add("--agent-lib", type=Path, metavar="FILE", help="your own build of the runtime's library")
     add("--max-temperature", type=float, default=70.0, metavar="C",
@@ -84,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not args.clean:
         check_runtime("tflite")
         planned(args)  # wrong options are said before the phone is asked for
+        if args.runner == "benchmark_model" and (args.agent_bin is None or not args.agent_bin.is_file()):
+            raise InputError(f"--runner benchmark_model needs the tool itself: --agent-bin is {args.agent_bin}")
     with Adb(args.serial) as adb:
         adb.connect()
         if not args.clean:
@@ -102,31 +104,32 @@ def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    phone = facts(adb, own_agent=args.agent_bin is not None and args.agent_lib is not None)
+    stock = args.runner == "benchmark_model"
+    phone = facts(adb, own_agent=args.agent_bin is not None and (stock or args.agent_lib is not None))
     cpus = chosen_cores(phone, args.cpu, args.threads)
     say(described(phone, cpus))
     if args.dry_run:
         dry_run(args, adb)
         return 0
-    agent = bundle.make(
-        phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0],
-        agent_bin=args.agent_bin,
-        agent_lib=args.agent_lib,
-        tell=say,
-    )
     policy = Policy(args.max_temperature, args.cool_seconds, not args.no_fixed_performance)
-    files = phone_files.folder("agent", {name: agent.folder / name for name in agent.files})
-    with PhoneSession(adb, phone, files, agent.start_command, policy, args.timeout, say) as session:
+    backend, start_command = "tflite", None
+    if stock:
+        files = phone_files.folder("agent", {"benchmark_model": args.agent_bin})
+    else:
+        abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
+        agent = bundle.make(abi, agent_bin=args.agent_bin, agent_lib=args.agent_lib, tell=say)
+        files = phone_files.folder("agent", {name: agent.folder / name for name in agent.files})
+        backend, start_command = agent.backend, agent.start_command
+    with PhoneSession(adb, phone, files, start_command, policy, args.timeout, say) as session:
         target = Target(
             runtime="tflite",
             batch=args.batch,
             manifest={
                 "runtime": "tflite",
-                "backend": agent.backend,
+                "backend": backend,
                 "delegate": args.delegate,
                 "threads": args.threads,
                 "cpus": cpus,
-                "keep_models": KEEP_MODELS,
                 "phone": phone.identity,
             },
             start=session.start,

@@ -18,6 +18,7 @@ from profilers import phone_files
 from profilers.adb import Adb, PushFailed
 from profilers.agent_session import ConnectionLost, Event, checked_events
 from profilers.phone import FIXED, SEVERE, UNFIXED, Phone, State, clusters, fix_performance, state, unfix_performance
+from profilers.phone_benchmark_model import benchmark_model_events
 from profilers.phone_files import BASE, Folder
 
 HEARTBEAT_S = 2
@@ -94,13 +95,14 @@ class PhoneSession:
         adb: Adb,
         phone: Phone,
         agent: Folder,
-        command: tuple[str, ...],
+        command: tuple[str, ...] | None,
         policy: Policy,
         timeout_s: float,
         say: Callable[[str], None],
     ) -> None:
-        """agent, command: the agent's files, and what starts it in their folder; adb is connected to the phone.
+        """adb is connected to the phone.
 
+        agent, command: the agent's files, and what starts it in their folder; None: they are a benchmark_model
         timeout_s: the longest that one visit may take
         """
         self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
@@ -135,16 +137,8 @@ class PhoneSession:
         self._reach()
         done = False
         try:
-            before = self._prepare(folder)
-            assert self._models is not None
-            path = f"{self._models.path}/manifest.json"
-            self._push_manifest(path, manifest)
-            pieces = self._adb.stream(
-                RUN, BASE, self._agent.path, str(int(bool(self._fixed))), path, *self._command, silence_s=SILENCE_S
-            )
-            lines = AdbLines(pieces)
-            timeout_s = self._timeout_s + self._policy.cool_s
-            for event in checked_events(lines, timeout_s, lambda: _ending(lines.code), self._last_words):
+            models, before = self._prepare(folder)
+            for event in self._converse(models, manifest):
                 if event["type"] == "hello":
                     self._add_facts(event["device"], before)
                 if event.get("reason") == "too_hot":
@@ -153,12 +147,25 @@ class PhoneSession:
                 yield event
         finally:
             # anything but a whole conversation leaves the connection in its middle, and perhaps an agent on the phone
-            if done:
-                with contextlib.suppress(ConnectionLost):
-                    for _ in pieces:
-                        pass
-            else:
-                self._connected = False
+            self._connected = done
+
+    def _converse(self, models: Folder, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        """What the agent says, or what is said for a benchmark_model."""
+        if self._command is None:
+            yield from benchmark_model_events(self._adb, self._agent, models, manifest, self._timeout_s)
+            return
+        path = f"{models.path}/manifest.json"
+        self._push_manifest(path, manifest)
+        fixed = str(int(bool(self._fixed)))
+        pieces = self._adb.stream(RUN, BASE, self._agent.path, fixed, path, *self._command, silence_s=SILENCE_S)
+        lines = AdbLines(pieces)
+        timeout_s = self._timeout_s + self._policy.cool_s
+        events = checked_events(lines, timeout_s, lambda: _ending(lines.code), self._last_words)
+        for event in events:
+            if event["type"] == "done":
+                for _ in pieces:  # to the end: the shell restores the mode
+                    pass
+            yield event
 
     def _reach(self) -> None:
         """Connects again if need be, and ends what still runs there. InputError if the phone does not come back."""
@@ -182,8 +189,8 @@ class PhoneSession:
                 ) from None
             time.sleep(1)
 
-    def _prepare(self, folder: Path) -> State:
-        """Files on the phone, the mode tried, and the phone cool."""
+    def _prepare(self, folder: Path) -> tuple[Folder, State]:
+        """The models, on the phone, and its state: cool, and in the mode if it has one."""
         if not self._greeted:
             self._wait_for_others()
             unfix_performance(self._adb)  # what a run that was killed may have left
@@ -194,7 +201,7 @@ class PhoneSession:
             self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
         if self._fixed is None and self._policy.fixed_performance:
             self._fixed = fix_performance(self._adb)
-        return self._wait_until_cool()
+        return self._models, self._wait_until_cool()
 
     def _wait_for_others(self) -> None:
         """InputError if another run's agent is at work on this phone."""

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
-from profilers.agent_session import local_agent
+from profilers.agent_session import ConnectionLost, Event, local_agent
 from profilers.header import quality_header
 from profilers.journal import Journal
 from profilers.measure import Measurement, Outcome
@@ -53,6 +53,8 @@ def run(
     plan: Plan | None = None,
     timeout_s: float = 20,
     progress: Callable[[int, int], None] = lambda *_: None,
+    tries: int = 1,
+    through: Callable[[Iterator[Event]], Iterator[Event]] = lambda events: events,
 ) -> Outcome:
     agent = folder / "agent.py"
     agent.write_text(FAKE % (WELL + behaviour))
@@ -65,10 +67,11 @@ def run(
             plan,
             files,
             {},
-            lambda manifest: local_agent([sys.executable, str(agent)], folder, manifest, timeout_s),
+            lambda manifest: through(local_agent([sys.executable, str(agent)], folder, manifest, timeout_s)),
             journal,
             reference_every=3,
             progress=progress,
+            tries=tries,
         ).run()
     finally:
         journal.close()
@@ -223,6 +226,49 @@ def test_an_agent_that_dies_between_visits_costs_no_block(tmp_path: Path) -> Non
     outcome = run(tmp_path, dies)
     assert outcome.failed == {}
     assert all(len(results) == 2 for results in outcome.results.values())
+
+
+def cut(*places: int) -> Callable[[Iterator[Event]], Iterator[Event]]:
+    """A line that is cut when an agent begins its visit of the first number, the next agent's of the second, ..."""
+    left = list(places)
+
+    def through(events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            yield event
+            if left and event["type"] == "visit" and event["visit"] == left[0]:
+                del left[0]
+                raise ConnectionLost("the cable was pulled")
+
+    return through
+
+
+@pytest.mark.parametrize(
+    ("places", "failed"),
+    [((4,), []), ((4, 3, 2), []), ((4, 0), ["the cable was pulled"]), ((4, 0, 0), ["the cable was pulled"])],
+)
+def test_a_lost_device_is_no_blocks_fault_unless_it_is_lost_there_again(
+    tmp_path: Path, places: tuple[int, ...], failed: list[str]
+) -> None:
+    outcome = run(tmp_path, "", tries=2, through=cut(*places))
+    assert list(outcome.failed.values()) == failed
+    assert all(len(results) == 2 for results in outcome.results.values())
+    visits = [(record["pass"], record["number"]) for record in results_in(tmp_path)]
+    assert len(visits) == len(set(visits))
+
+
+def test_an_agent_that_dies_gets_as_many_tries_as_it_may(tmp_path: Path) -> None:
+    once = "def behave(number, name): return [1000] if name != 'b00003' or memory(name) else os._exit(1)\n"
+    assert run(tmp_path, once, tries=2).failed == {}
+    assert len(results_in(tmp_path)) == 2 * 8 + 7
+
+
+def test_a_device_that_is_lost_again_and_again_is_not_looked_for_for_ever(tmp_path: Path) -> None:
+    def lost(_: Iterator[Event]) -> Iterator[Event]:
+        raise ConnectionLost("the cable was pulled")
+        yield
+
+    with pytest.raises(InputError, match="the cable was pulled, 5 times in a row; what was measured before is in"):
+        run(tmp_path, "", through=lost)
 
 
 def test_without_a_reference_drift_is_not_known(tmp_path: Path) -> None:
