@@ -20,11 +20,11 @@ TRIES = 3
 SPARE = 8 << 20  # bytes that stay free on the phone
 
 CHECK = 'cd "$1" 2>/dev/null && sha256sum -c "$2" > /dev/null 2>&1'
-FREE = 'mkdir -p "$1" && set -- $(stat -f -c "%a %S" "$1") && echo $(($1 * $2))'
+FREE = 'mkdir -p "$1" && stat -f -c "%a %S" "$1"'  # blocks and their size: Android's shell computes in 32 bits
 # of one kind (agent-..., models-...) only what is used now stays, and nothing half-made
 TIDY = 'cd "$1" || exit 1; for name in "$2"-* *.part *.tar; do [ "$name" = "$3" ] || rm -rf "$name"; done'
 UNPACK = (
-    'cd "$1" || exit 1; [ "$(sha256sum < "$2.tar")" = "$3  -" ] || { rm -f "$2.tar"; exit 9; }; '
+    'cd "$1" || exit 1; [ "$(stat -c %s "$2.tar")" = "$3" ] || { rm -f "$2.tar"; exit 9; }; '
     'mkdir -p "$2.part" && tar -xf "$2.tar" -C "$2.part" && rm -f "$2.tar" && mv "$2.part" "$2"'
 )
 CUT = 9  # UNPACK's exit code for an archive that did not arrive whole
@@ -57,14 +57,14 @@ def folder(kind: str, files: Mapping[str, Path]) -> Folder:
 def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
     """Sees to it that the folder is on the phone, unharmed; how many bytes were pushed for that.
 
+    What is there is checked by its hashes; what was pushed just now by its size, since adb's packets have checksums.
     InputError if there is no space, or it does not arrive whole. Raises ConnectionLost.
     """
     if adb.run(CHECK, wanted.path, SUMS).code == 0:
         return 0
     with tempfile.TemporaryDirectory(prefix="ofa-push-") as work:
         archive = Path(work) / "archive.tar"
-        digest = write_tar(wanted, archive)
-        size = archive.stat().st_size
+        size = write_tar(wanted, archive)
         # the archive, and what comes out of it
         needed = 2 * size + SPARE
         adb.run(TIDY, BASE, wanted.kind, "")
@@ -77,7 +77,7 @@ def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
                 adb.push(archive, f"{BASE}/{wanted.name}.tar")
             except PushFailed as error:
                 raise refused(adb, needed, str(error)) from None
-            answer = adb.run(UNPACK, BASE, wanted.name, digest, timeout_s=300)
+            answer = adb.run(UNPACK, BASE, wanted.name, str(size), timeout_s=300)
             if answer.code == 0:
                 return size
             if answer.code != CUT:
@@ -88,9 +88,10 @@ def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
 def free_bytes(adb: Adb) -> int:
     """Free space where the phone keeps our files."""
     answer = adb.run(FREE, BASE)
-    if answer.code != 0 or not answer.text.isdigit():
+    numbers = answer.text.split()
+    if answer.code != 0 or len(numbers) != 2 or not all(number.isdigit() for number in numbers):
         raise InputError(f"the phone lets nothing be written to {BASE}: {answer.text}")
-    return int(answer.text)
+    return int(numbers[0]) * int(numbers[1])
 
 
 def refused(adb: Adb, needed: int, why: str) -> InputError:
@@ -107,8 +108,8 @@ def no_space(needed: int, free: int) -> InputError:
     )
 
 
-def write_tar(wanted: Folder, path: Path) -> str:
-    """Writes the archive, whose bytes depend on nothing but names and contents; its sha256."""
+def write_tar(wanted: Folder, path: Path) -> int:
+    """Writes the archive, whose bytes depend on nothing but names and contents; its size."""
     with tarfile.open(path, mode="w", format=tarfile.USTAR_FORMAT) as archive:
 
         def add(name: str, content: bytes) -> None:
@@ -119,8 +120,7 @@ def write_tar(wanted: Folder, path: Path) -> str:
         for name in wanted.sums:
             add(name, wanted.files[name].read_bytes())
         add(SUMS, _sums_file(wanted.sums))
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return path.stat().st_size
 
 
 def _sums_file(sums: Mapping[str, str]) -> bytes:

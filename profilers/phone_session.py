@@ -108,7 +108,7 @@ class PhoneSession:
         self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
         self._policy, self._timeout_s, self._say = policy, timeout_s, say
         self._models: Folder | None = None
-        self._connected, self._greeted = True, False
+        self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
         self.pushed_bytes = 0
 
@@ -177,7 +177,8 @@ class PhoneSession:
                 self._adb.connect()
                 if self._adb.run(BOOTED).code == 0:
                     self._adb.run(END, BASE)
-                    self._connected = True
+                    # a phone that lost its power may have lost what it had not yet written
+                    self._connected, self._files_there = True, False
                     return
                 failure: Exception = ConnectionLost("it is still booting")
             except (InputError, ConnectionLost) as not_yet:
@@ -197,8 +198,10 @@ class PhoneSession:
             self._greeted = True
         if self._models is None:
             self._models = phone_files.folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
-        for wanted in (self._agent, self._models):
-            self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
+        if not self._files_there:
+            for wanted in (self._agent, self._models):
+                self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
+            self._files_there = True
         if self._fixed is None and self._policy.fixed_performance:
             self._fixed = fix_performance(self._adb)
         return self._models, self._wait_until_cool()

@@ -94,10 +94,12 @@ def test_another_space_takes_the_place_of_the_old_models(phone: TestPhone, tmp_p
     assert shell(phone, 'ls -d "$1"').code != 0
 
 
-def test_the_plan_is_shown_without_measuring(phone: TestPhone, capsys) -> None:
+def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:
+    phone = boot(mib=5000)
     assert main(["--serial", phone.serial, *SMALL, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "96 of 96 blocks of mbv3-w0.35, 3 rounds: 304 visits" in said
+    assert "free on the phone: 5243 MB" in said, "more than 32 bits can count"
     assert "processor: 41.5 C" in said
 
 

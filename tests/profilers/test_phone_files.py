@@ -31,9 +31,10 @@ def test_an_archive_depends_on_nothing_but_names_and_contents(tmp_path: Path) ->
     first, second = written(tmp_path / "a", content), written(tmp_path / "b", content)
     os.utime(second["agent"], (1, 1))
     second["agent"].chmod(0o600)
-    digests = [write_tar(folder("agent", files), tmp_path / "t.tar") for files in (first, second)]
-    assert digests[0] == digests[1]
-    with tarfile.open(tmp_path / "t.tar") as archive:
+    for name, files in (("1.tar", first), ("2.tar", second)):
+        write_tar(folder("agent", files), tmp_path / name)
+    assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
+    with tarfile.open(tmp_path / "1.tar") as archive:
         assert archive.getnames() == ["agent", "lib.so", SUMS]
         assert all(entry.mode == 0o755 for entry in archive)
 
