@@ -37,12 +37,11 @@ from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.subjects import check_classes, open_supernet
 from profilers.command import REFERENCE_EVERY, RULES
-from profilers.cpu import cpu_target
+from profilers.cpu import RUNTIME_OF, cpu_target
 from profilers.journal import Journal
 from profilers.measure import Measurement
 from profilers.plan import RUNTIMES, make_plan
 from profilers.statistics import summarise
-from profilers.cpu import RUNTIME_OF
 
 FORMATS = {"onnxruntime": "onnx", "tflite": "tflite", "tflite-runtime": "tflite"}
 ROUNDS = 5

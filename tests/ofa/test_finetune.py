@@ -347,11 +347,11 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
     training, _, _ = _toy(tmp_path, bad_step=-1)
     path = tmp_path / "checkpoint.safetensors"
     torch.save({"format": os.system}, path)
-    with pytest.raises(InputError, match="not a checkpoint|damaged"):
+    with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
         training.resume()
     training.save()
     path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(InputError, match="not a checkpoint|damaged"):
+    with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
         training.resume()
     torch.save({"weights": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="of ours"):
