@@ -46,6 +46,8 @@ MAX_BUFFERS = 128
 MAX_CALLS = 256
 # a model's, each with its own inputs: a network needs no more, since it fills the cache itself
 MAX_GRAPHS = 16
+# samples that are queued at once, after one that is not timed: as many as take so long, but some
+BATCH_NS, FEWEST, MOST = 2_500_000, 2, 10
 # how much work is queued at a time while the energy counter is watched
 BUSY_NS = 20_000_000
 
@@ -72,8 +74,8 @@ class Agent:
         self.dtype = DTYPES[manifest["dtype"]]
         self.channels_last = manifest["memory_format"] == "channels-last"
         self.format = torch.channels_last if self.channels_last else torch.contiguous_format
-        # id: the model, and how many of its runs make a sample
-        self._models: dict[str, tuple[Callable[[torch.Tensor], object], int]] = {}
+        # id: the model, how many of its runs make a sample, and how many samples a batch
+        self._models: dict[str, tuple[Callable[[torch.Tensor], object], int, int]] = {}
         self._energy_known: set[str] = set()
         self._arena = torch.empty(0)
 
@@ -104,8 +106,8 @@ class Agent:
             module = read_torchscript(path).to(self.device.device, self.dtype)
             module.to(memory_format=self.format)  # type: ignore[call-overload]
             run = torch.compile(module, dynamic=False) if self.manifest["mode"] == "compile" else module
-            self._models[name] = run, self._calls(run, self._inputs(shape)[:1], rules["min_sample_us"] * 1000)
-        model, calls = self._models[name]
+            self._models[name] = run, *self._sizes(run, self._inputs(shape)[0], rules["min_sample_us"] * 1000)
+        model, calls, count = self._models[name]
         inputs = self._inputs(shape)
         works = [self._work(model, chosen) for chosen in in_turn(inputs, calls)]
         used = min(len(inputs), len(works) * calls)
@@ -119,7 +121,7 @@ class Agent:
             clocks.append(self.nvml.clock_mhz())
             throttling.append(self.nvml.throttling())
 
-        def batch(count: int) -> list[int]:
+        def batch() -> list[int]:
             nonlocal place
             place += count + 1
             return self.device.timed([works[(place + i) % len(works)] for i in range(count + 1)], look)
@@ -176,17 +178,16 @@ class Agent:
 
         return work if self.manifest["mode"] == "eager" else self.device.recorded(work)
 
-    def _calls(self, model: Callable[[torch.Tensor], object], inputs: list[torch.Tensor], enough_ns: float) -> int:
-        """How many runs take `enough_ns`: an event's own time must not count. The first runs are never timed."""
-        warm = self._work_once(model, inputs[0])
-        self.device.timed([warm] * 3, lambda: None)  # libraries choose algorithms, torch.compile compiles
-        trial = self._work(model, inputs * 4)
+    def _sizes(
+        self, model: Callable[[torch.Tensor], object], images: torch.Tensor, enough_ns: float
+    ) -> tuple[int, int]:
+        """How many runs take `enough_ns`, for an event's own time must not count; and how many such samples a batch."""
+        # in the first runs libraries choose algorithms, and torch.compile compiles
+        self.device.timed([lambda: model(images)] * 3, lambda: None)
+        trial = self._work(model, [images] * 4)
         each = statistics.median(self.device.timed([trial] * 4, lambda: None)) / 4
-        return min(MAX_CALLS, max(1, math.ceil(enough_ns / each)))
-
-    @staticmethod
-    def _work_once(model: Callable[[torch.Tensor], object], images: torch.Tensor) -> Work:
-        return lambda: model(images)
+        calls = min(MAX_CALLS, max(1, math.ceil(enough_ns / each)))
+        return calls, min(MOST, max(FEWEST, round(BATCH_NS / (calls * each))))
 
     def _energy(self, name: str, works: Sequence[Work], sample_ns: float, calls: int) -> dict[str, float | None]:
         """Energy of one run, once a model and agent: mean power over the window, times the median time of a run."""
@@ -229,7 +230,7 @@ def prepared(manifest: dict[str, Any]) -> Agent:
     nvml = nvml_of(str(cuda.properties.uuid))
     before = nvml.processes()
     cuda.open()
-    nvml.ours = (nvml.processes() or set()) - (before or set())
+    nvml.ours = (nvml.processes() or set()) - (before or set()) | {os.getpid()}
     return Agent(manifest, cuda, nvml)
 
 

@@ -1,6 +1,6 @@
 """When to stop: warm-up, samples and the window of an energy reading, as functions of what they are given.
 
-`batch(n)` runs n samples and returns their nanoseconds.
+`batch()` runs a few samples, at least one, and returns their nanoseconds.
 """
 
 from __future__ import annotations
@@ -11,9 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# samples queued at once, after one that is not timed
-BATCH = 10
-
 
 def relative_error_of_median(samples: Sequence[int]) -> float:
     """Standard error of the median over the median, from the median absolute deviation."""
@@ -23,7 +20,7 @@ def relative_error_of_median(samples: Sequence[int]) -> float:
 
 
 def warm_up(
-    batch: Callable[[int], list[int]],
+    batch: Callable[[], list[int]],
     clock_mhz: Callable[[], float | None],
     rules: dict[str, Any],
     now: Callable[[], float] = time.monotonic,
@@ -35,8 +32,9 @@ def warm_up(
     started, runs = now(), 0
     before: tuple[float, float | None] | None = None
     while True:
-        seen = (statistics.median(batch(BATCH)), clock_mhz())
-        runs += BATCH
+        samples = batch()
+        seen = (statistics.median(samples), clock_mhz())
+        runs += len(samples)
         settled = before is not None and all(
             a is None or b is None or abs(a - b) <= rules["settle"] * b for a, b in zip(before, seen, strict=True)
         )
@@ -49,13 +47,13 @@ def warm_up(
 
 
 def take_samples(
-    batch: Callable[[int], list[int]], rules: dict[str, Any], now: Callable[[], float] = time.monotonic
+    batch: Callable[[], list[int]], rules: dict[str, Any], now: Callable[[], float] = time.monotonic
 ) -> list[int]:
     """Samples until `max_runs`, or, after `min_runs`, until the median is known well enough or the time is up."""
     deadline = now() + rules["max_seconds"]
     samples: list[int] = []
     while len(samples) < rules["max_runs"]:
-        samples += batch(min(BATCH, rules["max_runs"] - len(samples)))
+        samples += batch()
         known = relative_error_of_median(samples) < rules["target_error"]
         if len(samples) >= rules["min_runs"] and (known or now() > deadline):
             break
