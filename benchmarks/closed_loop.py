@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
@@ -78,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"{args.table}: runtime {table.header['runtime']!r}, expected one of {', '.join(FORMATS)}")
     data = ImageFolder(args.data, classes=read_classes(args.classes) if args.classes else None)
     check_classes(data, net.space.num_classes, mapped=args.classes is not None)
-    held_out = left_out(data, args.collected or ())[: args.images]
+    used, rest = division(data, args.collected or ())
+    held_out = rest[: args.images]
 
     predictor = load_predictor(args.predictor, net.space)
     chosen = shared_resolutions(table, predictor, predictor.space)
@@ -87,26 +89,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = ["--table", args.table, "--predictor", args.predictor, "--out", str(args.out)]
     search([*found, *common, "--latency", *map(repr, limits)])
     results = json.loads((args.out / "result.json").read_text())["results"]
+    # where the best is reached before the last limit, several find the same
+    different = {json.dumps(result["subnet"]): i for i, result in reversed(list(enumerate(results)))}
+    chosen_results = sorted(different.values())
+    results = [results[i] for i in chosen_results]
     subnets = [predictor.space.subnet_from_dict(result["subnet"]) for result in results]
     mean, std = normalisation(args.mean, args.std)
     files = []
-    for i in range(len(results)):
+    for i in chosen_results:
         files.append(args.out / f"network-{i}.{FORMATS[runtime]}")
         which = ["--checkpoint", args.checkpoint, "--subnet", args.out / "result.json", "--index", i]
         how = ["--format", FORMATS[runtime], "--calibration", args.data, "--seed", args.seed, "--out", files[-1]]
         how += ["--calibration-images", args.calibration_images, "--evaluate-images", 64]
         how += ["--mean", ",".join(map(str, mean)), "--std", ",".join(map(str, std))]
         export([*map(str, [*which, *how])])
-    top1 = [
-        accuracy(file, FORMATS[runtime], s, data, held_out, (mean, std)) for file, s in zip(files, subnets, strict=True)
-    ]
+    top1, top1_used = (
+        [
+            accuracy(file, FORMATS[runtime], subnet, data, indices, (mean, std)) if indices else None
+            for file, subnet in zip(files, subnets, strict=True)
+        ]
+        for indices in (held_out, used)
+    )
     latency = latencies(table, runtime, predictor.space, subnets, files, args.seed, args.out)
-    conclude(console, args.out, results, top1, latency, len(held_out))
+    conclude(console, args.out, results, top1, top1_used, latency, len(held_out))
     return 0
 
 
-def left_out(data: ImageFolder, collected: Sequence[Path]) -> list[int]:
-    """The images that no predictor rests on, in random order."""
+def division(data: ImageFolder, collected: Sequence[Path]) -> tuple[list[int], list[int]]:
+    """The images that the predictor rests on, and the others in random order."""
     used: set[int] = set()
     for path in collected:
         lines = (line[2:].split(": ", 1) for line in path.read_text().splitlines() if line.startswith("# "))
@@ -117,7 +127,7 @@ def left_out(data: ImageFolder, collected: Sequence[Path]) -> list[int]:
     rest = [i for i in range(len(data)) if i not in used]
     if not rest:
         raise InputError(f"the predictor rests on all {len(data)} images: collect with fewer --images")
-    return [rest[i] for i in np.random.default_rng(0).permutation(len(rest))]
+    return sorted(used), [rest[i] for i in np.random.default_rng(0).permutation(len(rest))]
 
 
 def accuracy(
@@ -171,16 +181,38 @@ def latencies(
     return [summarise(outcome.results[model]).latency_ms for model in plan.models]
 
 
+def tau(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Kendall's tau; 0 where one is constant."""
+    return float(np.nan_to_num(kendall_tau(a, b)))
+
+
 def conclude(
-    console: Console, out: Path, results: Sequence[Any], top1: Sequence[float], latency: Sequence[float], images: int
+    console: Console,
+    out: Path,
+    results: Sequence[Any],
+    top1: Sequence[Any],
+    top1_used: Sequence[Any],
+    latency: Sequence[float],
+    images: int,
 ) -> None:
-    """Predicted against real, a row a network, and what it comes to."""
-    shown = Table("limit ms", "px", "depths", "MMACs", "predicted ms", "real ms", "error %", "predicted top-1 %",
-                  "real top-1 %", "error %", "95 % interval")  # fmt: skip
+    """Predicted against real, a row a network, and what it comes to.
+
+    top1, top1_used: on images that the predictor never rested on, and on those that it did (None where not known)
+    """
+    # real: of the exported file; seen: on the images that the predictor rests on
+    shown = Table(
+        "limit ms", "px", "depths", "MMACs", "ms", "real", "off by %", "top-1 %", "real", "off by", "95 %", "seen"
+    )
     rows = []
-    for result, real, ms in zip(results, top1, latency, strict=True):
+    for result, real, same, ms in zip(results, top1, top1_used, latency, strict=True):
         std = result["predicted_top1_std"]
-        row = {**result, "real_top1": real, "real_ms": ms, "latency_error_pct": 100 * (result["latency_ms"] / ms - 1)}
+        row = {
+            **result,
+            "real_top1": real,
+            "top1_same_images": same,
+            "real_ms": ms,
+            "latency_error_pct": 100 * (result["latency_ms"] / ms - 1),
+        }
         row["top1_error"] = result["predicted_top1"] - real
         rows.append(row)
         subnet = result["subnet"]
@@ -196,21 +228,25 @@ def conclude(
             f"{real:.2f}",
             f"{row['top1_error']:+.2f}",
             "" if std is None else f"+-{1.96 * std:.2f}",
+            "" if same is None else f"{same:.2f}",
         )
     console.print(shown)
     ms_pct = np.array([row["latency_error_pct"] for row in rows])
     predicted = np.array([row["predicted_top1"] for row in rows])
     real = np.array(top1)
-    summary = {
+    summary: dict[str, Any] = {
         "images": images,
         "latency_mape_pct": float(np.abs(ms_pct).mean()),
         "latency_bias_pct": float(ms_pct.mean()),
-        "latency_tau": kendall_tau(np.array([row["latency_ms"] for row in rows]), np.array(latency)),
+        "latency_tau": tau(np.array([row["latency_ms"] for row in rows]), np.array(latency)),
         "top1_rmse": rmse(predicted, real),
         "top1_bias": float((predicted - real).mean()),
-        "top1_tau": kendall_tau(predicted, real),
+        "top1_tau": tau(predicted, real),
         "top1_sampling_error": float(np.sqrt((real / 100 * (1 - real / 100) / images).mean()) * 100),
     }
+    if None not in top1_used:
+        summary["top1_rmse_same_images"] = rmse(predicted, np.array(top1_used))
+        console.print(f"on the images that the predictor rests on: RMSE {summary['top1_rmse_same_images']:.2f} %")
     console.print(
         f"latency: MAPE {summary['latency_mape_pct']:.1f} %, bias {summary['latency_bias_pct']:+.1f} %, Kendall tau "
         f"{summary['latency_tau']:.2f}; top-1: RMSE {summary['top1_rmse']:.2f} %, bias {summary['top1_bias']:+.2f} %, "
