@@ -5,30 +5,39 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
 from ofa.errors import InputError
 
 
-def run(main: Callable[[], int]) -> NoReturn:
-    """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130."""
+def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
+    """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130.
+
+    failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
+    """
     try:
         code = main()
         sys.stdout.flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
+        code = failed or error.exit_code
     except BrokenPipeError:
         # the reader (`| head`) went away; keep the interpreter from complaining when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        code = 1
+        code = failed or 1
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
+    except Exception:
+        if failed is None:
+            raise
+        traceback.print_exc()
+        code = failed
     sys.exit(code)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SCHEMA = "1"
 PROVENANCES = ("measured", "estimated", "imported")
 _REQUIRED_HEADER = ("device", "runtime", "provenance", "space", "source")
-_OPTIONAL_COLUMNS = ("mad_ms", "std_ms", "p90_ms", "runs", "energy_mj")
+_OPTIONAL_COLUMNS = ("mad_ms", "std_ms", "p90_ms", "runs", "energy_mj", "visits_ms")
 _COLUMNS = (*BLOCK_FIELDS, "latency_ms", *_OPTIONAL_COLUMNS)
 _INTEGER_FIELDS = ("in_size", "in_channels", "mid_channels", "out_channels", "kernel_size", "stride")
 
@@ -46,6 +46,8 @@ class TableRow:
     p90_ms: 90th percentile of the runs
     runs: how many
     energy_mj: millijoules a run, where the device tells
+    visits_ms: median of the runs of each visit, far apart in time: the samples that are independent; none in a
+        table that has the column: all visits were disturbed, the figure is doubtful
     """
 
     block: Block
@@ -55,6 +57,7 @@ class TableRow:
     runs: int | None = None
     energy_mj: float | None = None
     std_ms: float | None = None
+    visits_ms: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.latency_ms) and self.latency_ms > 0):
@@ -65,6 +68,9 @@ class TableRow:
                 raise InputError(f"{field} is {value}, expected a number of at least 0")
         if self.runs is not None and self.runs < 1:
             raise InputError(f"runs is {self.runs}, expected at least 1")
+        visits = self.visits_ms
+        if visits is not None and not (visits and all(math.isfinite(v) and v > 0 for v in visits)):
+            raise InputError(f"visits_ms is {_cell(visits)}, expected positive numbers")
 
 
 @dataclass(frozen=True)
@@ -194,7 +200,7 @@ class LatencyTable:
                 writer.writerow(columns)
                 for row in self.rows:
                     rest = (getattr(row, c) for c in columns[len(BLOCK_FIELDS) :])
-                    writer.writerow((*block_row(row.block), *("" if v is None else v for v in rest)))
+                    writer.writerow((*block_row(row.block), *map(_cell, rest)))
 
         replace_file(Path(path), write)
 
@@ -410,6 +416,13 @@ def _parse_rows(path: Path, lines: list[str], start: int) -> list[TableRow]:
     return rows
 
 
+def _cell(value: Any) -> Any:
+    """A value as the csv module is to write it."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return "" if value is None else value
+
+
 def _parse_cell(column: str, cell: str) -> Any:
     if column in ("op", "activation"):
         return cell
@@ -419,6 +432,11 @@ def _parse_cell(column: str, cell: str) -> Any:
         return cell == "1"
     if column in _OPTIONAL_COLUMNS and cell == "":
         return None
+    if column == "visits_ms":
+        try:
+            return tuple(map(float, cell.split()))
+        except ValueError:
+            raise ValueError(f"{column} is {cell!r}, expected numbers with spaces between") from None
     kind, what = (int, "a whole number") if column in (*_INTEGER_FIELDS, "runs") else (float, "a number")
     try:
         return kind(cell)

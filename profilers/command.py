@@ -299,7 +299,16 @@ def report(
     if not summaries:
         raise InputError("no block could be measured: no table was written")
     rows = [
-        TableRow(plan.models[name][0], s.latency_ms, s.mad_ms, s.p90_ms, s.runs, s.energy_mj)
+        TableRow(
+            plan.models[name][0],
+            s.latency_ms,
+            s.mad_ms,
+            s.p90_ms,
+            s.runs,
+            s.energy_mj,
+            # doubtful visits are no samples of anything
+            visits_ms=None if name in outcome.without_good else s.visits_ms,
+        )
         for name, s in sorted(summaries.items())
     ]
     device = outcome.hello["device"]

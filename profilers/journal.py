@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ofa.errors import InputError
 
@@ -18,12 +18,11 @@ VERSION = 2
 
 
 class Journal:
-    """Open one with `create` or `resume`. records: those there so far, without the settings."""
+    """Open one with `create`, `resume` or `read`. records: those there so far, without the settings."""
 
     def __init__(self, path: Path, records: list[dict[str, Any]]) -> None:
         self.path, self.records = path, records
-        # line-buffered text would still leave a line in the page cache: append() syncs
-        self._file = path.open("a", encoding="utf-8")
+        self._file: IO[str] | None = None
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
@@ -52,16 +51,28 @@ class Journal:
             file.truncate(size)
         return cls(path, whole[1:])
 
+    @classmethod
+    def read(cls, path: Path) -> tuple[dict[str, Any], Journal]:
+        """The settings, and the journal so far; the file stays as it is. InputError if it is none of this version."""
+        whole, _ = _read(path)
+        if not whole or whole[0].get("kind") != "settings" or whole[0].get("journal_version") != VERSION:
+            raise InputError(f"{path}: not a journal of version {VERSION}")
+        return whole[0], cls(path, whole[1:])
+
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds a record, and returns when it is on disk."""
         self._write(record)
         self.records.append(dict(record))
 
     def close(self) -> None:
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def _write(self, record: Mapping[str, Any]) -> None:
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8")
         self._file.write(json.dumps(record, allow_nan=False) + "\n")
+        # flushed text alone would still wait in the page cache
         self._file.flush()
         os.fsync(self._file.fileno())
 

@@ -32,6 +32,7 @@ class Outcome:
     slowness: of the machine around every visit, in order
     repeated: visits that were made again, because the machine drifted, was busy, or a block had failed
     doubtful: visits beside which the machine drifted, or that something disturbed throughout, used for want of better
+    without_good: the models that have only such visits
     """
 
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -41,6 +42,7 @@ class Outcome:
     slowness: list[float] = field(default_factory=list)
     repeated: int = 0
     doubtful: int = 0
+    without_good: set[str] = field(default_factory=set)
 
 
 class Measurement:
@@ -97,7 +99,7 @@ class Measurement:
             self.journal.append({"kind": "pass", "number": len(self.passes), "order": again})
             self.passes.append(with_reference(again, self.plan.reference, self.reference_every))
             self._make()
-        return self._judged()
+        return self.judged()
 
     def _lacking(self) -> list[str]:
         """The models to visit again, once for every good visit that they lack, a model's own turns far apart."""
@@ -106,8 +108,8 @@ class Measurement:
         lacks = {m: n - len(good.get(m, ())) for m, n in turns.items() if m not in self.outcome.failed}
         return [model for turn in range(max(lacks.values(), default=0)) for model in lacks if lacks[model] > turn]
 
-    def _judged(self) -> Outcome:
-        """The outcome. A doubtful visit is used only for a model that has no good one: it may be off by a factor."""
+    def judged(self) -> Outcome:
+        """The outcome so far. A doubtful visit, maybe off by a factor, is used only for a model without a good one."""
         outcome = self.outcome
         # in the order of time: a journal's records, then those made now
         made = list(self.done.values())
@@ -119,7 +121,9 @@ class Measurement:
             if model not in outcome.failed and (model in good or model in doubtful):
                 used = good.get(model) or doubtful[model]
                 outcome.results[model] = [{**r, "slowness": factor[r["pass"], r["number"]]} for r in used]
-                outcome.doubtful += 0 if model in good else len(used)
+                if model not in good:
+                    outcome.doubtful += len(used)
+                    outcome.without_good.add(model)
         outcome.reference_ns = [median for _, _, median in self._reference_visits()]
         outcome.repeated = sum(
             not v.is_reference and (number, v.number) in self.done

@@ -25,6 +25,7 @@ class Summary:
     error_pct: standard error of latency_ms as the visits' medians tell it; None for a single visit
     runs: samples kept; rejected: samples that were interrupted
     energy_mj: median over the visits that tell; None where none does
+    visits_ms: each visit's median
     """
 
     latency_ms: float
@@ -33,6 +34,7 @@ class Summary:
     error_pct: float | None
     runs: int
     rejected: int
+    visits_ms: tuple[float, ...]
     energy_mj: float | None = None
 
 
@@ -127,6 +129,7 @@ def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:
         runs=len(pooled),
         rejected=rejected,
         energy_mj=round(float(np.median(energies)), 6) if energies else None,
+        visits_ms=tuple(round(median / 1e6, 6) for median in medians),
     )
 
 

@@ -56,7 +56,13 @@ BLOCKS = all_blocks(SPACE)
 
 @given(
     values=st.lists(
-        st.tuples(st.sampled_from(BLOCKS), numbers, st.none() | numbers, st.none() | st.integers(1, 10**6)),
+        st.tuples(
+            st.sampled_from(BLOCKS),
+            numbers,
+            st.none() | numbers,
+            st.none() | st.integers(1, 10**6),
+            st.none() | st.lists(numbers, min_size=1, max_size=5).map(tuple),
+        ),
         min_size=1,
         max_size=20,
         unique_by=lambda row: row[0],
@@ -64,7 +70,9 @@ BLOCKS = all_blocks(SPACE)
 )
 def test_saving_and_loading_is_exact(tmp_path_factory: pytest.TempPathFactory, values: list) -> None:
     path = tmp_path_factory.mktemp("tables") / "t.csv"
-    table = LatencyTable(HEADER, [TableRow(b, ms, mad_ms=mad, runs=runs) for b, ms, mad, runs in values])
+    table = LatencyTable(
+        HEADER, [TableRow(b, ms, mad, runs=runs, visits_ms=visits) for b, ms, mad, runs, visits in values]
+    )
     table.save(path)
     loaded = LatencyTable.load(path)
     assert loaded.rows == table.rows
@@ -163,6 +171,23 @@ def test_faults_are_named_by_file_line_and_column(saved: Path, line: int, old: s
     edit(saved, line, old, new)
     with pytest.raises(InputError, match=message):
         LatencyTable.load(saved)
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("0.1 fast", "visits_ms is '0.1 fast', expected numbers with spaces between"),
+        ("0.1 -1.0", "visits_ms is 0.1 -1.0, expected positive numbers"),
+        ("0.1 nan", "visits_ms is 0.1 nan, expected positive numbers"),
+        ("  ", "visits_ms is , expected positive numbers"),
+    ],
+)
+def test_visits_are_positive_numbers(tmp_path: Path, cell: str, message: str) -> None:
+    path = tmp_path / "device.csv"
+    LatencyTable(HEADER, [TableRow(BLOCKS[0], 1.0, visits_ms=(1.0, 2.5))]).save(path)
+    edit(path, 9, "1.0 2.5", cell)
+    with pytest.raises(InputError, match=f"device.csv:9:[0-9]+: {message}"):
+        LatencyTable.load(path)
 
 
 @pytest.mark.parametrize("value", ["0.0", "-1.5", "nan", "inf", "fast", ""])
