@@ -38,7 +38,8 @@ Floats = NDArray[np.float64]
 
 TABLES = Path(__file__).resolve().parent.parent / "latency_tables"
 PHONES = ("note8", "note10", "pixel1", "pixel2", "s7edge", "lg-g8")
-OTHERS = {"1080ti-b64": "titan_xp_64", "tx2-b16": "titan_xp_64", "v100-b64": "v100_64", "xeon": "i7-8700k"}
+OTHERS = ("1080ti-b64", "tx2-b16", "v100-b64", "xeon")
+SOURCES = ("titan-xp-help-b64", "2080ti-help-b64", "v100-help-b64", "i7-8700k", "xeon-vm-onnxruntime", "note10")
 # the nearest relative whose networks serve as the prior
 RELATED = {"2080ti": "titan_rtx", "titan_rtx": "2080ti", "titan_xp": "titan_rtx", "v100": "2080ti"}
 DRAWS = 30
@@ -79,18 +80,17 @@ def phones() -> None:
         every = np.abs(np.concatenate(list(errors.values())))
         shown = "  ".join(f"{device} {'/'.join(f'{e:.1f}' for e in found)}" for device, found in errors.items())
         print(f"{name:50}{fitted:8.1f}{np.median(every):8.2f}{every.mean():8.2f}{every.max():8.2f}   {shown}")
-    print("\nother devices, one factor")
-    for device, source in OTHERS.items():
-        if source in {path.stem for path in TABLES.glob("*.csv")}:
-            table = LatencyTable.load(find_table(source))
-            prior = fit_blocks(
-                table_terms(row.block for row in table.rows), np.array([row.latency_ms for row in table.rows])
-            )
-        else:
-            prior = fit_blocks(*help_networks(source))
-        print(
-            f"{device} from {source}: {'/'.join(f'{e:.1f}' for e in left_out(prior, device, table_terms, math.inf))} %"
-        )
+    print("\nother devices, one factor, worse of two networks (%)" + "".join(f"{source:>21}" for source in SOURCES))
+    priors = [table_prior(source) for source in SOURCES]
+    for device in OTHERS:
+        worse = [np.abs(left_out(prior, device, table_terms, math.inf)).max() for prior in priors]
+        print(f"{device:52}" + "".join(f"{error:21.1f}" for error in worse))
+
+
+def table_prior(name: str) -> Floats:
+    """The cost model of a shipped table."""
+    table = LatencyTable.load(find_table(name))
+    return fit_blocks(table_terms(row.block for row in table.rows), np.array([row.latency_ms for row in table.rows]))
 
 
 def macs(blocks: list[Block]) -> Floats:
@@ -126,10 +126,10 @@ def left_out(prior: Floats, device: str, terms_of: Callable[[list[Block]], Float
 # ---- GPUs
 
 
-def help_networks(column: str) -> tuple[Floats, Floats]:
-    """(500, terms) and (500,) ms of one device and batch."""
+def help_networks(column: str, space: str = "mbv3-w1.2") -> tuple[Floats, Floats]:
+    """(500, terms) and (500,) ms of one device and batch, taken to be of that space."""
     times = read_networks(TABLES / "networks" / "help-gpus.csv", f"{column}_ms")
-    return network_terms(times.networks), times.latency_ms
+    return network_terms([(space, subnet) for _, subnet in times.networks]), times.latency_ms
 
 
 def gpus() -> None:
@@ -158,6 +158,10 @@ def gpus() -> None:
             itself = 100 * np.abs(terms @ weights[gpu] / measured - 1).mean()
             shown = "".join(f"{np.median(c):9.2f} ({c.max():5.2f})" for c in cells)
             print(f"{gpu + f' b{batch}':14}{itself:8.2f}{shown}", flush=True)
+    for space in ("mbv3-w1.0", "mbv3-w1.2"):
+        fits = [(terms, ms, fit_blocks(terms, ms)) for terms, ms in (help_networks(f"{g}_64", space) for g in RELATED)]
+        shown = "  ".join(f"{100 * np.abs(terms @ w / ms - 1).mean():.2f}" for terms, ms, w in fits)
+        print(f"batch 64, all 500, if they are of {space}: {shown} ({', '.join(RELATED)})")
 
 
 def scaled(prior: Floats, terms: Floats, measured: Floats) -> Floats:
@@ -190,9 +194,7 @@ def machine() -> None:
         networks = [(space.name, space.subnet_from_dict(n["subnet"])) for n in found["networks"]]
         terms, measured = network_terms(networks), np.array([n["measured_ms"] for n in found["networks"]])
         for source in ("i7-8700k", "note10", f"xeon-vm-{other}", f"xeon-vm-{runtime}"):
-            table = LatencyTable.load(find_table(source))
-            latencies = np.array([row.latency_ms for row in table.rows])
-            prior = fit_blocks(table_terms(row.block for row in table.rows), latencies)
+            prior = table_prior(source)
             cells = []
             for count in (2, 5, 10, 20):
                 draws = [
