@@ -24,6 +24,7 @@ from profilers.measure import Measurement
 from profilers.phone import facts
 from profilers.phone_session import PhoneSession, Policy
 from profilers.plan import make_plan, write_models
+from profilers.remote import folder
 
 RULES = {
     "warmup_runs": 5,
@@ -45,7 +46,7 @@ def push_seconds(serial: str, megabytes: int, work: Path) -> tuple[float, float]
     """Seconds to push so much in one folder, the phone's check included; and to find it there again."""
     path = work / "random"
     path.write_bytes(np.random.default_rng(0).bytes(megabytes * 1_000_000))
-    wanted = phone_files.folder("speed", {"random": path})
+    wanted = folder("speed", {"random": path})
     with Adb(serial) as adb:
         adb.connect()
         started = time.perf_counter()
@@ -53,7 +54,7 @@ def push_seconds(serial: str, megabytes: int, work: Path) -> tuple[float, float]
         pushed = time.perf_counter()
         assert phone_files.ensure(adb, wanted, silent) == 0
         found = time.perf_counter()
-        adb.run('rm -rf "$1"', wanted.path)
+        adb.run('rm -rf "$1"', phone_files.place(wanted))
     return pushed - started, found - pushed
 
 
@@ -67,7 +68,7 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     files = write_models(plan, "tflite", models, 1)
     wrote = time.perf_counter() - started
     agent = bundle.make("x86_64")
-    sent = phone_files.folder("agent", {name: agent.folder / name for name in agent.files})
+    sent = folder("agent", {name: agent.folder / name for name in agent.files})
     policy = Policy(max_temperature_c=70, cool_s=0, fixed_performance=True)
     manifest = {"runtime": "tflite", "backend": agent.backend, "threads": 1, "seed": 0, "rules": RULES}
 

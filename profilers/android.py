@@ -97,9 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command: str) -> int:
     from device_agents.android import bundle
-    from profilers import phone_files
     from profilers.phone import chosen_cores, facts
     from profilers.phone_session import PhoneSession, Policy
+    from profilers.remote import folder
 
     def say(text: str) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -114,11 +114,11 @@ def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command
     policy = Policy(args.max_temperature, args.cool_seconds, not args.no_fixed_performance)
     backend, start_command = "tflite", None
     if stock:
-        files = phone_files.folder("agent", {"benchmark_model": args.agent_bin})
+        files = folder("agent", {"benchmark_model": args.agent_bin})
     else:
         abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
         agent = bundle.make(abi, agent_bin=args.agent_bin, agent_lib=args.agent_lib, tell=say)
-        files = phone_files.folder("agent", {name: agent.folder / name for name in agent.files})
+        files = folder("agent", {name: agent.folder / name for name in agent.files})
         backend, start_command = agent.backend, agent.start_command
     with PhoneSession(adb, phone, files, start_command, policy, args.timeout, say) as session:
         target = Target(

@@ -9,6 +9,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from profilers.command import Target, add_options, command_line, profile, require_positive
 from profilers.plan import check_runtime
+from profilers.remote import fastest
 from profilers.ssh import AgentOnBoard, Board, Facts
 
 
@@ -61,10 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def chosen_cpus(facts: Facts, asked: str | None, threads: int) -> list[int]:
     """The CPUs asked for, or the fastest, the last of equal ones first; InputError if they are not to be had."""
     if asked is None:
-        fastest = sorted(facts.usable, key=lambda cpu: (facts.max_khz.get(cpu, 0), cpu))
-        if threads > len(fastest):
-            raise InputError(f"--threads is {threads}, but the board lets us use {len(fastest)} CPUs")
-        return sorted(fastest[-threads:])
+        if threads > len(facts.usable):
+            raise InputError(f"--threads is {threads}, but the board lets us use {len(facts.usable)} CPUs")
+        return fastest(facts.usable, facts.max_khz, threads)
     try:
         cpus = sorted({int(number) for number in asked.split(",")})
     except ValueError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ofa.errors import InputError
 from profilers.adb import Adb
 from profilers.phone_files import BASE
+from profilers.remote import cpu_list, fastest
 
 # Android's name of an ABI: the bundle's, which is also what `uname -m` says on such a machine
 ABIS = {"arm64-v8a": "aarch64", "x86_64": "x86_64"}
@@ -93,28 +94,13 @@ def _emulated(told: Mapping[str, str], abi: str) -> str | None:
     return None
 
 
-def cpu_list(text: str) -> list[int]:
-    """The kernel's notation: "0-3,6"."""
-    found: list[int] = []
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        if not (first.isdigit() and (last or first).isdigit()):
-            return []
-        found += range(int(first), int(last or first) + 1)
-    return found
-
-
 def big_cores(phone: Phone, threads: int) -> list[int]:
-    """The CPUs to pin to: those of the highest maximum clock, among equals the last.
-
-    Where no clock can be read it is the last CPUs, which on most phones are the big ones. InputError if there are
-    fewer CPUs than threads.
-    """
+    """The CPUs to pin to; InputError if there are fewer than threads."""
     if threads > len(phone.usable):
         raise InputError(
             f"--threads is {threads}, but programs of adb may use {len(phone.usable)} CPUs of {phone.name}"
         )
-    return sorted(sorted(phone.usable, key=lambda cpu: (phone.max_khz.get(cpu, 0), cpu))[-threads:])
+    return fastest(phone.usable, phone.max_khz, threads)
 
 
 def chosen_cores(phone: Phone, asked: Sequence[int] | None, threads: int) -> list[int]:

@@ -8,7 +8,8 @@ from typing import Any
 from device_agents.android.benchmark_model import BenchmarkFailed, arguments, parse
 from profilers.adb import Adb
 from profilers.agent_session import PROTOCOL, Event
-from profilers.phone_files import Folder
+from profilers.phone_files import place
+from profilers.remote import Folder
 
 # taskset of Android's toybox takes the mask in hexadecimal
 RUN = 'cd "$1" && shift && exec taskset "$@" 2>&1'
@@ -33,11 +34,11 @@ def benchmark_model_events(
         "device": {**_facts(adb), "cpus": manifest["cpus"]},
     }
     mask = format(sum(1 << cpu for cpu in manifest["cpus"]), "x")
-    paths = {model["id"]: f"{models.path}/{model['path']}" for model in manifest["models"]}
+    paths = {model["id"]: f"{place(models)}/{model['path']}" for model in manifest["models"]}
     for number, name in enumerate(manifest["visits"]):
         yield {"type": "visit", "visit": number, "id": name}
         asked = arguments(paths[name], manifest["threads"], manifest["rules"], manifest["delegate"])
-        answer = adb.run(RUN, tool.path, mask, "./benchmark_model", *asked, timeout_s=timeout_s)
+        answer = adb.run(RUN, place(tool), mask, "./benchmark_model", *asked, timeout_s=timeout_s)
         try:
             if answer.code != 0:
                 raise BenchmarkFailed(f"benchmark_model exited with code {answer.code}: {answer.text[-200:]}")

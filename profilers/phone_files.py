@@ -1,21 +1,17 @@
-"""Folders of files on a phone, named by their content: pushed whole as one tar, checked, and not pushed again."""
+"""Folders of files on a phone: pushed whole as one tar, checked, and not pushed again."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import tarfile
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from ofa.errors import InputError
 from profilers.adb import Adb, PushFailed
+from profilers.remote import SUMS, Folder, write_tar
 
 # the one place where adb's shell may both write and run programs
 BASE = "/data/local/tmp/ofa-latency"
-SUMS = "sha256sums"
 TRIES = 3
 SPARE = 8 << 20  # bytes that stay free on the phone
 
@@ -30,28 +26,9 @@ UNPACK = (
 CUT = 9  # UNPACK's exit code for an archive that did not arrive whole
 
 
-@dataclass(frozen=True)
-class Folder:
-    """kind: what is in it, such as "models"; name: its name on the phone, with a hash of all contents
-
-    files: {name in the folder: file here}, all directly in it; sums: {name: sha256}
-    """
-
-    kind: str
-    name: str
-    files: Mapping[str, Path]
-    sums: Mapping[str, str]
-
-    @property
-    def path(self) -> str:
-        return f"{BASE}/{self.name}"
-
-
-def folder(kind: str, files: Mapping[str, Path]) -> Folder:
-    """Files to be on the phone as one folder."""
-    sums = {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files)}
-    whole = hashlib.sha256(_sums_file(sums)).hexdigest()
-    return Folder(kind, f"{kind}-{whole[:16]}", files, sums)
+def place(wanted: Folder) -> str:
+    """Its path on the phone."""
+    return f"{BASE}/{wanted.name}"
 
 
 def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
@@ -60,11 +37,13 @@ def ensure(adb: Adb, wanted: Folder, say: Callable[[str], None]) -> int:
     What is there is checked by its hashes; what was pushed just now by its size, since adb's packets have checksums.
     InputError if there is no space, or it does not arrive whole. Raises ConnectionLost.
     """
-    if adb.run(CHECK, wanted.path, SUMS).code == 0:
+    if adb.run(CHECK, place(wanted), SUMS).code == 0:
         return 0
     with tempfile.TemporaryDirectory(prefix="ofa-push-") as work:
         archive = Path(work) / "archive.tar"
-        size = write_tar(wanted, archive)
+        with archive.open("wb") as file:
+            write_tar(wanted, file)
+        size = archive.stat().st_size
         # the archive, and what comes out of it
         needed = 2 * size + SPARE
         adb.run(TIDY, BASE, wanted.kind, "")
@@ -106,23 +85,3 @@ def no_space(needed: int, free: int) -> InputError:
         f"no space left on the phone: {BASE} needs {needed / 1e6:.0f} MB, {free / 1e6:.0f} MB are free: delete "
         "something on the phone, or measure fewer --resolutions at a time"
     )
-
-
-def write_tar(wanted: Folder, path: Path) -> int:
-    """Writes the archive, whose bytes depend on nothing but names and contents; its size."""
-    with tarfile.open(path, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-
-        def add(name: str, content: bytes) -> None:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            archive.addfile(entry, io.BytesIO(content))
-
-        for name in wanted.sums:
-            add(name, wanted.files[name].read_bytes())
-        add(SUMS, _sums_file(wanted.sums))
-    return path.stat().st_size
-
-
-def _sums_file(sums: Mapping[str, str]) -> bytes:
-    """As sha256sum reads it."""
-    return "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()

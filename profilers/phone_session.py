@@ -19,7 +19,9 @@ from profilers.adb import Adb, PushFailed
 from profilers.agent_session import ConnectionLost, Event, checked_events
 from profilers.phone import FIXED, SEVERE, UNFIXED, Phone, State, clusters, fix_performance, state, unfix_performance
 from profilers.phone_benchmark_model import benchmark_model_events
-from profilers.phone_files import BASE, Folder
+from profilers.phone_files import BASE, place
+from profilers.remote import Folder
+from profilers.remote import folder as named_folder
 
 HEARTBEAT_S = 2
 # several heartbeats: only a lost connection is as silent
@@ -154,10 +156,10 @@ class PhoneSession:
         if self._command is None:
             yield from benchmark_model_events(self._adb, self._agent, models, manifest, self._timeout_s)
             return
-        path = f"{models.path}/manifest.json"
+        path = f"{place(models)}/manifest.json"
         self._push_manifest(path, manifest)
         fixed = str(int(bool(self._fixed)))
-        pieces = self._adb.stream(RUN, BASE, self._agent.path, fixed, path, *self._command, silence_s=SILENCE_S)
+        pieces = self._adb.stream(RUN, BASE, place(self._agent), fixed, path, *self._command, silence_s=SILENCE_S)
         lines = AdbLines(pieces)
         timeout_s = self._timeout_s + self._policy.cool_s
         events = checked_events(lines, timeout_s, lambda: _ending(lines.code), self._last_words)
@@ -197,7 +199,7 @@ class PhoneSession:
             unfix_performance(self._adb)  # what a run that was killed may have left
             self._greeted = True
         if self._models is None:
-            self._models = phone_files.folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
+            self._models = named_folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
         if not self._files_there:
             for wanted in (self._agent, self._models):
                 self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)

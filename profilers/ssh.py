@@ -5,12 +5,9 @@ What goes into the remote shell is a constant script of ours; names and values a
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import shlex
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +16,10 @@ from typing import IO, Any
 
 from ofa.errors import InputError
 from profilers.agent_session import Event, agent_process
+from profilers.remote import SUMS, cpu_list, folder, write_tar
 
 # in the user's home, where ssh begins
 BASE = ".cache/ofa-latency"
-SUMS = "sha256sums"
 CONNECTION_FAILED = 255
 HEARTBEAT_S = 2
 QUIET = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5")
@@ -96,15 +93,13 @@ class Board:
 
     def ensure(self, kind: str, files: Mapping[str, Path]) -> str:
         """Sees to it that the board has these files in one folder, which is named by their content; its name."""
-        sums = {name: hashlib.sha256(files[name].read_bytes()).hexdigest() for name in sorted(files)}
-        listing = "".join(f"{digest}  {name}\n" for name, digest in sums.items()).encode()
-        name = f"{kind}-{hashlib.sha256(listing).hexdigest()[:16]}"
-        if self.run(HELD, f"{BASE}/{name}", SUMS).strip() != "held":
+        wanted = folder(kind, files)
+        if self.run(HELD, f"{BASE}/{wanted.name}", SUMS).strip() != "held":
             with tempfile.TemporaryFile() as archive:
-                _write_tar(files, listing, archive)
+                write_tar(wanted, archive)
                 archive.seek(0)
-                self.run(UNPACK, f"{BASE}/{name}", SUMS, stdin=archive)
-        return name
+                self.run(UNPACK, f"{BASE}/{wanted.name}", SUMS, stdin=archive)
+        return wanted.name
 
     def agent(
         self, bundle: str, models: str, command: Sequence[str], manifest: Mapping[str, Any], timeout_s: float
@@ -144,20 +139,3 @@ class AgentOnBoard:
             self._say(f"sending agent and {len(models)} models to {self._board.host}, if it lacks them")
             self._folders = self._board.ensure("agent", self._files), self._board.ensure("models", models)
         yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
-
-
-def cpu_list(text: str) -> tuple[int, ...]:
-    """The kernel's way to list CPUs, such as 0-3,6."""
-    found: list[int] = []
-    for part in filter(None, text.strip().split(",")):
-        first, _, last = part.partition("-")
-        found.extend(range(int(first), int(last or first) + 1))
-    return tuple(found)
-
-
-def _write_tar(files: Mapping[str, Path], listing: bytes, to: IO[bytes]) -> None:
-    with tarfile.open(fileobj=to, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, content in (*((name, files[name].read_bytes()) for name in sorted(files)), (SUMS, listing)):
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o755
-            archive.addfile(entry, io.BytesIO(content))

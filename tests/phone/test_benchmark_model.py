@@ -9,7 +9,8 @@ from ofa.errors import InputError
 from ofa.latency_table import LatencyTable
 from profilers.android import main
 
-pytestmark = pytest.mark.phone
+# the first test may have to build the phone
+pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--limit", "4", "--quick", "--rounds", "2"]
 STAND_IN = """#!/system/bin/sh
 case "$1" in

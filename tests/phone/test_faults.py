@@ -21,7 +21,8 @@ from profilers.android import main
 from profilers.phone_files import BASE
 from profilers.phone_session import RUNNING
 
-pytestmark = pytest.mark.phone
+# the first test may have to build the phone
+pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--limit", "10", "--quick"]
 
@@ -64,6 +65,22 @@ def test_a_dropped_cable_or_a_killed_agent_costs_at_most_the_block_in_flight(
     assert_whole(out, results(out))
     assert "failed_blocks" not in LatencyTable.load(out).header
     assert left_clean(phone)
+
+
+def test_an_agent_that_is_stuck_is_ended_and_its_block_measured_again(
+    phone: TestPhone, results, during, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phone_session, "SILENCE_S", 4.0)
+    out, stuck = tmp_path / "t.csv", []
+
+    def stop() -> None:
+        stuck.append(phone.pid_of("agent"))
+        os.kill(stuck[0], signal.SIGSTOP)
+
+    with during(out, 5, stop):
+        assert main(arguments(phone, out)) == 0
+    assert_whole(out, results(out))
+    assert not Path(f"/proc/{stuck[0]}").exists()
 
 
 def test_a_phone_that_stays_away_is_not_waited_for_for_ever(

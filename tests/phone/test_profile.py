@@ -22,7 +22,8 @@ from profilers.adb import Adb, Answer
 from profilers.android import main
 from profilers.phone_files import BASE
 
-pytestmark = pytest.mark.phone
+# the first test may have to build the phone
+pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--quick"]
 
 

@@ -15,6 +15,7 @@ from ofa.errors import InputError
 from profilers import adb
 from profilers.adb import Adb, signer, tcp_address, usb_transport
 from profilers.agent_session import ConnectionLost
+from profilers.android import main
 
 
 @pytest.mark.parametrize(
@@ -162,6 +163,27 @@ def test_the_phone_on_usb_must_be_clear(
 def test_the_only_phone_needs_no_serial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adb, "usb_devices", lambda: [("A", "transport of A")])
     assert usb_transport(None) == usb_transport("A") == "transport of A"
+
+
+def test_the_list_names_what_can_be_measured(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(adb, "usb_devices", lambda: [("R58", object())])
+    monkeypatch.setattr(adb, "emulators", lambda: ["emulator-5554"])
+    assert main(["--list"]) == 0
+    said = capsys.readouterr().out
+    assert "R58  USB" in said
+    assert "emulator-5554  emulator of this machine" in said
+
+
+def test_an_empty_list_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    def no_libusb() -> list[tuple[str, object]]:
+        raise InputError("USB needs libusb")
+
+    monkeypatch.setattr(adb, "usb_devices", no_libusb)
+    monkeypatch.setattr(adb, "emulators", list)
+    assert main(["--list"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "USB cannot be looked at: USB needs libusb" in said
+    assert "no phone is attached: on the phone, tap Settings" in said
 
 
 def test_a_key_is_made_once_and_is_its_owners_alone(key: Path) -> None:

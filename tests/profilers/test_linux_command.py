@@ -22,7 +22,7 @@ from ofa.latency_table import LatencyTable
 from ofa.space import get_space
 from profilers.linux import chosen_cpus, main
 from profilers.plan import make_plan, write_models
-from profilers.ssh import AgentOnBoard, Board, Facts, cpu_list
+from profilers.ssh import AgentOnBoard, Board, Facts
 
 CONFIG = """
 Host board
@@ -261,11 +261,6 @@ def test_the_fastest_cores_are_chosen(asked: str | None, threads: int, chosen: l
 def test_cores_that_are_not_there_are_refused(asked: str | None, threads: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         chosen_cpus(Facts("aarch64", (0, 1), {}), asked, threads)
-
-
-@pytest.mark.parametrize(("text", "cpus"), [("0-3,6\n", (0, 1, 2, 3, 6)), ("5", (5,)), ("", ())])
-def test_the_kernels_list_of_cpus(text: str, cpus: tuple[int, ...]) -> None:
-    assert cpu_list(text) == cpus
 
 
 def test_an_unknown_machine_is_said(sshd: Sshd, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

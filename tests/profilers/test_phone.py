@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from ofa.errors import InputError
-from profilers.phone import Phone, big_cores, chosen_cores, clusters, cpu_list, parse_facts, parse_state
+from profilers.phone import Phone, big_cores, chosen_cores, clusters, parse_facts, parse_state
 
 # a Galaxy Note10's, as its getprop and /sys would tell: four little, two middle, two big cores
 NOTE10 = """ro.product.cpu.abilist=arm64-v8a,armeabi-v7a,armeabi
@@ -103,13 +103,6 @@ def test_without_clocks_the_last_cores_are_taken() -> None:
     phone = dataclasses.replace(note10(), max_khz={})
     assert big_cores(phone, 2) == [6, 7]
     assert clusters(phone) == ""
-
-
-@pytest.mark.parametrize(
-    ("text", "cpus"), [("0-3,6", [0, 1, 2, 3, 6]), ("5", [5]), ("", []), ("x", []), ("0-", [0]), ("1-3\n", [1, 2, 3])]
-)
-def test_lists_of_cpus_are_read_as_the_kernel_writes_them(text: str, cpus: list[int]) -> None:
-    assert cpu_list(text) == cpus
 
 
 STATE = """Current Battery Service state:

@@ -1,13 +1,15 @@
-"""What is sent to a phone is named by its content, and the same content is the same bytes."""
+"""What is sent to phones and boards is named by its content, and the same content is the same bytes."""
 
 import os
 import tarfile
 from pathlib import Path
 
+import pytest
+
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers.phone_files import SUMS, folder, write_tar
 from profilers.plan import make_plan, write_models
+from profilers.remote import SUMS, cpu_list, fastest, folder, write_tar
 
 
 def written(path: Path, content: dict[str, bytes]) -> dict[str, Path]:
@@ -32,7 +34,8 @@ def test_an_archive_depends_on_nothing_but_names_and_contents(tmp_path: Path) ->
     os.utime(second["agent"], (1, 1))
     second["agent"].chmod(0o600)
     for name, files in (("1.tar", first), ("2.tar", second)):
-        write_tar(folder("agent", files), tmp_path / name)
+        with (tmp_path / name).open("wb") as file:
+            write_tar(folder("agent", files), file)
     assert (tmp_path / "1.tar").read_bytes() == (tmp_path / "2.tar").read_bytes()
     with tarfile.open(tmp_path / "1.tar") as archive:
         assert archive.getnames() == ["agent", "lib.so", SUMS]
@@ -47,3 +50,16 @@ def test_models_are_the_same_bytes_every_time(tmp_path: Path) -> None:
         files = write_models(plan, "tflite", tmp_path / name, 1)
         names.append(folder("models", {file: tmp_path / name / file for file in files.values()}).name)
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("0-3,6\n", (0, 1, 2, 3, 6)), ("5", (5,)), ("", ()), ("x", ()), ("1-y", ())]
+)
+def test_lists_of_cpus_are_read_as_the_kernel_writes_them(text: str, cpus: tuple[int, ...]) -> None:
+    assert cpu_list(text) == cpus
+
+
+def test_the_fastest_cores_are_by_clock_and_then_the_last() -> None:
+    assert fastest([0, 1, 2, 3], {0: 3, 1: 3, 2: 2, 3: 2}, 1) == [1]
+    assert fastest([0, 1, 2, 3], {0: 3, 1: 3, 2: 2, 3: 2}, 3) == [0, 1, 3]
+    assert fastest([0, 1, 2, 3], {}, 2) == [2, 3]
