@@ -21,7 +21,8 @@ _X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """(N, C, H, W) by (C, 1, k, k), k odd, padding k // 2: (N, C, H / stride, W / stride), rounded up."""
-    if weight.requires_grad and torch.is_grad_enabled() and _pays(x, weight, stride):
+    learns = weight.requires_grad and torch.is_grad_enabled() and not torch.jit.is_tracing()
+    if learns and _pays(x, weight, stride):
         out: Tensor = _InStrips.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return out
     return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=len(weight))

@@ -34,10 +34,11 @@ def test_energy_is_the_sum_of_the_blocks_without_the_correction_of_latencies() -
     assert measured.energy_mj(SPACE, subnets) == pytest.approx(expected)
 
 
-def test_energy_between_measured_sizes_is_linear_in_the_area() -> None:
+def test_energy_between_measured_sizes_is_interpolated_like_latency() -> None:
     subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[144]))[0]
     found = table([128, 160]).energy_mj(SPACE, subnet)[0]
-    assert found == pytest.approx(sum(map(energy, blocks_of(SPACE, subnet))))
+    # energy in this table is linear in the area, interpolation is in tiles of pixels
+    assert found == pytest.approx(sum(map(energy, blocks_of(SPACE, subnet))), rel=2e-3)
 
 
 def test_omitted_ops_take_no_energy() -> None:
