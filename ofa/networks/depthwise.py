@@ -21,8 +21,7 @@ _X86 = platform.machine().lower() in ("x86_64", "amd64")
 
 def depthwise_conv(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     """(N, C, H, W) by (C, 1, k, k), k odd, padding k // 2: (N, C, H / stride, W / stride), rounded up."""
-    learns = weight.requires_grad and torch.is_grad_enabled() and not torch.jit.is_tracing()
-    if learns and _pays(x, weight, stride):
+    if weight.requires_grad and torch.is_grad_enabled() and _pays(x, weight, stride):
         out: Tensor = _InStrips.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return out
     return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, groups=len(weight))
@@ -37,6 +36,8 @@ class DepthwiseConv2d(nn.Conv2d):
     """nn.Conv2d, depthwise and without bias, computed by `depthwise_conv`."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+            return super().forward(input)  # shapes are tensors then, and an export is to see a convolution
         return depthwise_conv(input, self.weight, self.stride[0])
 
 
