@@ -27,6 +27,7 @@ from profilers.cost_model import (
     choose_strength,
     even_prior,
     fit_blocks,
+    fit_table,
     network_terms,
     rescale,
     suggest,
@@ -81,16 +82,10 @@ def phones() -> None:
         shown = "  ".join(f"{device} {'/'.join(f'{e:.1f}' for e in found)}" for device, found in errors.items())
         print(f"{name:50}{fitted:8.1f}{np.median(every):8.2f}{every.mean():8.2f}{every.max():8.2f}   {shown}")
     print("\nother devices, one factor, worse of two networks (%)" + "".join(f"{source:>21}" for source in SOURCES))
-    priors = [table_prior(source) for source in SOURCES]
+    priors = [fit_table(LatencyTable.load(find_table(source))) for source in SOURCES]
     for device in OTHERS:
         worse = [np.abs(left_out(prior, device, table_terms, math.inf)).max() for prior in priors]
         print(f"{device:52}" + "".join(f"{error:21.1f}" for error in worse))
-
-
-def table_prior(name: str) -> Floats:
-    """The cost model of a shipped table."""
-    table = LatencyTable.load(find_table(name))
-    return fit_blocks(table_terms(row.block for row in table.rows), np.array([row.latency_ms for row in table.rows]))
 
 
 def macs(blocks: list[Block]) -> Floats:
@@ -194,7 +189,7 @@ def machine() -> None:
         networks = [(space.name, space.subnet_from_dict(n["subnet"])) for n in found["networks"]]
         terms, measured = network_terms(networks), np.array([n["measured_ms"] for n in found["networks"]])
         for source in ("i7-8700k", "note10", f"xeon-vm-{other}", f"xeon-vm-{runtime}"):
-            prior = table_prior(source)
+            prior = fit_table(LatencyTable.load(find_table(source)))
             cells = []
             for count in (2, 5, 10, 20):
                 draws = [

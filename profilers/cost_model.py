@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, block_index
 from ofa.errors import InputError
+from ofa.latency_table import LatencyTable
 from ofa.space import SearchSpace, Subnet, get_space
 
 Floats = NDArray[np.float64]
@@ -106,6 +107,11 @@ def fit_blocks(terms: Floats, latency_ms: Floats) -> Floats:
     size = np.maximum(relative.max(axis=0), 1e-300)  # columns of like size: the solver's tolerance is absolute
     weights: Floats = _nonnegative(relative / size, np.ones(len(latency_ms))) / size
     return weights
+
+
+def fit_table(table: LatencyTable) -> Floats:
+    """(terms,) weights of a table's blocks."""
+    return fit_blocks(table_terms(row.block for row in table.rows), np.array([row.latency_ms for row in table.rows]))
 
 
 def even_prior(terms: Floats) -> Floats:

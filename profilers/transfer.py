@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa import __version__
 from ofa.blocks import Block, all_blocks, blocks_of
@@ -27,8 +26,8 @@ from profilers.cost_model import (
     LEAST_FOR_TERMS,
     Fit,
     even_prior,
-    fit_blocks,
     fit_networks,
+    fit_table,
     network_terms,
     space_terms,
     suggest,
@@ -83,11 +82,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _suggest(args, source) if args.suggest else _estimate(args, source, command_line("profilers.transfer", argv))
 
 
-def _prior(source: LatencyTable) -> NDArray[np.float64]:
-    """The cost model of a table's blocks."""
-    return fit_blocks(table_terms(row.block for row in source.rows), np.array([row.latency_ms for row in source.rows]))
-
-
 def _estimate(args: argparse.Namespace, source: LatencyTable | None, command: str) -> int:
     """Writes the estimated table."""
     if args.out.exists() and not args.overwrite:
@@ -105,7 +99,7 @@ def _estimate(args: argparse.Namespace, source: LatencyTable | None, command: st
     if not device:
         raise InputError(f"{args.networks} does not say '# device: ...': name it with --device")
     terms = network_terms(times.networks)
-    fit = fit_networks(even_prior(terms) if source is None else _prior(source), terms, times.latency_ms)
+    fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
     spaces = [get_space(name, args.num_classes, {*RESOLUTIONS, *args.resolutions}) for name in args.space]
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, args.resolutions)))
     how = f"of {args.source} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
@@ -179,7 +173,7 @@ def _suggest(args: argparse.Namespace, source: LatencyTable | None) -> int:
     space = get_space(args.space[0], args.num_classes, args.resolutions)
     genes = space.sample(np.random.default_rng(args.seed), CANDIDATES)
     terms = space_terms(space, genes)
-    chosen = suggest(even_prior(terms) if source is None else _prior(source), terms, args.suggest)
+    chosen = suggest(even_prior(terms) if source is None else fit_table(source), terms, args.suggest)
     subnets = space.decode(genes[chosen])
     names = [f"network-{i + 1:02d}" for i in range(len(chosen))]
     header = {"device": args.device or "", "batch": str(args.batch or 1)}

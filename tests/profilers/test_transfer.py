@@ -15,6 +15,7 @@ from profilers.cost_model import (
     choose_strength,
     fit_blocks,
     fit_networks,
+    fit_table,
     network_terms,
     rescale,
     space_terms,
@@ -29,11 +30,6 @@ ESTIMATED = [p for p in sorted(TABLES.glob("*.csv")) if LatencyTable.load(p).pro
 PHONES = ("note8", "note10", "pixel1", "pixel2", "s7edge", "lg-g8")
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 WEIGHTS = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3])
-
-
-def prior_of(name: str) -> np.ndarray:
-    table = LatencyTable.load(find_table(name))
-    return fit_blocks(table_terms(row.block for row in table.rows), np.array([row.latency_ms for row in table.rows]))
 
 
 @pytest.fixture
@@ -184,7 +180,7 @@ def test_the_search_says_estimated_and_shows_the_error(tmp_path: Path, capsys: p
 
 
 def test_published_phone_networks_are_predicted_from_the_others() -> None:
-    prior = prior_of("note10")
+    prior = fit_table(LatencyTable.load(find_table("note10")))
     errors = []
     for phone in PHONES:
         times = read_networks(TABLES / "networks" / f"{phone}.csv")
