@@ -244,9 +244,10 @@ def usb_devices() -> list[tuple[str, Any]]:
     """(serial, adb-shell's transport) of every phone on USB with debugging turned on; InputError without libusb."""
     try:
         from adb_shell.transport.usb_transport import UsbTransport
-    except (ImportError, OSError) as error:
+    except (ImportError, OSError):
         raise InputError(
-            f"USB needs libusb ({error}): pip install 'ofa-latency[android]' and apt-get install libusb-1.0-0"
+            "USB needs libusb, which cannot be loaded: pip install 'ofa-latency[android]' and apt-get install "
+            "libusb-1.0-0 (macOS: brew install libusb)"
         ) from None
     found = []
     for transport in UsbTransport.find_all_adb_devices():

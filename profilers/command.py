@@ -346,5 +346,6 @@ def report(
     if outcome.failed:
         say(f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
         return 1
-    say(f"next: python -m ofa.search --table {args.out}")
+    if device.get("emulated") != "yes":
+        say(f"next: python -m ofa.search --table {args.out}")
     return 0
