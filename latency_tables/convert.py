@@ -180,6 +180,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--source", required=True, help="who published it, where, under which licence")
     parser.add_argument("--runtime", default="not stated by the source")
     parser.add_argument("--threads", default="not stated by the source")
+    parser.add_argument("--expected-error", default="not known: never compared with whole networks", metavar="TEXT",
+        help="what is known of the error of its sums")  # fmt: skip
     parser.add_argument("--out", type=Path, required=True, help="the CSV to write")
     args = parser.parse_args(argv)
     header = {
@@ -193,6 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "source": args.source,
         "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
     }
+    header["expected_error"] = args.expected_error
     if args.format == "nsganet":
         header["omits"] = "global_pool"  # the format has no entry for it
     for name in args.space:
