@@ -121,7 +121,7 @@ def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: flo
 
     header = {"agent": "cuda", "cuda_device": device, **asked}
     if device.startswith("cpu"):
-        header["tests_only"] = "measured on the CPU in a GPU's place, to test the command: of no use to a search"
+        header["emulated"] = "the CPU stood in a GPU's place, to test the command"
     return Target(
         runtime="torch",
         batch=batch,

@@ -48,8 +48,6 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         counter = table.header.get("energy_counter", "its counter is not known")
         of_block = table.header.get("energy_error_pct", "not known")
         lines.append(f"energies are sums of blocks ({counter}); error of a block in %: {of_block}")
-    if "tests_only" in table.header:
-        lines.append(f"not for use: {table.header['tests_only']}")
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     expected = table.header.get("expected_error")

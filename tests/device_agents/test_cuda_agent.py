@@ -305,13 +305,13 @@ def test_samples_are_taken_until_the_median_is_known_or_the_time_is_up() -> None
 # ---- energy
 
 
-def counter(clock: Clock, watts: float, step_s: float, before_w: float = 0.0):
-    """A counter that moves every `step_s`, and that counted another load until the clock's start."""
+def counter(clock: Clock, watts: float, step_s: float, before_w: float):
+    """A counter that moves every `step_s`, each time by the power of the step before: it lags."""
 
     def read() -> float:
         clock.now += 0.0001  # a reading takes its time
         steps = int(clock.now / step_s)
-        return float(int(1000 * step_s * (before_w + watts * (steps - 1)))) if steps else 0.0
+        return float(int(1000 * step_s * (min(steps, 2) * before_w + max(0, steps - 2) * watts)))
 
     return read
 
@@ -329,7 +329,7 @@ def test_power_is_read_between_steps_of_the_counter(step_s: float) -> None:
     found = power_mw(counter(clock, 250.0, step_s, before_w=60.0), keep_busy, 0.3, clock)
     assert found is not None
     power, error, seconds = found
-    # 250 W are 250 mJ a millisecond; the step that reaches back to the other load is left out
+    # 250 W are 250 mJ a millisecond; the steps that reach back to the other load are left out
     assert power == pytest.approx(250_000, rel=0.004)
     assert abs(power - 250_000) <= error < 0.005 * power
     assert 0.3 <= seconds < 0.3 + 2 * step_s

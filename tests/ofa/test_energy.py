@@ -15,7 +15,7 @@ HEADER = {"device": "D", "runtime": "none", "provenance": "measured", "space": "
 
 
 def energy(block: Block) -> float:
-    """A made-up energy, in mJ, that is exactly linear in the area, and no multiple of the latency."""
+    """A made-up energy, in mJ, that is no multiple of the latency."""
     return 0.5 + block.in_size**2 * block.kernel_size * 1e-4
 
 
@@ -34,11 +34,12 @@ def test_energy_is_the_sum_of_the_blocks_without_the_correction_of_latencies() -
     assert measured.energy_mj(SPACE, subnets) == pytest.approx(expected)
 
 
-def test_energy_between_measured_sizes_is_interpolated_like_latency() -> None:
+def test_energy_between_measured_sizes_is_interpolated_as_latency_is() -> None:
     subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[144]))[0]
-    found = table([128, 160]).energy_mj(SPACE, subnet)[0]
-    # energy in this table is linear in the area, interpolation is in tiles of pixels
-    assert found == pytest.approx(sum(map(energy, blocks_of(SPACE, subnet))), rel=2e-3)
+    rows = [replace(row, energy_mj=3 * row.latency_ms) for row in table([128, 160]).rows]
+    measured = LatencyTable(HEADER, rows)
+    assert measured.lookup(SPACE).interpolated(SPACE.as_genes(subnet)).all()
+    assert measured.energy_mj(SPACE, subnet) == pytest.approx(3 * measured.latency_ms(SPACE, subnet))
 
 
 def test_omitted_ops_take_no_energy() -> None:

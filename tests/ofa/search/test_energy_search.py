@@ -103,11 +103,3 @@ def test_what_energy_cannot_be_is_said(toy: list[str], tmp_path: Path) -> None:
     for arguments in (["--frontier", "energy"], ["--latency", "30", "--max-energy", "90"]):
         with pytest.raises(InputError, match=r"tells no energy_mj of \d+ blocks .* measure them with --energy"):
             main([*toy, *arguments])
-
-
-def test_a_table_for_tests_only_is_said_to_be(
-    toy: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_table(tmp_path, tests_only="measured on the CPU")
-    main([*toy, "--latency", "30"])
-    assert "not for use: measured on the CPU" in capsys.readouterr().out
