@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -111,7 +112,7 @@ def mean_rows(tables: Sequence[LatencyTable]) -> list[TableRow]:
     merged = []
     for rows in _of_same_blocks(tables):
         latency = round(float(np.mean([row.latency_ms for row in rows])), 6)
-        others = {}
+        others: dict[str, Any] = {}
         for field in ("mad_ms", "p90_ms", "energy_mj"):
             told = [getattr(row, field) for row in rows]
             others[field] = None if None in told else round(float(np.mean(told)), 6)
