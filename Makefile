@@ -17,6 +17,8 @@ test: lint types unit
 lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/zizmor --quiet --offline --strict-collection .github/workflows
 
 types: .venv/installed
 	.venv/bin/mypy

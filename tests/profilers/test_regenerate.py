@@ -1,0 +1,304 @@
+"""`python -m profilers.regenerate`: made-up devices for the logic, the real profiler for being killed and resumed."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from device_agents.cpu.agent import cpu_model
+from ofa.blocks import Block, all_blocks
+from ofa.latency_table import LatencyTable, TableRow
+from ofa.predictors.costs import block_macs
+from ofa.space import get_space
+from profilers import regenerate
+from profilers.regenerate import Regeneration, main, second_arguments
+from profilers.tables_config import Entry, load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+SPACE = get_space("mbv3-w0.35", resolutions=[64, 96])
+BLOCKS = all_blocks(SPACE)
+HEADER = {
+    "device": "D",
+    "soc": str(cpu_model()),
+    "runtime": "onnxruntime 1",
+    "threads": "1",
+    "batch": "1",
+    "provenance": "measured",
+    "space": "mbv3-w0.35",
+    "source": "test",
+}
+ENTRY = '[[table]]\nfile = "{file}"\nprofiler = "cpu"\nargs = ["--space", "mbv3-w0.35", "--resolutions", "64,96"]\n'
+
+
+def table(seed: int, slower: dict[Block, float], drift: float, blocks: tuple[Block, ...] = BLOCKS) -> LatencyTable:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for block in blocks:
+        latency = (0.01 + block_macs(block) / 1e7) * drift * slower.get(block, 1.0)
+        visits = np.round(latency * np.exp(0.01 * rng.standard_normal(5)), 6)
+        rows.append(TableRow(block, float(np.median(visits)), visits_ms=tuple(visits.tolist())))
+    return LatencyTable(HEADER, rows)
+
+
+class Device:
+    """Stands in for the profiler's process. first, second: what is slower in each measurement."""
+
+    def __init__(self) -> None:
+        self.first: dict[Block, float] = {}
+        self.second: dict[Block, float] = {}
+        self.drift = 1.0
+        self.header: dict[str, str] = {}
+        self.answer: tuple[int, str] = (0, "")
+        self.asked: list[list[str]] = []
+
+    def profile(self, _: Regeneration, entry: Entry, args: list[str], out: Path) -> tuple[int, str]:
+        self.asked.append(list(args))
+        if self.answer[0] in (0, 1):
+            is_second = ".again" in out.name
+            made = table(len(self.asked), self.second if is_second else self.first, self.drift)
+            assert entry.file.split(".")[0] in out.name
+            LatencyTable({**made.header, **self.header}, made.rows).save(out)
+        return self.answer
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    made = Device()
+    monkeypatch.setattr(Regeneration, "_profile", lambda *args: made.profile(*args))
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A configuration of one table, and the table."""
+    (tmp_path / "tables.toml").write_text(ENTRY.format(file="t.csv"))
+    table(100, {}, 1.0).save(tmp_path / "t.csv")
+    return tmp_path
+
+
+@pytest.fixture
+def run(folder: Path) -> Callable[..., tuple[int, str]]:
+    def regenerated(*more: str) -> tuple[int, str]:
+        code = main(["--config", str(folder / "tables.toml"), "--out", str(folder / "out"), *more])
+        return code, (folder / "out" / "report.md").read_text()
+
+    return regenerated
+
+
+Run = Callable[..., tuple[int, str]]
+
+
+def test_an_unchanged_device_is_measured_once_and_exits_with_0(device: Device, run: Run, folder: Path) -> None:
+    before = (folder / "t.csv").read_bytes()
+    device.drift = 0.9
+    code, report = run()
+    assert (code, len(device.asked)) == (0, 1)
+    assert "| t.csv | cpu | unchanged |" in report
+    assert "ran faster or slower as a whole" in report
+    assert "-10." in report or "-9." in report
+    assert "To accept" not in report
+    assert (folder / "t.csv").read_bytes() == before
+    assert json.loads((folder / "out" / "t.comparison.json").read_text())["changed"] == 0
+    assert (folder / "out" / "t.comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_changed_block_is_measured_again_named_and_only_taken_over_on_demand(
+    device: Device, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (folder / "t.csv").read_bytes()
+    device.first = device.second = {BLOCKS[7]: 1.3}
+    code, report = run()
+    assert code == 1
+    assert len(device.asked) == 2
+    assert "| t.csv | cpu | changed |" in report
+    (row,) = [line for line in report.splitlines() if line.startswith("| `")]
+    assert str(BLOCKS[7]) in row
+    assert "--resume --accept` replaces t.csv by the new tables" in report
+    assert "profilers.validate --table TABLE" in report
+    assert f"changed: {BLOCKS[7]}" in capsys.readouterr().out
+    assert (folder / "t.csv").read_bytes() == before
+    code, report = run("--resume", "--accept")
+    assert (code, len(device.asked)) == (1, 2), "accepting measures nothing"
+    assert (folder / "t.csv").read_bytes() == (folder / "out" / "t.csv").read_bytes() != before
+    assert "accepted; for the correction and expected error of its sums" in report
+    assert not [path for path in folder.iterdir() if path.name.startswith(".t")]
+
+
+@pytest.mark.parametrize("second", [{}, {BLOCKS[7]: 0.7}])
+def test_what_the_second_measurement_does_not_confirm_is_no_alarm(device: Device, run: Run, second: dict) -> None:
+    device.first, device.second = {BLOCKS[7]: 1.5}, second
+    code, report = run()
+    assert (code, len(device.asked)) == (0, 2)
+    assert f"looked changed once, not when measured again: 1: `{BLOCKS[7]}`" in report
+
+
+def test_a_drifted_table_is_not_taken_over(device: Device, run: Run, folder: Path) -> None:
+    before = (folder / "t.csv").read_bytes()
+    device.first = device.second = {BLOCKS[7]: 1.5}
+    device.drift = 1.2
+    code, report = run("--accept")
+    assert code == 1
+    assert "not accepted: all of it drifted by" in report
+    assert (folder / "t.csv").read_bytes() == before
+
+
+def test_a_table_of_another_device_is_skipped_and_not_measured(device: Device, run: Run, folder: Path) -> None:
+    other = table(100, {}, 1.0)
+    LatencyTable({**other.header, "soc": "Z80"}, other.rows).save(folder / "t.csv")
+    code, report = run()
+    assert (code, device.asked) == (0, [])
+    assert "| t.csv | cpu | skipped |" in report
+    assert "the table is of Z80" in report
+
+
+def test_a_new_table_of_another_measurement_is_refused(device: Device, run: Run) -> None:
+    device.header = {"runtime": "onnxruntime 2"}
+    code, report = run("--accept")
+    assert code == 2
+    assert "differs in runtime: onnxruntime 1 against onnxruntime 2" in report
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [((2, "error: the phone burns"), "ended with 2: error: the phone burns"), ((-9, ""), "with -9: it said nothing")],
+)
+def test_a_failed_profiler_is_reported_and_the_other_tables_go_on(
+    device: Device, run: Run, folder: Path, answer: tuple[int, str], message: str
+) -> None:
+    (folder / "tables.toml").write_text(ENTRY.format(file="t.csv") + ENTRY.format(file="u.csv"))
+    device.answer = answer
+    code, report = run()
+    assert (code, len(device.asked)) == (2, 2)
+    assert message in report
+    device.answer = (0, "")
+    code, report = run("--resume")
+    assert code == 1
+    assert "| t.csv | cpu | unchanged |" in report
+    assert "| u.csv | cpu | new |" in report
+
+
+def test_failed_blocks_fail_the_table_though_the_rest_is_compared(device: Device, run: Run) -> None:
+    device.answer, device.header = (1, ""), {"failed_blocks": "3"}
+    code, report = run("--accept")
+    assert code == 2
+    assert "3 blocks could not be measured" in report
+    assert "- drift: " in report
+
+
+@pytest.mark.usefixtures("device")
+def test_a_table_that_is_not_there_or_an_estimate_is_new(run: Run, folder: Path) -> None:
+    other = table(100, {}, 1.0)
+    LatencyTable({**other.header, "provenance": "estimated"}, other.rows).save(folder / "t.csv")
+    assert run("--accept")[0] == 1
+    assert LatencyTable.load(folder / "t.csv").provenance == "measured"
+    (folder / "t.csv").unlink()
+    code, report = run("--overwrite", "--accept")
+    assert code == 1
+    assert "| t.csv | cpu | new |" in report
+    assert (folder / "t.csv").is_file()
+
+
+def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
+    device: Device, run: Run, folder: Path
+) -> None:
+    run()
+    with pytest.raises(ValueError, match="holds an earlier run: go on with it by --resume"):
+        run()
+    table(101, {}, 1.0).save(folder / "t.csv")
+    with pytest.raises(ValueError, match=r"was begun with t\.csv = "):
+        run("--resume")
+    assert run("--overwrite")[0] == 0
+    assert len(device.asked) == 2
+
+
+def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path) -> None:
+    (entry,) = load_config(folder / "tables.toml")
+
+    def asked(blocks: list[Block]) -> list[str]:
+        return second_arguments(entry, [regenerate.BlockChange(b, 1, 1, 0, 1, 1, True) for b in blocks])
+
+    small, large = (set(all_blocks(SPACE, [r])) for r in (64, 96))
+    only_small, only_large = (sorted(x - y, key=str)[0] for x, y in ((small, large), (large, small)))
+    assert asked([only_small]) == ["--seed", "1", "--resolutions", "64"]
+    assert asked([only_large]) == ["--seed", "1", "--resolutions", "96"]
+    assert asked([only_small, only_large]) == ["--seed", "1", "--resolutions", "64,96"]
+    (folder / "tables.toml").write_text(ENTRY.format(file="t.csv").replace('"64,96"', '"64,96", "--limit", "5"'))
+    (entry,) = load_config(folder / "tables.toml")
+    assert asked([only_small]) == ["--seed", "1"]
+
+
+SMALL = (
+    '[[table]]\nfile = "t.csv"\nprofiler = "cpu"\n'
+    'args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "40"]\n'
+)
+
+
+def start(folder: Path, *more: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "profilers.regenerate", "--config", str(folder / "tables.toml")]
+    return subprocess.Popen(
+        [*command, "--out", str(folder / "out"), *more],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_visits(journal: Path) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b'"result"') > 10):
+        time.sleep(0.02)
+
+
+def test_a_killed_run_waits_for_its_orphan_and_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "tables.toml").write_text(SMALL)
+    journal = tmp_path / "out" / "t.journal.jsonl"
+    first = start(tmp_path)
+    wait_for_visits(journal)
+    first.kill()
+    first.wait()
+    refused = start(tmp_path, "--resume")
+    _, said = refused.communicate()
+    # the profiler that was left behind may by now have ended by itself
+    assert refused.returncode in (1, 2)
+    if refused.returncode == 2:
+        assert "is in use by another run, or by a profiler that one left behind" in said
+        assert "Traceback" not in said
+    deadline = time.monotonic() + 120
+    while (again := start(tmp_path, "--resume")).communicate() and again.returncode == 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert again.returncode == 1
+    visits = [r for r in map(json.loads, journal.read_text().splitlines()) if r["kind"] == "result"]
+    numbers = [(r["pass"], r["number"]) for r in visits]
+    assert len(numbers) == len(set(numbers)), "a visit was made twice"
+    assert len(LatencyTable.load(tmp_path / "out" / "t.csv").rows) == 40
+
+
+def test_an_ended_run_ends_its_profiler_and_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "tables.toml").write_text(SMALL)
+    process = start(tmp_path)
+    wait_for_visits(tmp_path / "out" / "t.journal.jsonl")
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.rstrip().endswith("--resume")
+    assert "Traceback" not in said
+    assert not (tmp_path / "out" / "t.csv").exists()
+    with regenerate.locked(tmp_path / "out"):
+        pass
+
+
+def test_exit_codes_of_wrong_input(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    _, said = process.communicate()
+    assert process.returncode == 2
+    assert (
+        said == f"error: {tmp_path}/tables.toml: no such configuration (the project's is latency_tables/tables.toml)\n"
+    )
