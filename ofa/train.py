@@ -160,9 +160,10 @@ def _train(args: argparse.Namespace, procs: Processes) -> int:
     mean, std = normalisation(args.mean, args.std)
     how = Preparation(args.batch_size, mean, std, args.smallest_crop, args.workers, args.strict)
     training = _assembled(args, procs, photos, how, console)
-    if training.supply.broken and procs.rank == 0:
-        print(broken_line(photos.folder, sorted(training.supply.broken)), file=sys.stderr)
     done = _with_progress(args, training, console)
+    broken = sorted({name for names in procs.gathered(sorted(training.supply.broken)) for name in names})
+    if broken and procs.rank == 0:
+        print(broken_line(photos.folder, broken), file=sys.stderr)
     if not done:
         console.print(f"stopped: the run is kept, go on with the same command and --resume ({args.out})", markup=False)
         return 130
@@ -206,7 +207,7 @@ def _assembled(
         "data": str(args.data),
         "space": space.name,
         "resolutions": list(space.resolutions),
-        **{key: facts[key] for key in ("method", "classes", "mean", "std", "images", "held_out")},
+        **{key: facts[key] for key in ("method", "classes", "mean", "std", "held_out", "images")},
         "cache": None if cache == "off" else side,
         "smallest_crop": how.smallest_crop,
         "bn": args.bn,

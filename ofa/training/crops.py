@@ -83,8 +83,8 @@ def _resampling(start: Tensor, length: Tensor, side: int, resolution: int) -> Te
     """(N, R, S) weights of S source pixels in each of R, for the stretch of `length` from `start`."""
     scale = length / resolution
     reach = scale.clamp(min=1)[:, None, None]
-    centres = start[:, None] + (torch.arange(resolution, device=start.device) + 0.5) * scale[:, None]
-    sources = torch.arange(side, device=start.device) + 0.5
+    centres = start[:, None] + (torch.arange(resolution, dtype=start.dtype, device=start.device) + 0.5) * scale[:, None]
+    sources = torch.arange(side, dtype=start.dtype, device=start.device) + 0.5
     weights = (1 - (sources - centres[:, :, None]).abs() / reach).clamp_(min=0)
     return weights / weights.sum(2, keepdim=True)
 

@@ -303,7 +303,7 @@ class Training:
         loss_sum, correct, images = self.procs.total(self._sums).tolist()
         metrics: dict[str, Any] = {
             "epoch": self.epoch + 1,
-            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "learning_rate": self.plan.rate(self.number - 1),
             "train_loss": loss_sum / images,
             "train_top1": 100 * correct / images,
             "train_images": int(images),
@@ -362,9 +362,10 @@ class Training:
     def _not_finite(self, what: str, epoch: int, step: int) -> InputError:
         there = self.checkpoint.exists()
         kept = f"the checkpoint before it is kept in {self.checkpoint}" if there else "there is no checkpoint before it"
+        rate = self.plan.rate(epoch * self.plan.steps_per_epoch + step)
         return InputError(
             f"{what} is no longer finite (NaN or infinite) in epoch {epoch + 1}, step {step + 1}, "
-            f"learning rate {self.optimizer.param_groups[0]['lr']:g}; {kept}. Start again with a lower learning rate"
+            f"learning rate {rate:g}; {kept}. Start again with a lower learning rate"
         )
 
     def _write_metrics(self) -> None:

@@ -22,6 +22,7 @@ from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, ex
 from ofa.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
 from ofa.networks.sorting import sort_channels
+from ofa.networks.statistics import batch_statistics
 from ofa.space import SearchSpace, Subnet
 from ofa.training.augment import derived_seed
 from ofa.training.checkup import Checkup
@@ -194,7 +195,15 @@ class SupernetTraining:
         )
         training.resume()
         run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise)
-        step = SupernetStep(run, stage, draws, precision, self._teaching(i, stage), self.hyper.label_smoothing)
+        step = SupernetStep(
+            run,
+            stage,
+            draws,
+            precision,
+            self._teaching(i, stage),
+            self.hyper.label_smoothing,
+            self.normalise or batch_statistics,
+        )
         ends = draws.ends()
 
         def batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -24,9 +24,9 @@ class SupernetStep:
     """Computes a step's gradients; call it with images (N, 3, R, R), labels (N,) and the number of the step.
 
     run: logits of the trained network for images and a sub-network
-    teacher: a frozen supernet, whose largest sub-network is the teacher; None where the stage distils from none. It
-        normalises by the batch, as the networks it teaches do.
+    teacher: a frozen supernet, whose largest sub-network is the teacher; None where the stage distils from none
     label_smoothing: of the loss against labels
+    normalise_teacher: the teacher's batch normalisation: by the batch, as the networks it teaches do
     """
 
     run: Callable[[Tensor, Subnet], Tensor]
@@ -35,6 +35,7 @@ class SupernetStep:
     precision: Precision
     teacher: Supernet | None = None
     label_smoothing: float = 0.1
+    normalise_teacher: Normalise = batch_statistics
 
     def __call__(self, images: Tensor, labels: Tensor, number: int) -> StepResult:
         """Gradients of all sub-networks of the step, added up."""
@@ -44,7 +45,7 @@ class SupernetStep:
         subnets = self.draws.subnets(number)
         for k, subnet in enumerate(subnets):
             with self.precision.autocast():
-                logits = self.run(images, subnet).float()
+                logits = _at_least_single(self.run(images, subnet))
             if self.stage.sandwich and k > 0:
                 assert soft is not None
                 loss = F.cross_entropy(logits, soft)
@@ -64,7 +65,11 @@ class SupernetStep:
         largest = teacher.space.decode(self.stage.largest(teacher.space))[0]
         sized = Subnet(**{**vars(largest), "resolution": images.shape[-1]})
         with torch.no_grad(), self.precision.autocast():
-            return teacher.run(images, sized, batch_statistics).float().softmax(1)
+            return _at_least_single(teacher.run(images, sized, self.normalise_teacher)).softmax(1)
+
+
+def _at_least_single(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
 def supernet_run(net: Supernet, normalise: Normalise | None = None) -> Callable[[Tensor, Subnet], Tensor]:

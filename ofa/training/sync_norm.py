@@ -18,7 +18,7 @@ def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """
     channels, dtype = x.shape[1], x.dtype
     scale, shift = first(bn.weight, channels), first(bn.bias, channels)
-    x = x.float()
+    x = x.to(torch.promote_types(dtype, torch.float32))  # halves are too coarse for sums
     count = _summed(torch.full_like(scale[:1], x.numel() / channels))
     mean = _summed(x.sum((0, 2, 3))) / count
     centred = x - mean[:, None, None]

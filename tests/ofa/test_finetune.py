@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ofa.finetune
@@ -353,6 +354,6 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
         training.resume()
-    torch.save({"weights": torch.zeros(1)}, path)
+    save_file({"weights": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="of ours"):
         training.resume()

@@ -1,0 +1,326 @@
+"""`python -m ofa.train`: stages, resuming bit for bit, stopping, several processes, and what is refused."""
+
+import json
+import math
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from ofa.errors import InputError
+from ofa.evaluate import main as evaluate
+from ofa.networks import Supernet
+from ofa.networks.checkpoint import load_network, load_supernet, read_facts, read_tensors
+from ofa.train import main
+from ofa.training.loop import StepResult
+from ofa.training.step import SupernetStep
+
+STAGES = ["largest", "kernel", "depth2", "depth3", "expand2", "expand3"]
+IMAGES = 22  # of 24, two held out
+STEPS = 2  # an epoch, of batches of 8
+# a short recipe that has what resuming could lose: two epochs, a teacher, sorting, several sub-networks
+SHORT = [
+    {"name": "largest", "epochs": 2, "learning_rate": 0.1, "kernels": 1, "depths": 1, "expands": 1},
+    {"name": "narrow", "epochs": 2, "learning_rate": 0.05, "subnets": 2, "expands": 2, "distill": 1.0},
+]
+
+
+def flags(photos: Path, out: Path, *more: object) -> list[str]:
+    given = ["--data", photos, "--space", "mbv3-w0.1", "--resolutions", "32,40", "--held-out", 2]
+    return [str(flag) for flag in (*given, "--batch-size", 8, "--out", out, *more)]
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "short.json"
+    path.write_text(json.dumps(SHORT))
+    return path
+
+
+def weights(out: Path) -> dict[str, Tensor]:
+    return load_supernet(out / "supernet.safetensors").state_dict()
+
+
+def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert found.keys() == expected.keys()
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+def lines(out: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert main(flags(photos, out, "--epochs-scale", 0.001)) == 0
+    rows = lines(out)
+    assert [row["stage"] for row in rows] == STAGES
+    assert [row["train_images"] for row in rows] == [STEPS * 8] * 6
+    assert all(row["largest_images"] == 2 for row in rows)
+    assert "smallest_top1" not in rows[0]
+    net = load_supernet(out / "supernet.safetensors")
+    assert (net.space.name, net.space.num_classes, net.space.resolutions) == ("mbv3-w0.1", 3, (32, 40))
+    facts = read_facts(out / "supernet.safetensors")
+    assert facts["classes"] == ["class0", "class1", "class2"]
+    assert facts["mean"] == [0.485, 0.456, 0.406]
+    assert [stage["name"] for stage in facts["stages"]] == STAGES
+    asked = ["--checkpoint", out / "supernet.safetensors", "--random", 2, "--data", photos, "--batch-size", 4]
+    assert evaluate([*map(str, asked), "--out", str(tmp_path / "r.json")]) == 0
+    with pytest.raises(InputError, match="already has a run: continue it with --resume"):
+        main(flags(photos, out, "--epochs-scale", 0.001))
+
+
+@pytest.mark.parametrize("method", ["uniform", "sandwich"])
+def test_one_stage_methods(photos: Path, tmp_path: Path, method: str) -> None:
+    more = ["--method", method, "--epochs", 1, "--subnets-per-step", 3, "--cache", "off"]
+    assert main(flags(photos, tmp_path / "run", *more)) == 0
+    (row,) = lines(tmp_path / "run")
+    assert row["stage"] == method
+    assert math.isfinite(row["smallest_loss"])
+
+
+def test_a_sub_network_alone_becomes_an_ordinary_network(photos: Path, tmp_path: Path) -> None:
+    subnet = {"kernel_sizes": [3] * 20, "expand_ratios": [3] * 20, "depths": [2] * 5, "resolution": 36}
+    (tmp_path / "subnet.json").write_text(json.dumps({"space": "mbv3-w0.1", "subnet": subnet}))
+    given = flags(photos, tmp_path / "run", "--method", "alone", "--subnet", tmp_path / "subnet.json", "--epochs", 1)
+    at = given.index("--resolutions")
+    del given[at : at + 2]
+    assert main(given) == 0
+    network = load_network(tmp_path / "run" / "network")
+    assert (network.spec.resolution, network.spec.num_classes, network.spec.calibrated) == (36, 3, True)
+    assert lines(tmp_path / "run")[0]["alone_images"] == 2
+
+
+# ---- resuming
+
+
+@pytest.fixture(scope="module", params=["", "--cache=off", "--ema=0.9 --clip-norm=1", "--precision=bf16"])
+def whole(request: Any, photos: Path, short: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
+    """Flags of a run beside the folder's, and an uninterrupted run."""
+    more = ["--recipe", str(short), *request.param.split()]
+    out = tmp_path_factory.mktemp("whole") / "run"
+    assert main(flags(photos, out, *more)) == 0
+    return more, out
+
+
+def _at(monkeypatch: pytest.MonkeyPatch, stage: str, number: int, do: Any) -> None:
+    """Calls `do` before a step of a stage."""
+    original = SupernetStep.__call__
+
+    def taken(self: SupernetStep, images: Tensor, labels: Tensor, n: int) -> StepResult:
+        if (self.stage.name, n) == (stage, number):
+            do()
+        return original(self, images, labels, n)
+
+    monkeypatch.setattr(SupernetStep, "__call__", taken)
+
+
+class Killed(BaseException):
+    pass
+
+
+def _die() -> None:
+    raise Killed
+
+
+def _terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(("stage", "number"), [("largest", 0), ("largest", STEPS), ("narrow", 1)])
+def test_stopped_it_continues_to_the_same_weights(
+    photos: Path,
+    whole: tuple[list[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    number: int,
+) -> None:
+    more, expected = whole
+    with monkeypatch.context() as patched:
+        _at(patched, stage, number, _terminate)
+        assert main(flags(photos, tmp_path / "run", *more)) == 130
+    assert not (tmp_path / "run" / "supernet.safetensors").exists()
+    assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0
+    assert_same(weights(tmp_path / "run"), weights(expected))
+    assert lines(tmp_path / "run") == lines(expected)
+
+
+@pytest.mark.parametrize(("stage", "number"), [("largest", 1), ("narrow", 0), ("narrow", STEPS + 1)])
+def test_killed_it_continues_from_the_last_epoch(
+    photos: Path,
+    whole: tuple[list[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+    number: int,
+) -> None:
+    more, expected = whole
+    with monkeypatch.context() as patched:
+        _at(patched, stage, number, _die)
+        with pytest.raises(Killed):
+            main(flags(photos, tmp_path / "run", *more))
+    assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0
+    assert_same(weights(tmp_path / "run"), weights(expected))
+    assert lines(tmp_path / "run") == lines(expected)
+
+
+def test_another_recipe_is_refused_by_name(photos: Path, tmp_path: Path) -> None:
+    def refused(match: str, *more: object) -> None:
+        with pytest.raises(InputError, match=match):
+            main(flags(photos, out, "--recipe", recipe, "--resume", *more))
+
+    recipe, out = tmp_path / "recipe.json", tmp_path / "run"
+    recipe.write_text(json.dumps(SHORT[:1]))
+    assert main(flags(photos, out, "--recipe", recipe)) == 0
+    refused(r"begun with weight_decay = 3e-05, but this run has 0\.0001", "--weight-decay", 1e-4)
+    refused(r"begun with held_out = 2, but this run has 3", "--held-out", 3)
+    refused(r"begun with resolutions\[1\] = 40, but this run has 48", "--resolutions", "32,48")
+    recipe.write_text(json.dumps([{**SHORT[0], "epochs": 3}]))
+    refused(r"begun with stages\[0\]\.epochs = 2, but this run has 3")
+
+
+def test_the_same_seed_gives_the_same_supernet_and_another_seed_does_not(
+    photos: Path, short: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(99)  # the caller's generator is not used ...
+    before = torch.get_rng_state()
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        assert main(flags(photos, tmp_path / name, "--recipe", short, "--seed", seed)) == 0
+    assert torch.equal(before, torch.get_rng_state())  # ... nor moved
+    assert_same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not torch.equal(weights(tmp_path / "a")["stem.conv.weight"], weights(tmp_path / "c")["stem.conv.weight"])
+
+
+# ---- what goes wrong
+
+
+def test_a_loss_that_is_not_finite_is_named_and_the_checkpoint_kept(
+    photos: Path, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, calls = Supernet.forward, [0]
+
+    def failing(self: Supernet, *arguments: Any) -> Tensor:
+        calls[0] += torch.is_grad_enabled()
+        logits = original(self, *arguments)
+        # two epochs of the first stage, one of the second with 2 sub-networks a step, then the second sub-network
+        return logits * math.nan if calls[0] == 2 * STEPS + 2 * STEPS + 2 and torch.is_grad_enabled() else logits
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Supernet, "forward", failing)
+        match = r"loss of sub-network 2 of stage narrow, \{\"kernel_sizes\": .* in epoch 2, step 1, .*is kept in"
+        with pytest.raises(InputError, match=match):
+            main(flags(photos, tmp_path / "run", "--recipe", short))
+    assert main(flags(photos, tmp_path / "run", "--recipe", short, "--resume")) == 0
+
+
+def test_a_full_disk_keeps_the_checkpoint(photos: Path, short: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk: writing fails half-way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot be written \(.*; there is no checkpoint before it: make room"):
+            main(flags(photos, tmp_path / "run", "--recipe", short))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [file.name for file in (tmp_path / "run" / "1-largest").iterdir()] == []
+    assert main(flags(photos, tmp_path / "run", "--recipe", short, "--resume")) == 0
+
+
+def test_mistakes_are_named(photos: Path, tmp_path: Path) -> None:
+    def fails(match: str, *more: object) -> None:
+        with pytest.raises(InputError, match=match):
+            main(flags(photos, tmp_path / "run", *more))
+        assert not (tmp_path / "run").exists()
+
+    fails("22 training images are fewer than a batch of 23 x 1 processes", "--batch-size", 23)
+    fails("24 training images: 24 cannot be held out", "--held-out", 24)
+    fails("--batch-size is 1, expected at least 2", "--batch-size", 1)
+    fails("--method alone needs --subnet", "--method", "alone")
+    fails("--epochs is for uniform", "--epochs", 3)
+    fails("--precision is 'fp8'", "--precision", "fp8")
+    fails("--cache is 'disk'", "--cache", "disk")
+    fails("epochs scale is 0", "--epochs-scale", 0)
+    fails("no such recipe", "--recipe", tmp_path / "none.json")
+    fails("unknown space 'mbv4'", "--space", "mbv4")
+    for name, kept in (("one", ["class0"]), ("empty", ["class0", "class1"])):
+        for folder in kept:
+            shutil.copytree(photos / "train" / folder, tmp_path / name / folder)
+    fails("has one class folder, class0", "--data", tmp_path / "one")
+    (tmp_path / "empty" / "nothing").mkdir()
+    fails("class folders without images: nothing", "--data", tmp_path / "empty")
+    bad = tmp_path / "bad.json"
+    bad.write_text(json.dumps([{**SHORT[0], "epoch": 3}]))
+    fails(r"bad\.json: \[0\]: unknown fields \['epoch'\]", "--recipe", bad)
+    bad.write_text(json.dumps([SHORT[1]]))
+    with pytest.raises(InputError, match="stage narrow distils, but nothing comes before it: give --teacher"):
+        main(flags(photos, tmp_path / "taught", "--recipe", bad))
+
+
+@pytest.mark.parametrize("cache", ["auto", "off"])
+def test_broken_images_are_left_out_or_refused(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], cache: str
+) -> None:
+    shutil.copytree(photos, tmp_path / "imgs")
+    for name in ("2.png", "3.png"):
+        (tmp_path / "imgs" / "train" / "class0" / name).write_bytes(b"broken")
+    more = ["--data", tmp_path / "imgs", "--method", "uniform", "--epochs", 1, "--cache", cache, "--held-out", 0]
+    assert main(flags(photos, tmp_path / "run", *more)) == 0
+    assert "2 broken images are skipped: train/class0/2.png, train/class0/3.png" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"train/class0/[23]\.png cannot be read as an image"):
+        main(flags(photos, tmp_path / "strict", *more, "--strict"))
+
+
+# ---- several processes
+
+# Rounding grows a thousandfold a step in a fresh network with batches of 8: in double precision what is equal shows
+DOUBLE = """
+import sys
+import torch
+torch.set_default_dtype(torch.float64)
+import ofa.train
+import ofa.training.supply as supply
+single = supply.normalised
+supply.normalised = lambda *arguments: single(*arguments).double()
+sys.exit(ofa.train.main())
+"""
+
+
+def _double(processes: int, photos: Path, out: Path, *more: object) -> dict[str, Tensor]:
+    """Weights and statistics that so many processes train in double precision."""
+    script = out.parent / "double.py"
+    script.write_text(DOUBLE)
+    command = [sys.executable]
+    if processes > 1:
+        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command += [str(script), *flags(photos, out, "--dropout", 0, "--held-out", 0, *more)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = read_tensors(out / "supernet.safetensors")[0]
+    assert found["stem.conv.weight"].dtype == torch.float64
+    return found
+
+
+def _furthest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    return max(float((found[name] - expected[name]).abs().max()) for name in expected)
+
+
+def test_two_processes_train_as_one_with_the_double_batch(photos: Path, short: Path, tmp_path: Path) -> None:
+    one = _double(1, photos, tmp_path / "one", "--recipe", short)
+    two = _double(2, photos, tmp_path / "two", "--recipe", short, "--bn", "sync", "--batch-size", 4)
+    assert _furthest(two, one) < 1e-6
+    assert [row["train_loss"] for row in lines(tmp_path / "two")] == pytest.approx(
+        [row["train_loss"] for row in lines(tmp_path / "one")], rel=1e-6
+    )
+    local = _double(2, photos, tmp_path / "local", "--recipe", short, "--bn", "local", "--batch-size", 4)
+    assert _furthest(local, one) > 1e-2  # each half by its own statistics is another training
