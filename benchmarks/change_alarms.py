@@ -2,9 +2,9 @@
 
 python benchmarks/change_alarms.py --pairs 100
 
-461 blocks; each scatters between visits by 0.2 to 2.5 % (log-normal, median 0.7 %), and the runs drift by 10 %. Visits: normal;
-Student's t of 3 degrees; that and one visit in thirty 10 to 50 % too slow. Between runs, each block shifts by 0.3 % or
-1 % (normal) or by 0.5 % times Student's t of 4 degrees.
+461 blocks; each scatters between visits by 0.2 to 2.5 % (log-normal, median 0.7 %), and the runs drift by 10 %.
+Visits: normal; Student's t of 3 degrees; that and one visit in thirty 10 to 50 % too slow. Between runs, each block
+shifts by 0.3 % or 1 % (normal) or by 0.5 % times Student's t of 4 degrees.
 """
 
 from __future__ import annotations

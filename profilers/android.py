@@ -133,7 +133,12 @@ def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command
                 "phone": phone.identity,
             },
             start=session.start,
-            header={"threads": str(args.threads), "dtype": "float32", "delegate": args.delegate},
+            header={
+                "agent": "android",
+                "threads": str(args.threads),
+                "dtype": "float32",
+                "delegate": args.delegate,
+            },
             tries=TRIES,
         )
         return profile(args, target, command)

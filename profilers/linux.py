@@ -54,7 +54,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             "cpus": cpus,
         },
         start=AgentOnBoard(board, files, made.start_command, args.timeout, print).start,
-        header={"threads": str(args.threads), "dtype": "float32", "delegate": args.delegate},
+        header={
+            "agent": "linux",
+            "threads": str(args.threads),
+            "dtype": "float32",
+            "delegate": args.delegate,
+        },
     )
     return profile(args, target, command_line("profilers.linux", argv))
 

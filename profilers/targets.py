@@ -20,7 +20,10 @@ def target_of(table: LatencyTable, timeout_s: float) -> Target:
     """The device of a measured table; InputError if it is not to be had here."""
     agent = table.header.get("agent", "cpu")
     if agent not in _TARGETS:
-        raise InputError(f"{table.path}: agent {agent!r} is unknown, expected one of {', '.join(_TARGETS)}")
+        raise InputError(
+            f"{table.path} was measured by the agent {agent!r}: whole networks can so far only be measured on this "
+            f"machine ({', '.join(_TARGETS)})"
+        )
     try:
         return _TARGETS[agent](table.header, timeout_s)
     except InputError as error:
