@@ -74,7 +74,8 @@ def test_a_copy_of_it_alone_makes_every_visit(alone: Path) -> None:
 
 
 def test_short_calls_share_a_sample(alone: Path) -> None:
-    (result,) = [e for e in talk(alone, visits=["a"], rules={**RULES, "min_sample_us": 20_000}) if e["type"] == "result"]
+    rules = {**RULES, "min_sample_us": 20_000}
+    (result,) = [e for e in talk(alone, visits=["a"], rules=rules) if e["type"] == "result"]
     assert result["calls_per_sample"] > 10
     assert min(result["samples_ns"]) > 1_000_000
 
