@@ -23,8 +23,9 @@ lint: .venv/installed
 types: .venv/installed
 	.venv/bin/mypy
 
+# one process a core: each with one thread
 unit: .venv/installed
-	$(RUN) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
 
 # torch first and alone: with it there, nothing else can pull in another build
 .venv/installed: pyproject.toml constraints.txt
