@@ -152,6 +152,12 @@ class LatencyTable:
         """Those that the header lists, pixels: a hint at what was measured, `coverage` tells for sure."""
         return tuple(int(r) for r in self.header.get("resolutions", "").split(",") if r.strip().isdigit())
 
+    @property
+    def num_classes(self) -> int:
+        """Of the classifier that it lists; 1000, ImageNet's, where it lists none or several."""
+        listed = {row.block.out_channels for row in self.rows if row.block.op == "linear"}
+        return listed.pop() if len(listed) == 1 else 1000
+
     # ---- files
 
     @classmethod

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     add("--table", required=True, metavar="T", help="a table measured on this machine")
     add("--networks", type=int, default=125, metavar="N", help="how many whole networks to measure (default 125)")
     add("--space", metavar="S", help="search space, if the table does not name just one")
-    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
+    add("--num-classes", type=int, metavar="N", help="classes of the classifier (default: the table's)")
     add("--seed", type=int, default=0, metavar="N", help="of the choice of networks (default 0)")
     add(
         "--timeout",
@@ -82,10 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     spaces = [args.space] if args.space else table.spaces
     if len(spaces) != 1:
         raise InputError(f"{path} names the spaces {', '.join(spaces)}: choose with --space")
-    whole = get_space(spaces[0], args.num_classes, {*RESOLUTIONS, *table.resolutions})
+    classes = table.num_classes if args.num_classes is None else args.num_classes
+    whole = get_space(spaces[0], classes, {*RESOLUTIONS, *table.resolutions})
     complete = table.coverage(whole).complete
     table.lookup(whole).require(complete or whole.resolutions)
-    space = get_space(spaces[0], args.num_classes, complete)
+    space = get_space(spaces[0], classes, complete)
     genes = stratified(table, space, args.networks, np.random.default_rng(args.seed))
     by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
     controls = [by_latency[round(share * (len(by_latency) - 1))] for share in np.linspace(0.3, 0.95, CONTROLS)]

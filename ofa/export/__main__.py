@@ -21,8 +21,9 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     add = parsed.add_argument
-    add("--checkpoint", type=Path, required=True, metavar="W",
-        help="a supernet (ours or MIT's), or a specialised network: its folder or .safetensors")  # fmt: skip
+    add("--checkpoint", type=Path, metavar="W",
+        help="a supernet (ours or MIT's), or a specialised network: its folder or .safetensors (default: the supernet "
+        "that is shipped for the sub-network's space)")  # fmt: skip
     add("--format", required=True, choices=("onnx", "tflite", "torchscript", "safetensors"))
     add("--subnet", type=Path, metavar="FILE",
         help="result.json of ofa.search, a sub-network as JSON, or MIT's dict; for a supernet")  # fmt: skip
@@ -34,16 +35,27 @@ def parser() -> argparse.ArgumentParser:
     add("--batch", type=_positive, default=1, metavar="N", help="images a call (default 1)")
     add("--resolution", type=_positive, metavar="R", help="side of the images in pixels (default: the sub-network's)")
     add("--calibration", type=Path, metavar="DIR",
-        help="images, a folder or zip, to calibrate batch normalisation and int8 with")  # fmt: skip
+        help="images, a folder or zip, to calibrate batch normalisation and int8 with (default: synthetic ones, if the "
+        "supernet's file holds any)")  # fmt: skip
     add("--calibration-images", type=_positive, default=2000, metavar="N",
         help="how many for batch normalisation (default 2000); int8 takes the first 200")  # fmt: skip
     add("--int8", action="store_true", help="static quantisation to int8: onnx and tflite")
     add("--evaluate", type=Path, metavar="DIR",
         help="images to compare on (default: those of --calibration that it does not calibrate with)")  # fmt: skip
     add("--evaluate-images", type=_positive, default=500, metavar="N", help="how many (default 500)")
-    add("--labels", type=Path, metavar="FILE", help="class names in the order of the logits: text lines or JSON")
-    add("--mean", type=_colours, metavar="R,G,B", help="of the images, 0 to 1 (default ImageNet's 0.485,0.456,0.406)")
-    add("--std", type=_colours, metavar="R,G,B", help="of the images (default ImageNet's 0.229,0.224,0.225)")
+    add(
+        "--labels",
+        type=Path,
+        metavar="FILE",
+        help="class names in the order of the logits, text lines or JSON (default: the checkpoint's, if it says)",
+    )
+    add(
+        "--mean",
+        type=_colours,
+        metavar="R,G,B",
+        help="of the images, 0 to 1 (default: the checkpoint's, else ImageNet's)",
+    )
+    add("--std", type=_colours, metavar="R,G,B", help="the same")
     add("--strict", action="store_true", help="fail at a broken image rather than skip it")
     add("--seed", type=int, default=0, help="for the choice of images (default 0)")
     return parsed

@@ -30,9 +30,11 @@ from ofa.export.model_file import (
 )
 from ofa.export.quantize import check_quantizer, quantize, quantizer_version
 from ofa.export.runtimes import runner
-from ofa.export.source import NamedSubnet, Source, load_source, read_subnet
+from ofa.export.source import NamedSubnet, Source, load_source, read_subnet, shipped_checkpoint
 from ofa.export.trained import at_resolution, trained_graph
 from ofa.networks import PlainNetwork, calibrate_bn, extract
+from ofa.networks.checkpoint import read_calibration, read_facts
+from ofa.networks.synthetic import prepared
 
 INT8_IMAGES = 200
 BATCH = 50  # images at a time while calibrating and comparing
@@ -44,9 +46,14 @@ def export(args: argparse.Namespace) -> int:
     console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
     _check_arguments(args)
     named = _named(args)
+    args.checkpoint = args.checkpoint or shipped_checkpoint(named, args.space)
     source = load_source(args.checkpoint, named, space_name=args.space, resolution=args.resolution)
     classes, resolution = _shape(source, args.resolution)
-    labels = read_labels(args.labels, classes) if args.labels else None
+    trained = read_facts(args.checkpoint) if source.supernet is not None else {}
+    args.mean, args.std = (tuple(given or trained.get(key, usual)) for given, key, usual in (
+        (args.mean, "mean", MEAN), (args.std, "std", STD),
+    ))  # fmt: skip
+    labels = read_labels(args.labels, classes) if args.labels else trained.get("classes")
     out = args.out or _default_out(args, source, resolution)
     check_writable(out)
     preprocessing = _preprocessing(args, resolution)
@@ -110,7 +117,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
 
 
 def _preprocessing(args: argparse.Namespace, resolution: int) -> Preprocessing:
-    return Preprocessing(resolution, LAYOUTS[args.format], args.mean or MEAN, args.std or STD)
+    return Preprocessing(resolution, LAYOUTS[args.format], args.mean, args.std)
 
 
 def _named(args: argparse.Namespace) -> NamedSubnet | None:
@@ -143,6 +150,12 @@ def _network(
         return source.plain.eval()
     assert source.supernet is not None
     assert source.subnet is not None
+    stored = read_calibration(args.checkpoint)
+    if images.calibration is None and stored is not None:
+        synthetic = prepared(stored, source.subnet.resolution, args.mean, args.std)
+        facts["calibration"] = {"images": len(stored), "source": "synthetic images of the supernet's file"}
+        console.print(f"batch normalisation calibrated on the {len(stored)} synthetic images of {args.checkpoint}")
+        return extract(source.supernet, source.subnet, calibrate_bn(source.supernet, source.subnet, [synthetic]))
     if images.calibration is None:
         _warn(
             "batch normalisation is not calibrated: a supernet's own statistics fit no sub-network, and most of the "

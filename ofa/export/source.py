@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ofa import networks
 from ofa.errors import Infeasible, InputError
 from ofa.networks import PlainNetwork, Supernet
 from ofa.networks.checkpoint import SUPERNET_FORMAT, load_checkpoint, load_network, read_json, read_tensors
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 
+WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card
 _MIT_KEYS = {"ks", "e", "d"}
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
 
@@ -116,6 +118,23 @@ def _position(path: Path, results: Sequence[dict[str, Any]], index: int | None, 
         fastest = min(result["latency_ms"] for result in results)
         raise Infeasible(f"no result of {path} takes at most {limit_ms:g} ms: the fastest takes {fastest:.2f} ms")
     return max(fitting, key=lambda i: (results[i].get("predicted_top1") or 0.0, -results[i]["latency_ms"]))
+
+
+def shipped_checkpoint(named: NamedSubnet | None, space_name: str | None = None) -> Path:
+    """The supernet that comes with the package for a sub-network's space; InputError names those that exist."""
+    name = space_name or ("" if named is None else named.space)
+    path = WEIGHTS / f"{name}.safetensors"
+    if named is None or not path.is_file():
+        shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+        what = (
+            "without --subnet"
+            if named is None
+            else f"for {name or 'a space that ' + str(named.path) + ' does not say'}"
+        )
+        raise InputError(
+            f"no supernet is shipped {what} (there is one for sub-networks of {shipped}): give --checkpoint"
+        )
+    return path
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,7 @@ def calibrate_bn(
             images = (batch[0] if isinstance(batch, (tuple, list)) else batch).to(device, non_blocking=True)
             images_seen += len(images)
             for subnet, found in zip(listed, moments, strict=True):
-                sized = _resized(images, subnet.resolution)
+                sized = resized(images, subnet.resolution)
                 net.run(sized, subnet, collect_statistics(names, found))
     if not images_seen:
         raise InputError("calibrating batch normalisation needs at least one batch of images")
@@ -57,7 +57,8 @@ def calibrate_bn(
     return results[0] if isinstance(subnets, Subnet) else results
 
 
-def _resized(images: Tensor, resolution: int) -> Tensor:
+def resized(images: Tensor, resolution: int) -> Tensor:
+    """Images (N, 3, H, W) at another side: bilinear, antialiased."""
     if images.ndim != 4 or images.shape[-2:] == (resolution, resolution):
         return images
     return F.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)

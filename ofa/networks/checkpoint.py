@@ -29,6 +29,7 @@ from ofa.space import get_space
 
 SUPERNET_FORMAT = "ofa-supernet/1"
 WEIGHTS_FILE, CONFIG_FILE = "network.safetensors", "network.json"
+CALIBRATION = "calibration.images"  # a tensor that is not a weight: see `read_calibration`
 
 
 def load_checkpoint(
@@ -42,6 +43,7 @@ def load_checkpoint(
     tensor is missing, unknown, of another shape or not finite, naming it.
     """
     tensors, metadata = read_tensors(path)
+    tensors.pop(CALIBRATION, None)
     _check_origin(net, path, metadata)
     expected = {
         name: tensor for name, tensor in net.state_dict().items() if kernel_matrices or ".matrices." not in name
@@ -71,16 +73,24 @@ def save_checkpoint(
     path: str | os.PathLike[str],
     layout: Literal["ofa", "mit"] = "ofa",
     facts: Mapping[str, Any] | None = None,
+    calibration: Tensor | None = None,
+    half: bool = False,
 ) -> None:
     """Writes all weights and statistics to a file, in one step: an interrupted write leaves the old file.
 
     layout: "ofa" is safetensors, with the architecture in its metadata; "mit" is what the original implementation
         loads: torch.save of {"state_dict": ...} under its names
     facts: what else to say of the weights (JSON), in the metadata of "ofa": `read_facts` reads it
+    calibration: images to calibrate its sub-networks with, for `read_calibration`, in "ofa"
+    half: convolutions and linear layers as float16
     Raises InputError where the file cannot be written.
     """
     path = Path(path)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    if half:
+        tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
+    if calibration is not None:
+        tensors[CALIBRATION] = calibration
     part = path.with_name(path.name + ".part")
     if layout == "mit":
         names = _mit_names_of(net)
@@ -104,6 +114,14 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: damaged metadata: {error}") from None
     return dict(facts)
+
+
+def read_calibration(path: str | os.PathLike[str]) -> Tensor | None:
+    """The (N, 3, R, R) bytes to calibrate a supernet's sub-networks with, all in one batch, where its file has them."""
+    images = read_tensors(path)[0].get(CALIBRATION)
+    if images is not None and (images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3):
+        raise InputError(f"{path}: {CALIBRATION} is {images.dtype} of shape {tuple(images.shape)}, expected images")
+    return images
 
 
 def load_supernet(path: str | os.PathLike[str]) -> Supernet:

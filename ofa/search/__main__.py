@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("--max-energy", type=float, metavar="MJ", help="at most MJ millijoules, by a table that tells energies")
     add("--frontier", choices=("latency", "energy"), help="what accuracy is traded for without a limit (latency)")
     add("--space", metavar="S", help="search space, if the table does not name just one (mbv3-w1.0 ...)")
-    add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
+    add("--num-classes", type=int, metavar="N", help="classes of the classifier (default: the first table's)")
     add(
         "--resolutions",
         type=resolution_list,
@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     tables = load_tables(args.table, args.allow_emulated)
     space_name = args.space or common_space(tables, () if args.predictor else AccuracyPredictor.shipped())
     listed = [r for table in tables.values() for r in table.resolutions]
-    space = get_space(space_name, args.num_classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
+    classes = next(iter(tables.values())).num_classes if args.num_classes is None else args.num_classes
+    space = get_space(space_name, classes, {*RESOLUTIONS, *(args.resolutions or ()), *listed})
     predictor = load_predictor(args.predictor, space)
     space = predictor.space
     searches = {}

@@ -225,7 +225,7 @@ class SupernetTraining:
         if done:
             training.finish()
             if self.procs.rank == 0:
-                save_checkpoint(net, folder / RESULT)
+                save_checkpoint(net, folder / RESULT, facts=self.facts)
                 with suppress(FileNotFoundError):
                     training.checkpoint.unlink()
             self.procs.wait()

@@ -37,10 +37,15 @@ def predictor_file(folder: Path, space_name: str = "mbv3-w1.0") -> Path:
     return path
 
 
-def table_file(folder: Path, resolutions: list[int], name: str = "device.csv", **header: str) -> Path:
+def table_file(
+    folder: Path, resolutions: list[int], name: str = "device.csv", classes: int = 1000, **header: str
+) -> Path:
     """Latencies of 1 ms a 10 MMACs and 0.01 ms a block."""
     facts = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
-    rows = [TableRow(b, round(0.01 + block_macs(b) / 1e7, 6)) for b in all_blocks(SPACE, resolutions)]
+    rows = [
+        TableRow(b, round(0.01 + block_macs(b) / 1e7, 6))
+        for b in all_blocks(get_space(SPACE.name, classes), resolutions)
+    ]
     LatencyTable({**facts, **header}, rows).save(folder / name)
     return folder / name
 
@@ -76,6 +81,15 @@ def test_results_are_what_the_table_and_the_predictor_say(toy: list[str], tmp_pa
     assert result["tables"]["device"]["provenance"] == "measured"
     assert result["tables"]["device"]["resolutions"] == [128, 160, 224]
     assert (tmp_path / "out" / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_classifier_is_the_table_s(tmp_path: Path) -> None:
+    table = table_file(tmp_path, [128, 160, 224], classes=10)
+    chosen = ["--table", str(table), "--predictor", str(predictor_file(tmp_path)), "--out", str(tmp_path / "out")]
+    assert main([*chosen, "--latency", "15"]) == 0
+    assert written(tmp_path)["num_classes"] == 10
+    with pytest.raises(InputError, match="linear"):
+        main([*chosen, "--latency", "15", "--num-classes", "1000"])
 
 
 def test_a_seed_gives_the_same_results_and_several_limits_share_a_run(toy: list[str], tmp_path: Path) -> None:
