@@ -1,4 +1,4 @@
-# Two commands: `make demo` measures this machine and searches; `make test` is what CI runs.
+# Two commands: `make demo` measures this machine, searches and exports; `make test` is what CI runs.
 # Both make .venv and install into it first, and need only Python 3.11+ and make.
 
 PYTHON ?= python3
@@ -11,6 +11,9 @@ demo: .venv/installed
 	$(RUN) -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --quick --overwrite --out $(OUT)/this-machine.csv
 	$(RUN) -m ofa.search --table $(OUT)/this-machine.csv --out $(OUT)/this-machine
 	$(RUN) -m ofa.search --table note10 --latency 15 20 25 30 --out $(OUT)/note10
+	$(RUN) -m profilers.cpu --space mbv3-w0.35 --num-classes 10 --resolutions 48,60,72,84,96 --quick --overwrite --out $(OUT)/small.csv
+	$(RUN) -m ofa.search --table $(OUT)/small.csv --out $(OUT)/small
+	$(RUN) -m ofa.export --subnet $(OUT)/small/result.json --format onnx --out $(OUT)/small/network.onnx
 
 test: lint types unit
 

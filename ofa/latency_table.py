@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import BLOCK_FIELDS, OPS, Block, BlockIndex, all_blocks, block_index, block_row
+from ofa.blocks import BLOCK_FIELDS, OPS, Block, block_row
 from ofa.errors import InputError
 from ofa.files import replace_file
 from ofa.interpolation import Interpolation
+from ofa.latency_lookup import Coverage, LatencyLookup
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.sum_correction import SumCorrection
 
@@ -71,20 +72,6 @@ class TableRow:
         visits = self.visits_ms
         if visits is not None and not (visits and all(math.isfinite(v) and v > 0 for v in visits)):
             raise InputError(f"visits_ms is {_cell(visits)}, expected positive numbers")
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What a table knows of a space.
-
-    complete: resolutions at which every block of the space was measured
-    interpolated: resolutions at which some blocks are interpolated from other sizes, none is missing
-    missing: the blocks that stand in the way, for every other resolution of the space
-    """
-
-    complete: tuple[int, ...]
-    interpolated: tuple[int, ...]
-    missing: Mapping[int, tuple[Block, ...]]
 
 
 class LatencyTable:
@@ -259,108 +246,6 @@ class LatencyTable:
     def interpolation_error_pct(self) -> float | None:
         """Mean absolute error of interpolating one block, in per cent: see `Interpolation.error_pct`."""
         return self.interpolation.error_pct()
-
-
-class LatencyLookup:
-    """A table as arrays over the distinct blocks of a space.
-
-    block_ms: (U,) what each block of `block_index(space)` adds to a network, corrected; NaN if not known
-    block_interpolated: (U,) whether that figure is interpolated from other sizes
-    """
-
-    def __init__(self, table: LatencyTable, space: SearchSpace) -> None:
-        self.table, self.space = table, space
-        self.index: BlockIndex = block_index(space)
-        known = {row.block: row.latency_ms for row in table.rows}
-        self._omitted = np.array([block.op in table.omits and block not in known for block in self.index.blocks])
-        alone, self.block_interpolated = table.interpolation.values(self.index.blocks)
-        self.block_ms = table.sum_correction.apply(self.index.blocks, alone)
-        self.block_ms[self._omitted] = 0.0
-        self.block_interpolated &= ~self._omitted
-
-    @cached_property
-    def block_energy_mj(self) -> NDArray[np.float64]:
-        """(U,) millijoules of each block of the index, interpolated like latencies; NaN if not known."""
-        known = {row.block: row.energy_mj for row in self.table.rows if row.energy_mj is not None}
-        energy, _ = Interpolation(known).values(self.index.blocks)
-        energy[self._omitted] = 0.0
-        return energy
-
-    def energy_mj(self, genes: Genes) -> NDArray[np.float64]:
-        """(N,) millijoules of a canonical gene matrix; InputError names a block whose energy is not known."""
-        energy = self.index.total(genes, self.block_energy_mj)
-        unknown = np.flatnonzero(np.isnan(energy))
-        if len(unknown):
-            used = self.index.block_numbers(genes[unknown[:1]])[0]
-            self._refuse_energy([n for n in used if n < len(self.block_ms) and math.isnan(self.block_energy_mj[n])])
-        return energy
-
-    def require_energy(self) -> None:
-        """InputError, naming a block, unless the energy of every block of the space is known."""
-        if len(lacking := np.flatnonzero(np.isnan(self.block_energy_mj))):
-            self._refuse_energy(lacking)
-
-    def _refuse_energy(self, lacking: Sequence[int] | NDArray[np.intp]) -> NoReturn:
-        raise InputError(
-            f"{self._name} tells no energy_mj of {len(lacking)} blocks that are needed, such as "
-            f"{self.index.blocks[lacking[0]]}: measure them with --energy on a device that tells "
-            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
-        )
-
-    def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
-        """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""
-        latency = self.index.total(genes, self.block_ms)
-        unknown = np.flatnonzero(np.isnan(latency))
-        if len(unknown):
-            numbers = self.index.block_numbers(genes[unknown[:1]])[0]
-            missing = [self.index.blocks[n] for n in numbers if n < len(self.block_ms) and math.isnan(self.block_ms[n])]
-            raise InputError(
-                f"{self._name}: {len(unknown)} of {len(genes)} sub-networks have blocks that the table lacks, "
-                f"such as {missing[0]}{self.remedy(int(self.space.choices[0][genes[unknown[0], 0]]))}"
-            )
-        return latency
-
-    def interpolated(self, genes: Genes) -> NDArray[np.bool_]:
-        """(N,) whether each latency rests on an interpolated block."""
-        return self.index.peak(genes, self.block_interpolated.astype(np.int8)).astype(bool)
-
-    @cached_property
-    def coverage(self) -> Coverage:
-        numbers = {block: u for u, block in enumerate(self.index.blocks)}
-        complete, interpolated, missing = [], [], {}
-        for resolution in self.space.resolutions:
-            blocks = all_blocks(self.space, [resolution])
-            used = [numbers[block] for block in blocks]
-            lacking = tuple(b for b, u in zip(blocks, used, strict=True) if math.isnan(self.block_ms[u]))
-            if lacking:
-                missing[resolution] = lacking
-            elif self.block_interpolated[used].any():
-                interpolated.append(resolution)
-            else:
-                complete.append(resolution)
-        return Coverage(tuple(complete), tuple(interpolated), missing)
-
-    def require(self, resolutions: Iterable[int]) -> None:
-        """InputError, naming blocks and the command that measures them, unless every resolution is covered."""
-        for resolution in resolutions:
-            if lacking := self.coverage.missing.get(resolution):
-                shown = "\n  ".join(str(block) for block in lacking[:10])
-                more = f"\n  ... and {len(lacking) - 10} more" if len(lacking) > 10 else ""
-                raise InputError(
-                    f"{self._name} lacks {len(lacking)} of the blocks of {self.space.name} at {resolution} px, "
-                    f"and cannot interpolate them:\n  {shown}{more}{self.remedy(resolution)}"
-                )
-
-    def remedy(self, resolution: int) -> str:
-        """The command that measures what is missing, as the end of an error message."""
-        return (
-            f"\nmeasure them on the device, for this CPU: python -m profilers.cpu --space {self.space.name} "
-            f"--resolutions {resolution} --out measured.csv"
-        )
-
-    @property
-    def _name(self) -> str:
-        return str(self.table.path or f"the table of {self.table.device}")
 
 
 def find_table(name: str) -> Path:

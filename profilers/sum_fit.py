@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import slots_of
-from ofa.latency_table import LatencyLookup
+from ofa.latency_lookup import LatencyLookup
 from ofa.space import Genes
 from ofa.sum_correction import SumCorrection, block_terms
 
