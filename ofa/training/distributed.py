@@ -75,6 +75,11 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     if count == 1:
         yield Processes(0, 1, chosen)
         return
+    # Its functions have the group of their first import as a default argument, and torch imports it with the first
+    # optimiser: a group of before is kept beyond its destruction, and gloo's threads with it. One that then lets go of
+    # a tensor while the interpreter ends aborts the process (pytorch issue 190489).
+    from torch.distributed.nn import functional  # noqa: F401
+
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=timedelta(hours=6))
     try:
         yield Processes(rank, count, chosen)
