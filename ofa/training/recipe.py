@@ -64,6 +64,8 @@ class Stage:
                 isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
             ):
                 raise InputError(f"{where}: {field.name} is {value!r}, expected a number, 0 or more")
+        if not isinstance(self.sandwich, bool):
+            raise InputError(f"{where}: sandwich is {self.sandwich!r}, expected true or false")
         if self.epochs < 1 or self.subnets < 1 or self.learning_rate <= 0:
             raise InputError(f"{where}: epochs, subnets and learning_rate must be more than 0")
         if self.warmup_epochs >= self.epochs:

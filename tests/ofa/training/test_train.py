@@ -19,7 +19,9 @@ from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
 from ofa.networks import Supernet
 from ofa.networks.checkpoint import load_network, load_supernet, read_facts, read_tensors
+from ofa.networks.sorting import sort_channels
 from ofa.train import main
+from ofa.training import shrinking
 from ofa.training.loop import StepResult
 from ofa.training.step import SupernetStep
 
@@ -59,11 +61,21 @@ def lines(out: Path) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
-def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(photos: Path, tmp_path: Path) -> None:
+def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "run"
+    sorted_for: list[tuple[float, ...]] = []
+
+    def sorting(net: Supernet, ratios: tuple[float, ...], widths: tuple[float, ...]) -> None:
+        sorted_for.append(ratios)
+        sort_channels(net, ratios, widths)
+
+    monkeypatch.setattr(shrinking, "sort_channels", sorting)
     assert main(flags(photos, out, "--epochs-scale", 0.001)) == 0
     rows = lines(out)
     assert [row["stage"] for row in rows] == STAGES
+    assert sorted_for == [(6,), (4, 6)]  # before either width stage; what is trained by then keeps its outputs
     assert [row["train_images"] for row in rows] == [STEPS * 8] * 6
     assert all(row["largest_images"] == 2 for row in rows)
     assert "smallest_top1" not in rows[0]
