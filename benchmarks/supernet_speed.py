@@ -3,9 +3,12 @@
     python benchmarks/supernet_speed.py                        # ours alone
     python benchmarks/supernet_speed.py --reference FOLDER     # FOLDER holds the package `ofa` of PyPI, unpacked:
         pip download --no-deps ofa==0.1.0.post202307202001 && python -m zipfile -e ofa-*.whl FOLDER
+    python benchmarks/supernet_speed.py --reference FOLDER --only "shrinking step" --threads 2
 
-Both run the same sub-network on one thread, taking turns, each in a process of its own (the packages share a name).
-Times are of the thread's CPU, steadier than the wall clock on a busy machine; each line gives minimum and median.
+Both run the same sub-networks, taking turns, each in a process of its own (the packages share a name). A training step
+has one sub-network and no teacher; a shrinking step has four and is distilled from the largest network, as both train.
+Times of one thread are of its CPU, steadier than the wall clock on a busy machine; of several threads, of the wall
+clock: let nothing else run then. Each line gives minimum and median.
 """
 
 from __future__ import annotations
@@ -22,19 +25,33 @@ from pathlib import Path
 from typing import Any
 
 BATCH, EVAL_BATCH, SIZE = 16, 64, 128
+GROUPS = (
+    ("training step",),
+    ("shrinking step",),
+    ("evaluate in the supernet", "evaluate extracted"),
+    ("extract",),
+    ("calibrate",),
+)
 
 
-def best(functions: list[Callable[[], object]], repeats: int) -> list[list[float]]:
-    """(functions, repeats) milliseconds of CPU, taking turns, after one run each that is not counted."""
+def best(
+    functions: list[Callable[[], object]], repeats: int, clock: Callable[[], float] = time.thread_time
+) -> list[list[float]]:
+    """(functions, repeats) milliseconds, taking turns, after one run each that is not counted."""
     times: list[list[float]] = [[] for _ in functions]
     for run in functions:
         run()
     for _ in range(repeats):
         for row, run in zip(times, functions, strict=True):
-            start = time.thread_time()
+            start = clock()
             run()
-            row.append((time.thread_time() - start) * 1e3)
+            row.append((clock() - start) * 1e3)
     return times
+
+
+def four(config: dict[str, list[int]]) -> list[dict[str, list[int]]]:
+    """The sub-networks of a shrinking step: the given one's choices, turned round by 0 to 3 layers and units."""
+    return [{key: values[n:] + values[:n] for key, values in config.items()} for n in range(4)]
 
 
 def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[[], object]]:
@@ -42,7 +59,15 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
     import torch
 
     from ofa.networks import build_supernet, calibrate_bn, extract
-    from ofa.space import get_space
+    from ofa.space import Subnet, get_space
+    from ofa.training.draws import Draws
+    from ofa.training.precision import Precision
+    from ofa.training.recipe import Stage
+    from ofa.training.step import SupernetStep, supernet_run
+
+    class Four(Draws):
+        def subnets(self, _: int) -> list[Subnet]:
+            return [space.subnet_from_mit(chosen, SIZE) for chosen in four(config)]
 
     space = get_space("mbv3-w1.0")
     trained, net = build_supernet(space), build_supernet(space).eval()
@@ -52,10 +77,19 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
     many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)
     optimizer = torch.optim.SGD(trained.parameters(), 1e-3, momentum=0.9, nesterov=True)
     batches = [torch.randn(100, 3, SIZE, SIZE) for _ in range(calibration_images // 100)]
+    stage = Stage("last", 1, 1e-3, subnets=4, distill=1.0)
+    precision = Precision("fp32", images.device)
+    draws = Four(space, stage, (SIZE,), 0)
+    gradients = SupernetStep(supernet_run(trained), stage, draws, precision, build_supernet(space, 0.0))
 
     def train() -> None:
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(trained(images, subnet), labels).backward()
+        optimizer.step()
+
+    def shrink() -> None:
+        optimizer.zero_grad()
+        gradients(images, labels, 0)
         optimizer.step()
 
     def evaluate() -> None:
@@ -68,6 +102,7 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
 
     return {
         "training step": train,
+        "shrinking step": shrink,
         "evaluate in the supernet": evaluate,
         "evaluate extracted": evaluate_extracted,
         "extract": lambda: extract(net, subnet),
@@ -95,11 +130,25 @@ def theirs(config: dict[str, Any], calibration_images: int) -> dict[str, Callabl
     many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)
     optimizer = torch.optim.SGD(trained.parameters(), 1e-3, momentum=0.9, nesterov=True)
     batches = [(torch.randn(100, 3, SIZE, SIZE), None) for _ in range(calibration_images // 100)]
+    teacher = OFAMobileNetV3(1000, dropout_rate=0.0, **choices)
+    teacher.set_active_subnet(ks=7, e=6, d=4)
+    cross_entropy = torch.nn.functional.cross_entropy
 
     def train() -> None:
         optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(trained(images), labels).backward()
+        cross_entropy(trained(images), labels).backward()
         optimizer.step()
+
+    def shrink() -> None:
+        with torch.no_grad():
+            soft = teacher(images).softmax(1)
+        optimizer.zero_grad()
+        for chosen in four(config):
+            trained.set_active_subnet(**chosen)
+            logits = trained(images)
+            (cross_entropy(logits, soft) + cross_entropy(logits, labels, label_smoothing=0.1)).backward()
+        optimizer.step()
+        trained.set_active_subnet(**config)
 
     def evaluate() -> None:
         with torch.no_grad():
@@ -111,6 +160,7 @@ def theirs(config: dict[str, Any], calibration_images: int) -> dict[str, Callabl
 
     return {
         "training step": train,
+        "shrinking step": shrink,
         "evaluate in the supernet": evaluate,
         "evaluate extracted": evaluate_extracted,
         "extract": net.get_active_subnet,
@@ -119,18 +169,18 @@ def theirs(config: dict[str, Any], calibration_images: int) -> dict[str, Callabl
     }
 
 
-def worker(side: str, config: dict[str, Any], calibration_images: int, repeats: int) -> None:
+def worker(side: str, config: dict[str, Any], calibration_images: int, repeats: int, threads: int) -> None:
     """Answers each name on stdin with its times as JSON."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
+    clock = time.thread_time if threads == 1 else time.perf_counter
     functions = (ours if side == "ours" else theirs)(config, calibration_images)
     for line in sys.stdin:
         asked = line.strip().split("+")
-        print(
-            json.dumps(best([functions[name] for name in asked], 1 if asked == ["calibrate"] else repeats)), flush=True
-        )
+        times = best([functions[name] for name in asked], 1 if asked == ["calibrate"] else repeats, clock)
+        print(json.dumps(times), flush=True)
 
 
 def memory_of_many(count: int) -> None:
@@ -162,7 +212,7 @@ def start(side: str, folder: Path | None, arguments: argparse.Namespace) -> subp
     path = "" if folder is None else f"import sys; sys.path.insert(0, {str(folder.resolve())!r}); "
     here = str(Path(__file__).resolve())
     code = f"{path}import runpy; runpy.run_path({here!r})['worker']({side!r}, {arguments.config!r}, "
-    code += f"{arguments.images}, {arguments.repeats})"
+    code += f"{arguments.images}, {arguments.repeats}, {arguments.threads})"
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -184,6 +234,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=3, help="turns that the two take")
     parser.add_argument("--repeats", type=int, default=5, help="runs a turn")
     parser.add_argument("--images", type=int, default=400, help="to calibrate with, in batches of 100 (paper: 2,000)")
+    parser.add_argument("--threads", type=int, default=1, help="of each; more than 1 are timed by the wall clock")
+    parser.add_argument("--only", choices=[group[0] for group in GROUPS], help="this measurement and no other")
     arguments = parser.parse_args(argv)
     arguments.config = {
         "ks": [5, 5, 3, 5, 7, 5, 5, 5, 5, 5, 7, 3, 7, 3, 5, 3, 3, 7, 5, 7],
@@ -193,17 +245,20 @@ def main(argv: list[str] | None = None) -> int:
     workers = {"ours": start("ours", None, arguments)}
     if arguments.reference:
         workers["theirs"] = start("theirs", arguments.reference, arguments)
-    asked = ["training step", "evaluate in the supernet+evaluate extracted", "extract", "calibrate"]
-    names = "+".join(asked).split("+")
+    asked = [group for group in GROUPS if arguments.only in (None, group[0])]
+    names = [name for group in asked for name in group]
     times: dict[tuple[str, str], list[float]] = {(side, name): [] for side in workers for name in names}
     for _ in range(arguments.rounds):
         for group in asked:
             for side, process in workers.items():
-                for name, row in zip(group.split("+"), ask(process, group), strict=True):
+                for name, row in zip(group, ask(process, "+".join(group)), strict=True):
                     times[side, name] += row
     for process in workers.values():
         process.communicate()
-    print(f"MobileNetV3 w1.0, training batch {BATCH}, evaluation {EVAL_BATCH}, at {SIZE} px; ms: minimum, median")
+    print(
+        f"MobileNetV3 w1.0, training batch {BATCH}, evaluation {EVAL_BATCH}, at {SIZE} px; "
+        f"threads: {arguments.threads}; ms: minimum, median"
+    )
     for name in names:
         cells = [f"{side} {min(t):8.1f} {statistics.median(t):8.1f}" for side in workers if (t := times[side, name])]
         if "theirs" in workers:
@@ -211,6 +266,8 @@ def main(argv: list[str] | None = None) -> int:
             ratios = min(mine) / min(other), statistics.median(mine) / statistics.median(other)
             cells.append("ratio {:.2f} {:.2f}".format(*ratios))
         print(f"{name:26}", *cells, sep="  ")
+    if arguments.only:
+        return 0
     inside, outside = times["ours", "evaluate in the supernet"], times["ours", "evaluate extracted"]
     medians = statistics.median(inside) / statistics.median(outside)
     print(f"supernet against extracted: {min(inside) / min(outside):.3f} of the minima, {medians:.3f} of the medians")
