@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ofa.cli import resolutions
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
-from ofa.training.recipe import METHODS, Stage, one_stage, read_stages, shrinking
+from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +40,8 @@ def parser() -> argparse.ArgumentParser:
         "one is drawn for each step: 64,96 or 128:224:4 (the default)")  # fmt: skip
     add("--method", choices=METHODS, default="shrinking", help="shrinking (default); uniform: everything elastic at "
         "once; sandwich: the same with largest and smallest in every step; alone: one sub-network")  # fmt: skip
-    add("--recipe", default="paper", metavar="FILE", help="stages of your own instead of the paper's: a JSON list")
+    add("--recipe", default="paper", metavar="NAME|FILE", help="paper (default); short: for a small part of its epochs "
+        "(--epochs-scale below about 0.2); or stages of your own: a JSON list")  # fmt: skip
     add("--epochs-scale", type=float, default=1.0, metavar="X", help="factor on all epochs (paper: 600 in all)")
     add("--epochs", type=int, metavar="N", help="of uniform, sandwich or alone (default: as much arithmetic as "
         "shrinking takes)")  # fmt: skip
@@ -120,6 +121,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError("--method alone needs --subnet FILE" if alone else "--subnet is for --method alone")
     if alone and args.epochs is None:
         raise InputError("--method alone needs --epochs N")
+    if args.method != "shrinking" and args.recipe == "short":
+        raise InputError(f"--recipe short is a recipe of shrinking, not of --method {args.method}")
     if args.epochs is not None and (args.method == "shrinking" or args.recipe != "paper"):
         raise InputError("--epochs is for uniform, sandwich and alone: shrinking has stages, see --epochs-scale")
 
@@ -138,10 +141,10 @@ def space_and_subnet(args: argparse.Namespace, classes: int) -> tuple[SearchSpac
 
 def stages_of(args: argparse.Namespace, space: SearchSpace) -> tuple[Stage, ...]:
     """The stages asked for."""
-    if args.recipe != "paper":
+    if args.recipe not in RECIPES:
         return read_stages(Path(args.recipe))
     if args.method == "shrinking":
-        found = shrinking(space, args.epochs_scale, args.distill)
+        found = RECIPES[args.recipe](space, args.epochs_scale, args.distill)
         return found[1:] if args.start is not None else found
     distill = args.distill if args.teacher is not None else 0.0
     return (one_stage(args.method, space, args.epochs, args.epochs_scale, args.subnets_per_step, distill),)

@@ -22,6 +22,7 @@ from ofa.space import Genes, SearchSpace
 
 # learning rates of stages are for this many images a step, over all processes, and proportional to them
 RATE_IMAGES = 64
+TEACHERS = ("first", "previous")
 METHODS = ("shrinking", "uniform", "sandwich", "alone")
 
 
@@ -36,6 +37,7 @@ class Stage:
     kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
     warmup_epochs: linear increase before the cosine
     distill: weight of the soft loss against the teacher's outputs, beside the labels'; 0 for none
+    teacher: the largest network as the "first" stage, or as the stage before ("previous"), left it
     sandwich: the largest and the smallest sub-network in every step; the largest learns the labels, the others
         (the smallest too) what the largest says, in the same step
     """
@@ -50,6 +52,7 @@ class Stage:
     widths: int = 0
     warmup_epochs: float = 0.0
     distill: float = 0.0
+    teacher: str = "first"
     sandwich: bool = False
 
     def __post_init__(self) -> None:
@@ -64,6 +67,8 @@ class Stage:
                 isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
             ):
                 raise InputError(f"{where}: {field.name} is {value!r}, expected a number, 0 or more")
+        if self.teacher not in TEACHERS:
+            raise InputError(f"{where}: teacher is {self.teacher!r}, expected one of {', '.join(TEACHERS)}")
         if not isinstance(self.sandwich, bool):
             raise InputError(f"{where}: sandwich is {self.sandwich!r}, expected true or false")
         if self.epochs < 1 or self.subnets < 1 or self.learning_rate <= 0:
@@ -130,6 +135,21 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     return tuple(scaled(stage, epochs_scale) for stage in stages)
 
 
+def short(space: SearchSpace, epochs_scale: float, distill: float = 1.0) -> tuple[Stage, ...]:
+    """Progressive shrinking for trainings of a small part of the paper's length (measured: docs/training.md).
+
+    The paper's rates after the first stage are for a network that has converged, and so is its teacher. Here every
+    stage goes on at the first stage's rate, without a teacher; a last one distils from the largest network of then.
+    """
+    first, *others = shrinking(space, distill=0.0)
+    last = replace(others[-1], name="distilled", epochs=65, warmup_epochs=0.0, distill=distill, teacher="previous")
+    stages = [first]
+    for stage in others:
+        gentle = 1 if stage.warmup_epochs else 3  # the short stages, which only begin with a choice
+        stages.append(replace(stage, learning_rate=first.learning_rate / stage.subnets / gentle))
+    return tuple(scaled(stage, epochs_scale) for stage in [*stages, last])
+
+
 def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:
     """The largest two choices for 25 epochs, then all of them."""
     common: dict[str, Any] = {"subnets": subnets, "distill": distill}
@@ -143,6 +163,9 @@ def scaled(stage: Stage, factor: float) -> Stage:
         raise InputError(f"epochs scale is {factor}, expected more than 0")
     epochs = max(1, round(stage.epochs * factor))
     return replace(stage, epochs=epochs, warmup_epochs=min(stage.warmup_epochs * factor, epochs / 2))
+
+
+RECIPES = {"paper": shrinking, "short": short}
 
 
 def one_stage(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,6 @@ class SupernetTraining:
     check_every: int = 1
     on_step: Callable[[int, int], None] = lambda *_: None
     on_epoch: Callable[[Stage, Mapping[str, Any]], None] = lambda *_: None
-    _teacher: Supernet | None = field(default=None, init=False)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -234,16 +233,15 @@ class SupernetTraining:
     def _teaching(self, i: int, stage: Stage) -> Supernet | None:
         if stage.sandwich or not stage.distill:
             return None
-        path = self.teacher or self.start
+        path = self.teacher or (None if stage.teacher == "previous" and i > 0 else self.start)
         if path is None:
             if i == 0:
                 raise InputError(f"stage {stage.name} distils, but nothing comes before it: give --teacher FILE")
-            path = self.out / f"1-{self.stages[0].name}" / RESULT
-        if self._teacher is None:
-            self._teacher = Supernet(self.space, 0.0)
-            load_checkpoint(self._teacher, path)
-            self._teacher.requires_grad_(False).to(self.procs.device)
-        return self._teacher
+            before = 0 if stage.teacher == "first" else i - 1
+            path = self.out / f"{before + 1}-{self.stages[before].name}" / RESULT
+        teacher = Supernet(self.space, 0.0)
+        load_checkpoint(teacher, path)
+        return teacher.requires_grad_(False).to(self.procs.device)
 
     def _gather_metrics(self) -> None:
         """The metrics of all stages so far, in one file."""

@@ -13,7 +13,7 @@ import pytest
 from ofa.errors import InputError
 from ofa.space import Subnet, get_space
 from ofa.training.draws import Draws
-from ofa.training.recipe import Stage, as_json, macs_per_image, one_stage, read_stages, scaled, shrinking
+from ofa.training.recipe import Stage, as_json, macs_per_image, one_stage, read_stages, scaled, short, shrinking
 
 SPACE = get_space("mbv3-w0.1", 3, (32, 64))
 PAPER = {stage.name: stage for stage in shrinking(SPACE)}
@@ -37,6 +37,17 @@ def test_the_papers_recipe() -> None:
         ("expand3", 125, 5, 4, 0.0075),
     ]
     assert [s.distill for s in PAPER.values()] == [0, 1, 1, 1, 1, 1]
+
+
+def test_the_short_recipe_keeps_the_first_rate_and_distils_last_from_what_it_has_by_then() -> None:
+    stages = short(SPACE, 1.0)
+    paper = [replace(s, learning_rate=1, distill=0.0) for s in PAPER.values()]
+    assert [replace(s, learning_rate=1) for s in stages[:-1]] == paper
+    sums = [round(s.learning_rate * s.subnets / PAPER["largest"].learning_rate, 3) for s in stages]
+    assert sums == [1, 1, 0.333, 1, 0.333, 1, round(4 * 0.0075 / 0.08125, 3)]
+    assert [(s.distill, s.teacher) for s in stages] == [(0, "first")] * 6 + [(1, "previous")]
+    assert [s.epochs for s in short(SPACE, 0.06)] == [11, 8, 2, 8, 2, 8, 4]
+    assert stages[-1].choices(SPACE) == PAPER["expand3"].choices(SPACE)
 
 
 @pytest.mark.parametrize(
@@ -197,6 +208,7 @@ def test_a_recipe_file_is_read_back(tmp_path: Path) -> None:
         ([{**ROW, "learning_rate": "0.1"}], "learning_rate is '0.1', expected a number"),
         ([{**ROW, "distill": None}], "distill is None, expected a number"),
         ([{**ROW, "warmup_epochs": 2}], "warmup_epochs is 2, expected less than 2"),
+        ([{**ROW, "teacher": "last"}], "teacher is 'last', expected one of first, previous"),
         ([{**ROW, "sandwich": "no", "subnets": 4}], "sandwich is 'no', expected true or false"),
         ([{**ROW, "sandwich": True}], "sandwich rule needs at least 2 sub-networks"),
     ],

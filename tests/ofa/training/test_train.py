@@ -91,6 +91,30 @@ def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
         main(flags(photos, out, "--epochs-scale", 0.001))
 
 
+def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(shrinking, "load_checkpoint", lambda _, path: loaded.append(path.parent.name))
+    common = {"epochs": 1, "learning_rate": 0.05}
+    taught = {**common, "distill": 1.0}
+    rows = [
+        {"name": "a", **common},
+        {"name": "b", **common},
+        {"name": "c", **taught, "teacher": "first"},
+        {"name": "d", **taught, "teacher": "previous"},
+    ]
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps(rows))
+    assert main(flags(photos, tmp_path / "run", "--recipe", recipe)) == 0
+    assert loaded == ["1-a", "3-c"]
+
+
+def test_the_short_recipe_runs_to_its_end(photos: Path, tmp_path: Path) -> None:
+    assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 0.001)) == 0
+    assert [row["stage"] for row in lines(tmp_path / "run")] == [*STAGES, "distilled"]
+
+
 @pytest.mark.parametrize("method", ["uniform", "sandwich"])
 def test_one_stage_methods(photos: Path, tmp_path: Path, method: str) -> None:
     more = ["--method", method, "--epochs", 1, "--subnets-per-step", 3, "--cache", "off"]
@@ -262,6 +286,7 @@ def test_mistakes_are_named(photos: Path, tmp_path: Path) -> None:
     fails("--precision is 'fp8'", "--precision", "fp8")
     fails("--cache is 'disk'", "--cache", "disk")
     fails("epochs scale is 0", "--epochs-scale", 0)
+    fails("--recipe short is a recipe of shrinking", "--method", "uniform", "--recipe", "short")
     fails("no such recipe", "--recipe", tmp_path / "none.json")
     fails("unknown space 'mbv4'", "--space", "mbv4")
     for name, kept in (("one", ["class0"]), ("empty", ["class0", "class1"])):
