@@ -2,10 +2,11 @@
 
 A profiler runs one block again and again: its weights stay in the fastest cache, and it reads and writes its input and
 output in a layout that the runtime may not use between blocks. In a network every block's weights come from
-further away, and nothing is converted at the borders. So the sum over blocks is corrected by three terms, fitted on
-whole networks by `profilers.validate`:
+further away, nothing is converted at the borders, and the runtime is called once for all of them. So the sum over
+blocks is corrected by terms that `profilers.validate` fits on whole networks:
 
     scale * (sum of latencies) + weights * (megabytes of weights) + borders * (megabytes passed on between blocks)
+    + calls * (number of blocks)
 
 Each is a sum over blocks too, so a corrected table is looked up like any other.
 """
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,12 @@ _MB_PER_VALUE = 4e-6  # of float32, for one image: other types and batches only 
 
 @dataclass(frozen=True)
 class SumCorrection:
-    """scale: a factor; weights, borders: milliseconds per megabyte of weights, of outputs passed on."""
+    """scale: a factor; weights, borders: ms per megabyte of weights, of outputs passed on; calls: ms per block."""
 
     scale: float = 1.0
     weights: float = 0.0
     borders: float = 0.0
+    calls: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> SumCorrection:
@@ -44,22 +46,22 @@ class SumCorrection:
             correction = cls(math.nan)
         if not (correction.scale > 0 and all(map(math.isfinite, astuple(correction)))):
             raise InputError(
-                f"header sum_correction is {text!r}, expected such as 'scale=1.05 weights=0.04 borders=-0.1' "
+                f"header sum_correction is {text!r}, expected such as 'scale=1.05 weights=0.04 borders=-0.1 calls=0' "
                 "with a scale above 0"
             )
         return correction
 
     def __str__(self) -> str:
-        return f"scale={self.scale:.5g} weights={self.weights:.5g} borders={self.borders:.5g}"
+        return " ".join(f"{field.name}={getattr(self, field.name):.5g}" for field in fields(self))
 
     def apply(self, blocks: Sequence[Block], latency_ms: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) what each of N blocks adds to a network, milliseconds; a small block may add less than nothing."""
-        corrected: NDArray[np.float64] = block_terms(blocks, latency_ms) @ (self.scale, self.weights, self.borders)
+        corrected: NDArray[np.float64] = block_terms(blocks, latency_ms) @ astuple(self)
         return corrected
 
 
 def block_terms(blocks: Sequence[Block], latency_ms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 3): latency alone in ms, megabytes of weights, megabytes of the output."""
+    """(N, 4): latency alone in ms, megabytes of weights, megabytes of the output, 1."""
     weights = [_MB_PER_VALUE * block_params(block) for block in blocks]
     passed_on = [_MB_PER_VALUE * block.out_size**2 * block.out_channels for block in blocks]
-    return np.stack([latency_ms, np.array(weights), np.array(passed_on)], axis=1)
+    return np.stack([latency_ms, np.array(weights), np.array(passed_on), np.ones(len(weights))], axis=1)

@@ -14,8 +14,8 @@ from ofa.latency_lookup import LatencyLookup
 from ofa.space import Genes
 from ofa.sum_correction import SumCorrection, block_terms
 
-# which terms of SumCorrection a fit may use, the simplest first: scale, weights, borders
-_TERMS = ((0,), (0, 1), (0, 2), (0, 1, 2))
+# which terms of SumCorrection a fit may use, the simplest first: scale, weights, borders, calls
+_TERMS = ((0,), (0, 1), (0, 2), (0, 3), (0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3))
 _LARGE_ERROR = 0.02
 
 
@@ -103,13 +103,13 @@ def unit_errors(lookup: LatencyLookup, genes: Genes, measured: NDArray[np.float6
 
 
 def network_terms(lookup: LatencyLookup, latency_ms: NDArray[np.float64], genes: Genes) -> NDArray[np.float64]:
-    """(N, 3) the terms of `SumCorrection` of N networks, given what each block of the index takes alone, ms."""
+    """(N, 4) the terms of `SumCorrection` of N networks, given what each block of the index takes alone, ms."""
     terms = block_terms(lookup.index.blocks, latency_ms)
     return np.stack([lookup.index.total(genes, column) for column in terms.T], axis=1)
 
 
 def fit_correction(terms: NDArray[np.float64], measured: NDArray[np.float64]) -> SumCorrection:
-    """The correction of least relative error over N networks: (N, 3) terms against measured ms.
+    """The correction of least relative error over N networks: (N, 4) terms against measured ms.
 
     Errors beyond a few per cent count by their size, not their square: a network that a cache just holds may be far
     off the others. A term is used only where predicting each network from the others gains by it: of the sets of
@@ -133,5 +133,4 @@ def fit_correction(terms: NDArray[np.float64], measured: NDArray[np.float64]) ->
 
     allowed = [columns for columns in _TERMS if len(columns) == 1 or 4 * len(columns) <= len(measured)]
     best = min(allowed, key=error)
-    scale, weights, borders = fitted(best, np.ones(len(measured), dtype=bool)).tolist()
-    return SumCorrection(scale, weights, borders)
+    return SumCorrection(*fitted(best, np.ones(len(measured), dtype=bool)).tolist())

@@ -141,7 +141,7 @@ def report(
     alone = plain.lookup(space)
     correction = fit_correction(network_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
     when = datetime.now(UTC)
-    remark = f"(ms per MB; fitted on {(~scored).sum()} whole networks that are not scored)"
+    remark = f"(ms per MB, per block; fitted on {(~scored).sum()} whole networks that are not scored)"
     corrected = LatencyTable({**plain.header, "sum_correction": f"{correction} {remark}"}, table.rows)
     predicted = corrected.latency_ms(space, genes)
     scores = score(predicted[scored], measured[scored])
