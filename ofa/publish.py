@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     add("--data", type=Path, required=True, metavar="DIR|ZIP", help="what it was trained on: train to calibrate with, "
         "val (where there is one) to compare on")  # fmt: skip
     add("--images", type=int, default=64, metavar="N", help="synthetic images (default 64)")
-    add("--steps", type=int, default=400, metavar="N", help="of gradient descent (default 400)")
+    add("--steps", type=int, default=700, metavar="N", help="of gradient descent (default 700)")
     add("--subnets", type=int, default=20, metavar="N", help="sub-networks that the images are fitted to (default 20)")
     add("--calibration-images", type=int, default=1000, metavar="N", help="real ones, for each (default 1000)")
     add("--check-subnets", type=int, default=10, metavar="N", help="other sub-networks, to compare on (default 10)")

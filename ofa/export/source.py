@@ -126,14 +126,8 @@ def shipped_checkpoint(named: NamedSubnet | None, space_name: str | None = None)
     path = WEIGHTS / f"{name}.safetensors"
     if named is None or not path.is_file():
         shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
-        what = (
-            "without --subnet"
-            if named is None
-            else f"for {name or 'a space that ' + str(named.path) + ' does not say'}"
-        )
-        raise InputError(
-            f"no supernet is shipped {what} (there is one for sub-networks of {shipped}): give --checkpoint"
-        )
+        what = "without a sub-network" if named is None else f"for {name or f'{named.path}, which names no space'}"
+        raise InputError(f"no supernet is shipped {what} (there is one for {shipped}): give --checkpoint")
     return path
 
 

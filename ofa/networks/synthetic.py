@@ -32,7 +32,7 @@ def synthetic_images(
     std: Sequence[float],
     *,
     seed: int = 0,
-    learning_rate: float = 0.05,
+    learning_rate: float = 0.1,
     advance: Callable[[float], None] = lambda _: None,
 ) -> Tensor:
     """(count, 3, R, R) bytes, R the largest resolution of the targets: use all in one batch, resized where smaller.
@@ -46,7 +46,7 @@ def synthetic_images(
     generator = torch.Generator().manual_seed(seed)
     noise = [torch.randn(count, 3, grid, grid, generator=generator) for grid in GRIDS if grid <= side]
     pixels = sum((F.interpolate(n, size=(side, side), mode="bilinear") for n in noise), torch.zeros(1))
-    pixels = (pixels / len(noise) ** 0.5).requires_grad_(True)
+    pixels = (pixels / pixels.std()).requires_grad_(True)
     optimizer = torch.optim.Adam([pixels], lr=learning_rate)
     frozen = [(parameter, parameter.requires_grad) for parameter in net.parameters()]
     net.requires_grad_(False)
@@ -58,7 +58,9 @@ def synthetic_images(
             images = resized(_bounded(pixels, shift, scale), target.subnet.resolution)
             distances: list[Tensor] = []
             net.run(images, target.subnet, _measuring(names, target, distances))
-            distance = torch.stack(distances).mean()
+            # an early layer's error goes through all that follow
+            weights = 1 / torch.arange(1.0, len(distances) + 1)
+            distance = (torch.stack(distances) * weights).sum() / weights.sum()
             optimizer.zero_grad()
             distance.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -82,7 +84,7 @@ def _bounded(pixels: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def _measuring(names: Mapping[nn.Module, str], target: BatchNormStatistics, distances: list[Tensor]) -> Normalise:
-    """Normalises by the batch; appends how far its mean and variance are from the target's, for every layer."""
+    """Normalises by the target; appends how far a batch's mean and variance are from it, for every layer."""
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         mean, variance = target.means[names[bn]], target.variances[names[bn]]
@@ -90,6 +92,7 @@ def _measuring(names: Mapping[nn.Module, str], target: BatchNormStatistics, dist
         ratios = torch.log((x.var((0, 2, 3)) + bn.eps) / (variance + bn.eps))
         distances.append(shifts.mean() + ratios.square().mean())
         channels = x.shape[1]
-        return F.batch_norm(x, None, None, first(bn.weight, channels), first(bn.bias, channels), True, 0.0, bn.eps)
+        # by the target, not by the batch: what is wrong in an early layer is to be felt in all that follow
+        return F.batch_norm(x, mean, variance, first(bn.weight, channels), first(bn.bias, channels), False, 0.0, bn.eps)
 
     return normalise

@@ -406,6 +406,9 @@ def test_exit_codes_and_help() -> None:
     helped = python("--help")
     assert helped.returncode == 0
     assert "example, from a search to a phone:" in helped.stdout
-    assert python("--format=onnx").returncode == 2
+    assert python("--checkpoint=W").returncode == 2
+    nothing = python("--format=onnx")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert "give --checkpoint" in nothing.stderr
     refused = python("--format=onnx", "--checkpoint=nowhere")
     assert (refused.returncode, refused.stderr) == (1, "error: nowhere: no such file or folder\n")

@@ -46,7 +46,7 @@ def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(trained: Path, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("published") / "deep" / "small.safetensors"
-    assert main(arguments(trained, photographs, path, "--steps=60")) == 0
+    assert main(arguments(trained, photographs, path, "--steps=200")) == 0
     return path
 
 
