@@ -58,7 +58,8 @@ def synthetic_images(
             images = resized(_bounded(pixels, shift, scale), target.subnet.resolution)
             distances: list[Tensor] = []
             net.run(images, target.subnet, _measuring(names, target, distances))
-            # an early layer's error goes through all that follow
+            # normalised by the batch, layers do not feel what is wrong before them, but real images will: early ones
+            # count more
             weights = 1 / torch.arange(1.0, len(distances) + 1)
             distance = (torch.stack(distances) * weights).sum() / weights.sum()
             optimizer.zero_grad()
@@ -84,7 +85,7 @@ def _bounded(pixels: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 def _measuring(names: Mapping[nn.Module, str], target: BatchNormStatistics, distances: list[Tensor]) -> Normalise:
-    """Normalises by the target; appends how far a batch's mean and variance are from it, for every layer."""
+    """Normalises by the batch; appends how far its mean and variance are from the target's, for every layer."""
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         mean, variance = target.means[names[bn]], target.variances[names[bn]]
@@ -92,7 +93,6 @@ def _measuring(names: Mapping[nn.Module, str], target: BatchNormStatistics, dist
         ratios = torch.log((x.var((0, 2, 3)) + bn.eps) / (variance + bn.eps))
         distances.append(shifts.mean() + ratios.square().mean())
         channels = x.shape[1]
-        # by the target, not by the batch: what is wrong in an early layer is to be felt in all that follow
-        return F.batch_norm(x, mean, variance, first(bn.weight, channels), first(bn.bias, channels), False, 0.0, bn.eps)
+        return F.batch_norm(x, None, None, first(bn.weight, channels), first(bn.bias, channels), True, 0.0, bn.eps)
 
     return normalise
