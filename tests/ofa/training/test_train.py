@@ -18,7 +18,7 @@ from torch import Tensor
 from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
 from ofa.networks import Supernet
-from ofa.networks.checkpoint import load_network, load_supernet, read_facts, read_tensors
+from ofa.networks.checkpoint import load_checkpoint, load_network, load_supernet, read_facts, read_tensors
 from ofa.networks.sorting import sort_channels
 from ofa.train import main
 from ofa.training import shrinking
@@ -95,7 +95,12 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[str] = []
-    monkeypatch.setattr(shrinking, "load_checkpoint", lambda _, path: loaded.append(path.parent.name))
+
+    def loading(net: Supernet, path: Path) -> None:
+        loaded.append(path.parent.name)
+        load_checkpoint(net, path)
+
+    monkeypatch.setattr(shrinking, "load_checkpoint", loading)
     common = {"epochs": 1, "learning_rate": 0.05}
     taught = {**common, "distill": 1.0}
     rows = [
