@@ -157,7 +157,7 @@ def test_a_predictor_of_another_space_is_refused(saved, name, differs):
 
 
 def test_no_shipped_predictor_names_those_that_exist():
-    with pytest.raises(InputError, match=r"for resnet50d \(there is one for mbv3-w1.0, mbv3-w1.2\)"):
+    with pytest.raises(InputError, match=r"for resnet50d \(there is one for mbv3-w0.35, mbv3-w1.0, mbv3-w1.2\)"):
         AccuracyPredictor.default(get_space("resnet50d"))
 
 
