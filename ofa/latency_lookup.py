@@ -126,9 +126,10 @@ class LatencyLookup:
 
     def remedy(self, resolution: int) -> str:
         """The command that measures what is missing, as the end of an error message."""
+        classes = "" if self.space.num_classes == 1000 else f"--num-classes {self.space.num_classes} "
         return (
             f"\nmeasure them on the device, for this CPU: python -m profilers.cpu --space {self.space.name} "
-            f"--resolutions {resolution} --out measured.csv"
+            f"{classes}--resolutions {resolution} --out measured.csv"
         )
 
     @property

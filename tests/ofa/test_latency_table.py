@@ -130,6 +130,10 @@ def test_missing_blocks_are_named_with_the_command_that_measures_them() -> None:
         table.latency_ms(SPACE, subnet)
     with pytest.raises(InputError, match=r"lacks \d+ of the blocks of mbv3-w1\.0 at 224 px"):
         table.lookup(SPACE).require([160, 224])
+    with pytest.raises(
+        InputError, match=r"linear 1x1x1280>10 .*\n.*--space mbv3-w1\.0 --num-classes 10 --resolutions 160"
+    ):
+        table.lookup(get_space(SPACE.name, 10, [160])).require([160])
 
 
 def test_omitted_ops_count_nothing_and_only_if_the_header_says_so() -> None:
