@@ -140,14 +140,15 @@ def short(space: SearchSpace, epochs_scale: float, distill: float = 1.0) -> tupl
 
     The paper's rates after the first stage are for a network that has converged, and so is its teacher. Here every
     stage goes on at the first stage's rate, without a teacher; a last one distils from the largest network of then.
+    A step has one sub-network, and a stage so many more epochs for the same arithmetic: steps are what is lacking.
     """
     first, *others = shrinking(space, distill=0.0)
-    last = replace(others[-1], name="distilled", epochs=65, warmup_epochs=0.0, distill=distill, teacher="previous")
     stages = [first]
     for stage in others:
-        gentle = 1 if stage.warmup_epochs else 3  # the short stages, which only begin with a choice
-        stages.append(replace(stage, learning_rate=first.learning_rate / stage.subnets / gentle))
-    return tuple(scaled(stage, epochs_scale) for stage in [*stages, last])
+        rate = first.learning_rate / (1 if stage.warmup_epochs else 3)  # the stages that only begin with a choice
+        stages.append(replace(stage, epochs=stage.epochs * stage.subnets, subnets=1, learning_rate=rate))
+    last = replace(stages[-1], epochs=260, learning_rate=3e-2, warmup_epochs=0.0, distill=distill, teacher="previous")
+    return tuple(scaled(stage, epochs_scale) for stage in [*stages, replace(last, name="distilled")])
 
 
 def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:

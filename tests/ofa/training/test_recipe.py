@@ -39,14 +39,14 @@ def test_the_papers_recipe() -> None:
     assert [s.distill for s in PAPER.values()] == [0, 1, 1, 1, 1, 1]
 
 
-def test_the_short_recipe_keeps_the_first_rate_and_distils_last_from_what_it_has_by_then() -> None:
+def test_the_short_recipe_has_one_subnet_a_step_at_the_first_rate_and_distils_last_from_what_it_has_by_then() -> None:
     stages = short(SPACE, 1.0)
-    paper = [replace(s, learning_rate=1, distill=0.0) for s in PAPER.values()]
-    assert [replace(s, learning_rate=1) for s in stages[:-1]] == paper
-    sums = [round(s.learning_rate * s.subnets / PAPER["largest"].learning_rate, 3) for s in stages]
-    assert sums == [1, 1, 0.333, 1, 0.333, 1, round(4 * 0.0075 / 0.08125, 3)]
-    assert [(s.distill, s.teacher) for s in stages] == [(0, "first")] * 6 + [(1, "previous")]
-    assert [s.epochs for s in short(SPACE, 0.06)] == [11, 8, 2, 8, 2, 8, 4]
+    one = [replace(s, epochs=s.epochs * s.subnets, subnets=1, learning_rate=1, distill=0.0) for s in PAPER.values()]
+    assert [replace(s, learning_rate=1) for s in stages[:-1]] == one
+    rates = [round(s.learning_rate / PAPER["largest"].learning_rate, 3) for s in stages]
+    assert rates == [1, 1, 0.333, 1, 0.333, 1, round(0.03 / 0.08125, 3)]
+    assert [(s.distill, s.teacher, s.subnets) for s in stages] == [(0, "first", 1)] * 6 + [(1, "previous", 1)]
+    assert [s.epochs for s in short(SPACE, 0.06)] == [11, 8, 3, 15, 6, 30, 16]
     assert stages[-1].choices(SPACE) == PAPER["expand3"].choices(SPACE)
 
 

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,12 @@ def test_a_crop_of_a_squashed_photo_is_nearly_that_of_the_photo() -> None:
     assert float((cut(squashed, plain([30 / 90, 12 / 60, 30 / 90, 30 / 60]), 32) - expected).abs().mean()) > 5
 
 
+def test_a_flip_mirrors_the_crop_not_the_photo_it_is_cut_from() -> None:
+    pixels, crops = as_pixels(photo(64, 64)), plain([0, 0.25, 0.5, 0.5])
+    mirrored = cut(pixels, replace(crops, flipped=np.array([True])), 24)
+    assert torch.allclose(mirrored, cut(pixels, crops, 24).flip(3), atol=1e-3)
+
+
 def test_brightness_and_saturation_are_torchvisions() -> None:
     functional = import_transforms().functional
     image = photo(16, 16)
@@ -90,7 +97,7 @@ def test_brightness_and_saturation_are_torchvisions() -> None:
         assert float((cut(as_pixels(image), crops, 16) - as_pixels(expected)).abs().max()) < 2.5  # it rounds thrice
 
 
-@pytest.mark.parametrize(("width", "height"), [(500, 300), (300, 500), (1000, 100)])
+@pytest.mark.parametrize(("width", "height"), [(500, 300), (300, 500), (1000, 100), (300, 300)])
 def test_boxes_are_drawn_as_torchvision_draws_them(width: int, height: int) -> None:
     """2,000 draws each; equal distributions are 0.06 apart once in a thousand. Theirs are of whole pixels."""
     crop = import_transforms().RandomResizedCrop
