@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ofa.cli import resolutions
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
-from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages
+from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages, short, shrinking
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -143,10 +143,12 @@ def stages_of(args: argparse.Namespace, space: SearchSpace) -> tuple[Stage, ...]
     """The stages asked for."""
     if args.recipe not in RECIPES:
         return read_stages(Path(args.recipe))
+    distill = args.distill if args.teacher is not None else 0.0  # who names none has none but in the paper's recipe
     if args.method == "shrinking":
-        found = RECIPES[args.recipe](space, args.epochs_scale, args.distill)
+        paper = args.recipe == "paper"
+        scale = args.epochs_scale
+        found = shrinking(space, scale, args.distill) if paper else short(space, scale, distill)
         return found[1:] if args.start is not None else found
-    distill = args.distill if args.teacher is not None else 0.0
     return (one_stage(args.method, space, args.epochs, args.epochs_scale, args.subnets_per_step, distill),)
 
 

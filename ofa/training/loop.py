@@ -46,6 +46,7 @@ class Plan:
     steps_per_epoch: batches in each
     learning_rate: its peak, reached after the warm-up
     warmup_epochs: linear increase before the cosine, may be a fraction
+    final_rate: where the cosine ends
     weight_decay: of weights; biases and normalisation have none
     momentum: Nesterov's
     seed: of everything random
@@ -63,6 +64,7 @@ class Plan:
     seed: int = 0
     clip_norm: float = 0.0
     ema: float = 0.0
+    final_rate: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps_per_epoch"):
@@ -90,7 +92,7 @@ class Plan:
     def rate(self, step: int) -> float:
         """The learning rate of a step, counted over all epochs from 0."""
         warmup = round(self.warmup_epochs * self.steps_per_epoch)
-        return cosine_rate(step, self.total_steps, self.learning_rate, warmup)
+        return cosine_rate(step, self.total_steps, self.learning_rate, warmup, self.final_rate)
 
 
 @dataclass(frozen=True)

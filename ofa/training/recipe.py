@@ -36,6 +36,7 @@ class Stage:
     subnets: sub-networks a step; their gradients add up
     kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
     warmup_epochs: linear increase before the cosine
+    final_rate: where the cosine ends
     distill: weight of the soft loss against the teacher's outputs, beside the labels'; 0 for none
     teacher: the largest network as the "first" stage, or as the stage before ("previous"), left it
     sandwich: the largest and the smallest sub-network in every step; the largest learns the labels, the others
@@ -54,6 +55,7 @@ class Stage:
     distill: float = 0.0
     teacher: str = "first"
     sandwich: bool = False
+    final_rate: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):
@@ -73,6 +75,8 @@ class Stage:
             raise InputError(f"{where}: sandwich is {self.sandwich!r}, expected true or false")
         if self.epochs < 1 or self.subnets < 1 or self.learning_rate <= 0:
             raise InputError(f"{where}: epochs, subnets and learning_rate must be more than 0")
+        if self.final_rate > self.learning_rate:
+            raise InputError(f"{where}: final_rate is {self.final_rate:g}, more than learning_rate")
         if self.warmup_epochs >= self.epochs:
             raise InputError(f"{where}: warmup_epochs is {self.warmup_epochs:g}, expected less than {self.epochs}")
         if self.sandwich and self.subnets < 2:
@@ -135,20 +139,20 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     return tuple(scaled(stage, epochs_scale) for stage in stages)
 
 
-def short(space: SearchSpace, epochs_scale: float, distill: float = 1.0) -> tuple[Stage, ...]:
+def short(space: SearchSpace, epochs_scale: float, distill: float = 0.0) -> tuple[Stage, ...]:
     """Progressive shrinking for trainings of a small part of the paper's length (measured: docs/training.md).
 
-    The paper's rates after the first stage are for a network that has converged, and so is its teacher. Here every
-    stage goes on at the first stage's rate, without a teacher; a last one distils from the largest network of then.
-    A step has one sub-network, and a stage so many more epochs for the same arithmetic: steps are what is lacking.
+    The paper's rates after the first stage are for a network that has converged, and so is its teacher. Here the rate
+    stays what it was until the last stage, and nothing is distilled unless asked for. A step has one sub-network, and a
+    stage so many more epochs for the same arithmetic; the last one has the arithmetic of the paper's teacher too.
     """
-    first, *others = shrinking(space, distill=0.0)
-    stages = [first]
-    for stage in others:
-        rate = first.learning_rate / (1 if stage.warmup_epochs else 3)  # the stages that only begin with a choice
-        stages.append(replace(stage, epochs=stage.epochs * stage.subnets, subnets=1, learning_rate=rate))
-    last = replace(stages[-1], epochs=260, learning_rate=3e-2, warmup_epochs=0.0, distill=distill, teacher="previous")
-    return tuple(scaled(stage, epochs_scale) for stage in [*stages, replace(last, name="distilled")])
+    stages = shrinking(space, distill=distill)
+    rate = stages[0].learning_rate
+    same: dict[str, Any] = {"learning_rate": rate, "final_rate": rate, "subnets": 1}
+    found = [replace(s, **same, epochs=s.epochs * s.subnets, warmup_epochs=0.0) for s in stages]
+    found[0] = replace(found[0], warmup_epochs=stages[0].warmup_epochs)
+    found[-1] = replace(found[-1], epochs=930, final_rate=0.0)
+    return tuple(scaled(stage, epochs_scale) for stage in found)
 
 
 def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:
@@ -166,7 +170,7 @@ def scaled(stage: Stage, factor: float) -> Stage:
     return replace(stage, epochs=epochs, warmup_epochs=min(stage.warmup_epochs * factor, epochs / 2))
 
 
-RECIPES = {"paper": shrinking, "short": short}
+RECIPES = ("paper", "short")
 
 
 def one_stage(

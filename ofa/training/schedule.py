@@ -9,14 +9,15 @@ import torch
 from torch import nn
 
 
-def cosine_rate(step: int, total_steps: int, peak: float, warmup_steps: int = 0) -> float:
-    """The learning rate of a step: linear from near 0 to `peak` over the warm-up, then half a cosine towards 0.
+def cosine_rate(step: int, total_steps: int, peak: float, warmup_steps: int = 0, final: float = 0.0) -> float:
+    """The learning rate of a step: linear from near 0 to `peak` over the warm-up, then half a cosine towards `final`.
 
     step: from 0 to total_steps - 1
     """
     if step < warmup_steps:
         return peak * (step + 1) / warmup_steps
-    return 0.5 * peak * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total_steps - warmup_steps)))
+    part = (step - warmup_steps) / max(1, total_steps - warmup_steps)
+    return final + 0.5 * (peak - final) * (1 + math.cos(math.pi * part))
 
 
 def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

@@ -94,11 +94,12 @@ class SupernetTraining:
     def plan(self, stage: Stage) -> Plan:
         """The stage's numbers for this batch size and number of processes."""
         h = self.hyper
-        images = h.batch_size * self.procs.count
+        factor = h.rate_scale * h.batch_size * self.procs.count / RATE_IMAGES
         return Plan(
             epochs=stage.epochs,
             steps_per_epoch=self.steps_per_epoch,
-            learning_rate=stage.learning_rate * h.rate_scale * images / RATE_IMAGES,
+            learning_rate=stage.learning_rate * factor,
+            final_rate=stage.final_rate * factor,
             warmup_epochs=stage.warmup_epochs,
             weight_decay=h.weight_decay,
             seed=h.seed,

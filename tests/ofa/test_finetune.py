@@ -287,6 +287,12 @@ def test_learning_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
     assert rates[11] == pytest.approx(0.4 * (1 + math.cos(math.pi * 7 / 8)))
 
 
+def test_the_cosine_ends_where_it_is_told_to() -> None:
+    assert [cosine_rate(step, 10, 0.8, 2, final=0.8) for step in range(2, 10)] == [0.8] * 8
+    assert cosine_rate(10_000, 10_001, 0.8, 2, final=0.2) == pytest.approx(0.2)
+    assert cosine_rate(6, 10, 0.8, 2, final=0.2) == pytest.approx(0.5)
+
+
 def test_weight_decay_spares_normalisation_and_biases(files: Path) -> None:
     network = load_network(files / "network")
     decayed, kept = ({id(p) for p in group["params"]} for group in parameter_groups(network, 0.1))

@@ -39,14 +39,22 @@ def test_the_papers_recipe() -> None:
     assert [s.distill for s in PAPER.values()] == [0, 1, 1, 1, 1, 1]
 
 
-def test_the_short_recipe_has_one_subnet_a_step_at_the_first_rate_and_distils_last_from_what_it_has_by_then() -> None:
+def test_the_short_recipe_has_one_subnet_a_step_and_one_rate_until_its_last_stage() -> None:
     stages = short(SPACE, 1.0)
-    one = [replace(s, epochs=s.epochs * s.subnets, subnets=1, learning_rate=1, distill=0.0) for s in PAPER.values()]
-    assert [replace(s, learning_rate=1) for s in stages[:-1]] == one
-    rates = [round(s.learning_rate / PAPER["largest"].learning_rate, 3) for s in stages]
-    assert rates == [1, 1, 0.333, 1, 0.333, 1, round(0.03 / 0.08125, 3)]
-    assert [(s.distill, s.teacher, s.subnets) for s in stages] == [(0, "first", 1)] * 6 + [(1, "previous", 1)]
-    assert [s.epochs for s in short(SPACE, 0.06)] == [11, 8, 3, 15, 6, 30, 16]
+    assert [(s.name, s.epochs) for s in stages[:-1]] == [
+        ("largest", 180),
+        ("kernel", 125),
+        ("depth2", 50),
+        ("depth3", 250),
+        ("expand2", 100),
+    ]
+    assert {(s.learning_rate, s.subnets, s.distill) for s in stages} == {(0.08125, 1, 0)}
+    assert [s.final_rate for s in stages] == [0.08125] * 5 + [0]
+    assert [s.warmup_epochs for s in stages] == [5, 0, 0, 0, 0, 0]
+    assert [s.distill for s in short(SPACE, 1.0, distill=0.5)] == [0] + [0.5] * 5
+    # with as much arithmetic as the paper's
+    ours, paper = (sum(s.epochs * macs_per_image(SPACE, s) for s in recipe) for recipe in (stages, PAPER.values()))
+    assert ours == pytest.approx(paper, rel=0.1)
     assert stages[-1].choices(SPACE) == PAPER["expand3"].choices(SPACE)
 
 
@@ -208,6 +216,7 @@ def test_a_recipe_file_is_read_back(tmp_path: Path) -> None:
         ([{**ROW, "learning_rate": "0.1"}], "learning_rate is '0.1', expected a number"),
         ([{**ROW, "distill": None}], "distill is None, expected a number"),
         ([{**ROW, "warmup_epochs": 2}], "warmup_epochs is 2, expected less than 2"),
+        ([{**ROW, "final_rate": 1}], "final_rate is 1, more than learning_rate"),
         ([{**ROW, "teacher": "last"}], "teacher is 'last', expected one of first, previous"),
         ([{**ROW, "sandwich": "no", "subnets": 4}], "sandwich is 'no', expected true or false"),
         ([{**ROW, "sandwich": True}], "sandwich rule needs at least 2 sub-networks"),

@@ -115,9 +115,13 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
     assert loaded == ["1-a", "3-c"]
 
 
-def test_the_short_recipe_runs_to_its_end(photos: Path, tmp_path: Path) -> None:
+def test_the_short_recipe_keeps_its_rate_but_in_its_last_stage(photos: Path, tmp_path: Path) -> None:
     assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 0.001)) == 0
-    assert [row["stage"] for row in lines(tmp_path / "run")] == [*STAGES, "distilled"]
+    rows = lines(tmp_path / "run")
+    assert [row["stage"] for row in rows] == STAGES
+    rate = 2.6 / 2048 * 8
+    assert [row["learning_rate"] for row in rows[1:-1]] == pytest.approx([rate] * 4)
+    assert rows[-1]["learning_rate"] < rate
 
 
 @pytest.mark.parametrize("method", ["uniform", "sandwich"])
