@@ -389,9 +389,11 @@ def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
 
 
 def random_indices(dataset: ImageFolder, count: int, seed: int = 0) -> list[int]:
-    """At most `count` different images, chosen at random, in order."""
-    chosen = np.random.default_rng(seed).permutation(len(dataset))[: min(count, len(dataset))]
-    return sorted(int(i) for i in chosen)
+    """At most `count` different images, chosen at random, in random order.
+
+    A folder's own order would make batches of one class each, and calibrating normalises by the batch.
+    """
+    return [int(i) for i in np.random.default_rng(seed).permutation(len(dataset))[:count]]
 
 
 def normalisation(mean: str, std: str | None = None) -> tuple[Triple, Triple]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -33,7 +34,8 @@ class Checkup:
         held_out = _spread(photos.held_out, images)
         chunks = [held_out[i : i + how.batch_size] for i in range(0, len(held_out), how.batch_size)]
         self._mine = [i for chunk in chunks[procs.rank :: procs.count] for i in chunk]
-        self._calibration = _spread(photos.indices, calibration_images)
+        # in random order: calibrating normalises by the batch, and a batch of one class is no fair one
+        self._calibration = np.random.default_rng(0).permutation(_spread(photos.indices, calibration_images)).tolist()
         self._kept: dict[bool, list[tuple[Tensor, Tensor]]] = {}
 
     def __call__(self, net: nn.Module, subnets: Mapping[str, Subnet]) -> dict[str, Any]:
