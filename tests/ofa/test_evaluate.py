@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ofa.data import ImageFolder, batches
+from ofa.data import ImageFolder, batches, random_indices
 from ofa.errors import InputError
 from ofa.evaluate import main
 from ofa.networks import build_supernet, calibrate_bn, extract
@@ -40,7 +40,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     net = build_supernet(SPACE, dropout=0.0)
     save_checkpoint(net, root / "supernet.safetensors")
-    training = batches(ImageFolder(root / "imgs", split="train"), 32, 5)
+    photographs = ImageFolder(root / "imgs", split="train")
+    training = batches(photographs, 32, 5, indices=random_indices(photographs, 2000))
     save_network(extract(net.eval(), SUBNET, calibrate_bn(net, SUBNET, training)), root / "network")
     (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
     return root
