@@ -173,6 +173,8 @@ class Adb:
                 )
             except PushFailedError as error:
                 raise PushFailed(str(error)) from None
+            except KeyError:  # adb-shell took the middle of a refusal for the beginning of an answer
+                raise PushFailed("its answer cannot be understood") from None
 
     @contextlib.contextmanager
     def _losing(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from adb_shell.auth.keygen import keygen
 
 from ofa.errors import InputError
 from profilers import adb
-from profilers.adb import Adb, signer, tcp_address, usb_transport
+from profilers.adb import Adb, PushFailed, signer, tcp_address, usb_transport
 from profilers.agent_session import ConnectionLost
 from profilers.android import main
 
@@ -106,6 +106,17 @@ def test_what_is_no_adb_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adb, "CONNECT_S", 0.2)
     with speaking() as serial, pytest.raises(InputError, match="no device answers at"):
         Adb(serial).connect()
+
+
+def test_an_answer_that_adb_shell_cannot_read_is_a_push_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Confused:
+        def push(self, *_: object, **__: object) -> None:
+            raise KeyError(0x74697277)  # "writ": out of the middle of "write failed: No space left on device"
+
+    phone = Adb("127.0.0.1:1")
+    monkeypatch.setattr(phone, "_device", Confused())
+    with pytest.raises(PushFailed, match="cannot be understood"):
+        phone.push(b"", "/data/local/tmp/x")
 
 
 def test_a_phone_that_is_not_connected_is_lost() -> None:
