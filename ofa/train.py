@@ -145,9 +145,10 @@ def stages_of(args: argparse.Namespace, space: SearchSpace) -> tuple[Stage, ...]
         return read_stages(Path(args.recipe))
     distill = args.distill if args.teacher is not None else 0.0  # who names none has none but in the paper's recipe
     if args.method == "shrinking":
-        paper = args.recipe == "paper"
-        scale = args.epochs_scale
-        found = shrinking(space, scale, args.distill) if paper else short(space, scale, distill)
+        if args.recipe == "paper":
+            found = shrinking(space, args.epochs_scale, args.distill)
+        else:
+            found = short(space, args.epochs_scale, distill)
         return found[1:] if args.start is not None else found
     return (one_stage(args.method, space, args.epochs, args.epochs_scale, args.subnets_per_step, distill),)
 

@@ -151,7 +151,7 @@ def short(space: SearchSpace, epochs_scale: float, distill: float = 0.0) -> tupl
     same: dict[str, Any] = {"learning_rate": rate, "final_rate": rate, "subnets": 1}
     found = [replace(s, **same, epochs=s.epochs * s.subnets, warmup_epochs=0.0) for s in stages]
     found[0] = replace(found[0], warmup_epochs=stages[0].warmup_epochs)
-    found[-1] = replace(found[-1], epochs=930, final_rate=0.0)
+    found[-1] = replace(found[-1], epochs=930, final_rate=0.0)  # 500, and 430 for the teacher
     return tuple(scaled(stage, epochs_scale) for stage in found)
 
 
