@@ -212,7 +212,7 @@ def read_stages(path: Path) -> tuple[Stage, ...]:
     try:
         listed = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe: give paper, or a JSON file with a list of stages") from None
+        raise InputError(f"{path}: no such recipe: give paper, short, or a JSON file with a list of stages") from None
     except ValueError as error:
         raise InputError(f"{path}: not JSON: {error}") from None
     if not isinstance(listed, list) or not listed or not all(isinstance(row, dict) for row in listed):
