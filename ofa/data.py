@@ -245,6 +245,14 @@ def decode(source: str | os.PathLike[str] | bytes) -> Any:
             return opened.convert("RGB")
 
 
+def image_size(source: str | os.PathLike[str] | bytes) -> tuple[int, int]:
+    """Width and height, pixels, of an image that is not decoded; see `unreadable`."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as opened:
+        return opened.size
+
+
 def load_image(
     source: str | os.PathLike[str] | bytes,
     resolution: int,

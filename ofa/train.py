@@ -196,7 +196,7 @@ def _assembled(
 
     space, alone = space_and_subnet(args, len(photos.folder.classes))
     stages = stages_of(args, space)
-    side = cache_side(photos.folder, max(space.resolutions))
+    side = cache_side(photos.folder, max(space.resolutions), how.smallest_crop)
     cache = chosen_cache(args.cache, len(photos.indices), side)
     facts = {
         "method": args.method,

@@ -21,13 +21,15 @@ def cosine_rate(step: int, total_steps: int, peak: float, warmup_steps: int = 0,
 
 
 def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for an optimiser: weights of convolutions and linear layers decay; biases and normalisation do not."""
+    """Two groups for an optimiser: weights of convolutions and linear layers decay; biases, normalisation and kernel
+    transformation matrices do not (these begin as the identity: decay would pull them away from it)."""
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
     for layer in net.modules():
         is_norm = isinstance(layer, (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm))
+        matrices = isinstance(layer, nn.ParameterDict)
         for name, parameter in layer.named_parameters(recurse=False):
-            (kept if is_norm or name == "bias" else decayed).append(parameter)
+            (kept if is_norm or matrices or name == "bias" else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
 
 

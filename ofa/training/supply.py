@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ofa.cifar import SIDE, Cifar
-from ofa.data import CROP_RATIO, ImageFolder, Triple, decode, unreadable
+from ofa.data import ImageFolder, Triple, decode, image_size, unreadable
 from ofa.errors import InputError
 from ofa.training.augment import derived_seed, training_batches
 from ofa.training.crops import cut, draw_crops, normalised
 from ofa.training.distributed import Processes
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
+SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are
 CACHES = ("auto", "device", "memory", "off")
 
 
@@ -114,9 +114,9 @@ class Cached:
         data = _Squashed(folder, [indices[n] for n in mine], side)
         own = torch.Generator()  # or the loader would draw from torch's global generator
         faults = []
-        rows = iter(mine)
         for batch in DataLoader(data, 64, num_workers=how.workers, collate_fn=list, generator=own):
-            for n, (squashed, size) in zip(rows, batch, strict=False):
+            for number, squashed, size in batch:
+                n = mine[number]
                 if isinstance(squashed, str):
                     faults.append((folder.names[indices[n]], squashed))
                 else:
@@ -153,8 +153,11 @@ class Cached:
             yield normalised(cut(pixels, crops, resolution(number)), self.how.mean, self.how.std), self._labels[rows]
 
 
-class _Squashed(Dataset[tuple[Any, tuple[int, int]]]):
-    """((3, S, S) bytes, (width, height)) of images; for a broken one what is wrong with it, and (0, 0)."""
+class _Squashed(Dataset[tuple[int, Any, tuple[int, int]]]):
+    """(n, (3, S, S) bytes, (width, height)) of the n-th image; for a broken one what is wrong with it, and (0, 0).
+
+    The number travels with the image: counted beside it, the two could come apart.
+    """
 
     def __init__(self, folder: ImageFolder, indices: Sequence[int], side: int) -> None:
         self.folder, self.indices, self.side = folder, indices, side
@@ -162,7 +165,7 @@ class _Squashed(Dataset[tuple[Any, tuple[int, int]]]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, n: int) -> tuple[Any, tuple[int, int]]:
+    def __getitem__(self, n: int) -> tuple[int, Any, tuple[int, int]]:
         from PIL import Image
 
         try:
@@ -170,14 +173,24 @@ class _Squashed(Dataset[tuple[Any, tuple[int, int]]]):
         except InputError:
             raise
         except unreadable() as error:
-            return f"{type(error).__name__}: {error}"[:200], (0, 0)
+            return n, f"{type(error).__name__}: {error}"[:200], (0, 0)
         squashed = image.resize((self.side, self.side), Image.Resampling.BILINEAR)
-        return np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1)), image.size
+        return n, np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1)), image.size
 
 
-def cache_side(folder: ImageFolder, largest_resolution: int) -> int:
-    """Side of cached images: as evaluation resizes them for the largest resolution, or all that CIFAR has."""
-    return SIDE if isinstance(folder, Cifar) else math.ceil(largest_resolution / CROP_RATIO)
+def cache_side(folder: ImageFolder, largest_resolution: int, smallest_crop: float) -> int:
+    """Side of cached images: so that the smallest crop still has a pixel for every one of the largest resolution.
+
+    Never more than the images have themselves: the longest side among 64 of them, evenly spread.
+    """
+    wanted = math.ceil(largest_resolution / math.sqrt(smallest_crop))
+    longest = 0
+    for n in range(min(len(folder), SIZES_LOOKED_AT)):
+        try:
+            longest = max(longest, *image_size(folder.read(n * len(folder) // min(len(folder), SIZES_LOOKED_AT))))
+        except unreadable():
+            continue  # whoever decodes it says so
+    return min(wanted, longest) if longest else wanted
 
 
 def chosen_cache(asked: str, images: int, side: int) -> str:
