@@ -11,7 +11,7 @@ import numpy as np
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.export.graph import Graph, network_graph
+from ofa.graph import Graph, network_graph
 from ofa.predictors.costs import block_macs
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
@@ -89,14 +89,14 @@ def write_models(plan: Plan, runtime: str, folder: Path, batch: int) -> dict[str
 
 def _writer(runtime: str) -> Callable[[Graph], bytes]:
     if runtime == "onnxruntime":
-        from ofa.export.onnx_writer import write_onnx
+        from ofa.graph.onnx import write_onnx
 
         return write_onnx
     if runtime == "torch":
-        from ofa.export.torch_writer import write_torchscript
+        from ofa.graph.torch import write_torchscript
 
         return write_torchscript
-    from ofa.export.tflite_writer import write_tflite
+    from ofa.graph.tflite import write_tflite
 
     return write_tflite
 

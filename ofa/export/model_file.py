@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.export.graph import Graph
 from ofa.files import replace_file
+from ofa.graph import Graph
 from ofa.networks.plain import PlainNetwork
 
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
@@ -22,11 +22,11 @@ LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors
 def float_model(format_name: str, graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
     """The serialised float32 model of a graph, in one of onnx, tflite and torchscript."""
     if format_name == "onnx":
-        from ofa.export.onnx_writer import write_onnx as write
+        from ofa.graph.onnx import write_onnx as write
     elif format_name == "tflite":
-        from ofa.export.tflite_writer import write_tflite as write
+        from ofa.graph.tflite import write_tflite as write
     else:
-        from ofa.export.torch_writer import write_torchscript as write
+        from ofa.graph.torch import write_torchscript as write
     return write(graph, metadata)
 
 
@@ -39,7 +39,7 @@ def with_metadata(format_name: str, model: bytes, metadata: Mapping[str, str]) -
         onnx.helper.set_model_props(loaded, dict(metadata))
         serialised: bytes = loaded.SerializeToString(deterministic=True)
         return serialised
-    from ofa.export.tflite_writer import add_metadata
+    from ofa.graph.tflite import add_metadata
 
     return add_metadata(model, metadata)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ofa.errors import InputError
-from ofa.export.graph import Array
+from ofa.graph import Array
 
 TFLITE_BATCH = 10  # images whose extremes count as one observation
 

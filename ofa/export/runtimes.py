@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.export.graph import Array
+from ofa.graph import Array
 
 # images (N, 3, R, R) to logits (N, classes)
 Runner: TypeAlias = Callable[[Array], Array]

@@ -13,7 +13,7 @@ from torch import nn
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.export.graph import Array, Graph, Shape, network_graph
+from ofa.graph import Array, Graph, Shape, network_graph
 from ofa.networks.layers import Bottleneck, Classifier, ConvNorm, FeatureMix, MBConv
 from ofa.networks.plain import PlainNetwork
 

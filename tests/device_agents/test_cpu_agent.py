@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ofa.blocks import Block
-from ofa.export.graph import block_graph
-from ofa.export.onnx_writer import write_onnx
+from ofa.graph import block_graph
+from ofa.graph.onnx import write_onnx
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
 BLOCK = Block("mbconv", 7, 8, 24, 8, 3, 1, "relu", False, True)

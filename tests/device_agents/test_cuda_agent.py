@@ -17,8 +17,8 @@ from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml
 from device_agents.cuda.timing import power_mw, take_samples, warm_up
 from ofa.blocks import Block, all_blocks, blocks_of
-from ofa.export.graph import network_graph
-from ofa.export.torch_writer import build_torch, write_torchscript
+from ofa.graph import network_graph
+from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
 
 FOLDER = Path(__file__).resolve().parents[2] / "device_agents" / "cuda"

@@ -10,8 +10,8 @@ from device_agents.cuda.agent import prepared
 from device_agents.cuda.device import Cuda
 from device_agents.cuda.model import read_torchscript
 from ofa.blocks import Block
-from ofa.export.graph import network_graph
-from ofa.export.torch_writer import write_torchscript
+from ofa.graph import network_graph
+from ofa.graph.torch import write_torchscript
 from ofa.latency_table import LatencyTable
 from profilers.gpu import main
 

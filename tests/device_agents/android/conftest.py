@@ -12,8 +12,8 @@ import pytest
 
 from device_agents.android import bundle
 from ofa.blocks import Block
-from ofa.export.graph import block_graph
-from ofa.export.tflite_writer import write_tflite
+from ofa.graph import block_graph
+from ofa.graph.tflite import write_tflite
 
 HERE = Path(__file__).resolve().parent
 BLOCK = Block("mbconv", 7, 8, 24, 8, 3, 1, "relu", False, True)

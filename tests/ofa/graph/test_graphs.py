@@ -18,10 +18,10 @@ from torch import nn
 
 from ofa.blocks import ACTIVATIONS, Block, blocks_of
 from ofa.errors import InputError
-from ofa.export.graph import Graph, RandomWeights, block_graph, network_graph
-from ofa.export.onnx_writer import write_onnx
-from ofa.export.tflite_writer import write_tflite
-from ofa.export.torch_writer import build_torch, write_torchscript
+from ofa.graph import Graph, RandomWeights, block_graph, network_graph
+from ofa.graph.onnx import write_onnx
+from ofa.graph.tflite import write_tflite
+from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
 
 TOLERANCE = 1e-5  # of the largest output
@@ -86,7 +86,7 @@ def error(y: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(y - expected).max() / np.abs(expected).max())
 
 
-# ---- the same blocks, written with PyTorch's layers: an opinion that is independent of ofa.export.graph
+# ---- the same blocks, written with PyTorch's layers: an opinion that is independent of ofa.graph
 
 
 class ByHand(nn.Module):
@@ -264,8 +264,8 @@ def test_a_seed_gives_the_same_bytes_and_another_does_not(write: Callable[[Graph
 
 def test_a_seed_gives_the_same_bytes_in_another_process() -> None:
     program = (
-        "import hashlib; from ofa.blocks import Block; from ofa.export.graph import block_graph;"
-        "from ofa.export.onnx_writer import write_onnx;"
+        "import hashlib; from ofa.blocks import Block; from ofa.graph import block_graph;"
+        "from ofa.graph.onnx import write_onnx;"
         f"print(hashlib.sha256(write_onnx(block_graph({BLOCKS[5]!r}, seed=1))).hexdigest())"
     )
     digests = {
@@ -351,14 +351,14 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(
             raise ImportError(name)
         return original(name, *arguments, **others)
 
-    monkeypatch.delitem(sys.modules, f"ofa.export.{kind}_writer")
+    monkeypatch.delitem(sys.modules, f"ofa.graph.{kind}")
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=rf"pip install 'ofa-latency\[{extra}\]'"):
-        getattr(importlib.import_module(f"ofa.export.{kind}_writer"), f"write_{kind}")(block_graph(BLOCKS[0]))
+        getattr(importlib.import_module(f"ofa.graph.{kind}"), f"write_{kind}")(block_graph(BLOCKS[0]))
 
 
 def test_importing_the_graph_and_onnx_writer_loads_no_runtime() -> None:
-    program = "import sys, ofa.export.graph, ofa.export.onnx_writer, ofa.export.torch_writer; print(*sys.modules)"
+    program = "import sys, ofa.graph, ofa.graph.onnx, ofa.graph.torch; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program],
         env={"PYTHONPATH": ":".join(sys.path)},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ofa.export.graph import Graph, Node
+from ofa.graph.graph import Graph, Node
 
 if TYPE_CHECKING:
     import torch

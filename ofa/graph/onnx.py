@@ -9,7 +9,7 @@ import numpy as np
 
 from ofa import __version__
 from ofa.errors import InputError
-from ofa.export.graph import Array, Graph, Node
+from ofa.graph.graph import Array, Graph, Node
 
 OPSET = 18
 IR_VERSION = 9

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.export.graph import Graph, Node, Shape
+from ofa.graph.graph import Graph, Node, Shape
 
 try:
     import flatbuffers
