@@ -207,6 +207,7 @@ def starting_network(
     from ofa.networks import calibrate_bn, extract
     from ofa.networks.checkpoint import load_network
     from ofa.networks.layers import use_channels_last
+    from ofa.networks.new_classifier import with_new_classifier
     from ofa.training.state import CHECKPOINT
 
     if args.network is not None:
@@ -254,23 +255,6 @@ def starting_network(
         raise InputError(f"--classes {args.classes} goes beyond the network's {network.spec.num_classes} classes")
     use_channels_last(network)
     return network
-
-
-def with_new_classifier(network: PlainNetwork, classes: int, seed: int = 0) -> PlainNetwork:
-    """A network of that many classes with all weights of the given one but the classifier's, which are drawn."""
-    import torch
-
-    from ofa.networks import build_plain
-
-    name, block = network.spec.layers[-1]
-    layers = (*network.spec.layers[:-1], (name, replace(block, out_channels=classes)))
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        fresh = build_plain(replace(network.spec, layers=layers))
-    kept = {key: value for key, value in network.state_dict().items() if not key.startswith(f"{name}.")}
-    missing = fresh.load_state_dict(kept, strict=False)
-    assert not missing.unexpected_keys
-    return fresh
 
 
 def _step(network: PlainNetwork, label_smoothing: float) -> Step:

@@ -1,6 +1,6 @@
 """Elastic supernets, plain sub-networks cut out of them, batch normalisation calibration and checkpoints."""
 
-from ofa.networks.calibrate import calibrate_bn
+from ofa.networks.calibrate import calibrate_bn, calibrated_plain
 from ofa.networks.plain import PlainNetwork, build_plain, extract
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
@@ -14,5 +14,6 @@ __all__ = [
     "build_plain",
     "build_supernet",
     "calibrate_bn",
+    "calibrated_plain",
     "extract",
 ]

@@ -20,9 +20,10 @@ import ofa.finetune
 from ofa.data import ImageFolder
 from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
-from ofa.finetune import main, with_new_classifier
+from ofa.finetune import main
 from ofa.networks import build_supernet, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_network
+from ofa.networks.new_classifier import with_new_classifier
 from ofa.space import get_space
 from ofa.training.augment import training_batches
 from ofa.training.distributed import Processes

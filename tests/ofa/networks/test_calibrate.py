@@ -1,13 +1,16 @@
 """Batch normalisation statistics: pooled over batches, a value, for several sub-networks at once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from ofa.errors import InputError
-from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
+from ofa.networks import PlainNetwork, Supernet, build_supernet, calibrate_bn, calibrated_plain, extract
+from ofa.networks.calibrate import Calibrating
+from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.statistics import PooledMoments
 from ofa.space import Subnet, get_space
 
@@ -121,3 +124,121 @@ def test_bad_input_is_named(net: Supernet) -> None:
         net(batches(4)[0], second, statistics)
     with pytest.raises(InputError, match="another sub-network"):
         extract(net, second, statistics)
+
+
+def plain_network() -> PlainNetwork:
+    """A network whose running statistics fit nothing."""
+    torch.manual_seed(1)
+    plain = extract(build_supernet(SPACE, dropout=0.5), subnets(1)[0])
+    for bn in plain.modules():
+        if isinstance(bn, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(bn.running_mean, 0, 3)
+            torch.nn.init.uniform_(bn.weight, 0.5, 1.5)
+    return plain
+
+
+def test_a_plain_network_gets_the_statistics_that_its_supernet_gets_for_it(net: Supernet) -> None:
+    """300 images: more than any batch."""
+    subnet, given = subnets(1)[0], [images[:, :, :32, :32] for images in batches(64, 64, 64, 64, 44)]
+    subnet = replace(subnet, resolution=32)
+    expected = extract(net, subnet, calibrate_bn(net, subnet, given))
+    plain = extract(net, subnet)
+    weights = {name: value.clone() for name, value in plain.state_dict().items() if "running" not in name}
+    found = calibrated_plain(plain, given)
+    assert found is plain
+    assert found.training
+    assert found.spec == expected.spec
+    assert found.spec.calibrated
+    for name, value in expected.state_dict().items():
+        if "running" in name:
+            torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(found.state_dict()[name], value) for name, value in weights.items())
+
+
+def test_calibrating_a_plain_network_does_without_dropout_and_its_own_statistics() -> None:
+    plain, again = plain_network().eval(), plain_network()
+    for bn in again.modules():
+        if isinstance(bn, torch.nn.BatchNorm2d):
+            torch.nn.init.zeros_(bn.running_mean)
+    calibrated_plain(plain, batches(20, 17))
+    calibrated_plain(again, batches(20, 17))
+    assert not plain.training
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in plain.state_dict().items())
+    with torch.no_grad():
+        # 37 images normalised by what was pooled over them: near mean 0, variance 1
+        features = plain.stem.bn(plain.stem.conv(torch.cat(batches(20, 17))))
+    torch.testing.assert_close(features.var((0, 2, 3)).sqrt(), plain.stem.bn.weight.detach(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_plain_network_stays_as_it_was_where_calibrating_fails() -> None:
+    plain = plain_network()
+    before = {name: tensor.clone() for name, tensor in plain.state_dict().items()}
+    for given, match in (
+        ([], "at least one batch"),
+        ([batches(20)[0] * float("nan")], r"stem\.bn sees values that are not finite"),
+    ):
+        with pytest.raises(InputError, match=match):
+            calibrated_plain(plain, given)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in plain.state_dict().items())
+    assert not plain.spec.calibrated
+    assert not any(module._forward_hooks for module in plain.modules())
+
+
+@pytest.mark.parametrize("reading", [1, 7, 64, 100, 400])
+@pytest.mark.parametrize(
+    ("images", "batch", "expected"),
+    [
+        (300, 64, [64, 64, 64, 64, 44]),
+        (272, 64, [64, 64, 64, 64, 16]),
+        (271, 64, [64, 64, 64, 79]),
+        (257, 64, [64, 64, 64, 65]),  # not a batch of one
+        (65, 64, [65]),
+        (20, 64, [20]),
+        (9, 2, [2, 2, 2, 3]),
+    ],
+)
+def test_calibration_batches_do_not_depend_on_how_images_are_read(
+    images: int, batch: int, expected: list[int], reading: int
+) -> None:
+    values = torch.arange(float(images)).view(-1, 1, 1, 1)
+    found = list(Calibrating(batch).batches((part, None) for part in values.split(reading)))
+    assert [len(part) for part in found] == expected
+    assert torch.equal(torch.cat(found), values)
+
+
+def test_poor_calibration_is_refused_or_marked() -> None:
+    assert Calibrating().check(64, "x") is None
+    assert Calibrating(16).check(2000, "x") is None
+    for images, batch, match in (
+        (63, 64, "imgs: batch normalisation would be calibrated with 63 images, fewer than 64"),
+        (8, 64, "8 images, fewer than 64 in batches of 8, fewer than 16"),
+        (2000, 15, "calibrated with batches of 15, fewer than 16"),
+        (1, 1, "with 1 images, fewer than 64 in batches of 1"),
+    ):
+        with pytest.raises(InputError, match=match):
+            Calibrating(batch).check(images, "imgs")
+        assert str(images if images < 64 else batch) in str(Calibrating(batch, allow_poor=True).check(images, "imgs"))
+
+
+@pytest.mark.parametrize("elastic", [True, False])
+def test_a_new_classifier_keeps_all_other_weights(net: Supernet, elastic: bool) -> None:
+    given: Supernet | PlainNetwork = net if elastic else plain_network()
+    generator = torch.get_rng_state()
+    before = {name: tensor.clone() for name, tensor in given.state_dict().items()}
+    found = with_new_classifier(given, 3, seed=5)
+    assert torch.equal(generator, torch.get_rng_state())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in given.state_dict().items())
+    fresh = found.state_dict()
+    assert fresh.keys() == before.keys()
+    assert [name for name in before if not torch.equal(fresh[name], before[name])] == [
+        "classifier.linear.weight",
+        "classifier.linear.bias",
+    ]
+    assert fresh["classifier.linear.weight"].shape[0] == 3
+    assert torch.equal(fresh["classifier.linear.weight"], with_new_classifier(given, 3, 5).classifier.linear.weight)
+    assert not torch.equal(fresh["classifier.linear.weight"], with_new_classifier(given, 3).classifier.linear.weight)
+    if isinstance(found, Supernet):
+        assert found.space == replace(SPACE, num_classes=3)
+        assert found.dropout == 0.5
+    else:
+        assert found.spec.num_classes == 3
