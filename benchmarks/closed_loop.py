@@ -29,9 +29,9 @@ from ofa.data import ImageFolder, batches, normalisation, random_indices, read_c
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.files import write_json
 from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.fidelity import kendall_tau, rmse
+from ofa.runs.files import write_json
 from ofa.search.__main__ import load_predictor
 from ofa.search.__main__ import main as search
 from ofa.search.specialise import DeviceSearch, shared_resolutions
@@ -258,6 +258,6 @@ def conclude(
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

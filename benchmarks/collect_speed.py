@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ofa.cli import resolutions as resolution_list
+from ofa.cli.options import resolutions as resolution_list
 from ofa.data import IMAGENET
 from ofa.networks import build_supernet
 from ofa.predictors.measuring import Images, draw, groups, measure, tree_order
@@ -79,6 +79,6 @@ def images_at(resolution: int, batch_size: int, batches: int) -> Images:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

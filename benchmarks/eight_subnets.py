@@ -20,11 +20,11 @@ from rich.table import Table
 
 from ofa.data import IMAGENET, ImageFolder, random_indices
 from ofa.errors import InputError
-from ofa.files import write_json
 from ofa.networks.checkpoint import load_network, load_supernet
 from ofa.predictors.costs import count_macs
 from ofa.predictors.measuring import Images, measure
 from ofa.predictors.pixels import PixelStore
+from ofa.runs.files import write_json
 from ofa.training.scores import Scores, scores_of
 
 CHOICES = [(depth, expand, kernel) for depth in (2, 4) for expand in (3, 6) for kernel in (3, 7)]
@@ -99,6 +99,6 @@ def percent(scores: Scores) -> float:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

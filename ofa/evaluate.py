@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from ofa.data import ImageFolder
     from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet
+    from ofa.runs.journal import Journal
+    from ofa.runs.processes import Processes
     from ofa.subjects import Subject
-    from ofa.training.distributed import Processes
-    from ofa.training.journal import Journal
 
 
 def parser() -> argparse.ArgumentParser:
@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"--{flag} is {getattr(args, flag)}, expected 0 or more")
     if args.index is not None and args.subnet is None:
         raise InputError("--index chooses among the results of --subnet FILE")
-    from ofa.training.distributed import processes
+    from ofa.runs.processes import processes
 
     with processes(args.device) as procs:
         return _evaluate(args, procs)
@@ -103,9 +103,9 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
 
     from ofa.cifar import open_images
     from ofa.data import broken_line, normalisation, random_indices, read_classes
-    from ofa.files import sha256, write_json
+    from ofa.runs.files import sha256, write_json
+    from ofa.runs.journal import Journal
     from ofa.subjects import calibration_folder, check_classes, load_subjects, net_classes
-    from ofa.training.journal import Journal
 
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     started = time.perf_counter()
@@ -294,6 +294,6 @@ def _show(console: Console, args: argparse.Namespace, results: Sequence[Mapping[
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ofa.data import ImageFolder
     from ofa.networks import PlainNetwork
-    from ofa.training.distributed import Processes
+    from ofa.runs.processes import Processes
     from ofa.training.loop import Step, StepResult, Training
 
 # the original implementation's, for 64 images
@@ -82,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError("--batch-size is 1, expected at least 2: batch normalisation needs several images")
     if not 0 <= args.label_smoothing < 1:
         raise InputError(f"--label-smoothing is {args.label_smoothing}, expected 0 or more, and less than 1")
-    from ofa.training.distributed import processes
+    from ofa.runs.processes import processes
 
     with processes(args.device) as procs:
         if procs.count > 1:
@@ -94,8 +94,8 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.data import broken_line, normalisation, random_indices
-    from ofa.files import write_json
     from ofa.networks.checkpoint import save_network
+    from ofa.runs.files import write_json
     from ofa.training.augment import training_batches
     from ofa.training.loop import Plan, Training
 
@@ -319,6 +319,6 @@ def _train(training: Training, console: Console, epoch_batches: Any, step: Step,
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

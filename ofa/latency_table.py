@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from ofa.blocks import BLOCK_FIELDS, OPS, Block, block_row
 from ofa.errors import InputError
-from ofa.files import replace_file
 from ofa.interpolation import Interpolation
 from ofa.latency_lookup import Coverage, LatencyLookup
+from ofa.runs.files import replace_file
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.sum_correction import SumCorrection
 

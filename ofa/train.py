@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa.cli import resolutions
+from ofa.cli.options import resolutions
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages, short, shrinking
@@ -16,7 +16,7 @@ from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages,
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ofa.training.distributed import Processes
+    from ofa.runs.processes import Processes
     from ofa.training.photos import Photos
     from ofa.training.shrinking import Hyper, SupernetTraining
     from ofa.training.supply import Preparation, Supply
@@ -91,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     _check(args)
-    from ofa.training.distributed import processes
+    from ofa.runs.processes import processes
 
     with processes(args.device) as procs:
         return _train(args, procs)
@@ -320,6 +320,6 @@ def _with_progress(args: argparse.Namespace, training: SupernetTraining, console
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

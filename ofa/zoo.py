@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa.cli import run
+from ofa.cli.run import run
 from ofa.errors import InputError
 from ofa.space import get_space
 

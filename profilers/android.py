@@ -192,6 +192,6 @@ def dry_run(args: argparse.Namespace, adb: Adb) -> None:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

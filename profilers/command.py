@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ofa import __version__
 from ofa.blocks import all_blocks
-from ofa.cli import resolutions as resolution_list
+from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import RESOLUTIONS, SearchSpace, get_space

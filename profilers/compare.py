@@ -14,8 +14,8 @@ from rich.table import Table
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, find_table
+from ofa.runs.files import replace_file, write_json
 from profilers.change import ALPHA, EFFECT, Changes, find_changes
 from profilers.visits import visits_of
 
@@ -236,6 +236,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main, failed=2)

@@ -88,6 +88,6 @@ def chosen_cpus(asked: str | None, threads: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

@@ -160,6 +160,6 @@ def _turn(device: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

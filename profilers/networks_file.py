@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.files import replace_file
+from ofa.runs.files import replace_file
 from ofa.space import RESOLUTIONS, Subnet, get_space
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")

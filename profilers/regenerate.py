@@ -18,8 +18,8 @@ from rich.console import Console
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable
+from ofa.runs.files import replace_file, write_json
 from ofa.space import RESOLUTIONS, get_space
 from profilers.change import ALPHA, EFFECT
 from profilers.command import command_line, ended_by_sigterm
@@ -264,6 +264,6 @@ def confirm(first: Comparison, second: Comparison) -> tuple[tuple[BlockChange, .
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main, failed=2)

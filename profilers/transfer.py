@@ -17,7 +17,7 @@ import numpy as np
 
 from ofa import __version__
 from ofa.blocks import Block, all_blocks, blocks_of
-from ofa.cli import resolutions as resolution_list
+from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import RESOLUTIONS, get_space
@@ -190,6 +190,6 @@ def _suggest(args: argparse.Namespace, source: LatencyTable | None) -> int:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

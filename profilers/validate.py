@@ -16,8 +16,8 @@ from rich.console import Console
 
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
-from ofa.files import replace_file, write_json
 from ofa.latency_table import LatencyTable, TableRow, find_table
+from ofa.runs.files import replace_file, write_json
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
 from profilers.command import REFERENCE_EVERY, command_line, measure
 from profilers.header import known
@@ -229,6 +229,6 @@ def write_plot(
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

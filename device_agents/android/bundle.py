@@ -22,7 +22,7 @@ from pathlib import Path
 
 from device_agents.android.downloads import cached, deb_members, debian_package, sha256_of, wheel
 from ofa.errors import InputError
-from ofa.files import write_json
+from ofa.runs.files import write_json
 
 ABIS = ("aarch64", "x86_64")
 BACKENDS = ("litert", "tflite")
@@ -295,6 +295,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

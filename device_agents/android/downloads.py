@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.files import replace_file
+from ofa.runs.files import replace_file
 
 TIMEOUT_S = 60
 

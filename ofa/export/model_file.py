@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.files import replace_file
 from ofa.graph import Graph
 from ofa.networks.plain import PlainNetwork
+from ofa.runs.files import replace_file
 
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
 LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}

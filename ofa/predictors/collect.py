@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa.cli import resolutions as resolution_list
+from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.files import replace_file, sha256
+from ofa.runs.files import replace_file, sha256
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ofa.data import ImageFolder, Triple
     from ofa.networks import Supernet
     from ofa.predictors.measuring import Images
+    from ofa.runs.journal import Journal
+    from ofa.runs.processes import Processes
     from ofa.space import SearchSpace, Subnet
-    from ofa.training.distributed import Processes
-    from ofa.training.journal import Journal
 
 GROUP = 16  # sub-networks that run together: what a kill can lose
 SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--tilted is {args.tilted}, expected a share from 0 to 1")
     if args.out.suffix != ".csv":
         raise InputError(f"--out is {args.out}, expected a name that ends in .csv")
-    from ofa.training.distributed import processes
+    from ofa.runs.processes import processes
 
     with processes(args.device) as procs:
         return _collect(args, procs)
@@ -105,8 +105,8 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
 
     from ofa.data import ImageFolder, broken_line, normalisation, random_indices, read_classes
     from ofa.predictors.measuring import at_resolutions, draw, share, tree_order
+    from ofa.runs.journal import Journal
     from ofa.subjects import calibration_folder, check_classes, open_supernet
-    from ofa.training.journal import Journal
 
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     started = time.monotonic()
@@ -312,6 +312,6 @@ def spread(resolutions: Sequence[int], most: int) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ofa.errors import InputError
-from ofa.files import sha256
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fitting import fit, fit_to_teacher
 from ofa.predictors.training import Recipe
 from ofa.predictors.training_data import read_training_csv
+from ofa.runs.files import sha256
 from ofa.space import get_space
 
 # Predictions have no noise to smooth away, and there are many: wider networks, less weight decay.
@@ -218,6 +218,6 @@ def _print_teacher_report(console: Console, report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

@@ -184,6 +184,6 @@ def sizes(rows: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

@@ -14,11 +14,11 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from ofa.cli import resolutions as resolution_list
+from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.files import write_json
 from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.runs.files import write_json
 from ofa.search.report import print_results, table_facts, write_plot
 from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
@@ -197,6 +197,6 @@ def undominated(found: Sequence[Specialised], axis: Axis) -> list[Specialised]:
 
 
 if __name__ == "__main__":
-    from ofa.cli import run
+    from ofa.cli.run import run
 
     run(main)

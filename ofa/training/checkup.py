@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from ofa.data import ImageFolder, batches
 from ofa.networks import Supernet, calibrate_bn
+from ofa.runs.processes import Processes
 from ofa.space import Subnet
-from ofa.training.distributed import Processes
 from ofa.training.photos import Photos
 from ofa.training.scores import Scores, scores_of
 from ofa.training.supply import Preparation

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.files import replace_file
 from ofa.networks.checkpoint import read_tensors
+from ofa.runs.files import replace_file
 
 FORMAT = "ofa-training/2"
 CHECKPOINT = "checkpoint.safetensors"

@@ -20,9 +20,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa.data import ImageFolder, Triple, decode, image_size, unreadable
 from ofa.errors import InputError
+from ofa.runs.processes import Processes
 from ofa.training.augment import derived_seed, training_batches
 from ofa.training.crops import cut, draw_crops, normalised
-from ofa.training.distributed import Processes
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
 SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are

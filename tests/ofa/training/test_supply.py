@@ -16,8 +16,8 @@ from torch import Tensor
 from ofa.cifar import open_images
 from ofa.data import HALF, ImageFolder, decode
 from ofa.errors import InputError
+from ofa.runs.processes import Processes
 from ofa.training.crops import Crops, cut, draw_crops, normalised
-from ofa.training.distributed import Processes
 from ofa.training.photos import held_out_indices, open_photos
 from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_side, chosen_cache
 from ofa.training.torchvision_import import import_transforms

@@ -8,10 +8,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ofa.errors import InputError
-from ofa.training.distributed import Processes
+
+if TYPE_CHECKING:
+    from ofa.runs.processes import Processes
 
 
 class Journal:
