@@ -25,10 +25,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ofa.blocks import blocks_of
-from ofa.data import ImageFolder, batches, normalisation, random_indices, read_classes
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
+from ofa.images.classes import read_classes
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import normalisation
+from ofa.images.reading import batches, random_indices
 from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.fidelity import kendall_tau, rmse
 from ofa.runs.files import write_json

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 import torch
 
 from ofa.cli.options import resolutions as resolution_list
-from ofa.data import IMAGENET
+from ofa.images.pixels import PixelBatch
+from ofa.images.preprocessing import IMAGENET
 from ofa.networks import build_supernet
 from ofa.predictors.measuring import Images, draw, groups, measure, tree_order
-from ofa.predictors.pixels import PixelBatch
 from ofa.space import get_space
 
 

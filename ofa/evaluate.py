@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-    from ofa.data import ImageFolder
+    from ofa.images.folder import ImageFolder
     from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet
     from ofa.runs.journal import Journal
     from ofa.runs.processes import Processes
@@ -101,8 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.cifar import open_images
-    from ofa.data import broken_line, normalisation, random_indices, read_classes
+    from ofa.images.classes import read_classes
+    from ofa.images.opening import open_images
+    from ofa.images.preprocessing import normalisation
+    from ofa.images.reading import broken_line, random_indices
     from ofa.runs.files import sha256, write_json
     from ofa.runs.journal import Journal
     from ofa.subjects import calibration_folder, check_classes, load_subjects, net_classes
@@ -208,7 +210,7 @@ class Evaluation:
         """Calibrates and evaluates a network; its counts are summed over all processes."""
         import torch
 
-        from ofa.data import read_chunks
+        from ofa.images.reading import read_chunks
         from ofa.training.scores import Scores, scores_of
 
         # a row a chunk, filled by one process each and then added: exact, whatever the number of processes
@@ -248,7 +250,7 @@ class Evaluation:
 
     def calibrated(self, subject: Subject) -> BatchNormStatistics:
         """Batch normalisation statistics of a sub-network; the same in every process."""
-        from ofa.data import batches, random_indices
+        from ofa.images.reading import batches, random_indices
         from ofa.networks import calibrate_bn
 
         assert self.calibration is not None and subject.subnet is not None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from torch import Tensor
 
-    from ofa.data import ImageFolder
+    from ofa.images.folder import ImageFolder
     from ofa.networks import PlainNetwork
     from ofa.runs.processes import Processes
     from ofa.training.loop import Step, StepResult, Training
@@ -93,10 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _finetune(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.data import broken_line, normalisation, random_indices
+    from ofa.images.augment import training_batches
+    from ofa.images.preprocessing import normalisation
+    from ofa.images.reading import broken_line, random_indices
     from ofa.networks.checkpoint import save_network
     from ofa.runs.files import write_json
-    from ofa.training.augment import training_batches
     from ofa.training.loop import Plan, Training
 
     console = Console(width=None if Console().is_terminal else 120)
@@ -180,9 +181,9 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
 
 def open_data(args: argparse.Namespace) -> tuple[ImageFolder, ImageFolder | None]:
     """Training images, and validation images if there are any; InputError where they are no use for training."""
-    from ofa.cifar import open_images
-    from ofa.data import read_classes
-    from ofa.training.photos import check_learnable
+    from ofa.images.classes import read_classes
+    from ofa.images.held_out import check_learnable
+    from ofa.images.opening import open_images
 
     classes = read_classes(args.classes) if args.classes else None
     train = open_images(args.data, split="train", classes=classes)
@@ -202,8 +203,8 @@ def starting_network(
     args: argparse.Namespace, train: ImageFolder, mean: Sequence[float], std: Sequence[float]
 ) -> PlainNetwork:
     """The network to begin with, fitting the classes of the data; a supernet's sub-network comes calibrated."""
-    from ofa.data import batches, random_indices
     from ofa.export.source import load_source, read_subnet
+    from ofa.images.reading import batches, random_indices
     from ofa.networks import calibrate_bn, extract
     from ofa.networks.checkpoint import load_network
     from ofa.networks.layers import use_channels_last
@@ -282,7 +283,7 @@ def _validate(
 ) -> dict[str, Any]:
     import torch
 
-    from ofa.data import batches
+    from ofa.images.reading import batches
     from ofa.training.scores import Scores, scores_of
 
     total = Scores()

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
 
-from ofa.cifar import open_images
-from ofa.data import ImageFolder, batches, random_indices
 from ofa.errors import InputError
+from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
+from ofa.images.reading import batches, random_indices
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.checkpoint import read_facts, save_checkpoint
 from ofa.networks.synthetic import prepared, synthetic_images

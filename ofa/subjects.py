@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ofa.cifar import open_images
-from ofa.data import ImageFolder
 from ofa.errors import InputError
 from ofa.export.source import NamedSubnet, read_subnet
+from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.networks.checkpoint import (
     SUPERNET_FORMAT,

@@ -16,8 +16,8 @@ from ofa.training.recipe import METHODS, RECIPES, Stage, one_stage, read_stages,
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ofa.images.held_out import Photos
     from ofa.runs.processes import Processes
-    from ofa.training.photos import Photos
     from ofa.training.shrinking import Hyper, SupernetTraining
     from ofa.training.supply import Preparation, Supply
 
@@ -156,8 +156,9 @@ def stages_of(args: argparse.Namespace, space: SearchSpace) -> tuple[Stage, ...]
 def _train(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.data import broken_line, normalisation
-    from ofa.training.photos import open_photos
+    from ofa.images.held_out import open_photos
+    from ofa.images.preprocessing import normalisation
+    from ofa.images.reading import broken_line
     from ofa.training.shrinking import NETWORK, RESULT
     from ofa.training.supply import Preparation
 

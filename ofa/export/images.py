@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ofa.data import IMAGENETTE, ImageFolder, batches, broken_line
 from ofa.export.metadata import Preprocessing
+from ofa.images.classes import IMAGENETTE
+from ofa.images.folder import ImageFolder
+from ofa.images.reading import batches, broken_line
 
 
 @dataclass

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from ofa.data import ImageFolder, Triple
+    from ofa.images.folder import ImageFolder
+    from ofa.images.preprocessing import Triple
     from ofa.networks import Supernet
     from ofa.predictors.measuring import Images
     from ofa.runs.journal import Journal
@@ -103,7 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _collect(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.data import ImageFolder, broken_line, normalisation, random_indices, read_classes
+    from ofa.images.classes import read_classes
+    from ofa.images.folder import ImageFolder
+    from ofa.images.preprocessing import normalisation
+    from ofa.images.reading import broken_line, random_indices
     from ofa.predictors.measuring import at_resolutions, draw, share, tree_order
     from ofa.runs.journal import Journal
     from ofa.subjects import calibration_folder, check_classes, open_supernet
@@ -193,9 +197,9 @@ class Collection:
         """Measures those of `todo`, in order of resolution; shows how far this process is, and the time left."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ofa.images.pixels import memory_passes
         from ofa.predictors.costs import count_macs
         from ofa.predictors.measuring import groups, measure
-        from ofa.predictors.pixels import memory_passes
 
         space = self.net.space
         macs = {i: int(count_macs(space, self.subnets[i])) for i in todo}
@@ -226,8 +230,8 @@ class Collection:
 
     def prepared(self, resolutions: Sequence[int], bar: Progress) -> tuple[dict[int, Images], list[str]]:
         """The images at those resolutions, and the names of those that cannot be read."""
+        from ofa.images.pixels import PixelStore
         from ofa.predictors.measuring import Images
-        from ofa.predictors.pixels import PixelStore
 
         count = len(self.evaluation[1]) + len(self.calibration[1])
         task = bar.add_task(f"reading images at {', '.join(map(str, resolutions))} px", total=count)

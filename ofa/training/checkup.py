@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ofa.data import ImageFolder, batches
+from ofa.images.folder import ImageFolder
+from ofa.images.held_out import Photos
+from ofa.images.reading import batches
 from ofa.networks import Supernet, calibrate_bn
 from ofa.runs.processes import Processes
 from ofa.space import Subnet
-from ofa.training.photos import Photos
 from ofa.training.scores import Scores, scores_of
 from ofa.training.supply import Preparation
 

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InputError
+from ofa.images.augment import derived_seed
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
-from ofa.training.augment import derived_seed
 from ofa.training.precision import Precision
 from ofa.training.schedule import cosine_rate, nesterov_sgd
 from ofa.training.state import CHECKPOINT, first_difference, read_state, write_state

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InputError
+from ofa.images.augment import derived_seed
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
@@ -25,7 +26,6 @@ from ofa.networks.statistics import batch_statistics
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.processes import Processes
 from ofa.space import SearchSpace, Subnet
-from ofa.training.augment import derived_seed
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
 from ofa.training.loop import METRICS, Plan, Training

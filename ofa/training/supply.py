@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ofa.data import ImageFolder, Triple, decode, image_size, unreadable
 from ofa.errors import InputError
+from ofa.images.augment import derived_seed, training_batches
+from ofa.images.crops import cut, draw_crops, normalised
+from ofa.images.decoding import decode, image_size, unreadable
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
-from ofa.training.augment import derived_seed, training_batches
-from ofa.training.crops import cut, draw_crops, normalised
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
 SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from ofa.data import ImageFolder, batches, random_indices
 from ofa.errors import InputError
 from ofa.evaluate import main
+from ofa.images.folder import ImageFolder
+from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.space import get_space

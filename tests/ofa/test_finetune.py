@@ -17,16 +17,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ofa.finetune
-from ofa.data import ImageFolder
 from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
 from ofa.finetune import main
+from ofa.images.augment import training_batches
+from ofa.images.folder import ImageFolder
 from ofa.networks import build_supernet, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_network
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.runs.processes import Processes
 from ofa.space import get_space
-from ofa.training.augment import training_batches
 from ofa.training.loop import Plan, StepResult, Training
 from ofa.training.schedule import cosine_rate, parameter_groups
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.data import ImageFolder, batches
+from ofa.images.folder import ImageFolder
+from ofa.images.reading import batches
 from ofa.networks import Supernet, build_supernet
 from ofa.networks.checkpoint import save_checkpoint
 from ofa.space import SearchSpace, Subnet, get_space

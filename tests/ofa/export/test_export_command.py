@@ -15,10 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ofa.data import ImageFolder, batches
 from ofa.errors import Infeasible, InputError
 from ofa.export.__main__ import main
 from ofa.export.runtimes import runner
+from ofa.images.folder import ImageFolder
+from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
 from ofa.space import get_space

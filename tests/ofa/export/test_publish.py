@@ -7,10 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ofa.data import ImageFolder, batches
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
+from ofa.images.folder import ImageFolder
+from ofa.images.reading import batches
 from ofa.networks import calibrate_bn
 from ofa.networks.checkpoint import (
     CALIBRATION,

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ofa.data import HALF
+from ofa.images.held_out import open_photos
+from ofa.images.preprocessing import HALF
 from ofa.networks import build_supernet, calibrate_bn
 from ofa.runs.processes import Processes
 from ofa.space import get_space
 from ofa.training import checkup
 from ofa.training.checkup import Checkup
-from ofa.training.photos import open_photos
 from ofa.training.supply import Preparation
 
 

@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.data import ImageFolder
 from ofa.errors import InputError
+from ofa.images.folder import ImageFolder
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
 # per data set: files of each split, the file of class names, and label bytes of a row (the last is the class)
-_LAYOUTS = (
+LAYOUTS = (
     ({"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "val": ["test_batch.bin"]}, "batches.meta.txt", 1),
     ({"train": ["train.bin"], "val": ["test.bin"]}, "fine_label_names.txt", 2),
 )
-
-
-def open_images(
-    path: str | os.PathLike[str], *, split: str = "val", classes: Mapping[str, int] | None = None
-) -> ImageFolder:
-    """The images of a folder, a zip, or one of the CIFAR data sets: see `ImageFolder`."""
-    folder = Path(path)
-    for layout in _LAYOUTS:
-        for inner in (folder, folder / "cifar-10-batches-bin", folder / "cifar-100-binary"):
-            if (inner / layout[0]["train"][0]).is_file():
-                return Cifar(inner, layout, split, classes)
-    if (folder / "data_batch_1").is_file() or (folder / "cifar-10-batches-py").is_dir():
-        raise InputError(
-            f"{path}: this is CIFAR's version for Python, pickles, which are not loaded: take the binary version "
-            "(cifar-10-binary.tar.gz or cifar-100-binary.tar.gz) from the same page"
-        )
-    return ImageFolder(path, split=split, classes=classes)
 
 
 class Cifar(ImageFolder):

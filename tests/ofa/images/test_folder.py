@@ -9,8 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.data import HALF, IMAGENETTE, ImageFolder, batches, load_image, normalisation, random_indices, read_classes
 from ofa.errors import InputError
+from ofa.images.classes import IMAGENETTE, read_classes
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import HALF, load_image, normalisation
+from ofa.images.reading import batches, random_indices
 
 
 def encoded(color: int | tuple[int, int, int] = 0, size: tuple[int, int] = (40, 30), mode: str = "RGB") -> bytes:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ofa.data import ImageFolder, centre_crop, decode, unreadable
 from ofa.errors import InputError
+from ofa.images.decoding import decode, unreadable
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import centre_crop
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +28,7 @@ class PixelBatch:
     labels: Tensor
 
     def images(self, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-        """(N, 3, R, R) float32, channels last: bit for bit what `ofa.data.load_image` makes of them."""
+        """(N, 3, R, R) float32, channels last: bit for bit what `ofa.images.preprocessing.load_image` makes of them."""
         # a tensor as divisor: GPUs multiply by a number's reciprocal, which rounds otherwise
         scale, centre, spread = (torch.tensor(v, device=device) for v in ([255.0] * 3, list(mean), list(std)))
         return ((self.pixels.to(device).float() / scale - centre) / spread).permute(0, 3, 1, 2)
@@ -36,7 +38,7 @@ class PixelStore:
     """Some images of a folder, prepared as for evaluation at every resolution.
 
     batches: by resolution; a broken image makes its batch smaller and moves no other, and a batch without a readable
-        image is left out: the batches of `ofa.data.batches`
+        image is left out: the batches of `ofa.images.reading.batches`
     broken: names of images that cannot be read
     """
 

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from ofa.data import IMAGENET, ImageFolder, decode, to_tensor, unreadable
 from ofa.errors import InputError
-from ofa.training.crops import BRIGHTNESS, SATURATION
-from ofa.training.torchvision_import import import_transforms
+from ofa.images.crops import BRIGHTNESS, SATURATION
+from ofa.images.decoding import decode, unreadable
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import IMAGENET, to_tensor
+from ofa.images.torchvision_import import import_transforms
 
 
 def derived_seed(*numbers: int) -> int:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa.cifar import open_images
-from ofa.data import ImageFolder
 from ofa.errors import InputError
+from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
 
 # the paper holds out 10,000 of ImageNet's training images
 HELD_OUT, HELD_OUT_PART = 10_000, 10

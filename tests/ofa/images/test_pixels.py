@@ -8,10 +8,12 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.data import HALF, IMAGENET, ImageFolder, batches, to_tensor
 from ofa.errors import InputError
-from ofa.predictors import pixels
-from ofa.predictors.pixels import PixelStore, memory_passes
+from ofa.images import pixels
+from ofa.images.folder import ImageFolder
+from ofa.images.pixels import PixelStore, memory_passes
+from ofa.images.preprocessing import HALF, IMAGENET, to_tensor
+from ofa.images.reading import batches
 
 
 @pytest.fixture

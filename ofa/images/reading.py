@@ -1,0 +1,135 @@
+"""Images of a folder in batches, prepared as networks are evaluated; the broken ones are named."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ofa.errors import InputError
+from ofa.images.decoding import unreadable
+from ofa.images.folder import ImageFolder
+from ofa.images.preprocessing import IMAGENET, load_image
+
+
+class _Prepared(Dataset[tuple[Any, int, int]]):
+    """(tensor, label, index) of some images of a folder; for a broken one the tensor is what is wrong with it."""
+
+    def __init__(self, folder: ImageFolder, indices: Sequence[int], *arguments: Any) -> None:
+        self.folder, self.indices, self.arguments = folder, indices, arguments
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, n: int) -> tuple[Any, int, int]:
+        i = self.indices[n]
+        try:
+            return load_image(self.folder.read(i), *self.arguments), self.folder.labels[i], i
+        except InputError:
+            raise
+        except unreadable() as error:
+            return f"{type(error).__name__}: {error}"[:200], self.folder.labels[i], i
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """A stretch of the images asked for.
+
+    images: (N, 3, R, R) float32 of those that can be read, None if none can
+    labels: (N,) int64
+    broken: names of the others
+    """
+
+    images: Tensor | None
+    labels: Tensor
+    broken: tuple[str, ...]
+
+
+def read_chunks(
+    dataset: ImageFolder,
+    resolution: int,
+    batch_size: int,
+    *,
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+    strict: bool = False,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+) -> Iterator[Chunk]:
+    """A chunk for every `batch_size` of the indices (default: all), in order, whatever is broken in it.
+
+    strict, workers: as of `batches`
+    """
+    if batch_size < 1:
+        raise InputError(f"batch size is {batch_size}, expected at least 1")
+    chosen = range(len(dataset)) if indices is None else indices
+    prepared = _Prepared(dataset, chosen, resolution, tuple(mean), tuple(std))
+    own = torch.Generator()  # or each loader would draw from torch's global generator
+    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list, generator=own):
+        faults = [(fault, dataset.names[i]) for fault, _, i in rows if isinstance(fault, str)]
+        if faults and strict:
+            raise InputError(f"{dataset.path}: {faults[0][1]} cannot be read as an image: {faults[0][0]}")
+        good = [(image, label) for image, label, _ in rows if not isinstance(image, str)]
+        images = torch.stack([image for image, _ in good]) if good else None
+        labels = torch.tensor([label for _, label in good], dtype=torch.int64)
+        yield Chunk(images, labels, tuple(name for _, name in faults))
+
+
+def batches(
+    dataset: ImageFolder,
+    resolution: int,
+    batch_size: int,
+    *,
+    mean: Sequence[float] = IMAGENET[0],
+    std: Sequence[float] = IMAGENET[1],
+    limit: int | None = None,
+    strict: bool = False,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+    broken: list[str] | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Images (N, 3, R, R) float32 and labels (N,) int64, N <= batch_size, in order.
+
+    limit: only the first so many images (of a sorted folder: those of its first classes; see `random_indices`)
+    indices: these images, in this order (default: all); batches are cut from this list, so that a broken image
+        makes its batch smaller and moves no other
+    strict: whether a broken image is an InputError rather than skipped
+    workers: processes that decode; 0 decodes here
+    broken: takes the names of skipped images; without it they are named on standard error at the end
+    Raises InputError where not one image can be read.
+    """
+    chosen = list(range(len(dataset)) if indices is None else indices)[:limit]
+    skipped: list[str] = []
+    for chunk in read_chunks(
+        dataset, resolution, batch_size, mean=mean, std=std, strict=strict, workers=workers, indices=chosen
+    ):
+        skipped += chunk.broken
+        if broken is not None:
+            broken += chunk.broken
+        if chunk.images is not None:
+            yield chunk.images, chunk.labels
+    if skipped and len(skipped) == len(chosen):
+        raise InputError(f"{dataset.path}: none of {len(chosen)} images can be read, the first is {skipped[0]}")
+    if skipped and broken is None:
+        print(broken_line(dataset, skipped), file=sys.stderr)
+
+
+def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
+    """A warning that names the images which could not be read."""
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    skipped = "1 broken image is skipped" if len(names) == 1 else f"{len(names)} broken images are skipped"
+    return f"warning: {dataset.path}: {skipped}: {shown} (--strict makes this an error)"
+
+
+def random_indices(dataset: ImageFolder, count: int, seed: int = 0) -> list[int]:
+    """At most `count` different images, chosen at random, in random order.
+
+    A folder's own order would make batches of one class each, and calibrating normalises by the batch.
+    """
+    return [int(i) for i in np.random.default_rng(seed).permutation(len(dataset))[:count]]
