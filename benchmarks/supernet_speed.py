@@ -60,6 +60,7 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
 
     from ofa.networks import build_supernet, calibrate_bn, extract
     from ofa.space import Subnet, get_space
+    from ofa.space.mit_format import subnet_from_mit
     from ofa.training.draws import Draws
     from ofa.training.precision import Precision
     from ofa.training.recipe import Stage
@@ -67,11 +68,11 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
 
     class Four(Draws):
         def subnets(self, _: int) -> list[Subnet]:
-            return [space.subnet_from_mit(chosen, SIZE) for chosen in four(config)]
+            return [subnet_from_mit(space, chosen, SIZE) for chosen in four(config)]
 
     space = get_space("mbv3-w1.0")
     trained, net = build_supernet(space), build_supernet(space).eval()
-    subnet = space.subnet_from_mit(config, SIZE)
+    subnet = subnet_from_mit(space, config, SIZE)
     plain = extract(net, subnet)
     images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.randint(1000, (BATCH,))
     many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)

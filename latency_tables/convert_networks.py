@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.mit_format import subnet_from_net_config
 from ofa.space import RESOLUTIONS, Subnet, get_space
+from ofa.space.mit_format import subnet_from_net_config
 from profilers.networks_file import write_networks
 
 Networks = list[tuple[str, Subnet]]

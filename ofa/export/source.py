@@ -18,6 +18,7 @@ from ofa.errors import Infeasible, InputError
 from ofa.networks import PlainNetwork, Supernet
 from ofa.networks.checkpoint import SUPERNET_FORMAT, load_checkpoint, load_network, read_json, read_tensors
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
+from ofa.space.mit_format import subnet_from_mit
 
 WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card
 _MIT_KEYS = {"ks", "e", "d"}
@@ -45,7 +46,7 @@ class NamedSubnet:
         """The validated sub-network; InputError names the file and field that is not of the space."""
         try:
             if _MIT_KEYS & set(self.config):
-                return space.subnet_from_mit(self.config)
+                return subnet_from_mit(space, self.config)
             return space.subnet_from_dict(self.config)
         except InputError as error:
             raise InputError(f"{self.path}: not a sub-network of {space.name}: {error}") from None

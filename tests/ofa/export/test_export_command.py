@@ -23,6 +23,7 @@ from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
 from ofa.space import get_space
+from ofa.space.mit_format import subnet_to_mit
 
 from .conftest import CATEGORIES, PIXELS, Toy
 
@@ -180,7 +181,7 @@ def test_mits_dict_and_mits_checkpoint(toy: Toy, tmp_path: Path) -> None:
     mit = tmp_path / "supernet.pt"
     save_checkpoint(toy.net, mit, "mit")
     config = tmp_path / "subnet.json"
-    config.write_text(json.dumps(toy.net.space.subnet_to_mit(toy.subnet)))
+    config.write_text(json.dumps(subnet_to_mit(toy.net.space, toy.subnet)))
     command = [f"--subnet={config}", f"--checkpoint={mit}", "--format=safetensors", f"--out={tmp_path / 'm'}"]
     with pytest.raises(InputError, match="which space they are of: give --space"):
         main(command)

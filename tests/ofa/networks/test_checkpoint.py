@@ -12,7 +12,6 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ofa.errors import InputError
-from ofa.mit_format import subnet_from_net_config
 from ofa.networks import NetworkSpec, PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.checkpoint import (
     load_checkpoint,
@@ -24,6 +23,7 @@ from ofa.networks.checkpoint import (
 )
 from ofa.networks.mit_layout import spec_from_net_config, spec_to_net_config
 from ofa.space import SearchSpace, Subnet, get_space
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 SPACES = {
     "mbv3": get_space("mbv3-w0.25", 7, (32,)),
@@ -125,7 +125,7 @@ def test_sub_networks_are_written_in_mits_layout(reference: Path, tmp_path: Path
     match = re.search(r"net_id: (\{.*\})", path.read_text())
     assert match is not None
     found = get_space(space)
-    subnet = found.subnet_from_mit(json.loads(match[1]), 224)
+    subnet = subnet_from_mit(found, json.loads(match[1]), 224)
     assert written(extract(build_supernet(found), subnet), tmp_path / "w") == layout_file(path)
 
 

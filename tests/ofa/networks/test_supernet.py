@@ -15,6 +15,7 @@ from ofa.networks import Supernet, build_supernet, extract
 from ofa.networks.checkpoint import load_checkpoint
 from ofa.predictors.costs import count_macs, count_params
 from ofa.space import SearchSpace, Subnet, get_space
+from ofa.space.mit_format import subnet_from_mit
 
 # golden file, space, widths
 GOLDEN = [
@@ -68,7 +69,7 @@ def test_logits_are_those_of_the_reference(reference: Path, golden: str, name: s
     load_checkpoint(net, folder / f"{golden}_supernet.pt")
     for i, case in enumerate(cases):
         for resolution in (64, 96):
-            subnet = space.subnet_from_mit(case["config"], resolution)
+            subnet = subnet_from_mit(space, case["config"], resolution)
             images = torch.from_numpy(arrays[f"input_{resolution}"])
             expected = arrays[f"case{i}_f64_{resolution}"]
             plain = extract(net, subnet)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from ofa.blocks import Block, block_index, blocks_of
-from ofa.mit_format import subnet_from_net_config
 from ofa.predictors.costs import (
     block_macs,
     block_params,
@@ -18,6 +17,7 @@ from ofa.predictors.costs import (
     peak_activation_bytes,
 )
 from ofa.space import get_space
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 GOLDEN = (
     ("mbv3_w0.5", "mbv3-w0.5", None),
@@ -31,7 +31,7 @@ def test_the_references_macs_and_parameters_exactly(reference: Path, file: str, 
     space = get_space(name, 10, [64, 224], width_mults=widths)
     for case in json.loads((reference / "golden" / f"{file}_cases.json").read_text())["cases"]:
         for resolution in (64, 224):
-            subnet = space.subnet_from_mit(case["config"], resolution)
+            subnet = subnet_from_mit(space, case["config"], resolution)
             # the reference adds up in float32: above 2^24 its sums are rounded
             assert np.float32(count_macs(space, subnet)) == np.float32(case[f"macs_{resolution}"])
             assert count_params(space, subnet) == case["n_params"]

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ofa.errors import InputError
-from ofa.mit_format import subnet_from_net_config
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.space import get_space
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config, subnet_to_mit
 
 RESOLUTIONS = tuple(range(112, 225, 16))
 
@@ -21,7 +21,7 @@ def test_golden_outputs_of_the_tutorial_format(reference):
     space = get_space("mbv3-w1.2", resolutions=RESOLUTIONS)
     predictor = AccuracyPredictor.load(reference / "golden/predictor_tutorial.pt", space, RESOLUTIONS)
     archs = json.loads((reference / "golden/predictor_tutorial_archs.json").read_text())["archs"]
-    subnets = [space.subnet_from_mit({key: arch[key] for key in ("ks", "e", "d", "r")}) for arch in archs]
+    subnets = [subnet_from_mit(space, {key: arch[key] for key in ("ks", "e", "d", "r")}) for arch in archs]
     golden = np.load(reference / "golden/predictor_tutorial_io.npz")
     assert np.array_equal(golden["features"], predictor.encoder.training_features(space.as_genes(subnets)))
     predicted = predictor.predict(subnets)
@@ -54,7 +54,7 @@ def test_resnet_equals_a_plain_torch_forward_pass(reference):
     state = torch.load(path, map_location="cpu", weights_only=True)
     rows = []
     for subnet in space.decode(genes):  # the layout of ResNetArchEncoder, written out
-        mit = space.subnet_to_mit(subnet)
+        mit = subnet_to_mit(space, subnet)
         row = [float(subnet.resolution == r) for r in predictor.resolutions]
         row += [float(mit["d"][0] == 0), float(mit["d"][0] > 0)]
         for width in mit["w"]:

@@ -13,8 +13,6 @@ unit's depth are 0, so that equal networks have equal rows. In a `Subnet` such s
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -26,8 +24,6 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 
 Genes: TypeAlias = NDArray[np.uint8]  # (N, genes) choice indices
-RESOLUTIONS = tuple(range(128, 225, 4))
-FAMILIES = ("mbv3-w<width>", "proxyless-w<width>", "resnet50d")
 
 
 @dataclass(frozen=True)
@@ -80,7 +76,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The choices of one supernet. Get one by name with `get_space`.
+    """The choices of one supernet. Get one by name with `ofa.space.get_space`.
 
     stem_channels: output channels of the first convolution, one per width multiplier
     first_block_channels: output channels of the fixed first block (0: the family has none)
@@ -161,7 +157,8 @@ class SearchSpace:
         depths = self.columns("depths").start
         for field in ("kernel_sizes", "expand_ratios"):
             span = self.columns(field)
-            for column, (u, _) in zip(range(span.start, span.stop), self.layers, strict=False):
+            # ResNet50D has layers, but no column for a kernel size
+            for column, (u, _) in zip(range(span.start, span.stop), self.layers, strict=span.stop > span.start):
                 leaders[column] = depths + u
         return leaders
 
@@ -284,6 +281,7 @@ class SearchSpace:
             values = (subnet.resolution, *subnet.depths, *subnet.kernel_sizes, *subnet.expand_ratios)
             values += subnet.width_mults
             # 0 marks a skipped layer; the round trip below refuses it anywhere else
+            # a sub-network of another space has another number of values: refused below, by field
             row = [table.get(v, 0 if v == 0 else -1) for table, v in zip(lookup, values, strict=False)]
             if len(values) != self.num_genes or -1 in row or self.decode(np.array([row], np.uint8))[0] != subnet:
                 self.subnet_from_dict(subnet.to_dict())  # raises, naming the field
@@ -301,7 +299,8 @@ class SearchSpace:
             expands = values[self.columns("expand_ratios")]
             subnets.append(
                 Subnet(
-                    kernel_sizes=tuple(int(k) if keep else 0 for k, keep in zip(kernels, keeps, strict=False)),
+                    # ResNet50D has layers, but no kernel sizes
+                    kernel_sizes=tuple(int(k) if keep else 0 for k, keep in zip(kernels, keeps, strict=bool(kernels))),
                     expand_ratios=tuple(e if keep else 0 for e, keep in zip(expands, keeps, strict=True)),
                     depths=tuple(int(d) for d in values[self.columns("depths")]),
                     resolution=int(values[0]),
@@ -334,111 +333,3 @@ class SearchSpace:
         if extra or missing:
             raise InputError(f"sub-network: unknown fields {extra}, missing fields {missing}; expected {list(known)}")
         return self.subnet(**fields)
-
-    def subnet_from_mit(self, config: Mapping[str, Any], resolution: int | None = None) -> Subnet:
-        """Reads the original implementation's {"ks", "e", "d", "w", "r"} dict: see `ofa.mit_format`."""
-        from ofa.mit_format import subnet_from_mit
-
-        return subnet_from_mit(self, config, resolution)
-
-    def subnet_to_mit(self, subnet: Subnet) -> dict[str, Any]:
-        """Writes the original implementation's dict: see `ofa.mit_format`."""
-        from ofa.mit_format import subnet_to_mit
-
-        return subnet_to_mit(self, subnet)
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Channels rounded to a multiple of `divisor`, never more than 10 % below `value` (MobileNetV2's rule)."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
-
-
-def get_space(
-    name: str,
-    num_classes: int = 1000,
-    resolutions: Iterable[int] = RESOLUTIONS,
-    width_mults: Iterable[float] | None = None,
-) -> SearchSpace:
-    """The search space of that name: "mbv3-w1.0", "mbv3-w1.2", "proxyless-w1.3", any other width, "resnet50d".
-
-    `width_mults` replaces ResNet50D's elastic widths (0.65, 0.8, 1.0). Raises InputError for an unknown name.
-    """
-    common: dict[str, Any] = {
-        "name": name,
-        "num_classes": num_classes,
-        "resolutions": tuple(sorted({int(r) for r in resolutions})),
-    }
-    if name == "resnet50d":
-        return _resnet50d(common, (0.65, 0.8, 1.0) if width_mults is None else tuple(sorted(set(width_mults))))
-    match = re.fullmatch(r"(mbv3|proxyless)-w(\d+(?:\.\d+)?)", name)
-    width = float(match.group(2)) if match else 0.0
-    if match is None or not 0.05 <= width <= 4:
-        raise InputError(f"unknown space {name!r}, expected one of {', '.join(FAMILIES)} (width 0.05 to 4)")
-    if width_mults is not None:
-        raise InputError(f"{name} has one width, in its name: width_mults is for resnet50d")
-    return (_mobilenet_v3 if match.group(1) == "mbv3" else _proxyless_nas)(common, width)
-
-
-def _mobilenet_v3(common: dict[str, Any], width: float) -> SearchSpace:
-    stem, first, *stages, final_expand, last = (
-        make_divisible(c * width) for c in (16, 16, 24, 40, 80, 112, 160, 960, 1280)
-    )
-    strides = (2, 2, 2, 1, 2)
-    activations = ("relu", "relu", "h_swish", "h_swish", "h_swish")
-    squeeze_excites = (False, True, False, True, True)
-    units = tuple(
-        Unit("mbconv", (channels,), stride, activation, se, (2, 3, 4))
-        for channels, stride, activation, se in zip(stages, strides, activations, squeeze_excites, strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="mobilenet_v3",
-        kernel_choices=(3, 5, 7),
-        expand_choices=(3, 4, 6),
-        width_choices=(width,),
-        units=units,
-        stem_channels=(stem,),
-        first_block_channels=first,
-        head_channels=(final_expand, last),
-    )
-
-
-def _proxyless_nas(common: dict[str, Any], width: float) -> SearchSpace:
-    stem, first, *stages, last = (make_divisible(c * width) for c in (32, 16, 24, 40, 80, 96, 192, 320, 1280))
-    units = tuple(
-        Unit("mbconv", (channels,), stride, "relu6", False, depths)
-        for channels, stride, depths in zip(stages, (2, 2, 2, 1, 2, 1), [(2, 3, 4)] * 5 + [(1,)], strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="proxyless_nas",
-        kernel_choices=(3, 5, 7),
-        expand_choices=(3, 4, 6),
-        width_choices=(width,),
-        units=units,
-        stem_channels=(stem,),
-        first_block_channels=first,
-        head_channels=(last,),
-    )
-
-
-def _resnet50d(common: dict[str, Any], widths: tuple[float, ...]) -> SearchSpace:
-    if not widths or any(not math.isfinite(w) or not 0 < w <= 4 for w in widths):
-        raise InputError(f"width_mults is {widths}, expected positive numbers up to 4")
-    stem = Unit("stem", tuple(make_divisible(64 * w) for w in widths), 2, "relu", False, (0, 2))
-    stages = tuple(
-        Unit("bottleneck", tuple(make_divisible(c * w) for w in widths), stride, "relu", False, (0, 1, 2), base)
-        for c, stride, base in zip((256, 512, 1024, 2048), (1, 2, 2, 2), (2, 2, 4, 2), strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="resnet50d",
-        kernel_choices=(),
-        expand_choices=(0.2, 0.25, 0.35),
-        width_choices=widths,
-        units=(stem, *stages),
-        stem_channels=tuple(make_divisible(make_divisible(64 * w) // 2) for w in widths),
-        first_block_channels=0,
-        head_channels=(),
-    )

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
+from ofa.space.families import RESOLUTIONS, get_space
+from ofa.space.space import SearchSpace, Subnet
 
 _FIELDS = {"ks": "kernel_sizes", "e": "expand_ratios", "d": "depths", "w": "width_mults"}
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.errors import InputError
-from ofa.mit_format import subnet_from_net_config
 from ofa.space import SearchSpace, get_space, make_divisible
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config, subnet_to_mit
 
 SPACES = ("mbv3-w1.0", "proxyless-w1.3", "resnet50d")
 
@@ -81,7 +81,7 @@ def test_rows_values_and_json_round_trip(name: str, seed: int) -> None:
 def test_mit_format_round_trips(name: str, seed: int) -> None:
     space = get_space(name)
     for subnet in space.decode(random_genes(space, seed, 5)):
-        assert space.subnet_from_mit(json.loads(json.dumps(space.subnet_to_mit(subnet)))) == subnet
+        assert subnet_from_mit(space, json.loads(json.dumps(subnet_to_mit(space, subnet)))) == subnet
 
 
 @pytest.mark.parametrize("name", SPACES)
@@ -218,19 +218,19 @@ def test_unknown_spaces_are_refused(name: str, arguments: dict) -> None:
 )
 def test_wrong_mit_dicts_are_named(config: dict, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        get_space("mbv3-w1.0").subnet_from_mit(config, resolution=224)
+        subnet_from_mit(get_space("mbv3-w1.0"), config, resolution=224)
 
 
 def test_mit_proxyless_depth_of_the_last_unit_is_clamped() -> None:
     space = get_space("proxyless-w1.3")
     five, six = ({"ks": 3, "e": 4, "d": d} for d in ([2, 3, 4, 2, 3], [2, 3, 4, 2, 3, 4]))
-    assert space.subnet_from_mit(five, 224) == space.subnet_from_mit(six, 224)
-    assert space.subnet_from_mit(five, 224).depths == (2, 3, 4, 2, 3, 1)
+    assert subnet_from_mit(space, five, 224) == subnet_from_mit(space, six, 224)
+    assert subnet_from_mit(space, five, 224).depths == (2, 3, 4, 2, 3, 1)
 
 
 def test_mit_resnet_widths_are_indices_and_stem_depth_one_is_none() -> None:
     space = get_space("resnet50d")
-    subnet = space.subnet_from_mit({"e": 0.25, "d": [1, 0, 1, 2, 0], "w": [0, 1, 2, 2, 1, 0]}, 224)
+    subnet = subnet_from_mit(space, {"e": 0.25, "d": [1, 0, 1, 2, 0], "w": [0, 1, 2, 2, 1, 0]}, 224)
     assert subnet.depths == (0, 0, 1, 2, 0)
     assert subnet.width_mults == (0.65, 0.8, 1.0, 1.0, 0.8, 0.65)
 
