@@ -18,13 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
 from ofa.images.folder import ImageFolder
 from ofa.images.pixels import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import random_indices
 from ofa.networks.checkpoint import load_network, load_supernet
-from ofa.predictors.costs import count_macs
 from ofa.predictors.measuring import Images, measure
 from ofa.runs.files import write_json
 from ofa.training.scores import Scores, scores_of

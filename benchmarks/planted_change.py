@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from ofa.blocks import Block, all_blocks
-from ofa.predictors.costs import block_macs
+from ofa.blocks.costs import block_macs
 from ofa.space import RESOLUTIONS, get_space
 from profilers import regenerate
 from profilers.tables_config import load_config

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex, all_blocks, block_index
+from ofa.blocks.costs import block_macs
 from ofa.interpolation import TILE, Interpolation
 from ofa.latency_table import LatencyTable, find_table
-from ofa.predictors.costs import block_macs
 from ofa.space import Genes, SearchSpace, get_space
 
 NETWORKS = 200  # random ones a resolution

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, blocks_of
+from ofa.blocks.costs import block_macs
 from ofa.latency_table import LatencyTable, find_table
-from ofa.predictors.costs import block_macs
 from ofa.space import RESOLUTIONS, get_space
 from profilers.cost_model import (
     TERMS,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block
-from ofa.predictors.costs import block_macs
+from ofa.blocks.costs import block_macs
 
 TILE = 4  # pixels
 

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block
+from ofa.blocks.costs import block_params
 from ofa.errors import InputError
-from ofa.predictors.costs import block_params
 
 _MB_PER_VALUE = 4e-6  # of float32, for one image: other types and batches only change the unit of the fitted terms
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from ofa.blocks import Block
+from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
-from ofa.predictors.costs import block_macs
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
 RUNTIMES = {

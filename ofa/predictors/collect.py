@@ -197,8 +197,8 @@ class Collection:
         """Measures those of `todo`, in order of resolution; shows how far this process is, and the time left."""
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+        from ofa.blocks.costs import count_macs
         from ofa.images.pixels import memory_passes
-        from ofa.predictors.costs import count_macs
         from ofa.predictors.measuring import groups, measure
 
         space = self.net.space

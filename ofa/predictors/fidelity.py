@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.blocks.costs import count_macs
 from ofa.predictors.accuracy import Prediction, Uncertainty
-from ofa.predictors.costs import count_macs
 from ofa.predictors.training_data import TrainingData
 
 Floats = NDArray[np.float64]

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 
 from ofa.blocks import block_index
+from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
 from ofa.images.pixels import PixelBatch
 from ofa.images.preprocessing import Triple
 from ofa.networks import Supernet
 from ofa.networks.tree import SubnetTree
-from ofa.predictors.costs import count_macs
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.training.scores import Scores, scores_of
 

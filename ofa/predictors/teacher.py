@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import block_index
-from ofa.predictors.costs import block_macs
+from ofa.blocks.costs import block_macs
 from ofa.space import Genes, SearchSpace
 
 Score = Callable[[Genes], NDArray[np.float64]]  # (N, genes) -> (N,) per cent

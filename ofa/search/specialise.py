@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.blocks.costs import block_macs, block_params, count_macs, count_params
 from ofa.errors import Infeasible, InputError
 from ofa.latency_table import LatencyTable
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.costs import block_macs, block_params, count_macs, count_params
 from ofa.search.evolution import EvolutionSettings, Problem, evolve
 from ofa.search.extremes import cheapest
 from ofa.space import Genes, SearchSpace, Subnet

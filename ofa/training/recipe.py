@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
-from ofa.predictors.costs import count_macs
 from ofa.space import Genes, SearchSpace
 
 # learning rates of stages are for this many images a step, over all processes, and proportional to them

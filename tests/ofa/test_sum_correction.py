@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.blocks import all_blocks, blocks_of
+from ofa.blocks.costs import block_params
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow
-from ofa.predictors.costs import block_params
 from ofa.space import get_space
 from ofa.sum_correction import SumCorrection
 

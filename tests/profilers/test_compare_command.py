@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow
-from ofa.predictors.costs import block_macs
 from ofa.space import get_space
 from profilers.compare import compare_tables, differences, main
 

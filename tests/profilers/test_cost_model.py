@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ofa.blocks import Block, all_blocks, blocks_of
+from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.predictors.costs import block_macs
 from ofa.space import get_space
 from profilers.cost_model import (
     STRENGTHS,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks, block_index
+from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.latency_table import LatencyTable, TableRow, find_table
-from ofa.predictors.costs import block_macs
 from ofa.space import get_space
 from profilers.cpu import main as profile
 from profilers.sum_fit import fit_correction, network_terms, repeat, score, unit_errors

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ofa.blocks.costs import count_macs
 from ofa.networks.supernet import blocks_at
-from ofa.predictors.costs import count_macs
 from ofa.predictors.measuring import at_resolutions, draw, groups, share, tree_order
 from ofa.space import get_space
 

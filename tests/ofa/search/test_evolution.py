@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ofa.blocks import block_index
-from ofa.predictors.costs import block_macs, block_params
+from ofa.blocks.costs import block_macs, block_params
 from ofa.search.evolution import Evaluator, EvolutionSettings, Population, Problem, evolve
 from ofa.search.extremes import cheapest
 from ofa.space import get_space

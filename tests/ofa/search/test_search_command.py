@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_macs, count_macs, count_params
 from ofa.errors import Infeasible, InputError
 from ofa.latency_table import LatencyTable, TableRow
 from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
-from ofa.predictors.costs import block_macs, count_macs, count_params
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
 from ofa.search.__main__ import main

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ofa.blocks import Block, block_index, blocks_of
-from ofa.predictors.costs import (
+from ofa.blocks.costs import (
     block_macs,
     block_params,
     block_peak_elements,

@@ -15,7 +15,8 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, block_index
+from ofa.blocks.block import Block
+from ofa.blocks.index import block_index
 from ofa.space import Genes, SearchSpace, Subnet
 
 

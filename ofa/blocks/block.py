@@ -1,0 +1,86 @@
+"""Block: the typed key of everything that is measured."""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass, fields
+from typing import Any
+
+from ofa.errors import InputError
+from ofa.space import make_divisible
+
+OPS = ("conv", "mbconv", "bottleneck", "feature_mix", "max_pool", "global_pool", "linear")
+ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
+
+
+@dataclass(frozen=True, order=True)
+class Block:
+    """One measurable block; two blocks that a device runs alike are equal.
+
+    op: "conv": convolution, batch normalisation, activation
+        "mbconv": 1x1 expansion (absent where mid = in channels), depthwise k x k, squeeze-and-excite
+            where asked, linear 1x1 projection, all with batch normalisation
+        "bottleneck": 1x1, k x k with the stride, 1x1 to out channels, and a shortcut: the identity with
+            `skip`, else average pooling where the stride is 2, then 1x1 (ResNet-D)
+        "feature_mix": 1x1 convolution of pooled features and activation, no normalisation
+        "max_pool": 3 x 3; "global_pool": average to 1 x 1; "linear": with bias, on flat features
+    in_size: side of the square input feature map, pixels
+    mid_channels: channels inside mbconv and bottleneck, 0 for the others
+    kernel_size: 1 where the op has no kernel; padding is kernel_size // 2 on every side
+    skip: whether the block's input is added to its output
+    """
+
+    op: str
+    in_size: int
+    in_channels: int
+    mid_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    activation: str
+    squeeze_excite: bool
+    skip: bool
+
+    def __post_init__(self) -> None:
+        for field, allowed in (
+            ("op", OPS),
+            ("kernel_size", (1, 3, 5, 7)),
+            ("stride", (1, 2)),
+            ("activation", ACTIVATIONS),
+        ):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise InputError(f"{field} is {value!r}, expected one of {', '.join(map(str, allowed))}")
+        has_inside = self.op in ("mbconv", "bottleneck")
+        for field, least in (("in_size", 1), ("in_channels", 1), ("out_channels", 1), ("mid_channels", has_inside)):
+            if getattr(self, field) < least:
+                raise InputError(f"{field} is {getattr(self, field)}, expected at least {int(least)} for {self.op}")
+        if not has_inside and self.mid_channels:
+            raise InputError(f"mid_channels is {self.mid_channels}, expected 0 for {self.op}")
+        if self.skip and (self.stride != 1 or self.in_channels != self.out_channels):
+            raise InputError("skip is 1, but a block that changes size or channels cannot add its input")
+
+    @property
+    def out_size(self) -> int:
+        """Side of the output feature map, pixels."""
+        if self.op in ("global_pool", "linear"):
+            return 1
+        return -(-self.in_size // self.stride)
+
+    @property
+    def se_channels(self) -> int:
+        """Hidden channels of squeeze-and-excite."""
+        return make_divisible(self.mid_channels // 4) if self.squeeze_excite else 0
+
+    def __str__(self) -> str:
+        inside = f">{self.mid_channels}" if self.mid_channels else ""
+        size = f"{self.in_size}x{self.in_size}x{self.in_channels}{inside}>{self.out_channels}"
+        marks = [mark for mark, there in (("se", self.squeeze_excite), ("skip", self.skip)) if there]
+        return " ".join([self.op, size, f"k{self.kernel_size}", f"s{self.stride}", self.activation, *marks])
+
+
+BLOCK_FIELDS = tuple(field.name for field in fields(Block))
+
+
+def block_row(block: Block) -> tuple[Any, ...]:
+    """The block's fields in CSV order: booleans as 0 and 1."""
+    return tuple(int(value) if isinstance(value, bool) else value for value in astuple(block))

@@ -1,0 +1,179 @@
+"""Which blocks can stand at every position of a network, and which genes decide it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from ofa.blocks.block import Block
+from ofa.space import SearchSpace, make_divisible
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One position in the network.
+
+    name: such as "unit 3 layer 2"
+    columns: the gene columns that its block depends on
+    blocks: the block for every combination of those genes, the last column fastest; None where skipped
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    blocks: tuple[Block | None, ...]
+
+
+@lru_cache(maxsize=32)
+def slots_of(space: SearchSpace) -> tuple[Slot, ...]:
+    """Every slot of the space's largest network, in network order."""
+    return tuple((_resnet_slots if space.family == "resnet50d" else _mobile_slots)(space))
+
+
+def _slot(space: SearchSpace, name: str, columns: Sequence[int], make: Callable[..., Block | None]) -> Slot:
+    """A slot whose block is `make(*choices)`, one argument a column: the value, not its index."""
+    blocks = tuple(make(*values) for values in itertools.product(*(space.choices[c] for c in columns)))
+    return Slot(name, tuple(columns), blocks)
+
+
+def _halved(size: int, times: int) -> int:
+    for _ in range(times):
+        size = -(-size // 2)
+    return size
+
+
+def _mobile_slots(space: SearchSpace) -> list[Slot]:
+    """MobileNetV3 and ProxylessNAS: stem, first block, units of mbconv, head."""
+    stem, first = space.stem_channels[0], space.first_block_channels
+    v3 = space.family == "mobilenet_v3"
+    stem_act, first_act = ("h_swish", "relu") if v3 else ("relu6", "relu6")
+    slots = [
+        _slot(space, "stem", [0], lambda r: Block("conv", r, 3, 0, stem, 3, 2, stem_act, False, False)),
+        _slot(
+            space,
+            "first block",
+            [0],
+            lambda r: Block("mbconv", _halved(r, 1), stem, stem, first, 3, 1, first_act, False, stem == first and v3),
+        ),
+    ]
+    depths, kernels, expands = (space.columns(f).start for f in ("depths", "kernel_sizes", "expand_ratios"))
+    channels, halvings = first, 1
+    for i, (u, j) in enumerate(space.layers):
+        unit, out = space.units[u], space.units[u].out_channels[0]
+        stride = unit.stride if j == 0 else 1
+
+        def mbconv(
+            r: int, d: int, k: int, e: float, j: int = j, unit: Any = unit, c: int = channels, out: int = out,
+            stride: int = stride, halvings: int = halvings,
+        ) -> Block | None:  # fmt: skip
+            if j >= d:
+                return None
+            mid = make_divisible(round(c * e))
+            skip = stride == 1 and c == out
+            act, se = unit.activation, unit.squeeze_excite
+            return Block("mbconv", _halved(r, halvings), c, mid, out, k, stride, act, se, skip)
+
+        slots.append(_slot(space, f"unit {u + 1} layer {j + 1}", [0, depths + u, kernels + i, expands + i], mbconv))
+        channels, halvings = out, halvings + (stride == 2)
+    wide, act = space.head_channels[0], "h_swish" if v3 else "relu6"
+    last, classes = space.head_channels[-1], space.num_classes
+    slots += [
+        _slot(
+            space,
+            "final expand" if v3 else "feature mix",
+            [0],
+            lambda r: Block("conv", _halved(r, halvings), channels, 0, wide, 1, 1, act, False, False),
+        ),
+        _slot(
+            space,
+            "global pool",
+            [0],
+            lambda r: Block("global_pool", _halved(r, halvings), wide, 0, wide, 1, 1, "none", False, False),
+        ),
+    ]
+    if v3:
+        mix = Block("feature_mix", 1, wide, 0, last, 1, 1, "h_swish", False, False)
+        slots.append(_slot(space, "feature mix", [], lambda: mix))
+    linear = Block("linear", 1, last, 0, classes, 1, 1, "none", False, False)
+    slots.append(_slot(space, "classifier", [], lambda: linear))
+    return slots
+
+
+def _resnet_slots(space: SearchSpace) -> list[Slot]:
+    """ResNet50D: a stem of two or three convolutions, max pooling, bottleneck stages, classifier."""
+    depths, expands, widths = (space.columns(f).start for f in ("depths", "expand_ratios", "width_mults"))
+    elastic_width = len(space.width_choices) > 1
+
+    def channels_of(listed: tuple[int, ...]) -> dict[float, int]:
+        return dict(zip(space.width_choices, listed, strict=True))
+
+    def slot(name: str, columns: list[int], width_columns: list[int], make: Callable[..., Block | None]) -> Slot:
+        """A slot whose maker takes the widths last; without elastic width there are no genes for them."""
+        if elastic_width:
+            return _slot(space, name, columns + [widths + w for w in width_columns], make)
+        only = [space.width_choices[0]] * len(width_columns)
+        return _slot(space, name, columns, lambda *values: make(*values, *only))
+
+    inner, outer = channels_of(space.stem_channels), channels_of(space.units[0].out_channels)
+
+    def stem_residual(r: int, d: int, w: float) -> Block | None:
+        if d == 0:
+            return None
+        return Block("conv", _halved(r, 1), inner[w], 0, inner[w], 3, 1, "relu", False, True)
+
+    slots = [
+        slot("stem 1", [0], [0], lambda r, w: Block("conv", r, 3, 0, inner[w], 3, 2, "relu", False, False)),
+        slot("stem 2", [0, depths], [0], stem_residual),
+        slot(
+            "stem 3",
+            [0],
+            [0, 1],
+            lambda r, wi, wo: Block("conv", _halved(r, 1), inner[wi], 0, outer[wo], 3, 1, "relu", False, False),
+        ),
+        slot(
+            "max pool",
+            [0],
+            [1],
+            lambda r, w: Block("max_pool", _halved(r, 1), outer[w], 0, outer[w], 3, 2, "none", False, False),
+        ),
+    ]
+    halvings = 2
+    for i, (u, j) in enumerate(space.layers):
+        unit = space.units[u]
+        out, before = channels_of(unit.out_channels), channels_of(space.units[u - 1].out_channels)
+        stride = unit.stride if j == 0 else 1
+
+        def bottleneck(
+            r: int, d: int, e: float, *w: float, j: int = j, unit: Any = unit, out: dict[float, int] = out,
+            before: dict[float, int] = before, stride: int = stride, halvings: int = halvings,
+        ) -> Block | None:  # fmt: skip
+            if j >= unit.base_depth + d:
+                return None
+            c = before[w[0]] if j == 0 else out[w[-1]]
+            mid = make_divisible(round(out[w[-1]] * e))
+            return Block(
+                "bottleneck", _halved(r, halvings), c, mid, out[w[-1]], 3, stride, unit.activation, False, j > 0
+            )
+
+        # the stem has two width genes (inner, outer), so unit u's is u + 1
+        width_columns = [u, u + 1] if j == 0 else [u + 1]
+        slots.append(slot(f"unit {u} layer {j + 1}", [0, depths + u, expands + i], width_columns, bottleneck))
+        halvings += stride == 2
+    last, classes = channels_of(space.units[-1].out_channels), space.num_classes
+    slots += [
+        slot(
+            "global pool",
+            [0],
+            [len(space.units)],
+            lambda r, w: Block("global_pool", _halved(r, halvings), last[w], 0, last[w], 1, 1, "none", False, False),
+        ),
+        slot(
+            "classifier",
+            [],
+            [len(space.units)],
+            lambda w: Block("linear", 1, last[w], 0, classes, 1, 1, "none", False, False),
+        ),
+    ]
+    return slots
