@@ -32,7 +32,6 @@ from ofa.images.classes import read_classes
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import normalisation
 from ofa.images.reading import batches, random_indices
-from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.fidelity import kendall_tau, rmse
 from ofa.runs.files import write_json
 from ofa.search.__main__ import load_predictor
@@ -40,6 +39,7 @@ from ofa.search.__main__ import main as search
 from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.subjects import check_classes, open_supernet
+from ofa.tables import LatencyTable, find_table
 from profilers.command import REFERENCE_EVERY, RULES
 from profilers.cpu import RUNTIME_OF, cpu_target
 from profilers.journal import Journal

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex, all_blocks, block_index
 from ofa.blocks.costs import block_macs
-from ofa.interpolation import TILE, Interpolation
-from ofa.latency_table import LatencyTable, find_table
 from ofa.space import Genes, SearchSpace, get_space
+from ofa.tables import LatencyTable, find_table
+from ofa.tables.interpolation import TILE, Interpolation
 
 NETWORKS = 200  # random ones a resolution
 
@@ -55,7 +55,7 @@ def by_tile(tile: int) -> Fill:
 WAYS: dict[str, Fill] = {
     "linear in the block's area": linear_in(lambda block: block.in_size**2),
     **{f"linear in MACs, pixels in tiles of {tile}": by_tile(tile) for tile in (1, 2, 3, 6, 8)},
-    f"ofa.interpolation (tiles of {TILE})": ours,
+    f"ofa.tables.interpolation (tiles of {TILE})": ours,
 }
 
 

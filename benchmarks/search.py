@@ -31,10 +31,10 @@ def ours(figures: Path, task: str) -> Any:
     """Answers one task: a search (limit, seed), or the throughput of table or predictor."""
     import numpy as np
 
-    from ofa.latency_table import LatencyTable, find_table
     from ofa.predictors.accuracy import AccuracyPredictor
     from ofa.search.specialise import DeviceSearch
     from ofa.space import get_space
+    from ofa.tables import LatencyTable, find_table
 
     space = get_space("mbv3-w1.2", resolutions=(160, 176, 192, 208, 224))
     table = LatencyTable.load(find_table("note10"))

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from device_agents.cpu.agent import RUNTIMES as LOADERS
 from ofa.blocks import Block, blocks_of
 from ofa.space import get_space
-from ofa.sum_correction import block_terms
+from ofa.tables.sum_correction import block_terms
 from profilers.cpu import chosen_cpus
 from profilers.plan import RUNTIMES, make_plan, write_models
 

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, blocks_of
 from ofa.blocks.costs import block_macs
-from ofa.latency_table import LatencyTable, find_table
 from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable, find_table
 from profilers.cost_model import (
     TERMS,
     choose_strength,

@@ -23,8 +23,8 @@ from typing import Any
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 
 _KEY = re.compile(
     r"(?P<kind>\w+)-input:(?P<in>[\dx]+)-output:(?P<out>[\dx]+)"

@@ -22,8 +22,8 @@ from ofa import __version__
 from ofa.blocks import all_blocks
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from ofa.tables import LatencyTable, TableRow
 from profilers.agent_session import Event
 from profilers.header import device_header, device_model, device_name, known, quality_header
 from profilers.journal import Journal

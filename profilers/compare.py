@@ -14,8 +14,8 @@ from rich.table import Table
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, find_table
 from ofa.runs.files import replace_file, write_json
+from ofa.tables import LatencyTable, find_table
 from profilers.change import ALPHA, EFFECT, Changes, find_changes
 from profilers.visits import visits_of
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, block_index
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.space import SearchSpace, Subnet, get_space
+from ofa.tables import LatencyTable
 
 Floats = NDArray[np.float64]
 

@@ -18,9 +18,9 @@ from rich.console import Console
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.runs.files import replace_file, write_json
 from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable
 from profilers.change import ALPHA, EFFECT
 from profilers.command import command_line, ended_by_sigterm
 from profilers.compare import BlockChange, Comparison, compare_tables, to_json, write_plot

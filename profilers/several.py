@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
+from ofa.tables import LatencyTable, TableRow
 from profilers.command import ended_by_sigterm
 
 # by how much two devices may differ, in per cent of a block's latency: median over the blocks, and 95 % of them

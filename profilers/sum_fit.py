@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import slots_of
-from ofa.latency_lookup import LatencyLookup
 from ofa.space import Genes
-from ofa.sum_correction import SumCorrection, block_terms
+from ofa.tables.lookup import LatencyLookup
+from ofa.tables.sum_correction import SumCorrection, block_terms
 
 # which terms of SumCorrection a fit may use, the simplest first: scale, weights, borders, calls
 _TERMS = ((0,), (0, 1), (0, 2), (0, 3), (0, 1, 2), (0, 1, 3), (0, 2, 3), (0, 1, 2, 3))

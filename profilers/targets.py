@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers import cpu, gpu
 from profilers.command import Target
 

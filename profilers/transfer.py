@@ -19,8 +19,8 @@ from ofa import __version__
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.command import command_line, require_positive
 from profilers.cost_model import (
     LEAST_FOR_TERMS,

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.runs.files import replace_file, write_json
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
+from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.command import REFERENCE_EVERY, command_line, measure
 from profilers.header import known
 from profilers.journal import Journal

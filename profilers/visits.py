@@ -10,8 +10,8 @@ import numpy as np
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable
 from profilers.command import REFERENCE_EVERY
 from profilers.journal import Journal
 from profilers.measure import Measurement

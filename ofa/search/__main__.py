@@ -16,12 +16,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, find_table
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.runs.files import write_json
 from ofa.search.report import print_results, table_facts, write_plot
 from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from ofa.tables import LatencyTable, find_table
 
 CLOUD_SIZE = 2000
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ofa.latency_table import LatencyTable
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.runs.files import replace_file
 from ofa.search.specialise import Axis, Specialised
+from ofa.tables import LatencyTable
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96

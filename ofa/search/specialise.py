@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ofa.blocks.costs import block_macs, block_params, count_macs, count_params
 from ofa.errors import Infeasible, InputError
-from ofa.latency_table import LatencyTable
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.search.evolution import EvolutionSettings, Problem, evolve
 from ofa.search.extremes import cheapest
 from ofa.space import Genes, SearchSpace, Subnet
+from ofa.tables import LatencyTable
 
 FRONTIER_POINTS = 16
 Axis = Literal["latency", "energy"]

@@ -12,7 +12,7 @@ from device_agents.cuda.model import read_torchscript
 from ofa.blocks import Block
 from ofa.graph import network_graph
 from ofa.graph.torch import write_torchscript
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers.gpu import main
 
 pytestmark = [

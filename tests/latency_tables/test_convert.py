@@ -8,7 +8,7 @@ import pytest
 from latency_tables.convert import main, parse_key
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, find_table
+from ofa.tables import LatencyTable, find_table
 
 KEY = "expanded_conv-input:10x10x136-output:10x10x136-expand:408-kernel:3-stride:1-idskip:1-se:1-hs:1"
 

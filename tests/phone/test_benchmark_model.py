@@ -6,7 +6,7 @@ import pytest
 
 from device_agents.android.testphone.phone import TestPhone
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers.android import main
 
 # the first test may have to build the phone

@@ -14,7 +14,7 @@ import pytest
 from device_agents.android import bundle
 from device_agents.android.testphone.phone import DUMPSYS, TestPhone
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers import adb, command, phone_session
 from profilers.adb import Adb, Answer
 from profilers.android import main

@@ -15,9 +15,9 @@ from device_agents.android import bundle
 from device_agents.android.testphone.phone import TestPhone
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
+from ofa.tables import LatencyTable
 from profilers.adb import Adb, Answer
 from profilers.android import main
 from profilers.phone_files import BASE

@@ -12,8 +12,8 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 from profilers.compare import compare_tables, differences, main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.space import get_space
+from ofa.tables import LatencyTable
 from profilers.cpu import chosen_cpus, main
 
 ROOT = Path(__file__).resolve().parents[2]

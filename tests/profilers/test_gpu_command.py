@@ -10,8 +10,8 @@ import torch
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError, NoDevice
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 from profilers import gpu, several
 from profilers.gpu import found_devices, gpu_target, main, target_of_header
 from profilers.targets import target_of

@@ -18,8 +18,8 @@ import pytest
 from device_agents.android import bundle
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
 from ofa.space import get_space
+from ofa.tables import LatencyTable
 from profilers.linux import chosen_cpus, main
 from profilers.plan import make_plan, write_models
 from profilers.ssh import AgentOnBoard, Board, Facts

@@ -14,8 +14,8 @@ import pytest
 from device_agents.cpu.agent import cpu_model
 from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 from profilers import regenerate
 from profilers.regenerate import Regeneration, main, second_arguments
 from profilers.tables_config import Entry, load_config

@@ -6,7 +6,7 @@ import pytest
 
 from device_agents.cpu.agent import cpu_model
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers.tables_config import load_config, why_not_here
 
 ROOT = Path(__file__).resolve().parents[2]

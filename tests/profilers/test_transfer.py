@@ -8,9 +8,9 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cost_model import (
     choose_strength,
     fit_blocks,

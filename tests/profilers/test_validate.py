@@ -10,8 +10,8 @@ import pytest
 from ofa.blocks import all_blocks, block_index
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cpu import main as profile
 from profilers.sum_fit import fit_correction, network_terms, repeat, score, unit_errors
 from profilers.validate import main, stratified

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable
+from ofa.tables import LatencyTable
 from profilers.cpu import main as profile
 from profilers.visits import visits_of, visits_of_journal
 

@@ -16,13 +16,13 @@ from ofa import evaluate
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.networks import build_supernet, extract
 from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.predictors import collect, fit, measuring
 from ofa.predictors.training_data import read_training_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 
 SPACE = get_space("mbv3-w0.1", 6, (32, 48))
 

@@ -10,12 +10,12 @@ from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import Infeasible, InputError
 from ofa.export.source import read_subnet
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
 from ofa.search.__main__ import main
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 
 SPACE = get_space("mbv3-w1.0")
 

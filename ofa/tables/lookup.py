@@ -6,18 +6,35 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex, all_blocks, block_index
 from ofa.errors import InputError
-from ofa.interpolation import Interpolation
 from ofa.space import Genes, SearchSpace
+from ofa.tables.interpolation import Interpolation
+from ofa.tables.row import TableRow
+from ofa.tables.sum_correction import SumCorrection
 
-if TYPE_CHECKING:
-    from ofa.latency_table import LatencyTable
+
+class BlockLatencies(Protocol):
+    """What a look-up needs to know of a table; a `LatencyTable` is one."""
+
+    @property
+    def path(self) -> Path | None: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def rows(self) -> tuple[TableRow, ...]: ...
+    @property
+    def omits(self) -> tuple[str, ...]: ...
+    @property
+    def interpolation(self) -> Interpolation: ...
+    @property
+    def sum_correction(self) -> SumCorrection: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +58,7 @@ class LatencyLookup:
     block_interpolated: (U,) whether that figure is interpolated from other sizes
     """
 
-    def __init__(self, table: LatencyTable, space: SearchSpace) -> None:
+    def __init__(self, table: BlockLatencies, space: SearchSpace) -> None:
         self.table, self.space = table, space
         self.index: BlockIndex = block_index(space)
         known = {row.block: row.latency_ms for row in table.rows}

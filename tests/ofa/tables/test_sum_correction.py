@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from ofa.blocks import all_blocks, blocks_of
 from ofa.blocks.costs import block_params
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
-from ofa.sum_correction import SumCorrection
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.sum_correction import SumCorrection
 
 SPACE = get_space("mbv3-w1.0", resolutions=[160])
 HEADER = {"device": "made up", "runtime": "none", "provenance": "measured", "space": SPACE.name, "source": "test"}

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ofa.blocks import Block, all_blocks, block_index
-from ofa.interpolation import Interpolation
-from ofa.latency_table import LatencyTable, find_table
 from ofa.space import get_space
+from ofa.tables import LatencyTable, find_table
+from ofa.tables.interpolation import Interpolation
 
 # 1x1, 10 -> 20 channels: 200 multiply-accumulates a pixel
 POINTWISE = Block("conv", 1, 10, 0, 20, 1, 1, "relu", False, False)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.interpolation import TILE
-from ofa.latency_table import LatencyTable, TableRow, find_table
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow, find_table
+from ofa.tables.interpolation import TILE
 
 HEADER = {
     "device": "Test device",

@@ -7,8 +7,8 @@ import pytest
 
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.errors import InputError
-from ofa.latency_table import LatencyTable, TableRow
 from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
 
 SPACE = get_space("mbv3-w1.0", resolutions=[128, 144, 160])
 HEADER = {"device": "D", "runtime": "none", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}

@@ -1,0 +1,29 @@
+"""The latency tables that come with the project, by their names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ofa.errors import InputError
+
+
+def find_table(name: str) -> Path:
+    """The path itself, or the shipped table of that name ("note10"); InputError lists those there are."""
+    path = Path(name)
+    if path.is_file() or path.suffix:
+        return path
+    shipped = shipped_tables()
+    if name in shipped:
+        return shipped[name]
+    raise InputError(f"{name}: no such latency table{shipped_hint()}")
+
+
+def shipped_tables() -> dict[str, Path]:
+    """Their files, by name."""
+    folder = Path(__file__).resolve().parents[2] / "latency_tables"
+    return {path.stem: path for path in sorted(folder.glob("*.csv"))}
+
+
+def shipped_hint() -> str:
+    """The end of a message about a table that is not there."""
+    return f" (a file's path, or one of those shipped: {', '.join(shipped_tables()) or 'none'})"

@@ -1,0 +1,163 @@
+"""Latency lookup tables: what each block takes on one device, and so what any sub-network takes.
+
+A table is a CSV file (`pandas.read_csv(path, comment="#")` reads it): `# key: value` header lines that
+say where it comes from, then one row a block. A sub-network's latency is the sum over its blocks
+(Cai et al. 2020, section 3.3). Blocks at an unmeasured size are interpolated between the measured sizes on
+both sides (`ofa.tables.interpolation`); what rests on that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.blocks import BLOCK_FIELDS, OPS, Block, block_row
+from ofa.errors import InputError
+from ofa.space import Genes, SearchSpace, Subnet
+from ofa.tables.csv_format import columns_of, read_csv, write_csv
+from ofa.tables.interpolation import Interpolation
+from ofa.tables.lookup import Coverage, LatencyLookup
+from ofa.tables.row import TableRow
+from ofa.tables.sum_correction import SumCorrection
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROVENANCES = ("measured", "estimated", "imported")
+_REQUIRED_HEADER = ("device", "runtime", "provenance", "space", "source")
+
+
+class LatencyTable:
+    """Block latencies of one device. `load` reads a CSV file, `save` writes it.
+
+    header: the `# key: value` facts; "device", "runtime", "provenance" (measured, estimated or imported),
+        "space" (names, comma-separated) and "source" (what the figures rest on) must be there
+    rows: one per block, each block once
+    """
+
+    def __init__(self, header: Mapping[str, str], rows: Sequence[TableRow], path: Path | None = None) -> None:
+        self.header = {key: str(value) for key, value in header.items() if key not in ("schema", "rows")}
+        self.rows = tuple(rows)
+        self.path = path
+        name = path.name if path else "latency table"
+        for key in _REQUIRED_HEADER:
+            if not self.header.get(key):
+                raise InputError(f"{name}: header has no '# {key}: ...' line")
+        if self.provenance not in PROVENANCES:
+            raise InputError(f"{name}: provenance is {self.provenance!r}, expected one of {', '.join(PROVENANCES)}")
+        try:
+            self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"))
+        except InputError as error:
+            raise InputError(f"{name}: {error}") from None
+        for op in self.omits:
+            if op not in OPS:
+                raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")
+        for key, value in self.header.items():
+            if ":" in key or not (key + value).isprintable() or key != key.strip() or value != value.strip():
+                raise InputError(f"{name}: header line {key!r}: {value!r} cannot be written on one '# key: value' line")
+        seen: set[Block] = set()
+        for row in self.rows:
+            if row.block in seen:
+                raise InputError(f"{name}: block {row.block} appears twice")
+            seen.add(row.block)
+        if not self.rows:
+            raise InputError(f"{name}: no rows")
+        self._lookups: dict[SearchSpace, LatencyLookup] = {}
+
+    @property
+    def provenance(self) -> str:
+        return self.header["provenance"]
+
+    @property
+    def emulated(self) -> bool:
+        """Whether it was measured on an emulated device: its latencies mean nothing."""
+        return self.header.get("emulated", "no") != "no"
+
+    @property
+    def device(self) -> str:
+        return self.header["device"]
+
+    @property
+    def omits(self) -> tuple[str, ...]:
+        """Ops that an imported table's source never listed: they count 0 ms, and whoever shows a latency says so."""
+        return tuple(op.strip() for op in self.header.get("omits", "").split(",") if op.strip())
+
+    @property
+    def spaces(self) -> tuple[str, ...]:
+        """Names of the spaces it was made for."""
+        return tuple(name.strip() for name in self.header["space"].split(","))
+
+    @property
+    def resolutions(self) -> tuple[int, ...]:
+        """Those that the header lists, pixels: a hint at what was measured, `coverage` tells for sure."""
+        return tuple(int(r) for r in self.header.get("resolutions", "").split(",") if r.strip().isdigit())
+
+    @property
+    def num_classes(self) -> int:
+        """Of the classifier that it lists; 1000, ImageNet's, where it lists none or several."""
+        listed = {row.block.out_channels for row in self.rows if row.block.op == "linear"}
+        return listed.pop() if len(listed) == 1 else 1000
+
+    # ---- files
+
+    @classmethod
+    def load(cls, path: str | Path) -> LatencyTable:
+        """Reads and checks a table; InputError names file:line:column of the first fault."""
+        path = Path(path)
+        return cls(*read_csv(path), path)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the CSV, to a temporary file that is then renamed: never half a table."""
+        write_csv(Path(path), self.header, self.rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """The rows as a pandas DataFrame, one column a field."""
+        import pandas as pd
+
+        columns = columns_of(self.rows)
+        rest = columns[len(BLOCK_FIELDS) :]
+        return pd.DataFrame(
+            [(*block_row(row.block), *(getattr(row, c) for c in rest)) for row in self.rows], columns=columns
+        )
+
+    # ---- queries
+
+    def lookup(self, space: SearchSpace) -> LatencyLookup:
+        """The table compiled to index arrays for a space, made once."""
+        if space not in self._lookups:
+            self._lookups[space] = LatencyLookup(self, space)
+        return self._lookups[space]
+
+    def latency_ms(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(N,) milliseconds: the sum of each sub-network's blocks, with `sum_correction`.
+
+        InputError names blocks that the table neither holds nor can interpolate. `lookup(space).interpolated`
+        tells which of the N rest on interpolated blocks.
+        """
+        return self.lookup(space).latency_ms(space.as_genes(subnets))
+
+    def energy_mj(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
+        """(N,) millijoules: the sum of each sub-network's blocks, which no correction is known for.
+
+        InputError where blocks have no energy in the table.
+        """
+        return self.lookup(space).energy_mj(space.as_genes(subnets))
+
+    def coverage(self, space: SearchSpace) -> Coverage:
+        """Which resolutions of the space the table covers, and which blocks are missing for the others."""
+        return self.lookup(space).coverage
+
+    @cached_property
+    def interpolation(self) -> Interpolation:
+        """What the table's rows say of blocks at other sizes."""
+        return Interpolation({row.block: row.latency_ms for row in self.rows})
+
+    @cached_property
+    def interpolation_error_pct(self) -> float | None:
+        """Mean absolute error of interpolating one block, in per cent: see `Interpolation.error_pct`."""
+        return self.interpolation.error_pct()
