@@ -296,7 +296,7 @@ def _with_progress(args: argparse.Namespace, training: SupernetTraining, console
     stages = training.stages
     steps = [stage.epochs * training.steps_per_epoch for stage in stages]
     costs = [macs_per_image(training.space, stage) for stage in stages]
-    before = [sum(n * cost for n, cost in zip(steps[:i], costs, strict=False)) for i in range(len(stages) + 1)]
+    before = [sum(n * cost for n, cost in zip(steps[:i], costs[:i], strict=True)) for i in range(len(stages) + 1)]
     board = Board(args.out / "tensorboard") if args.tensorboard and training.procs.rank == 0 else None
     with _progress(console) as bar:
         task = bar.add_task("steps", total=before[-1])

@@ -61,8 +61,8 @@ def read_networks(path: Path, column: str | None = None) -> NetworkTimes:
             )
     column = _latency_column(path, start + 1, columns, column)
     networks, latencies, decimals = [], [], 0
-    for number, row in enumerate(rows, start=start + 2):
-        place = f"{path}:{number}"
+    for row in rows:
+        place = f"{path}:{start + rows.line_num}"  # the reader leaves out blank lines
         if None in row or None in row.values():
             raise InputError(f"{place}: {len(columns)} fields are expected ({','.join(columns)})")
         networks.append((row["space"], _subnet(place, row)))

@@ -61,8 +61,9 @@ def quantize(format_name: str, write: Callable[[int], bytes], images: Array, bat
 
 
 def _batches(images: Array, batch: int) -> list[Array]:
-    """Full batches; a remainder is left out."""
-    return [images[i : i + batch] for i in range(0, len(images) - batch + 1, batch)]
+    """Full batches with every image; the last overlaps the one before, where the number does not divide."""
+    starts = (min(i, len(images) - batch) for i in range(0, len(images), batch))
+    return [images[i : i + batch] for i in starts]
 
 
 def _onnx(model: bytes, batches: list[Array]) -> bytes:

@@ -32,7 +32,7 @@ def with_new_classifier(network: Supernet | PlainNetwork, classes: int, seed: in
             fresh = build_plain(replace(network.spec, layers=layers))
     classifier = [name for name, _ in network.named_children()][-1]
     kept = {key: value for key, value in network.state_dict().items() if not key.startswith(f"{classifier}.")}
-    missing = fresh.load_state_dict(kept, strict=False)
+    missing = fresh.load_state_dict(kept, strict=False)  # the new classifier keeps what was drawn
     assert not missing.unexpected_keys
     assert all(name.startswith(f"{classifier}.") for name in missing.missing_keys)
     return fresh

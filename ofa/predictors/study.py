@@ -119,7 +119,7 @@ def cross_validate(model: Model, data: TrainingData) -> str:
 
 def compare_powers(fitted: TrainingData, asked: TrainingData) -> None:
     known = fitted.space.resolutions
-    for low, left_out, high in zip(known, known[1:], known[2:], strict=False):
+    for low, left_out, high in zip(known[:-2], known[1:-1], known[2:], strict=True):
         narrow = train(without_resolution(fitted, left_out), Recipe())
         there = asked.where(asked.resolutions == left_out)
         ends = []

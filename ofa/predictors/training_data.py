@@ -95,8 +95,8 @@ def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str],
     if missing:
         raise InputError(f"{path}:{numbers[0]}: no column {missing[0]}, expected at least {', '.join(columns)}")
     rows = []
-    for row, line in zip(reader, numbers[1:], strict=True):
-        place = f"{path}:{line}"
+    for row in reader:
+        place = f"{path}:{numbers[reader.line_num - 1]}"  # a quoted field may go over several lines
         short = [column for column in columns if row[column] is None]
         if short or None in row:
             raise InputError(f"{place}: {'too few' if short else 'too many'} fields for the header")

@@ -56,8 +56,7 @@ class Interpolation:
         """
         errors = []
         for shape, points in self._points.items():
-            # a window of three: the slices are shorter
-            for below, (size, latency_ms), above in zip(points, points[1:], points[2:], strict=False):
+            for below, (size, latency_ms), above in zip(points[:-2], points[1:-1], points[2:], strict=True):
                 errors.append(abs(_between(replace(shape, in_size=size), below, above) / latency_ms - 1))
         return float(100 * np.mean(errors)) if errors else None
 

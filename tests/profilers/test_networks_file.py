@@ -66,6 +66,13 @@ def test_faults_are_named_by_file_and_line(saved: Path, old: str, new: str, mess
         read_networks(saved)
 
 
+def test_blank_lines_do_not_shift_the_line_that_is_named(saved: Path) -> None:
+    *head, row = saved.read_text().splitlines()
+    saved.write_text("\n".join([*head, row, "", "", row, row.replace(",22", ",-3"), ""]))
+    with pytest.raises(InputError, match=r"n.csv:7: latency_ms is '-3'"):
+        read_networks(saved)
+
+
 def test_empty_and_binary_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "n.csv"
     path.write_text("# device: D\nspace,resolution,depths,kernel_sizes,expand_ratios,latency_ms\n")

@@ -9,13 +9,16 @@ import sys
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 from ofa.errors import Infeasible, InputError
+from ofa.export import quantize
 from ofa.export.__main__ import main
 from ofa.export.runtimes import runner
 from ofa.images.folder import ImageFolder
@@ -143,6 +146,17 @@ def test_int8_agrees_and_says_how_far(
     assert stated["model_top1_pct"] == pytest.approx(100 * (logits["int8"].argmax(1) == classes).mean())
     assert stated["network_top1_pct"] == pytest.approx(100 * (logits["float32"].argmax(1) == classes).mean())
     assert f"int8: same top-1 on {agreement:.2f} % of 40 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("images", "batch"), [(200, 64), (130, 130), (131, 130), (64, 1)])
+def test_int8_is_calibrated_with_every_image(monkeypatch: pytest.MonkeyPatch, images: int, batch: int) -> None:
+    seen: list[NDArray[Any]] = []
+    monkeypatch.setattr(quantize, "_onnx", lambda model, batches: seen.extend(batches) or model)
+    numbered = np.broadcast_to(np.arange(images, dtype=np.float32)[:, None, None, None], (images, 3, 2, 2))
+    assert quantize.quantize("onnx", lambda n: bytes([n]), numbered, batch) == bytes([batch])
+    assert {len(found) for found in seen} == {batch}
+    assert len(seen) == -(-images // batch)
+    assert set(np.concatenate(seen)[:, 0, 0, 0].tolist()) == set(range(images))
 
 
 def test_a_specialised_network_needs_no_sub_network(specialised: Path, tmp_path: Path, capsys) -> None:

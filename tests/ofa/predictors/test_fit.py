@@ -61,6 +61,22 @@ def test_a_bad_row_is_named(tmp_path, change, message):
         read_training_csv(write(tmp_path / "bad.csv", rows), "mbv3-w1.0")
 
 
+def test_a_bad_row_is_named_after_a_field_that_goes_over_two_lines(tmp_path):
+    path = tmp_path / "bad.csv"
+    header, *lines = write(path, toy_rows(120)).read_text().splitlines()
+    cells = lines[0].split(",")
+    depths = header.split(",").index("depths")
+    cells[depths] = f'"{cells[depths][:4]}\n{cells[depths][4:]}"'  # is one row still
+    for bad, line in ((5, 9), (119, 123)):
+        rows = [",".join(cells), *lines[1:]]
+        rows[bad] += ",1"
+        path.write_text("\n".join(["# made by hand", header, *rows, ""]))
+        with pytest.raises(InputError, match=f"bad.csv:{line}: too many fields"):
+            read_training_csv(path, "mbv3-w1.0")
+    path.write_text("\n".join([header, ",".join(cells), *lines[1:], ""]))
+    assert len(read_training_csv(path, "mbv3-w1.0").top1) == 120
+
+
 def test_bad_files_are_named(tmp_path):
     rows = toy_rows(120)
     path = write(tmp_path / "a.csv", rows, COLUMNS[:-1])

@@ -1,0 +1,90 @@
+"""Sequences that are walked together have one length: the rule, and that it is enforced everywhere.
+
+One row too many that a `zip` took at every 64 images once shifted all pixels of a cache against their labels.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("ofa", "profilers", "device_agents", "latency_tables", "benchmarks", "tests")
+FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def faults(code: str) -> Iterator[tuple[int, str]]:
+    """(line, what is wrong) of every walk whose sequences may be of different lengths, with no reason given."""
+    tokens = tokenize.generate_tokens(io.StringIO(code).readline)
+    commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
+    tree = ast.parse(code)
+    iterators = {name for node in ast.walk(tree) for name in _iterators(node)}
+    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+        reasoned = bool(commented & {call.lineno, call.lineno - 1})
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        for keyword in call.keywords:
+            line = keyword.value.lineno
+            lax = keyword.arg == "strict" and isinstance(keyword.value, ast.Constant) and not keyword.value.value
+            if lax and not commented & {line, line - 1}:
+                yield line, "strict=False without its reason in a comment"
+        if name == "zip" and any(isinstance(argument, ast.Name) and argument.id in iterators for argument in call.args):
+            yield call.lineno, "an iterator is zipped: where it ends first, what the others gave last is lost"
+        if (name == "zip_longest" or (name == "map" and len(call.args) > 2)) and not reasoned:
+            yield call.lineno, f"{name} of sequences that may differ in length, without its reason in a comment"
+
+
+def _iterators(node: ast.AST) -> Iterator[str]:
+    """Names that are given an iterator: what one loop takes from it, the next does not see."""
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+        if node.value.func.id in ("iter", "enumerate", "map", "zip"):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def test_every_file_is_looked_at() -> None:
+    assert len(FILES) > 150
+    assert all(any(ROOT / folder in path.parents for path in FILES) for folder in FOLDERS)
+
+
+def test_sequences_walked_together_have_one_length_or_a_reason() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {what}"
+        for path in FILES
+        for line, what in faults(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "lines"),
+    [
+        ("zip(a, b, strict=False)", [1]),
+        ("zip(a, b, strict=False)  # b is endless", []),
+        ("# b is endless\nzip(a, b, strict=False)", []),
+        ("# b is endless\n\nzip(a, b, strict=False)", [3]),
+        ("net.load_state_dict(kept, strict=False)", [1]),
+        ("zip(a, b, strict=True)\nread(path, strict=strict)", []),
+        ("rows = iter(mine)\nfor batch in batches:\n    zip(rows, batch, strict=True)", [3]),
+        ("map(f, a, b)", [1]),
+        ("map(f, a)", []),
+        ("itertools.zip_longest(a, b)", [1]),
+    ],
+)
+def test_planted_faults_are_found(code: str, lines: list[int]) -> None:
+    assert [line for line, _ in faults(code)] == lines
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_ruff_demands_strict_in_every_folder(folder: str) -> None:
+    pytest.importorskip("ruff", reason="lint needs ruff: pip install -c constraints.txt ruff")
+    command = [sys.executable, "-m", "ruff", "check", "--no-cache", "--output-format", "concise"]
+    given = [*command, "--stdin-filename", f"{folder}/planted.py", "-"]
+    ran = subprocess.run(given, input="print(*zip([1], [2]))\n", cwd=ROOT, text=True, capture_output=True)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "B905" in ran.stdout
