@@ -42,8 +42,9 @@ def faults(code: str) -> Iterator[tuple[int, str]]:
 
 def _iterators(node: ast.AST) -> Iterator[str]:
     """Names that are given an iterator: what one loop takes from it, the next does not see."""
-    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
-        if node.value.func.id in ("iter", "enumerate", "map", "zip"):
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+        function = node.value.func
+        if isinstance(function, ast.Name) and function.id in ("iter", "enumerate", "map", "zip"):
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
