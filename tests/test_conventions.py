@@ -31,9 +31,10 @@ def faults(code: str) -> Iterator[tuple[int, str]]:
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         for keyword in call.keywords:
             line = keyword.value.lineno
-            lax = keyword.arg == "strict" and isinstance(keyword.value, ast.Constant) and not keyword.value.value
-            if lax and not commented & {line, line - 1}:
-                yield line, "strict=False without its reason in a comment"
+            constant = keyword.value.value if isinstance(keyword.value, ast.Constant) else None
+            lax = constant is False or (name == "zip" and constant is not True)
+            if keyword.arg == "strict" and lax and not commented & {line, line - 1}:
+                yield line, "not strict, without its reason in a comment"
         if name == "zip" and any(isinstance(argument, ast.Name) and argument.id in iterators for argument in call.args):
             yield call.lineno, "an iterator is zipped: where it ends first, what the others gave last is lost"
         if (name == "zip_longest" or (name == "map" and len(call.args) > 2)) and not reasoned:
@@ -69,6 +70,7 @@ def test_sequences_walked_together_have_one_length_or_a_reason() -> None:
         ("zip(a, b, strict=False)  # b is endless", []),
         ("# b is endless\nzip(a, b, strict=False)", []),
         ("# b is endless\n\nzip(a, b, strict=False)", [3]),
+        ("zip(a, b, strict=bool(a))", [1]),
         ("net.load_state_dict(kept, strict=False)", [1]),
         ("zip(a, b, strict=True)\nread(path, strict=strict)", []),
         ("rows = iter(mine)\nfor batch in batches:\n    zip(rows, batch, strict=True)", [3]),
