@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,12 @@ PACE = Pace(
     rounds=3,
     quick={**RULES, "warmup_seconds": 0.003, "min_runs": 10, "max_seconds": 0.01, "target_error": 0.003},
     quick_rounds=2,
-    whole={**RULES, "min_runs": 6, "max_seconds": 0.04},
+    # a whole network is a sample of its own, and fills clock and caches in a few runs
+    whole={**RULES, "warmup_runs": 6, "min_runs": 6, "max_seconds": 0.04},
     whole_rounds=2,
 )
+# launched one by one, runs take the time that launching takes, which varies: longer samples
+EAGER = {"min_sample_us": 1000}
 # fields of the agent's manifest that the table's header keeps, so that the same can be measured again
 _ASKED = ("dtype", "mode", "memory_format", "inputs")
 
@@ -59,8 +63,8 @@ def parser() -> argparse.ArgumentParser:
         "merged if they agree; cpu: for tests of this command only")  # fmt: skip
     add("--dtype", default="fp16", choices=DTYPES, help="of weights and images (default fp16)")
     add("--mode", default="graph", choices=MODES,
-        help="replays of CUDA graphs (default), operators launched one by one, or torch.compile, then graphs: "
-        "seconds to compile every block")  # fmt: skip
+        help="replays of CUDA graphs (default), ATen operators (no nn.Modules) launched one by one, or torch.compile, "
+        "then graphs: seconds to compile every block")  # fmt: skip
     add("--memory-format", default="channels-last", choices=("channels-last", "contiguous"),
         help="of images and weights (default channels-last)")  # fmt: skip
     add("--inputs", default="cold", choices=("cold", "warm"),
@@ -120,6 +124,8 @@ def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: flo
                 yield event
 
     header = {"agent": "cuda", "cuda_device": device, **asked}
+    if asked["mode"] == "eager":
+        header["eager"] = "ATen operators called one by one from generated code: an nn.Module's own calls come on top"
     if device.startswith("cpu"):
         header["emulated"] = "the CPU stood in a GPU's place, to test the command"
     return Target(
@@ -128,8 +134,14 @@ def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: flo
         manifest={"runtime": "torch", "device": device, **asked},
         start=start,
         header=header,
-        pace=PACE,
+        pace=_pace(asked["mode"]),
     )
+
+
+def _pace(mode: str) -> Pace:
+    """How long a visit takes in a mode."""
+    own = EAGER if mode == "eager" else {}
+    return replace(PACE, rules={**PACE.rules, **own}, quick={**PACE.quick, **own}, whole={**PACE.whole, **own})
 
 
 def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:

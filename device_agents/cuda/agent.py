@@ -19,14 +19,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import torch
 
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from device_agents.cuda.device import Cpu, Cuda, Work
+from device_agents.cuda.device import CaptureFailed, Cpu, Cuda, Work
 from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml, nvml_of
 from device_agents.cuda.timing import power_mw, take_samples, warm_up
@@ -44,12 +44,19 @@ CHOICES = {
 MAX_BUFFERS = 128
 # runs in one sample, and so in one graph
 MAX_CALLS = 256
-# a model's, each with its own inputs: a network needs no more, since it fills the cache itself
-MAX_GRAPHS = 16
+# so many graphs of a model, or as many as hold so many operators, if those are more, each with its own inputs: all of
+# a block's inputs fit, and a network needs no more, since what it computes fills the cache
+MAX_GRAPHS, MAX_OPERATORS = 16, 6000
+# inputs begin at multiples of so many bytes, as PyTorch's allocations do: cuDNN chooses its algorithm by alignment too
+ALIGNMENT = 512
 # samples that are queued at once, after one that is not timed: as many as take so long, but some
 BATCH_NS, FEWEST, MOST = 2_500_000, 2, 10
 # how much work is queued at a time while the energy counter is watched
 BUSY_NS = 20_000_000
+# while samples are taken clock and throttling are read so often, and the list of processes so often
+LOOK_NS, LIST_NS = 10_000_000, 1_000_000_000
+# exit code of an agent whose process is of no more use
+LOST = 3
 
 
 class Speaker:
@@ -78,6 +85,8 @@ class Agent:
         self._models: dict[str, tuple[Callable[[torch.Tensor], object], int, int]] = {}
         self._energy_known: set[str] = set()
         self._arena = torch.empty(0)
+        self._others: list[int] | None = None
+        self._listed_ns: int | None = None
 
     def visit(self, name: str, path: Path) -> dict[str, Any]:
         """The fields of a `result`. Where memory runs out all kept models are let go, and it is tried once more."""
@@ -109,17 +118,24 @@ class Agent:
             self._models[name] = run, *self._sizes(run, self._inputs(shape)[0], rules["min_sample_us"] * 1000)
         model, calls, count = self._models[name]
         inputs = self._inputs(shape)
-        works = [self._work(model, chosen) for chosen in in_turn(inputs, calls)]
+        works = [self._work(model, chosen) for chosen in in_turn(inputs, calls, self._most_graphs(model, calls))]
         used = min(len(inputs), len(works) * calls)
+        used_bytes = used * inputs[0].nbytes
         loaded = time.perf_counter_ns()
         place = 0
         clocks: list[float | None] = []
         throttling: list[list[str] | None] = []
+        looked: int | None = None  # when; None: the warm-up needs the clock of every batch
 
         def look() -> None:
             # while the GPU works: idle, its clock and its reasons would be others
-            clocks.append(self.nvml.clock_mhz())
-            throttling.append(self.nvml.throttling())
+            nonlocal looked
+            now = time.perf_counter_ns()
+            if looked is None or now - looked >= LOOK_NS:
+                clocks.append(self.nvml.clock_mhz())
+                if looked is not None:
+                    looked = now
+                    throttling.append(self.nvml.throttling())
 
         def batch() -> list[int]:
             nonlocal place
@@ -129,7 +145,8 @@ class Agent:
         facts = {"temperature_c_before": self.nvml.temperature_c(), "setup_ns": loaded - started}
         warm_up(batch, lambda: clocks[-1], rules)
         warm = time.perf_counter_ns()
-        del clocks[:-1], throttling[:]
+        del clocks[:-1]
+        looked = warm - LOOK_NS
         samples = take_samples(batch, rules)
         timed = time.perf_counter_ns()
         seen = [reasons for reasons in throttling if reasons is not None]
@@ -145,25 +162,42 @@ class Agent:
             "clock_mhz_after": clocks[-1],
             "temperature_c_after": self.nvml.temperature_c(),
             "throttling": sorted({reason for reasons in seen for reason in reasons}) if seen else None,
-            "other_processes": self.nvml.other_processes(),
+            "other_processes": self.others(),
+            "inputs": "cold" if used_bytes > self.device.l2_bytes > 0 else "warm",
             "input_buffers": used,
-            "input_buffers_bytes": used * inputs[0].nbytes,
+            "input_buffers_bytes": used_bytes,
             **self._energy(name, works, statistics.median(samples), calls),
         }
+
+    def others(self) -> list[int] | None:
+        """Ids of other processes on the GPU, listed at most once a second: a list may take milliseconds."""
+        now = time.monotonic_ns()
+        if self._listed_ns is None or now - self._listed_ns >= LIST_NS:
+            self._others, self._listed_ns = self.nvml.other_processes(), now
+        return self._others
+
+    def _most_graphs(self, model: Callable[[torch.Tensor], object], calls: int) -> int:
+        """So many graphs of a model are captured at most; an eager model has none, and uses every input."""
+        if self.manifest["mode"] == "eager":
+            return MAX_BUFFERS
+        graph = getattr(model, "graph", None)
+        operators = len(graph.nodes) if graph else MAX_OPERATORS
+        return max(MAX_GRAPHS, MAX_OPERATORS // (operators * calls))
 
     def _inputs(self, shape: Sequence[int]) -> list[torch.Tensor]:
         """Different inputs of a shape, N C H W, side by side in memory: together more than the L2 cache holds."""
         size = math.prod(shape)
         bytes_each = size * self.dtype.itemsize
+        stride = math.ceil(bytes_each / ALIGNMENT) * ALIGNMENT // self.dtype.itemsize
         count = 1
         if self.manifest["inputs"] == "cold":
             count = min(max(2, self.device.l2_bytes // bytes_each + 2), MAX_BUFFERS)
-        if self._arena.numel() < count * size:
+        if self._arena.numel() < count * stride:
             self._arena = torch.empty(0)  # its memory may be needed for the larger one
             generator = torch.Generator(self.device.device).manual_seed(self.manifest["seed"])
-            elements = 1 << (count * size - 1).bit_length()
+            elements = 1 << (count * stride - 1).bit_length()
             self._arena = torch.randn(elements, dtype=self.dtype, device=self.device.device, generator=generator)
-        flat = self._arena[: count * size].view(count, size)
+        flat = self._arena[: count * stride].view(count, stride)[:, :size]
         if len(shape) == 4 and self.channels_last:
             n, c, h, w = shape
             return [row.view(n, h, w, c).permute(0, 3, 1, 2) for row in flat]
@@ -205,9 +239,9 @@ class Agent:
         return {"energy_mj": power * run_s, "energy_error_mj": error * run_s, "energy_seconds": seconds}
 
 
-def in_turn(inputs: Sequence[torch.Tensor], calls: int) -> Iterator[list[torch.Tensor]]:
-    """Groups of `calls` inputs, one a sample, that together use every input, or as many as MAX_GRAPHS groups can."""
-    for group in range(min(MAX_GRAPHS, math.ceil(len(inputs) / calls))):
+def in_turn(inputs: Sequence[torch.Tensor], calls: int, most: int = MAX_GRAPHS) -> Iterator[list[torch.Tensor]]:
+    """Groups of `calls` inputs, one a sample, that together use every input, or as many as `most` groups can."""
+    for group in range(min(most, math.ceil(len(inputs) / calls))):
         yield [inputs[(group * calls + i) % len(inputs)] for i in range(calls)]
 
 
@@ -242,6 +276,23 @@ def beat(speaker: Speaker, seconds: float) -> None:
             speaker.say("heartbeat")
     except OSError:
         os._exit(1)
+
+
+def usable(agent: Agent) -> bool:
+    """Frees what a failed visit left; False where even this fails, as after an illegal access."""
+    try:
+        agent.let_go()
+    except Exception:
+        return False
+    return True
+
+
+def end_lost(why: str) -> NoReturn:
+    """Ends this process without another call of CUDA's; the host blames the visit by the last words, once, and
+    starts another agent."""
+    sys.stderr.write(why.splitlines()[0] + "\n")
+    sys.stderr.flush()
+    os._exit(LOST)
 
 
 def safe_path(folder: Path, name: str) -> Path:
@@ -284,9 +335,10 @@ def main(argv: list[str]) -> int:
         try:
             result = agent.visit(name, paths[name])
         except Exception as error:
-            # where even this fails the agent dies, and the host starts another
-            agent.let_go()
-            speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
+            said = f"{type(error).__name__}: {error}"
+            if isinstance(error, CaptureFailed) or not usable(agent):
+                end_lost(said)
+            speaker.say("error", visit=number, id=name, message=said)
         else:
             speaker.say("result", visit=number, id=name, **result)
     speaker.say("done")

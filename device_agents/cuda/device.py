@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import itertools
 import platform
@@ -14,6 +13,10 @@ from typing import Any
 import torch
 
 Work = Callable[[], object]
+
+
+class CaptureFailed(RuntimeError):
+    """A capture could not be ended: PyTorch's allocator may still think that it captures, and this process is lost."""
 
 
 class Cuda:
@@ -31,21 +34,27 @@ class Cuda:
         torch.cuda.set_stream(torch.cuda.Stream(self.device))  # type: ignore[no-untyped-call]
         # all graphs share one pool, since no two run at a time; a pool lives as long as a graph that uses it
         self._pool = torch.cuda.graph_pool_handle()
-        one = torch.zeros(1, device=self.device)
+        for dtype in (torch.float32, torch.float16):
+            # cuBLAS and cuDNN begin with the first product and the first convolution, which no capture may hold
+            one = torch.ones(8, 8, dtype=dtype, device=self.device)
+            torch.conv2d((one @ one).view(1, 8, 8, 1), one.view(8, 8, 1, 1))
         self._anchor = self.recorded(lambda: one + 1)
 
     def recorded(self, work: Work) -> Work:
-        """The work as a CUDA graph's replay. What the work allocates lies in the pool: its results are not kept."""
+        """The work as a CUDA graph's replay. What the work allocates lies in the pool: its results are not kept.
+
+        The work ran before, outside of any capture: libraries begin, and choose algorithms, in a first run. Raises what
+        the work raises, or CaptureFailed.
+        """
         graph = torch.cuda.CUDAGraph()
         self.settle()
         graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
         try:
             work()
-        except BaseException:
-            with contextlib.suppress(RuntimeError):
-                graph.capture_end()
+        except Exception as error:
+            _end(graph, error)
             raise
-        graph.capture_end()
+        _end(graph)
         return graph.replay
 
     def timed(self, works: Sequence[Work], meanwhile: Callable[[], None]) -> list[int]:
@@ -91,6 +100,15 @@ class Cuda:
             "cuda": torch.version.cuda,
             "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
         }
+
+
+def _end(graph: torch.cuda.CUDAGraph, reason: Exception | None = None) -> None:
+    """Ends the capture; CaptureFailed, with the first reason, where PyTorch cannot."""
+    try:
+        graph.capture_end()
+    except RuntimeError as error:
+        first = reason or error
+        raise CaptureFailed(f"the capture failed: {type(first).__name__}: {first}") from first
 
 
 class Cpu:

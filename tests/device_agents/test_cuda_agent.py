@@ -5,14 +5,17 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from device_agents.cuda.agent import Agent, in_turn, prepared
-from device_agents.cuda.device import Cpu
+from device_agents.cuda.device import CaptureFailed, Cpu, Cuda
 from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml
 from device_agents.cuda.timing import power_mw, take_samples, warm_up
@@ -20,8 +23,13 @@ from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.graph import network_graph
 from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
+from profilers.agent_session import Event, local_agent
+from profilers.journal import Journal
+from profilers.measure import Measurement
+from profilers.plan import make_plan, write_models
 
-FOLDER = Path(__file__).resolve().parents[2] / "device_agents" / "cuda"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "device_agents" / "cuda"
 BLOCK = Block("mbconv", 7, 8, 24, 8, 3, 1, "h_swish", True, True)
 RULES = {
     "warmup_runs": 1, "warmup_seconds": 0, "warmup_max_seconds": 0.2, "settle": 0.5, "min_runs": 4, "max_runs": 12,
@@ -206,6 +214,198 @@ def test_short_runs_share_a_sample_and_long_samples_come_in_small_batches(
 def test_networks_have_few_graphs() -> None:
     # capturing a network 128 times over would take longer than timing it
     assert len(list(in_turn([torch.zeros(1)] * 128, 1))) == 16
+
+
+def test_inputs_lie_as_allocations_do() -> None:
+    # 2 * 3 * 5 * 5 halves are 300 bytes: another alignment than the network's tensors have is another cuDNN plan
+    agent = Agent(manifest_of(dtype="fp16"), WithCache(torch.device("cpu")), Nvml(None, "", "none"))
+    for shape in ([2, 3, 5, 5], [1, 3, 16, 16], [1, 1]):
+        inputs = agent._inputs(shape)
+        assert {(i.data_ptr() - inputs[0].data_ptr()) % 512 for i in inputs} == {0}
+        assert len({float(i.sum()) for i in inputs[:2]}) == 2
+
+
+class Cached(Timed):
+    """A run of 40 us beside an L2 cache of 50 MB."""
+
+    l2_bytes = 50 << 20
+
+    def timed(self, works, meanwhile):
+        times = super().timed(works, meanwhile)
+        meanwhile()
+        return [max(1, t) for t in times]
+
+
+def cached_visit(folder: Path, batch: int, pixels: int, **changes: object) -> dict:
+    """A visit of a model that computes next to nothing, on inputs of (batch, 40, pixels, pixels) halves."""
+    device = Cached(40_000)
+    agent = Agent(manifest_of(dtype="fp16", **changes), device, Nvml(None, "", "none"))
+    (folder / "m.json").write_text(json.dumps({"input_shape": [batch, 40, pixels, pixels]}))
+
+    class Model:
+        graph = read_torchscript(folder / "a.pt").graph
+
+        def __call__(self, _: torch.Tensor) -> None:
+            device.runs += 1
+
+    model = Model()
+    agent._models["m"] = model, *agent._sizes(model, torch.zeros(1), 200_000)
+    return agent.visit("m", folder / "m.pt")
+
+
+def test_cold_inputs_exceed_the_whole_cache_or_are_called_warm(tmp_path: Path) -> None:
+    write_model(tmp_path, "a")
+    # 106 inputs of half a megabyte in samples of 5 runs: 16 graphs would hold 80 of them, 40 MB
+    cold = cached_visit(tmp_path, 8, 28)
+    assert (cold["inputs"], cold["calls_per_sample"]) == ("cold", 5)
+    assert cold["input_buffers_bytes"] > Cached.l2_bytes
+    small = cached_visit(tmp_path, 1, 7)
+    assert (small["inputs"], small["input_buffers"]) == ("warm", 128)
+    assert cached_visit(tmp_path, 8, 28, inputs="warm")["inputs"] == "warm"
+
+
+def test_an_eager_model_uses_every_input(tmp_path: Path) -> None:
+    write_model(tmp_path, "a")
+    agent = Agent(manifest_of(mode="eager"), Cpu(torch.device("cpu")), Nvml(None, "", "none"))
+    assert agent._most_graphs(lambda _: None, 1) == 128
+    # a network of 400 operators is captured few times; a block as often as it takes
+    agent.manifest["mode"] = "graph"
+    network = type("Network", (), {"graph": type("Graph", (), {"nodes": range(400)})})()
+    assert agent._most_graphs(network, 1) == 16
+    network.graph.nodes = range(24)
+    assert agent._most_graphs(network, 1) == 250
+
+
+# ---- what is watched
+
+
+def test_after_the_warm_up_the_driver_is_asked_now_and_then(tmp_path: Path) -> None:
+    write_model(tmp_path, "a")
+
+    class Asked(Nvml):
+        clocks = reasons = lists = 0
+
+        def clock_mhz(self) -> float:
+            self.clocks += 1
+            return 1980.0
+
+        def throttling(self) -> list[str]:
+            self.reasons += 1
+            return ["power cap"]
+
+        def processes(self) -> set[int]:
+            self.lists += 1
+            return {7}
+
+    rules = {**RULES, "warmup_max_seconds": 0, "min_runs": 200, "max_runs": 200, "min_sample_us": 1}
+    asked = Asked(None, "", "none")
+    agent = Agent(manifest_of(rules=rules), Cpu(torch.device("cpu")), asked)
+    for _ in range(3):
+        result = agent.visit("a", tmp_path / "a.pt")
+        assert (result["throttling"], result["other_processes"]) == (["power cap"], [7])
+        assert (result["clock_mhz_before"], result["clock_mhz_after"]) == (1980.0, 1980.0)
+        assert len(result["samples_ns"]) >= 200
+    # every batch of at most 10 samples would ask 60 times; listing processes takes milliseconds
+    assert asked.reasons < 30
+    assert asked.lists == 1
+
+
+# ---- a capture that fails
+
+
+class Graph:
+    """Stands for torch.cuda.CUDAGraph: its capture cannot be ended, as often as it is told."""
+
+    failures = 0
+
+    def capture_begin(self, **_: object) -> None:
+        pass
+
+    def capture_end(self) -> None:
+        if Graph.failures:
+            Graph.failures -= 1
+            raise RuntimeError("CUDA error: operation failed due to a previous error during capture\nmore words")
+
+    def replay(self) -> None:
+        pass
+
+
+def test_a_capture_that_cannot_be_ended_is_told_from_work_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    cuda = object.__new__(Cuda)
+    cuda._pool = None
+    monkeypatch.setattr(Cuda, "settle", lambda _: None)
+
+    def full() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    assert cuda.recorded(lambda: None)
+    with pytest.raises(torch.OutOfMemoryError):
+        cuda.recorded(full)
+    Graph.failures = 1
+    with pytest.raises(CaptureFailed, match="the capture failed: OutOfMemoryError: CUDA out of memory"):
+        cuda.recorded(full)
+    Graph.failures = 1
+    with pytest.raises(CaptureFailed, match="the capture failed: RuntimeError: CUDA error: operation failed"):
+        cuda.recorded(lambda: None)
+
+
+BROKEN = """
+import sys
+from device_agents.cuda import agent, device
+real = agent.Agent._visit
+def visit(self, name, path):
+    if name == "{name}":
+        {fault}
+    return real(self, name, path)
+agent.Agent._visit = visit
+{more}
+sys.exit(agent.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "more", "words"),
+    [
+        ("raise device.CaptureFailed('the capture failed: no')", "", "CaptureFailed: the capture failed: no"),
+        (
+            "raise RuntimeError('CUDA error: an illegal memory access\\nCompile with ...')",
+            "def lost(self):\n    raise RuntimeError('the same')\ndevice.Cpu.free = lost",
+            "RuntimeError: CUDA error: an illegal memory access",
+        ),
+    ],
+)
+def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
+    tmp_path: Path, fault: str, more: str, words: str
+) -> None:
+    chains = [(BLOCK,), (replace(BLOCK, stride=2, skip=False),), (replace(BLOCK, kernel_size=5),)]
+    plan = make_plan(chains, 2, 20, 0)
+    files = write_models(plan, "torch", tmp_path, 1)
+    bad = next(name for name in plan.models if name != plan.reference)
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN.format(name=bad, fault=fault, more=more))
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(script)!r}).read())",
+    ]
+    starts = []
+
+    def start(manifest: Mapping[str, Any]) -> Iterator[Event]:
+        starts.append(1)
+        yield from local_agent(command, tmp_path, manifest, 60)
+
+    given = {key: value for key, value in manifest_of().items() if key not in ("models", "visits")}
+    journal = Journal.create(tmp_path / "t.journal.jsonl", {})
+    try:
+        outcome = Measurement(
+            plan, files, given, start, journal, reference_every=20, progress=lambda *_: None
+        ).run()  # fmt: skip
+    finally:
+        journal.close()
+    assert outcome.failed == {bad: f"the agent exited with code 3; its last words: {words}"}
+    assert set(outcome.results) == set(plan.models) - {bad}
+    assert len(starts) == 2
 
 
 # ---- memory
@@ -428,6 +628,50 @@ def test_a_driver_without_nvml_tells_nothing_and_says_why() -> None:
     assert facts["nvml"] == "not to be had: Driver Not Loaded"
     assert {value for key, value in facts.items() if key != "nvml"} == {None}
     assert (nvml.throttling(), nvml.processes()) == (None, None)
+
+
+def test_a_newer_driver_calls_the_reasons_otherwise() -> None:
+    nvml = Nvml(Library(nvmlDeviceGetCurrentClocksEventReasons=0x20), "12-34")
+    assert nvml.throttling() == nvml.throttling() == ["software thermal"]
+    assert Nvml(Library(), "12-34").throttling() is None
+
+
+def test_what_a_library_does_not_know_is_null() -> None:
+    class Old(Library):
+        def __getattr__(self, name: str):
+            if name.startswith("nvmlDeviceGetTotal") or name == "NVML_CLOCK_SM":
+                raise AttributeError(name)
+            return super().__getattr__(name)
+
+    old = Old(nvmlDeviceGetTemperature=40)
+    del old.nvmlSystemGetDriverVersion
+    nvml = Nvml(old, "12-34")
+    assert (nvml.temperature_c(), nvml.energy_mj(), nvml.facts()["driver"]) == (40, None, None)
+
+
+def test_a_mig_slice_is_found_by_its_own_name_and_asks_its_gpu_for_the_clock() -> None:
+    class Sliced:
+        class NVMLError(Exception):
+            pass
+
+        NVML_CLOCK_SM = 1
+        nvmlInit = staticmethod(lambda: None)
+
+        def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+            if uuid != "MIG-12-34":
+                raise self.NVMLError("Not Found")
+            return "slice"
+
+        nvmlDeviceGetDeviceHandleFromMigDeviceHandle = staticmethod(lambda handle: {"slice": "gpu"}[handle])
+        nvmlDeviceGetClockInfo = staticmethod(lambda handle, _: {"gpu": 1410}[handle])
+        nvmlDeviceGetComputeRunningProcesses = staticmethod(lambda handle: {"slice": [Process(5)]}[handle])
+        nvmlDeviceGetTotalEnergyConsumption = staticmethod(lambda _: 1)
+
+    for uuid in ("12-34", "GPU-12-34", "MIG-12-34"):
+        nvml = Nvml(Sliced(), uuid)
+        assert (nvml.missing, nvml.clock_mhz(), nvml.processes()) == (None, 1410, {5})
+        assert nvml.energy_mj() is None, "the counter is of the whole board"
+    assert Nvml(Sliced(), "56-78").missing == "Not Found"
 
 
 def test_the_real_library_without_a_driver_is_no_fault() -> None:
