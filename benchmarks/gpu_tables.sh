@@ -1,32 +1,41 @@
 #!/usr/bin/env bash
-# Makes and validates all tables of this machine's GPU: two spaces, batch 1 and 64, fp16 and fp32, five resolutions;
-# then, at batch 1, operators launched one by one beside graphs; then energy. It ends within BUDGET seconds, whatever
-# is left then, and says what is left; run again, it makes only that.
+# Makes and validates tables of this machine's GPU, best value first: for every type, batch 64 before batch 1, for every
+# space; then one input instead of many beside them at batch 64, operators launched one by one at batch 1, and energy.
+# It ends within BUDGET seconds, whatever is left then, and says what is left; run again, it makes only that.
 #
 #     benchmarks/gpu_tables.sh                         # on a machine with an NVIDIA GPU
-#     OUT=/somewhere BUDGET=540 benchmarks/gpu_tables.sh
+#     OUT=/somewhere BUDGET=300 SPACES=mbv3-w1.0 DTYPES=fp16 benchmarks/gpu_tables.sh
+#     DEVICE=cpu SPACES=mbv3-w0.35 RESOLUTIONS=64 BATCHES="2 1" DTYPES=fp32 NETWORKS=10 benchmarks/gpu_tables.sh
+#
+# The last is a dry run of the way, on the CPU; everything it writes says so. Estimates for an H100, never checked: 50 s a
+# table of 300 blocks, 60 s its validation by 40 networks, so 900 s for all by default.
 #
 # It needs python3 with torch (CUDA), numpy, pandas, scipy, rich, safetensors and matplotlib, and of this project only
 # the checkout. Two commands run at a time, so that one writes models and starts while the other measures: the
-# profiler itself sees to it that one at a time uses the GPU. In OUT lie summary.txt and gpu_tables.tar.gz: every
-# table, journal, validation and log.
+# profiler itself sees to it that one at a time uses the GPU. In OUT lie, renewed after every step: results.jsonl, a
+# line a step (exit code, seconds, visits, what the table and its validation say); gpu_tables.tar.gz, every table,
+# journal, validation and log; in the end summary.txt.
 set -u
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/gpu}
 WORK=${WORK:-out/gpu-tables}
-BUDGET=${BUDGET:-470}
+BUDGET=${BUDGET:-900}
 DEVICE=${DEVICE:-cuda:0}
 SPACES=${SPACES:-mbv3-w1.0 proxyless-w1.3}
 BATCHES=${BATCHES:-64 1}
 DTYPES=${DTYPES:-fp16 fp32}
 RESOLUTIONS=${RESOLUTIONS:-128,160,192,208,224}
-NETWORKS=${NETWORKS:-100}
+NETWORKS=${NETWORKS:-40}
 PACE=${PACE---quick}
+# channels-last, contiguous, or auto: contiguous if PROBE, a file of first_gpu_probe.py, shows that cuDNN compiles
+MEMORY_FORMAT=${MEMORY_FORMAT:-auto}
+PROBE=${PROBE:-}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 
 mkdir -p "$OUT" "$WORK/logs"
+rm -f "$WORK/logs/first-done"
 missing=$("$PYTHON" - <<'PY'
 from importlib.util import find_spec
 needed = ["torch", "numpy", "pandas", "scipy", "rich", "safetensors", "matplotlib"]
@@ -38,8 +47,81 @@ if [ -n "$missing" ]; then
     exit 1
 fi
 "$PYTHON" -c 'import pynvml' 2>/dev/null || echo "no nvidia-ml-py: no clock, temperature, throttling or energy will be known"
+DRY_RUN=
+if [ "${DEVICE#cpu}" != "$DEVICE" ]; then
+    DRY_RUN="dry run: the CPU stands in a GPU's place, and no figure means anything"
+    echo "$DRY_RUN"
+fi
+if [ "$MEMORY_FORMAT" = auto ]; then
+    MEMORY_FORMAT=$("$PYTHON" - "$PROBE" <<'PY'
+import json, sys
+from pathlib import Path
+slow = False
+if sys.argv[1] and Path(sys.argv[1]).is_file():
+    cases = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines() if '"kind": "case"' in line]
+    first = sorted(
+        case["forward_first_ms"]
+        for case in cases
+        if (case["dtype"], case["layout"], case["cudnn"]) == ("fp16", "channels_last", True) and "error" not in case
+    )
+    slow = bool(first) and first[len(first) // 2] > 300
+print("contiguous" if slow else "channels-last")
+PY
+    ) || MEMORY_FORMAT=channels-last
+fi
+echo "memory format: $MEMORY_FORMAT; $BUDGET s, $(date -u +%H:%M:%S)"
 
 left() { echo $((BUDGET - SECONDS)); }
+
+# tell NAME CODE SECONDS: a line of results.jsonl, and the archive anew
+tell() {
+    "$PYTHON" - "$WORK" "$DRY_RUN" "$MEMORY_FORMAT" "$@" >"$WORK/logs/$1.json" 2>>"$WORK/logs/tell.log" <<'PY'
+import json, statistics, sys
+from pathlib import Path
+
+folder, dry_run, memory_format, name, code, seconds = sys.argv[1:]
+told = {"step": name, "exit_code": int(code), "seconds": int(seconds), "memory_format": memory_format}
+if dry_run:
+    told["dry_run"] = dry_run
+stem = name.removesuffix("-validation")
+kind = ".validation.journal.jsonl" if stem != name else ".journal.jsonl"
+journal = Path(folder, stem + kind)
+if journal.is_file():
+    records = [json.loads(line) for line in journal.read_text().splitlines()[1:] if line.endswith("}")]
+    visits = [record for record in records if record.get("kind") == "result"]
+    told["visits"] = len(visits)
+    told["failed"] = {r["id"]: r["message"] for r in records if r.get("kind") == "failed"}
+    seen, first, later = set(), [], []
+    for visit in visits:
+        (later if visit["id"] in seen else first).append(visit)
+        seen.add(visit["id"])
+    for which, some in (("first", first), ("later", later)):
+        for key in ("setup_ns", "warmup_ns", "timed_ns"):
+            if some:
+                told[f"{which}_{key[:-3]}_ms"] = round(statistics.median(v[key] for v in some) / 1e6, 2)
+    if first:
+        told["longest_setup_ms"] = round(max(v["setup_ns"] for v in first) / 1e6)
+        told["cold_visits"] = sum(v.get("inputs") == "cold" for v in visits)
+table, scored = Path(folder, stem + ".csv"), Path(folder, stem + ".validation.json")
+if table.is_file():
+    from ofa.latency_table import LatencyTable
+
+    loaded = LatencyTable.load(table)
+    told["blocks"] = len(loaded.rows)
+    told["header"] = dict(loaded.header)
+if stem != name and scored.is_file():
+    result = json.loads(scored.read_text())
+    for key in ("scores", "scores_without_correction", "repeat", "machine_pct", "sum_correction"):
+        told[key] = result[key]
+print(json.dumps(told))
+PY
+    (
+        flock 9
+        cat "$WORK/logs/$1.json" >>"$OUT/results.jsonl"
+        tar -czf "$OUT/gpu_tables.tar.gz.new" -C "$WORK" . 2>/dev/null
+        mv "$OUT/gpu_tables.tar.gz.new" "$OUT/gpu_tables.tar.gz"
+    ) 9>"$OUT/.lock"
+}
 
 # step SECONDS NAME COMMAND...: runs it if so much time is left, and at most until the budget ends
 step() {
@@ -51,29 +133,34 @@ step() {
     fi
     timeout --kill-after=5 "$(left)" "$@" >>"$WORK/logs/$name.log" 2>&1
     local code=$?
-    echo "$name: exit code $code after $((SECONDS - began)) s"
+    echo "$name: exit code $code after $((SECONDS - began)) s, $(left) s are left"
     [ $code -eq 0 ] || tail -n 3 "$WORK/logs/$name.log"
+    tell "$name" "$code" "$((SECONDS - began))"
     return $code
 }
 
 # table NAME NETWORKS OPTIONS...: made unless it is there, then validated unless it is
 table() {
-    local name=$1 networks=$2 csv=$WORK/$1.csv again=()
+    local name=$1 networks=$2 csv=$WORK/$1.csv again=() began=$SECONDS
     shift 2
     if [ ! -f "$csv" ]; then
         [ -f "$WORK/$name.journal.jsonl" ] && again=(--resume)
-        step 30 "$name" "$PYTHON" -m profilers.gpu --device "$DEVICE" "$@" --out "$csv" "${again[@]}"
+        step 30 "$name" "$PYTHON" -m profilers.gpu --device "$DEVICE" --memory-format "$MEMORY_FORMAT" "$@" \
+            --out "$csv" "${again[@]}"
     fi
+    # the second lane begins now; but where all is slow, a table and its validation go before a second table
+    [ $((SECONDS - began)) -lt $((BUDGET / 4)) ] && touch "$WORK/logs/first-done"
     if [ -f "$csv" ] && [ "$networks" -gt 0 ] && [ ! -f "$WORK/$name.validation.json" ]; then
-        step 25 "$name-validation" "$PYTHON" -m profilers.validate --table "$csv" --networks "$networks" --resume
+        step 30 "$name-validation" "$PYTHON" -m profilers.validate --table "$csv" --networks "$networks" --resume
     fi
+    touch "$WORK/logs/first-done"
 }
 
 # one of the two lanes: every second table
 lane() {
     local number=0
-    for batch in $BATCHES; do
-        for dtype in $DTYPES; do
+    for dtype in $DTYPES; do
+        for batch in $BATCHES; do
             for space in $SPACES; do
                 number=$((number + 1))
                 [ $((number % 2)) -eq "$1" ] || continue
@@ -84,27 +171,37 @@ lane() {
     done
 }
 
-if ! step 20 smoke "$PYTHON" -m profilers.gpu --device "$DEVICE" --space "${SPACES%% *}" --quick --limit 3 \
-    --out "$WORK/smoke.csv" --overwrite; then
+first=${SPACES%% *}
+type=${DTYPES%% *}
+one=${RESOLUTIONS##*,}
+large=${BATCHES%% *}
+small=${BATCHES##* }
+if ! step 20 smoke "$PYTHON" -m profilers.gpu --device "$DEVICE" --memory-format "$MEMORY_FORMAT" --space "$first" \
+    --batch-size "$large" --dtype "$type" --quick --limit 8 --out "$WORK/smoke.csv" --overwrite; then
     cat "$WORK/logs/smoke.log"
     exit 1
 fi
 lane 1 &
-lane 0 &
+{
+    until [ -e "$WORK/logs/first-done" ]; do sleep 1; done
+    lane 0
+} &
 wait
-first=${SPACES%% *}
-one=${RESOLUTIONS##*,}
-table "$first-b1-fp16-eager" 50 --space "$first" --batch-size 1 --dtype fp16 --mode eager --resolutions "$one" $PACE
-table "$first-b1-fp16-warm" 50 --space "$first" --batch-size 1 --dtype fp16 --inputs warm --resolutions "$one" $PACE
-table "$first-b64-fp16-energy" 0 --space "$first" --batch-size 64 --dtype fp16 --energy --resolutions "$one" $PACE
+rest=(--space "$first" --dtype "$type" --resolutions "$one" $PACE)
+table "$first-b$large-$type-warm" "$NETWORKS" "${rest[@]}" --batch-size "$large" --inputs warm
+table "$first-b$small-$type-eager" "$NETWORKS" "${rest[@]}" --batch-size "$small" --mode eager
+table "$first-b$large-$type-energy" 0 "${rest[@]}" --batch-size "$large" --energy
 
-"$PYTHON" - "$WORK" >"$OUT/summary.txt" <<'PY'
+"$PYTHON" - "$WORK" "$DRY_RUN" >"$OUT/summary.txt" <<'PY'
 import json, sys
 from pathlib import Path
 from ofa.latency_table import LatencyTable
 
-facts = ("device", "runtime", "mode", "inputs", "standard_error_pct", "reference_block", "visits_doubtful", "throttling",
-         "visits_beside_others", "inputs_beyond_cache", "energy_blocks", "energy_error_pct", "sum_correction", "expected_error")
+facts = ("device", "runtime", "mode", "memory_format", "inputs", "standard_error_pct", "reference_block", "visits_doubtful",
+         "throttling", "visits_beside_others", "inputs_beyond_cache", "energy_blocks", "energy_error_pct", "sum_correction",
+         "expected_error")
+if sys.argv[2]:
+    print(sys.argv[2])
 for path in sorted(Path(sys.argv[1]).glob("*.csv")):
     table = LatencyTable.load(path)
     print(f"\n{path.stem}: {len(table.rows)} blocks")
@@ -117,6 +214,7 @@ for path in sorted(Path(sys.argv[1]).glob("*.csv")):
         for key in ("scores", "scores_without_correction", "repeat", "machine_pct"):
             print(f"  {key}: {json.dumps(result[key])}")
 PY
-tar -czf "$OUT/gpu_tables.tar.gz" -C "$WORK" .
+tell end 0 "$SECONDS"
+rm -f "$OUT/.lock"
 cat "$OUT/summary.txt"
 echo "took $SECONDS s; $OUT/gpu_tables.tar.gz holds everything"

@@ -17,6 +17,7 @@ import statistics
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -260,7 +261,10 @@ def prepared(manifest: dict[str, Any]) -> Agent:
     if manifest["dtype"] in ("tf32", "bf16") and cuda.properties.major < 8:
         raise ValueError(f"{cuda.properties.name} has no {manifest['dtype']}: it takes compute capability 8.0")
     # fp32 means fp32: by default cuDNN would use tf32
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = manifest["dtype"] == "tf32"
+    with warnings.catch_warnings():
+        # since torch 2.9 of newer names; the older ones hold everywhere, and both must not be mixed
+        warnings.simplefilter("ignore")
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = manifest["dtype"] == "tf32"
     nvml = nvml_of(str(cuda.properties.uuid))
     before = nvml.processes()
     cuda.open()

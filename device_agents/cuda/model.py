@@ -17,7 +17,7 @@ def read_torchscript(path: Path) -> fx.GraphModule:
     operators in the third run, and torch.compile does not look into it.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is in maintenance
+        warnings.simplefilter("ignore")  # TorchScript is in maintenance, which versions say in different ways
         traced = torch.jit.load(str(path), map_location="cpu").inlined_graph  # type: ignore[no-untyped-call]
     root, graph = torch.nn.Module(), fx.Graph()
     _, images = traced.inputs()
