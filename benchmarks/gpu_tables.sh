@@ -120,7 +120,7 @@ PY
         cat "$WORK/logs/$1.json" >>"$OUT/results.jsonl"
         tar -czf "$OUT/gpu_tables.tar.gz.new" -C "$WORK" . 2>/dev/null
         mv "$OUT/gpu_tables.tar.gz.new" "$OUT/gpu_tables.tar.gz"
-    ) 9>"$OUT/.lock"
+    ) 9>"$WORK/logs/lock"
 }
 
 # step SECONDS NAME COMMAND...: runs it if so much time is left, and at most until the budget ends
@@ -215,6 +215,5 @@ for path in sorted(Path(sys.argv[1]).glob("*.csv")):
             print(f"  {key}: {json.dumps(result[key])}")
 PY
 tell end 0 "$SECONDS"
-rm -f "$OUT/.lock"
 cat "$OUT/summary.txt"
 echo "took $SECONDS s; $OUT/gpu_tables.tar.gz holds everything"

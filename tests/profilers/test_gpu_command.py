@@ -106,6 +106,16 @@ def test_the_table_asks_for_the_same_again(monkeypatch: pytest.MonkeyPatch) -> N
         target_of(LatencyTable({**header, "agent": "tpu"}, table.rows), 60.0)
 
 
+def test_operators_launched_one_by_one_take_longer_samples_and_the_table_says_what_was_called() -> None:
+    eager, graph = (gpu_target("cpu", {**ASKED, "mode": mode}, 1, 60.0) for mode in ("eager", "graph"))
+    for pace, least in ((eager.pace, 1000), (graph.pace, 200)):
+        assert {rules["min_sample_us"] for rules in (pace.rules, pace.quick, pace.whole)} == {least}
+    assert eager.header["eager"].startswith("ATen operators called one by one")
+    assert "eager" not in graph.header
+    # of whole networks the runs before the first sample are few: each is as long as a sample
+    assert graph.pace.whole["warmup_runs"] == 6
+
+
 def test_other_processes_are_warned_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     hello = {"type": "hello", "device": {"other_processes": [17, 23]}}
     monkeypatch.setattr(gpu, "local_agent", lambda *_: iter([hello, {"type": "done"}]))

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# The first minutes on a machine with a GPU, best value first, each step within its own limit, results as they come:
+# facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; tables, validated; at last
+# the test that compiles. It ends within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
+#
+#     OUT=out/first-gpu benchmarks/first_gpu.sh
+#     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/first_gpu.sh      # a dry run, marked in all that it writes
+#
+# Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, WORK, PYTHON) are handed on.
+set -u
+cd "$(dirname "$0")/.."
+
+PYTHON=${PYTHON:-python3}
+OUT=${OUT:-out/first-gpu}
+LIMIT=${LIMIT:-440}
+export PYTHON DEVICE=${DEVICE:-cuda:0} PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+mkdir -p "$OUT/gpu"
+
+if [ "${DEVICE#cpu}" != "$DEVICE" ]; then
+    echo "dry run: the CPU stands in a GPU's place, and no figure means anything" | tee "$OUT/facts.txt"
+    export SPACES=${SPACES:-mbv3-w0.35} DTYPES=${DTYPES:-fp32} BATCHES=${BATCHES:-2 1} NETWORKS=${NETWORKS:-10}
+    export RESOLUTIONS=${RESOLUTIONS:-64}
+else
+    : >"$OUT/facts.txt"
+    export SPACES=${SPACES:-mbv3-w1.0} DTYPES=${DTYPES:-fp16} BATCHES=${BATCHES:-64 1} NETWORKS=${NETWORKS:-40}
+    export RESOLUTIONS=${RESOLUTIONS:-128,176,224}
+fi
+{
+    date -u
+    uname -srm
+    nproc
+    "$PYTHON" -m pip list 2>/dev/null | grep -iE '^(torch|numpy|pandas|scipy|triton|nvidia-ml-py|nvidia-cudnn|pytest)'
+    timeout 20 nvidia-smi
+} >>"$OUT/facts.txt" 2>&1
+
+# tests SECONDS WHICH: the environment's own plugins and warnings do not count
+tests() {
+    local stop=()
+    "$PYTHON" -c 'import pytest_timeout' 2>/dev/null && stop=(-p pytest_timeout -o "timeout=$1")
+    PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 timeout --kill-after=5 "$1" "$PYTHON" -m pytest -W default -m cuda -v -rs \
+        --durations=0 -p no:cacheprovider "${stop[@]}" -k "$2" tests/device_agents/test_cuda_on_gpu.py \
+        >>"$OUT/pytest.log" 2>&1
+    echo "tests ($2): exit code $? at $SECONDS s"
+    grep -E 'FAILED|ERROR|^=+ .*(passed|failed|skipped)' "$OUT/pytest.log" | sort -u
+}
+
+: >"$OUT/pytest.log"
+tests 75 "not compiled"
+timeout --kill-after=5 40 "$PYTHON" benchmarks/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
+    --out "$OUT/probe.jsonl"
+echo "probe: exit code $? at $SECONDS s"
+export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - 10))}
+OUT=$OUT/gpu bash benchmarks/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
+if [ $((LIMIT - SECONDS)) -ge 50 ]; then
+    tests $((LIMIT - SECONDS)) "compiled"
+else
+    echo "left out: the test that compiles ($((LIMIT - SECONDS)) s are left)"
+fi
+echo "took $SECONDS s; all is in $OUT"
