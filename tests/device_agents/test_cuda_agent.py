@@ -279,8 +279,19 @@ def test_an_eager_model_uses_every_input(tmp_path: Path) -> None:
 # ---- what is watched
 
 
-def test_after_the_warm_up_the_driver_is_asked_now_and_then(tmp_path: Path) -> None:
+def test_after_the_warm_up_the_driver_is_asked_now_and_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path, "a")
+
+    class Ticking:
+        """A millisecond passes whenever somebody looks."""
+
+        now = 0
+
+        def perf_counter_ns(self) -> int:
+            self.now += 1_000_000
+            return self.now
+
+        monotonic_ns = perf_counter_ns
 
     class Asked(Nvml):
         clocks = reasons = lists = 0
@@ -299,15 +310,20 @@ def test_after_the_warm_up_the_driver_is_asked_now_and_then(tmp_path: Path) -> N
 
     rules = {**RULES, "warmup_max_seconds": 0, "min_runs": 200, "max_runs": 200, "min_sample_us": 1}
     asked = Asked(None, "", "none")
+    ticking = Ticking()
+    monkeypatch.setattr("device_agents.cuda.agent.time", ticking)
     agent = Agent(manifest_of(rules=rules), Cpu(torch.device("cpu")), asked)
     for _ in range(3):
         result = agent.visit("a", tmp_path / "a.pt")
         assert (result["throttling"], result["other_processes"]) == (["power cap"], [7])
         assert (result["clock_mhz_before"], result["clock_mhz_after"]) == (1980.0, 1980.0)
         assert len(result["samples_ns"]) >= 200
-    # every batch of at most 10 samples would ask 60 times; listing processes takes milliseconds
-    assert asked.reasons < 30
+    # every batch of at most 10 samples would ask 60 times and more; a list of processes takes milliseconds
+    assert 3 <= asked.reasons <= ticking.now // 10_000_000 + 3
     assert asked.lists == 1
+    ticking.now += 1_000_000_000
+    agent.visit("a", tmp_path / "a.pt")
+    assert asked.lists == 2
 
 
 # ---- a capture that fails
