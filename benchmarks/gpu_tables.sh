@@ -104,11 +104,9 @@ if journal.is_file():
         told["cold_visits"] = sum(v.get("inputs") == "cold" for v in visits)
 table, scored = Path(folder, stem + ".csv"), Path(folder, stem + ".validation.json")
 if table.is_file():
-    from ofa.latency_table import LatencyTable
-
-    loaded = LatencyTable.load(table)
-    told["blocks"] = len(loaded.rows)
-    told["header"] = dict(loaded.header)
+    lines = table.read_text().splitlines()
+    told["header"] = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    told["blocks"] = sum(not line.startswith("#") for line in lines) - 1
 if stem != name and scored.is_file():
     result = json.loads(scored.read_text())
     for key in ("scores", "scores_without_correction", "repeat", "machine_pct", "sum_correction"):
@@ -195,7 +193,6 @@ table "$first-b$large-$type-energy" 0 "${rest[@]}" --batch-size "$large" --energ
 "$PYTHON" - "$WORK" "$DRY_RUN" >"$OUT/summary.txt" <<'PY'
 import json, sys
 from pathlib import Path
-from ofa.latency_table import LatencyTable
 
 facts = ("device", "runtime", "mode", "memory_format", "inputs", "standard_error_pct", "reference_block", "visits_doubtful",
          "throttling", "visits_beside_others", "inputs_beyond_cache", "energy_blocks", "energy_error_pct", "sum_correction",
@@ -203,11 +200,12 @@ facts = ("device", "runtime", "mode", "memory_format", "inputs", "standard_error
 if sys.argv[2]:
     print(sys.argv[2])
 for path in sorted(Path(sys.argv[1]).glob("*.csv")):
-    table = LatencyTable.load(path)
-    print(f"\n{path.stem}: {len(table.rows)} blocks")
+    lines = path.read_text().splitlines()
+    header = dict(line[2:].split(": ", 1) for line in lines if line.startswith("# ") and ": " in line)
+    print(f"\n{path.stem}: {sum(not line.startswith('#') for line in lines) - 1} blocks")
     for fact in facts:
-        if fact in table.header:
-            print(f"  {fact}: {table.header[fact]}")
+        if fact in header:
+            print(f"  {fact}: {header[fact]}")
     scored = path.with_suffix(".validation.json")
     if scored.is_file():
         result = json.loads(scored.read_text())
