@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from ofa.cli.options import resolutions
@@ -177,11 +178,8 @@ def _train(args: argparse.Namespace, procs: Processes) -> int:
     result = args.out / (RESULT if args.method != "alone" else NETWORK)
     console.print(f"wrote {result}", highlight=False)
     which = "" if args.method == "alone" else " --random 3"
-    console.print(
-        f"next: python -m ofa.evaluate --checkpoint {result}{which} --data {args.data} --mean {args.mean}",
-        highlight=False,
-        markup=False,
-    )
+    evaluate = f"python -m ofa.evaluate --checkpoint {quote(str(result))}{which} --data {quote(str(args.data))}"
+    console.print(f"next: {evaluate}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 
@@ -189,6 +187,7 @@ def _assembled(
     args: argparse.Namespace, procs: Processes, photos: Photos, how: Preparation, console: Console
 ) -> SupernetTraining:
     """The training as the flags describe it, opened. Images are decoded last, when all else is known to be right."""
+    from ofa.images.held_out import facts_of_training
     from ofa.training.checkup import Checkup
     from ofa.training.precision import chosen_precision
     from ofa.training.shrinking import SupernetTraining
@@ -236,6 +235,7 @@ def _assembled(
         procs=procs,
         settings=settings,
         facts=facts,
+        images=facts_of_training(photos, how.mean, how.std, how.smallest_crop),
         precision=chosen_precision(args.precision, procs.device),
         normalise=chosen_normalise(args.bn, procs.count),
         start=args.start,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ofa.errors import InputError
+from ofa.images.facts import ImageFacts, shown
+
+if TYPE_CHECKING:
+    from ofa.images.folder import ImageFolder
 
 # ImageNet's class numbers of Imagenette's ten classes
 IMAGENETTE = {
@@ -58,3 +66,77 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     if not labels:
         raise InputError(f"{path}: no class")
     return labels
+
+
+def matched(
+    folder: ImageFolder,
+    known: ImageFacts | None,
+    num_classes: int,
+    mapping: Mapping[str, int] | None = None,
+    *,
+    source: object,
+) -> tuple[ImageFolder, str | None]:
+    """The folder with the labels that a network's logits have, and a line on classes that it lacks.
+
+    known: what the network's file, `source`, knows; classes are matched by their names, where they have names there
+    mapping: the label of every class folder, which goes before the names
+    Without either, the i-th class in sorted order is logit i, if there are as many.
+    Raises InputError, naming the first class folder that fits none, and the way out.
+    """
+    if not folder.labelled:
+        raise InputError(f"{folder.path} has no class folders: there is nothing to compare with")
+    names = () if known is None else known.classes
+    line = None
+    if mapping is not None:
+        index = class_index(folder.path, folder.classes, mapping)
+    elif names:
+        index = _by_name(folder, names, source)
+        used = {index[name] for name in folder.classes} - {index[name] for name in folder.empty_classes()}
+        absent = [shown(name) for i, name in enumerate(names) if i not in used]
+        if absent:
+            more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+            line = f"{folder.path} lacks {len(absent)} of {len(names)} classes: {', '.join(absent[:5])}{more}"
+    elif len(folder.classes) != num_classes:
+        raise InputError(
+            f"{folder.path} has {len(folder.classes)} class folders, but the network {num_classes} classes: give "
+            "--classes FILE with the number of each folder (--classes imagenette is built in)"
+        )
+    else:
+        index = {name: i for i, name in enumerate(folder.classes)}
+    name, largest = max(index.items(), key=lambda item: item[1])
+    if largest >= num_classes:
+        raise InputError(
+            f"class folder {shown(name)} is class {largest}, but the network has {num_classes} classes, from 0"
+        )
+    return relabelled(folder, index), line
+
+
+def relabelled(folder: ImageFolder, index: Mapping[str, int]) -> ImageFolder:
+    """The same images, the label of every class as `index` has it."""
+    now = {folder.class_index[name]: index[name] for name in folder.classes}
+    other = copy.copy(folder)
+    other.class_index = {name: index[name] for name in folder.classes}
+    other.labels = tuple(now[label] for label in folder.labels)
+    return other
+
+
+def _by_name(folder: ImageFolder, names: Sequence[str], source: object) -> dict[str, int]:
+    """The label of every class folder, by its name among `names`, or by the synset that a name begins with."""
+    # zips and disks of Macs have "é" as two characters
+    numbers = {_composed(name): i for i, name in enumerate(names)}
+    synsets = {m[0]: i for i, name in enumerate(names) if (m := re.match(r"n\d{8}(?=[\s,])", name))}
+    index = {}
+    for name in folder.classes:
+        label = numbers.get(_composed(name), synsets.get(name))
+        if label is None:
+            some = ", ".join(shown(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
+            raise InputError(
+                f"{folder.path}: class folder {shown(name)} is none of the {len(names)} classes of {source} ({some}): "
+                "give --classes FILE with the number of each folder"
+            )
+        index[name] = label
+    return index
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

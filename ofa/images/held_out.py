@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ofa.errors import InputError
+from ofa.images.facts import HeldOut, ImageFacts, Triple, data_identity, names_sha256
 from ofa.images.folder import ImageFolder
 from ofa.images.opening import open_images
 
@@ -37,7 +38,7 @@ def check_learnable(folder: ImageFolder) -> None:
         raise InputError(f"{folder.path}: class folders without images: {', '.join(empty[:5])}")
 
 
-def held_out_indices(folder: ImageFolder, count: int | None = None) -> list[int]:
+def held_out_indices(folder: ImageFolder, count: int | None = None, seed: int = HELD_OUT_SEED) -> list[int]:
     """The images of a training folder that are never trained on: the same for every run on the same images.
 
     count: default a tenth of them, at most 10,000
@@ -46,7 +47,7 @@ def held_out_indices(folder: ImageFolder, count: int | None = None) -> list[int]
         count = min(HELD_OUT, len(folder) // HELD_OUT_PART)
     if not 0 <= count < len(folder):
         raise InputError(f"{folder.path} has {len(folder)} training images: {count} cannot be held out")
-    return sorted(np.random.default_rng(HELD_OUT_SEED).permutation(len(folder))[:count].tolist())
+    return sorted(np.random.default_rng(seed).permutation(len(folder))[:count].tolist())
 
 
 def open_photos(
@@ -63,3 +64,18 @@ def open_photos(
     if limit is not None:
         mine = np.sort(np.random.default_rng([HELD_OUT_SEED, 1]).permutation(mine)[:limit])
     return Photos(folder, tuple(mine.tolist()), tuple(kept_back))
+
+
+def facts_of_training(photos: Photos, mean: Triple, std: Triple, smallest_crop: float) -> ImageFacts:
+    """What a network that is trained on these photographs will know of them."""
+    folder = photos.folder
+    names = sorted(folder.class_index, key=lambda name: folder.class_index[name])
+    whole = sorted(folder.class_index.values()) == list(range(len(names)))  # else other logits have no name
+    return ImageFacts(
+        mean,
+        std,
+        classes=tuple(names) if whole else (),
+        smallest_crop=smallest_crop,
+        trained_on=data_identity(folder),
+        held_out=HeldOut(len(photos.held_out), HELD_OUT_SEED, names_sha256(folder, photos.held_out)),
+    )

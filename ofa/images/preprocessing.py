@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ofa.errors import InputError
 from ofa.images.decoding import decode
+from ofa.images.facts import CROP_RATIO, ImageFacts
+from ofa.images.facts import Triple as Triple
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CROP_RATIO = 0.875
-
-Triple = tuple[float, float, float]
 IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: tuple[Triple, Triple] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # mean and std of (red, green, blue) in 0 to 1, by name
@@ -73,6 +73,41 @@ def normalisation(mean: str, std: str | None = None) -> tuple[Triple, Triple]:
     if min(stds) <= 0:
         raise InputError(f"--std is {std}, expected more than 0")
     return means, stds
+
+
+def decided(
+    known: ImageFacts | None, mean: str | None, std: str | None, *, override: bool, source: object
+) -> tuple[ImageFacts, str | None]:
+    """How images are prepared for a network, by what its file, `source`, knows and what options say; a line on it.
+
+    mean, std: as of `normalisation`; None: not given
+    override: whether options may contradict the file, which is then marked
+    Raises InputError, naming both values, where they do and may not.
+    """
+    if known is None:
+        line = None
+        if mean is None and std is None:
+            line = (
+                f"{source} does not say how its images were prepared: ImageNet's mean and std are taken (--mean, --std)"
+            )
+        return ImageFacts(*normalisation(mean or "imagenet", std)), line
+    if std is None and mean in NORMALISATIONS:
+        std = mean
+    means = known.mean if mean is None else normalisation(mean, "1")[0]
+    stds = known.std if std is None else normalisation("0", std)[1]
+    if all(math.isclose(a, b, abs_tol=1e-6) for a, b in zip(means + stds, known.mean + known.std, strict=True)):
+        return known, None
+    asked, stored = (f"mean {_text(m)}, std {_text(s)}" for m, s in ((means, stds), (known.mean, known.std)))
+    if not override:
+        raise InputError(
+            f"{source} was trained with {stored}, but --mean and --std say {asked}: leave them out, or insist with "
+            "--override-preprocessing, which marks the result"
+        )
+    return replace(known, mean=means, std=stds).marked(f"prepared with {asked}, trained with {stored}"), None
+
+
+def _text(values: Triple) -> str:
+    return ",".join(f"{value:g}" for value in values)
 
 
 def _triple(flag: str, text: str) -> Triple:

@@ -11,6 +11,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from ofa.blocks import slots_of
 from ofa.errors import InputError
+from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.networks.mit_layout import mit_names, modern_name, spec_from_net_config, spec_to_net_config
 from ofa.networks.plain import PlainNetwork
 from ofa.networks.spec import NetworkSpec
@@ -75,6 +77,7 @@ def save_checkpoint(
     facts: Mapping[str, Any] | None = None,
     calibration: Tensor | None = None,
     half: bool = False,
+    images: ImageFacts | None = None,
 ) -> None:
     """Writes all weights and statistics to a file, in one step: an interrupted write leaves the old file.
 
@@ -83,6 +86,7 @@ def save_checkpoint(
     facts: what else to say of the weights (JSON), in the metadata of "ofa": `read_facts` reads it
     calibration: images to calibrate its sub-networks with, for `read_calibration`, in "ofa"
     half: convolutions and linear layers as float16
+    images: what is known of the images it was trained on, in the metadata of "ofa": `read_image_facts` reads it
     Raises InputError where the file cannot be written.
     """
     path = Path(path)
@@ -97,6 +101,7 @@ def save_checkpoint(
         torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
     elif layout == "ofa":
         metadata = _metadata(net) | ({} if facts is None else {"training": json.dumps(facts)})
+        metadata |= {} if images is None else {"images": images.to_json()}
         try:
             save_file(tensors, part, metadata=metadata)
         except SafetensorError as error:
@@ -108,12 +113,24 @@ def save_checkpoint(
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save_checkpoint` was told of the weights, such as class names and normalisation; empty if nothing."""
+    """What `save_checkpoint` was told of the training; empty if nothing."""
     try:
-        facts = json.loads(read_tensors(path)[1].get("training", "{}"))
+        facts = json.loads(read_metadata(path).get("training", "{}"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: damaged metadata: {error}") from None
     return dict(facts)
+
+
+def read_image_facts(path: str | os.PathLike[str]) -> ImageFacts | None:
+    """What a checkpoint or network, a file or a folder, knows of its images; None for MIT's, and old ones of ours.
+
+    Raises InputError where the file is absent, or what it says is damaged.
+    """
+    path = Path(path)
+    file = path / WEIGHTS_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        return None
+    return facts_of_metadata(read_metadata(file), path)
 
 
 def read_calibration(path: str | os.PathLike[str]) -> Tensor | None:
@@ -139,11 +156,15 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
     return net
 
 
-def save_network(network: PlainNetwork, folder: str | os.PathLike[str]) -> None:
-    """Writes a plain network as a folder: network.safetensors, and its architecture as network.json."""
+def save_network(network: PlainNetwork, folder: str | os.PathLike[str], images: ImageFacts | None = None) -> None:
+    """Writes a plain network as a folder: network.safetensors, and its architecture as network.json.
+
+    images: what is known of the images it was trained on
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(network, folder / WEIGHTS_FILE)
+    images = None if images is None else replace(images, resolution=network.spec.resolution)
+    save_checkpoint(network, folder / WEIGHTS_FILE, images=images)
     write_json(folder / CONFIG_FILE, network.spec.to_dict())
 
 
@@ -191,11 +212,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     Raises InputError where the file is absent, damaged, would run code, or holds anything but tensors.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    with path.open("rb") as file:
-        head = file.read(9)
-    if head[8:9] == b"{":
+    if _is_safetensors(path):
         try:
             with safe_open(path, framework="pt") as opened:
                 return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
@@ -215,6 +232,25 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"{path}: expected tensors by name, or a state_dict of them")
     return dict(content), {}
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """A safetensors file's metadata, empty for a torch file; no tensor is read. InputError as of `read_tensors`."""
+    path = Path(path)
+    if not _is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged safetensors file: {error}") from None
+
+
+def _is_safetensors(path: Path) -> bool:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with path.open("rb") as file:
+        return file.read(9)[8:9] == b"{"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ofa.errors import InputError
 from ofa.images.augment import derived_seed
+from ofa.images.facts import ImageFacts
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
@@ -62,7 +63,7 @@ class SupernetTraining:
     """Everything a run needs; `run` does it.
 
     settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
-    facts: what the result's metadata says of its training
+    facts: what the result's metadata says of its training; images: and of the images it was trained on
     start: a supernet checkpoint to begin with, rather than random weights
     teacher: one to distil from (default: `start`, or what the first stage results in)
     alone: the sub-network that is trained on its own, as an ordinary network
@@ -78,6 +79,7 @@ class SupernetTraining:
     procs: Processes
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
+    images: ImageFacts | None = None
     precision: str = "fp32"
     normalise: Normalise | None = None
     start: Path | None = None
@@ -156,9 +158,9 @@ class SupernetTraining:
                 return False
         if self.procs.rank == 0:
             if isinstance(net, Supernet):
-                save_checkpoint(net, self.out / RESULT, facts=self.facts)
+                save_checkpoint(net, self.out / RESULT, facts=self.facts, images=self.images)
             else:
-                save_network(net.cpu(), self.out / NETWORK)
+                save_network(net.cpu(), self.out / NETWORK, self.images)
         self.procs.wait()
         return True
 
@@ -225,7 +227,7 @@ class SupernetTraining:
         if done:
             training.finish()
             if self.procs.rank == 0:
-                save_checkpoint(net, folder / RESULT, facts=self.facts)
+                save_checkpoint(net, folder / RESULT, facts=self.facts, images=self.images)
                 with suppress(FileNotFoundError):
                     training.checkpoint.unlink()
             self.procs.wait()
