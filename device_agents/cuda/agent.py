@@ -20,14 +20,14 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 import torch
 
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from device_agents.cuda.device import CaptureFailed, Cpu, Cuda, Work
+from device_agents.cuda.device import CaptureFailed, Cpu, Cuda, Work, end_lost
 from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml, nvml_of
 from device_agents.cuda.timing import power_mw, take_samples, warm_up
@@ -56,8 +56,6 @@ BATCH_NS, FEWEST, MOST = 2_500_000, 2, 10
 BUSY_NS = 20_000_000
 # while samples are taken clock and throttling are read so often, and the list of processes so often
 LOOK_NS, LIST_NS = 10_000_000, 1_000_000_000
-# exit code of an agent whose process is of no more use
-LOST = 3
 
 
 class Speaker:
@@ -113,10 +111,7 @@ class Agent:
         rules = self.manifest["rules"]
         shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
         if name not in self._models:
-            module = read_torchscript(path).to(self.device.device, self.dtype)
-            module.to(memory_format=self.format)  # type: ignore[call-overload]
-            run = torch.compile(module, dynamic=False) if self.manifest["mode"] == "compile" else module
-            self._models[name] = run, *self._sizes(run, self._inputs(shape)[0], rules["min_sample_us"] * 1000)
+            self._load(name, path, shape)
         model, calls, count = self._models[name]
         inputs = self._inputs(shape)
         works = [self._work(model, chosen) for chosen in in_turn(inputs, calls, self._most_graphs(model, calls))]
@@ -169,6 +164,13 @@ class Agent:
             "input_buffers_bytes": used_bytes,
             **self._energy(name, works, statistics.median(samples), calls),
         }
+
+    def _load(self, name: str, path: Path, shape: Sequence[int]) -> None:
+        module = read_torchscript(path).to(self.device.device, self.dtype)
+        module.to(memory_format=self.format)  # type: ignore[call-overload]
+        run = torch.compile(module, dynamic=False) if self.manifest["mode"] == "compile" else module
+        enough_ns = self.manifest["rules"]["min_sample_us"] * 1000
+        self._models[name] = run, *self._sizes(run, self._inputs(shape)[0], enough_ns)
 
     def others(self) -> list[int] | None:
         """Ids of other processes on the GPU, listed at most once a second: a list may take milliseconds."""
@@ -289,14 +291,6 @@ def usable(agent: Agent) -> bool:
     except Exception:
         return False
     return True
-
-
-def end_lost(why: str) -> NoReturn:
-    """Ends this process without another call of CUDA's; the host blames the visit by the last words, once, and
-    starts another agent."""
-    sys.stderr.write(why.splitlines()[0] + "\n")
-    sys.stderr.flush()
-    os._exit(LOST)
 
 
 def safe_path(folder: Path, name: str) -> Path:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import platform
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 Work = Callable[[], object]
+# exit code of an agent whose process is of no more use
+LOST = 3
 
 
 class CaptureFailed(RuntimeError):
@@ -109,6 +113,14 @@ def _end(graph: torch.cuda.CUDAGraph, reason: Exception | None = None) -> None:
     except RuntimeError as error:
         first = reason or error
         raise CaptureFailed(f"the capture failed: {type(first).__name__}: {first}") from first
+
+
+def end_lost(why: str) -> NoReturn:
+    """Ends this process without another call of CUDA's; the host blames the visit by the last words, once, and
+    starts another agent."""
+    sys.stderr.write(why.splitlines()[0] + "\n")
+    sys.stderr.flush()
+    os._exit(LOST)
 
 
 class Cpu:
