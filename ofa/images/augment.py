@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
 from ofa.images.crops import BRIGHTNESS, SATURATION
-from ofa.images.decoding import decode, unreadable
+from ofa.images.decoded import Broken, decoded
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import IMAGENET, to_tensor
 from ofa.images.torchvision_import import import_transforms
@@ -26,20 +25,21 @@ def derived_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-class _Augmented(Dataset[tuple[Any, int, int]]):
+class _Augment:
+    """The n-th image, cropped, flipped and jittered; its draws depend on seed, epoch and image alone."""
+
     def __init__(
         self,
-        folder: ImageFolder,
         order: Sequence[tuple[int, int]],
-        mean: Any,
-        std: Any,
+        mean: Sequence[float],
+        std: Sequence[float],
         seed: int,
         epoch: int,
         smallest_crop: float,
     ) -> None:
         """order: an image and its resolution each"""
         transforms = import_transforms()
-        self.folder, self.order, self.mean, self.std = folder, order, mean, std
+        self.order, self.mean, self.std = order, mean, std
         self.seed, self.epoch = seed, epoch
 
         def transform(resolution: int) -> Any:
@@ -53,22 +53,13 @@ class _Augmented(Dataset[tuple[Any, int, int]]):
 
         self.transforms = {resolution: transform(resolution) for resolution in {r for _, r in order}}
 
-    def __len__(self) -> int:
-        return len(self.order)
-
-    def __getitem__(self, n: int) -> tuple[Any, int, int]:
+    def __call__(self, image: Any, n: int) -> Tensor:
         i, resolution = self.order[n]
-        try:
-            image = decode(self.folder.read(i))
-        except InputError:
-            raise
-        except unreadable() as error:
-            return f"{type(error).__name__}: {error}"[:200], self.folder.labels[i], i
         # torchvision draws from torch's global generator, which is not ours to move
         state = torch.get_rng_state()
         try:
             torch.default_generator.manual_seed(derived_seed(self.seed, self.epoch, i))
-            return to_tensor(self.transforms[resolution](image), self.mean, self.std), self.folder.labels[i], i
+            return to_tensor(self.transforms[resolution](image), self.mean, self.std)
         finally:
             torch.set_rng_state(state)
 
@@ -107,17 +98,12 @@ def training_batches(
         for number in range(first, len(order) // together)
         for i in order[number * together + mine : number * together + mine + batch_size]
     ]
-    data = _Augmented(folder, kept, tuple(mean), tuple(std), seed, epoch, smallest_crop)
-    own = torch.Generator()  # or the loader would draw from torch's global generator
-    for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=own):
-        good = []
-        for image, label, i in rows:
-            if not isinstance(image, str):
-                good.append((image, label))
-            elif strict:
-                raise InputError(f"{folder.path}: {folder.names[i]} cannot be read as an image: {image}")
-            elif broken is not None:
-                broken.add(folder.names[i])
+    prepare = _Augment(kept, mean, std, seed, epoch, smallest_crop)
+    images = [i for i, _ in kept]
+    for rows in decoded(folder, images, batch_size, prepare, workers=workers, strict=strict):
+        good = [(image, folder.labels[images[n]]) for n, image in rows if not isinstance(image, Broken)]
+        if broken is not None:
+            broken.update(folder.names[images[n]] for n, image in rows if isinstance(image, Broken))
         if len(good) < 2:
             raise InputError(f"{folder.path}: in a batch of {len(rows)} only {len(good)} images can be read")
         yield torch.stack([image for image, _ in good]), torch.tensor([label for _, label in good])

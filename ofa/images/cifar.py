@@ -35,6 +35,7 @@ class Cifar(ImageFolder):
         if split not in files:
             raise InputError(f"{path} has no split {split}, only {', '.join(files)}")
         self.path, self.splits, self.split = path, tuple(files), split
+        self.faults = {}
         listed = (path / names).read_text(encoding="utf-8").split() if (path / names).is_file() else []
         rows = np.concatenate([_rows(path / file, label_bytes) for file in files[split]])
         numbers = rows[:, label_bytes - 1].astype(int)

@@ -32,6 +32,7 @@ class ImageFolder:
     class_index: the label of every class folder: its position, or what `classes` says
     names: paths of the images inside the folder or zip, sorted
     labels: one an image; -1 where the layout has no classes
+    faults: why images cannot be read, by name, of those that were tried so far
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class ImageFolder:
         class folder that `classes` does not know.
         """
         self.path = Path(path)
+        self.faults: dict[str, str] = {}
         self._archive: tuple[int, zipfile.ZipFile] | None = None
         self._zipped = not self.path.is_dir()
         if not self.path.exists():

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
-from ofa.images.decoding import decode, unreadable
+from ofa.images.decoded import Broken, decoded
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import centre_crop
 
@@ -60,14 +60,10 @@ class PixelStore:
         """
         self.batches: dict[int, list[PixelBatch]] = {resolution: [] for resolution in resolutions}
         self.broken: list[str] = []
-        own = torch.Generator()  # or the loader would draw from torch's global generator
-        data = _Cropped(folder, indices, resolutions)
-        for rows in DataLoader(data, batch_size, num_workers=workers, collate_fn=list, generator=own):
-            faults = [(crops, folder.names[i]) for crops, i in rows if isinstance(crops, str)]
-            if faults and strict:
-                raise InputError(f"{folder.path}: {faults[0][1]} cannot be read as an image: {faults[0][0]}")
-            self.broken += [name for _, name in faults]
-            good = [(crops, i) for crops, i in rows if not isinstance(crops, str)]
+        prepare = _Crop(tuple(resolutions))
+        for rows in decoded(folder, indices, batch_size, prepare, workers=workers, strict=strict):
+            self.broken += [folder.names[indices[n]] for n, crops in rows if isinstance(crops, Broken)]
+            good = [(crops, indices[n]) for n, crops in rows if not isinstance(crops, Broken)]
             labels = torch.tensor([folder.labels[i] for _, i in good], dtype=torch.int64)
             for at, batches in enumerate(self.batches.values() if good else ()):
                 batches.append(PixelBatch(torch.from_numpy(np.stack([crops[at] for crops, _ in good])), labels))
@@ -76,24 +72,14 @@ class PixelStore:
             raise InputError(f"{folder.path}: none of {len(indices)} images can be read, the first is {self.broken[0]}")
 
 
-class _Cropped(Dataset[tuple[Any, int]]):
-    """(crops, index) of some images: an array for every resolution, or what is wrong with the image."""
+@dataclass(frozen=True)
+class _Crop:
+    """Of an image, an (R, R, 3) array for every resolution."""
 
-    def __init__(self, folder: ImageFolder, indices: Sequence[int], resolutions: Sequence[int]) -> None:
-        self.folder, self.indices, self.resolutions = folder, indices, resolutions
+    resolutions: tuple[int, ...]
 
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, n: int) -> tuple[Any, int]:
-        i = self.indices[n]
-        try:
-            image = decode(self.folder.read(i))
-            return [np.asarray(centre_crop(image, resolution)) for resolution in self.resolutions], i
-        except InputError:
-            raise
-        except unreadable() as error:
-            return f"{type(error).__name__}: {error}"[:200], i
+    def __call__(self, image: Any, _: int) -> list[NDArray[np.uint8]]:
+        return [np.asarray(centre_crop(image, resolution)) for resolution in self.resolutions]
 
 
 def memory_passes(resolutions: Sequence[int], images: int, limit_bytes: int) -> Iterator[list[int]]:

@@ -18,6 +18,8 @@ from ofa.images.facts import Triple as Triple
 if TYPE_CHECKING:
     from torch import Tensor
 
+STRIP = 8  # sides: what is longer is cropped before it is resized, which may round otherwise by a level or two
+
 IMAGENET: tuple[Triple, Triple] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 HALF: tuple[Triple, Triple] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 # mean and std of (red, green, blue) in 0 to 1, by name
@@ -47,8 +49,15 @@ def centre_crop(image: Any, resolution: int) -> Any:
     scale = short / min(image.size)
     width, height = (max(short, int(side * scale)) for side in image.size)
     left, top = round((width - resolution) / 2), round((height - resolution) / 2)
-    image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return image.crop((left, top, left + resolution, top + resolution))
+    if max(width, height) <= STRIP * short:
+        return image.resize((width, height), Image.Resampling.BILINEAR).crop(
+            (left, top, left + resolution, top + resolution)
+        )
+    # of a strip only the centre is resized: all of an image of 1 x 65,535 would be 12 GB
+    across, down = image.width / width, image.height / height
+    right, bottom = (left + resolution) * across, (top + resolution) * down
+    box = (left * across, top * down, min(right, image.width), min(bottom, image.height))
+    return image.resize((resolution, resolution), Image.Resampling.BILINEAR, box=box)
 
 
 def to_tensor(image: Any, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -10,31 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
-from ofa.images.decoding import unreadable
+from ofa.images.decoded import Broken, decoded
 from ofa.images.folder import ImageFolder
-from ofa.images.preprocessing import IMAGENET, load_image
+from ofa.images.preprocessing import IMAGENET, centre_crop, to_tensor
 
 
-class _Prepared(Dataset[tuple[Any, int, int]]):
-    """(tensor, label, index) of some images of a folder; for a broken one the tensor is what is wrong with it."""
+@dataclass(frozen=True)
+class _Prepare:
+    resolution: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
-    def __init__(self, folder: ImageFolder, indices: Sequence[int], *arguments: Any) -> None:
-        self.folder, self.indices, self.arguments = folder, indices, arguments
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, n: int) -> tuple[Any, int, int]:
-        i = self.indices[n]
-        try:
-            return load_image(self.folder.read(i), *self.arguments), self.folder.labels[i], i
-        except InputError:
-            raise
-        except unreadable() as error:
-            return f"{type(error).__name__}: {error}"[:200], self.folder.labels[i], i
+    def __call__(self, image: Any, _: int) -> Tensor:
+        return to_tensor(centre_crop(image, self.resolution), self.mean, self.std)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,16 +59,13 @@ def read_chunks(
     if batch_size < 1:
         raise InputError(f"batch size is {batch_size}, expected at least 1")
     chosen = range(len(dataset)) if indices is None else indices
-    prepared = _Prepared(dataset, chosen, resolution, tuple(mean), tuple(std))
-    own = torch.Generator()  # or each loader would draw from torch's global generator
-    for rows in DataLoader(prepared, batch_size, num_workers=workers, collate_fn=list, generator=own):
-        faults = [(fault, dataset.names[i]) for fault, _, i in rows if isinstance(fault, str)]
-        if faults and strict:
-            raise InputError(f"{dataset.path}: {faults[0][1]} cannot be read as an image: {faults[0][0]}")
-        good = [(image, label) for image, label, _ in rows if not isinstance(image, str)]
+    prepare = _Prepare(resolution, tuple(mean), tuple(std))
+    for rows in decoded(dataset, chosen, batch_size, prepare, workers=workers, strict=strict):
+        good = [(image, chosen[n]) for n, image in rows if not isinstance(image, Broken)]
         images = torch.stack([image for image, _ in good]) if good else None
-        labels = torch.tensor([label for _, label in good], dtype=torch.int64)
-        yield Chunk(images, labels, tuple(name for _, name in faults))
+        labels = torch.tensor([dataset.labels[i] for _, i in good], dtype=torch.int64)
+        broken = tuple(dataset.names[chosen[n]] for n, image in rows if isinstance(image, Broken))
+        yield Chunk(images, labels, broken)
 
 
 def batches(

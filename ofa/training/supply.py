@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
 from ofa.images.augment import derived_seed, training_batches
 from ofa.images.crops import cut, draw_crops, normalised
-from ofa.images.decoding import decode, image_size, unreadable
+from ofa.images.decoded import Broken, decoded
+from ofa.images.decoding import image_size, unreadable
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
@@ -113,15 +113,16 @@ class Cached:
         pixels = torch.zeros(len(indices), 3, side, side, dtype=torch.uint8)
         sizes = torch.zeros(len(indices), 2, dtype=torch.int64)  # 0, 0: broken
         mine = range(procs.rank, len(indices), procs.count)
-        data = _Squashed(folder, [indices[n] for n in mine], side)
-        own = torch.Generator()  # or the loader would draw from torch's global generator
+        prepare, listed = _Squash(side), [indices[n] for n in mine]
         faults = []
-        for batch in DataLoader(data, 64, num_workers=how.workers, collate_fn=list, generator=own):
-            for number, squashed, size in batch:
+        # broken ones are refused below, by all processes together
+        for batch in decoded(folder, listed, 64, prepare, workers=how.workers):
+            for number, result in batch:
                 n = mine[number]
-                if isinstance(squashed, str):
-                    faults.append((folder.names[indices[n]], squashed))
+                if isinstance(result, Broken):
+                    faults.append((folder.names[indices[n]], result.reason))
                 else:
+                    squashed, size = result
                     pixels[n] = torch.from_numpy(squashed)
                     sizes[n] = torch.tensor(size)
             advance(len(batch) * procs.count)
@@ -155,29 +156,17 @@ class Cached:
             yield normalised(cut(pixels, crops, resolution(number)), self.how.mean, self.how.std), self._labels[rows]
 
 
-class _Squashed(Dataset[tuple[int, Any, tuple[int, int]]]):
-    """(n, (3, S, S) bytes, (width, height)) of the n-th image; for a broken one what is wrong with it, and (0, 0).
+@dataclass(frozen=True)
+class _Squash:
+    """An image as (3, S, S) bytes, and its width and height."""
 
-    The number travels with the image: counted beside it, the two could come apart.
-    """
+    side: int
 
-    def __init__(self, folder: ImageFolder, indices: Sequence[int], side: int) -> None:
-        self.folder, self.indices, self.side = folder, indices, side
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, n: int) -> tuple[int, Any, tuple[int, int]]:
+    def __call__(self, image: Any, _: int) -> tuple[NDArray[np.uint8], tuple[int, int]]:
         from PIL import Image
 
-        try:
-            image = decode(self.folder.read(self.indices[n]))
-        except InputError:
-            raise
-        except unreadable() as error:
-            return n, f"{type(error).__name__}: {error}"[:200], (0, 0)
         squashed = image.resize((self.side, self.side), Image.Resampling.BILINEAR)
-        return n, np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1)), image.size
+        return np.ascontiguousarray(np.asarray(squashed).transpose(2, 0, 1)), image.size
 
 
 def cache_side(folder: ImageFolder, largest_resolution: int, smallest_crop: float) -> int:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from ofa.errors import InputError
+from ofa.images import decoding
 from ofa.images.classes import IMAGENETTE, read_classes
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import HALF, load_image, normalisation
@@ -152,7 +153,7 @@ def test_decompression_bombs_and_damaged_members_are_broken_images(
     folder = ImageFolder(path)
     assert len(list(batches(folder, 16, 8, broken=broken))) == 1
     folder.close()
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800)
+    monkeypatch.setattr(decoding, "MOST_PIXELS", 800)
     with pytest.raises(InputError, match="none of 1 images"):
         list(batches(ImageFolder(write(tmp_path / "bomb", "a/1.png")), 16, 8, broken=broken))
     assert broken == ["a/1.png", "a/1.png"]

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.images import pixels
+from ofa.images import decoded
 from ofa.images.folder import ImageFolder
-from ofa.images.pixels import PixelStore, memory_passes
+from ofa.images.pixels import PixelBatch, PixelStore, memory_passes
 from ofa.images.preprocessing import HALF, IMAGENET, to_tensor
 from ofa.images.reading import batches
 
@@ -46,18 +46,18 @@ def test_images_are_to_the_bit_those_that_evaluation_reads(photographs: Path, me
 
 def test_every_byte_is_normalised_alike() -> None:
     every = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
-    found = pixels.PixelBatch(every, torch.zeros(1)).images(torch.device("cpu"), *IMAGENET)
+    found = PixelBatch(every, torch.zeros(1)).images(torch.device("cpu"), *IMAGENET)
     image = Image.fromarray(every[0].numpy())
     assert torch.equal(found[0], to_tensor(image, *IMAGENET))
 
 
 def test_an_image_is_decoded_once(photographs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded = []
-    original = pixels.decode
-    monkeypatch.setattr(pixels, "decode", lambda source: decoded.append(1) or original(source))
+    calls = []
+    original = decoded.decode
+    monkeypatch.setattr(decoded, "decode", lambda source: calls.append(1) or original(source))
     seen = []
     PixelStore(ImageFolder(photographs), range(4), [32, 40, 48], 3, advance=seen.append)
-    assert len(decoded) == 4
+    assert len(calls) == 4
     assert seen == [3, 1]
 
 
