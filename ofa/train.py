@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,13 +48,13 @@ def parser() -> argparse.ArgumentParser:
     add("--epochs-scale", type=float, default=1.0, metavar="X", help="factor on all epochs (paper: 600 in all)")
     add("--epochs", type=int, metavar="N", help="of uniform, sandwich or alone (default: as much arithmetic as "
         "shrinking takes)")  # fmt: skip
-    add("--subnets-per-step", type=int, default=4, metavar="K", help="of uniform and sandwich (default 4)")
+    add("--subnets-per-step", type=int, metavar="K", help="of uniform and sandwich (default 4)")
     add("--subnet", type=Path, metavar="FILE", help="which sub-network to train alone")
     add("--index", type=int, metavar="I", help="which result of result.json, from 0 (default: the first)")
-    add("--start", type=Path, metavar="W", help="a supernet checkpoint whose largest network is trained: takes the "
+    add("--start", type=Path, metavar="W", help="a supernet checkpoint to begin with: its largest network takes the "
         "place of the first stage of shrinking")  # fmt: skip
     add("--teacher", type=Path, metavar="W", help="a supernet checkpoint to distil from (default: --start, or what "
-        "the first stage gives; uniform and alone do without)")  # fmt: skip
+        "the first stage gives; uniform and alone do without; sandwich has its own largest)")  # fmt: skip
     add("--out", type=Path, required=True, metavar="RUN", help="folder for all of the run's files")
     add("--resume", action="store_true", help="continue the run in --out")
     add = parsed.add_argument_group("how").add_argument
@@ -62,7 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add("--weight-decay", type=float, default=3e-5, metavar="D", help="not of biases and normalisation (default 3e-5)")
     add("--label-smoothing", type=float, default=0.1, metavar="S", help="default 0.1")
     add("--dropout", type=float, default=0.1, metavar="P", help="before the classifier (default 0.1)")
-    add("--distill", type=float, default=1.0, metavar="L", help="weight of the loss against the teacher (default 1)")
+    add("--distill", type=float, metavar="L", help="weight of the loss against the teacher's outputs, where the labels' "
+        "is 1 (default 1; the loss is their weighted mean)")  # fmt: skip
     add("--clip-norm", type=float, default=0.0, metavar="G", help="scale gradients down to this norm (default: not)")
     add("--ema", type=float, default=0.0, metavar="M", help="result in a moving average of the weights, such as 0.999")
     add("--precision", default="auto", metavar="P", help="auto (default: bf16 on GPUs), fp32, bf16 or fp16")
@@ -115,17 +118,36 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--smallest-crop is {args.smallest_crop}, expected more than 0, at most 1")
     if not args.learning_rate_scale > 0:
         raise InputError(f"--learning-rate-scale is {args.learning_rate_scale}, expected more than 0")
-    if not args.distill >= 0:
+    if args.distill is not None and not (math.isfinite(args.distill) and args.distill >= 0):
         raise InputError(f"--distill is {args.distill}, expected 0 or more")
     alone = args.method == "alone"
     if alone != (args.subnet is not None):
         raise InputError("--method alone needs --subnet FILE" if alone else "--subnet is for --method alone")
     if alone and args.epochs is None:
         raise InputError("--method alone needs --epochs N")
-    if args.method != "shrinking" and args.recipe == "short":
-        raise InputError(f"--recipe short is a recipe of shrinking, not of --method {args.method}")
+    if args.index is not None and not alone:
+        raise InputError("--index chooses among the results of --subnet FILE")
+    if args.method != "shrinking" and args.recipe != "paper":
+        raise InputError(f"--recipe {args.recipe} is a recipe of shrinking, not of --method {args.method}")
+    _check_used(args)
     if args.epochs is not None and (args.method == "shrinking" or args.recipe != "paper"):
         raise InputError("--epochs is for uniform, sandwich and alone: shrinking has stages, see --epochs-scale")
+
+
+def _check_used(args: argparse.Namespace) -> None:
+    """InputError for an option that the method would not look at."""
+    if args.subnets_per_step is not None and args.method not in ("uniform", "sandwich"):
+        raise InputError(f"--subnets-per-step is for --method uniform and sandwich, not {args.method}")
+    if args.epochs is not None and args.epochs_scale != 1:
+        raise InputError("--epochs and --epochs-scale both say how long: give one of them")
+    if args.method == "sandwich":
+        for flag in ("teacher", "distill"):
+            if getattr(args, flag) is not None:
+                raise InputError(f"--{flag} is not for sandwich: there the largest sub-network teaches the others")
+    if args.recipe not in RECIPES and args.distill is not None:
+        raise InputError(f"--recipe {args.recipe} says itself what each stage distils: leave --distill out")
+    if args.distill is not None and args.teacher is None and (args.method != "shrinking" or args.recipe == "short"):
+        raise InputError("--distill needs --teacher W: without one there is nothing to distil from")
 
 
 def space_and_subnet(args: argparse.Namespace, classes: int) -> tuple[SearchSpace, Subnet | None]:
@@ -144,14 +166,15 @@ def stages_of(args: argparse.Namespace, space: SearchSpace) -> tuple[Stage, ...]
     """The stages asked for."""
     if args.recipe not in RECIPES:
         return read_stages(Path(args.recipe))
-    distill = args.distill if args.teacher is not None else 0.0  # who names none has none but in the paper's recipe
+    given = 1.0 if args.distill is None else args.distill
+    distill = given if args.teacher is not None else 0.0  # who names none has none but in the paper's recipe
     if args.method == "shrinking":
         if args.recipe == "paper":
-            found = shrinking(space, args.epochs_scale, args.distill)
+            found = shrinking(space, args.epochs_scale, given)
         else:
             found = short(space, args.epochs_scale, distill)
         return found[1:] if args.start is not None else found
-    return (one_stage(args.method, space, args.epochs, args.epochs_scale, args.subnets_per_step, distill),)
+    return (one_stage(args.method, space, args.epochs, args.epochs_scale, args.subnets_per_step or 4, distill),)
 
 
 def _train(args: argparse.Namespace, procs: Processes) -> int:
@@ -296,7 +319,7 @@ def _with_progress(args: argparse.Namespace, training: SupernetTraining, console
     stages = training.stages
     steps = [stage.epochs * training.steps_per_epoch for stage in stages]
     costs = [macs_per_image(training.space, stage) for stage in stages]
-    before = [sum(n * cost for n, cost in zip(steps[:i], costs[:i], strict=True)) for i in range(len(stages) + 1)]
+    before = [0.0, *itertools.accumulate(n * cost for n, cost in zip(steps, costs, strict=True))]
     board = Board(args.out / "tensorboard") if args.tensorboard and training.procs.rank == 0 else None
     with _progress(console) as bar:
         task = bar.add_task("steps", total=before[-1])

@@ -37,10 +37,11 @@ class Stage:
     kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
     warmup_epochs: linear increase before the cosine
     final_rate: where the cosine ends
-    distill: weight of the soft loss against the teacher's outputs, beside the labels'; 0 for none
+    distill: weight of the soft loss against the teacher's outputs, where the labels' is 1; 0 for none. The loss is their
+        weighted mean, so that a learning rate means the same with and without a teacher
     teacher: the largest network as the "first" stage, or as the stage before ("previous"), left it
     sandwich: the largest and the smallest sub-network in every step; the largest learns the labels, the others
-        (the smallest too) what the largest says, in the same step
+        (the smallest too) what the largest says, in the same step; without dropout
     """
 
     name: str
@@ -79,8 +80,11 @@ class Stage:
             raise InputError(f"{where}: final_rate is {self.final_rate:g}, more than learning_rate")
         if self.warmup_epochs >= self.epochs:
             raise InputError(f"{where}: warmup_epochs is {self.warmup_epochs:g}, expected less than {self.epochs}")
-        if self.sandwich and self.subnets < 2:
-            raise InputError(f"{where}: the sandwich rule needs at least 2 sub-networks a step")
+        if self.sandwich and self.subnets < 3:
+            raise InputError(
+                f"{where}: subnets is {self.subnets}, but the sandwich rule needs at least 3: the largest, the smallest "
+                "and a random one"
+            )
 
     def choices(self, space: SearchSpace) -> tuple[tuple[int, ...], ...]:
         """For every gene of the space but the resolution's, which choice indices this stage draws from."""
@@ -125,6 +129,8 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
 
     epochs_scale: factor on all epochs and warm-ups; no stage is shorter than one epoch
     distill: weight of the soft loss from the second stage on; the teacher is the first stage's network
+
+    The original adds both losses, where here they are averaged: its rates are multiplied by 1 + distill.
     """
     largest: dict[str, Any] = {"kernels": 1, "depths": 1, "expands": 1, "widths": 1}
     kernel: dict[str, Any] = {**largest, "kernels": 0}
@@ -136,6 +142,7 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     stages += _two("expand", 4, "expands", deep, len(space.expand_choices), distill)
     if len(space.width_choices) > 1:
         stages += _two("width", 4, "widths", {**deep, "expands": 0}, len(space.width_choices), distill)
+    stages = [replace(stage, learning_rate=stage.learning_rate * (1 + stage.distill)) for stage in stages]
     return tuple(scaled(stage, epochs_scale) for stage in stages)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from ofa.errors import InputError
 from ofa.images.augment import derived_seed
 from ofa.images.facts import ImageFacts
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
-from ofa.networks.checkpoint import load_checkpoint, save_checkpoint, save_network
+from ofa.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
@@ -45,6 +45,7 @@ class Hyper:
 
     batch_size: images a step, of each process; learning rates are proportional to those of all processes
     rate_scale: a factor on every stage's learning rate
+    class_weights: of the loss against labels, one a class; None for equal ones
     The others as of `Plan` and `SupernetStep`.
     """
 
@@ -56,6 +57,7 @@ class Hyper:
     clip_norm: float = 0.0
     ema: float = 0.0
     seed: int = 0
+    class_weights: tuple[float, ...] | None = None
 
 
 @dataclass(eq=False)
@@ -152,8 +154,8 @@ class SupernetTraining:
             if result.exists():
                 load_checkpoint(net, result)
                 continue
-            if i > 0 and isinstance(net, Supernet) and not folder.joinpath(CHECKPOINT).exists():
-                self._widen(net, self.stages[i - 1], stage)
+            if isinstance(net, Supernet) and not folder.joinpath(CHECKPOINT).exists():
+                self._widen(net, i)
             if not self._stage(net, i, stage, folder):
                 return False
         if self.procs.rank == 0:
@@ -174,14 +176,21 @@ class SupernetTraining:
             if self.alone is None:
                 return net.to(self.procs.device)
             plain = extract(net, self.alone)
-            spec = type(plain.spec)(**{**vars(plain.spec), "calibrated": True})
-            return build_plain(spec).to(self.procs.device)
+            plain.spec = replace(plain.spec, calibrated=True)
+            if self.start is None:
+                plain = build_plain(plain.spec)
+            return plain.train().to(self.procs.device)
 
-    def _widen(self, net: Supernet, before: Stage, stage: Stage) -> None:
-        """Sorts channels where the stage adds narrower layers; what is trained already keeps its outputs."""
-        ratios, widths = before.supported(self.space)
-        if (ratios, widths) != stage.supported(self.space):
-            sort_channels(net, ratios, widths)
+    def _widen(self, net: Supernet, i: int) -> None:
+        """Sorts channels where stage i adds narrower layers; what is trained already keeps its outputs."""
+        if i > 0:
+            trained = self.stages[i - 1].supported(self.space)
+        elif self.start is not None:
+            trained = trained_choices(self.space, self.start)
+        else:
+            return  # nothing is trained yet
+        if trained != self.stages[i].supported(self.space):
+            sort_channels(net, *trained)
 
     def _stage(self, net: Supernet | PlainNetwork, i: int, stage: Stage, folder: Path) -> bool:
         draws = Draws(self.space, stage, self.space.resolutions, self.hyper.seed, i, self.alone)
@@ -197,6 +206,8 @@ class SupernetTraining:
         )
         training.resume()
         run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise)
+        net.get_submodule("classifier.dropout").p = 0.0 if stage.sandwich else self.hyper.dropout
+        weights = self.hyper.class_weights
         step = SupernetStep(
             run,
             stage,
@@ -204,6 +215,7 @@ class SupernetTraining:
             precision,
             self._teaching(i, stage),
             self.hyper.label_smoothing,
+            None if weights is None else torch.tensor(weights, device=self.procs.device),
             self.normalise or batch_statistics,
         )
         ends = draws.ends()
@@ -252,6 +264,17 @@ class SupernetTraining:
             files = [self.out / f"{i + 1}-{stage.name}" / METRICS for i, stage in enumerate(self.stages)]
             text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
             replace_file(self.out / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def trained_choices(space: SearchSpace, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The expand ratios and width multipliers that a supernet's file was trained at.
+
+    By the last stage that its metadata names; where it names none, the largest alone (so with MIT's teachers).
+    """
+    stages = read_facts(path).get("stages") or [{"expands": 1, "widths": 1}]
+    last = stages[-1]
+    stage = Stage("trained", 1, 1.0, expands=int(last.get("expands", 0)), widths=int(last.get("widths", 0)))
+    return stage.supported(space)
 
 
 def _plain_run(net: PlainNetwork) -> Callable[[Tensor, Subnet], Tensor]:

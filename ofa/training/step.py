@@ -26,6 +26,7 @@ class SupernetStep:
     run: logits of the trained network for images and a sub-network
     teacher: a frozen supernet, whose largest sub-network is the teacher; None where the stage distils from none
     label_smoothing: of the loss against labels
+    class_weights: (classes,) of the loss against labels, None for equal ones
     normalise_teacher: the teacher's batch normalisation: by the batch, as the networks it teaches do
     """
 
@@ -35,6 +36,7 @@ class SupernetStep:
     precision: Precision
     teacher: Supernet | None = None
     label_smoothing: float = 0.1
+    class_weights: Tensor | None = None
     normalise_teacher: Normalise = batch_statistics
 
     def __call__(self, images: Tensor, labels: Tensor, number: int) -> StepResult:
@@ -50,9 +52,10 @@ class SupernetStep:
                 assert soft is not None
                 loss = F.cross_entropy(logits, soft)
             else:
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+                loss = F.cross_entropy(logits, labels, self.class_weights, label_smoothing=self.label_smoothing)
                 if soft is not None:
-                    loss = loss + self.stage.distill * F.cross_entropy(logits, soft)
+                    weight = self.stage.distill / (1 + self.stage.distill)
+                    loss = torch.lerp(loss, F.cross_entropy(logits, soft), weight)
             if self.stage.sandwich and k == 0:
                 soft = logits.detach().softmax(1)
             self.precision.backward(loss)

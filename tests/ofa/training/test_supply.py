@@ -174,6 +174,11 @@ def test_where_too_few_images_can_be_read_it_is_said(damaged: Path) -> None:
         list(supply("streamed", damaged, 3, indices=[2, 5, 6]).batches(0, 0, 0, lambda _: 32))
 
 
-def test_the_cache_is_as_large_as_the_smallest_crop_needs_and_no_larger_than_the_images(photos: Path) -> None:
-    assert cache_side(ImageFolder(photos), 16, 0.25) == 32
-    assert cache_side(ImageFolder(photos), 64, 0.25) == 50
+def test_the_cache_has_a_pixel_for_each_of_the_smallest_crops(tmp_path: Path) -> None:
+    for n in range(300):
+        (tmp_path / f"class{n % 2}").mkdir(exist_ok=True)
+        Image.new("RGB", (150, 100 + n % 7)).save(tmp_path / f"class{n % 2}" / f"{n}.png")
+    folder = ImageFolder(tmp_path, split="train")
+    assert cache_side(folder, 64, 0.25) == 128
+    assert cache_side(folder, 64, 1.0) == 64
+    assert cache_side(folder, 64, 0.08) == 150  # 227 wanted, but the images have no more
