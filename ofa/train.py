@@ -64,8 +64,8 @@ def parser() -> argparse.ArgumentParser:
     add("--weight-decay", type=float, default=3e-5, metavar="D", help="not of biases and normalisation (default 3e-5)")
     add("--label-smoothing", type=float, default=0.1, metavar="S", help="default 0.1")
     add("--dropout", type=float, default=0.1, metavar="P", help="before the classifier (default 0.1)")
-    add("--distill", type=float, metavar="L", help="weight of the loss against the teacher's outputs, where the labels' "
-        "is 1 (default 1; the loss is their weighted mean)")  # fmt: skip
+    add("--distill", type=float, metavar="L", help="weight of the loss against the teacher's outputs, where the "
+        "labels' is 1 (default 1; the loss is their weighted mean)")  # fmt: skip
     add("--clip-norm", type=float, default=0.0, metavar="G", help="scale gradients down to this norm (default: not)")
     add("--ema", type=float, default=0.0, metavar="M", help="result in a moving average of the weights, such as 0.999")
     add("--precision", default="auto", metavar="P", help="auto (default: bf16 on GPUs), fp32, bf16 or fp16")
@@ -245,9 +245,8 @@ def _assembled(
         "teacher": None if args.teacher is None else str(args.teacher),
         "check": [args.check_images, args.check_every, args.calibration_images],
     }
-    checkup = None
-    if photos.held_out:
-        checkup = Checkup(photos, how, procs, max(space.resolutions), args.check_images, args.calibration_images)
+    resolution = max(space.resolutions) if alone is None else alone.resolution
+    checkup = Checkup(photos, how, procs, resolution, args.check_images, args.calibration_images)
     training = SupernetTraining(
         space=space,
         stages=stages,

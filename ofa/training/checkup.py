@@ -1,30 +1,35 @@
-"""Accuracy on held-out images during a training: of a few sub-networks, each calibrated first."""
+"""Accuracy on held-out images during a training: of a few networks, each calibrated first."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ofa.images.folder import ImageFolder
 from ofa.images.held_out import Photos
 from ofa.images.reading import batches
-from ofa.networks import Supernet, calibrate_bn
+from ofa.networks import PlainNetwork, Supernet, calibrate_bn
+from ofa.networks.calibrate import Calibrating, calibrated_plain
 from ofa.runs.processes import Processes
 from ofa.space import Subnet
 from ofa.training.scores import Scores, scores_of
 from ofa.training.supply import Preparation
 
+FINAL_CALIBRATION = 2000  # images, for a network that was trained alone
 KEPT_BYTES = 1 << 30  # prepared images up to this size stay in memory between epochs
 
 
 class Checkup:
-    """Evaluates sub-networks at one resolution. Images are prepared as `ofa.evaluate` prepares them.
+    """Evaluates networks at one resolution. Images are prepared as `ofa.evaluate` prepares them.
 
-    Every process calibrates with all calibration images, and evaluates its share of the held-out ones.
+    Every process calibrates with all calibration images, and evaluates its share of the held-out ones. A network that
+    is trained alone is calibrated like a sub-network of a supernet: or its accuracy, by running statistics of augmented
+    images of all sizes, could not be compared with theirs.
     """
 
     def __init__(
@@ -33,16 +38,18 @@ class Checkup:
         """images, calibration_images: so many of the held-out and of the training images, spread evenly"""
         self._folder, self._how, self._procs, self._resolution = photos.folder, how, procs, resolution
         held_out = _spread(photos.held_out, images)
+        self._any_held_out = bool(held_out)
         chunks = [held_out[i : i + how.batch_size] for i in range(0, len(held_out), how.batch_size)]
         self._mine = [i for chunk in chunks[procs.rank :: procs.count] for i in chunk]
         # in random order: calibrating normalises by the batch, and a batch of one class is no fair one
-        self._calibration = np.random.default_rng(0).permutation(_spread(photos.indices, calibration_images)).tolist()
+        self._calibration = _shuffled(_spread(photos.indices, calibration_images))
+        self._final = _shuffled(_spread(photos.indices, FINAL_CALIBRATION))
         self._kept: dict[bool, list[tuple[Tensor, Tensor]]] = {}
 
-    def __call__(self, net: nn.Module, subnets: Mapping[str, Subnet]) -> dict[str, Any]:
+    def __call__(self, net: Supernet | PlainNetwork, subnets: Mapping[str, Subnet]) -> dict[str, Any]:
         """Top-1 (%), loss and number of images of each, as "largest_top1"; none where nothing is held out."""
         found: dict[str, Any] = {}
-        for label, subnet in subnets.items():
+        for label, subnet in subnets.items() if self._any_held_out else ():
             total = self._scores(net, subnet)
             counts = torch.tensor([total.images, total.top1, total.top5, total.loss_sum], dtype=torch.float64)
             images, top1, top5, loss = self._procs.total(counts).tolist()
@@ -50,10 +57,19 @@ class Checkup:
             found.update({f"{label}_{key}": scores[key] for key in ("top1", "loss", "images")})
         return found
 
-    def _scores(self, net: nn.Module, subnet: Subnet) -> Scores:
+    def finish(self, net: PlainNetwork) -> None:
+        """Gives a network that was trained alone the statistics that it will be used with."""
+        calibrated_plain(net, Calibrating().batches(self._read(self._folder, self._final)))
+
+    def _scores(self, net: Supernet | PlainNetwork, subnet: Subnet) -> Scores:
         total = Scores()
         with torch.no_grad():
-            statistics = calibrate_bn(net, subnet, self._batches(True)) if isinstance(net, Supernet) else None
+            calibrating = Calibrating().batches(self._batches(True))
+            statistics = None
+            if isinstance(net, Supernet):
+                statistics = calibrate_bn(net, subnet, calibrating)
+            else:
+                net = calibrated_plain(copy.deepcopy(net), calibrating)
             for images, labels in self._batches(False):
                 images = images.to(self._procs.device, memory_format=torch.channels_last)
                 logits = net(images) if statistics is None else net(images, subnet, statistics)
@@ -89,6 +105,10 @@ class Checkup:
             strict=how.strict,
             broken=[],
         )
+
+
+def _shuffled(indices: Sequence[int]) -> list[int]:
+    return [int(i) for i in np.random.default_rng(0).permutation(indices)]
 
 
 def _spread(indices: Sequence[int], count: int) -> list[int]:

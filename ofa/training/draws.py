@@ -48,9 +48,9 @@ class Draws:
         return self.space.decode(genes)
 
     def ends(self) -> dict[str, Subnet]:
-        """The sub-networks whose accuracy tells how the stage goes, at the largest resolution."""
+        """The sub-networks whose accuracy tells how the stage goes, at the largest resolution; one alone at its own."""
         if self.fixed is not None:
-            return {"alone": replace(self.fixed, resolution=max(self.resolutions))}
+            return {"alone": self.fixed}
         largest, smallest = self.stage.largest(self.space), self.stage.smallest(self.space)
         if (largest == smallest).all():
             return {"largest": self.space.decode(largest)[0]}

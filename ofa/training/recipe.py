@@ -37,8 +37,8 @@ class Stage:
     kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
     warmup_epochs: linear increase before the cosine
     final_rate: where the cosine ends
-    distill: weight of the soft loss against the teacher's outputs, where the labels' is 1; 0 for none. The loss is their
-        weighted mean, so that a learning rate means the same with and without a teacher
+    distill: weight of the soft loss against the teacher's outputs, where the labels' is 1; 0 for none. The loss is
+        their weighted mean, so that a learning rate means the same with and without a teacher
     teacher: the largest network as the "first" stage, or as the stage before ("previous"), left it
     sandwich: the largest and the smallest sub-network in every step; the largest learns the labels, the others
         (the smallest too) what the largest says, in the same step; without dropout
@@ -82,8 +82,8 @@ class Stage:
             raise InputError(f"{where}: warmup_epochs is {self.warmup_epochs:g}, expected less than {self.epochs}")
         if self.sandwich and self.subnets < 3:
             raise InputError(
-                f"{where}: subnets is {self.subnets}, but the sandwich rule needs at least 3: the largest, the smallest "
-                "and a random one"
+                f"{where}: subnets is {self.subnets}, but the sandwich rule needs at least 3: the largest, the "
+                "smallest and a random one"
             )
 
     def choices(self, space: SearchSpace) -> tuple[tuple[int, ...], ...]:

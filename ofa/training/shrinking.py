@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.images.augment import derived_seed
@@ -77,7 +77,7 @@ class SupernetTraining:
     hyper: Hyper
     out: Path
     supply: Supply
-    checkup: Checkup | None
+    checkup: Checkup
     procs: Processes
     settings: Mapping[str, Any]
     facts: Mapping[str, Any]
@@ -162,6 +162,7 @@ class SupernetTraining:
             if isinstance(net, Supernet):
                 save_checkpoint(net, self.out / RESULT, facts=self.facts, images=self.images)
             else:
+                self.checkup.finish(net)
                 save_network(net.cpu(), self.out / NETWORK, self.images)
         self.procs.wait()
         return True
@@ -206,7 +207,9 @@ class SupernetTraining:
         )
         training.resume()
         run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise)
-        net.get_submodule("classifier.dropout").p = 0.0 if stage.sandwich else self.hyper.dropout
+        dropout = net.get_submodule("classifier.dropout")
+        assert isinstance(dropout, nn.Dropout)
+        dropout.p = 0.0 if stage.sandwich else self.hyper.dropout
         weights = self.hyper.class_weights
         step = SupernetStep(
             run,
@@ -228,7 +231,7 @@ class SupernetTraining:
         def validate() -> dict[str, Any]:
             epoch = training.epoch + 1
             due = epoch % self.check_every == 0 or epoch == plan.epochs
-            found = self.checkup(net, ends) if self.checkup is not None and due else {}
+            found = self.checkup(net, ends) if due else {}
             return {"stage": stage.name, **found}
 
         def epoch_over(metrics: Mapping[str, Any]) -> None:
