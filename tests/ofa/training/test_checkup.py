@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from ofa.images.held_out import Photos, open_photos
 from ofa.images.preprocessing import HALF
 from ofa.networks import build_supernet, extract
 from ofa.networks.calibrate import calibrated_plain
@@ -17,7 +18,6 @@ from ofa.runs.processes import Processes
 from ofa.space import get_space
 from ofa.training import checkup
 from ofa.training.checkup import Checkup
-from ofa.images.held_out import Photos, open_photos
 from ofa.training.supply import Preparation
 
 COLOURS = ("red", "lime", "blue")
