@@ -69,6 +69,8 @@ def parser() -> argparse.ArgumentParser:
     add("--clip-norm", type=float, default=0.0, metavar="G", help="scale gradients down to this norm (default: not)")
     add("--ema", type=float, default=0.0, metavar="M", help="result in a moving average of the weights, such as 0.999")
     add("--precision", default="auto", metavar="P", help="auto (default: bf16 on GPUs), fp32, bf16 or fp16")
+    add("--memory-format", choices=("auto", "channels-last", "contiguous"), default="auto",
+        help="layout of weights and images (auto: contiguous for fp32 on GPUs, else channels-last)")  # fmt: skip
     add("--bn", choices=("local", "sync"), default="local", help="normalise by each process's batch (default, as the "
         "paper), or by all processes'")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
@@ -212,7 +214,7 @@ def _assembled(
     """The training as the flags describe it, opened. Images are decoded last, when all else is known to be right."""
     from ofa.images.held_out import facts_of_training
     from ofa.training.checkup import Checkup
-    from ofa.training.precision import chosen_precision
+    from ofa.training.precision import chosen_layout, chosen_precision
     from ofa.training.shrinking import SupernetTraining
     from ofa.training.supply import Streamed, cache_side, chosen_cache
     from ofa.training.sync_norm import chosen_normalise
@@ -259,6 +261,7 @@ def _assembled(
         facts=facts,
         images=facts_of_training(photos, how.mean, how.std, how.smallest_crop),
         precision=chosen_precision(args.precision, procs.device),
+        memory_format=chosen_layout(args.memory_format, args.precision, procs.device),
         normalise=chosen_normalise(args.bn, procs.count),
         start=args.start,
         teacher=args.teacher,

@@ -7,6 +7,7 @@ that Pillow uses (antialiased). Images may have been squashed to squares: crops 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,8 +70,8 @@ def cut(pixels: Tensor, crops: Crops, resolution: int) -> Tensor:
     """(N, 3, R, R) float32 in 0 to 255, of pixels (N, 3, S, S)."""
     n, _, _, side = pixels.shape
     device = pixels.device
-    boxes = torch.from_numpy(crops.boxes).to(device, torch.float32) * side
-    flipped = torch.from_numpy(crops.flipped).to(device)
+    boxes = _moved(crops.boxes.astype(np.float32), device) * side
+    flipped = _moved(crops.flipped, device)
     columns = _resampling(boxes[:, 0], boxes[:, 2], side, resolution)  # (N, R, S)
     columns = torch.where(flipped[:, None, None], columns.flip(1), columns)
     rows = _resampling(boxes[:, 1], boxes[:, 3], side, resolution)
@@ -91,16 +92,23 @@ def _resampling(start: Tensor, length: Tensor, side: int, resolution: int) -> Te
 
 def _jittered(images: Tensor, crops: Crops) -> Tensor:
     brightness, saturation = (
-        torch.from_numpy(factors).to(images.device, torch.float32)[:, None, None, None]
+        _moved(factors.astype(np.float32), images.device)[:, None, None, None]
         for factors in (crops.brightness, crops.saturation)
     )
     images = (images * brightness).clamp_(0, 255)
-    grey = (images * images.new_tensor(GREY)[:, None, None]).sum(1, keepdim=True)
+    grey = (images * _moved(np.array(GREY, np.float32), images.device)[:, None, None]).sum(1, keepdim=True)
     return torch.lerp(grey, images, saturation).clamp_(0, 255)
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(pixel / 255 - mean) / std, channels last, of images (N, 3, H, W) in 0 to 255."""
-    factor = 1 / (255 * images.new_tensor(std))[:, None, None]
-    offset = (images.new_tensor(mean) / images.new_tensor(std))[:, None, None]
-    return (images * factor - offset).contiguous(memory_format=torch.channels_last)
+    """(pixel / 255 - mean) / std of images (N, 3, H, W) in 0 to 255; channels last on a CPU."""
+    means, stds = np.array(mean), np.array(std)
+    factor = _moved((1 / (255 * stds)).astype(np.float32), images.device)[:, None, None]
+    offset = _moved((means / stds).astype(np.float32), images.device)[:, None, None]
+    result = images * factor - offset
+    return result.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else result
+
+
+def _moved(values: NDArray[Any], device: torch.device) -> Tensor:
+    """The array on a device, without waiting for what a GPU has queued."""
+    return torch.from_numpy(values).to(device, non_blocking=True)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa.errors import InputError
+from ofa.networks.layers import memory_format_of
 from ofa.networks.plain import PlainNetwork
 from ofa.networks.statistics import BatchNormStatistics, PooledMoments, collect_statistics
 from ofa.networks.supernet import Supernet
@@ -140,7 +141,7 @@ def calibrated_plain(network: PlainNetwork, batches: Iterable[Any]) -> PlainNetw
                 images = _images(batch).to(first.device, non_blocking=True)
                 images_seen += len(images)
                 sized = resized(images, network.spec.resolution)
-                network(sized.contiguous(memory_format=torch.channels_last))
+                network(sized.contiguous(memory_format=memory_format_of(network)))
     finally:
         for hook in hooks:
             hook.remove()

@@ -212,7 +212,21 @@ def init_weights(module: nn.Module) -> None:
 
 
 def use_channels_last(module: nn.Module) -> None:
-    """Stores convolutions' weights channels last: the layout they are fastest in, on CPUs and GPUs alike."""
+    """Stores convolutions' weights channels last: the layout they are fastest in on CPUs."""
+    use_memory_format(module, torch.channels_last)
+
+
+def use_memory_format(module: nn.Module, memory_format: torch.memory_format) -> None:
+    """Stores convolutions' weights in a layout; networks take their images in the same."""
     for weight in module.parameters():
         if weight.ndim == 4:
-            weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+            weight.data = weight.data.contiguous(memory_format=memory_format)
+
+
+def memory_format_of(module: nn.Module) -> torch.memory_format:
+    """The layout of a network's convolutions, by the first whose kernel is larger than a pixel (1 x 1 has both)."""
+    for weight in module.parameters():
+        if weight.ndim == 4 and weight.shape[1] > 1 and weight.shape[-1] > 1:
+            last = weight.is_contiguous(memory_format=torch.channels_last)
+            return torch.channels_last if last else torch.contiguous_format
+    return torch.channels_last

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import torch
 from torch import Tensor, nn
 
 from ofa.blocks import Block, Slot, block_index, slots_of
 from ofa.errors import InputError
 from ofa.networks.elastic import ElasticMBConv, Normalise, run_elastic
-from ofa.networks.layers import init_weights, make_layer, use_channels_last
+from ofa.networks.layers import init_weights, make_layer, memory_format_of, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import SearchSpace, Subnet
 
@@ -66,7 +65,7 @@ class Supernet(nn.Module):
         r = subnet.resolution
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, r, r):
             raise InputError(f"images are {tuple(images.shape)}, expected (N, 3, {r}, {r}) for this sub-network")
-        x = images.contiguous(memory_format=torch.channels_last)
+        x = images.contiguous(memory_format=memory_format_of(self))
         for layer, block in zip(self.children(), blocks, strict=True):
             if block is not None:
                 x = run_elastic(layer, x, block, normalise)

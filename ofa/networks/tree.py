@@ -17,6 +17,7 @@ from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.networks.calibrate import pooled_statistics
 from ofa.networks.elastic import Normalise, run_elastic
+from ofa.networks.layers import memory_format_of
 from ofa.networks.statistics import BatchNormStatistics, PooledMoments, collect_statistics, given_statistics
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
@@ -93,5 +94,5 @@ class SubnetTree:
                 outputs.update(dict.fromkeys(node.ending, out))
                 below(node.children, out)
 
-        below(self._first, images.contiguous(memory_format=torch.channels_last))
+        below(self._first, images.contiguous(memory_format=memory_format_of(self.net)))
         return [outputs[number] for number in range(len(self.subnets))]

@@ -72,6 +72,8 @@ def processes(device: str = "auto") -> Iterator[Processes]:
     chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
+        # fp32 is fp32, for whatever is trained, evaluated or collected: by default cuDNN would take tf32
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if count == 1:
         yield Processes(0, 1, chosen)
         return

@@ -15,6 +15,7 @@ from ofa.images.held_out import Photos
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating, calibrated_plain
+from ofa.networks.layers import memory_format_of
 from ofa.runs.processes import Processes
 from ofa.space import Subnet
 from ofa.training.scores import Scores, scores_of
@@ -71,7 +72,7 @@ class Checkup:
             else:
                 net = calibrated_plain(copy.deepcopy(net), calibrating)
             for images, labels in self._batches(False):
-                images = images.to(self._procs.device, memory_format=torch.channels_last)
+                images = images.to(self._procs.device, memory_format=memory_format_of(net))
                 logits = net(images) if statistics is None else net(images, subnet, statistics)
                 total += scores_of(logits, labels.to(self._procs.device))
         return total

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.images.augment import derived_seed
+from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
 from ofa.training.precision import Precision
@@ -259,7 +260,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.number)
         self.optimizer.zero_grad(set_to_none=True)
-        images = images.to(self.device, memory_format=torch.channels_last, non_blocking=True)
+        images = images.to(self.device, memory_format=memory_format_of(self.net), non_blocking=True)
         labels = labels.to(self.device, non_blocking=True)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             # dropout, and what step draws
@@ -279,10 +280,11 @@ class Training:
 
     def _note(self, result: StepResult) -> None:
         losses = result.losses.detach().double()
-        counts = [losses.mean() * result.images, result.correct.double(), losses.new_tensor(float(result.images))]
-        self._sums += torch.stack(counts)
+        # full, not tensor: a GPU would be waited for until the host's number is there
+        images = torch.full_like(losses[0], float(result.images))
+        self._sums += torch.stack([losses.mean() * result.images, result.correct.double(), images])
         finite = losses.isfinite()
-        here = torch.stack([losses.new_tensor(self.number), (~finite).double().argmax()]).long()
+        here = torch.stack([torch.full_like(losses[0], float(self.number)), (~finite).double().argmax()]).long()
         self._bad = torch.where((self._bad[0] >= 0) | finite.all(), self._bad, here)
 
     def _agreed(self, stopped: threading.Event) -> bool:

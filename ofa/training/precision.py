@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 
+LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -21,6 +22,18 @@ def chosen_precision(name: str, device: torch.device) -> str:
     if name != "auto":
         return name
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def chosen_layout(name: str, precision: str, device: torch.device) -> torch.memory_format:
+    """The layout of weights and images. "auto" is channels last, but for fp32 on GPUs.
+
+    There torch computes depthwise convolutions in channels last by cuDNN, which plans anew for every shape, and a
+    supernet has hundreds; contiguous ones by a kernel of its own.
+    """
+    if name == "auto":
+        contiguous = device.type == "cuda" and chosen_precision(precision, device) == "fp32"
+        return torch.contiguous_format if contiguous else torch.channels_last
+    return LAYOUTS[name]
 
 
 class Precision:

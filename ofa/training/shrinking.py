@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ofa.images.facts import ImageFacts
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
+from ofa.networks.layers import use_memory_format
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
 from ofa.runs.files import replace_file, write_json
@@ -36,6 +37,7 @@ from ofa.training.state import CHECKPOINT, first_difference
 from ofa.training.step import SupernetStep, supernet_run
 from ofa.training.supply import Supply
 
+Net = TypeVar("Net", Supernet, PlainNetwork)
 RUN, RESULT, NETWORK = "run.json", "supernet.safetensors", "network"
 
 
@@ -66,6 +68,7 @@ class SupernetTraining:
 
     settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
     facts: what the result's metadata says of its training; images: and of the images it was trained on
+    memory_format: the layout of weights and images; it changes rounding and speed alone
     start: a supernet checkpoint to begin with, rather than random weights
     teacher: one to distil from (default: `start`, or what the first stage results in)
     alone: the sub-network that is trained on its own, as an ordinary network
@@ -83,6 +86,7 @@ class SupernetTraining:
     facts: Mapping[str, Any]
     images: ImageFacts | None = None
     precision: str = "fp32"
+    memory_format: torch.memory_format = torch.channels_last
     normalise: Normalise | None = None
     start: Path | None = None
     teacher: Path | None = None
@@ -175,12 +179,17 @@ class SupernetTraining:
             if self.start is not None:
                 load_checkpoint(net, self.start)
             if self.alone is None:
-                return net.to(self.procs.device)
+                return self._placed(net)
             plain = extract(net, self.alone)
             plain.spec = replace(plain.spec, calibrated=True)
             if self.start is None:
                 plain = build_plain(plain.spec)
-            return plain.train().to(self.procs.device)
+            return self._placed(plain.train())
+
+    def _placed(self, net: Net) -> Net:
+        """The network on its device, in the layout asked for."""
+        use_memory_format(net, self.memory_format)
+        return net.to(self.procs.device)
 
     def _widen(self, net: Supernet, i: int) -> None:
         """Sorts channels where stage i adds narrower layers; what is trained already keeps its outputs."""
@@ -259,7 +268,7 @@ class SupernetTraining:
             path = self.out / f"{before + 1}-{self.stages[before].name}" / RESULT
         teacher = Supernet(self.space, 0.0)
         load_checkpoint(teacher, path)
-        return teacher.requires_grad_(False).to(self.procs.device)
+        return self._placed(teacher.requires_grad_(False))
 
     def _gather_metrics(self) -> None:
         """The metrics of all stages so far, in one file."""

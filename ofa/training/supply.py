@@ -152,7 +152,9 @@ class Cached:
             rng = np.random.default_rng([derived_seed(seed, epoch), number])
             crops = draw_crops(rng, self._sizes[chosen], self.how.smallest_crop).rows(share)
             rows = torch.from_numpy(chosen[share])
-            pixels = self.pixels[rows.to(self.pixels.device)].to(self.procs.device)
+            pixels = self.pixels[rows.to(self.pixels.device, non_blocking=True)].to(
+                self.procs.device, non_blocking=True
+            )
             yield normalised(cut(pixels, crops, resolution(number)), self.how.mean, self.how.std), self._labels[rows]
 
 

@@ -14,6 +14,7 @@ from ofa.blocks.costs import count_macs, count_params
 from ofa.errors import InputError
 from ofa.networks import Supernet, build_supernet, extract
 from ofa.networks.checkpoint import load_checkpoint
+from ofa.networks.layers import memory_format_of, use_memory_format
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit
 
@@ -241,3 +242,16 @@ def test_extracted_networks_can_be_traced(net: Supernet) -> None:
     scripted = torch.export.export(plain, (images,)).module()
     with torch.no_grad():
         torch.testing.assert_close(scripted(images), plain(images))
+
+
+def test_the_layout_of_weights_changes_rounding_alone() -> None:
+    space = get_space("mbv3-w0.1", 10, [32])
+    net = build_supernet(space).eval()
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1))[0]
+    images = torch.randn(4, 3, 32, 32)
+    assert memory_format_of(net) is torch.channels_last
+    with torch.no_grad():
+        before = net(images, subnet)
+        use_memory_format(net, torch.contiguous_format)
+        assert memory_format_of(net) is torch.contiguous_format
+        torch.testing.assert_close(net(images, subnet), before, rtol=1e-4, atol=1e-5)
