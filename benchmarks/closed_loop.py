@@ -34,21 +34,18 @@ from ofa.images.preprocessing import normalisation
 from ofa.images.reading import batches, random_indices
 from ofa.predictors.fidelity import kendall_tau, rmse
 from ofa.runs.files import write_json
-from ofa.search.__main__ import load_predictor
 from ofa.search.__main__ import main as search
+from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.subjects import check_classes, open_supernet
 from ofa.tables import LatencyTable, find_table
-from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
-from profilers.measuring.drive import Driver
-from profilers.measuring.journal import MeasurementJournal
-from profilers.measuring.ledger import Ledger
-from profilers.measuring.models import RUNTIMES
-from profilers.measuring.pace import CPU_RULES as RULES
-from profilers.measuring.plan import make_plan
-from profilers.measuring.run import carry_out
-from profilers.measuring.statistics import summarise
+from profilers.command import REFERENCE_EVERY, RULES
+from profilers.cpu import RUNTIME_OF, cpu_target
+from profilers.journal import Journal
+from profilers.measure import Measurement
+from profilers.plan import RUNTIMES, make_plan
+from profilers.statistics import summarise
 
 FORMATS = {"onnxruntime": "onnx", "tflite": "tflite", "tflite-runtime": "tflite"}
 ROUNDS = 5
@@ -88,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     used, rest = division(data, args.collected or ())
     held_out = rest[: args.images]
 
-    predictor = load_predictor(args.predictor, net.space)
+    predictor = load_predictor(Path(args.predictor), net.space)
     chosen = shared_resolutions(table, predictor, predictor.space)
     limits = DeviceSearch("", table, predictor, predictor.space, chosen).frontier_limits(args.networks)
     common = ["--space", net.space.name, "--num-classes", str(net.space.num_classes), "--seed", str(args.seed)]
@@ -160,18 +157,25 @@ def latencies(
     out: Path,
 ) -> list[float]:
     """Measured latency of every file, ms: as the profiler measures, all interleaved."""
-    plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, seed)
+    plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, REFERENCE_EVERY, seed)
     threads = int(table.header.get("threads", 1))
     target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), table.header.get("cpus"), 60.0)
-    journal = MeasurementJournal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
+    journal = Journal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
     with tempfile.TemporaryDirectory(prefix="ofa-loop-") as name:
         folder = Path(name)
         names = {model: model + RUNTIMES[runtime][0] for model in plan.models}
         for model, file in zip(plan.models, files, strict=True):
             shutil.copy(file, folder / names[model])
         manifest = {**target.manifest, "seed": seed, "keep_models": len(files), "rules": RULES}
-        start = lambda asked: target.start(folder, asked)  # noqa: E731
-        outcome = carry_out(Driver(Ledger(plan, journal), names, manifest, start, progress=lambda *_: None))
+        outcome = Measurement(
+            plan,
+            names,
+            manifest,
+            lambda asked: target.start(folder, asked),
+            journal,
+            reference_every=REFERENCE_EVERY,
+            progress=lambda *_: None,
+        ).run()
     journal.close()
     if outcome.failed:
         raise InputError(f"files that could not be timed: {outcome.failed}")

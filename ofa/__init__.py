@@ -1,3 +1,67 @@
-"""Once-for-All: sub-networks, their costs, and the search for the best one under a latency limit."""
+"""Once-for-All: sub-networks, their costs, and the search for the best one under a latency limit.
+
+Every name below is imported when it is first asked for: `import ofa` itself loads nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ofa.blocks import Block as Block
+    from ofa.blocks import all_blocks as all_blocks
+    from ofa.blocks import blocks_of as blocks_of
+    from ofa.blocks.costs import count_macs as count_macs
+    from ofa.blocks.costs import count_params as count_params
+    from ofa.blocks.costs import peak_activation_bytes as peak_activation_bytes
+    from ofa.errors import Infeasible as Infeasible
+    from ofa.errors import InputError as InputError
+    from ofa.networks import Supernet as Supernet
+    from ofa.networks import build_supernet as build_supernet
+    from ofa.networks import extract as extract
+    from ofa.predictors.accuracy import AccuracyPredictor as AccuracyPredictor
+    from ofa.search.config import SearchConfig as SearchConfig
+    from ofa.search.run import search_subnets as search_subnets
+    from ofa.space import RESOLUTIONS as RESOLUTIONS
+    from ofa.space import SearchSpace as SearchSpace
+    from ofa.space import Subnet as Subnet
+    from ofa.space import get_space as get_space
+    from ofa.tables import LatencyTable as LatencyTable
+    from ofa.tables import find_table as find_table
 
 __version__ = "0.1.0"
+
+# public name -> where it lives; the imports above tell type checkers the same (a test compares them)
+_HOMES = {
+    "RESOLUTIONS": "ofa.space",
+    "AccuracyPredictor": "ofa.predictors.accuracy",
+    "Block": "ofa.blocks",
+    "Infeasible": "ofa.errors",
+    "InputError": "ofa.errors",
+    "LatencyTable": "ofa.tables",
+    "SearchConfig": "ofa.search.config",
+    "SearchSpace": "ofa.space",
+    "Subnet": "ofa.space",
+    "Supernet": "ofa.networks",
+    "all_blocks": "ofa.blocks",
+    "blocks_of": "ofa.blocks",
+    "build_supernet": "ofa.networks",
+    "count_macs": "ofa.blocks.costs",
+    "count_params": "ofa.blocks.costs",
+    "extract": "ofa.networks",
+    "find_table": "ofa.tables",
+    "get_space": "ofa.space",
+    "peak_activation_bytes": "ofa.blocks.costs",
+    "search_subnets": "ofa.search.run",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'ofa' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -20,3 +20,9 @@ class NoDevice(InputError):
     """The device that was asked for is not to be had here; the message says what can be done instead."""
 
     exit_code = 2
+
+
+class UsageError(InputError):
+    """A command's options, or a config's fields, are wrong."""
+
+    exit_code = 2

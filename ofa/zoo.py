@@ -10,7 +10,6 @@ checksums, so the first download rests on HTTPS alone. Weights are read without 
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,10 +18,13 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from ofa.cli.command import Command, choose
+from ofa.cli.config import Config, Free, Option
+from ofa.cli.console import make_console
 from ofa.cli.run import run
 from ofa.errors import InputError
 from ofa.space import get_space
@@ -262,14 +264,52 @@ def _write_checksums(folder: Path, checksums: dict[str, str]) -> None:
 # ---- command line
 
 
+@dataclass(frozen=True, kw_only=True)
+class _CacheOptions(Config):
+    cache: Annotated[Path, Free(), Option(metavar="DIR")] = field(default_factory=cache_folder)
+    """folder of the files"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListConfig(_CacheOptions):
+    """What there is."""
+
+    kind: Literal["supernet", "specialized", "predictor"] | None = None
+    """only these"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig(_CacheOptions):
+    """Download one, and print where it is."""
+
+    id: Annotated[str, Option(metavar="ID", positional=True)]
+    """as `list` shows it"""
+
+    base_url: Annotated[str | None, Option(metavar="URL")] = None
+    """a mirror of the public files, file:///... too"""
+
+
+COMMANDS: dict[str, Command[Any]] = {
+    "list": Command("ofa.zoo list", ListConfig, "--kind supernet"),
+    "fetch": Command("ofa.zoo fetch", FetchConfig, "ofa_mbv3_d234_e346_k357_w1.0"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m ofa.zoo list|fetch`."""
+    config = choose("python -m ofa.zoo", COMMANDS, argv)
+    if isinstance(config, FetchConfig):
+        print(fetch(config.id, base_url=config.base_url, cache=config.cache))
+    else:
+        _print_list([config.kind] if config.kind else KINDS, config.cache)
+    return 0
+
+
 def _print_list(kinds: Sequence[str], folder: Path) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)  # for `| grep`: ids stay on one line
+    console = make_console()
     for kind in kinds:
         specialized = kind == "specialized"
         table = Table(title=kind, title_justify="left", box=SIMPLE_HEAD)
@@ -284,24 +324,6 @@ def _print_list(kinds: Sequence[str], folder: Path) -> None:
                 table.add_row(entry.id, *facts, "yes" if there else "")
         console.print(table)
     console.print(f"Devices, costs and top-1 as their authors published them. Files are kept in {folder}")
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m ofa.zoo list|fetch`."""
-    parser = argparse.ArgumentParser(prog="python -m ofa.zoo", description="MIT's published Once-for-All networks")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="folder of the files (%(default)s)")
-    commands = parser.add_subparsers(dest="command", required=True)
-    lister = commands.add_parser("list", help="what there is")
-    lister.add_argument("--kind", choices=KINDS, help="only these")
-    fetcher = commands.add_parser("fetch", help="download one, and print where it is")
-    fetcher.add_argument("id", metavar="ID")
-    fetcher.add_argument("--base-url", metavar="URL", help="a mirror of the public files, file:///... too")
-    arguments = parser.parse_args(argv)
-    if arguments.command == "list":
-        _print_list([arguments.kind] if arguments.kind else KINDS, arguments.cache)
-    else:
-        print(fetch(arguments.id, base_url=arguments.base_url, cache=arguments.cache))
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,12 +1,25 @@
-"""Options that several commands share."""
+"""Options that several commands share, and the parsers of their values.
+
+A command's config takes a group by being a subclass of it, and says a field again where its default or its words
+differ. A function that needs the group alone takes the group's type: every such config is one.
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from ofa.cli.config import AtLeast, Config, Free, Input, Option
+
+
+class WrongValue(argparse.ArgumentTypeError, ValueError):
+    """A word is not a value of its option. argparse shows this kind's text, cyclopts that of any ValueError."""
 
 
 def resolutions(text: str) -> tuple[int, ...]:
-    """An argparse type: "160,192" or "128:224:4" (first:last:step, the last included), or both, ascending."""
+    """ "160,192" or "128:224:4" (first:last:step, the last included), or both, ascending."""
     found: set[int] = set()
     for part in text.split(","):
         try:
@@ -18,5 +31,105 @@ def resolutions(text: str) -> tuple[int, ...]:
         elif len(numbers) == 3 and numbers[2] > 0 and numbers[0] <= numbers[1]:
             found.update(range(numbers[0], numbers[1] + 1, numbers[2]))
         else:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
+            raise WrongValue(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
     return tuple(sorted(found))
+
+
+def shard(text: str) -> tuple[int, int]:
+    """ "2/4": the second of four parts."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise WrongValue(f"{text!r} is not I/N, such as 1/4 to 4/4")
+    return int(part), int(parts)
+
+
+def file_or_name(text: str) -> Path | None:
+    """The file that an option names, None where it is a name of ours."""
+    return Path(text) if Path(text).is_file() else None
+
+
+Resolutions = Annotated[tuple[int, ...] | None, Option(metavar="R", parse=resolutions)]
+SpaceName = Annotated[str | None, Option(metavar="S")]
+Count = Annotated[int, AtLeast(1), Option(metavar="N")]
+OptionalCount = Annotated[int | None, AtLeast(1), Option(metavar="N")]
+Seed = Annotated[int, AtLeast(0), Option(metavar="N")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions(Config):
+    """Which images, and how they become numbers."""
+
+    PANEL: ClassVar[str] = "Images"
+
+    data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
+    """images in class folders, also below train and val"""
+
+    split: Annotated[str | None, Option(metavar="NAME")] = None
+    """which of the folders train, val, test (default: val, where there are any)"""
+
+    classes: Annotated[str | None, Input(find=file_or_name), Option(metavar="FILE")] = None
+    """numbers of the class folders: FILE, or imagenette (default: in sorted order)"""
+
+    mean: Annotated[str, Option(metavar="M")] = "imagenet"
+    """imagenet, half, or numbers such as 0.5,0.5,0.5"""
+
+    std: Annotated[str | None, Option(metavar="S")] = None
+    """the same (default: what goes with --mean)"""
+
+    batch_size: Count = 64
+    """images at a time"""
+
+    workers: Annotated[int, AtLeast(0), Option(metavar="N"), Free()] = 0
+    """processes that decode images (0: none extra)"""
+
+    strict: Annotated[bool, Free()] = False
+    """a broken image is an error rather than skipped"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions(Config):
+    """Batch normalisation's statistics of a sub-network, from training images."""
+
+    PANEL: ClassVar[str] = "Calibration"
+
+    calibration: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
+    """training images to calibrate with (default: train of --data)"""
+
+    calibration_images: Count = 2000
+    """how many of them"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(Config):
+    """What is drawn at random."""
+
+    PANEL: ClassVar[str] = "Sampling"
+
+    limit: OptionalCount = None
+    """only N images, chosen at random by --seed"""
+
+    seed: Seed = 0
+    """of everything random"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(Config):
+    """Where torch computes."""
+
+    PANEL: ClassVar[str] = "Device"
+
+    device: Annotated[str, Free()] = "auto"
+    """auto (the GPU if there is one), cpu, cuda, cuda:1"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Config):
+    """A long run's files, which a killed run leaves and a resumed one takes up."""
+
+    PANEL: ClassVar[str] = "Run"
+
+    out: Annotated[Path, Free(), Option(metavar="RUN")]
+    """folder for all of the run's files"""
+
+    resume: Annotated[bool, Free()] = False
+    """continue what was stopped or killed"""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ofa.errors import InputError
+from ofa.runs.settings import first_difference, shown
 
 if TYPE_CHECKING:
     from ofa.runs.processes import Processes
@@ -103,16 +104,10 @@ def _read(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
         if number > 1:
             items.append(item)
             continue
-        stored = item.get("settings", {})
-        for key in {**settings, **stored}:
-            if stored.get(key) != settings.get(key):
-                raise InputError(
-                    f"{path} is of a run with {key} = {_short(stored.get(key))}, but this one has "
-                    f"{_short(settings.get(key))}: give the same settings, delete it, or choose another --out"
-                )
+        if different := first_difference(item.get("settings", {}), settings):
+            key, was, is_ = different
+            raise InputError(
+                f"{path} is of a run with {key} = {shown(was)}, but this one has {shown(is_)}: "
+                "give the same settings, delete it, or choose another --out"
+            )
     return items
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -30,9 +30,10 @@ from ofa.images.augment import derived_seed
 from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
+from ofa.runs.settings import first_difference
 from ofa.training.precision import Precision
 from ofa.training.schedule import cosine_rate, nesterov_sgd
-from ofa.training.state import CHECKPOINT, first_difference, read_state, write_state
+from ofa.training.state import CHECKPOINT, read_state, write_state
 
 METRICS = "metrics.jsonl"
 LOOK_EVERY = 10  # steps on GPUs between looks at the losses, for which they must wait

@@ -27,13 +27,14 @@ from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.processes import Processes
+from ofa.runs.settings import first_difference
 from ofa.space import SearchSpace, Subnet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
 from ofa.training.loop import METRICS, Plan, Training
 from ofa.training.precision import Precision
 from ofa.training.recipe import RATE_IMAGES, Stage, as_json
-from ofa.training.state import CHECKPOINT, first_difference
+from ofa.training.state import CHECKPOINT
 from ofa.training.step import SupernetStep, supernet_run
 from ofa.training.supply import Supply
 

@@ -48,20 +48,3 @@ def read_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
         group, _, inner = name.partition("/")
         groups.setdefault(group, {})[inner] = tensor
     return groups, facts
-
-
-def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
-    """Where two JSON values differ first: "recipe[2].epochs", and both values there; None where they are equal."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in {**now, **before}:
-            found = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
-            if found:
-                return found
-        return None
-    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
-        for i, (one, other) in enumerate(zip(before, now, strict=True)):
-            found = first_difference(one, other, f"{name}[{i}]")
-            if found:
-                return found
-        return None
-    return None if before == now else (name, before, now)

@@ -1,0 +1,218 @@
+"""A command made from its config: the parser, its checks and `--help` all come from the dataclass.
+
+    COMMAND = Command("ofa.predictors.fit", FitConfig, example="--data accuracies.csv")
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        result = fit_predictor(COMMAND.parse(argv))
+        ...
+        return 0
+
+docs/contributing/commands.md tells the whole way. The parser itself is cyclopts'.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import io
+import operator
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
+
+from ofa.cli.config import Config, Field, fields_of
+from ofa.cli.console import make_console
+from ofa.errors import UsageError
+
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError, Group
+
+C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True)
+class Command(Generic[C]):
+    """module: it runs as `python -m module`; example: arguments that make sense, for the end of the help."""
+
+    module: str
+    config: type[C]
+    example: str
+
+    @property
+    def program(self) -> str:
+        return f"python -m {self.module}"
+
+    def parse(self, argv: Sequence[str] | None = None) -> C:
+        """The config of a command line, sys.argv's without one.
+
+        UsageError names the option that is wrong. `--help` prints the help and raises SystemExit.
+        """
+        from cyclopts import CycloptsError
+
+        words = list(sys.argv[1:] if argv is None else argv)
+        app, target = self._app(with_help=bool({"--help", "-h"} & set(words)))
+        try:
+            function, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
+        except CycloptsError as error:
+            raise UsageError(_plain(error, words)) from None
+        if function is not target:  # the help
+            function(*bound.args, **bound.kwargs)
+            raise SystemExit(0)
+        for field in fields_of(self.config):
+            if field.is_list and bound.arguments.get(field.name) == () and field.flag in words:
+                raise UsageError(f"{field.flag} needs at least one value")
+        return self.config(**bound.arguments)
+
+    def help(self) -> str:
+        """The text of `--help`, without colours."""
+        app, _ = self._app(with_help=True)
+        text = io.StringIO()
+        app.help_print([], console=make_console(text))
+        return text.getvalue()
+
+    def _app(self, *, with_help: bool) -> tuple[App, Callable[..., None]]:
+        """The parser, and what it returns when it has parsed a config. Without the help it starts sooner."""
+        from cyclopts import App, Group, Parameter
+
+        app = App(
+            name=self.program,
+            help=inspect.cleandoc(self.config.__doc__ or ""),
+            help_epilogue=f"example: {self.program} {self.example}",
+            help_format="plaintext",
+            version_flags=(),
+            console=make_console(),
+            default_parameter=Parameter(negative=()),
+        )
+        app["--help"].show = False
+
+        def target(**values: Any) -> None:
+            """Stands for the config while the words are bound to its fields."""
+
+        docs = _docs(self.config) if with_help else {}
+        # cyclopts reads a function's signature
+        panels: dict[str, Group] = {}
+        for field in fields_of(self.config):
+            panels.setdefault(field.panel, Group(field.panel, sort_key=len(panels)))
+        parameters = [_parameter(f, panels[f.panel], docs.get(f.name, "")) for f in fields_of(self.config)]
+        signature = inspect.Signature(sorted(parameters, key=lambda p: p.kind))
+        vars(target).update(__signature__=signature)
+        target.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
+        app.default(target)
+        return app, target
+
+
+def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[str] | None = None) -> Any:
+    """The config of a program with several commands; options may stand before the command's name as well.
+
+    UsageError where no command, or an unknown one, is named; `--help` in place of a command lists them.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    place = 0
+    while place < len(words) and words[place].startswith("--") and words[place] != "--help":
+        place += 1 if "=" in words[place] else 2  # an option and its value
+    name = words[place] if place < len(words) else ""
+    if name in ("--help", "-h"):
+        lines = [f"  {name:10} {_first_line(command.config)}" for name, command in commands.items()]
+        make_console().print("\n".join([f"Usage: {program} COMMAND ...", "", *lines]), highlight=False, markup=False)
+        raise SystemExit(0)
+    if name not in commands:
+        what = f"unknown command {name!r}" if name else "no command"
+        raise UsageError(f"{what}, expected one of {', '.join(commands)}{did_you_mean(name, commands)}")
+    return commands[name].parse([*words[:place], *words[place + 1 :]])
+
+
+def did_you_mean(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    """The end of a message about an unknown name; empty where nothing is like it."""
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _first_line(config: type[Config]) -> str:
+    return inspect.cleandoc(config.__doc__ or "").split("\n", 1)[0]
+
+
+def _plain(error: CycloptsError, words: Sequence[str]) -> str:
+    """What is wrong, on one line, with what a terminal would act on escaped."""
+    from cyclopts import MissingArgumentError, UnusedCliTokensError
+
+    text = str(error)
+    if isinstance(error.__cause__, UsageError):  # our own converters'
+        text = str(error.__cause__)
+    elif isinstance(error, MissingArgumentError) and error.argument is not None:
+        name = error.argument.name
+        (close, *_) = [*difflib.get_close_matches(name, [w for w in words if w.startswith("-")], 1), ""]
+        text = f"{name} is needed" if not close else f"unknown option {close}: did you mean {name}?"
+        if name in words:
+            text = f"{name} needs a value"
+    elif isinstance(error, UnusedCliTokensError):
+        text = f"unexpected {' '.join(error.unused_tokens or [])!r}: every value belongs to an option"
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).rstrip(".")
+
+
+def _parameter(field: Field, panel: Group, words: str) -> inspect.Parameter:
+    from cyclopts import Parameter
+
+    nothing = field.required or field.default is None or field.default is False or field.default == ()
+    described = Parameter(
+        name=None if field.option.positional else field.flag,
+        help=words,
+        group=panel,
+        metavar=field.option.metavar or None,
+        converter=_converter(field),
+        n_tokens=1 if field.option.parse else None,
+        consume_multiple=True if field.is_list else None,
+        # of a repeated option the last counts, so that a script's user can add to its options; lists extend
+        allow_repeating=None if get_origin(field.bare) is tuple else True,
+        show_default=False if nothing else lambda value: _spelled(field, value),
+        negative=(),
+    )
+    kind = inspect.Parameter.POSITIONAL_ONLY if field.option.positional else inspect.Parameter.KEYWORD_ONLY
+    default = inspect.Parameter.empty if field.required else field.default
+    hint = operator.getitem(Annotated, (field.hint, described))
+    return inspect.Parameter(field.name, kind, default=default, annotation=hint)
+
+
+def _spelled(field: Field, value: Any) -> str:
+    """A default as one would type it."""
+    if isinstance(value, tuple):
+        return (" " if field.is_list else ",").join(map(str, value))
+    return str(value)
+
+
+def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
+    """Where cyclopts' own conversion is not wanted: what a parser makes of one word, and numbers (it rounds 3.7)."""
+    number: type = get_args(field.bare)[0] if field.is_list else field.bare
+    if field.option.parse is None and number not in (int, float):
+        return None
+
+    def converted(_hint: Any, words: Sequence[Any]) -> Any:
+        if field.option.parse is not None:
+            if len(words) > 1 and get_origin(field.bare) is tuple:
+                raise UsageError(f"{field.flag} is given twice: give one list, or leave one out")
+            try:
+                return field.option.parse(words[-1].value)
+            except ValueError as error:
+                raise UsageError(f"{field.flag}: {error}") from None
+        numbers = []
+        for word in words:
+            try:
+                numbers.append(number(word.value))
+            except ValueError:
+                expected = "a whole number" if number is int else "a number"
+                raise UsageError(f"{field.flag} is {word.value!r}, expected {expected}") from None
+        return tuple(numbers) if field.is_list else numbers[-1]
+
+    return converted
+
+
+def _docs(config: type[Config]) -> dict[str, str]:
+    """The docstring under every field, on one line each, by name; a subclass's own words win."""
+    from docstring_parser import parse_from_object
+
+    docs: dict[str, str] = {}
+    for shared in reversed(config.__mro__):
+        if issubclass(shared, Config):
+            for param in parse_from_object(shared).params:
+                docs[param.arg_name] = " ".join((param.description or "").split())
+    return docs

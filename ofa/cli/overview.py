@@ -1,0 +1,98 @@
+"""`ofa`: every command, in the order in which they lead from a device to a file for it; and the way to each."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn
+
+from ofa import __version__
+from ofa.cli.command import did_you_mean
+from ofa.cli.run import run
+from ofa.errors import UsageError
+
+
+class Entry(NamedTuple):
+    """name: after `ofa`; module: after `python -m`, the same command"""
+
+    name: str
+    module: str
+    words: str
+
+
+STEPS: dict[str, tuple[Entry, ...]] = {
+    "Measure a device, block by block: a latency table": (
+        Entry("profile cpu", "profilers.cpu", "this machine's CPU"),
+        Entry("profile gpu", "profilers.gpu", "an NVIDIA GPU"),
+        Entry("profile android", "profilers.android", "a phone, over adb"),
+        Entry("profile linux", "profilers.linux", "a board, over ssh"),
+        Entry("validate", "profilers.validate", "how well the table's sums predict whole networks"),
+        Entry("estimate", "profilers.transfer", "a table for a device that is not at hand"),
+        Entry("compare", "profilers.compare", "what changed between two tables"),
+        Entry("regenerate", "profilers.regenerate", "all tables anew, every night"),
+    ),
+    "Train a supernet, and learn what its sub-networks reach": (
+        Entry("train", "ofa.train", "a supernet, on your images"),
+        Entry("publish", "ofa.publish", "it as a small file that needs no images"),
+        Entry("collect", "ofa.predictors.collect", "accuracies of random sub-networks"),
+        Entry("fit", "ofa.predictors.fit", "an accuracy predictor to them"),
+    ),
+    "Find the best sub-network for a device": (
+        Entry("search", "ofa.search", "the most accurate within each latency limit"),
+    ),
+    "Take it to the device": (
+        Entry("evaluate", "ofa.evaluate", "its accuracy on images"),
+        Entry("finetune", "ofa.finetune", "it alone, on your classes too"),
+        Entry("export", "ofa.export", "it as ONNX, TFLite or TorchScript"),
+    ),
+    "What others published": (
+        Entry("zoo", "ofa.zoo", "the original's networks"),
+        Entry("convert", "latency_tables.convert", "block latencies into a table"),
+        Entry("convert-networks", "latency_tables.convert_networks", "latencies of whole networks, for `ofa estimate`"),
+    ),
+}
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    lines = [f"ofa {__version__}: the best image network for your device, on latencies measured on it", ""]
+    for number, (step, entries) in enumerate(STEPS.items(), 1):
+        lines.append(f"{number}. {step}")
+        lines += [f"   ofa {entry.name:17} {entry.words:52} python -m {entry.module}" for entry in entries]
+        lines.append("")
+    lines.append("Each tells its options by --help. Start with: ofa search --table note10 --latency 15 20 25")
+    return "\n".join(lines)
+
+
+def find(words: Sequence[str]) -> tuple[Entry, list[str]]:
+    """The command that the words begin with, and its own words; UsageError says which there are."""
+    entries = {entry.name: entry for step in STEPS.values() for entry in step}
+    for length in (2, 1):
+        if entry := entries.get(" ".join(words[:length])):
+            return entry, list(words[length:])
+    devices = [name.removeprefix("profile ") for name in entries if name.startswith("profile ")]
+    if words[0] == "profile":
+        given = words[1] if len(words) > 1 else ""
+        raise UsageError(f"ofa profile needs a device: {', '.join(devices)}{did_you_mean(given, devices)}")
+    guess = did_you_mean(words[0], ["profile", *entries]) or did_you_mean(" ".join(words[:2]), entries)
+    raise UsageError(f"there is no command {words[0]!r}{guess}; `ofa` lists all")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if words[0] == "--version":
+        print(__version__)
+        return 0
+    entry, rest = find(words)
+    sys.argv = [f"ofa {entry.name}", *rest]
+    runpy.run_module(entry.module, run_name="__main__", alter_sys=True)  # ends by itself, with its own exit code
+    return 0
+
+
+def program() -> NoReturn:
+    """The console script."""
+    run(main)

@@ -1,0 +1,107 @@
+"""What makes a run what it is: a run is continued only with the same settings and the same content of its inputs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ofa.cli.config import Config, Field, Free, Input, fields_of
+from ofa.errors import InputError
+from ofa.runs.files import sha256
+
+
+def identity_of(config: Config, **found: Any) -> dict[str, Any]:
+    """A config as JSON, without the fields that are `Free`; every `Input` by the hash of its content.
+
+    found: what else decides the results and only the run knows, such as the resolutions of a checkpoint
+    InputError where an input is not there. A field of paths that is neither Free nor Input is a fault of ours.
+    """
+    identity: dict[str, Any] = {}
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        if not any(isinstance(mark, Free) for mark in field.marks):
+            identity[field.name] = _identity(field, value)
+    # through JSON, so that types are those of what is read back
+    read: dict[str, Any] = json.loads(json.dumps({**identity, **found}))
+    return read
+
+
+def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, Any] | None:
+    """Where two JSON values differ first: "recipe[2].epochs", and both values there; None where they are equal.
+
+    Files, as `identity_of` writes them, are compared by content: the same file may have another name.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        if _is_file(before) and _is_file(now):
+            return None if before["sha256"] == now["sha256"] else (name, before, now)
+        for key in {**now, **before}:
+            found = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+            if found:
+                return found
+        return None
+    if isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for i, (one, other) in enumerate(zip(before, now, strict=True)):
+            found = first_difference(one, other, f"{name}[{i}]")
+            if found:
+                return found
+        return None
+    return None if before == now else (name, before, now)
+
+
+def shown(value: Any) -> str:
+    """A setting for a message: short, and files by name."""
+    if isinstance(value, dict) and _is_file(value):
+        return f"{value['file']} (SHA-256 {str(value['sha256'])[:12]}...)"
+    text = json.dumps(value)
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
+def _identity(field: Field, value: Any) -> Any:
+    inputs = [mark for mark in field.marks if isinstance(mark, Input)]
+    if isinstance(value, tuple):
+        return [_identity(field, item) for item in value]
+    if not inputs:
+        if isinstance(value, Path):
+            raise TypeError(f"{field.owner.__name__}.{field.name} is a path, and neither marked Input nor Free")
+        return value
+    path = inputs[0].find(value) if inputs[0].find and value is not None else value
+    if path is None:
+        return value  # not given, or a name that stands for no file
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{field.flag}: there is no {path}")
+    digest = _listing_sha256(path) if inputs[0].images else sha256(path)
+    return {"file": path.name, "sha256": digest}
+
+
+def _is_file(value: dict[str, Any]) -> bool:
+    return set(value) == {"file", "sha256"}
+
+
+def _listing_sha256(path: Path) -> str:
+    """SHA-256 of the names and sizes of a folder's files, or of the names and checksums in a ZIP file."""
+    digest = hashlib.sha256()
+    for line in sorted(_zip_lines(path) if path.is_file() else _folder_lines(path)):
+        digest.update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def _folder_lines(folder: Path) -> Iterator[str]:
+    for file in folder.rglob("*"):
+        relative = file.relative_to(folder)
+        if not any(part.startswith(".") for part in relative.parts) and file.is_file():
+            yield f"{relative.as_posix()!r} {file.stat().st_size}"
+
+
+def _zip_lines(file: Path) -> Iterator[str]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    yield f"{entry.filename!r} {entry.file_size} {entry.CRC}"
+    except zipfile.BadZipFile:
+        yield sha256(file)  # not a ZIP: whoever reads the images says so

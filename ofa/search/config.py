@@ -1,0 +1,65 @@
+"""What `python -m ofa.search` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.options import Resolutions, Seed, SpaceName
+from ofa.errors import UsageError
+from ofa.tables.shipped import find_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig(Config):
+    """Find the most accurate sub-network that meets each latency limit.
+
+    Without a limit: the accuracy-latency frontier from the fastest to the slowest sub-network, or with
+    --frontier energy the accuracy-energy frontier.
+    """
+
+    table: Annotated[tuple[str, ...], Input(find=find_table), Option(metavar="T")]
+    """latency table: a CSV or a shipped name (repeatable)"""
+
+    latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
+    """limits in ms, searched in one run"""
+
+    max_macs: Annotated[float | None, Option(metavar="M")] = None
+    """at most M million MACs"""
+
+    max_params: Annotated[float | None, Option(metavar="M")] = None
+    """at most M million parameters"""
+
+    max_energy: Annotated[float | None, Option(metavar="MJ")] = None
+    """at most MJ millijoules, by a table that tells energies"""
+
+    frontier: Literal["latency", "energy"] | None = None
+    """what accuracy is traded for without a limit (default: latency)"""
+
+    space: SpaceName = None
+    """search space, if the table does not name just one (mbv3-w1.0 ...)"""
+
+    num_classes: Annotated[int | None, Option(metavar="N")] = None
+    """classes of the classifier (default: the first table's)"""
+
+    resolutions: Resolutions = None
+    """such as 160,192 or 128:224:4 (default: what table and predictor share)"""
+
+    predictor: Annotated[Path | None, Input(), Option(metavar="P")] = None
+    """accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)"""
+
+    allow_emulated: bool = False
+    """take tables of emulated devices, whose latencies mean nothing"""
+
+    seed: Seed = 0
+    """the same seed gives the same result"""
+
+    out: Annotated[Path, Free(), Option(metavar="DIR")] = Path("out/search")
+    """where to write result.json and frontier.png"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.frontier and self.latency:
+            raise UsageError("--frontier is what to search without limits: leave out --latency, or give --max-energy")

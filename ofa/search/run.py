@@ -1,0 +1,162 @@
+"""From a config to the best sub-networks: one search for every table, by one predictor."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa import __version__
+from ofa.errors import InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.runs.settings import identity_of
+from ofa.search.config import SearchConfig
+from ofa.search.report import table_facts
+from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
+from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from ofa.tables import LatencyTable, find_table
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What was found, and by what.
+
+    searches, found: by the tables' names; found: one sub-network a limit, or the frontier from the cheapest up
+    evaluations: how many sub-networks the predictor was asked for
+    """
+
+    config: SearchConfig
+    space: SearchSpace
+    predictor: AccuracyPredictor
+    searches: Mapping[str, DeviceSearch]
+    found: Mapping[str, Sequence[Specialised]]
+    evaluations: int
+    seconds: float
+
+    @property
+    def axis(self) -> Axis:
+        return axis_of(self.config)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of result.json."""
+        tables = {
+            name: table_facts(s.table, s.space.resolutions, any(r.latency_interpolated for r in self.found[name]))
+            for name, s in self.searches.items()
+        }
+        return {
+            "space": self.space.name,
+            "num_classes": self.space.num_classes,
+            "tables": tables,
+            "predictor": {
+                "path": str(self.config.predictor or "default"),
+                "description": self.predictor.description,
+            },
+            "results": [result.to_dict() for found in self.found.values() for result in found],
+            "evaluations": self.evaluations,
+            "seconds": round(self.seconds, 3),
+            "seed": self.config.seed,
+            "settings": identity_of(self.config, version=__version__),
+        }
+
+
+def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] | None = None) -> SearchResult:
+    """The most accurate sub-network within each limit, for every table; without limits the frontier.
+
+    progress: called with a table's name and the share of its search that is done
+    Writes nothing. Raises Infeasible for a limit that no sub-network meets, InputError for what is wrong or missing.
+    """
+    tables = load_tables(config.table, config.allow_emulated)
+    preferred = () if config.predictor else AccuracyPredictor.shipped()
+    listed = [r for table in tables.values() for r in table.resolutions]
+    classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
+    resolutions = {*RESOLUTIONS, *(config.resolutions or ()), *listed}
+    predictor = load_predictor(
+        config.predictor, get_space(config.space or common_space(tables, preferred), classes, resolutions)
+    )
+    axis = axis_of(config)
+    searches = {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
+    for search in searches.values():
+        search.check_feasible(config.latency)
+
+    found: dict[str, Sequence[Specialised]] = {}
+    evaluations, started = 0, time.perf_counter()
+    for name, search in searches.items():
+        # one generator a device: its result does not depend on which others are searched
+        rng = np.random.default_rng(config.seed)
+        limits = config.latency or search.frontier_limits()
+        results, asked = search.run(limits, rng, progress=None if progress is None else partial(progress, name))
+        found[name] = results if config.latency else undominated(results, axis)
+        evaluations += asked
+    seconds = time.perf_counter() - started
+    return SearchResult(config, predictor.space, predictor, searches, found, evaluations, seconds)
+
+
+def axis_of(config: SearchConfig) -> Axis:
+    """What accuracy is traded for."""
+    return "energy" if config.frontier == "energy" else "latency"
+
+
+def _device_search(name: str, table: LatencyTable, predictor: AccuracyPredictor, config: SearchConfig) -> DeviceSearch:
+    return DeviceSearch(
+        name,
+        table,
+        predictor,
+        predictor.space,
+        shared_resolutions(table, predictor, predictor.space, config.resolutions),
+        max_macs=config.max_macs,
+        max_params=config.max_params,
+        max_energy_mj=config.max_energy,
+        axis=axis_of(config),
+    )
+
+
+def load_predictor(path: Path | None, space: SearchSpace) -> AccuracyPredictor:
+    """The predictor of a file, or the shipped one, bound to the space with the resolutions that it knows too."""
+
+    def bound(to: SearchSpace) -> AccuracyPredictor:
+        return AccuracyPredictor.default(to) if path is None else AccuracyPredictor.load(path, to)
+
+    known = bound(space).resolutions
+    return bound(replace(space, resolutions=tuple(sorted({*space.resolutions, *known}))))
+
+
+def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, LatencyTable]:
+    """Tables by the name they are shown under: the file's, without .csv."""
+    tables: dict[str, LatencyTable] = {}
+    for given in names:
+        path = find_table(given)
+        if path.stem in tables:
+            raise InputError(f"--table {given}: a table named {path.stem} is already given")
+        table = LatencyTable.load(path)
+        if table.emulated and not allow_emulated:
+            raise InputError(
+                f"{path} was measured on an emulated device: its latencies mean nothing; to try the search all the "
+                "same, add --allow-emulated"
+            )
+        tables[path.stem] = table
+    return tables
+
+
+def common_space(tables: dict[str, LatencyTable], preferred: Sequence[str] = ()) -> str:
+    """The one space that all tables were made for, of several the one preferred; InputError asks for --space."""
+    shared = [space for space in next(iter(tables.values())).spaces if all(space in t.spaces for t in tables.values())]
+    if len(shared) > 1:
+        shared = [space for space in shared if space in preferred] or shared
+    if len(shared) != 1:
+        stated = "; ".join(f"{name}: {', '.join(table.spaces)}" for name, table in tables.items())
+        raise InputError(f"the tables do not name one space in common ({stated}): choose with --space")
+    return shared[0]
+
+
+def undominated(found: Sequence[Specialised], axis: Axis) -> list[Specialised]:
+    """The frontier proper: without those that a faster, or thriftier, network already beats."""
+    kept: list[Specialised] = []
+    for result in sorted(found, key=lambda r: (r.cost(axis), -r.predicted_top1)):
+        if not kept or result.predicted_top1 > kept[-1].predicted_top1:
+            kept.append(result)
+    return kept

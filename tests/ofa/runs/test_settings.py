@@ -1,0 +1,113 @@
+"""What identifies a run: content, never names or places; and where two runs differ first."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+
+from ofa.cli.config import Config, Free, Input
+from ofa.errors import InputError
+from ofa.runs.settings import first_difference, identity_of, shown
+
+
+def named(name: str) -> Path | None:
+    return None if name == "builtin" else Path(name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Config):
+    data: Annotated[Path, Input(images=True)]
+    checkpoints: Annotated[tuple[Path, ...], Input()] = ()
+    classes: Annotated[str | None, Input(find=named)] = None
+    epochs: int = 3
+    share: float = 0.5
+    workers: Annotated[int, Free()] = 0
+    out: Annotated[Path, Free()] = Path("out")
+
+
+def photographs(folder: Path, count: int = 300) -> Path:
+    for i in range(count):
+        (folder / f"class{i % 3}").mkdir(parents=True, exist_ok=True)
+        (folder / f"class{i % 3}" / f"{i}.jpg").write_bytes(b"x" * (i + 1))
+    return folder
+
+
+def test_free_fields_are_left_out_and_inputs_are_their_content(tmp_path: Path) -> None:
+    data, weights = photographs(tmp_path / "photos"), tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    run = Run(data=data, checkpoints=(weights,), workers=3, out=tmp_path)
+    identity = identity_of(run, resolutions=(128, 160))
+    assert list(identity) == ["data", "checkpoints", "classes", "epochs", "share", "resolutions"]
+    assert identity["resolutions"] == [128, 160]
+    assert identity == identity_of(Run(data=data, checkpoints=(weights,), workers=1), resolutions=(128, 160))
+    # the same file elsewhere, under another name
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    weights.rename(moved / "v.safetensors")
+    renamed = identity_of(Run(data=data, checkpoints=(moved / "v.safetensors",)), resolutions=(128, 160))
+    assert first_difference(identity, renamed) is None
+    # another file under the same name
+    weights.write_bytes(b"Weights")
+    different = first_difference(identity, identity_of(run, resolutions=(128, 160)))
+    assert different is not None
+    name, before, now = different
+    assert name == "checkpoints[0]"
+    assert shown(before) != shown(now)
+    assert shown(before).startswith("w.safetensors (SHA-256 ")
+
+
+def test_images_are_known_by_names_and_sizes(tmp_path: Path) -> None:
+    data = photographs(tmp_path / "photos")
+    before = identity_of(Run(data=data))
+    (data / ".DS_Store").write_bytes(b"a remark")
+    assert identity_of(Run(data=data)) == before
+    photo = data / "class1" / "298.jpg"
+    photo.write_bytes(b"")
+    assert first_difference(before, identity_of(Run(data=data)))[0] == "data"  # type: ignore[index]
+    photo.write_bytes(b"x" * 299)
+    assert identity_of(Run(data=data)) == before
+    photo.rename(data / "class2" / "298.jpg")
+    assert identity_of(Run(data=data)) != before
+
+
+def test_a_zip_is_known_by_the_checksums_in_it(tmp_path: Path) -> None:
+    identities = []
+    for content in (b"one", b"one", b"two"):
+        with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+            archive.writestr("cat/1.jpg", content)
+        identities.append(identity_of(Run(data=tmp_path / "photos.zip")))
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_a_name_that_stands_for_no_file_is_itself_and_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    assert identity_of(Run(data=tmp_path, classes="builtin"))["classes"] == "builtin"
+    with pytest.raises(InputError, match=r"--classes: there is no nowhere\.txt"):
+        identity_of(Run(data=tmp_path, classes="nowhere.txt"))
+
+
+def test_a_path_that_nobody_marked_is_a_fault() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Forgotten(Config):
+        weights: Path = Path("w")
+
+    with pytest.raises(TypeError, match=r"Forgotten\.weights is a path, and neither marked Input nor Free"):
+        identity_of(Forgotten())
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        ({"a": 1, "b": [1, {"c": 2}]}, {"a": 1, "b": [1, {"c": 2}]}, None),
+        ({"a": 1, "b": [1, {"c": 2}]}, {"a": 1, "b": [1, {"c": 3}]}, ("b[1].c", 2, 3)),
+        ({"a": 1}, {"b": 2, "a": 3}, ("b", None, 2)),
+        ({"a": 1, "old": 1}, {"a": 1}, ("old", 1, None)),
+        ({"a": [1]}, {"a": [1, 2]}, ("a", [1], [1, 2])),
+        (None, {"a": 1}, ("", None, {"a": 1})),
+        # not a file: a sub-network, say
+        ({"a": {"sha256": "1", "size": 1}}, {"a": {"sha256": "1", "size": 2}}, ("a.size", 1, 2)),
+    ],
+)
+def test_the_first_difference_is_found(before: object, now: object, expected: object) -> None:
+    assert first_difference(before, now) == expected
