@@ -30,6 +30,7 @@ from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
 from ofa.images.classes import read_classes
 from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
 from ofa.images.preprocessing import normalisation
 from ofa.images.reading import batches, random_indices
 from ofa.predictors.fidelity import kendall_tau, rmse
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime = RUNTIME_OF.get(table.header["runtime"].split(" ")[0], "")
     if runtime not in FORMATS:
         raise InputError(f"{args.table}: runtime {table.header['runtime']!r}, expected one of {', '.join(FORMATS)}")
-    data = ImageFolder(args.data, classes=read_classes(args.classes) if args.classes else None)
+    data = open_images(args.data, classes=read_classes(args.classes) if args.classes else None)
     check_classes(data, net.space.num_classes, mapped=args.classes is not None)
     used, rest = division(data, args.collected or ())
     held_out = rest[: args.images]

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
-from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
 from ofa.images.pixels import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import random_indices
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wrong = [name for name, _ in args.alone if name not in NAMES]
     if wrong:
         raise InputError(f"--alone {wrong[0]}: expected one of {', '.join(NAMES)}")
-    train, val = ImageFolder(args.data, split="train"), ImageFolder(args.data, split="val")
+    train, val = open_images(args.data, split="train"), open_images(args.data, split="val")
     chosen = random_indices(train, 2000), list(range(len(val)))
     calibration, evaluation = (
         PixelStore(folder, indices, [args.resolution], 64).batches[args.resolution]

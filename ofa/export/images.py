@@ -13,6 +13,7 @@ from torch import Tensor
 from ofa.export.metadata import Preprocessing
 from ofa.images.classes import IMAGENETTE
 from ofa.images.folder import ImageFolder
+from ofa.images.opening import open_images
 from ofa.images.reading import batches, broken_line
 
 
@@ -70,13 +71,13 @@ def plan_images(calibration: Path | None, evaluation: Path | None, counts: tuple
     counts: at most how many of either
     Raises InputError where a folder or zip cannot be read, holds no images or lacks that split.
     """
-    given = None if calibration is None else choose(ImageFolder(calibration, split="train"), counts[0], seed)
+    given = None if calibration is None else choose(open_images(calibration, split="train"), counts[0], seed)
     if evaluation is not None:
-        return ImagePlan(given, choose(ImageFolder(evaluation), counts[1], seed))
+        return ImagePlan(given, choose(open_images(evaluation), counts[1], seed))
     if calibration is None or given is None:
         return ImagePlan(None, None)
     if "val" in given.folder.splits:
-        return ImagePlan(given, choose(ImageFolder(calibration), counts[1], seed))
+        return ImagePlan(given, choose(open_images(calibration), counts[1], seed))
     others = choose(given.folder, counts[1], seed, without=given.indices)
     if len(others):
         return ImagePlan(given, others)

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from ofa.errors import InputError
-from ofa.images.facts import DataIdentity, ImageFacts, data_identity, names_sha256, shown
+from ofa.images.facts import DataIdentity, ImageFacts, data_identity, names_sha256
 from ofa.images.folder import ImageFolder
 from ofa.images.held_out import held_out_indices
+from ofa.images.names import shown
 from ofa.images.opening import open_images
 
 HELD_OUT, ALL = "held-out", "all"  # beside the names of split folders

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.images.folder import ImageFolder
+from ofa.images.classes import class_index
+from ofa.images.folder import SPELLINGS, ImageFolder
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -32,10 +33,11 @@ class Cifar(ImageFolder):
         classes: Mapping[str, int] | None = None,
     ) -> None:
         files, names, label_bytes = layout
+        split = SPELLINGS.get(split.lower(), split)
         if split not in files:
             raise InputError(f"{path} has no split {split}, only {', '.join(files)}")
         self.path, self.splits, self.split = path, tuple(files), split
-        self.faults = {}
+        self.faults, self.left_out = {}, ()
         listed = (path / names).read_text(encoding="utf-8").split() if (path / names).is_file() else []
         rows = np.concatenate([_rows(path / file, label_bytes) for file in files[split]])
         numbers = rows[:, label_bytes - 1].astype(int)
@@ -43,7 +45,7 @@ class Cifar(ImageFolder):
         if numbers.max() >= count:
             raise InputError(f"{path / names} names {count} classes, but there is an image of class {numbers.max()}")
         self.classes = tuple(listed or (f"class{i:02d}" for i in range(count)))
-        self.class_index = {name: i if classes is None else classes[name] for i, name in enumerate(self.classes)}
+        self.class_index = class_index(path, self.classes, classes)
         self.labels = tuple(self.class_index[self.classes[i]] for i in numbers)
         self.names = tuple(f"{split}/{i}" for i in range(len(rows)))
         self._pixels = rows[:, label_bytes:].reshape(-1, 3, SIDE, SIDE)

@@ -6,13 +6,13 @@ import copy
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa.errors import InputError
-from ofa.images.facts import ImageFacts, shown
+from ofa.images.facts import ImageFacts
+from ofa.images.names import composed, shown
 
 if TYPE_CHECKING:
     from ofa.images.folder import ImageFolder
@@ -28,10 +28,11 @@ def class_index(path: Path, classes: Sequence[str], given: Mapping[str, int] | N
     """The label of every class: its position, or what is given. InputError names those that `given` lacks."""
     if given is None:
         return {name: i for i, name in enumerate(classes)}
+    given = {composed(shown(name)): label for name, label in given.items()}  # as folders spell their classes
     unknown = [name for name in classes if name not in given]
     if unknown:
-        shown = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
-        raise InputError(f"{path}: the class mapping does not know the folders {shown}")
+        some = ", ".join(unknown[:3]) + (f" and {len(unknown) - 3} more" if len(unknown) > 3 else "")
+        raise InputError(f"{path}: the class mapping does not know the folders {some}")
     return {name: given[name] for name in classes}
 
 
@@ -123,11 +124,11 @@ def relabelled(folder: ImageFolder, index: Mapping[str, int]) -> ImageFolder:
 def _by_name(folder: ImageFolder, names: Sequence[str], source: object) -> dict[str, int]:
     """The label of every class folder, by its name among `names`, or by the synset that a name begins with."""
     # zips and disks of Macs have "é" as two characters
-    numbers = {_composed(name): i for i, name in enumerate(names)}
+    numbers = {composed(name): i for i, name in enumerate(names)}
     synsets = {m[0]: i for i, name in enumerate(names) if (m := re.match(r"n\d{8}(?=[\s,])", name))}
     index = {}
     for name in folder.classes:
-        label = numbers.get(_composed(name), synsets.get(name))
+        label = numbers.get(composed(name), synsets.get(name))
         if label is None:
             some = ", ".join(shown(name) for name in names[:5]) + (", ..." if len(names) > 5 else "")
             raise InputError(
@@ -136,7 +137,3 @@ def _by_name(folder: ImageFolder, names: Sequence[str], source: object) -> dict[
             )
         index[name] = label
     return index
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)

@@ -15,6 +15,7 @@ from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.images.names import shown
 
 if TYPE_CHECKING:
     from ofa.images.folder import ImageFolder
@@ -166,11 +167,6 @@ def _common(names: Sequence[str]) -> str:
     first, last = (name.rpartition("/")[0] for name in (min(names), max(names)))
     shared = commonpath([first, last]) if first and last else ""
     return f"{shared}/" if shared else ""
-
-
-def shown(name: str) -> str:
-    """A name from a file, safe to print: control characters are escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in name)
 
 
 def _triple(values: Any) -> Triple:

@@ -13,25 +13,35 @@ from typing import Any
 
 from ofa.errors import InputError
 from ofa.images.classes import class_index
+from ofa.images.decoding import SUFFIXES, Unreadable, missing
+from ofa.images.labels import Labels, find_labels
+from ofa.images.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
+from ofa.images.names import composed
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 SPLITS = ("train", "val", "test")
-LARGEST_FILE = 1 << 28  # bytes; a zip member that unpacks to more is refused
+SPELLINGS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val", "dev": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+LARGEST_FILE = 1 << 29  # bytes; a larger file is not read
 
 
 class ImageFolder:
     """The images of a folder or zip, by name: their encoded bytes and labels. Nothing is decoded.
 
-    Layouts: split folders (train, val, test) over class folders, class folders alone, or images alone (no labels).
-    A single folder around all of that is looked through. What begins with a dot or __MACOSX is not looked at.
+    Layouts: split folders (train, val, test, however they are spelled) over class folders, class folders alone, or
+    images alone, with labels from a CSV (see `ofa.images.labels`) or without. A single folder around all of that is
+    looked through. What begins with a dot or __MACOSX is not looked at.
 
     path: as given
-    splits: the split folders there are, none if the layout has none
+    splits: those of train, val and test that there are, none if the layout has none
     split: the one chosen, "" if the layout has none
     classes: names of the class folders, sorted; empty ones too, so that labels do not depend on what they hold
     class_index: the label of every class folder: its position, or what `classes` says
-    names: paths of the images inside the folder or zip, sorted
+    names: paths of the images inside the folder or zip, sorted; what cannot be shown in them is escaped
     labels: one an image; -1 where the layout has no classes
+    left_out: what lies there and is not used
     faults: why images cannot be read, by name, of those that were tried so far
     """
 
@@ -52,29 +62,71 @@ class ImageFolder:
             raise InputError(f"{self.path}: no such folder or zip")
         if self._zipped and not (self.path.is_file() and zipfile.is_zipfile(self.path)):
             raise InputError(f"{self.path}: expected a folder of images, or a zip of one")
-        names, folders = self._listed()
-        if not names:
-            raise InputError(f"{self.path} holds no images ({', '.join(SUFFIXES)})")
-        top = _wrapping(names, folders)
-        inside = {f[len(top)] for f in folders if len(f) == len(top) + 1 and f[: len(top)] == top}
-        self.splits = tuple(name for name in SPLITS if name in inside)
+        listing = self._listed()
+        images, left_out = _sorted_out(listing)
+        if not images:
+            raise InputError(f"{self.path} holds no images ({', '.join(SUFFIXES)}){_because(left_out)}")
+        top = _wrapping([file.parts for file in images], listing.folders)
+        spelled = _split_folders(self.path, top, listing.folders, images)
+        self.splits = tuple(name for name in SPLITS if name in spelled)
         self.split = ""
         if self.splits:
-            if split not in self.splits:
-                raise InputError(f"{self.path} has no folder {split}, only {', '.join(self.splits)}")
-            self.split = split
-            top = (*top, split)
-        names = [name for name in names if name[: len(top)] == top]
-        if not names:
+            self.split = SPELLINGS.get(split.lower(), split)
+            if self.split not in self.splits:
+                raise InputError(f"{self.path} has no folder {split}, only {', '.join(sorted(spelled.values()))}")
+            left_out += [
+                LeftOut(file.parts, f"images outside {', '.join(sorted(spelled.values()))}")
+                for file in images
+                if len(file.parts) <= len(top) + 1 or file.parts[len(top)] not in spelled.values()
+            ]
+            top = (*top, spelled[self.split])
+        self._choose(top, listing, images, left_out, classes)
+
+    def _choose(
+        self,
+        top: Parts,
+        listing: Listing,
+        images: Sequence[File],
+        left_out: list[LeftOut],
+        given: Mapping[str, int] | None,
+    ) -> None:
+        """Takes the images below `top`, and their labels."""
+        below = [file for file in images if file.parts[: len(top)] == top]
+        if not below:
             raise InputError(f"{self.path}: {'/'.join(top)} holds no images ({', '.join(SUFFIXES)})")
-        self.classes = tuple(sorted({f[len(top)] for f in folders if len(f) > len(top) and f[: len(top)] == top}))
-        if self.classes:
-            loose = next((name for name in names if len(name) == len(top) + 1), None)
-            if loose is not None:
-                raise InputError(f"{self.path}: {'/'.join(loose)} lies beside the class folders, in none of them")
-        self.class_index = class_index(self.path, self.classes, classes)
-        self.names = tuple("/".join(name) for name in names)
-        self.labels = tuple(self.class_index[name[len(top)]] if self.classes else -1 for name in names)
+        folders = {f[len(top)] for f in listing.folders if len(f) > len(top) and f[: len(top)] == top}
+        table: Labels | None = None
+        if len(folders) <= 1:
+            loose = any(len(file.parts) == len(top) + 1 for file in below)
+            near = top if loose else (*top, *folders)
+            table = find_labels(near, listing.files, [file.parts for file in images], self._content, self.path)
+        if table is not None:
+            kind = f"images that {table.where.rpartition('/')[2]} does not list"
+            left_out += [*table.remarks, *(LeftOut(file.parts, kind) for file in below if file.parts not in table.of)]
+            below = [file for file in below if file.parts in table.of]
+            if not below:
+                raise InputError(f"{table.where} lists no image of {'/'.join(top) or self.path}")
+            self.classes = table.classes()
+            class_of = [table.of[file.parts] for file in below]
+        else:
+            self.classes = tuple(sorted({composed(name) for name in folders}))
+            if self.classes:
+                stray = next((file for file in below if len(file.parts) == len(top) + 1), None)
+                if stray is not None:
+                    raise InputError(
+                        f"{self.path}: {'/'.join(stray.parts)} lies beside the class folders, in none of them"
+                    )
+            class_of = [composed(file.parts[len(top)]) for file in below] if self.classes else []
+        self.class_index = class_index(self.path, self.classes, given)
+        self.names = tuple("/".join(file.parts) for file in below)
+        self._places = tuple(file.place for file in below)
+        self.labels = tuple(self.class_index[name] for name in class_of) if self.classes else (-1,) * len(below)
+        used = None if table is None else table.where
+        self.left_out = tuple(
+            item
+            for item in sorted(left_out, key=lambda item: item.parts)
+            if f"{self.path}/{'/'.join(item.parts)}" != used and not _of_another_split(item, top, self.splits)
+        )
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,14 +141,24 @@ class ImageFolder:
         used = set(self.labels)
         return [name for name in self.classes if self.class_index[name] not in used]
 
+    def left_out_line(self) -> str | None:
+        """A line that says what is left out, by kind; None where nothing is."""
+        return f"{self.path}: {summary(self.left_out)}" if self.left_out else None
+
     def read(self, i: int) -> bytes:
-        """The i-th image, encoded. OSError or zipfile's errors where it cannot be read."""
+        """The i-th image, encoded. OSError, ValueError or zipfile's errors where it cannot be read."""
+        return self._content(File((), self._places[i]))
+
+    def _content(self, file: File) -> bytes:
         if not self._zipped:
-            return (self.path / self.names[i]).read_bytes()
+            path = self.path / file.place
+            _check_size(path.stat().st_size)
+            return path.read_bytes()
         archive = self._opened()
-        member = archive.getinfo(self.names[i])
-        if member.file_size > LARGEST_FILE:
-            raise ValueError(f"unpacks to {member.file_size} bytes, more than {LARGEST_FILE}")
+        member = archive.getinfo(file.place)
+        _check_size(member.file_size)
+        if member.flag_bits & 1:
+            raise Unreadable("it is encrypted, and zips with a password are not read")
         return archive.read(member)
 
     def _opened(self) -> zipfile.ZipFile:
@@ -114,42 +176,78 @@ class ImageFolder:
             self._archive[1].close()
         self._archive = None
 
-    def _listed(self) -> tuple[list[tuple[str, ...]], set[tuple[str, ...]]]:
-        """Paths of all images, sorted, and of all folders, as their parts."""
-        files: list[tuple[str, ...]] = []
-        folders: set[tuple[str, ...]] = set()
-        if self._zipped:
-            try:
-                members = [(m.filename, m.is_dir()) for m in self._opened().infolist()]
-            except zipfile.BadZipFile as error:
-                raise InputError(f"{self.path}: damaged zip: {error}") from None
-            for name, is_folder in members:
-                parts = PurePosixPath(name).parts
-                if _shown(parts) and "/".join(parts) == name.rstrip("/"):
-                    folders.update(parts[:n] for n in range(1, len(parts) + is_folder))
-                    if not is_folder:
-                        files.append(parts)
+    def _listed(self) -> Listing:
+        if not self._zipped:
+            return list_folder(self.path)
+        try:
+            return list_zip(self._opened())
+        except zipfile.BadZipFile as error:
+            raise InputError(f"{self.path}: damaged zip: {error}") from None
+
+
+def _check_size(size: int) -> None:
+    if size > LARGEST_FILE:
+        raise Unreadable(f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
+
+
+def _sorted_out(listing: Listing) -> tuple[list[File], list[LeftOut]]:
+    """The images that can be read, and what else there is."""
+    images: list[File] = []
+    left_out = list(listing.left_out)
+    remedies: dict[str, str | None] = {}
+    for file in listing.files:
+        suffix = PurePosixPath(file.parts[-1]).suffix.lower()
+        if suffix in SUFFIXES and suffix not in remedies:
+            remedies[suffix] = missing(suffix)
+        remedy = remedies.get(suffix)
+        if suffix in SUFFIXES and remedy is None:
+            images.append(file)
         else:
-            for folder, inner, found in os.walk(self.path, followlinks=True):
-                inner[:] = sorted(name for name in inner if _shown((name,)))
-                parts = Path(folder).relative_to(self.path).parts
-                folders.update((*parts, name) for name in inner)
-                files += [(*parts, name) for name in found if _shown((name,))]
-        return sorted({f for f in files if f[-1].lower().endswith(SUFFIXES)}), folders
+            remedy = "unpack it: zips within are not opened" if suffix == ".zip" else remedy or ""
+            left_out.append(LeftOut(file.parts, suffix or "without an ending", remedy))
+    return images, left_out
 
 
-def _shown(parts: Sequence[str]) -> bool:
-    return bool(parts) and not any(part.startswith((".", "/")) or part == "__MACOSX" for part in parts)
+def _because(left_out: Sequence[LeftOut]) -> str:
+    return f"; {summary(left_out)}" if left_out else ""
 
 
-def _wrapping(names: Sequence[tuple[str, ...]], folders: set[tuple[str, ...]]) -> tuple[str, ...]:
+def _of_another_split(item: LeftOut, top: Parts, splits: Sequence[str]) -> bool:
+    """Whether it lies in a split folder that is not the chosen one, `top`."""
+    beside = item.parts[: len(top)]
+    return bool(splits) and len(item.parts) > len(top) and beside != top and SPELLINGS.get(beside[-1].lower()) in splits
+
+
+def _wrapping(names: Sequence[Parts], folders: set[Parts]) -> Parts:
     """The folders around everything: each holds one folder, with folders in it, and no image."""
-    top: tuple[str, ...] = ()
+    top: Parts = ()
     while True:
         inside = {f for f in folders if len(f) == len(top) + 1 and f[: len(top)] == top}
         only = next(iter(inside)) if len(inside) == 1 else None
-        if only is None or only[-1] in SPLITS or any(len(name) == len(top) + 1 for name in names):
+        if only is None or only[-1].lower() in SPELLINGS or any(len(name) == len(top) + 1 for name in names):
             return top
         if not any(len(f) == len(only) + 1 and f[: len(only)] == only for f in folders):
             return top
         top = only
+
+
+def _split_folders(path: Path, top: Parts, folders: set[Parts], images: Sequence[File]) -> dict[str, str]:
+    """The folders of train, val and test, however they are spelled; none where there are none.
+
+    Raises InputError for two spellings of one split, and where it cannot be told whether they are classes.
+    """
+    inside = sorted(f[-1] for f in folders if len(f) == len(top) + 1 and f[: len(top)] == top)
+    spelled: dict[str, str] = {}
+    for name in inside:
+        split = SPELLINGS.get(name.lower())
+        if split is not None and spelled.setdefault(split, name) != name:
+            raise InputError(f"{path}: {spelled[split]} and {name} are both the split {split}: rename or remove one")
+    below = [file.parts[len(top) :] for file in images]
+    deep = any(len(parts) > 2 and parts[0] in spelled.values() for parts in below)
+    beside = sorted({parts[0] for parts in below if len(parts) > 1 and parts[0] not in spelled.values()})
+    if spelled and beside and not deep:
+        raise InputError(
+            f"{path}: {next(iter(spelled.values()))} is the name of a split, but {beside[0]} lies beside it: rename "
+            "the folder if it is a class, or put class folders into it"
+        )
+    return spelled

@@ -10,6 +10,8 @@ from ofa.errors import InputError
 from ofa.images.cifar import LAYOUTS, Cifar
 from ofa.images.folder import ImageFolder
 
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
 
 def open_images(
     path: str | os.PathLike[str], *, split: str = "val", classes: Mapping[str, int] | None = None
@@ -25,4 +27,6 @@ def open_images(
             f"{path}: this is CIFAR's version for Python, pickles, which are not loaded: take the binary version "
             "(cifar-10-binary.tar.gz or cifar-100-binary.tar.gz) from the same page"
         )
+    if folder.is_file() and folder.name.lower().endswith(_TARS):
+        raise InputError(f"{path}: unpack it first: folders and zips are read, tars are not")
     return ImageFolder(path, split=split, classes=classes)

@@ -105,7 +105,7 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.images.classes import read_classes
-    from ofa.images.folder import ImageFolder
+    from ofa.images.opening import open_images
     from ofa.images.preprocessing import normalisation
     from ofa.images.reading import broken_line, random_indices
     from ofa.predictors.measuring import at_resolutions, draw, share, tree_order
@@ -116,7 +116,7 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
     started = time.monotonic()
     mean, std = normalisation(args.mean, args.std)
     classes = read_classes(args.classes) if args.classes else None
-    data = ImageFolder(args.data, split=args.split or "val", classes=classes)
+    data = open_images(args.data, split=args.split or "val", classes=classes)
     if args.split and not data.splits:
         raise InputError(f"{args.data} has no folders train, val or test: leave --split out")
     net = open_supernet(args.checkpoint, args.space, args.resolutions or ())
