@@ -20,11 +20,13 @@ import numpy as np
 from device_agents.android import bundle
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers.agent_session import local_agent
-from profilers.command import RULES
-from profilers.cpu import AGENT as CPU_AGENT
-from profilers.plan import make_plan, write_models
-from profilers.statistics import visit_median_ns
+from profilers.devices.local_cpu import AGENT as CPU_AGENT
+from profilers.measuring.agent import local_agent
+from profilers.measuring.events import Error, Result
+from profilers.measuring.models import write_models
+from profilers.measuring.pace import CPU_RULES as RULES
+from profilers.measuring.plan import make_plan
+from profilers.measuring.statistics import visit_median_ns
 
 Run = Callable[[Sequence[str], dict[str, Any]], tuple[list[dict[str, Any]], float]]
 # blocks an agent is given at a time: the agents take turns
@@ -50,9 +52,9 @@ def runner(command: Sequence[str], folder: Path, files: dict[str, str]) -> Run:
         started = time.perf_counter()
         events = list(local_agent(command, folder, manifest, timeout_s=600))
         wall = time.perf_counter() - started
-        results = [event for event in events if event["type"] == "result"]
+        results = [event.record() for event in events if isinstance(event, Result)]
         if len(results) != len(names):
-            raise SystemExit(f"{command[0]}: {[event for event in events if event['type'] == 'error'][:1]}")
+            raise SystemExit(f"{command[0]}: {[event for event in events if isinstance(event, Error)][:1]}")
         return results, wall
 
     return run
@@ -117,10 +119,10 @@ def main(argv: list[str] | None = None) -> int:
     made = bundle.make(os.uname().machine, tell=print)
     blocks = all_blocks(get_space("mbv3-w1.0"), [args.resolution])
     chosen = blocks[:: max(1, len(blocks) // args.blocks)][: args.blocks]
-    plan = make_plan([(block,) for block in chosen], rounds=1, reference_every=args.blocks, seed=0)
+    plan = make_plan([(block,) for block in chosen], rounds=1, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        files = write_models(plan, "tflite", folder, batch=1)
+        files = write_models(plan.models, "tflite", folder, batch=1)
         agents = {
             "cpu": runner([sys.executable, str(CPU_AGENT)], folder, files),
             "phone": runner(["env", "-C", str(made.folder), *made.start_command], folder, files),

@@ -1,4 +1,4 @@
-"""How often profilers.change names blocks of unchanged tables, and finds one that is 15 % slower: simulated pairs.
+"""How often profilers.changes names blocks of unchanged tables, and finds one that is 15 % slower: simulated pairs.
 
 python benchmarks/change_alarms.py --pairs 100
 
@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 
-from profilers.change import find_changes
+from profilers.changes.change import find_changes
 
 BLOCKS = 461
 SHIFTS = ("0.3 %", "1 %", "heavy")

@@ -41,12 +41,15 @@ from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.subjects import check_classes, open_supernet
 from ofa.tables import LatencyTable, find_table
-from profilers.command import REFERENCE_EVERY, RULES
-from profilers.cpu import RUNTIME_OF, cpu_target
-from profilers.journal import Journal
-from profilers.measure import Measurement
-from profilers.plan import RUNTIMES, make_plan
-from profilers.statistics import summarise
+from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
+from profilers.measuring.drive import Driver
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.models import RUNTIMES
+from profilers.measuring.pace import CPU_RULES as RULES
+from profilers.measuring.plan import make_plan
+from profilers.measuring.run import carry_out
+from profilers.measuring.statistics import summarise
 
 FORMATS = {"onnxruntime": "onnx", "tflite": "tflite", "tflite-runtime": "tflite"}
 ROUNDS = 5
@@ -158,25 +161,18 @@ def latencies(
     out: Path,
 ) -> list[float]:
     """Measured latency of every file, ms: as the profiler measures, all interleaved."""
-    plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, REFERENCE_EVERY, seed)
+    plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, seed)
     threads = int(table.header.get("threads", 1))
     target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), table.header.get("cpus"), 60.0)
-    journal = Journal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
+    journal = MeasurementJournal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
     with tempfile.TemporaryDirectory(prefix="ofa-loop-") as name:
         folder = Path(name)
         names = {model: model + RUNTIMES[runtime][0] for model in plan.models}
         for model, file in zip(plan.models, files, strict=True):
             shutil.copy(file, folder / names[model])
         manifest = {**target.manifest, "seed": seed, "keep_models": len(files), "rules": RULES}
-        outcome = Measurement(
-            plan,
-            names,
-            manifest,
-            lambda asked: target.start(folder, asked),
-            journal,
-            reference_every=REFERENCE_EVERY,
-            progress=lambda *_: None,
-        ).run()
+        start = lambda asked: target.start(folder, asked)  # noqa: E731
+        outcome = carry_out(Driver(Ledger(plan, journal), names, manifest, start, progress=lambda *_: None))
     journal.close()
     if outcome.failed:
         raise InputError(f"files that could not be timed: {outcome.failed}")

@@ -17,14 +17,18 @@ from device_agents.android import bundle
 from device_agents.android.testphone.phone import TestPhone
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers import phone_files
-from profilers.adb import Adb
-from profilers.journal import Journal
-from profilers.measure import Measurement
-from profilers.phone import facts
-from profilers.phone_session import PhoneSession, Policy
-from profilers.plan import make_plan, write_models
-from profilers.remote import folder
+from profilers.devices.phone import files as phone_files
+from profilers.devices.phone.adb import Adb
+from profilers.devices.phone.facts import facts
+from profilers.devices.phone.session import PhoneSession, Policy
+from profilers.devices.sent_files import sent_folder
+from profilers.measuring.drive import Driver
+from profilers.measuring.events import Result
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import make_plan
+from profilers.measuring.run import carry_out
 
 RULES = {
     "warmup_runs": 5,
@@ -46,7 +50,7 @@ def push_seconds(serial: str, megabytes: int, work: Path) -> tuple[float, float]
     """Seconds to push so much in one folder, the phone's check included; and to find it there again."""
     path = work / "random"
     path.write_bytes(np.random.default_rng(0).bytes(megabytes * 1_000_000))
-    wanted = folder("speed", {"random": path})
+    wanted = sent_folder("speed", {"random": path})
     with Adb(serial) as adb:
         adb.connect()
         started = time.perf_counter()
@@ -61,14 +65,14 @@ def push_seconds(serial: str, megabytes: int, work: Path) -> tuple[float, float]
 def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     """Lines about one run of all blocks, and a second one of a single visit."""
     space = get_space("mbv3-w1.0", resolutions=RESOLUTIONS)
-    plan = make_plan([(block,) for block in all_blocks(space)[:blocks]], 1, 100, 0)
+    plan = make_plan([(block,) for block in all_blocks(space)[:blocks]], 1, 0, reference_every=100)
     models = work / "models"
     models.mkdir()
     started = time.perf_counter()
-    files = write_models(plan, "tflite", models, 1)
+    files = write_models(plan.models, "tflite", models, 1)
     wrote = time.perf_counter() - started
     agent = bundle.make("x86_64")
-    sent = folder("agent", {name: agent.folder / name for name in agent.files})
+    sent = sent_folder("agent", {name: agent.folder / name for name in agent.files})
     policy = Policy(max_temperature_c=70, cool_s=0, fixed_performance=True)
     manifest = {"runtime": "tflite", "backend": agent.backend, "threads": 1, "seed": 0, "rules": RULES}
 
@@ -82,16 +86,9 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     results: list[dict] = []
     started = time.perf_counter()
     with session() as first:
-        journal = Journal.create(work / "journal.jsonl", {})
-        Measurement(
-            plan,
-            files,
-            manifest,
-            lambda asked: first.start(models, asked),
-            journal,
-            reference_every=100,
-            progress=lambda *_: None,
-        ).run()
+        journal = MeasurementJournal.create(work / "journal.jsonl", {})
+        start = lambda asked: first.start(models, asked)  # noqa: E731
+        carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=lambda *_: None))
         journal.close()
     wall = time.perf_counter() - started
     results = [record for record in journal.records if record["kind"] == "result"]
@@ -103,7 +100,7 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
             "models": [{"id": name, "path": files[name]} for name in plan.models],
             "visits": [plan.reference],
         }
-        assert sum(event["type"] == "result" for event in second.start(models, again)) == 1
+        assert sum(isinstance(event, Result) for event in second.start(models, again)) == 1
     return [
         f"{len(results)} visits of {len(plan.models)} blocks, 5 + 30 runs: {wall:.1f} s, "
         f"of which timed runs {timed:.1f} s, warm-up {warmup:.1f} s, loading {setup:.1f} s: "

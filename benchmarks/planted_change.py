@@ -21,7 +21,8 @@ from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.space import RESOLUTIONS, get_space
 from profilers import regenerate
-from profilers.tables_config import load_config
+from profilers.changes.tables_config import load_config
+from profilers.regenerate import PROFILERS
 
 ROOT = Path(__file__).resolve().parent.parent
 WRAPPER = """#!{python}
@@ -29,12 +30,12 @@ import runpy
 import sys
 
 sys.path.insert(0, {root!r})
-import profilers.plan
+from profilers.measuring import models
 from ofa.blocks import Block
 
-made = profilers.plan.network_graph
+made = models.network_graph
 slower = {slower!r}
-profilers.plan.network_graph = lambda chain, batch: made(slower if tuple(chain) == slower[:1] else chain, batch=batch)
+models.network_graph = lambda chain, batch: made(slower if tuple(chain) == slower[:1] else chain, batch=batch)
 sys.argv = sys.argv[2:]  # of "python -m profilers.cpu ..."
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
@@ -57,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--block", help="as compare prints it; one of those with a skip")
     args = parser.parse_args(argv)
-    options = load_config(args.config)[0].options
+    options = load_config(args.config, PROFILERS)[0].options
     space = get_space(options.space, options.num_classes, {*RESOLUTIONS, *options.resolutions})
     target, extra = planted(all_blocks(space, options.resolutions)[: options.limit], args.block)
     print(f"planted: {target}, with {extra} behind it: {1 + block_macs(extra) / block_macs(target):.2f} times the MACs")

@@ -23,8 +23,9 @@ from device_agents.cpu.agent import RUNTIMES as LOADERS
 from ofa.blocks import Block, blocks_of
 from ofa.space import get_space
 from ofa.tables.sum_correction import block_terms
-from profilers.cpu import chosen_cpus
-from profilers.plan import RUNTIMES, make_plan, write_models
+from profilers.devices.local_cpu import chosen_cpus
+from profilers.measuring.models import RUNTIMES, write_models
+from profilers.measuring.plan import make_plan
 
 SWEEP = np.ones(6 << 17)  # 6 MB
 WAYS = ("warm", "cold", "warm pairs", "cold pairs")
@@ -51,9 +52,9 @@ def measure(
     chains: Sequence[tuple[Block, ...]], runtime: str, rounds: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(N,) milliseconds of N chains, warm and cold: medians over rounds in turns."""
-    plan = make_plan(chains, 1, len(chains), seed)
+    plan = make_plan(chains, 1, seed)
     with tempfile.TemporaryDirectory() as name:
-        files = write_models(plan, runtime, Path(name), 1)
+        files = write_models(plan.models, runtime, Path(name), 1)
         load = LOADERS[runtime][1]
         runs = [load(Path(name) / file, 1, np.random.default_rng(seed)) for file in files.values()]
         for run in runs:

@@ -22,7 +22,8 @@ from ofa.blocks import Block, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, find_table
-from profilers.cost_model import (
+from ofa.tables.network_times import read_networks
+from profilers.estimating.cost_model import (
     TERMS,
     choose_strength,
     even_prior,
@@ -33,7 +34,6 @@ from profilers.cost_model import (
     suggest,
     table_terms,
 )
-from profilers.networks_file import read_networks
 
 Floats = NDArray[np.float64]
 

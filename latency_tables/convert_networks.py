@@ -19,7 +19,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Subnet, get_space
 from ofa.space.mit_format import subnet_from_net_config
-from profilers.networks_file import write_networks
+from ofa.tables.network_times import write_networks
 
 Networks = list[tuple[str, Subnet]]
 

@@ -6,20 +6,19 @@ import argparse
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from ofa.errors import InputError
-from profilers.command import Target, add_options, command_line, planned, profile, require_positive
-from profilers.plan import check_runtime
+from profilers.devices.phone.options import PhoneOptions
+from profilers.measuring.models import check_runtime
+from profilers.profiling.arguments import add_options, command_line, options_of
+from profilers.profiling.options import PlanOptions, ProfileOptions, at_least_1, planned
+from profilers.profiling.profile import profile
+from profilers.profiling.report import say
 
-if TYPE_CHECKING:
-    from profilers.adb import Adb
-    from profilers.phone import Phone
-
-# a block at which the agent died twice is given up
-TRIES = 2
+# to load a model, about
+LOADING_S = 0.01
 EXAMPLES = """examples:
   python -m profilers.android --list
   python -m profilers.android --serial R58M123ABC --space mbv3-w1.0 --out my-phone.csv
@@ -49,11 +48,11 @@ def parser() -> argparse.ArgumentParser:
         help="agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin (default agent)")  # fmt: skip
     add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent, such as by the NDK")
     add("--agent-lib", type=Path, metavar="FILE", help="your own build of the runtime's library")
-    add("--max-temperature", type=float, default=70.0, metavar="C",
+    add("--max-temperature", dest="max_temperature_c", type=float, default=70.0, metavar="C",
         help="wait while the processor is hotter, in Celsius (default 70)")  # fmt: skip
-    add("--cool-seconds", type=float, default=180.0, metavar="S",
+    add("--cool-seconds", dest="cool_s", type=float, default=180.0, metavar="S",
         help="the longest to wait for that, then the run ends (default 180)")  # fmt: skip
-    add("--no-fixed-performance", action="store_true",
+    add("--no-fixed-performance", dest="fixed_performance", action="store_false",
         help="leave Android's fixed-performance mode alone (default: on while measuring)")  # fmt: skip
     add_options(parsed, out_required=False)
     return parsed
@@ -72,91 +71,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parsed.parse_args(argv)
     if find_spec("adb_shell") is None:
         raise InputError("phones need adb-shell: pip install 'ofa-latency[android]'")
-    from profilers.adb import Adb
-    from profilers.phone_session import clean
+    if args.list:
+        return list_phones()
+    asked = options_of(PhoneOptions, args)
+    if args.clean:
+        return clean_phone(asked.serial)
+    if args.dry_run:
+        return dry_run(asked, options_of(PlanOptions, args))
+    if args.out is None:
+        parsed.error("the following arguments are required: --out")
+    return profile_phone(asked, options_of(ProfileOptions, args), command_line("profilers.android", argv))
+
+
+def table_options(argv: Sequence[str]) -> tuple[PhoneOptions, ProfileOptions] | None:
+    """What a command line asks for; None where it asks for something else than a table."""
+    args = parser().parse_args(argv)
+    if args.list or args.dry_run or args.clean:
+        return None
+    return options_of(PhoneOptions, args), options_of(ProfileOptions, args)
+
+
+def check(asked: PhoneOptions, plan: PlanOptions) -> None:
+    """InputError for wrong options: they are named before the phone is asked for."""
+    at_least_1("--threads", asked.threads)
+    check_runtime("tflite")
+    planned(plan)
+    if asked.runner == "benchmark_model" and (asked.agent_bin is None or not asked.agent_bin.is_file()):
+        raise InputError(f"--runner benchmark_model needs the tool itself: --agent-bin is {asked.agent_bin}")
+
+
+def profile_phone(asked: PhoneOptions, what: ProfileOptions, command: str) -> int:
+    """Measures a space on a phone; 1 if blocks failed. command: as typed, for the table's header."""
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.target import described, open_phone, session_of
+
+    check(asked, what)
+    console = Console()
+    with Adb(asked.serial) as adb:
+        adb.connect()
+        phone, cpus = open_phone(adb, asked)
+        say(console, described(phone, cpus))
+        session = session_of(adb, phone, cpus, asked, what.batch_size, what.timeout_s, lambda text: say(console, text))
+        with session as target:
+            return profile(what, target, command)
+
+
+def list_phones() -> int:
+    """Prints what is attached, and how to name it."""
+    from profilers.devices.phone.adb import USB_HELP, emulators, usb_devices
 
     console = Console()
-    if args.list:
-        return list_phones(console)
-    if args.out is None and not (args.dry_run or args.clean):
-        parsed.error("the following arguments are required: --out")
-    require_positive(args, "threads")
-    if not args.clean:
-        check_runtime("tflite")
-        planned(args)  # wrong options are said before the phone is asked for
-        if args.runner == "benchmark_model" and (args.agent_bin is None or not args.agent_bin.is_file()):
-            raise InputError(f"--runner benchmark_model needs the tool itself: --agent-bin is {args.agent_bin}")
-    with Adb(args.serial) as adb:
-        adb.connect()
-        if not args.clean:
-            return _profile_phone(args, adb, console, command_line("profilers.android", argv))
-        clean(adb)
-    console.print("nothing of ours is left on the phone")
-    return 0
-
-
-def _profile_phone(args: argparse.Namespace, adb: Adb, console: Console, command: str) -> int:
-    from device_agents.android import bundle
-    from profilers.phone import chosen_cores, facts
-    from profilers.phone_session import PhoneSession, Policy
-    from profilers.remote import folder
-
-    def say(text: str) -> None:
-        console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    stock = args.runner == "benchmark_model"
-    phone = facts(adb, own_agent=args.agent_bin is not None and (stock or args.agent_lib is not None))
-    cpus = chosen_cores(phone, args.cpu, args.threads)
-    say(described(phone, cpus))
-    if args.dry_run:
-        dry_run(args, adb)
-        return 0
-    policy = Policy(args.max_temperature, args.cool_seconds, not args.no_fixed_performance)
-    backend, start_command = "tflite", None
-    if stock:
-        files = folder("agent", {"benchmark_model": args.agent_bin})
-    else:
-        abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
-        agent = bundle.make(abi, agent_bin=args.agent_bin, agent_lib=args.agent_lib, tell=say)
-        files = folder("agent", {name: agent.folder / name for name in agent.files})
-        backend, start_command = agent.backend, agent.start_command
-    with PhoneSession(adb, phone, files, start_command, policy, args.timeout, say) as session:
-        target = Target(
-            runtime="tflite",
-            batch=args.batch_size,
-            manifest={
-                "runtime": "tflite",
-                "backend": backend,
-                "delegate": args.delegate,
-                "threads": args.threads,
-                "cpus": cpus,
-                "phone": phone.identity,
-            },
-            start=session.start,
-            header={
-                "agent": "android",
-                "threads": str(args.threads),
-                "dtype": "float32",
-                "delegate": args.delegate,
-            },
-            tries=TRIES,
-        )
-        return profile(args, target, command)
-
-
-def described(phone: Phone, cpus: Sequence[int]) -> str:
-    from profilers.phone import clusters
-
-    pinned = f"pinned to CPU {', '.join(map(str, cpus))}"
-    why = clusters(phone) or "maximum clocks are not readable: these are the last CPUs"
-    emulated = f"; EMULATED ({phone.emulated}): its times mean nothing" if phone.emulated else ""
-    return f"{phone.name}, {phone.abi}, {pinned} ({why}){emulated}"
-
-
-def list_phones(console: Console) -> int:
-    """Prints what is attached, and how to name it."""
-    from profilers.adb import USB_HELP, emulators, usb_devices
-
     try:
         found = [f"{serial}  USB" for serial, _ in usb_devices()]
     except InputError as reason:
@@ -171,24 +135,44 @@ def list_phones(console: Console) -> int:
     return 0
 
 
-def dry_run(args: argparse.Namespace, adb: Adb) -> None:
-    """Says what would be measured, how long that takes at most, and how the phone is."""
-    from profilers.phone import state
-    from profilers.phone_files import free_bytes
+def clean_phone(serial: str | None) -> int:
+    """Ends what runs on the phone, restores its mode, removes all files of ours."""
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.session import clean
 
-    work = planned(args)
+    with Adb(serial) as adb:
+        adb.connect()
+        clean(adb)
+    Console().print("nothing of ours is left on the phone")
+    return 0
+
+
+def dry_run(asked: PhoneOptions, plan: PlanOptions) -> int:
+    """Says what would be measured, how long that takes at most, and how the phone is."""
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.facts import state
+    from profilers.devices.phone.files import free_bytes
+    from profilers.devices.phone.target import described, open_phone
+
+    check(asked, plan)
+    work = planned(plan)
     visits = len(work.plan.visits)
-    # a visit takes the rules' time but where runs are so slow that the fewest take longer; loading is about 10 ms
-    seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + 0.01)
-    now = state(adb)
+    # a visit takes the rules' time but where runs are so slow that the fewest take longer
+    seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + LOADING_S)
+    with Adb(asked.serial) as adb:
+        adb.connect()
+        say(Console(), described(*open_phone(adb, asked)))
+        now = state(adb)
+        free = free_bytes(adb)
     print(
         f"{len(work.plan.models)} of {work.blocks} blocks of {work.space.name}, {work.rounds} rounds: {visits} visits\n"
         f"about {seconds / 60:.0f} minutes, more where a block takes over "
         f"{1000 * work.rules['max_seconds'] / work.rules['min_runs']:.0f} ms a run; an estimate from the rules\n"
-        f"free on the phone: {free_bytes(adb) / 1e6:.0f} MB; "
+        f"free on the phone: {free / 1e6:.0f} MB; "
         + ", ".join(f"{name.replace('_', ' ')}: {value or 'not known'}" for name, value in now.header().items())
         + f"; processor: {'not known' if now.processor_c is None else f'{now.processor_c:.1f} C'}"
     )
+    return 0
 
 
 if __name__ == "__main__":

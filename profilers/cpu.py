@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ofa.errors import InputError
-from profilers.agent_session import local_agent
-from profilers.command import Target, add_options, command_line, profile, require_positive
-from profilers.plan import RUNTIMES, check_runtime
+from profilers.devices.local_cpu import cpu_target
+from profilers.measuring.models import RUNTIMES
+from profilers.profiling.arguments import add_options, command_line, options_of
+from profilers.profiling.options import ProfileOptions, at_least_1
+from profilers.profiling.profile import profile
 
-AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cpu" / "agent.py"
-# a runtime's name in a table's header, which is that of its distribution
-RUNTIME_OF = {
-    "onnxruntime": "onnxruntime",
-    "ai-edge-litert": "tflite",
-    "tflite-runtime": "tflite-runtime",
-    "torch": "torch",
-}
+
+@dataclass(frozen=True)
+class CpuOptions:
+    """runtime: what runs the models, one of RUNTIMES
+
+    threads: of one operator, at least 1
+    cpu: CPUs to pin to, such as "3" or "2,3"; None: the last ones, one a thread
+    profile: what is measured, how often, and where it goes
+    """
+
+    runtime: str
+    threads: int
+    cpu: str | None
+    profile: ProfileOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,54 +42,22 @@ def parser() -> argparse.ArgumentParser:
     return parsed
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def options(argv: Sequence[str] | None = None) -> CpuOptions:
+    """What a command line asks for."""
     args = parser().parse_args(argv)
-    require_positive(args, "threads")
-    target = cpu_target(args.runtime, args.threads, args.batch_size, args.cpu, args.timeout)
-    return profile(args, target, command_line("profilers.cpu", argv))
+    return options_of(CpuOptions, args, profile=options_of(ProfileOptions, args))
 
 
-def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout_s: float) -> Target:
-    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had."""
-    check_runtime(runtime)
-    return Target(
-        runtime=runtime,
-        batch=batch,
-        manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
-        start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
-        header={"threads": str(threads), "dtype": "float32"},
-    )
+def main(argv: Sequence[str] | None = None) -> int:
+    return profile_cpu(options(argv), command_line("profilers.cpu", argv))
 
 
-def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
-    """What a table of this command was measured on; InputError if its runtime is none of ours."""
-    runtime = RUNTIME_OF.get(header["runtime"].split(" ")[0])
-    if runtime is None:
-        raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
-    threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
-    return cpu_target(runtime, threads, batch, header.get("cpus"), timeout_s)
-
-
-def chosen_cpus(asked: str | None, threads: int) -> list[int]:
-    """The CPUs to pin to; InputError if one is not to be had."""
-    if not hasattr(os, "sched_getaffinity"):
-        raise InputError(
-            "measuring pins the agent to a CPU, which this operating system does not let Python do: use Linux"
-        )
-    available = sorted(os.sched_getaffinity(0))
-    if asked is None:
-        if threads > len(available):
-            raise InputError(f"--threads is {threads}, but this process may use {len(available)} CPUs")
-        # the last ones: the first serves most interrupts
-        return available[-threads:]
-    try:
-        cpus = sorted({int(number) for number in asked.split(",")})
-    except ValueError:
-        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
-    missing = [cpu for cpu in cpus if cpu not in available]
-    if missing:
-        raise InputError(f"--cpu names CPU {missing[0]}, this process may use {', '.join(map(str, available))}")
-    return cpus
+def profile_cpu(asked: CpuOptions, command: str) -> int:
+    """Measures a space on this CPU; 1 if blocks failed. command: as typed, for the table's header."""
+    at_least_1("--threads", asked.threads)
+    what = asked.profile
+    target = cpu_target(asked.runtime, asked.threads, what.batch_size, asked.cpu, what.timeout_s)
+    return profile(what, target, command)
 
 
 if __name__ == "__main__":

@@ -3,50 +3,33 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
-import re
-import sys
-import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ofa.errors import InputError, NoDevice
-from profilers.agent_session import Event, local_agent
-from profilers.command import Pace, Target, add_options, command_line, profile
-from profilers.several import profile_several
+from profilers.devices.nvidia import ASKED, DTYPES, MODES, PACE, found_devices, gpu_target
+from profilers.profiling.arguments import add_options, command_line, options_of
+from profilers.profiling.merge import profile_on_each
+from profilers.profiling.options import ProfileOptions
+from profilers.profiling.profile import profile
 
-AGENT = Path(__file__).resolve().parent.parent / "device_agents" / "cuda" / "agent.py"
-DTYPES = ("fp32", "tf32", "fp16", "bf16")
-MODES = ("graph", "eager", "compile")
-RULES = {
-    "warmup_runs": 20,
-    "warmup_seconds": 0.01,
-    "warmup_max_seconds": 1.0,
-    "settle": 0.01,
-    "min_runs": 20,
-    "max_runs": 200,
-    "max_seconds": 0.03,
-    "target_error": 0.001,
-    "min_sample_us": 200,
-}
-PACE = Pace(
-    rules=RULES,
-    rounds=3,
-    quick={**RULES, "warmup_seconds": 0.003, "min_runs": 10, "max_seconds": 0.01, "target_error": 0.003},
-    quick_rounds=2,
-    # a whole network is a sample of its own, and fills clock and caches in a few runs
-    whole={**RULES, "warmup_runs": 6, "min_runs": 6, "max_seconds": 0.04},
-    whole_rounds=2,
-)
-# launched one by one, runs take the time that launching takes, which varies: longer samples
-EAGER = {"min_sample_us": 1000}
-# fields of the agent's manifest that the table's header keeps, so that the same can be measured again
-_ASKED = ("dtype", "mode", "memory_format", "inputs")
+
+@dataclass(frozen=True)
+class GpuOptions:
+    """device: which GPU, such as cuda:0; of several, such as cuda:0,cuda:1, the tables are merged if they agree
+
+    dtype: of weights and images, one of DTYPES
+    mode: graph, eager or compile
+    memory_format: of images and weights, channels-last or contiguous
+    inputs: cold, different ones in turn, together larger than the L2 cache; or warm, one
+    profile: what is measured, how often, and where it goes
+    """
+
+    device: str
+    dtype: str
+    mode: str
+    memory_format: str
+    inputs: str
+    profile: ProfileOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -73,102 +56,28 @@ def parser() -> argparse.ArgumentParser:
     return parsed
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def options(argv: Sequence[str] | None = None) -> GpuOptions:
+    """What a command line asks for."""
     args = parser().parse_args(argv)
-    command = command_line("profilers.gpu", argv)
-    devices = found_devices(args.device)
+    return options_of(GpuOptions, args, profile=options_of(ProfileOptions, args))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return profile_gpu(options(argv), argv, command_line("profilers.gpu", argv))
+
+
+def profile_gpu(asked: GpuOptions, argv: Sequence[str] | None, command: str) -> int:
+    """Measures a space on one GPU, or on each of several by a process that is given argv; 1 if blocks failed.
+
+    command: as typed, for the table's header
+    """
+    what = asked.profile
+    devices = found_devices(asked.device)
     if len(devices) > 1:
-        rounds = args.rounds or (PACE.quick_rounds if args.quick else PACE.rounds)
-        return profile_several(args, "profilers.gpu", argv, devices, rounds, command)
-    asked = {field: getattr(args, field) for field in _ASKED}
-    return profile(args, gpu_target(devices[0], asked, args.batch_size, args.timeout), command)
-
-
-def found_devices(names: str) -> list[str]:
-    """The devices asked for; NoDevice where there is no GPU, InputError for one that there is not."""
-    devices = ["cuda:0" if name == "cuda" else name for name in names.split(",")]
-    for device in devices:
-        if not re.fullmatch(r"(cuda|cpu):\d+|cpu", device) or devices.count(device) > 1:
-            raise InputError(f"--device is {names!r}, expected different ones such as cuda:0 or cuda:0,cuda:1")
-    if wanted := [device for device in devices if device.startswith("cuda")]:
-        import torch
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a driver that is too old, say: nvidia-smi tells it better
-            count = torch.cuda.device_count()
-        if not count:
-            why = (
-                f"torch {torch.__version__} is built without CUDA"
-                if torch.version.cuda is None
-                else f"torch {torch.__version__} finds none (does nvidia-smi?)"
-            )
-            raise NoDevice(
-                f"there is no CUDA GPU here: {why}; this machine's CPU is measured by python -m profilers.cpu"
-            )
-        for device in wanted:
-            if int(device.split(":")[1]) >= count:
-                there = ", ".join(f"cuda:{i}" for i in range(count))
-                raise NoDevice(f"--device names {device}, there is {there}")
-    return devices
-
-
-def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: float) -> Target:
-    """One GPU of this machine. asked: the fields `_ASKED` of the agent's manifest."""
-
-    def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
-        with _turn(device):
-            for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
-                if event["type"] == "hello" and (others := event["device"].get("other_processes")):
-                    shown = ", ".join(map(str, others))
-                    print(f"warning: {device} is also used by process {shown}: times may be too long", file=sys.stderr)
-                yield event
-
-    header = {"agent": "cuda", "cuda_device": device, **asked}
-    if asked["mode"] == "eager":
-        header["eager"] = "ATen operators called one by one from generated code: an nn.Module's own calls come on top"
-    if device.startswith("cpu"):
-        header["emulated"] = "the CPU stood in a GPU's place, to test the command"
-    return Target(
-        runtime="torch",
-        batch=batch,
-        manifest={"runtime": "torch", "device": device, **asked},
-        start=start,
-        header=header,
-        pace=_pace(asked["mode"]),
-    )
-
-
-def _pace(mode: str) -> Pace:
-    """How long a visit takes in a mode."""
-    own = EAGER if mode == "eager" else {}
-    return replace(PACE, rules={**PACE.rules, **own}, quick={**PACE.quick, **own}, whole={**PACE.whole, **own})
-
-
-def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
-    """What a table of this command was measured on; NoDevice if it is not to be had here."""
-    for key in ("cuda_device", "batch", *_ASKED):
-        if not header.get(key):
-            raise InputError(f"the header has no '# {key}: ...' line")
-    # of GPUs that agreed, the first
-    device = header["cuda_device"].split(",")[0]
-    found_devices(device)
-    return gpu_target(device, {field: header[field] for field in _ASKED}, int(header["batch"]), timeout_s)
-
-
-@contextmanager
-def _turn(device: str) -> Iterator[None]:
-    """Waits until no other profiler of this user measures the GPU: two at a time would measure each other."""
-    if device.startswith("cpu"):
-        yield
-        return
-    path = Path(tempfile.gettempdir()) / f"ofa-latency-{os.getuid()}-{device.replace(':', '-')}.lock"
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"waiting: another profiler measures {device}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        rounds = what.rounds or (PACE.quick_rounds if what.quick else PACE.rounds)
+        return profile_on_each(what, "profilers.gpu", argv, devices, rounds, command)
+    how = {field: getattr(asked, field) for field in ASKED}
+    return profile(what, gpu_target(devices[0], how, what.batch_size, what.timeout_s), command)
 
 
 if __name__ == "__main__":

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from ofa.errors import InputError
-from profilers.command import Target, add_options, command_line, profile, require_positive
-from profilers.plan import check_runtime
-from profilers.remote import fastest
-from profilers.ssh import AgentOnBoard, Board, Facts
+from profilers.devices.board.ssh import Board
+from profilers.devices.board.target import board_target, chosen_cpus
+from profilers.measuring.models import check_runtime
+from profilers.profiling.arguments import add_options, command_line, options_of
+from profilers.profiling.options import ProfileOptions, at_least_1
+from profilers.profiling.profile import profile
+
+
+@dataclass(frozen=True)
+class LinuxOptions:
+    """host: USER@ADDRESS, or a name of ssh's configuration
+
+    ssh_config: that configuration; None: ssh's own
+    threads: of one operator, at least 1
+    cpu: CPUs to pin to, such as "3" or "2,3"; None: the fastest, one a thread
+    delegate: xnnpack, or none for the runtime's own kernels
+    agent_bin, agent_lib: own builds of the agent and of the runtime's library
+    profile: what is measured, how often, and where it goes
+    """
+
+    host: str
+    ssh_config: Path | None
+    threads: int
+    cpu: str | None
+    delegate: str
+    agent_bin: Path | None
+    agent_lib: Path | None
+    profile: ProfileOptions
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,52 +56,37 @@ def parser() -> argparse.ArgumentParser:
     return parsed
 
 
+def options(argv: Sequence[str] | None = None) -> LinuxOptions:
+    """What a command line asks for."""
+    args = parser().parse_args(argv)
+    return options_of(LinuxOptions, args, profile=options_of(ProfileOptions, args))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
+    return profile_linux(options(argv), command_line("profilers.linux", argv))
+
+
+def profile_linux(asked: LinuxOptions, command: str) -> int:
+    """Measures a space on a board; 1 if blocks failed. command: as typed, for the table's header."""
     from device_agents.android import bundle
 
-    args = parser().parse_args(argv)
-    require_positive(args, "threads")
+    at_least_1("--threads", asked.threads)
     check_runtime("tflite")
-    board = Board(args.host, args.ssh_config)
+    board = Board(asked.host, asked.ssh_config)
     facts = board.facts()
-    cpus = chosen_cpus(facts, args.cpu, args.threads)
-    made = bundle.make(facts.machine, agent_bin=args.agent_bin, agent_lib=args.agent_lib, tell=print)
-    files = {name: made.folder / name for name in made.files}
-    target = Target(
-        runtime="tflite",
-        batch=args.batch_size,
-        manifest={
-            "runtime": "tflite",
-            "backend": made.backend,
-            "delegate": args.delegate,
-            "threads": args.threads,
-            "cpus": cpus,
-        },
-        start=AgentOnBoard(board, files, made.start_command, args.timeout, print).start,
-        header={
-            "agent": "linux",
-            "threads": str(args.threads),
-            "dtype": "float32",
-            "delegate": args.delegate,
-        },
+    cpus = chosen_cpus(facts, asked.cpu, asked.threads)
+    agent = bundle.make(facts.machine, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, tell=print)
+    target = board_target(
+        board,
+        agent,
+        batch=asked.profile.batch_size,
+        delegate=asked.delegate,
+        threads=asked.threads,
+        cpus=cpus,
+        timeout_s=asked.profile.timeout_s,
+        say=print,
     )
-    return profile(args, target, command_line("profilers.linux", argv))
-
-
-def chosen_cpus(facts: Facts, asked: str | None, threads: int) -> list[int]:
-    """The CPUs asked for, or the fastest, the last of equal ones first; InputError if they are not to be had."""
-    if asked is None:
-        if threads > len(facts.usable):
-            raise InputError(f"--threads is {threads}, but the board lets us use {len(facts.usable)} CPUs")
-        return fastest(facts.usable, facts.max_khz, threads)
-    try:
-        cpus = sorted({int(number) for number in asked.split(",")})
-    except ValueError:
-        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
-    for cpu in cpus:
-        if cpu not in facts.usable:
-            raise InputError(f"--cpu names CPU {cpu}, the board has {', '.join(map(str, facts.usable))}")
-    return cpus
+    return profile(asked.profile, target, command)
 
 
 if __name__ == "__main__":

@@ -23,10 +23,14 @@ from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.graph import network_graph
 from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
-from profilers.agent_session import Event, local_agent
-from profilers.journal import Journal
-from profilers.measure import Measurement
-from profilers.plan import make_plan, write_models
+from profilers.measuring.agent import local_agent
+from profilers.measuring.drive import Driver
+from profilers.measuring.events import Event
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import make_plan
+from profilers.measuring.run import carry_out
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "device_agents" / "cuda"
@@ -395,8 +399,8 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
     tmp_path: Path, fault: str, more: str, words: str
 ) -> None:
     chains = [(BLOCK,), (replace(BLOCK, stride=2, skip=False),), (replace(BLOCK, kernel_size=5),)]
-    plan = make_plan(chains, 2, 20, 0)
-    files = write_models(plan, "torch", tmp_path, 1)
+    plan = make_plan(chains, 2, 0)
+    files = write_models(plan.models, "torch", tmp_path, 1)
     bad = next(name for name in plan.models if name != plan.reference)
     script = tmp_path / "broken.py"
     script.write_text(BROKEN.format(name=bad, fault=fault, more=more))
@@ -412,11 +416,9 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
         yield from local_agent(command, tmp_path, manifest, 60)
 
     given = {key: value for key, value in manifest_of().items() if key not in ("models", "visits")}
-    journal = Journal.create(tmp_path / "t.journal.jsonl", {})
+    journal = MeasurementJournal.create(tmp_path / "t.journal.jsonl", {})
     try:
-        outcome = Measurement(
-            plan, files, given, start, journal, reference_every=20, progress=lambda *_: None
-        ).run()  # fmt: skip
+        outcome = carry_out(Driver(Ledger(plan, journal), files, given, start, progress=lambda *_: None))
     finally:
         journal.close()
     assert outcome.failed == {bad: f"the agent exited with code 3; its last words: {words}"}

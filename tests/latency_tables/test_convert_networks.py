@@ -6,7 +6,7 @@ import pytest
 
 from latency_tables.convert_networks import main
 from ofa.errors import InputError
-from profilers.networks_file import read_networks
+from ofa.tables.network_times import read_networks
 
 SHIPPED = Path(__file__).resolve().parents[2] / "latency_tables" / "networks"
 DEVICES = {

@@ -13,7 +13,7 @@ from device_agents.android import bundle
 from device_agents.android.testphone.phone import TestPhone
 from device_agents.android.testphone.root import TestPhoneImpossible
 from ofa.errors import InputError
-from profilers import adb
+from profilers.devices.phone import adb
 
 Boot = Callable[..., TestPhone]
 Results = Callable[[Path], list[dict]]

@@ -15,11 +15,13 @@ from device_agents.android import bundle
 from device_agents.android.testphone.phone import DUMPSYS, TestPhone
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
-from profilers import adb, command, phone_session
-from profilers.adb import Adb, Answer
 from profilers.android import main
-from profilers.phone_files import BASE
-from profilers.phone_session import RUNNING
+from profilers.devices.phone import adb
+from profilers.devices.phone import session as phone_session
+from profilers.devices.phone.adb import Adb, Answer
+from profilers.devices.phone.files import BASE
+from profilers.devices.phone.session import RUNNING
+from profilers.measuring import run as measuring
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
@@ -197,14 +199,14 @@ def test_a_cable_dropped_while_files_are_pushed(
 def test_a_model_that_is_no_model_is_reported_and_the_rest_is_measured(
     phone: TestPhone, results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    write = command.write_models
+    write = measuring.write_models
 
-    def spoil(plan, runtime: str, folder: Path, batch: int) -> dict[str, str]:
-        files = write(plan, runtime, folder, batch)
+    def spoil(chains, runtime: str, folder: Path, batch: int) -> dict[str, str]:
+        files = write(chains, runtime, folder, batch)
         (folder / files["b00004"]).write_bytes(b"TFL3" * 100)
         return files
 
-    monkeypatch.setattr(command, "write_models", spoil)
+    monkeypatch.setattr(measuring, "write_models", spoil)
     out = tmp_path / "t.csv"
     assert main(arguments(phone, out)) == 1
     assert capsys.readouterr().out.count("failed:") == 1

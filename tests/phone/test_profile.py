@@ -18,9 +18,9 @@ from ofa.errors import InputError
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable
-from profilers.adb import Adb, Answer
 from profilers.android import main
-from profilers.phone_files import BASE
+from profilers.devices.phone.adb import Adb, Answer
+from profilers.devices.phone.files import BASE
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]

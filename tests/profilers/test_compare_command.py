@@ -14,7 +14,8 @@ from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
-from profilers.compare import compare_tables, differences, main
+from profilers.changes.comparison import compare_tables, differences
+from profilers.compare import main
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = all_blocks(get_space("mbv3-w0.35", resolutions=[64]))

@@ -14,7 +14,8 @@ from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable
-from profilers.cpu import chosen_cpus, main
+from profilers.cpu import main
+from profilers.devices.local_cpu import chosen_cpus
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick"]

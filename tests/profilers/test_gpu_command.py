@@ -12,9 +12,13 @@ from ofa.blocks import all_blocks
 from ofa.errors import InputError, NoDevice
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
-from profilers import gpu, several
-from profilers.gpu import found_devices, gpu_target, main, target_of_header
-from profilers.targets import target_of
+from profilers.devices import nvidia
+from profilers.devices.from_header import target_of
+from profilers.devices.nvidia import found_devices, gpu_target, target_of_header
+from profilers.gpu import main
+from profilers.measuring.events import Done, Hello
+from profilers.measuring.pace import Pace
+from profilers.profiling import merge
 from profilers.validate import main as validate
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,8 +50,8 @@ def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
 
 def test_whole_networks_are_measured_as_the_table_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # the test is of the way, not of the figures
-    rules = {**gpu.RULES, "warmup_max_seconds": 0.001, "min_runs": 2, "max_runs": 4, "min_sample_us": 1}
-    monkeypatch.setattr(gpu, "PACE", gpu.Pace(rules, 1, rules, 1, rules, 1))
+    rules = {**nvidia.RULES, "warmup_max_seconds": 0.001, "min_runs": 2, "max_runs": 4, "min_sample_us": 1}
+    monkeypatch.setattr(nvidia, "PACE", Pace(rules, 1, rules, 1, rules, 1))
     asked = gpu_target("cpu", {**ASKED, "dtype": "fp32"}, 2, 60.0).header
     header = {
         "device": "D", "runtime": f"torch {torch.__version__}", "provenance": "measured", "space": "mbv3-w0.35",
@@ -117,9 +121,9 @@ def test_operators_launched_one_by_one_take_longer_samples_and_the_table_says_wh
 
 
 def test_other_processes_are_warned_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    hello = {"type": "hello", "device": {"other_processes": [17, 23]}}
-    monkeypatch.setattr(gpu, "local_agent", lambda *_: iter([hello, {"type": "done"}]))
-    assert list(gpu_target("cuda:0", ASKED, 1, 60.0).start(Path(), {})) == [hello, {"type": "done"}]
+    hello = Hello("cuda", "torch 2", {"other_processes": [17, 23]})
+    monkeypatch.setattr(nvidia, "local_agent", lambda *_: iter([hello, Done()]))
+    assert list(gpu_target("cuda:0", ASKED, 1, 60.0).start(Path(), {})) == [hello, Done()]
     assert "warning: cuda:0 is also used by process 17, 23" in capsys.readouterr().err
 
 
@@ -155,7 +159,7 @@ def fake_children(monkeypatch: pytest.MonkeyPatch, folder: Path, factors: list[f
             pass
 
     gpu_count(monkeypatch, 2)
-    monkeypatch.setattr(several.subprocess, "Popen", Child)
+    monkeypatch.setattr(merge.subprocess, "Popen", Child)
     monkeypatch.chdir(folder)
 
 

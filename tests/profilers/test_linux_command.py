@@ -20,9 +20,12 @@ from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable
-from profilers.linux import chosen_cpus, main
-from profilers.plan import make_plan, write_models
-from profilers.ssh import AgentOnBoard, Board, Facts
+from profilers.devices.board.ssh import Board, Facts
+from profilers.devices.board.target import AgentOnBoard, chosen_cpus
+from profilers.linux import main
+from profilers.measuring.events import Begins, Hello
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import make_plan
 
 CONFIG = """
 Host board
@@ -123,7 +126,7 @@ def models(tmp_path: Path) -> Path:
     folder = tmp_path / "models"
     folder.mkdir()
     blocks = all_blocks(get_space("mbv3-w1.0"), [160])[:2]
-    write_models(make_plan([(block,) for block in blocks], 1, 20, 0), "tflite", folder, batch=1)
+    write_models(make_plan([(block,) for block in blocks], 1, 0).models, "tflite", folder, batch=1)
     return folder
 
 
@@ -179,7 +182,7 @@ def test_files_that_were_spoilt_there_are_sent_again(sshd: Sshd, models: Path) -
 
 def test_a_lost_connection_is_no_blocks_fault(sshd: Sshd, models: Path) -> None:
     events = agent_on(Board("board", sshd.config)).start(models, manifest(["b00000", "b00001"], seconds=600))
-    assert [next(events)["type"] for _ in range(2)] == ["hello", "visit"]
+    assert [type(next(events)) for _ in range(2)] == [Hello, Begins]
     for pid in sshd.connections():
         os.kill(pid, signal.SIGKILL)
     with pytest.raises(InputError, match="the connection to board was lost: go on by --resume"):

@@ -16,9 +16,12 @@ from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
-from profilers import regenerate
-from profilers.regenerate import Regeneration, main, second_arguments
-from profilers.tables_config import Entry, load_config
+from profilers.changes import regeneration
+from profilers.changes.comparison import BlockChange
+from profilers.changes.regeneration import Regeneration
+from profilers.changes.second_look import second_arguments
+from profilers.changes.tables_config import TableEntry, load_config
+from profilers.regenerate import PROFILERS, main
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = get_space("mbv3-w0.35", resolutions=[64, 96])
@@ -57,7 +60,7 @@ class Device:
         self.answer: tuple[int, str] = (0, "")
         self.asked: list[list[str]] = []
 
-    def profile(self, _: Regeneration, entry: Entry, args: list[str], out: Path) -> tuple[int, str]:
+    def profile(self, _: Regeneration, entry: TableEntry, args: list[str], out: Path) -> tuple[int, str]:
         self.asked.append(list(args))
         if self.answer[0] in (0, 1):
             is_second = ".again" in out.name
@@ -218,10 +221,10 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
 
 
 def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path) -> None:
-    (entry,) = load_config(folder / "tables.toml")
+    (entry,) = load_config(folder / "tables.toml", PROFILERS)
 
     def asked(blocks: list[Block]) -> list[str]:
-        return second_arguments(entry, [regenerate.BlockChange(b, 1, 1, 0, 1, 1, True) for b in blocks])
+        return second_arguments(entry, [BlockChange(b, 1, 1, 0, 1, 1, True) for b in blocks])
 
     small, large = (set(all_blocks(SPACE, [r])) for r in (64, 96))
     only_small, only_large = (sorted(x - y, key=str)[0] for x, y in ((small, large), (large, small)))
@@ -229,7 +232,7 @@ def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path
     assert asked([only_large]) == ["--seed", "1", "--resolutions", "96"]
     assert asked([only_small, only_large]) == ["--seed", "1", "--resolutions", "64,96"]
     (folder / "tables.toml").write_text(ENTRY.format(file="t.csv").replace('"64,96"', '"64,96", "--limit", "5"'))
-    (entry,) = load_config(folder / "tables.toml")
+    (entry,) = load_config(folder / "tables.toml", PROFILERS)
     assert asked([only_small]) == ["--seed", "1"]
 
 
@@ -288,7 +291,7 @@ def test_an_ended_run_ends_its_profiler_and_says_how_to_go_on(tmp_path: Path) ->
     assert said.rstrip().endswith("--resume")
     assert "Traceback" not in said
     assert not (tmp_path / "out" / "t.csv").exists()
-    with regenerate.locked(tmp_path / "out"):
+    with regeneration.locked(tmp_path / "out"):
         pass
 
 

@@ -11,7 +11,8 @@ from ofa.errors import InputError
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow, find_table
-from profilers.cost_model import (
+from ofa.tables.network_times import read_networks, write_networks
+from profilers.estimating.cost_model import (
     choose_strength,
     fit_blocks,
     fit_networks,
@@ -21,7 +22,6 @@ from profilers.cost_model import (
     space_terms,
     table_terms,
 )
-from profilers.networks_file import read_networks, write_networks
 from profilers.transfer import main
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,13 @@ import pytest
 from device_agents.android.bundle import Bundle
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers.agent_session import local_agent
-from profilers.journal import Journal
-from profilers.measure import Measurement
-from profilers.plan import make_plan, write_models
+from profilers.measuring.agent import local_agent
+from profilers.measuring.drive import Driver
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import make_plan
+from profilers.measuring.run import carry_out
 
 Talk = Callable[..., list[dict]]
 FEW = {
@@ -108,16 +111,14 @@ def test_an_agent_whose_host_is_gone_ends(real: Path, manifest_with: Callable[..
 def test_the_host_measures_with_it_as_with_any_agent(native: Bundle, tmp_path: Path) -> None:
     blocks = all_blocks(get_space("mbv3-w1.0"), [160])[:4]
     plan = make_plan([(block,) for block in blocks], rounds=2, reference_every=3, seed=0)
-    files = write_models(plan, "tflite", tmp_path, batch=1)
+    files = write_models(plan.models, "tflite", tmp_path, batch=1)
     manifest = {"runtime": "tflite", "threads": 1, "cpus": [0], "seed": 0, "rules": FEW}
     # the bundle's start command, where the bundle lies
     command = ["env", "-C", str(native.folder), *native.start_command]
-    journal = Journal.create(tmp_path / "journal.jsonl", {})
-    outcome = Measurement(
-        plan, files, manifest, lambda asked: local_agent(command, tmp_path, asked, timeout_s=60), journal,
-        reference_every=3, progress=lambda *_: None,
-    ).run()  # fmt: skip
+    journal = MeasurementJournal.create(tmp_path / "journal.jsonl", {})
+    start = lambda asked: local_agent(command, tmp_path, asked, timeout_s=60)  # noqa: E731
+    outcome = carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=lambda *_: None))
     journal.close()
     assert outcome.failed == {}
     assert {name: len(made) >= 1 for name, made in outcome.results.items()} == dict.fromkeys(plan.models, True)
-    assert outcome.hello["runtime"] == "ai-edge-litert 2.3.0"
+    assert outcome.greeted.runtime == "ai-edge-litert 2.3.0"

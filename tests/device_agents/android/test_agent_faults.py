@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from device_agents.android.bundle import LIBRARIES, SOURCES
-from profilers.agent_session import AgentFailed, local_agent
+from profilers.measuring.agent import local_agent
+from profilers.measuring.events import AgentFailed, Begins, Event, Hello, Result
 
 Talk = Callable[..., list[dict]]
 TalkRaw = Callable[[Path, bytes], tuple[int, list[dict], str]]
@@ -289,11 +290,11 @@ def test_a_runtime_that_crashes_or_hangs_is_found_out_by_the_host(
 ) -> None:
     write_fake(fake, "b", words)
     manifest = manifest_with(heartbeat_seconds=0.2)
-    events = []
+    events: list[Event] = []
     with pytest.raises(AgentFailed, match=message):
         events.extend(local_agent(["env", "-C", str(fake), "./agent"], fake, manifest, timeout_s=5))
-    assert [(e["type"], e.get("id")) for e in events] == [
-        ("hello", None), ("visit", "a"), ("result", "a"), ("visit", "b"),
+    assert [(type(e), getattr(e, "id", None)) for e in events] == [
+        (Hello, None), (Begins, "a"), (Result, "a"), (Begins, "b"),
     ]  # fmt: skip
 
 

@@ -1,0 +1,43 @@
+"""Whether the device of a table is at hand: its model, or why it is not to be had."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from device_agents.cpu.agent import cpu_model
+from ofa.errors import InputError
+
+
+def cpu_model_here() -> str | None:
+    """This machine's CPU."""
+    return cpu_model()
+
+
+def gpu_model(devices: str) -> str | None:
+    """The first of the GPUs, as --device names them; NoDevice where there is none."""
+    from profilers.devices.nvidia import found_devices
+
+    first = found_devices(devices)[0]
+    if not first.startswith("cuda"):
+        return None
+    import torch
+
+    return str(torch.cuda.get_device_name(first))
+
+
+def phone_model(serial: str | None) -> None:
+    """InputError unless the phone answers."""
+    if find_spec("adb_shell") is None:
+        raise InputError("phones need adb-shell: pip install 'ofa-latency[android]'")
+    from profilers.devices.phone.adb import Adb
+
+    with Adb(serial) as adb:
+        adb.connect()
+
+
+def board_model(host: str, ssh_config: Path | None) -> None:
+    """InputError unless the board answers."""
+    from profilers.devices.board.ssh import Board
+
+    Board(host, ssh_config).facts()

@@ -1,0 +1,184 @@
+"""Tables measured again, compared with the committed ones, and taken over on demand."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ofa.errors import InputError
+from ofa.runs.files import replace_file, write_json
+from ofa.tables import LatencyTable
+from profilers.changes.change import EFFECT
+from profilers.changes.comparison import Comparison, compare_tables, to_json
+from profilers.changes.comparison_report import write_plot
+from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
+from profilers.changes.second_look import confirm, second_arguments
+from profilers.changes.tables_config import TableEntry, why_not_here
+from profilers.measuring.journal import MeasurementJournal
+
+JOURNAL = "regenerate.journal.jsonl"
+
+
+@dataclass(frozen=True)
+class RegenerateOptions:
+    """config: the tables, a TOML file; the committed ones lie beside it
+
+    out: folder for the new tables, journals and the report
+    accept: replace the tables that changed
+    resume: go on with an interrupted run in the same folder
+    overwrite: start anew over an earlier run in the same folder
+    """
+
+    config: Path
+    out: Path
+    accept: bool = False
+    resume: bool = False
+    overwrite: bool = False
+
+
+def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> MeasurementJournal:
+    """A new or a resumed journal of the whole run, bound to the configuration and to the tables compared with."""
+    path = options.out / JOURNAL
+    settings = {
+        entry.file: [entry.profiler, *entry.args, _digest(options.config.parent / entry.file)] for entry in entries
+    }
+    if options.resume and path.is_file():
+        return MeasurementJournal.resume(path, settings)
+    if path.exists() and not options.overwrite:
+        raise InputError(
+            f"{options.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite"
+        )
+    for entry in entries:
+        for file in (entry.file, again(entry.file)):
+            (options.out / file).unlink(missing_ok=True)
+            (options.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
+    return MeasurementJournal.create(path, settings)
+
+
+def _digest(path: Path) -> str:
+    """Of a table, which may not change between a run and its resumption."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no table"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """A lock on the folder that a profiler inherits: it holds as long as any of the run's processes lives.
+
+    So a run that was killed cannot be resumed while its orphaned profiler still writes into the same journal.
+    """
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder} is in use by another run, or by a profiler that one left behind") from None
+        yield file.fileno()
+
+
+def again(file: str) -> str:
+    """Name of the table of the second measurement, which an alarm needs."""
+    return f"{Path(file).stem}.again.csv"
+
+
+@dataclass
+class Regeneration:
+    """One run. committed: folder of the tables compared with; out: of the new ones; lock: see `locked`."""
+
+    committed: Path
+    out: Path
+    journal: MeasurementJournal
+    lock: int
+    resume: str
+
+    def table(self, entry: TableEntry) -> TableResult:
+        """Measures one table and compares it; whatever goes wrong is its result, and the others go on."""
+        try:
+            return self._table(entry)
+        except InputError as error:
+            return TableResult(entry, FAILED, str(error))
+
+    def _table(self, entry: TableEntry) -> TableResult:
+        path = self.committed / entry.file
+        old = LatencyTable.load(path) if path.is_file() else None
+        estimate = old is not None and old.provenance != "measured"
+        if not self._made(entry.file) and (reason := why_not_here(entry, old.header if old and not estimate else {})):
+            return TableResult(entry, SKIPPED, reason)
+        new, failures = self._measured(entry, entry.file, [])
+        if old is None or estimate:
+            what = f"a measured one replaces it: the committed one is {old.provenance}" if old else "there was none"
+            return TableResult(entry, FAILED if failures else NEW, failures or what)
+        first = self._compared(old, new)
+        if not first.changed:
+            return TableResult(entry, FAILED if failures else UNCHANGED, failures, first)
+        remeasured, _ = self._measured(entry, again(entry.file), second_arguments(entry, first.changed))
+        second = self._compared(old, remeasured)
+        confirmed, doubted = confirm(first, second)
+        status = CHANGED if confirmed else UNCHANGED
+        return TableResult(entry, FAILED if failures else status, failures, first, confirmed, doubted)
+
+    @staticmethod
+    def _compared(old: LatencyTable, new: LatencyTable) -> Comparison:
+        """Refuses tables of different measurements; leaves a plot and a JSON file beside the new table."""
+        comparison = compare_tables(old, new)
+        if comparison.differences:
+            raise InputError(
+                f"not compared, since the new table differs in {'; '.join(comparison.differences)}: "
+                "measure and validate it by hand, if that is wanted"
+            )
+        assert new.path is not None
+        write_json(new.path.with_suffix(".comparison.json"), to_json(comparison))
+        write_plot(new.path.with_suffix(".comparison.png"), comparison)
+        return comparison
+
+    def _made(self, file: str) -> bool:
+        return any(record["file"] == file for record in self.journal.records)
+
+    def _measured(self, entry: TableEntry, file: str, more: Sequence[str]) -> tuple[LatencyTable, str]:
+        """The table, measured unless it already is, and what was said of blocks that failed."""
+        if not self._made(file):
+            code, last_error = self._profile(entry, [*entry.args, *more], self.out / file)
+            if code not in (0, 1) or not (self.out / file).is_file():
+                raise InputError(f"profilers.{entry.profiler} ended with {code}: {last_error or 'it said nothing'}")
+            self.journal.append({"kind": "measured", "file": file})
+        table = LatencyTable.load(self.out / file)
+        failed = table.header.get("failed_blocks")
+        return table, f"{failed} blocks could not be measured; see the log" if failed else ""
+
+    def _profile(self, entry: TableEntry, args: Sequence[str], out: Path) -> tuple[int, str]:
+        """Runs a profiler to its end: exit code, and the last line of its errors. Ctrl-C ends it too."""
+        command = [sys.executable, "-m", f"profilers.{entry.profiler}", *args, "--out", str(out), "--resume"]
+        print(f"{entry.file}: {shlex.join(['python', *command[1:]])}", flush=True)
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(command, stderr=errors, pass_fds=[self.lock])
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                raise
+            errors.seek(0)
+            text = errors.read().decode("utf-8", "replace").strip()
+        if text:
+            print(text, file=sys.stderr, flush=True)
+        if code == 130:
+            raise KeyboardInterrupt
+        return code, text.splitlines()[-1] if text else ""
+
+    def accept(self, result: TableResult) -> str:
+        """Replaces the committed table; what was done, in words."""
+        file = result.entry.file
+        if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
+            return f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again"
+        content = (self.out / file).read_bytes()
+        replace_file(self.committed / file, lambda temporary: temporary.write_bytes(content))
+        return (
+            f"{file}: accepted; for the correction and expected error of its sums: "
+            f"python -m profilers.validate --table {shlex.quote(str(self.committed / file))}"
+        )

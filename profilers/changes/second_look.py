@@ -1,0 +1,51 @@
+"""The second measurement that an alarm needs: of what, and which changes it confirms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ofa.blocks import Block, all_blocks
+from ofa.space import RESOLUTIONS, get_space
+from profilers.changes.change import ALPHA, EFFECT
+from profilers.changes.comparison import BlockChange, Comparison
+from profilers.changes.tables_config import TableEntry
+
+
+def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> list[str]:
+    """Arguments that measure the suspects once more: another order, and no more resolutions than they need."""
+    options = entry.options
+    arguments = ["--seed", str(options.seed + 1)]
+    if options.limit is not None:
+        return arguments
+    space = get_space(options.space, options.num_classes, {*RESOLUTIONS, *options.resolutions})
+    blocks = {resolution: set(all_blocks(space, [resolution])) for resolution in options.resolutions}
+    left, chosen = {suspect.block for suspect in suspects}, []
+    while left:
+        most = max(options.resolutions, key=lambda resolution: len(blocks[resolution] & left))
+        if not blocks[most] & left:
+            return arguments
+        chosen.append(most)
+        left -= blocks[most]
+    return [*arguments, "--resolutions", ",".join(map(str, sorted(chosen)))]
+
+
+def confirm(first: Comparison, second: Comparison) -> tuple[tuple[BlockChange, ...], tuple[Block, ...]]:
+    """The changes of the first that the second shows too, the same way; and the blocks that it does not.
+
+    The second asks only about the suspects: it is adjusted for those alone.
+    """
+    from scipy.stats import false_discovery_control
+
+    now = {row.block: row for row in second.blocks}
+    asked = [row.block for row in first.changed if row.block in now]
+    p = false_discovery_control([now[block].p for block in asked]) if asked else []
+    adjusted = dict(zip(asked, p, strict=True))
+    confirmed = tuple(
+        row
+        for row in first.changed
+        if row.block in adjusted
+        and adjusted[row.block] < ALPHA
+        and abs(now[row.block].effect) > EFFECT
+        and (now[row.block].effect > 0) == (row.effect > 0)
+    )
+    return confirmed, tuple(row.block for row in first.changed if row not in confirmed)

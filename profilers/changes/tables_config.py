@@ -1,0 +1,102 @@
+"""tables.toml: the tables that `profilers.regenerate` measures again, and whether their devices are at hand."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import InputError
+from profilers.profiling.options import ProfileOptions
+
+_KEYS = ("file", "profiler", "args")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a profiler's arguments ask for. model: tells the device's model, None where that is not known from here;
+
+    InputError where the device is not to be had
+    """
+
+    options: ProfileOptions
+    model: Callable[[], str | None]
+
+
+# {module of `profilers`: what its arguments ask for, or None for something else than a table}; as argparse, it exits
+Profilers = Mapping[str, Callable[[Sequence[str]], Asked | None]]
+
+
+@dataclass(frozen=True)
+class TableEntry:
+    """One table.
+
+    file: its name, in the folder of the configuration; profiler: the module of `profilers` that measures it
+    args: that module's arguments, without --out and --resume; options, model: what they ask for
+    """
+
+    file: str
+    profiler: str
+    args: tuple[str, ...]
+    options: ProfileOptions
+    model: Callable[[], str | None]
+
+
+def load_config(path: Path, profilers: Profilers) -> list[TableEntry]:
+    """The tables of a configuration; InputError names the entry and the field that is wrong."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such configuration (the project's is latency_tables/tables.toml)")
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {error}") from None
+    tables = content.pop("table", None)
+    if content or not isinstance(tables, list) or not tables:
+        raise InputError(f"{path}: expected [[table]] entries and nothing else")
+    entries = [_entry(f"{path}: table {number}", table, profilers) for number, table in enumerate(tables, start=1)]
+    for i, entry in enumerate(entries):
+        if entry.file in [other.file for other in entries[:i]]:
+            raise InputError(f"{path}: {entry.file} is there twice")
+    return entries
+
+
+def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
+    if not isinstance(table, dict) or sorted(table) != sorted(_KEYS):
+        raise InputError(f"{where}: expected the keys {', '.join(_KEYS)}")
+    file, profiler, args = (table[key] for key in _KEYS)
+    if not isinstance(file, str) or Path(file).name != file or Path(file).suffix != ".csv":
+        raise InputError(f"{where}: file is {file!r}, expected the name of a .csv file beside the configuration")
+    if profiler not in profilers:
+        raise InputError(f"{where}: profiler is {profiler!r}, expected one of {', '.join(profilers)}")
+    if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
+        raise InputError(f"{where}: args is {args!r}, expected a list of strings")
+    errors = StringIO()
+    try:
+        with redirect_stderr(errors):
+            asked = profilers[profiler]([*args, "--out", file, "--resume"])
+    except SystemExit:
+        words = (errors.getvalue().strip() or "--help").splitlines()[-1]
+        raise InputError(f"{where}: args are not those of profilers.{profiler}: {words}") from None
+    if asked is None:
+        raise InputError(f"{where}: args ask profilers.{profiler} for something else than a table")
+    return TableEntry(file, profiler, tuple(args), asked.options, asked.model)
+
+
+def why_not_here(entry: TableEntry, header: Mapping[str, str]) -> str | None:
+    """Why the device of a table cannot be measured from here; None if it can. header: the committed table's, or none.
+
+    A CPU and a GPU must be of the model that the header names as soc. A phone and a board are known by serial and
+    host: whether they still are of that model is seen when their new table is compared.
+    """
+    try:
+        model = entry.model()
+    except InputError as reason:
+        return str(reason)
+    soc = header.get("soc")
+    if model is not None and soc is not None and model != soc:
+        return f"this is {model}, the table is of {soc}"
+    return None

@@ -1,0 +1,67 @@
+"""The independent samples behind a table: the median of every single visit of every block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ofa.blocks import Block, all_blocks
+from ofa.errors import InputError
+from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.judge import judge
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.plan import make_plan
+from profilers.measuring.statistics import summarise
+
+VisitMedians = Mapping[Block, tuple[float, ...]]
+
+
+def visit_medians(table: LatencyTable) -> tuple[VisitMedians, str]:
+    """Milliseconds of every visit of every block, or a block's one latency; and where they come from, in words.
+
+    Taken from the table's column visits_ms; in a table without it from the journal beside it, if that is its own.
+    A block whose visits were all disturbed has none.
+    """
+    if any(row.visits_ms for row in table.rows):
+        return {row.block: row.visits_ms or () for row in table.rows}, "visits in the table"
+    single = {row.block: (row.latency_ms,) for row in table.rows}
+    journal = table.path.with_suffix(".journal.jsonl") if table.path else None
+    if journal and journal.is_file():
+        try:
+            found = journal_visit_medians(journal)
+        except InputError as reason:
+            return single, f"one figure a block ({reason})"
+        if all(row.block in found and _agrees(row.latency_ms, found[row.block]) for row in table.rows):
+            return {row.block: found[row.block] for row in table.rows}, f"visits in {journal.name}"
+        return single, f"one figure a block ({journal.name} is of another table)"
+    return single, "one figure a block"
+
+
+def _agrees(latency_ms: float, visits_ms: tuple[float, ...]) -> bool:
+    """Whether the latency is the visits' median, but for rounding; a block without good visits tells nothing."""
+    return not visits_ms or math.isclose(latency_ms, float(np.median(visits_ms)), abs_tol=2e-6)
+
+
+def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:
+    """Milliseconds of the visits that a profile used, by its journal; InputError if it is no profile's."""
+    settings, journal = MeasurementJournal.read(path)
+    try:
+        space = get_space(settings["space"], settings["num_classes"], {*RESOLUTIONS, *settings["resolutions"]})
+        blocks = all_blocks(space, settings["resolutions"])[: settings["blocks"]]
+        plan = make_plan([(block,) for block in blocks], settings["rounds"], settings["seed"])
+    except KeyError as missing:
+        raise InputError(f"{path}: not the journal of a profile: its settings name no {missing}") from None
+    except TypeError:
+        raise InputError(f"{path}: not the journal of a profile: its settings are not of a profile's kinds") from None
+    outcome = judge(Ledger(plan, journal))
+    return {
+        chain[0]: summarise(outcome.results[name]).visits_ms
+        if name in outcome.results and name not in outcome.without_good
+        else ()
+        for name, chain in plan.models.items()
+    }

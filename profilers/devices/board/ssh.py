@@ -1,0 +1,120 @@
+"""A Linux board over the system's ssh: scripts, folders of files, and agents on it.
+
+What goes into the remote shell is a constant script of ours; names and values are quoted and reach it as $1, $2, ...
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ofa.errors import InputError
+from profilers.devices.cores import cpu_list
+from profilers.devices.sent_files import SUMS, sent_folder, write_tar
+from profilers.measuring.agent import agent_process
+from profilers.measuring.events import Event
+
+# in the user's home, where ssh begins
+BASE = ".cache/ofa-latency"
+CONNECTION_FAILED = 255
+HEARTBEAT_S = 2
+QUIET = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5")
+
+FACTS = r"""
+echo "machine=$(uname -m)"
+echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
+cd /sys/devices/system/cpu && for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do
+    [ -r "$file" ] && echo "khz.${file%%/*}=$(cat "$file")"
+done; true
+"""
+HELD = 'cd "$1" 2>/dev/null && sha256sum -c "$2" > /dev/null 2>&1 && echo held || echo lacks'
+UNPACK = (
+    'rm -rf "$1" "$1.part" && mkdir -p "$1.part" && tar -xf - -C "$1.part" && '
+    '(cd "$1.part" && sha256sum -c "$2" > /dev/null) && mv "$1.part" "$1"'
+)
+# the manifest comes by stdin; "$@" then is the command that starts the agent in its folder
+RUN = (
+    'base=$(cd "$1" && pwd) && cat > "$base/$3/manifest.json" && cd "$base/$2" && '
+    'manifest=$base/$3/manifest.json && shift 3 && exec "$@" "$manifest"'
+)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """machine: as `uname -m` says; usable: CPUs that may be pinned to; max_khz: {CPU: its highest clock}, if told"""
+
+    machine: str
+    usable: tuple[int, ...]
+    max_khz: Mapping[int, int]
+
+
+class Board:
+    """One board, by its name for ssh."""
+
+    def __init__(self, host: str, config: Path | None) -> None:
+        """host: `user@address` or a name of ~/.ssh/config; config: another file instead of that."""
+        if not host or host.startswith("-") or any(c.isspace() or not c.isprintable() for c in host):
+            raise InputError(f"--host is {host!r}, expected a name for ssh such as pi@raspberrypi.local")
+        if config is not None and not config.is_file():
+            raise InputError(f"there is no ssh configuration {config}")
+        self.host, self._config = host, config
+
+    def argv(self, script: str, *arguments: str) -> list[str]:
+        """The local command that runs a script on the board."""
+        config = ["-F", str(self._config)] if self._config else []
+        return ["ssh", *QUIET, *config, "--", self.host, shlex.join(["sh", "-c", script, "sh", *arguments])]
+
+    def run(self, script: str, *arguments: str, stdin: IO[bytes] | None = None) -> str:
+        """What the script prints. InputError if there is no connection, or the script fails."""
+        try:
+            done = subprocess.run(
+                self.argv(script, *arguments), stdin=stdin or subprocess.DEVNULL, capture_output=True, check=False
+            )
+        except FileNotFoundError:
+            raise InputError("there is no ssh here: install OpenSSH's client") from None
+        words = (done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"code {done.returncode}"])[-1][:300]
+        if done.returncode == CONNECTION_FAILED:
+            raise InputError(
+                f"ssh cannot reach {self.host}: {words}; nothing is asked for here, so log in by a key (ssh-copy-id) "
+                f"and see that this works: ssh {self.host} true"
+            )
+        if done.returncode != 0:
+            raise InputError(f"{self.host} refuses: {words}")
+        return done.stdout.decode("utf-8", "replace")
+
+    def facts(self) -> Facts:
+        answers = dict(line.partition("=")[::2] for line in self.run(FACTS).splitlines())
+        khz = {int(key.removeprefix("khz.cpu")): int(text) for key, text in answers.items() if key.startswith("khz.")}
+        return Facts(answers.get("machine", ""), cpu_list(answers.get("allowed", "")), khz)
+
+    def ensure(self, kind: str, files: Mapping[str, Path]) -> str:
+        """Sees to it that the board has these files in one folder, which is named by their content; its name."""
+        wanted = sent_folder(kind, files)
+        if self.run(HELD, f"{BASE}/{wanted.name}", SUMS).strip() != "held":
+            with tempfile.TemporaryFile() as archive:
+                write_tar(wanted, archive)
+                archive.seek(0)
+                self.run(UNPACK, f"{BASE}/{wanted.name}", SUMS, stdin=archive)
+        return wanted.name
+
+    def agent(
+        self, bundle: str, models: str, command: Sequence[str], manifest: Mapping[str, Any], timeout_s: float
+    ) -> Iterator[Event]:
+        """An agent's events. bundle, models: folders of `ensure`; InputError if the connection is lost."""
+
+        def how_it_ended(code: int) -> str:
+            if code == CONNECTION_FAILED:
+                raise InputError(f"the connection to {self.host} was lost: go on by --resume when it is back")
+            return f"was ended by signal {code - 128}" if code > 128 else f"exited with code {code}"
+
+        with tempfile.TemporaryFile() as text:
+            text.write(json.dumps({**manifest, "heartbeat_seconds": HEARTBEAT_S}).encode())
+            text.seek(0)
+            argv = self.argv(RUN, BASE, bundle, models, *command)
+            yield from agent_process(argv, text, timeout_s, how_it_ended)

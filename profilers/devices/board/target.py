@@ -1,0 +1,83 @@
+"""A board as a target: its CPUs, and the agents that are started there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa.errors import InputError
+from profilers.devices.board.ssh import Board, Facts
+from profilers.devices.cores import fastest
+from profilers.measuring.events import Event
+from profilers.measuring.target import Target
+
+if TYPE_CHECKING:
+    from device_agents.android.bundle import Bundle
+
+
+def board_target(
+    board: Board,
+    agent: Bundle,
+    *,
+    batch: int,
+    delegate: str,
+    threads: int,
+    cpus: Sequence[int],
+    timeout_s: float,
+    say: Callable[[str], object],
+) -> Target:
+    """One board. agent: built for its machine; cpus: of `chosen_cpus`"""
+    files = {name: agent.folder / name for name in agent.files}
+    return Target(
+        runtime="tflite",
+        batch=batch,
+        manifest={
+            "runtime": "tflite",
+            "backend": agent.backend,
+            "delegate": delegate,
+            "threads": threads,
+            "cpus": list(cpus),
+        },
+        start=AgentOnBoard(board, files, agent.start_command, timeout_s, say).start,
+        header={"agent": "linux", "threads": str(threads), "dtype": "float32", "delegate": delegate},
+    )
+
+
+class AgentOnBoard:
+    """Sends agent and models once, and starts agents: `start` of profilers.measuring.target.Target."""
+
+    def __init__(
+        self,
+        board: Board,
+        files: Mapping[str, Path],
+        command: Sequence[str],
+        timeout_s: float,
+        say: Callable[[str], object],
+    ) -> None:
+        self._board, self._files, self._command = board, files, command
+        self._timeout_s, self._say = timeout_s, say
+        self._folders: tuple[str, str] | None = None
+
+    def start(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        if self._folders is None:
+            models = {path.name: path for path in folder.glob("*.tflite")}
+            self._say(f"sending agent and {len(models)} models to {self._board.host}, if it lacks them")
+            self._folders = self._board.ensure("agent", self._files), self._board.ensure("models", models)
+        yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
+
+
+def chosen_cpus(facts: Facts, asked: str | None, threads: int) -> list[int]:
+    """The CPUs asked for, or the fastest, the last of equal ones first; InputError if they are not to be had."""
+    if asked is None:
+        if threads > len(facts.usable):
+            raise InputError(f"--threads is {threads}, but the board lets us use {len(facts.usable)} CPUs")
+        return fastest(facts.usable, facts.max_khz, threads)
+    try:
+        cpus = sorted({int(number) for number in asked.split(",")})
+    except ValueError:
+        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
+    for cpu in cpus:
+        if cpu not in facts.usable:
+            raise InputError(f"--cpu names CPU {cpu}, the board has {', '.join(map(str, facts.usable))}")
+    return cpus

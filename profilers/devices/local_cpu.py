@@ -1,0 +1,65 @@
+"""This machine's CPU as a target: which CPUs, which runtime, and the same again from a table's header."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ofa.errors import InputError
+from profilers.measuring.agent import local_agent
+from profilers.measuring.models import RUNTIMES, check_runtime
+from profilers.measuring.target import Target
+
+AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
+# a runtime's name in a table's header, which is that of its distribution
+RUNTIME_OF = {
+    "onnxruntime": "onnxruntime",
+    "ai-edge-litert": "tflite",
+    "tflite-runtime": "tflite-runtime",
+    "torch": "torch",
+}
+
+
+def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout_s: float) -> Target:
+    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had."""
+    check_runtime(runtime)
+    return Target(
+        runtime=runtime,
+        batch=batch,
+        manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
+        start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
+        header={"threads": str(threads), "dtype": "float32"},
+    )
+
+
+def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
+    """What a table of this command was measured on; InputError if its runtime is none of ours."""
+    runtime = RUNTIME_OF.get(header["runtime"].split(" ")[0])
+    if runtime is None:
+        raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
+    threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
+    return cpu_target(runtime, threads, batch, header.get("cpus"), timeout_s)
+
+
+def chosen_cpus(asked: str | None, threads: int) -> list[int]:
+    """The CPUs to pin to; InputError if one is not to be had."""
+    if not hasattr(os, "sched_getaffinity"):
+        raise InputError(
+            "measuring pins the agent to a CPU, which this operating system does not let Python do: use Linux"
+        )
+    available = sorted(os.sched_getaffinity(0))
+    if asked is None:
+        if threads > len(available):
+            raise InputError(f"--threads is {threads}, but this process may use {len(available)} CPUs")
+        # the last ones: the first serves most interrupts
+        return available[-threads:]
+    try:
+        cpus = sorted({int(number) for number in asked.split(",")})
+    except ValueError:
+        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
+    missing = [cpu for cpu in cpus if cpu not in available]
+    if missing:
+        raise InputError(f"--cpu names CPU {missing[0]}, this process may use {', '.join(map(str, available))}")
+    return cpus

@@ -1,0 +1,136 @@
+"""NVIDIA GPUs of this machine as targets: which there are, at what pace, and the same again from a table's header."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import InputError, NoDevice
+from profilers.measuring.agent import local_agent
+from profilers.measuring.events import Event, Hello
+from profilers.measuring.pace import Pace
+from profilers.measuring.target import Target
+
+AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cuda" / "agent.py"
+DTYPES = ("fp32", "tf32", "fp16", "bf16")
+MODES = ("graph", "eager", "compile")
+RULES = {
+    "warmup_runs": 20,
+    "warmup_seconds": 0.01,
+    "warmup_max_seconds": 1.0,
+    "settle": 0.01,
+    "min_runs": 20,
+    "max_runs": 200,
+    "max_seconds": 0.03,
+    "target_error": 0.001,
+    "min_sample_us": 200,
+}
+PACE = Pace(
+    rules=RULES,
+    rounds=3,
+    quick={**RULES, "warmup_seconds": 0.003, "min_runs": 10, "max_seconds": 0.01, "target_error": 0.003},
+    quick_rounds=2,
+    # a whole network is a sample of its own, and fills clock and caches in a few runs
+    whole={**RULES, "warmup_runs": 6, "min_runs": 6, "max_seconds": 0.04},
+    whole_rounds=2,
+)
+# launched one by one, runs take the time that launching takes, which varies: longer samples
+EAGER = {"min_sample_us": 1000}
+# fields of the agent's manifest that the table's header keeps, so that the same can be measured again
+ASKED = ("dtype", "mode", "memory_format", "inputs")
+
+
+def found_devices(names: str) -> list[str]:
+    """The devices asked for; NoDevice where there is no GPU, InputError for one that there is not."""
+    devices = ["cuda:0" if name == "cuda" else name for name in names.split(",")]
+    for device in devices:
+        if not re.fullmatch(r"(cuda|cpu):\d+|cpu", device) or devices.count(device) > 1:
+            raise InputError(f"--device is {names!r}, expected different ones such as cuda:0 or cuda:0,cuda:1")
+    if wanted := [device for device in devices if device.startswith("cuda")]:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a driver that is too old, say: nvidia-smi tells it better
+            count = torch.cuda.device_count()
+        if not count:
+            why = (
+                f"torch {torch.__version__} is built without CUDA"
+                if torch.version.cuda is None
+                else f"torch {torch.__version__} finds none (does nvidia-smi?)"
+            )
+            raise NoDevice(
+                f"there is no CUDA GPU here: {why}; this machine's CPU is measured by python -m profilers.cpu"
+            )
+        for device in wanted:
+            if int(device.split(":")[1]) >= count:
+                there = ", ".join(f"cuda:{i}" for i in range(count))
+                raise NoDevice(f"--device names {device}, there is {there}")
+    return devices
+
+
+def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: float) -> Target:
+    """One GPU of this machine. asked: the fields `ASKED` of the agent's manifest."""
+
+    def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        with _turn(device):
+            for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
+                if isinstance(event, Hello) and (others := event.device.get("other_processes")):
+                    shown = ", ".join(map(str, others))
+                    print(f"warning: {device} is also used by process {shown}: times may be too long", file=sys.stderr)
+                yield event
+
+    header = {"agent": "cuda", "cuda_device": device, **asked}
+    if asked["mode"] == "eager":
+        header["eager"] = "ATen operators called one by one from generated code: an nn.Module's own calls come on top"
+    if device.startswith("cpu"):
+        header["emulated"] = "the CPU stood in a GPU's place, to test the command"
+    return Target(
+        runtime="torch",
+        batch=batch,
+        manifest={"runtime": "torch", "device": device, **asked},
+        start=start,
+        header=header,
+        pace=_pace(asked["mode"]),
+    )
+
+
+def _pace(mode: str) -> Pace:
+    """How long a visit takes in a mode."""
+    own = EAGER if mode == "eager" else {}
+    return replace(PACE, rules={**PACE.rules, **own}, quick={**PACE.quick, **own}, whole={**PACE.whole, **own})
+
+
+def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
+    """What a table of this command was measured on; NoDevice if it is not to be had here."""
+    for key in ("cuda_device", "batch", *ASKED):
+        if not header.get(key):
+            raise InputError(f"the header has no '# {key}: ...' line")
+    # of GPUs that agreed, the first
+    device = header["cuda_device"].split(",")[0]
+    found_devices(device)
+    return gpu_target(device, {field: header[field] for field in ASKED}, int(header["batch"]), timeout_s)
+
+
+@contextmanager
+def _turn(device: str) -> Iterator[None]:
+    """Waits until no other profiler of this user measures the GPU: two at a time would measure each other."""
+    if device.startswith("cpu"):
+        yield
+        return
+    path = Path(tempfile.gettempdir()) / f"ofa-latency-{os.getuid()}-{device.replace(':', '-')}.lock"
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting: another profiler measures {device}", flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

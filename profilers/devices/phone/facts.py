@@ -1,0 +1,189 @@
+"""What a phone tells of itself, and what makes its figures trustworthy: which cores, how cool, which mode."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ofa.errors import InputError
+from profilers.devices.cores import cpu_list, fastest
+from profilers.devices.phone.adb import Adb
+from profilers.devices.phone.files import BASE
+
+# Android's name of an ABI: the bundle's, which is also what `uname -m` says on such a machine
+ABIS = {"arm64-v8a": "aarch64", "x86_64": "x86_64"}
+# /data/local/tmp, sha256sum and stat are as we need them from Android 8 on
+OLDEST_SDK = 26
+SEVERE = 2  # Android's thermal status from which on clocks are cut (moderate)
+
+FACTS = r"""
+for name in ro.product.cpu.abilist ro.product.manufacturer ro.product.model ro.build.version.sdk ro.build.fingerprint \
+    ro.serialno ro.boot.qemu ro.kernel.qemu; do echo "$name=$(getprop $name)"; done
+echo "machine=$(uname -m)"
+echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
+cd /sys/devices/system/cpu && echo "online=$(cat online)"
+for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do [ -r $file ] && echo "khz.${file%%/*}=$(cat $file)"; done
+"""
+STATE = """
+dumpsys battery; dumpsys power | grep mWakefulness=; dumpsys thermalservice
+echo "airplane=$(settings get global airplane_mode_on)"; echo "low_power=$(settings get global low_power)"
+"""
+FIXED = 'touch "$1/fixed-performance"; cmd power set-fixed-performance-mode-enabled true 2>&1'
+# told again and again, by whoever may be the last: the agent's shell, the host, the next run
+UNFIXED = '[ -f "$1/fixed-performance" ] && cmd power set-fixed-performance-mode-enabled false > /dev/null 2>&1; rm -f "$1/fixed-performance"'  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Phone:
+    """The facts that decide how a phone is measured.
+
+    abi: the bundle's; emulated: why times taken there mean nothing, or None
+    max_khz: {CPU: its highest clock}, of those whose clock can be read; usable: CPUs that are on and allowed to adb
+    identity: a hash that tells this phone from another of its model
+    """
+
+    name: str
+    abi: str
+    emulated: str | None
+    max_khz: Mapping[int, int]
+    usable: tuple[int, ...]
+    identity: str
+
+
+def facts(adb: Adb, own_agent: bool) -> Phone:
+    """own_agent: the user brings agent and runtime, and so answers for the ABI. InputError for an unsupported phone."""
+    return parse_facts(adb.run(FACTS).text, own_agent)
+
+
+def parse_facts(text: str, own_agent: bool) -> Phone:
+    properties = dict(line.partition("=")[::2] for line in text.splitlines())
+    name = f"{properties.get('ro.product.manufacturer', '')} {properties.get('ro.product.model', '')}".strip()
+    abis = [abi for abi in properties.get("ro.product.cpu.abilist", "").split(",") if abi]
+    if not abis:
+        raise InputError("this is no Android: getprop names no ABI (for boards: python -m profilers.linux)")
+    supported = [ABIS[abi] for abi in abis if abi in ABIS]
+    if not supported and not own_agent:
+        raise InputError(
+            f"{name} runs {', '.join(abis)}; the agent is for {' and '.join(ABIS)}: build it with the NDK "
+            "(device_agents/android) and give it by --agent-bin, with its runtime by --agent-lib"
+        )
+    sdk = properties.get("ro.build.version.sdk", "")
+    if sdk.isdigit() and int(sdk) < OLDEST_SDK:
+        raise InputError(f"{name} has an Android of API level {sdk}, expected at least {OLDEST_SDK} (Android 8)")
+    abi = supported[0] if supported else abis[0]
+    usable = set(cpu_list(properties.get("allowed", ""))) & set(cpu_list(properties.get("online", "")))
+    khz = {int(key[7:]): int(value) for key, value in properties.items() if re.fullmatch(r"khz\.cpu\d+", key) and value}
+    known_by = properties.get("ro.serialno") or properties.get("ro.build.fingerprint") or name
+    return Phone(
+        name=name or "unnamed phone",
+        abi=abi,
+        emulated=_emulated(properties, abi),
+        max_khz={cpu: khz[cpu] for cpu in sorted(khz)},
+        usable=tuple(sorted(usable)),
+        identity=hashlib.sha256(known_by.encode()).hexdigest()[:16],
+    )
+
+
+def _emulated(properties: Mapping[str, str], abi: str) -> str | None:
+    if "1" in (properties.get("ro.boot.qemu"), properties.get("ro.kernel.qemu")):
+        return "the phone calls itself an emulator"
+    if abi in ABIS.values() and properties.get("machine", abi) != abi:
+        return f"{abi} programs on a {properties['machine']} machine"
+    return None
+
+
+def big_cores(phone: Phone, threads: int) -> list[int]:
+    """The CPUs to pin to; InputError if there are fewer than threads."""
+    if threads > len(phone.usable):
+        raise InputError(
+            f"--threads is {threads}, but programs of adb may use {len(phone.usable)} CPUs of {phone.name}"
+        )
+    return fastest(phone.usable, phone.max_khz, threads)
+
+
+def chosen_cores(phone: Phone, asked: Sequence[int] | None, threads: int) -> list[int]:
+    """The CPUs asked for, or the big ones; InputError if one is not to be had."""
+    if asked is None:
+        return big_cores(phone, threads)
+    for cpu in asked:
+        if cpu not in phone.usable:
+            raise InputError(f"--cpu names CPU {cpu}; of {phone.name} may be used {', '.join(map(str, phone.usable))}")
+    return sorted(asked)
+
+
+def clusters(phone: Phone) -> str:
+    """Such as "0-3: 1803 MHz, 4-7: 2841 MHz"; "" where no clock can be read."""
+    runs: list[list[int]] = []
+    for cpu, khz in phone.max_khz.items():
+        if runs and phone.max_khz[runs[-1][0]] == khz and runs[-1][-1] == cpu - 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    named = ((f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}", phone.max_khz[run[0]]) for run in runs)
+    return ", ".join(f"{cpus}: {khz / 1000:.0f} MHz" for cpus, khz in named)
+
+
+@dataclass(frozen=True)
+class State:
+    """What changes while a phone is measured; None and "" where it does not tell.
+
+    throttling: Android's thermal status, 0 none to 6 shutdown; processor_c: its hottest processor sensor
+    """
+
+    battery: str
+    screen: str
+    airplane: str
+    saver: str
+    throttling: int | None
+    processor_c: float | None
+
+    def header(self) -> dict[str, str]:
+        return {
+            "battery": self.battery,
+            "screen": self.screen,
+            "airplane_mode": self.airplane,
+            "battery_saver": self.saver,
+            "thermal_status": "" if self.throttling is None else str(self.throttling),
+        }
+
+
+def state(adb: Adb) -> State:
+    return parse_state(adb.run(STATE).text)
+
+
+def parse_state(text: str) -> State:
+    def first(pattern: str) -> str | None:
+        found = re.search(pattern, text, re.MULTILINE)
+        return found[1] if found else None
+
+    level, by = first(r"^\s*level: (\d+)"), re.findall(r"^\s*(AC|USB|Wireless|Dock) powered: true", text, re.MULTILINE)
+    battery = "" if level is None else f"{level} %, {'charging by ' + ' and '.join(by) if by else 'not charging'}"
+    awake = first(r"mWakefulness=(\w+)")
+    # what the sensors say now, not what was last reported of a change
+    current = text.partition("Current temperatures from HAL:")[2].partition("Current cooling devices")[0]
+    processors = re.findall(r"mValue=(-?[\d.]+), mType=0,", current)
+    status = first(r"^\s*Thermal Status: (\d+)")
+    return State(
+        battery=battery,
+        screen={"Awake": "on", None: ""}.get(awake, "off"),
+        airplane={"1": "on", "0": "off"}.get(first(r"^airplane=(\d)") or "", ""),
+        saver={"1": "on", "0": "off"}.get(first(r"^low_power=(\d)") or "", ""),
+        throttling=None if status is None else int(status),
+        processor_c=max(map(float, processors), default=None),
+    )
+
+
+def fix_performance(adb: Adb) -> bool:
+    """Turns the fixed-performance mode on, which holds clocks where heat does not cut them; False: it has none."""
+    answer = adb.run(FIXED, BASE)
+    if answer.code == 0 and not re.search("fail|can't find|unknown|exception", answer.text, re.IGNORECASE):
+        return True
+    unfix_performance(adb)
+    return False
+
+
+def unfix_performance(adb: Adb) -> None:
+    """Turns off the mode if one of our runs turned it on."""
+    adb.run(UNFIXED, BASE)

@@ -1,0 +1,315 @@
+"""Agents on a phone: sent there, started, listened to, and ended, whatever becomes of the connection."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ofa.errors import InputError
+from profilers.devices.phone import files as phone_files
+from profilers.devices.phone.adb import Adb, PushFailed
+from profilers.devices.phone.benchmark_model import benchmark_model_events
+from profilers.devices.phone.facts import (
+    FIXED,
+    SEVERE,
+    UNFIXED,
+    Phone,
+    State,
+    clusters,
+    fix_performance,
+    state,
+    unfix_performance,
+)
+from profilers.devices.phone.files import BASE, place
+from profilers.devices.sent_files import SentFolder, sent_folder
+from profilers.measuring.agent import checked_events
+from profilers.measuring.events import ConnectionLost, Done, Error, Event, Hello
+
+HEARTBEAT_S = 2
+# several heartbeats: only a lost connection is as silent
+SILENCE_S = 20.0
+# a phone that was unplugged or reboots is looked for so long
+PATIENCE_S = 180.0
+# an agent whose host is gone ends with its next heartbeat
+FAREWELL_S = 10.0
+
+RUNNING = 'pid=$(cat "$1/agent.pid" 2>/dev/null) && grep -qF "$1" "/proc/$pid/cmdline" 2>/dev/null'
+END = f'{RUNNING} && kill -9 $pid; rm -f "$1/agent.pid"'
+TIDY = 'rm -f "$1"/models-*/manifest.json "$1/stderr"'
+CLEAN = 'rm -rf "$1"'
+BOOTED = '[ "$(getprop sys.boot_completed)" = 1 ]'
+LAST_WORDS = 'tail -c 400 "$1/stderr"'
+# the mode is restored here and not only by the host, which may be killed, or lose the phone
+# what the shell has to say, such as "Killed", is no protocol line
+RUN = f"""
+exec 2> /dev/null
+cd "$2" || exit 1
+trap "" HUP
+[ "$3" = 1 ] && {{ {FIXED}; }} > /dev/null
+base=$1 manifest=$4; shift 4
+"$@" "$manifest" 2> "$base/stderr" &
+echo $! > "$base/agent.pid"
+wait $!
+code=$?
+set -- "$base"
+rm -f "$1/agent.pid"
+{UNFIXED}
+exit $code
+"""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """max_temperature_c: visits wait while the processor is hotter; cool_s: they wait so long, then the run ends
+
+    fixed_performance: whether to use that mode where there is one
+    """
+
+    max_temperature_c: float
+    cool_s: float
+    fixed_performance: bool
+
+
+class AdbLines:
+    """The lines of a stream over adb. code: the exit code that ends them, once it was read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest, self.code = pieces, b"", -1
+
+    def get(self, *, timeout: float) -> bytes | None:
+        """Waits as long as the stream allows for silence: heartbeats come more often than a timeout would."""
+        del timeout
+        while b"\n" not in self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return None
+            self._rest += piece
+        line, _, self._rest = self._rest.partition(b"\n")
+        if line.startswith(b"RC="):
+            self.code = int(line[3:])
+            return None
+        return line
+
+
+class PhoneSession:
+    """`with` it, so that nothing of ours runs on the phone afterwards and its settings are as they were."""
+
+    def __init__(
+        self,
+        adb: Adb,
+        phone: Phone,
+        agent: SentFolder,
+        command: tuple[str, ...] | None,
+        policy: Policy,
+        timeout_s: float,
+        say: Callable[[str], None],
+    ) -> None:
+        """adb is connected to the phone.
+
+        agent, command: the agent's files, and what starts it in their folder; None: they are a benchmark_model
+        timeout_s: the longest that one visit may take
+        """
+        self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
+        self._policy, self._timeout_s, self._say = policy, timeout_s, say
+        self._models: SentFolder | None = None
+        self._connected, self._greeted, self._files_there = True, False, False
+        self._fixed: bool | None = None
+        self.pushed_bytes = 0
+
+    def __enter__(self) -> PhoneSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends what runs, and restores the mode. Agent and models stay, so that the next run pushes nothing."""
+        try:
+            self._adb.connect()  # anew: the last conversation may have been cut anywhere
+            for script in (END, TIDY, UNFIXED):
+                self._adb.run(script, BASE)
+        except (InputError, ConnectionLost) as failure:
+            print(
+                f"the phone could not be left as it was ({failure}): when it is back, "
+                f"run python -m profilers.android --clean{_serial_option(self._adb)}",
+                file=sys.stderr,
+            )
+        finally:
+            self._adb.close()
+
+    def start(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        """An agent's events: a `start` of profilers.measuring.target.Target. Raises AgentFailed, or ConnectionLost."""
+        self._reach()
+        done = False
+        try:
+            models, before = self._prepare(folder)
+            for event in self._converse(models, manifest):
+                if isinstance(event, Error) and event.reason == "too_hot":
+                    raise too_hot(event.message)
+                done = isinstance(event, Done)
+                yield self._with_facts(event, before) if isinstance(event, Hello) else event
+        finally:
+            # anything but a whole conversation leaves the connection in its middle, and perhaps an agent on the phone
+            self._connected = done
+
+    def _converse(self, models: SentFolder, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        """An agent's events, or what stands for them where a benchmark_model is run."""
+        if self._command is None:
+            yield from benchmark_model_events(self._adb, self._agent, models, manifest, self._timeout_s)
+            return
+        path = f"{place(models)}/manifest.json"
+        self._push_manifest(path, manifest)
+        fixed = str(int(bool(self._fixed)))
+        pieces = self._adb.stream(RUN, BASE, place(self._agent), fixed, path, *self._command, silence_s=SILENCE_S)
+        lines = AdbLines(pieces)
+        timeout_s = self._timeout_s + self._policy.cool_s
+        events = checked_events(lines, timeout_s, lambda: _ending(lines.code), self._last_words)
+        for event in events:
+            if isinstance(event, Done):
+                for _ in pieces:  # to the end: the shell restores the mode
+                    pass
+            yield event
+
+    def _reach(self) -> None:
+        """Connects again if need be, and ends what still runs there. InputError if the phone does not come back."""
+        if self._connected:
+            return
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                self._adb.connect()
+                if self._adb.run(BOOTED).code == 0:
+                    self._adb.run(END, BASE)
+                    # a phone that lost its power may have lost what it had not yet written
+                    self._connected, self._files_there = True, False
+                    return
+                failure: Exception = ConnectionLost("it is still booting")
+            except (InputError, ConnectionLost) as not_yet:
+                failure = not_yet
+            if time.monotonic() > deadline:
+                raise InputError(
+                    f"the phone did not come back within {PATIENCE_S:.0f} s ({failure}): plug it in, and go on by "
+                    "--resume"
+                ) from None
+            time.sleep(1)
+
+    def _prepare(self, folder: Path) -> tuple[SentFolder, State]:
+        """The models, on the phone, and its state: cool, and in the mode if it has one."""
+        if not self._greeted:
+            self._wait_for_others()
+            unfix_performance(self._adb)  # what a run that was killed may have left
+            self._greeted = True
+        if self._models is None:
+            self._models = sent_folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
+        if not self._files_there:
+            for wanted in (self._agent, self._models):
+                self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
+            self._files_there = True
+        if self._fixed is None and self._policy.fixed_performance:
+            self._fixed = fix_performance(self._adb)
+        return self._models, self._wait_until_cool()
+
+    def _wait_for_others(self) -> None:
+        """InputError if another run's agent is at work on this phone."""
+        deadline = time.monotonic() + FAREWELL_S
+        while self._adb.run(RUNNING, BASE).code == 0:
+            if time.monotonic() > deadline:
+                raise InputError(
+                    "another run is measuring on this phone: wait for it, or end it by "
+                    f"python -m profilers.android --clean{_serial_option(self._adb)}"
+                )
+            time.sleep(0.5)
+
+    def _wait_until_cool(self) -> State:
+        """InputError if the phone stays too hot."""
+        deadline = time.monotonic() + self._policy.cool_s
+        announced = False
+        while True:
+            now = state(self._adb)
+            limit = self._policy.max_temperature_c
+            if now.throttling is not None and now.throttling >= SEVERE:
+                why = f"Android's thermal status is {now.throttling}: clocks are cut"
+            elif now.processor_c is not None and now.processor_c > limit:
+                why = f"the processor has {now.processor_c:.1f} C, the limit is {limit:g} C"
+            else:
+                return now
+            if time.monotonic() > deadline:
+                raise too_hot(why)
+            if not announced:
+                self._say(f"waiting for the phone to cool: {why}")
+                announced = True
+            time.sleep(2)
+
+    def _push_manifest(self, path: str, manifest: Mapping[str, Any]) -> None:
+        text = json.dumps(
+            {
+                **manifest,
+                "heartbeat_seconds": HEARTBEAT_S,
+                "cool_down": {
+                    "max_temperature_c": self._policy.max_temperature_c,
+                    "max_wait_seconds": self._policy.cool_s,
+                },
+            }
+        ).encode()
+        self.pushed_bytes += len(text)
+        try:
+            self._adb.push(text, path)
+        except PushFailed as error:
+            raise phone_files.refused(self._adb, 2 * len(text) + phone_files.SPARE, str(error)) from None
+
+    def _with_facts(self, hello: Hello, before: State) -> Hello:
+        """The agent's facts of the device, and what only the host knows, which nothing an agent says overrides."""
+        readable = hello.device.get("temperature_c") is not None
+        gate = f"visits wait while the processor is above {self._policy.max_temperature_c:g} C"
+        if not readable:
+            gate = "off: adb may not read the processor's temperature while it measures"
+        modes = {None: "not asked for", True: "on", False: "this phone has none"}
+        own: dict[str, Any] = {
+            "temperature_c": hello.device.get("temperature_c") if readable else before.processor_c,
+            "product": self._phone.name,
+            "clusters": clusters(self._phone),
+            "fixed_performance_mode": modes[self._fixed],
+            "heat_gate": gate,
+            **before.header(),
+        }
+        if self._phone.emulated:
+            own["emulated"] = "yes"
+        return replace(hello, device={**hello.device, **own})
+
+    def _last_words(self) -> str:
+        """What the agent last wrote to stderr; "" where the phone is not there to ask."""
+        with contextlib.suppress(InputError, ConnectionLost):
+            self._adb.connect()
+            words = self._adb.run(LAST_WORDS, BASE).text.splitlines()
+            return f"; its last words: {words[-1][:200]}" if words else ""
+        return ""
+
+
+def too_hot(why: str) -> InputError:
+    return InputError(
+        f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and "
+        "go on by --resume; what was measured is kept"
+    )
+
+
+def clean(adb: Adb) -> None:
+    """Ends what runs on the phone, restores its mode, and removes all that is ours."""
+    for script in (END, UNFIXED, CLEAN):
+        adb.run(script, BASE)
+
+
+def _ending(code: int) -> str:
+    if code > 128:
+        return f"was ended by signal {code - 128}"
+    return f"exited with code {code}" if code >= 0 else "was ended together with its shell"
+
+
+def _serial_option(adb: Adb) -> str:
+    return f" --serial {shlex.quote(adb.serial)}" if adb.serial else ""

@@ -1,0 +1,80 @@
+"""A phone as a target: its cores, its agent, and the session that serves both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from device_agents.android import bundle
+from profilers.devices.phone.adb import Adb
+from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts
+from profilers.devices.phone.options import PhoneOptions
+from profilers.devices.phone.session import PhoneSession, Policy
+from profilers.devices.sent_files import SentFolder, sent_folder
+from profilers.measuring.target import Target
+
+# a block at which the agent died twice is given up
+TRIES = 2
+
+
+def open_phone(adb: Adb, asked: PhoneOptions) -> tuple[Phone, list[int]]:
+    """What the phone is, and the CPUs to pin to; InputError for a phone that is not supported."""
+    brings_all = asked.agent_bin is not None and (asked.runner == "benchmark_model" or asked.agent_lib is not None)
+    phone = facts(adb, own_agent=brings_all)
+    return phone, chosen_cores(phone, asked.cpu, asked.threads)
+
+
+def described(phone: Phone, cpus: Sequence[int]) -> str:
+    """The phone and its cores, in words."""
+    pinned = f"pinned to CPU {', '.join(map(str, cpus))}"
+    why = clusters(phone) or "maximum clocks are not readable: these are the last CPUs"
+    emulated = f"; EMULATED ({phone.emulated}): its times mean nothing" if phone.emulated else ""
+    return f"{phone.name}, {phone.abi}, {pinned} ({why}){emulated}"
+
+
+@contextmanager
+def session_of(
+    adb: Adb,
+    phone: Phone,
+    cpus: Sequence[int],
+    asked: PhoneOptions,
+    batch: int,
+    timeout_s: float,
+    say: Callable[[str], None],
+) -> Iterator[Target]:
+    """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it."""
+    policy = Policy(asked.max_temperature_c, asked.cool_s, asked.fixed_performance)
+    files, backend, start_command = _agent(phone, asked, say)
+    with PhoneSession(adb, phone, files, start_command, policy, timeout_s, say) as session:
+        yield Target(
+            runtime="tflite",
+            batch=batch,
+            manifest={
+                "runtime": "tflite",
+                "backend": backend,
+                "delegate": asked.delegate,
+                "threads": asked.threads,
+                "cpus": list(cpus),
+                "phone": phone.identity,
+            },
+            start=session.start,
+            header={
+                "agent": "android",
+                "threads": str(asked.threads),
+                "dtype": "float32",
+                "delegate": asked.delegate,
+            },
+            tries=TRIES,
+        )
+
+
+def _agent(
+    phone: Phone, asked: PhoneOptions, say: Callable[[str], None]
+) -> tuple[SentFolder, str, tuple[str, ...] | None]:
+    """The agent's files, its backend, and what starts it; None: they are a benchmark_model."""
+    if asked.runner == "benchmark_model":
+        assert asked.agent_bin is not None, "checked before the phone was asked for"
+        return sent_folder("agent", {"benchmark_model": asked.agent_bin}), "tflite", None
+    abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
+    agent = bundle.make(abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, tell=say)
+    return sent_folder("agent", {name: agent.folder / name for name in agent.files}), agent.backend, agent.start_command

@@ -1,0 +1,122 @@
+"""An estimated table: a cost model scaled to whole networks, and what is known of its error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ofa import __version__
+from ofa.blocks import Block, all_blocks
+from ofa.errors import InputError
+from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.network_times import NetworkTimes, read_networks
+from profilers.estimating.cost_model import (
+    LEAST_FOR_TERMS,
+    Fit,
+    even_prior,
+    fit_networks,
+    fit_table,
+    network_terms,
+    table_terms,
+)
+from profilers.estimating.options import TransferOptions
+
+_FEW = 5  # networks, below which their own leave-one-out error says little
+_FEW_FOR_PERCENTILE = 20  # networks, up to which the worst is told rather than a percentile
+_ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
+# a block none of whose terms the fit could tell from others' still takes some time
+LEAST_MS = 1e-6
+_NOT_STATED = "not stated by the source"
+
+
+def estimate(options: TransferOptions, source: LatencyTable | None, command: str) -> LatencyTable:
+    """The estimated table; InputError where the networks do not suffice. source: of a related device, or none.
+
+    command: as typed, for the header
+    """
+    assert options.networks is not None
+    times = read_networks(options.networks, options.column)
+    count = len(times.networks)
+    if source is None and count < LEAST_FOR_TERMS:
+        raise InputError(
+            f"{options.networks} has {count} networks: name a table of a related device with --from, or time at least "
+            f"{LEAST_FOR_TERMS}"
+        )
+    device = options.device or times.header.get("device")
+    if not device:
+        raise InputError(f"{options.networks} does not say '# device: ...': name it with --device")
+    terms = network_terms(times.networks)
+    fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
+    spaces = [get_space(name, options.num_classes, {*RESOLUTIONS, *options.resolutions}) for name in options.spaces]
+    blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, options.resolutions)))
+    header = {
+        "device": device,
+        "runtime": times.header.get("runtime", _NOT_STATED),
+        "threads": times.header.get("threads", _NOT_STATED),
+        "batch": str(options.batch or times.header.get("batch", "1")),
+        "dtype": times.header.get("dtype", _NOT_STATED),
+        "when": f"{datetime.now(UTC):%Y-%m-%d}",
+        "tool": f"ofa-latency {__version__}",
+        "provenance": "estimated",
+        "source": _rests_on(options, source, times),
+        "command": command,
+        "space": ", ".join(options.spaces),
+        "resolutions": ", ".join(map(str, options.resolutions)),
+        "scaled_by": "one factor"
+        if math.isinf(fit.strength)
+        else f"a factor a term, held together by {fit.strength:g}",
+        "networks": describe(times),
+        "expected_error": expected_error(fit, times),
+    }
+    return LatencyTable(header, estimated_rows(fit, blocks))
+
+
+def check_replaceable(out: Path, overwrite: bool) -> None:
+    """InputError where a table that is no estimate would be replaced, unless it is to be."""
+    if out.exists() and not overwrite:
+        old = LatencyTable.load(out)
+        if old.provenance != "estimated":
+            raise InputError(f"{out} is {old.provenance}, which no estimate replaces unless told by --overwrite")
+
+
+def _rests_on(options: TransferOptions, source: LatencyTable | None, times: NetworkTimes) -> str:
+    """What the table rests on, in words."""
+    how = f"of {options.source} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
+    networks_source = times.header.get("source", "")
+    words = f"a cost model {how} {len(times.networks)} whole networks"
+    return words + (f": {networks_source}" if networks_source else "")
+
+
+def estimated_rows(fit: Fit, blocks: Sequence[Block]) -> list[TableRow]:
+    """What the model says of every block, to four digits."""
+    latencies = np.maximum(table_terms(blocks) @ fit.weights_ms, LEAST_MS)
+    return [TableRow(block, float(f"{ms:.4g}")) for block, ms in zip(blocks, latencies.tolist(), strict=True)]
+
+
+def describe(times: NetworkTimes) -> str:
+    """The range that the networks cover: what lies beyond it is extrapolated."""
+    sizes = [subnet.resolution for _, subnet in times.networks]
+    spaces = ", ".join(sorted({name for name, _ in times.networks}))
+    low, high = times.latency_ms.min(), times.latency_ms.max()
+    return f"{len(sizes)} of {spaces}, {min(sizes)} to {max(sizes)} px, {low:g} to {high:g} ms"
+
+
+def expected_error(fit: Fit, times: NetworkTimes) -> str:
+    """What is known of the error, in words, for the table's header."""
+    errors = np.abs(fit.errors_pct)
+    count = len(times.networks)
+    if not len(errors):
+        return "not known: one network fits the factor, and none is left to check it"
+    far = f"95 % within {np.percentile(errors, 95):.1f}" if count > _FEW_FOR_PERCENTILE else f"worst {errors.max():.1f}"
+    text = f"mean {errors.mean():.1f} %, {far} % of {count} networks, each predicted from others"
+    rounding = 50 * times.step_ms / times.latency_ms.min()
+    if rounding > _ROUNDING_PCT:
+        text += f"; their own figures are rounded to {times.step_ms:g} ms, which is up to {rounding:.1f} %"
+    if count < _FEW:
+        text += f"; {count} networks say little, docs/transfer.md has more"
+    return text

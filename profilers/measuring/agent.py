@@ -1,0 +1,132 @@
+"""One conversation with an agent: starts it, hands on what it says, and ends it if it dies, hangs or babbles."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbeat, Hello, event_of
+
+_LONGEST_LINE = 64 << 20  # bytes
+
+
+class Lines(Protocol):
+    """An agent's lines as they come: a queue.Queue, or what reads them from elsewhere."""
+
+    def get(self, *, timeout: float) -> bytes | None:
+        """The next line; None: no more come. queue.Empty if there is none in time, or ConnectionLost."""
+
+
+def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
+    """What an agent on this machine says, line by line, without heartbeats, until "done".
+
+    command: starts it, given the path of the manifest, which is written into the folder of the models
+    timeout_s: the longest that one visit, or the start, may take
+    Raises AgentFailed. However this ends, the agent is gone.
+    """
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    yield from agent_process([*command, str(path)], subprocess.DEVNULL, timeout_s, _process_ended)
+
+
+def agent_process(
+    command: Sequence[str], stdin: int | IO[bytes], timeout_s: float, how_it_ended: Callable[[int], str]
+) -> Iterator[Event]:
+    """What a process says that is an agent, or the way to one, until "done"; in the end it is gone.
+
+    how_it_ended: of the exit code that came too early, in words that follow "the agent"; it may raise what is no
+    block's fault
+    """
+    with tempfile.TemporaryFile() as stderr:
+        # a session of its own: Ctrl-C reaches the host, which then ends the agent
+        process = subprocess.Popen(
+            list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
+        )
+        lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+        try:
+            yield from checked_events(
+                lines, timeout_s, lambda: how_it_ended(process.wait()), lambda: _last_words(stderr)
+            )
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _process_ended(code: int) -> str:
+    return f"was ended by signal {-code}" if code < 0 else f"exited with code {code}"
+
+
+def checked_events(
+    lines: Lines, timeout_s: float, how_it_ended: Callable[[], str], last_words: Callable[[], str]
+) -> Iterator[Event]:
+    """The events of an agent's lines, each checked, without heartbeats, until "done"; None: no more lines come.
+
+    timeout_s: heartbeats do not extend it, since a hanging runtime does not stop them
+    how_it_ended, last_words: for AgentFailed, which is raised where the agent dies, hangs or breaks the protocol
+    """
+    deadline = time.monotonic() + timeout_s
+    greeted = False
+    while True:
+        try:
+            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+        except queue.Empty:
+            raise AgentFailed(f"no answer within {timeout_s:g} s{last_words()}") from None
+        if line is None:
+            raise AgentFailed(f"the agent {how_it_ended()}{last_words()}")
+        event = _parse(line)
+        if isinstance(event, Heartbeat):
+            # a flood of them never leaves the queue empty
+            if time.monotonic() > deadline:
+                raise AgentFailed(f"nothing but heartbeats within {timeout_s:g} s{last_words()}")
+            continue
+        if not greeted and not isinstance(event, Hello | Error):
+            raise AgentFailed(f"the agent began without a hello: {line[:80]!r}")
+        greeted = True
+        deadline = time.monotonic() + timeout_s
+        yield event
+        if isinstance(event, Done):
+            return
+
+
+def _read(process: subprocess.Popen[bytes], lines: queue.Queue[bytes | None]) -> None:
+    assert process.stdout is not None
+    try:
+        # a line without an end is cut, and then is no protocol line
+        while line := process.stdout.readline(_LONGEST_LINE):
+            lines.put(line)
+    except ValueError:
+        pass  # closed by the host, which no longer listens
+    lines.put(None)
+
+
+def _parse(line: bytes) -> Event:
+    """A checked protocol line."""
+    try:
+        decoded = json.loads(line, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise AgentFailed(f"the agent said what is no protocol line: {line[:80]!r}") from None
+    return event_of(decoded)
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity, which Python reads, are no JSON."""
+    raise ValueError(constant)
+
+
+def _last_words(stderr: IO[bytes]) -> str:
+    stderr.seek(0)
+    words = stderr.read().decode("utf-8", "replace").strip().splitlines()
+    return f"; its last words: {words[-1][:200]}" if words else ""

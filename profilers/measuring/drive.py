@@ -1,0 +1,133 @@
+"""Drives agents through the last pass of a ledger: survives what kills them, gives up what kills them again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ofa.errors import InputError
+from profilers.measuring.events import (
+    PROTOCOL,
+    AgentFailed,
+    Begins,
+    ConnectionLost,
+    Done,
+    Error,
+    Event,
+    Hello,
+    Result,
+)
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.plan import Visit
+
+# an agent that dies on so many blocks in a row will die on the next
+DEATHS_IN_A_ROW = 5
+# a device that is lost so often, with nothing measured in between, is not looked for again
+LOSSES_IN_A_ROW = 5
+
+
+class Driver:
+    """Makes visits by agents. `files` names the model file of every id, relative to where the agent looks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        files: Mapping[str, str],
+        manifest: Mapping[str, Any],
+        start: Callable[[Mapping[str, Any]], Iterator[Event]],
+        *,
+        progress: Callable[[int, int], None],
+        tries: int = 1,
+    ) -> None:
+        """manifest: the protocol's fields but models and visits; start: an agent, which yields what it says.
+
+        progress: told how many visits are made, and how many there will be
+        tries: a model at which agents died, or the device was lost, so often in a row is given up
+        """
+        self.ledger, self.files, self.manifest, self.start = ledger, files, manifest, start
+        self.progress, self.tries = progress, tries
+        # the visit that an agent is at, None between visits
+        self._at: Visit | None = None
+        self._deaths = self._losses = 0
+        self._ends: Counter[str] = Counter()
+
+    def make_pass(self) -> None:
+        """Makes the visits of the last pass that the ledger lacks, starting agents as often as they die.
+
+        InputError where another agent would do no better.
+        """
+        made = self.ledger.results
+        closed = self.ledger.closed_segments()
+        while pending := self.ledger.pending(closed):
+            self.progress(len(made), len(made) + len(pending))
+            before, self._at = len(made), None
+            try:
+                self._converse(pending)
+            except AgentFailed as failure:
+                self._survive(failure, len(made) > before)
+        self.progress(len(made), len(made))
+
+    def _survive(self, failure: AgentFailed, got_on: bool) -> None:
+        """Blames the visit at which an agent ended, if there was one; InputError where another would do no better."""
+        if self._at is None:
+            # an agent that dies between visits has no block to blame: another goes on, if it got anywhere
+            if not got_on and not isinstance(failure, ConnectionLost):
+                raise InputError(f"the agent cannot start: {failure}") from None
+            self._losses = 0 if got_on else self._losses + 1
+            if self._losses >= LOSSES_IN_A_ROW:
+                raise InputError(f"{failure}, {self._losses} times in a row{self._kept()}") from None
+            return
+        self._ends[self._at.model] += 1
+        if self._ends[self._at.model] < self.tries:
+            return
+        self.ledger.fail(self._at, str(failure))
+        self._deaths += 1
+        if self._deaths >= DEATHS_IN_A_ROW:
+            raise InputError(
+                f"the agent died on {self._deaths} blocks in a row, at last: {failure}{self._kept()}"
+            ) from None
+
+    def _kept(self) -> str:
+        return f"; what was measured before is in {self.ledger.journal.path}, and --resume goes on with it"
+
+    def _converse(self, pending: Sequence[Visit]) -> None:
+        """One agent's life."""
+        used = sorted({v.model for v in pending})
+        manifest = {
+            **self.manifest,
+            "protocol": PROTOCOL,
+            "models": [{"id": name, "path": self.files[name]} for name in used],
+            "visits": [v.model for v in pending],
+        }
+        turn, total = 0, len(self.ledger.results) + len(pending)
+        for event in self.start(manifest):
+            if isinstance(event, Hello):
+                self.ledger.greet(event)
+            elif isinstance(event, Begins):
+                self._at = _due(event, turn, pending)
+            elif isinstance(event, Done):
+                if turn < len(pending):
+                    raise AgentFailed(f"the agent was done after {turn} of {len(pending)} visits")
+            elif isinstance(event, Result | Error):
+                if isinstance(event, Error) and event.id is None:
+                    raise InputError(f"the agent cannot start: {event.message}")
+                self._end_visit(_due(event, turn, pending), event)
+                turn += 1
+                self.progress(len(self.ledger.results), total)
+
+    def _end_visit(self, visit: Visit, event: Result | Error) -> None:
+        self._at = None
+        if isinstance(event, Error):
+            self.ledger.fail(visit, event.message)
+            return
+        self.ledger.credit(visit, event)
+        self._deaths = self._losses = self._ends[visit.model] = 0
+
+
+def _due(event: Begins | Result | Error, turn: int, pending: Sequence[Visit]) -> Visit:
+    """The visit that an event is of: they are made one by one, in the manifest's order."""
+    if turn >= len(pending) or (event.visit, event.id) != (turn, pending[turn].model):
+        due = f"visit {turn} of {pending[turn].model!r} was due" if turn < len(pending) else "all visits were made"
+        raise AgentFailed(f"the agent spoke of visit {event.visit!r} of {event.id!r}, but {due}")
+    return pending[turn]

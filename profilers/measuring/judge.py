@@ -1,0 +1,103 @@
+"""Judges the visits of a ledger: which are good, which are doubtful, what is to be made again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from profilers.measuring.events import Hello
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
+
+# a reference visit this far from the median of all: what was timed beside it is timed again
+DRIFT_THRESHOLD = 0.05
+
+
+@dataclass
+class Outcome:
+    """results: the undisturbed visits of every model, each with the machine's `slowness` at the time
+    failed: what was said of models that could not be timed
+
+    hello: what the agent last told of the device; None: none ever spoke
+    reference_ns: median of every visit of the reference block, in order
+    slowness: of the machine around every visit, in order
+    repeated: visits that were made again, because the machine drifted, was busy, or a block had failed
+    doubtful: visits beside which the machine drifted, or that something disturbed throughout, used for want of better
+    without_good: the models that have only such visits
+    """
+
+    results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    hello: Hello | None = None
+    reference_ns: list[float] = field(default_factory=list)
+    slowness: list[float] = field(default_factory=list)
+    repeated: int = 0
+    doubtful: int = 0
+    without_good: set[str] = field(default_factory=set)
+
+    @property
+    def greeted(self) -> Hello:
+        """The hello of a measurement that has results."""
+        assert self.hello is not None, "results come after a hello"
+        return self.hello
+
+
+def judge(ledger: Ledger) -> Outcome:
+    """The outcome so far. A doubtful visit, maybe off by a factor, is used only for a model without a good one."""
+    made = list(ledger.results.values())
+    slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made]).tolist()
+    factor = dict(zip(ledger.results, slow, strict=True))
+    outcome = Outcome(failed=dict(ledger.failed), hello=ledger.hello, slowness=slow)
+    good, doubtful = good_and_doubtful(ledger)
+    for model in ledger.plan.models:
+        if model not in ledger.failed and (model in good or model in doubtful):
+            used = good.get(model) or doubtful[model]
+            outcome.results[model] = [{**r, "slowness": factor[r["pass"], r["number"]]} for r in used]
+            if model not in good:
+                outcome.doubtful += len(used)
+                outcome.without_good.add(model)
+    outcome.reference_ns = [median for _, _, median in _reference_visits(ledger)]
+    outcome.repeated = sum(
+        not v.is_reference and (number, v.number) in ledger.results
+        for number, visits in enumerate(ledger.passes[1:], start=1)
+        for v in visits
+    )
+    return outcome
+
+
+def lacking(ledger: Ledger) -> list[str]:
+    """The models to visit again, once for every good visit that they lack, a model's own turns far apart."""
+    good, _ = good_and_doubtful(ledger)
+    turns = Counter(v.model for v in ledger.plan.visits if not v.is_reference)
+    lacks = {m: n - len(good.get(m, ())) for m, n in turns.items() if m not in ledger.failed}
+    return [model for turn in range(max(lacks.values(), default=0)) for model in lacks if lacks[model] > turn]
+
+
+def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
+    """Every model's results. Doubtful: the reference drifted beside the visit, or something disturbed it."""
+    reference = _reference_visits(ledger)
+    bad: set[tuple[int, int]] = set()
+    if reference:
+        off = drifted([median for _, _, median in reference], DRIFT_THRESHOLD)
+        ends = [(number, s) for (number, s, _), is_off in zip(reference, off, strict=True) if is_off]
+        bad = {*ends, *((number, s + 1) for number, s in ends)}
+    good: dict[str, list[dict[str, Any]]] = {}
+    doubtful: dict[str, list[dict[str, Any]]] = {}
+    for number, visits in enumerate(ledger.passes):
+        for v in visits:
+            if not v.is_reference and (number, v.number) in ledger.results:
+                result = ledger.results[number, v.number]
+                kind = doubtful if (number, v.segment) in bad or disturbed_throughout(result) else good
+                kind.setdefault(v.model, []).append(result)
+    return good, doubtful
+
+
+def _reference_visits(ledger: Ledger) -> list[tuple[int, int, float]]:
+    """(pass, segment, median in ns) of every visit of the reference block."""
+    return [
+        (number, v.segment, visit_median_ns(ledger.results[number, v.number]))
+        for number, visits in enumerate(ledger.passes)
+        for v in visits
+        if v.is_reference and (number, v.number) in ledger.results
+    ]

@@ -1,0 +1,113 @@
+"""What was made of a plan so far, as its journal holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from ofa.errors import InputError
+from profilers.measuring.events import AGENT_FACTS, HOST_FACTS, AgentFailed, Event, Hello, Result, event_of
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.plan import Visit, VisitPlan
+
+# facts of the device that tell one from another
+_SAME_DEVICE = ("cpu_model", "soc", "gpu")
+_Kind = TypeVar("_Kind", Hello, Result)
+
+
+class Ledger:
+    """Passes, results, the device and what failed; whatever is added is in the journal before it is here.
+
+    A measurement goes in passes: the plan's visits, then those that are to be made again, and so on. The journal holds
+    the order of every later pass, so that a resumed measurement credits each result to the visit it was made for.
+
+    results: {(pass, number of the visit): its result as a protocol line, with the host's fields}, in the order of time
+    hello: what the agent last told of the device; failed: {model: why}, which a resumed measurement tries again
+    """
+
+    def __init__(self, plan: VisitPlan, journal: MeasurementJournal) -> None:
+        """InputError if the journal is of another plan."""
+        self.plan, self.journal = plan, journal
+        self.passes: list[tuple[Visit, ...]] = [plan.visits]
+        self.results: dict[tuple[int, int], dict[str, Any]] = {}
+        self.hello: Hello | None = None
+        self.failed: dict[str, str] = {}
+        for record in journal.records:
+            try:
+                self._restore(record)
+            except (AgentFailed, KeyError, TypeError, IndexError, ValueError):
+                raise InputError(f"{journal.path} is not of this plan: start anew with --overwrite") from None
+
+    def _restore(self, record: Mapping[str, Any]) -> None:
+        """Takes up one record; raises where it is not of this plan."""
+        if record.get("kind") == "hello":
+            self.hello = _checked(record, Hello)
+        elif record.get("kind") == "pass":
+            self.passes.append(self.plan.later_pass([name for name in record["order"] if self.plan.models[name]]))
+        elif record.get("kind") == "result":
+            number, turn = record["pass"], record["number"]
+            if min(number, turn) < 0 or self.passes[number][turn].model != record["id"]:
+                raise ValueError(f"no visit {turn} of pass {number} is of {record['id']!r}")
+            self.results[number, turn] = _credited(_checked(record, Result), number, turn)
+
+    @property
+    def last_pass(self) -> int:
+        return len(self.passes) - 1
+
+    def pending(self, closed: set[int]) -> list[Visit]:
+        """The last pass's visits that are still to be made, but those of the segments `closed`."""
+        number = self.last_pass
+        return [
+            v
+            for v in self.passes[number]
+            if (number, v.number) not in self.results and v.model not in self.failed and v.segment not in closed
+        ]
+
+    def closed_segments(self) -> set[int]:
+        """Segments of the last pass whose last reference visit is made: what failed there gets a pass of its own."""
+        number = self.last_pass
+        return {v.segment for v in self.passes[number] if v.is_reference and (number, v.number) in self.results}
+
+    def begin_pass(self, order: Sequence[str]) -> None:
+        """The models to visit again, in this order."""
+        self.journal.append({"kind": "pass", "number": len(self.passes), "order": list(order)})
+        self.passes.append(self.plan.later_pass(order))
+
+    def greet(self, hello: Hello) -> None:
+        """Takes up the device's facts; InputError where the journal was begun on another device or runtime."""
+        if (before := self.hello) is not None:
+            for what, old, new in (
+                ("runtime", before.runtime, hello.runtime),
+                *(("device", before.device.get(key), hello.device.get(key)) for key in _SAME_DEVICE),
+            ):
+                if old != new:
+                    raise InputError(
+                        f"{self.journal.path} was begun on {what} {old!r}, this is {new!r}: start anew with --overwrite"
+                    )
+        self.journal.append({"kind": "hello", **hello.record()})
+        self.hello = hello
+
+    def credit(self, visit: Visit, result: Result) -> None:
+        """Takes up the result of a visit of the last pass."""
+        record = _credited(result, self.last_pass, visit.number)
+        self.journal.append(record)
+        self.results[self.last_pass, visit.number] = record
+
+    def fail(self, visit: Visit, message: str) -> None:
+        """Gives up a model."""
+        self.failed[visit.model] = message
+        self.journal.append({"kind": "failed", "id": visit.model, "message": message})
+
+
+def _credited(result: Result, number: int, turn: int) -> dict[str, Any]:
+    """The journal's record of a result: the agent's fields, then those of the host, which nothing overrides."""
+    own = {"kind": "result", "pass": number, "number": turn}
+    return {**own, **result.record(), **own}
+
+
+def _checked(record: Mapping[str, Any], kind: type[_Kind]) -> _Kind:
+    """What an agent said, from a journal, where the host has added its own facts."""
+    event: Event = event_of(record, AGENT_FACTS | HOST_FACTS)
+    if not isinstance(event, kind):
+        raise TypeError(kind.__name__)
+    return event

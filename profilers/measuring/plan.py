@@ -1,0 +1,77 @@
+"""What to measure, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa.blocks import Block
+from ofa.blocks.costs import block_macs
+
+# visits between two of the reference's
+REFERENCE_EVERY = 20
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One timing of one model.
+
+    segment: visits of segment s lie between the reference visits of segments s - 1 and s
+    is_reference: made to see the machine drift, beside the reference block's own turns
+    """
+
+    number: int
+    model: str
+    segment: int
+    is_reference: bool
+
+
+@dataclass(frozen=True)
+class VisitPlan:
+    """models: the chain of blocks behind every id, one block or a whole network, in the order they were given
+
+    reference: the id that is timed again and again, to see the machine drift
+    visits: of the first pass; reference_every: visits between two of the reference's, in this pass and later ones
+    """
+
+    models: Mapping[str, tuple[Block, ...]]
+    reference: str
+    visits: tuple[Visit, ...]
+    reference_every: int = REFERENCE_EVERY
+
+    def later_pass(self, order: Sequence[str]) -> tuple[Visit, ...]:
+        """The visits of models to be timed again, in this order."""
+        return with_reference(order, self.reference, self.reference_every)
+
+
+def model_id(number: int) -> str:
+    """What the n-th chain of a plan is called, in journals, manifests and files."""
+    return f"b{number:05d}"
+
+
+def make_plan(
+    chains: Sequence[tuple[Block, ...]], rounds: int, seed: int, reference_every: int = REFERENCE_EVERY
+) -> VisitPlan:
+    """Every chain once a round, each round in another order, the reference between every few and at both ends.
+
+    The rounds lie apart in time, so that no passing disturbance hits all of them. The reference is the chain of
+    median MACs.
+    """
+    models = {model_id(i): chain for i, chain in enumerate(chains)}
+    by_macs = sorted(models, key=lambda name: sum(map(block_macs, models[name])))
+    reference = by_macs[len(by_macs) // 2]
+    rng = np.random.default_rng(seed)
+    order = [name for _ in range(rounds) for name in rng.permutation(list(models)).tolist()]
+    return VisitPlan(models, reference, with_reference(order, reference, reference_every), reference_every)
+
+
+def with_reference(order: Sequence[str], reference: str, every: int) -> tuple[Visit, ...]:
+    """The visits of an order, with the reference before, after, and between every few of them."""
+    visits = [Visit(0, reference, 0, True)]
+    for segment, start in enumerate(range(0, len(order), every), start=1):
+        for name in order[start : start + every]:
+            visits.append(Visit(len(visits), name, segment, False))
+        visits.append(Visit(len(visits), reference, segment, True))
+    return tuple(visits)

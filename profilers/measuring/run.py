@@ -1,0 +1,50 @@
+"""One measurement from its ledger to its outcome: agents are driven, their samples judged, what lacks is made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from profilers.measuring.drive import Driver
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.judge import Outcome, judge, lacking
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.target import Target
+
+# passes beyond the plan's
+REPEATS = 2
+
+
+def carry_out(driver: Driver) -> Outcome:
+    """Makes every visit, then again those that drifted or were disturbed throughout, at most twice."""
+    ledger = driver.ledger
+    driver.make_pass()
+    for _ in range(REPEATS):
+        again = lacking(ledger)
+        if not again:
+            break
+        ledger.begin_pass(again)
+        driver.make_pass()
+    return judge(ledger)
+
+
+def measure_on(
+    target: Target,
+    plan: VisitPlan,
+    rules: Mapping[str, Any],
+    seed: int,
+    journal: MeasurementJournal,
+    folder: Path,
+    progress: Callable[[int, int], None],
+) -> Outcome:
+    """Writes the plan's models into the folder and has them timed by the target's agents.
+
+    rules: the protocol's; progress: told how many visits are made, and how many there will be
+    """
+    files = write_models(plan.models, target.runtime, folder, target.batch)
+    manifest = {**target.manifest, "seed": seed, "rules": rules}
+    start = lambda asked: target.start(folder, asked)  # noqa: E731
+    return carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=progress, tries=target.tries))

@@ -1,0 +1,98 @@
+"""A measurement as a command shows it: how far it is, and how to go on with it when it is stopped."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.run import measure_on
+from profilers.measuring.target import Target
+
+# where there is no terminal, a line so often
+LINE_EVERY_S = 15
+
+
+def measure_shown(
+    plan: VisitPlan,
+    target: Target,
+    rules: Mapping[str, Any],
+    seed: int,
+    journal: MeasurementJournal,
+    console: Console,
+    resume: str,
+) -> Outcome:
+    """Writes the plan's models and has them timed, with a progress bar; closes the journal.
+
+    Ctrl-C and SIGTERM exit with 130, saying how to go on: by the command `resume`.
+    """
+    try:
+        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
+            console.print(f"writing {len(plan.models)} models for {target.runtime}", highlight=False)
+            with _shown_progress(console) as progress:
+                return measure_on(target, plan, rules, seed, journal, Path(folder), progress)
+    except KeyboardInterrupt:
+        print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        journal.close()
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _shown_progress(console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A callback (made, all): a bar with the time left, or a line now and then where there is no terminal."""
+    if not console.is_terminal:
+        yield _ProgressLines()
+        return
+    columns = (
+        TextColumn("measuring"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("visits"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("measuring", total=None)
+        yield lambda made, total: bar.update(task, completed=made, total=total)
+
+
+class _ProgressLines:
+    """Prints how far a measurement is, and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self._started = self._last_line = time.monotonic()
+        # what a resumed journal held took no time
+        self._already: int | None = None
+
+    def __call__(self, made: int, total: int) -> None:
+        now = time.monotonic()
+        self._already = self._already or made
+        if now - self._last_line >= LINE_EVERY_S and made > self._already:
+            self._last_line = now
+            left = (now - self._started) / (made - self._already) * (total - made)
+            print(f"measured {made} of {total} visits, about {left:.0f} s left", flush=True)

@@ -1,0 +1,95 @@
+"""What a table's header says about how it was measured: facts of the device, and how quiet it was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.statistics import Summary, median_mad
+
+NOT_KNOWN = "not known"
+KIB = 1024
+
+
+def known(value: Any) -> str:
+    """The value as text; what the device did not tell stays unknown."""
+    if value is None or value == "":
+        return NOT_KNOWN
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)
+
+
+def device_model(device: Mapping[str, Any]) -> str:
+    """What computes: the GPU's, the SoC's or the CPU's name, by an agent's facts of its device."""
+    return known(device.get("gpu") or device.get("soc") or device.get("cpu_model"))
+
+
+# facts that are expected of any device, told or not
+FACTS = ("os", "architecture", "memory_mib", "cpus", "governor", "clock_mhz", "temperature_c", "load_average")
+# facts that go elsewhere in the header, or are too long for it
+_ELSEWHERE = ("gpu", "soc", "cpu_model", "cpu_count", "product", "cores", "temperature_readable")
+
+
+def device_name(device: Mapping[str, Any]) -> str:
+    """What to call a device that its user did not name."""
+    if product := device.get("product"):
+        return str(product)
+    model = device_model(device)
+    return f"{model} ({known(device.get('cpu_count'))} CPUs)" if model == device.get("cpu_model") else model
+
+
+def device_header(device: Mapping[str, Any]) -> dict[str, str]:
+    """An agent's facts of its device that belong into a table: those expected of any, and what it tells besides."""
+    return {fact: known(device.get(fact)) for fact in (*FACTS, *device) if fact not in _ELSEWHERE}
+
+
+def quality_header(plan: VisitPlan, outcome: Outcome, summaries: Mapping[str, Summary]) -> dict[str, str]:
+    """How far the figures can be trusted. summaries: of every measured model, at least one."""
+    rejected = sum(s.rejected for s in summaries.values())
+    runs = rejected + sum(s.runs for s in summaries.values())
+    errors = [s.error_pct for s in summaries.values() if s.error_pct is not None]
+    reference = "could not be measured: drift is not known"
+    if outcome.reference_ns:
+        median, mad = median_mad(outcome.reference_ns)
+        reference = (
+            f"{', '.join(map(str, plan.models[plan.reference]))}: median {median / 1e6:.6f} ms, "
+            f"mad {100 * mad / median:.2f} % over {len(outcome.reference_ns)} visits"
+        )
+    header = {
+        "statistic": "latency_ms is the median over visits of each visit's median; mad_ms and p90_ms are of all runs; "
+        "all over the machine's slowness at the time",
+        "slowness": f"{min(outcome.slowness):.3f} to {max(outcome.slowness):.3f}",
+        "rejected_runs_pct": f"{100 * rejected / runs:.2f}",
+        "reference_block": reference,
+        "visits_repeated": str(outcome.repeated),
+        "visits_doubtful": str(outcome.doubtful),
+    }
+    if errors:
+        spread = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+        header["standard_error_pct"] = f"{spread} over the {len(errors)} blocks of more than one visit"
+    return {**header, **watched_header(outcome)}
+
+
+def watched_header(outcome: Outcome) -> dict[str, str]:
+    """What an agent watched beside the time, where it tells: throttling, other processes, energy, inputs."""
+    visits = [result for results in outcome.results.values() for result in results]
+    header = {}
+    if watched := [visit["throttling"] for visit in visits if visit.get("throttling") is not None]:
+        reasons = Counter(reason for reasons in watched for reason in reasons)
+        counts = ", ".join(f"{reason} in {count}" for reason, count in sorted(reasons.items())) or "none"
+        header["throttling"] = f"{counts} of {len(watched)} visits"
+    if watched := [visit["other_processes"] for visit in visits if visit.get("other_processes") is not None]:
+        header["visits_beside_others"] = f"{sum(map(bool, watched))} of {len(watched)} visits beside other processes"
+    if energies := [visit for visit in visits if visit.get("energy_mj")]:
+        errors = [100 * visit["energy_error_mj"] / visit["energy_mj"] for visit in energies]
+        header["energy_blocks"] = str(len({visit["id"] for visit in energies}))
+        header["energy_error_pct"] = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+    cache_kib = outcome.greeted.device.get("l2_cache_kib")
+    buffers = [visit["input_buffers_bytes"] for visit in visits if visit.get("input_buffers_bytes") is not None]
+    if cache_kib and (held := [size > cache_kib * KIB for size in buffers]):
+        header["inputs_beyond_cache"] = f"in {sum(held)} of {len(held)} visits the inputs together exceed the L2 cache"
+    return header

@@ -1,0 +1,68 @@
+"""A whole space measured on a device into a table, from the options to the file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from ofa.errors import InputError
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.pace import ENERGY_SECONDS
+from profilers.measuring.target import Target
+from profilers.profiling.console import measure_shown
+from profilers.profiling.options import ProfileOptions, Work, planned
+from profilers.profiling.report import report, say_failures, table_of
+
+
+def profile(options: ProfileOptions, target: Target, command: str) -> int:
+    """Measures every block of the space on the target into the table options.out; 1 if blocks failed.
+
+    command: as typed, for the table's header.
+    """
+    started = time.monotonic()
+    work = planned(options, target.pace)
+    if options.energy:
+        target = replace(target, manifest={**target.manifest, "energy_seconds": ENERGY_SECONDS})
+    journal = open_journal(options, identity(options, work, target))
+    console = Console()
+    resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
+    outcome = measure_shown(work.plan, target, work.rules, options.seed, journal, console, resume)
+    say_failures(console, work, outcome)
+    table = table_of(options, work, outcome, target, command)
+    table.save(options.out)
+    return report(console, options, outcome, table, resume, time.monotonic() - started)
+
+
+def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, Any]:
+    """The settings that a journal is bound to."""
+    return {
+        "space": work.space.name,
+        "num_classes": work.space.num_classes,
+        "resolutions": list(options.resolutions),
+        "batch": options.batch_size,
+        "rounds": work.rounds,
+        "blocks": len(work.plan.models),
+        "seed": options.seed,
+        "rules": work.rules,
+        **target.manifest,
+    }
+
+
+def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> MeasurementJournal:
+    """A new or a resumed journal; InputError rather than losing an older table or journal."""
+    out, path = options.out, options.out.with_suffix(".journal.jsonl")
+    if out.is_dir() or out.suffix != ".csv":
+        raise InputError(f"--out is {out}, expected a file that ends in .csv")
+    if options.resume and path.is_file():
+        return MeasurementJournal.resume(path, settings)
+    if not options.overwrite and not options.resume:
+        for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
+            if existing.exists():
+                raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
+    if options.resume and out.exists():
+        raise InputError(f"there is no journal {path} to resume; {out} exists: start anew with --overwrite")
+    return MeasurementJournal.create(path, settings)

@@ -1,0 +1,102 @@
+"""What came of a profile: its table, and what the user is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from rich.console import Console
+
+from ofa import __version__
+from ofa.errors import InputError
+from ofa.tables import LatencyTable, TableRow
+from profilers.measuring.judge import Outcome
+from profilers.measuring.statistics import Summary, summarise
+from profilers.measuring.target import Target
+from profilers.profiling.header import device_header, device_model, device_name, known, quality_header
+from profilers.profiling.options import ProfileOptions, Work
+
+
+def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Target, command: str) -> LatencyTable:
+    """The table of an outcome; InputError if no block could be measured. command: as typed, for the header."""
+    summaries = {name: summarise(results) for name, results in outcome.results.items()}
+    if not summaries:
+        raise InputError("no block could be measured: no table was written")
+    device = outcome.greeted.device
+    header = {
+        "device": options.name or device_name(device),
+        "soc": device_model(device),
+        "runtime": outcome.greeted.runtime,
+        **target.header,
+        "batch": str(options.batch_size),
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "tool": f"ofa-latency {__version__}",
+        "provenance": "measured",
+        "source": command,
+        "space": work.space.name,
+        "resolutions": known(list(options.resolutions)),
+        **quality_header(work.plan, outcome, summaries),
+    }
+    # an agent tells facts of its device, and nothing else of the table
+    header |= {key: text for key, text in device_header(device).items() if key not in header}
+    if len(work.plan.models) < work.blocks:
+        header["limit"] = f"the first {len(work.plan.models)} of {work.blocks} blocks"
+    if outcome.failed:
+        header["failed_blocks"] = str(len(outcome.failed))
+    return LatencyTable(header, _rows(work, outcome, summaries))
+
+
+def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary]) -> list[TableRow]:
+    return [
+        TableRow(
+            work.plan.models[name][0],
+            s.latency_ms,
+            s.mad_ms,
+            s.p90_ms,
+            s.runs,
+            s.energy_mj,
+            # doubtful visits are no samples of anything
+            visits_ms=None if name in outcome.without_good else s.visits_ms,
+        )
+        for name, s in sorted(summaries.items())
+    ]
+
+
+def say_failures(console: Console, work: Work, outcome: Outcome) -> None:
+    """Names every block that failed, and why."""
+    for name, message in outcome.failed.items():
+        say(console, f"failed: {work.plan.models[name][0]}: {message}")
+
+
+def say(console: Console, text: str) -> None:
+    """One line as it is."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def report(
+    console: Console,
+    options: ProfileOptions,
+    outcome: Outcome,
+    table: LatencyTable,
+    resume: str,
+    wall_s: float,
+) -> int:
+    """Says what came of a profile whose table was written; 1 if blocks failed."""
+    count = len(table.rows)
+    if options.energy and table.header.get("energy_blocks") != str(count):
+        known_of = table.header.get("energy_blocks", "none")
+        say(console, f"energy: told of {known_of} of {count} blocks; energy counter: {table.header['energy_counter']}")
+    journal = options.out.with_suffix(".journal.jsonl")
+    say(console, f"wrote {options.out}: {count} blocks, {wall_s:.0f} s; raw samples are in {journal}")
+    if outcome.doubtful:
+        say(
+            console,
+            f"the machine drifted or was busy in all visits of some blocks ({outcome.doubtful} visits), whose figures "
+            f"are doubtful; on a quieter machine, try again with: {resume}",
+        )
+    if outcome.failed:
+        say(console, f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
+        return 1
+    if not table.emulated:
+        say(console, f"next: python -m ofa.search --table {options.out}")
+    return 0

@@ -1,0 +1,67 @@
+"""Which whole networks are measured to validate a table, and which of its blocks are timed again beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa.blocks import Block, blocks_of
+from ofa.errors import InputError
+from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
+from ofa.tables import LatencyTable, TableRow
+
+# random networks for every one that is chosen
+CANDIDATES = 50
+# blocks of the table that are timed again among the networks, to tell a wrong sum from a changed machine
+CONTROLS = 12
+# from the first to the last of them, as shares of the table's blocks by latency: the fastest are all launch
+CONTROLS_FROM, CONTROLS_TO = 0.3, 0.95
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is measured, all in one plan: first the networks, then the blocks.
+
+    genes: (N, genes) of the networks; controls: rows of the table whose blocks are timed again
+    """
+
+    space: SearchSpace
+    genes: Genes
+    controls: tuple[TableRow, ...]
+
+    def chains(self) -> list[tuple[Block, ...]]:
+        """The blocks of every network, then every control block alone."""
+        networks = [blocks_of(self.space, subnet) for subnet in self.space.decode(self.genes)]
+        return [*networks, *((row.block,) for row in self.controls)]
+
+
+def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> SearchSpace:
+    """The space whose networks are measured, at the resolutions that the table holds whole.
+
+    name: where the table names more than one; num_classes: None for the table's. InputError if there is none.
+    """
+    spaces = [name] if name else table.spaces
+    if len(spaces) != 1:
+        raise InputError(f"{table.path} names the spaces {', '.join(spaces)}: choose with --space")
+    classes = table.num_classes if num_classes is None else num_classes
+    everything = get_space(spaces[0], classes, {*RESOLUTIONS, *table.resolutions})
+    complete = table.coverage(everything).complete
+    table.lookup(everything).require(complete or everything.resolutions)
+    return get_space(spaces[0], classes, complete)
+
+
+def choose(table: LatencyTable, space: SearchSpace, count: int, seed: int) -> Chosen:
+    """`count` networks from the fastest to the slowest, and CONTROLS blocks."""
+    genes = stratified(table, space, count, np.random.default_rng(seed))
+    by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
+    shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, CONTROLS)
+    return Chosen(space, genes, tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares))
+
+
+def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.random.Generator) -> Genes:
+    """(count, genes) sub-networks from the fastest to the slowest: the middle one of each of `count` equal shares."""
+    genes = space.sample(rng, CANDIDATES * count)
+    order = np.argsort(table.latency_ms(space, genes), kind="stable")
+    chosen: Genes = genes[order[CANDIDATES // 2 :: CANDIDATES]]
+    return chosen

@@ -1,0 +1,170 @@
+"""Whole networks against the sums of a table: the correction that a fifth of them fit, and how the others score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.errors import InputError
+from ofa.space import Genes, SearchSpace
+from ofa.tables import LatencyTable
+from ofa.tables.sum_correction import SumCorrection
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.statistics import summarise, visit_median_ns
+from profilers.profiling.header import known
+from profilers.whole_networks.choosing import Chosen
+from profilers.whole_networks.sum_fit import (
+    Repeat,
+    SumScores,
+    correction_terms,
+    fit_correction,
+    repeat,
+    score,
+    unit_errors,
+)
+
+Floats = NDArray[np.float64]
+
+# with fewer networks neither a fit nor a score says anything
+FEWEST = 10
+# every fifth network, from fastest to slowest, fits the correction of the sums; the others are scored with it
+FITTED = slice(2, None, 5)
+# a machine that runs its blocks this much faster or slower than when the table was made cannot judge it
+LARGEST_CHANGE_PCT = 5.0
+# the networks that are named as predicted worst
+WORST = 5
+
+
+@dataclass(frozen=True)
+class Validation:
+    """N networks that could be measured.
+
+    genes: (N, genes); predicted, measured: (N,) ms; scored: (N,) whether a network is scored, or fitted the correction
+    scores: of corrected sums; plain_scores: of plain ones; repeated: of the networks against themselves
+    machine_pct: by how much single blocks take longer now than the table says
+    correction: of the sums; corrected: the table with it; unit_errors_pct: see profilers.whole_networks.sum_fit
+    failed: {id: why}
+    """
+
+    space: SearchSpace
+    genes: Genes
+    predicted: Floats
+    measured: Floats
+    scored: NDArray[np.bool_]
+    scores: SumScores
+    plain_scores: SumScores
+    repeated: Repeat
+    machine_pct: float
+    correction: SumCorrection
+    corrected: LatencyTable
+    unit_errors_pct: dict[str, float]
+    failed: dict[str, str]
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether the machine runs as it did when the table was made."""
+        return abs(self.machine_pct) <= LARGEST_CHANGE_PCT
+
+    @property
+    def fitted_on(self) -> int:
+        """How many networks fitted the correction."""
+        return int((~self.scored).sum())
+
+    @property
+    def worst(self) -> list[int]:
+        """The networks that are predicted worst, the worst first."""
+        order = np.argsort(-np.abs(self.predicted / self.measured - 1), kind="stable")
+        return [int(i) for i in order[:WORST]]
+
+    def remark(self) -> str:
+        """What the correction rests on, in words."""
+        return f"(ms per MB, per block; fitted on {self.fitted_on} whole networks that are not scored)"
+
+    def expected_error(self, when: datetime) -> str:
+        """For the table's header."""
+        return (
+            f"MAPE {self.scores.mape_pct} %, bias {self.scores.bias_pct:+} %, 95 % within {self.scores.p95_pct} % "
+            f"({self.scores.networks} other whole networks, {when:%Y-%m-%d}; "
+            f"the same networks again: {known(self.repeated.mape_pct)} %)"
+        )
+
+
+def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> Validation:
+    """Judges a table by what was measured of the plan of `chosen.chains()`; InputError if that is too little."""
+    ids = list(plan.models)
+    rows = [i for i, name in enumerate(ids[: len(chosen.genes)]) if name in outcome.results]
+    if len(rows) < FEWEST:
+        raise InputError(f"only {len(rows)} networks could be measured: {outcome.failed}")
+    genes, space = chosen.genes[rows], chosen.space
+    visits = [outcome.results[ids[i]] for i in rows]
+    measured = np.array([summarise(results).latency_ms for results in visits])
+    scored = np.ones(len(rows), dtype=bool)
+    scored[FITTED] = False
+    plain = LatencyTable({key: text for key, text in table.header.items() if key != "sum_correction"}, table.rows)
+    alone = plain.lookup(space)
+    correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
+    corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
+    predicted = corrected.latency_ms(space, genes)
+    return Validation(
+        space=space,
+        genes=genes,
+        predicted=predicted,
+        measured=measured,
+        scored=scored,
+        scores=score(predicted[scored], measured[scored]),
+        plain_scores=score(alone.latency_ms(genes[scored]), measured[scored]),
+        repeated=repeat([[visit_median_ns(result) / 1e6 for result in results] for results in visits]),
+        machine_pct=_machine_pct(chosen, ids[len(chosen.genes) :], outcome),
+        correction=correction,
+        corrected=corrected,
+        unit_errors_pct=unit_errors(corrected.lookup(space), genes, measured),
+        failed=outcome.failed,
+    )
+
+
+def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:
+    """By how much the control blocks, of these ids, take longer now than the table says: the median."""
+    now = [
+        summarise(outcome.results[name]).latency_ms / row.latency_ms - 1
+        for name, row in zip(ids, chosen.controls, strict=True)
+        if name in outcome.results
+    ]
+    return round(100 * float(np.median(now)), 2) if now else 0.0
+
+
+def to_json(validation: Validation, table: LatencyTable, command: str, when: datetime) -> dict[str, Any]:
+    """Everything that was found, for a program to read. table: that was validated."""
+    assert table.path is not None
+    v = validation
+    return {
+        "table": table.path.name,
+        "command": command,
+        "when": when.isoformat(timespec="seconds"),
+        "space": v.space.name,
+        "runtime": table.header["runtime"],
+        "device": table.device,
+        "scores": asdict(v.scores),
+        "scores_without_correction": asdict(v.plain_scores),
+        "repeat": asdict(v.repeated),
+        "machine_pct": v.machine_pct,
+        "sum_correction": str(v.correction),
+        "fitted_on": v.fitted_on,
+        "too_high_by_unit_pct": v.unit_errors_pct,
+        "networks": [
+            {
+                "predicted_ms": round(float(p), 6),
+                "measured_ms": round(float(m), 6),
+                "scored": bool(used),
+                "subnet": subnet.to_dict(),
+            }
+            for p, m, used, subnet in zip(v.predicted, v.measured, v.scored, v.space.decode(v.genes), strict=True)
+        ],
+        "worst": v.worst,
+        "failed": v.failed,
+    }

@@ -1,0 +1,57 @@
+"""The samples behind a table: in its column, else in its journal."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InputError
+from ofa.tables import LatencyTable
+from profilers.changes.visit_medians import journal_visit_medians, visit_medians
+from profilers.cpu import main as profile
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("profile") / "t.csv"
+    profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "8", "--out", str(out)])
+    return out
+
+
+def test_a_profile_writes_its_visits_and_its_journal_holds_the_same(profiled: Path) -> None:
+    table = LatencyTable.load(profiled)
+    held = journal_visit_medians(profiled.with_suffix(".journal.jsonl"))
+    assert visit_medians(table) == (held, "visits in the table")
+    assert any(row.visits_ms for row in table.rows)
+    for row in table.rows:
+        if row.visits_ms:
+            assert min(row.visits_ms) <= row.latency_ms <= max(row.visits_ms)
+
+
+def without_column(profiled: Path, path: Path) -> LatencyTable:
+    table = LatencyTable.load(profiled)
+    LatencyTable(table.header, [replace(row, visits_ms=None) for row in table.rows]).save(path)
+    assert "visits_ms" not in path.read_text()
+    return LatencyTable.load(path)
+
+
+def test_an_older_table_takes_them_from_its_journal(profiled: Path, tmp_path: Path) -> None:
+    journal = profiled.with_suffix(".journal.jsonl").read_bytes()
+    older = without_column(profiled, tmp_path / "t.csv")
+    assert visit_medians(older) == ({row.block: (row.latency_ms,) for row in older.rows}, "one figure a block")
+    (tmp_path / "t.journal.jsonl").write_bytes(journal)
+    assert visit_medians(older) == (visit_medians(LatencyTable.load(profiled))[0], "visits in t.journal.jsonl")
+    assert (tmp_path / "t.journal.jsonl").read_bytes() == journal
+
+
+def test_the_journal_of_another_table_is_left_alone(profiled: Path, tmp_path: Path) -> None:
+    older = without_column(profiled, tmp_path / "t.csv")
+    (tmp_path / "t.journal.jsonl").write_bytes(profiled.with_suffix(".journal.jsonl").read_bytes())
+    slower = LatencyTable(older.header, [replace(r, latency_ms=2 * r.latency_ms) for r in older.rows], older.path)
+    visits, basis = visit_medians(slower)
+    assert basis == "one figure a block (t.journal.jsonl is of another table)"
+    assert all(visits[row.block] == (row.latency_ms,) for row in slower.rows)
+    (tmp_path / "t.journal.jsonl").write_text('{"kind": "settings", "journal_version": 2}\n')
+    assert "its settings name no 'space'" in visit_medians(older)[1]
+    with pytest.raises(InputError, match=r"t\.journal\.jsonl: not the journal of a profile"):
+        journal_visit_medians(tmp_path / "t.journal.jsonl")

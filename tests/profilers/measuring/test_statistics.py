@@ -1,0 +1,125 @@
+"""From samples to latencies, by hand."""
+
+import numpy as np
+import pytest
+
+from profilers.measuring.statistics import (
+    disturbed_throughout,
+    drifted,
+    median_mad,
+    slowness,
+    standard_error_of_median,
+    summarise,
+    undisturbed,
+    visit_median_ns,
+)
+
+
+def result(samples: list[int], cpu: list[int] | None = None, calls: int = 1) -> dict:
+    return {"samples_ns": samples, "cpu_ns": cpu, "calls_per_sample": calls}
+
+
+def test_median_and_deviation() -> None:
+    # deviations from 4 are 3, 2, 0, 1, 96
+    assert median_mad([1, 2, 4, 5, 100]) == (4, 2)
+
+
+def test_samples_without_the_cpu_are_rejected() -> None:
+    assert undisturbed([1000, 1000, 1000, 1000], [1000, 979, 981, 500]).tolist() == [True, False, True, False]
+
+
+def test_a_machine_that_was_busy_all_along_keeps_its_samples() -> None:
+    assert undisturbed([1000, 1000, 1000], [1000, 500, 500]).all()
+
+
+def test_a_visit_most_of_whose_samples_were_interrupted_is_told() -> None:
+    assert disturbed_throughout(result([1000] * 3, [1000, 500, 500]))
+    assert not disturbed_throughout(result([1000] * 3, [1000, 1000, 500]))
+    assert not disturbed_throughout(result([1000] * 3, [1000, 1000, 1000]))
+    assert not disturbed_throughout(result([1000] * 3))
+
+
+def test_standard_error_of_the_median() -> None:
+    # deviations from 3 are 2, 1, 1, 2
+    assert standard_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2)
+    assert standard_error_of_median([7, 7, 7, 1000]) == 0
+
+
+def test_the_error_of_a_latency_comes_from_its_visits() -> None:
+    # the visits' medians 990, 1000, 1010 and 1020 have median 1005 and MAD 10
+    summary = summarise([result([median] * 5) for median in (990, 1000, 1010, 1020)])
+    assert summary.error_pct == round(100 * 1.2533 * 1.4826 * 10 / 2 / 1005, 3)
+    assert summarise([result([1000] * 5)]).error_pct is None
+
+
+def test_without_cpu_times_all_samples_count() -> None:
+    assert undisturbed([1000, 9000], None).all()
+
+
+def test_the_latency_is_the_median_of_the_visits_medians() -> None:
+    # visits of 1, 2 and 9 us: one bad visit of many samples does not move the middle one
+    summary = summarise([result([1000] * 3), result([2000] * 3), result([9000] * 50)])
+    assert summary.latency_ms == 0.002
+    assert (summary.runs, summary.rejected) == (56, 0)
+    assert summary.p90_ms == 0.009
+
+
+def test_several_calls_share_a_sample() -> None:
+    assert visit_median_ns(result([50_000, 60_000, 70_000], calls=10)) == 6000
+    assert summarise([result([50_000, 60_000, 70_000], calls=10)]).latency_ms == 0.006
+
+
+def test_rejected_samples_touch_neither_median_nor_spread() -> None:
+    disturbed = result([1000, 1010, 990, 5000], [1000, 1010, 990, 1000])
+    clean = result([1000, 1010, 990], [1000, 1010, 990])
+    assert summarise([disturbed]).rejected == 1
+    for field in ("latency_ms", "mad_ms", "p90_ms", "runs"):
+        assert getattr(summarise([disturbed]), field) == getattr(summarise([clean]), field)
+
+
+def test_drift_is_distance_from_the_median_of_all() -> None:
+    assert drifted([100, 104, 96, 106, 94], 0.05).tolist() == [False, False, False, True, True]
+    assert drifted(np.array([7.0]), 0.05).tolist() == [False]
+
+
+@pytest.mark.parametrize("share", [0.97, 0.99])
+def test_the_border_of_a_disturbed_sample_is_98_per_cent(share: float) -> None:
+    assert undisturbed([1000] * 3, [1000, 1000, int(1000 * share)])[2] == (share > 0.98)
+
+
+def test_a_slow_spell_of_the_machine_is_told_from_visits_of_all_models() -> None:
+    rng = np.random.default_rng(0)
+    models = [f"m{i}" for _ in range(5) for i in rng.permutation(60)]
+    usual = {model: rng.uniform(100, 9000) for model in set(models)}
+    spell = np.where((np.arange(300) >= 100) & (np.arange(300) < 160), 1.08, 1.0)
+    medians = [usual[m] * s * rng.normal(1, 0.005) for m, s in zip(models, spell, strict=True)]
+    found = slowness(models, medians)
+    inside, outside = np.r_[115:145], np.r_[0:85, 175:300]
+    assert found[inside] == pytest.approx(1.08, abs=0.01)
+    assert found[outside] == pytest.approx(1.0, abs=0.01)
+
+
+def test_models_visited_once_tell_nothing_of_the_machine() -> None:
+    assert slowness([f"m{i}" for i in range(40)], list(range(1, 41))).tolist() == [1.0] * 40
+    # eleven visits of one model: fewer than asked for
+    assert slowness(["a"] * 11, [1.0] * 5 + [2.0] * 6).tolist() == [1.0] * 11
+
+
+def test_a_latency_is_told_as_if_the_machine_had_been_as_usual() -> None:
+    slow = {**result([1100, 1100, 1100]), "slowness": 1.1}
+    assert visit_median_ns(slow) == pytest.approx(1000)
+    assert summarise([result([1000] * 3), slow, result([1000] * 3)]).p90_ms == pytest.approx(0.001)
+
+
+def test_heat_disturbs_a_visit_and_a_power_limit_does_not() -> None:
+    visit = {"samples_ns": [10, 10], "cpu_ns": None, "calls_per_sample": 1}
+    assert disturbed_throughout({**visit, "throttling": ["power cap", "hardware thermal"]})
+    assert not disturbed_throughout({**visit, "throttling": ["power cap"]})
+    assert not disturbed_throughout({**visit, "throttling": None})
+
+
+def test_energy_is_the_median_of_the_visits_that_tell() -> None:
+    visit = {"samples_ns": [10, 10], "cpu_ns": None, "calls_per_sample": 1}
+    visits = [{**visit, "energy_mj": 2.0}, {**visit, "energy_mj": None}, visit, {**visit, "energy_mj": 3.0}]
+    assert summarise(visits).energy_mj == 2.5
+    assert summarise([visit]).energy_mj is None

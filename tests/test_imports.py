@@ -1,0 +1,196 @@
+"""The plan of the house, read off its imports: no circles, arrows one way, rooms and modules of a size to take in."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
+MODULES_A_FOLDER = 12
+LINES_A_MODULE = 350
+LINES_A_FUNCTION = 60
+
+# What is larger than it should be today: lists that only shrink, each with what it may have. Functions and modules
+# are named without their package, so that they can move.
+CROWDED = {"ofa/images": 18, "ofa/networks": 15, "ofa/training": 14, "ofa/predictors": 14}
+LONG_MODULES = {"loop": 420, "train": 380}
+LONG_FUNCTIONS = {
+    "_assembled": 70,
+    "_collect": 75,
+    "_evaluate": 70,
+    "_finetune": 90,
+    "_resnet_slots": 80,
+    "fit_to_teacher": 70,
+    "main": 80,
+    "parser": 75,
+    "train_members": 75,
+    "write_onnx": 85,
+}
+
+# (who, whom it must not reach by any way)
+FORBIDDEN = (
+    ("profilers", "ofa.training"),
+    ("profilers", "ofa.export"),
+    ("latency_tables", "profilers"),
+    ("ofa", "profilers"),
+    ("ofa", "device_agents"),
+    # rooms of the profilers, from the ground up: a measurement knows no device and no table
+    ("profilers.measuring", "profilers.devices"),
+    ("profilers.measuring", "profilers.profiling"),
+    ("profilers.devices", "profilers.profiling"),
+    ("profilers.devices", "profilers.changes"),
+    ("profilers.profiling", "profilers.changes"),
+    ("profilers.profiling", "profilers.whole_networks"),
+    ("profilers.whole_networks", "profilers.changes"),
+    ("profilers.estimating", "profilers.changes"),
+)
+ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes")
+COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "regenerate", "transfer", "validate"}
+
+
+@cache
+def trees() -> Mapping[str, tuple[Path, ast.Module]]:
+    """Every module of the packages: its file and syntax tree."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+            found[name] = (path, ast.parse(path.read_text(encoding="utf-8")))
+    return found
+
+
+def imported(name: str, tree: ast.AST, modules: Mapping[str, object]) -> Iterator[str]:
+    """The modules of ours that a tree imports, at its top or in its functions; not those for type checking alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in modules)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name}: imports are absolute"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                if inner in modules:
+                    yield inner
+                elif node.module in modules:
+                    yield str(node.module)
+        else:
+            yield from imported(name, node, modules)
+
+
+def arrows(modules: Mapping[str, tuple[Path, ast.Module]]) -> dict[str, set[str]]:
+    """{module: those that it imports}."""
+    return {name: {to for to in imported(name, tree, modules) if to != name} for name, (_, tree) in modules.items()}
+
+
+def circle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Some circle of a graph; [] where there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        for to in sorted(graph.get(name, ())):
+            if found := walk(to, [*way, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := walk(name, []))), [])
+
+
+def way(graph: Mapping[str, set[str]], who: str, whom: str) -> list[str]:
+    """How a package reaches another, module by module; [] where it does not."""
+    ways = [[name] for name in sorted(graph) if _within(name, who)]
+    seen = {steps[0] for steps in ways}
+    for steps in ways:
+        for to in sorted(graph[steps[-1]]):
+            if _within(to, whom):
+                return [*steps, to]
+            if to not in seen:
+                seen.add(to)
+                ways.append([*steps, to])
+    return []
+
+
+def _within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_circles_and_ways_are_found() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert way({"x.a": {"y"}, "y": {"z.b"}, "z.b": set()}, "x", "z") == ["x.a", "y", "z.b"]
+    assert way({"x.a": {"y"}, "y": set(), "z.b": {"y"}}, "x", "z") == []
+    hidden = ast.parse("def f():\n    if True:\n        from x import a\n    import y\nif TYPE_CHECKING:\n    import z")
+    assert set(imported("m", hidden, {"x": 0, "x.a": 0, "y": 0, "z": 0})) == {"x.a", "y"}
+
+
+def test_imports_have_no_circle() -> None:
+    assert circle(arrows(trees())) == []
+
+
+@pytest.mark.parametrize(("who", "whom"), FORBIDDEN)
+def test_imports_point_one_way(who: str, whom: str) -> None:
+    assert any(_within(name, who) for name in trees()), f"there is no {who}"
+    assert way(arrows(trees()), who, whom) == []
+
+
+def test_an_agent_imports_nothing_of_the_host() -> None:
+    for name, found in arrows(trees()).items():
+        if _within(name, "device_agents") and not _within(name, "device_agents.android"):
+            assert not [to for to in found if not _within(to, "device_agents")], name
+
+
+def test_the_profilers_root_holds_the_commands_and_rooms_reach_no_command() -> None:
+    graph = arrows(trees())
+    root = {name.split(".")[1] for name in graph if name.startswith("profilers.")}
+    assert root == {*COMMANDS, *ROOMS}
+    commands = {f"profilers.{name}" for name in COMMANDS}
+    for name, found in graph.items():
+        if any(_within(name, f"profilers.{room}") for room in ROOMS):
+            assert not found & commands, name
+
+
+def test_no_folder_is_crowded() -> None:
+    found: dict[str, int] = {}
+    for package in PACKAGES:
+        for folder in [ROOT / package, *(path for path in (ROOT / package).rglob("*") if path.is_dir())]:
+            count = sum(path.name not in ("__init__.py", "__main__.py") for path in folder.glob("*.py"))
+            if count > MODULES_A_FOLDER:
+                found[str(folder.relative_to(ROOT))] = count
+    shrinks(found, CROWDED)
+
+
+def test_no_module_is_long() -> None:
+    found: dict[str, int] = {}
+    for name, (path, _) in trees().items():
+        length = len(path.read_text(encoding="utf-8").splitlines())
+        if length > LINES_A_MODULE:
+            last = name.rpartition(".")[2]
+            found[last] = max(length, found.get(last, 0))
+    shrinks(found, LONG_MODULES)
+
+
+def test_no_function_is_long() -> None:
+    found: dict[str, int] = {}
+    for _, tree in trees().values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+                length = node.end_lineno - node.lineno + 1
+                if length > LINES_A_FUNCTION:
+                    found[node.name] = max(length, found.get(node.name, 0))
+    shrinks(found, LONG_FUNCTIONS)
+
+
+def shrinks(found: Mapping[str, int], known: Mapping[str, int]) -> None:
+    """What is too large is known, and has not grown; what is known is still there."""
+    grown = {name: size for name, size in found.items() if size > known.get(name, 0)}
+    assert not grown, f"larger than it should be: {grown}"
+    assert not known.keys() - found.keys(), "no longer too large: take it off the list"
