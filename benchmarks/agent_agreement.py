@@ -21,7 +21,7 @@ from device_agents.android import bundle
 from ofa.blocks import all_blocks
 from ofa.space import get_space
 from profilers.devices.local_cpu import AGENT as CPU_AGENT
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Error, Result
 from profilers.measuring.models import write_models
 from profilers.measuring.pace import CPU_RULES as RULES

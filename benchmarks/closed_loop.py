@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,8 +172,9 @@ def latencies(
         for model, file in zip(plan.models, files, strict=True):
             shutil.copy(file, folder / names[model])
         manifest = {**target.manifest, "seed": seed, "keep_models": len(files), "rules": RULES}
-        start = lambda asked: target.start(folder, asked)  # noqa: E731
-        outcome = carry_out(Driver(Ledger(plan, journal), names, manifest, start, progress=lambda *_: None))
+        outcome = carry_out(
+            Driver(Ledger(plan, journal), names, manifest, partial(target.start, folder), progress=lambda *_: None)
+        )
     journal.close()
     if outcome.failed:
         raise InputError(f"files that could not be timed: {outcome.failed}")

@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -87,8 +88,9 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     started = time.perf_counter()
     with session() as first:
         journal = MeasurementJournal.create(work / "journal.jsonl", {})
-        start = lambda asked: first.start(models, asked)  # noqa: E731
-        carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=lambda *_: None))
+        carry_out(
+            Driver(Ledger(plan, journal), files, manifest, partial(first.start, models), progress=lambda *_: None)
+        )
         journal.close()
     wall = time.perf_counter() - started
     results = [record for record in journal.records if record["kind"] == "result"]

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ofa.errors import InputError
-from profilers.devices.phone.options import PhoneOptions
+from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.models import check_runtime
 from profilers.profiling.arguments import add_options, command_line, options_of
-from profilers.profiling.options import PlanOptions, ProfileOptions, at_least_1, planned
 from profilers.profiling.profile import profile
-from profilers.profiling.report import say
+from profilers.profiling.profile_options import PlanOptions, ProfileOptions, at_least_1, planned
+from profilers.profiling.profile_report import say
 
 # to load a model, about
 LOADING_S = 0.01
@@ -48,11 +48,11 @@ def parser() -> argparse.ArgumentParser:
         help="agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin (default agent)")  # fmt: skip
     add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent, such as by the NDK")
     add("--agent-lib", type=Path, metavar="FILE", help="your own build of the runtime's library")
-    add("--max-temperature", dest="max_temperature_c", type=float, default=70.0, metavar="C",
+    add("--max-temperature", type=float, default=70.0, metavar="C",
         help="wait while the processor is hotter, in Celsius (default 70)")  # fmt: skip
-    add("--cool-seconds", dest="cool_s", type=float, default=180.0, metavar="S",
+    add("--cool-seconds", type=float, default=180.0, metavar="S",
         help="the longest to wait for that, then the run ends (default 180)")  # fmt: skip
-    add("--no-fixed-performance", dest="fixed_performance", action="store_false",
+    add("--no-fixed-performance", action="store_true",
         help="leave Android's fixed-performance mode alone (default: on while measuring)")  # fmt: skip
     add_options(parsed, out_required=False)
     return parsed
@@ -103,7 +103,7 @@ def check(asked: PhoneOptions, plan: PlanOptions) -> None:
 def profile_phone(asked: PhoneOptions, what: ProfileOptions, command: str) -> int:
     """Measures a space on a phone; 1 if blocks failed. command: as typed, for the table's header."""
     from profilers.devices.phone.adb import Adb
-    from profilers.devices.phone.target import described, open_phone, session_of
+    from profilers.devices.phone.phone_target import described, open_phone, session_of
 
     check(asked, what)
     console = Console()
@@ -111,7 +111,7 @@ def profile_phone(asked: PhoneOptions, what: ProfileOptions, command: str) -> in
         adb.connect()
         phone, cpus = open_phone(adb, asked)
         say(console, described(phone, cpus))
-        session = session_of(adb, phone, cpus, asked, what.batch_size, what.timeout_s, lambda text: say(console, text))
+        session = session_of(adb, phone, cpus, asked, what.batch_size, what.timeout, lambda text: say(console, text))
         with session as target:
             return profile(what, target, command)
 
@@ -152,7 +152,7 @@ def dry_run(asked: PhoneOptions, plan: PlanOptions) -> int:
     from profilers.devices.phone.adb import Adb
     from profilers.devices.phone.facts import state
     from profilers.devices.phone.files import free_bytes
-    from profilers.devices.phone.target import described, open_phone
+    from profilers.devices.phone.phone_target import described, open_phone
 
     check(asked, plan)
     work = planned(plan)

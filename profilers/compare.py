@@ -18,24 +18,30 @@ from profilers.changes.comparison_report import print_comparison, write_plot
 from profilers.profiling.arguments import options_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CompareOptions:
-    """old, new: tables, or names of shipped ones
-
-    effect_pct: changes of up to so many per cent do not matter, at least 0
-    alpha: share of false ones among the blocks said to have changed, between 0 and 1
-    rows: blocks to print
-    plot: where to draw all blocks; None: nowhere
-    json: where to write everything that was found; None: nowhere
-    """
+    """Two tables of one device."""
 
     old: str
+    """a table, or the name of a shipped one"""
+
     new: str
-    effect_pct: float = 100 * EFFECT
+    """the table to compare with it"""
+
+    effect: float = 100 * EFFECT
+    """changes of up to so many per cent do not matter, at least 0"""
+
     alpha: float = ALPHA
+    """share of false ones among the blocks said to have changed, between 0 and 1"""
+
     rows: int = 20
+    """blocks to print"""
+
     plot: Path | None = None
+    """where to draw all blocks (default: nowhere)"""
+
     json: Path | None = None
+    """where to write everything that was found (default: nowhere)"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     add = parsed.add_argument
     add("old", metavar="OLD", help="a table, or the name of a shipped one")
     add("new", metavar="NEW", help="the table to compare with it")
-    add("--effect", dest="effect_pct", type=float, default=100 * EFFECT, metavar="PCT",
+    add("--effect", type=float, default=100 * EFFECT, metavar="PCT",
         help=f"changes of up to so many per cent do not matter (default {100 * EFFECT:g})")  # fmt: skip
     add("--alpha", type=float, default=ALPHA, metavar="P",
         help=f"share of false ones among the blocks said to have changed (default {ALPHA})")  # fmt: skip
@@ -72,12 +78,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def compare(options: CompareOptions) -> Comparison:
     """Two tables compared; InputError where they cannot be."""
-    if options.effect_pct < 0:
-        raise InputError(f"--effect is {options.effect_pct}, expected at least 0")
+    if options.effect < 0:
+        raise InputError(f"--effect is {options.effect}, expected at least 0")
     if not 0 < options.alpha < 1:
         raise InputError(f"--alpha is {options.alpha}, expected a number between 0 and 1")
     old, new = (LatencyTable.load(find_table(name)) for name in (options.old, options.new))
-    return compare_tables(old, new, options.effect_pct / 100, options.alpha)
+    return compare_tables(old, new, options.effect / 100, options.alpha)
 
 
 if __name__ == "__main__":

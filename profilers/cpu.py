@@ -9,23 +9,22 @@ from dataclasses import dataclass
 from profilers.devices.local_cpu import cpu_target
 from profilers.measuring.models import RUNTIMES
 from profilers.profiling.arguments import add_options, command_line, options_of
-from profilers.profiling.options import ProfileOptions, at_least_1
 from profilers.profiling.profile import profile
+from profilers.profiling.profile_options import ProfileOptions, at_least_1
 
 
-@dataclass(frozen=True)
-class CpuOptions:
-    """runtime: what runs the models, one of RUNTIMES
+@dataclass(frozen=True, kw_only=True)
+class CpuOptions(ProfileOptions):
+    """A space that is measured on this machine's CPU."""
 
-    threads: of one operator, at least 1
-    cpu: CPUs to pin to, such as "3" or "2,3"; None: the last ones, one a thread
-    profile: what is measured, how often, and where it goes
-    """
+    runtime: str = "onnxruntime"
+    """what runs the models, one of RUNTIMES"""
 
-    runtime: str
-    threads: int
-    cpu: str | None
-    profile: ProfileOptions
+    threads: int = 1
+    """of one operator, at least 1"""
+
+    cpu: str | None = None
+    """CPUs to pin to, such as "3" or "2,3" (default: the last ones, one a thread)"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,8 +43,7 @@ def parser() -> argparse.ArgumentParser:
 
 def options(argv: Sequence[str] | None = None) -> CpuOptions:
     """What a command line asks for."""
-    args = parser().parse_args(argv)
-    return options_of(CpuOptions, args, profile=options_of(ProfileOptions, args))
+    return options_of(CpuOptions, parser().parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,9 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def profile_cpu(asked: CpuOptions, command: str) -> int:
     """Measures a space on this CPU; 1 if blocks failed. command: as typed, for the table's header."""
     at_least_1("--threads", asked.threads)
-    what = asked.profile
-    target = cpu_target(asked.runtime, asked.threads, what.batch_size, asked.cpu, what.timeout_s)
-    return profile(what, target, command)
+    target = cpu_target(asked.runtime, asked.threads, asked.batch_size, asked.cpu, asked.timeout)
+    return profile(asked, target, command)
 
 
 if __name__ == "__main__":

@@ -9,27 +9,28 @@ from dataclasses import dataclass
 from profilers.devices.nvidia import ASKED, DTYPES, MODES, PACE, found_devices, gpu_target
 from profilers.profiling.arguments import add_options, command_line, options_of
 from profilers.profiling.merge import profile_on_each
-from profilers.profiling.options import ProfileOptions
 from profilers.profiling.profile import profile
+from profilers.profiling.profile_options import ProfileOptions
 
 
-@dataclass(frozen=True)
-class GpuOptions:
-    """device: which GPU, such as cuda:0; of several, such as cuda:0,cuda:1, the tables are merged if they agree
+@dataclass(frozen=True, kw_only=True)
+class GpuOptions(ProfileOptions):
+    """A space that is measured on an NVIDIA GPU."""
 
-    dtype: of weights and images, one of DTYPES
-    mode: graph, eager or compile
-    memory_format: of images and weights, channels-last or contiguous
-    inputs: cold, different ones in turn, together larger than the L2 cache; or warm, one
-    profile: what is measured, how often, and where it goes
-    """
+    device: str = "cuda:0"
+    """which GPU; of several, such as cuda:0,cuda:1, the tables are merged if they agree"""
 
-    device: str
-    dtype: str
-    mode: str
-    memory_format: str
-    inputs: str
-    profile: ProfileOptions
+    dtype: str = "fp16"
+    """of weights and images, one of DTYPES"""
+
+    mode: str = "graph"
+    """one of MODES"""
+
+    memory_format: str = "channels-last"
+    """of images and weights, channels-last or contiguous"""
+
+    inputs: str = "cold"
+    """cold, different ones in turn, together larger than the L2 cache; or warm, one"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,8 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def options(argv: Sequence[str] | None = None) -> GpuOptions:
     """What a command line asks for."""
-    args = parser().parse_args(argv)
-    return options_of(GpuOptions, args, profile=options_of(ProfileOptions, args))
+    return options_of(GpuOptions, parser().parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,13 +71,12 @@ def profile_gpu(asked: GpuOptions, argv: Sequence[str] | None, command: str) -> 
 
     command: as typed, for the table's header
     """
-    what = asked.profile
     devices = found_devices(asked.device)
     if len(devices) > 1:
-        rounds = what.rounds or (PACE.quick_rounds if what.quick else PACE.rounds)
-        return profile_on_each(what, "profilers.gpu", argv, devices, rounds, command)
+        rounds = asked.rounds or (PACE.quick_rounds if asked.quick else PACE.rounds)
+        return profile_on_each(asked, "profilers.gpu", argv, devices, rounds, command)
     how = {field: getattr(asked, field) for field in ASKED}
-    return profile(what, gpu_target(devices[0], how, what.batch_size, what.timeout_s), command)
+    return profile(asked, gpu_target(devices[0], how, asked.batch_size, asked.timeout), command)
 
 
 if __name__ == "__main__":

@@ -7,34 +7,38 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from profilers.devices.board.board_target import board_target, chosen_cpus
 from profilers.devices.board.ssh import Board
-from profilers.devices.board.target import board_target, chosen_cpus
 from profilers.measuring.models import check_runtime
 from profilers.profiling.arguments import add_options, command_line, options_of
-from profilers.profiling.options import ProfileOptions, at_least_1
 from profilers.profiling.profile import profile
+from profilers.profiling.profile_options import ProfileOptions, at_least_1
 
 
-@dataclass(frozen=True)
-class LinuxOptions:
-    """host: USER@ADDRESS, or a name of ssh's configuration
-
-    ssh_config: that configuration; None: ssh's own
-    threads: of one operator, at least 1
-    cpu: CPUs to pin to, such as "3" or "2,3"; None: the fastest, one a thread
-    delegate: xnnpack, or none for the runtime's own kernels
-    agent_bin, agent_lib: own builds of the agent and of the runtime's library
-    profile: what is measured, how often, and where it goes
-    """
+@dataclass(frozen=True, kw_only=True)
+class LinuxOptions(ProfileOptions):
+    """A space that is measured on a board, over ssh."""
 
     host: str
-    ssh_config: Path | None
-    threads: int
-    cpu: str | None
-    delegate: str
-    agent_bin: Path | None
-    agent_lib: Path | None
-    profile: ProfileOptions
+    """USER@ADDRESS, or a name of ssh's configuration"""
+
+    ssh_config: Path | None = None
+    """that configuration (default: ssh's own)"""
+
+    threads: int = 1
+    """of one operator, at least 1"""
+
+    cpu: str | None = None
+    """CPUs to pin to, such as "3" or "2,3" (default: the fastest, one a thread)"""
+
+    delegate: str = "xnnpack"
+    """xnnpack, or none for the runtime's own kernels"""
+
+    agent_bin: Path | None = None
+    """your own build of the agent"""
+
+    agent_lib: Path | None = None
+    """your own build of the runtime's library"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,8 +62,7 @@ def parser() -> argparse.ArgumentParser:
 
 def options(argv: Sequence[str] | None = None) -> LinuxOptions:
     """What a command line asks for."""
-    args = parser().parse_args(argv)
-    return options_of(LinuxOptions, args, profile=options_of(ProfileOptions, args))
+    return options_of(LinuxOptions, parser().parse_args(argv))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,14 +82,14 @@ def profile_linux(asked: LinuxOptions, command: str) -> int:
     target = board_target(
         board,
         agent,
-        batch=asked.profile.batch_size,
+        batch=asked.batch_size,
         delegate=asked.delegate,
         threads=asked.threads,
         cpus=cpus,
-        timeout_s=asked.profile.timeout_s,
+        timeout_s=asked.timeout,
         say=print,
     )
-    return profile(asked.profile, target, command)
+    return profile(asked, target, command)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ from profilers.profiling.console import ended_by_sigterm
 
 
 def _cpu(argv: Sequence[str]) -> Asked:
-    return Asked(cpu.options(argv).profile, cpu_model_here)
+    return Asked(cpu.options(argv), cpu_model_here)
 
 
 def _gpu(argv: Sequence[str]) -> Asked:
     asked = gpu.options(argv)
-    return Asked(asked.profile, lambda: gpu_model(asked.device))
+    return Asked(asked, lambda: gpu_model(asked.device))
 
 
 def _android(argv: Sequence[str]) -> Asked | None:
@@ -39,7 +39,7 @@ def _android(argv: Sequence[str]) -> Asked | None:
 
 def _linux(argv: Sequence[str]) -> Asked:
     asked = linux.options(argv)
-    return Asked(asked.profile, lambda: board_model(asked.host, asked.ssh_config))
+    return Asked(asked, lambda: board_model(asked.host, asked.ssh_config))
 
 
 PROFILERS: Profilers = {"cpu": _cpu, "gpu": _gpu, "android": _android, "linux": _linux}

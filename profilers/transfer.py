@@ -16,8 +16,8 @@ from ofa.space import RESOLUTIONS
 from ofa.tables import LatencyTable, find_table
 from profilers.estimating.cost_model import LEAST_FOR_TERMS
 from profilers.estimating.estimate import check_replaceable, estimate
-from profilers.estimating.options import TransferOptions, check
 from profilers.estimating.suggestion import suggestion, write_suggested_models, write_suggestion
+from profilers.estimating.transfer_options import TransferOptions, check
 from profilers.measuring.models import RUNTIMES
 from profilers.profiling.arguments import command_line, options_of
 

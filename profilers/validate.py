@@ -19,29 +19,34 @@ from profilers.measuring.plan import make_plan
 from profilers.profiling.arguments import command_line, options_of
 from profilers.profiling.console import measure_shown
 from profilers.whole_networks.choosing import choose, space_of
-from profilers.whole_networks.report import report, write
 from profilers.whole_networks.validation import FEWEST, validation_of
+from profilers.whole_networks.validation_report import report, write
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ValidateOptions:
-    """table: measured on this machine; a path, or the name of a shipped one
-
-    networks: how many whole networks to measure, at least FEWEST
-    space: whose networks; None: the table's, if it names just one
-    num_classes: classes of the classifier; None: the table's
-    seed: of the choice of networks, and of the order of visits
-    timeout_s: seconds before a silent network is given up
-    resume: go on with the journal of an interrupted run
-    """
+    """Whole networks that are measured and compared with a table."""
 
     table: str
+    """measured on this machine; a path, or the name of a shipped one"""
+
     networks: int = 125
+    """how many whole networks to measure, at least FEWEST"""
+
     space: str | None = None
+    """whose networks (default: the table's, if it names just one)"""
+
     num_classes: int | None = None
+    """classes of the classifier (default: the table's)"""
+
     seed: int = 0
-    timeout_s: float = 60.0
+    """of the choice of networks, and of the order of visits"""
+
+    timeout: float = 60.0
+    """seconds before a silent network is given up"""
+
     resume: bool = False
+    """go on with the journal of an interrupted run"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--space", metavar="S", help="search space, if the table does not name just one")
     add("--num-classes", type=int, metavar="N", help="classes of the classifier (default: the table's)")
     add("--seed", type=int, default=0, metavar="N", help="of the choice of networks (default 0)")
-    add("--timeout", dest="timeout_s", type=float, default=60.0, metavar="S",
+    add("--timeout", type=float, default=60.0, metavar="S",
         help="seconds before a silent network is given up (default 60)")  # fmt: skip
     add("--resume", action="store_true", help="go on with the journal of an interrupted run")
     return parsed
@@ -76,7 +81,7 @@ def validate(options: ValidateOptions, command: str) -> int:
     table = LatencyTable.load(path)
     if table.provenance != "measured":
         raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
-    target = target_of(table, options.timeout_s)
+    target = target_of(table, options.timeout)
     chosen = choose(table, space_of(table, options.space, options.num_classes), options.networks, options.seed)
     plan = make_plan(chosen.chains(), target.pace.whole_rounds, options.seed)
     journal = open_journal(options, path, table)

@@ -27,21 +27,24 @@ from profilers.measuring.journal import MeasurementJournal
 JOURNAL = "regenerate.journal.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RegenerateOptions:
-    """config: the tables, a TOML file; the committed ones lie beside it
-
-    out: folder for the new tables, journals and the report
-    accept: replace the tables that changed
-    resume: go on with an interrupted run in the same folder
-    overwrite: start anew over an earlier run in the same folder
-    """
+    """Tables that are measured again."""
 
     config: Path
+    """the tables, a TOML file; the committed ones lie beside it"""
+
     out: Path
+    """folder for the new tables, journals and the report"""
+
     accept: bool = False
+    """replace the tables that changed"""
+
     resume: bool = False
+    """go on with an interrupted run in the same folder"""
+
     overwrite: bool = False
+    """start anew over an earlier run in the same folder"""
 
 
 def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> MeasurementJournal:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
-from profilers.profiling.options import ProfileOptions
+from profilers.profiling.profile_options import ProfileOptions
 
 _KEYS = ("file", "profiler", "args")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa.errors import InputError
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.models import RUNTIMES, check_runtime
 from profilers.measuring.target import Target
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError, NoDevice
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Event, Hello
 from profilers.measuring.pace import Pace
 from profilers.measuring.target import Target

@@ -24,7 +24,7 @@ from profilers.estimating.cost_model import (
     network_terms,
     table_terms,
 )
-from profilers.estimating.options import TransferOptions
+from profilers.estimating.transfer_options import TransferOptions
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
 _FEW_FOR_PERCENTILE = 20  # networks, up to which the worst is told rather than a percentile

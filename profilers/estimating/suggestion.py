@@ -12,7 +12,7 @@ from ofa.space import SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 from ofa.tables.network_times import write_networks
 from profilers.estimating.cost_model import even_prior, fit_table, space_terms, suggest
-from profilers.estimating.options import TransferOptions
+from profilers.estimating.transfer_options import TransferOptions
 from profilers.measuring.models import check_runtime, write_models
 
 CANDIDATES = 2000  # random sub-networks among which it is chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,5 +47,8 @@ def measure_on(
     """
     files = write_models(plan.models, target.runtime, folder, target.batch)
     manifest = {**target.manifest, "seed": seed, "rules": rules}
-    start = lambda asked: target.start(folder, asked)  # noqa: E731
-    return carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=progress, tries=target.tries))
+    return carry_out(
+        Driver(
+            Ledger(plan, journal), files, manifest, partial(target.start, folder), progress=progress, tries=target.tries
+        )
+    )

@@ -32,7 +32,7 @@ def add_options(parsed: argparse.ArgumentParser, pace: Pace = CPU_PACE, out_requ
     add("--limit", type=int, metavar="N",
         help="only the first N blocks, to try it: not a complete table; one --resolutions is")  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="of the order of visits (default 0)")
-    add("--timeout", dest="timeout_s", type=float, default=60.0, metavar="S",
+    add("--timeout", type=float, default=60.0, metavar="S",
         help="seconds before a silent block is given up (default 60)")  # fmt: skip
     add("--name", metavar="NAME", help="what to call this device (default: its model)")
     add("--out", type=Path, required=out_required, metavar="CSV",

@@ -14,7 +14,7 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from profilers.profiling.console import ended_by_sigterm
-from profilers.profiling.options import ProfileOptions
+from profilers.profiling.profile_options import ProfileOptions
 
 # by how much two devices may differ, in per cent of a block's latency: median over the blocks, and 95 % of them
 LARGEST_MEDIAN_PCT = 2.0

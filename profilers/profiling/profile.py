@@ -14,8 +14,8 @@ from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
-from profilers.profiling.options import ProfileOptions, Work, planned
-from profilers.profiling.report import report, say_failures, table_of
+from profilers.profiling.profile_options import ProfileOptions, Work, planned
+from profilers.profiling.profile_report import report, say_failures, table_of
 
 
 def profile(options: ProfileOptions, target: Target, command: str) -> int:

@@ -17,7 +17,7 @@ from ofa.tables.sum_correction import SumCorrection
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.statistics import summarise, visit_median_ns
-from profilers.profiling.header import known
+from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.sum_fit import (
     Repeat,

@@ -23,7 +23,7 @@ from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.graph import network_graph
 from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import Event
 from profilers.measuring.journal import MeasurementJournal

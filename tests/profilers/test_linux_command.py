@@ -20,8 +20,8 @@ from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable
+from profilers.devices.board.board_target import AgentOnBoard, chosen_cpus
 from profilers.devices.board.ssh import Board, Facts
-from profilers.devices.board.target import AgentOnBoard, chosen_cpus
 from profilers.linux import main
 from profilers.measuring.events import Begins, Hello
 from profilers.measuring.models import write_models

@@ -17,7 +17,7 @@ from typing import IO, Any
 from ofa.errors import InputError
 from profilers.devices.cores import cpu_list
 from profilers.devices.sent_files import SUMS, sent_folder, write_tar
-from profilers.measuring.agent import agent_process
+from profilers.measuring.conversation import agent_process
 from profilers.measuring.events import Event
 
 # in the user's home, where ssh begins

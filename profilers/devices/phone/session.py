@@ -30,7 +30,7 @@ from profilers.devices.phone.facts import (
 )
 from profilers.devices.phone.files import BASE, place
 from profilers.devices.sent_files import SentFolder, sent_folder
-from profilers.measuring.agent import checked_events
+from profilers.measuring.conversation import checked_events
 from profilers.measuring.events import ConnectionLost, Done, Error, Event, Hello
 
 HEARTBEAT_S = 2

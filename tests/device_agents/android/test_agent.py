@@ -11,7 +11,7 @@ import pytest
 from device_agents.android.bundle import Bundle
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from device_agents.android.bundle import LIBRARIES, SOURCES
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import AgentFailed, Begins, Event, Hello, Result
 
 Talk = Callable[..., list[dict]]

@@ -10,7 +10,7 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import Begins, ConnectionLost, Event
 from profilers.measuring.journal import MeasurementJournal
@@ -19,7 +19,7 @@ from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.statistics import summarise
-from profilers.profiling.header import quality_header
+from profilers.profiling.table_header import quality_header
 
 BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])[:8]]
 
@@ -136,6 +136,18 @@ def test_a_hanging_runtime_is_found_out_though_the_heart_beats(tmp_path: Path) -
 def test_a_flood_of_heartbeats_is_found_out(tmp_path: Path) -> None:
     flood = "def behave(number, name):\n    while name == 'b00003': say(type='heartbeat')\n    return [1]\n"
     assert list(run(tmp_path, flood, timeout_s=2).failed) == ["b00003"]
+
+
+def test_of_a_flood_of_last_words_the_end_is_kept(tmp_path: Path) -> None:
+    flood = (
+        "def behave(number, name):\n"
+        "    if name == 'b00003':\n"
+        "        for _ in range(300): sys.stderr.write('x' * 65536)\n"
+        "        sys.stderr.write('\\nthe last\\n'); os._exit(1)\n"
+        "    return [1]\n"
+    )
+    failed = run(tmp_path, flood).failed
+    assert failed == {"b00003": "the agent exited with code 1; its last words: the last"}
 
 
 def test_an_error_line_fails_its_block_only(tmp_path: Path) -> None:

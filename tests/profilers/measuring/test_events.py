@@ -15,7 +15,7 @@ from device_agents.cuda import device as cuda_device
 from device_agents.cuda.nvml import Nvml
 from ofa.blocks import all_blocks
 from ofa.space import get_space
-from profilers.measuring.agent import local_agent
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import (
     AGENT_FACTS,
@@ -37,8 +37,8 @@ from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.target import Target
-from profilers.profiling.options import ProfileOptions, planned
-from profilers.profiling.report import table_of
+from profilers.profiling.profile_options import ProfileOptions, planned
+from profilers.profiling.profile_report import table_of
 
 HELLO = {"type": "hello", "protocol": 1, "agent": "a", "runtime": "r 1", "device": {"cpu_model": "Z80"}}
 RESULT = {"type": "result", "visit": 3, "id": "b00001", "samples_ns": [7, 8], "cpu_ns": None, "calls_per_sample": 2}

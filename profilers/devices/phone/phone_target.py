@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from device_agents.android import bundle
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts
-from profilers.devices.phone.options import PhoneOptions
+from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.devices.phone.session import PhoneSession, Policy
 from profilers.devices.sent_files import SentFolder, sent_folder
 from profilers.measuring.target import Target
@@ -43,7 +43,7 @@ def session_of(
     say: Callable[[str], None],
 ) -> Iterator[Target]:
     """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it."""
-    policy = Policy(asked.max_temperature_c, asked.cool_s, asked.fixed_performance)
+    policy = Policy(asked.max_temperature, asked.cool_seconds, not asked.no_fixed_performance)
     files, backend, start_command = _agent(phone, asked, say)
     with PhoneSession(adb, phone, files, start_command, policy, timeout_s, say) as session:
         yield Target(

@@ -14,48 +14,56 @@ from profilers.measuring.pace import CPU_PACE, Pace
 from profilers.measuring.plan import VisitPlan, make_plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """What is measured, and how often.
-
-    space: name of the search space
-    num_classes: classes of the classifier
-    resolutions: of the images, pixels
-    batch_size: images a run, at least 1
-    rounds: visits of a block, apart in time, at least 1; None: as many as the device's pace says
-    quick: a fraction of the time, noisier
-    limit: only the first so many blocks, at least 1; None: all
-    seed: of the order of visits
-    """
+    """What is measured, and how often."""
 
     space: str = "mbv3-w1.0"
+    """name of the search space"""
+
     num_classes: int = 1000
+    """classes of the classifier"""
+
     resolutions: tuple[int, ...] = (128, 160, 192, 208, 224)
+    """of the images, pixels"""
+
     batch_size: int = 1
+    """images a run, at least 1"""
+
     rounds: int | None = None
+    """visits of a block, apart in time, at least 1 (default: as many as the device's pace says)"""
+
     quick: bool = False
+    """a fraction of the time, noisier"""
+
     limit: int | None = None
+    """only the first so many blocks, at least 1 (default: all)"""
+
     seed: int = 0
+    """of the order of visits"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileOptions(PlanOptions):
-    """A space that is measured into a table.
-
-    out: the table, a file that ends in .csv; its journal is written next to it
-    energy: also millijoules a block, where the device tells
-    timeout_s: seconds before a silent block is given up
-    name: what to call the device; None: its model
-    resume: go on with the journal of an interrupted run
-    overwrite: start anew over an existing table or journal
-    """
+    """A space that is measured into a table."""
 
     out: Path
+    """the table, a file that ends in .csv; its journal is written next to it"""
+
     energy: bool = False
-    timeout_s: float = 60.0
+    """also millijoules a block, where the device tells"""
+
+    timeout: float = 60.0
+    """seconds before a silent block is given up"""
+
     name: str | None = None
+    """what to call the device (default: its model)"""
+
     resume: bool = False
+    """go on with the journal of an interrupted run"""
+
     overwrite: bool = False
+    """start anew over an existing table or journal"""
 
 
 @dataclass(frozen=True)

@@ -7,39 +7,51 @@ from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS
-from profilers.profiling.options import at_least_1
+from profilers.profiling.profile_options import at_least_1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TransferOptions:
-    """out: the file to write, which ends in .csv
-
-    networks: networks and what they took; column: which latency column, if the file has more than one
-    suggest: write so many networks to be timed to `out`, instead of a table, at least 1
-    runtime: with suggest, also write them as models for it
-    source: a table of a related device; None: fitted on the networks alone
-    spaces: those the table is for
-    resolutions: of the images, pixels
-    num_classes: classes of the classifier, at least 1
-    device: what to call the device; None: what the networks' file says
-    batch: images a run, at least 1; None: what the networks' file says, else 1
-    seed: of the candidates of suggest
-    overwrite: replace even a table that was measured or imported
-    """
+    """Whole networks and a table of a related device, from which a table is estimated."""
 
     out: Path
+    """the file to write, which ends in .csv"""
+
     networks: Path | None = None
+    """networks and what they took"""
+
     column: str | None = None
+    """which latency column of theirs, if there are more than one"""
+
     suggest: int | None = None
+    """write so many networks to be timed to `out`, instead of a table, at least 1"""
+
     runtime: str | None = None
+    """with suggest, also write them as models for it"""
+
     source: str | None = None
+    """a table of a related device (default: the networks alone)"""
+
     spaces: tuple[str, ...] = ("mbv3-w1.0",)
+    """those the table is for"""
+
     resolutions: tuple[int, ...] = RESOLUTIONS
+    """of the images, pixels"""
+
     num_classes: int = 1000
+    """classes of the classifier, at least 1"""
+
     device: str | None = None
+    """what to call the device (default: what the networks' file says)"""
+
     batch: int | None = None
+    """images a run, at least 1 (default: what the networks' file says, else 1)"""
+
     seed: int = 0
+    """of the candidates of suggest"""
+
     overwrite: bool = False
+    """replace even a table that was measured or imported"""
 
 
 def check(options: TransferOptions) -> None:

@@ -7,7 +7,6 @@ import os
 import queue
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,10 @@ from typing import IO, Any, Protocol
 from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbeat, Hello, event_of
 
 _LONGEST_LINE = 64 << 20  # bytes
+# of what an agent writes to stderr the end is kept: it may be a flood
+_KEPT_BYTES = 64 << 10
+# what was written last may still be on its way
+_LAST_WORDS_S = 0.5
 
 
 class Lines(Protocol):
@@ -46,23 +49,23 @@ def agent_process(
     how_it_ended: of the exit code that came too early, in words that follow "the agent"; it may raise what is no
     block's fault
     """
-    with tempfile.TemporaryFile() as stderr:
-        # a session of its own: Ctrl-C reaches the host, which then ends the agent
-        process = subprocess.Popen(
-            list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, start_new_session=True
-        )
-        lines: queue.Queue[bytes | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process, lines), daemon=True).start()
-        try:
-            yield from checked_events(
-                lines, timeout_s, lambda: how_it_ended(process.wait()), lambda: _last_words(stderr)
-            )
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdout is not None:
-                process.stdout.close()
+    # a session of its own: Ctrl-C reaches the host, which then ends the agent
+    process = subprocess.Popen(
+        list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stderr is not None
+    last_words = _LastWords(process.stderr)
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+    try:
+        yield from checked_events(lines, timeout_s, lambda: how_it_ended(process.wait()), last_words)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+        last_words.close()
 
 
 def _process_ended(code: int) -> str:
@@ -126,7 +129,26 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-def _last_words(stderr: IO[bytes]) -> str:
-    stderr.seek(0)
-    words = stderr.read().decode("utf-8", "replace").strip().splitlines()
-    return f"; its last words: {words[-1][:200]}" if words else ""
+class _LastWords:
+    """The end of what a process writes to stderr, read as it comes."""
+
+    def __init__(self, stderr: IO[bytes]) -> None:
+        self._stderr, self._kept = stderr, b""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        while piece := os.read(self._stderr.fileno(), _KEPT_BYTES):
+            self._kept = (self._kept + piece)[-_KEPT_BYTES:]
+
+    def __call__(self) -> str:
+        """For the end of a message."""
+        self._reader.join(_LAST_WORDS_S)
+        words = self._kept.decode("utf-8", "replace").strip().splitlines()
+        return f"; its last words: {words[-1][:200]}" if words else ""
+
+    def close(self) -> None:
+        """Once the process is gone."""
+        self._reader.join(_LAST_WORDS_S)
+        if not self._reader.is_alive():  # what it left behind may still hold the other end
+            self._stderr.close()
