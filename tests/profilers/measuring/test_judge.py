@@ -1,0 +1,119 @@
+"""Which visits count: the judge beside a plain reading of the rule, over passes of hundreds of visits."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.space import get_space
+from profilers.measuring.events import Hello, Result
+from profilers.measuring.journal import MeasurementJournal
+from profilers.measuring.judge import DRIFT_THRESHOLD, good_and_doubtful, judge, lacking
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.plan import Visit, make_plan
+
+BLOCKS = all_blocks(get_space("mbv3-w0.35"), [128, 160, 192, 224])[:300]
+
+
+class Machine:
+    """Times of a machine that drifts now and then, and is busy at some visits."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def make(self, ledger: Ledger, keep: float) -> None:
+        """Makes a share of the last pass's visits."""
+        slow = 1.0
+        for visit in ledger.pending(set()):
+            if visit.is_reference:
+                slow = self.rng.choice([1.0, 1.0, 1.0, 1.2])
+            if not visit.is_reference and self.rng.random() > keep:
+                continue
+            time = round(1e6 * slow * (1 + int(visit.model[1:]) % 7) * (1 + 0.01 * self.rng.random()))
+            busy = not visit.is_reference and self.rng.random() < 0.1
+            ledger.credit(visit, Result(0, visit.model, [time] * 3, [time // 2 if busy else time] * 3, 1))
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """Three passes of 300 blocks, the first two with gaps."""
+    plan = make_plan([(block,) for block in BLOCKS], rounds=2, seed=0)
+    made = Ledger(plan, MeasurementJournal.create(tmp_path / "j", {}))
+    made.greet(Hello("a", "r", {}))
+    machine = Machine(0)
+    machine.make(made, keep=0.9)
+    for keep in (0.95, 1.0):
+        made.begin_pass(lacking(made))
+        machine.make(made, keep)
+    yield made
+    made.journal.close()
+
+
+def reference_medians(ledger: Ledger) -> dict[tuple[int, int], float]:
+    """{(pass, number of a reference visit): its median, ns}."""
+    return {
+        (p, v.number): float(np.median(ledger.results[p, v.number]["samples_ns"]))
+        for p, visits in enumerate(ledger.passes)
+        for v in visits
+        if v.is_reference and (p, v.number) in ledger.results
+    }
+
+
+def is_good(ledger: Ledger, number: int, visit: Visit, medians: dict[tuple[int, int], float]) -> bool:
+    """By the words of docs/measuring.md: undisturbed, and both reference visits beside it as all are."""
+    usual = float(np.median(list(medians.values())))
+    visits, place = ledger.passes[number], visit.number
+    before = next(v for v in reversed(visits[:place]) if v.is_reference)
+    after = next(v for v in visits[place:] if v.is_reference)
+    result = ledger.results[number, place]
+    beside = [medians[number, r.number] for r in (before, after) if (number, r.number) in medians]
+    return result["cpu_ns"] == result["samples_ns"] and all(
+        abs(median / usual - 1) <= DRIFT_THRESHOLD for median in beside
+    )
+
+
+def test_good_and_doubtful_are_as_the_rule_says(ledger: Ledger) -> None:
+    good, doubtful = good_and_doubtful(ledger)
+    medians = reference_medians(ledger)
+    expected: dict[bool, dict[str, list[dict]]] = {True: {}, False: {}}
+    for number, visits in enumerate(ledger.passes):
+        for v in visits:
+            if not v.is_reference and (number, v.number) in ledger.results:
+                made = expected[is_good(ledger, number, v, medians)].setdefault(v.model, [])
+                made.append(ledger.results[number, v.number])
+    assert (good, doubtful) == (expected[True], expected[False])
+    assert len(good) > 200
+    assert len(doubtful) > 100
+
+
+def test_every_model_is_asked_for_once_for_every_good_visit_that_it_lacks(ledger: Ledger) -> None:
+    good, _ = good_and_doubtful(ledger)
+    again = lacking(ledger)
+    assert {name: again.count(name) for name in set(again)} == {
+        name: 2 - len(good.get(name, ())) for name in ledger.plan.models if len(good.get(name, ())) < 2
+    }
+    # the second turn of a model begins after the first of all
+    first = list(dict.fromkeys(again))
+    assert again[: len(first)] == first
+
+
+def test_a_doubtful_visit_is_used_for_want_of_a_good_one_alone(ledger: Ledger) -> None:
+    good, doubtful = good_and_doubtful(ledger)
+    outcome = judge(ledger)
+    assert outcome.results.keys() == good.keys() | doubtful.keys()
+    assert outcome.without_good == doubtful.keys() - good.keys()
+    assert outcome.doubtful == sum(len(doubtful[name]) for name in outcome.without_good)
+    for name, results in outcome.results.items():
+        plain = [{key: value for key, value in r.items() if key != "slowness"} for r in results]
+        assert plain == (good.get(name) or doubtful[name])
+    assert outcome.repeated == sum(not ledger.passes[p][n].is_reference for p, n in ledger.results if p > 0)
+
+
+def test_what_failed_is_neither_judged_nor_asked_for_again(ledger: Ledger) -> None:
+    name = lacking(ledger)[0]
+    ledger.fail(next(v for v in ledger.plan.visits if v.model == name), "it burnt")
+    assert name not in judge(ledger).results
+    assert name not in lacking(ledger)
+    assert judge(ledger).failed == {name: "it burnt"}
