@@ -282,7 +282,7 @@ class ListConfig(_CacheOptions):
 class FetchConfig(_CacheOptions):
     """Download one, and print where it is."""
 
-    id: Annotated[str, Option(metavar="ID", positional=True)]
+    id: Annotated[str, Option(positional=True)]
     """as `list` shows it"""
 
     base_url: Annotated[str | None, Option(metavar="URL")] = None

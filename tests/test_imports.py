@@ -46,6 +46,18 @@ FORBIDDEN = (
     ("profilers.profiling", "profilers.whole_networks"),
     ("profilers.whole_networks", "profilers.changes"),
     ("profilers.estimating", "profilers.changes"),
+    # rooms of the library, from the ground up
+    ("ofa.space", "ofa.blocks"),
+    ("ofa.space", "ofa.cli"),
+    ("ofa.blocks", "ofa.tables"),
+    ("ofa.tables", "ofa.search"),
+    ("ofa.tables", "ofa.predictors"),
+    ("ofa.tables", "ofa.graph"),
+    ("ofa.graph", "ofa.export"),
+    ("ofa.graph", "ofa.tables"),
+    ("ofa.search", "ofa.networks"),
+    ("ofa.search", "ofa.training"),
+    ("ofa.search", "ofa.export"),
 )
 ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes")
 COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "regenerate", "transfer", "validate"}

@@ -89,7 +89,7 @@ class Command(Generic[C]):
         def target(**values: Any) -> None:
             """Stands for the config while the words are bound to its fields."""
 
-        docs = _docs(self.config) if with_help else {}
+        docs = docs_of(self.config) if with_help else {}
         # cyclopts reads a function's signature
         panels: dict[str, Group] = {}
         for field in fields_of(self.config):
@@ -146,7 +146,7 @@ def _plain(error: CycloptsError, words: Sequence[str]) -> str:
         if name in words:
             text = f"{name} needs a value"
     elif isinstance(error, UnusedCliTokensError):
-        text = f"unexpected {' '.join(error.unused_tokens or [])!r}: every value belongs to an option"
+        text = f"unexpected {' '.join(error.unused_tokens or [])!r}: no option takes it"
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).rstrip(".")
 
 
@@ -161,6 +161,8 @@ def _parameter(field: Field, panel: Group, words: str) -> inspect.Parameter:
         metavar=field.option.metavar or None,
         converter=_converter(field),
         n_tokens=1 if field.option.parse else None,
+        json_list=False,  # "[1]" may be a file's name
+        json_dict=False,
         consume_multiple=True if field.is_list else None,
         # of a repeated option the last counts, so that a script's user can add to its options; lists extend
         allow_repeating=None if get_origin(field.bare) is tuple else True,
@@ -206,7 +208,7 @@ def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
     return converted
 
 
-def _docs(config: type[Config]) -> dict[str, str]:
+def docs_of(config: type[Config]) -> dict[str, str]:
     """The docstring under every field, on one line each, by name; a subclass's own words win."""
     from docstring_parser import parse_from_object
 

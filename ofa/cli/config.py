@@ -79,7 +79,7 @@ class Option:
 
     metavar: stands for the value in the help, such as MS
     parse: makes the value of one word; its ValueError says what is wrong with it
-    positional: the value stands without the field's name
+    positional: the value stands without the field's name, which is its metavar
     """
 
     metavar: str = ""
@@ -211,7 +211,7 @@ def fields_of(config: type[Config]) -> tuple[Field, ...]:
         owner = [c for c in config.__mro__ if field.name in inspect.get_annotations(c)][-1]
         default = field.default if field.default_factory is MISSING else field.default_factory()
         option = next((mark for mark in marks if isinstance(mark, Option)), Option())
-        flag = option.metavar or field.name.upper() if option.positional else flag_of(field.name)
+        flag = field.name.upper() if option.positional else flag_of(field.name)
         found.append(Field(field.name, flag, hint, tuple(marks), default, owner))
     order = [c for c in config.__mro__ if c is not config]
     return tuple(sorted(found, key=lambda f: -1 if f.owner is config else order.index(f.owner)))

@@ -49,6 +49,7 @@ def file_or_name(text: str) -> Path | None:
 
 
 Resolutions = Annotated[tuple[int, ...] | None, Option(metavar="R", parse=resolutions)]
+Shard = Annotated[tuple[int, int] | None, Option(metavar="I/N", parse=shard)]
 SpaceName = Annotated[str | None, Option(metavar="S")]
 Count = Annotated[int, AtLeast(1), Option(metavar="N")]
 OptionalCount = Annotated[int | None, AtLeast(1), Option(metavar="N")]

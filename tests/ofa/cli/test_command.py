@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 
 from ofa.cli.command import Command, choose
-from ofa.cli.config import Above, AtLeast, Between, Config, Free, Option
+from ofa.cli.config import Above, AtLeast, Between, Config, Free, Input, Option
 from ofa.cli.options import CalibrationOptions, ImageOptions, Resolutions, SamplingOptions
 from ofa.errors import InputError, UsageError
 
@@ -61,6 +61,9 @@ class Toy(Common):
 
     index: Annotated[int | None, AtLeast(0)] = None
     """only this one"""
+
+    photos: Annotated[tuple[Path, ...], Input(), Option(metavar="FILE")] = ()
+    """of the cake"""
 
     out: Annotated[Path, Free(), Option(metavar="DIR")] = Path("out/cake")
     """where it goes"""
@@ -117,7 +120,7 @@ def test_a_repeated_list_extends_a_list_in_one_word_is_refused_and_of_others_the
         ("--table a --share 1.5", "--share is 1.5, expected a share from 0 to 1"),
         ("--table a --share nan", "--share is nan, expected a share from 0 to 1"),
         ("--table a --resolutions x", "--resolutions: 'x' is not a list such as 160,192,224 or 128:224:4"),
-        ("--quick stray --table a", "unexpected 'stray': every value belongs to an option"),
+        ("--quick stray --table a", "unexpected 'stray': no option takes it"),
         ("--table a --random 1 --index 0", "--index is not allowed with --random: leave one out"),
         ("--table a --no-quick", "Unknown option: --no-quick. Did you mean --quick?"),
     ],
@@ -127,6 +130,13 @@ def test_what_is_wrong_is_said_in_one_line(words: str, message: str) -> None:
         parsed(words)
     assert str(raised.value) == message
     assert raised.value.exit_code == 2
+
+
+def test_words_that_look_like_json_or_like_nothing_stay_words() -> None:
+    assert parsed('--table [1,2] ["a"] {"b":1} none null').table == ("[1,2]", '["a"]', '{"b":1}', "none", "null")
+    assert parsed('--table a --photos [1,2] ["a"]').photos == (Path("[1,2]"), Path('["a"]'))
+    assert COMMAND.parse(["--table", "", "a b"]).table == ("", "a b")
+    assert parsed("--table=-x --table=--quick").table == ("-x", "--quick")
 
 
 def test_a_wrong_choice_is_told_the_right_ones() -> None:
@@ -141,6 +151,16 @@ def test_what_a_terminal_would_act_on_is_escaped() -> None:
     with pytest.raises(UsageError) as raised:
         COMMAND.parse(["--table", "a", "--\x1b[2J"])
     assert str(raised.value).isprintable()
+
+
+def test_no_bound_lets_infinity_or_not_a_number_through() -> None:
+    for bound in (AtLeast(0), Above(0), Between(0, 1)):
+        assert bound.fault(1) is None
+        assert bound.fault(float("inf"))
+        assert bound.fault(float("nan"))
+        assert bound.fault(-1)
+    assert (AtLeast(0).fault(0), Between(0, 1).fault(0)) == (None, None)
+    assert Above(0).fault(0)
 
 
 def test_from_python_the_same_bounds_hold_and_paths_and_lists_may_be_plain() -> None:
@@ -197,7 +217,7 @@ class Oven(Config):
 class Fetch(Oven):
     """Fetch one."""
 
-    id: Annotated[str, Option(metavar="ID", positional=True)]
+    id: Annotated[str, Option(positional=True)]
     """which"""
 
 
