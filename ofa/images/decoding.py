@@ -38,7 +38,7 @@ SUFFIXES = (
 )  # fmt: skip
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # bytes a pixel while decoding, beyond Pillow's own image: measured with Pillow 13
-_WORKING_BYTES = {"AVIF": 8, "HEIF": 12, "TIFF": 4, "WEBP": 12}
+_WORKING_BYTES = {"AVIF": 8, "HEIF": 6, "TIFF": 4, "WEBP": 12}
 _PROGRESSIVE_BYTES = 6
 _JPEG = ("JPEG", "MPO")
 _EXIF_ORIENTATION = 0x0112
@@ -54,8 +54,9 @@ def unreadable() -> tuple[type[Exception], ...]:
     from PIL import Image
 
     damaged = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, zipfile.BadZipFile)
-    refused = (KeyError, NotImplementedError, RuntimeError)  # oddly compressed zip members
-    return (*damaged, *refused, Image.DecompressionBombError)
+    refused = (NotImplementedError, RuntimeError)  # oddly compressed zip members
+    surprised = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)  # Pillow, by nonsense in tags
+    return (*damaged, *refused, *surprised, Image.DecompressionBombError)
 
 
 def missing(suffix: str) -> str | None:

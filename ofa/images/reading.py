@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import sys
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,7 @@ def batches(
         makes its batch smaller and moves no other
     strict: whether a broken image is an InputError rather than skipped
     workers: processes that decode; 0 decodes here
-    broken: takes the names of skipped images; without it they are named on standard error at the end
+    broken: takes the names of skipped images; `dataset.faults` has them in any case, see `broken_lines`
     Raises InputError where not one image can be read.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)[:limit]
@@ -103,15 +104,31 @@ def batches(
             yield chunk.images, chunk.labels
     if skipped and len(skipped) == len(chosen):
         raise InputError(f"{dataset.path}: none of {len(chosen)} images can be read, the first is {skipped[0]}")
-    if skipped and broken is None:
-        print(broken_line(dataset, skipped), file=sys.stderr)
 
 
 def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
-    """A warning that names the images which could not be read."""
+    """A warning that names the images which could not be read, and what is wrong with the first."""
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     skipped = "1 broken image is skipped" if len(names) == 1 else f"{len(names)} broken images are skipped"
-    return f"warning: {dataset.path}: {skipped}: {shown} (--strict makes this an error)"
+    reason = dataset.faults.get(names[0])
+    why = "" if reason is None else f"; {'' if len(names) == 1 else 'the first: '}{reason}"
+    return f"warning: {dataset.path}: {skipped}: {shown}{why} (--strict makes this an error)"
+
+
+def broken_lines(*datasets: ImageFolder | None) -> list[str]:
+    """A warning a data set that had broken images so far, each of them named once, whatever opened it how often."""
+    found: dict[Path, ImageFolder] = {}
+    for dataset in datasets:
+        if dataset is not None and dataset.faults:
+            other = found.setdefault(dataset.path, copy.copy(dataset))
+            other.faults = {**other.faults, **dataset.faults}
+    return [broken_line(dataset, sorted(dataset.faults)) for dataset in found.values()]
+
+
+def left_out_lines(*datasets: ImageFolder | None) -> list[str]:
+    """A line a data set that has files which are not used; one that was opened twice has it once."""
+    lines = [dataset.left_out_line() for dataset in datasets if dataset is not None]
+    return list(dict.fromkeys(line for line in lines if line is not None))
 
 
 def random_indices(dataset: ImageFolder, count: int, seed: int = 0) -> list[int]:

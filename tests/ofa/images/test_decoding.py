@@ -335,6 +335,23 @@ def test_pillows_own_limit_is_as_it_was() -> None:
     assert before == Image.MAX_IMAGE_PIXELS
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF"])
+@pytest.mark.filterwarnings("error")
+def test_whatever_is_wrong_with_a_file_it_is_an_image_or_a_broken_one(kind: str) -> None:
+    content = saved(Image.fromarray(picture()), kind)
+    rng = np.random.default_rng(0)
+    broken = 0
+    for _ in range(150):
+        damaged = bytearray(content)
+        for place in rng.integers(0, min(len(content), rng.choice([100, 100_000])), 3):
+            damaged[place] = rng.integers(256)
+        try:
+            assert decode(bytes(damaged[: rng.integers(1, 2 * len(damaged))])).mode == "RGB"
+        except unreadable():
+            broken += 1
+    assert broken > 20
+
+
 # ---- in batches
 
 
