@@ -17,7 +17,7 @@ from profilers.changes.regeneration import RegenerateOptions, Regeneration, lock
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, TableResult, markdown
 from profilers.changes.tables_config import Asked, Profilers, load_config
 from profilers.profiling.arguments import command_line, options_of
-from profilers.profiling.console import ended_by_sigterm
+from profilers.profiling.console import STOPPED, ended_by_sigterm
 
 
 def _cpu(argv: Sequence[str]) -> Asked:
@@ -83,7 +83,7 @@ def regenerate(options: RegenerateOptions, command: str) -> int:
             results = [run.table(entry) for entry in entries]
         except KeyboardInterrupt:
             print(f"stopped; what was measured is in {options.out}; go on with: {resume}", file=sys.stderr)
-            return 130
+            return STOPPED
         finally:
             run.journal.close()
         wanted = [result for result in results if options.accept and result.status in (CHANGED, NEW)]

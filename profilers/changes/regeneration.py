@@ -23,6 +23,7 @@ from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED,
 from profilers.changes.second_look import confirm, second_arguments
 from profilers.changes.tables_config import TableEntry, why_not_here
 from profilers.measuring.journal import MeasurementJournal
+from profilers.profiling.console import STOPPED
 
 JOURNAL = "regenerate.journal.jsonl"
 
@@ -170,7 +171,7 @@ class Regeneration:
             text = errors.read().decode("utf-8", "replace").strip()
         if text:
             print(text, file=sys.stderr, flush=True)
-        if code == 130:
+        if code == STOPPED:
             raise KeyboardInterrupt
         return code, text.splitlines()[-1] if text else ""
 

@@ -18,6 +18,7 @@ from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbea
 _LONGEST_LINE = 64 << 20  # bytes
 # of what an agent writes to stderr the end is kept: it may be a flood
 _KEPT_BYTES = 64 << 10
+_LONGEST_WORDS = 200  # characters of its last line
 # what was written last may still be on its way
 _LAST_WORDS_S = 0.5
 
@@ -145,7 +146,7 @@ class _LastWords:
         """For the end of a message."""
         self._reader.join(_LAST_WORDS_S)
         words = self._kept.decode("utf-8", "replace").strip().splitlines()
-        return f"; its last words: {words[-1][:200]}" if words else ""
+        return f"; its last words: {words[-1][:_LONGEST_WORDS]}" if words else ""
 
     def close(self) -> None:
         """Once the process is gone."""

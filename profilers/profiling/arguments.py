@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ofa.cli.options import resolutions as resolution_list
 from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS, Pace
+from profilers.profiling.profile_options import PlanOptions
 
 Options = TypeVar("Options")
 
@@ -21,7 +22,7 @@ def add_options(parsed: argparse.ArgumentParser, pace: Pace = CPU_PACE, out_requ
     add = parsed.add_argument
     add("--space", default="mbv3-w1.0", metavar="S", help="search space (default mbv3-w1.0)")
     add("--num-classes", type=int, default=1000, metavar="N", help="classes of the classifier (default 1000)")
-    add("--resolutions", type=resolution_list, default=(128, 160, 192, 208, 224), metavar="R",
+    add("--resolutions", type=resolution_list, default=PlanOptions.resolutions, metavar="R",
         help="such as 128,160 or 128:224:32 (default 128,160,192,208,224; search interpolates between)")  # fmt: skip
     add("--batch-size", type=int, default=1, metavar="N", help="images a run (default 1)")
     add("--rounds", type=int, metavar="N",

@@ -22,6 +22,8 @@ from profilers.measuring.target import Target
 
 # where there is no terminal, a line so often
 LINE_EVERY_S = 15
+# exit code of a run that Ctrl-C or SIGTERM ended: it can be gone on with
+STOPPED = 130
 
 
 def measure_shown(
@@ -35,7 +37,7 @@ def measure_shown(
 ) -> Outcome:
     """Writes the plan's models and has them timed, with a progress bar; closes the journal.
 
-    Ctrl-C and SIGTERM exit with 130, saying how to go on: by the command `resume`.
+    Ctrl-C and SIGTERM exit with STOPPED, saying how to go on: by the command `resume`.
     """
     try:
         with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
@@ -44,7 +46,7 @@ def measure_shown(
                 return measure_on(target, plan, rules, seed, journal, Path(folder), progress)
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
-        raise SystemExit(130) from None
+        raise SystemExit(STOPPED) from None
     finally:
         journal.close()
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
-from profilers.profiling.console import ended_by_sigterm
+from profilers.profiling.console import STOPPED, ended_by_sigterm
 from profilers.profiling.profile_options import ProfileOptions
 
 # by how much two devices may differ, in per cent of a block's latency: median over the blocks, and 95 % of them
@@ -53,7 +53,7 @@ def profile_on_each(
         codes = _waited_for(devices, processes)
     except KeyboardInterrupt:
         print(f"stopped; go on with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
-        return 130
+        return STOPPED
     if any(codes):
         print(f"no table of all devices was written: {', '.join(map(str, devices))} ended with {codes}")
         return 1
