@@ -25,7 +25,7 @@ from ofa.graph.torch import build_torch, write_torchscript
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
-from profilers.measuring.events import Event
+from profilers.measuring.events import AgentFailed, Event
 from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
@@ -409,11 +409,15 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
         "-c",
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); exec(open({str(script)!r}).read())",
     ]
-    starts = []
+    ends = []
 
     def start(manifest: Mapping[str, Any]) -> Iterator[Event]:
-        starts.append(1)
-        yield from local_agent(command, tmp_path, manifest, 60)
+        try:
+            yield from local_agent(command, tmp_path, manifest, 60)
+        except AgentFailed:
+            ends.append("died")
+            raise
+        ends.append("done")
 
     given = {key: value for key, value in manifest_of().items() if key not in ("models", "visits")}
     journal = MeasurementJournal.create(tmp_path / "t.journal.jsonl", {})
@@ -423,7 +427,9 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
         journal.close()
     assert outcome.failed == {bad: f"the agent exited with code 3; its last words: {words}"}
     assert set(outcome.results) == set(plan.models) - {bad}
-    assert len(starts) == 2
+    # on a busy machine another agent may have made visits again
+    assert ends[:2] == ["died", "done"]
+    assert "died" not in ends[1:]
 
 
 # ---- memory
