@@ -110,14 +110,17 @@ def assert_chance(top1: float, images: int) -> None:
 UNIFORM = ("--method", "uniform", "--epochs", 4, "--subnets-per-step", 1)
 
 
-@pytest.mark.parametrize("cache", ["device", "memory", "off"])
+@pytest.mark.parametrize("cache", ["device", "memory", pytest.param("off", marks=pytest.mark.slow)])
 def test_colours_are_learnt_from_every_cache(files: Path, tmp_path: Path, cache: str) -> None:
     found = trained(files, tmp_path / "run", "colours", *UNIFORM, "--cache", cache)
     assert len(found) == 2
     assert min(found) >= 99
 
 
-@pytest.mark.parametrize("method", ["shrinking", "sandwich", "alone"])
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param("shrinking", marks=pytest.mark.slow), pytest.param("sandwich", marks=pytest.mark.slow), "alone"],
+)
 def test_colours_are_learnt_by_every_method(files: Path, tmp_path: Path, method: str) -> None:
     flags = {
         "shrinking": ["--recipe", files / "recipe.json"],
