@@ -184,17 +184,22 @@ def _train(args: argparse.Namespace, procs: Processes) -> int:
 
     from ofa.images.held_out import open_photos
     from ofa.images.preprocessing import normalisation
-    from ofa.images.reading import broken_line
+    from ofa.images.reading import broken_line, left_out_lines
     from ofa.training.shrinking import NETWORK, RESULT
     from ofa.training.supply import Preparation
 
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     photos = open_photos(args.data, held_out=args.held_out, limit=args.limit)
+    if procs.rank == 0:
+        for line in left_out_lines(photos.folder):
+            print(line, file=sys.stderr)
     mean, std = normalisation(args.mean, args.std)
     how = Preparation(args.batch_size, mean, std, args.smallest_crop, args.workers, args.strict)
     training = _assembled(args, procs, photos, how, console)
     done = _with_progress(args, training, console)
-    broken = sorted({name for names in procs.gathered(sorted(training.supply.broken)) for name in names})
+    # also what check-ups met
+    found = sorted({*training.supply.broken, *photos.folder.faults})
+    broken = sorted({name for names in procs.gathered(found) for name in names})
     if broken and procs.rank == 0:
         print(broken_line(photos.folder, broken), file=sys.stderr)
     if not done:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
+from ofa.images.held_out import open_photos
 from ofa.networks import Supernet
 from ofa.networks.checkpoint import load_checkpoint, load_network, load_supernet, read_facts, read_tensors
 from ofa.networks.sorting import sort_channels
@@ -324,6 +325,21 @@ def test_broken_images_are_left_out_or_refused(
     assert "2 broken images are skipped: train/class0/2.png, train/class0/3.png" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"train/class0/[23]\.png cannot be read as an image"):
         main(flags(photos, tmp_path / "strict", *more, "--strict"))
+
+
+def test_what_is_not_used_is_said_once_held_out_images_too(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(photos, tmp_path / "imgs")
+    held_out = open_photos(tmp_path / "imgs", held_out=6).held_out
+    name = open_photos(tmp_path / "imgs", held_out=6).folder.names[held_out[2]]
+    (tmp_path / "imgs" / name).write_bytes(b"broken")
+    (tmp_path / "imgs" / "train" / "class0" / "readme.txt").write_bytes(b"")
+    more = ["--data", tmp_path / "imgs", "--method", "uniform", "--epochs", 3, "--held-out", 6, "--check-every", 1]
+    assert main(flags(photos, tmp_path / "run", *more)) == 0
+    error = capsys.readouterr().err
+    assert error.count(f"1 broken image is skipped: {name}; UnidentifiedImageError") == 1
+    assert error.count("1 file is left out: 1 .txt\n") == 1
 
 
 # ---- several processes
