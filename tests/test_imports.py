@@ -22,12 +22,10 @@ LONG_FUNCTIONS = {
     "_collect": 75,
     "_evaluate": 70,
     "_finetune": 90,
-    "_resnet_slots": 80,
     "fit_to_teacher": 70,
     "main": 80,
     "parser": 75,
     "train_members": 75,
-    "write_onnx": 85,
 }
 
 # (who, whom it must not reach by any way)

@@ -101,79 +101,87 @@ def _mobile_slots(space: SearchSpace) -> list[Slot]:
     return slots
 
 
-def _resnet_slots(space: SearchSpace) -> list[Slot]:
+class _ResNetSlots:
     """ResNet50D: a stem of two or three convolutions, max pooling, bottleneck stages, classifier."""
-    depths, expands, widths = (space.columns(f).start for f in ("depths", "expand_ratios", "width_mults"))
-    elastic_width = len(space.width_choices) > 1
 
-    def channels_of(listed: tuple[int, ...]) -> dict[float, int]:
-        return dict(zip(space.width_choices, listed, strict=True))
+    def __init__(self, space: SearchSpace) -> None:
+        self.space = space
+        self.depths, self.expands, self.widths = (
+            space.columns(f).start for f in ("depths", "expand_ratios", "width_mults")
+        )
 
-    def slot(name: str, columns: list[int], width_columns: list[int], make: Callable[..., Block | None]) -> Slot:
+    def channels(self, listed: tuple[int, ...]) -> dict[float, int]:
+        """By width multiplier."""
+        return dict(zip(self.space.width_choices, listed, strict=True))
+
+    def slot(self, name: str, columns: list[int], width_columns: list[int], make: Callable[..., Block | None]) -> Slot:
         """A slot whose maker takes the widths last; without elastic width there are no genes for them."""
-        if elastic_width:
-            return _slot(space, name, columns + [widths + w for w in width_columns], make)
-        only = [space.width_choices[0]] * len(width_columns)
-        return _slot(space, name, columns, lambda *values: make(*values, *only))
+        if len(self.space.width_choices) > 1:
+            return _slot(self.space, name, columns + [self.widths + w for w in width_columns], make)
+        only = [self.space.width_choices[0]] * len(width_columns)
+        return _slot(self.space, name, columns, lambda *values: make(*values, *only))
 
-    inner, outer = channels_of(space.stem_channels), channels_of(space.units[0].out_channels)
+    def stem(self) -> list[Slot]:
+        """Halves twice."""
+        inner, outer = self.channels(self.space.stem_channels), self.channels(self.space.units[0].out_channels)
 
-    def stem_residual(r: int, d: int, w: float) -> Block | None:
-        if d == 0:
-            return None
-        return Block("conv", _halved(r, 1), inner[w], 0, inner[w], 3, 1, "relu", False, True)
+        def first(r: int, w: float) -> Block:
+            return Block("conv", r, 3, 0, inner[w], 3, 2, "relu", False, False)
 
-    slots = [
-        slot("stem 1", [0], [0], lambda r, w: Block("conv", r, 3, 0, inner[w], 3, 2, "relu", False, False)),
-        slot("stem 2", [0, depths], [0], stem_residual),
-        slot(
-            "stem 3",
-            [0],
-            [0, 1],
-            lambda r, wi, wo: Block("conv", _halved(r, 1), inner[wi], 0, outer[wo], 3, 1, "relu", False, False),
-        ),
-        slot(
-            "max pool",
-            [0],
-            [1],
-            lambda r, w: Block("max_pool", _halved(r, 1), outer[w], 0, outer[w], 3, 2, "none", False, False),
-        ),
-    ]
-    halvings = 2
-    for i, (u, j) in enumerate(space.layers):
-        unit = space.units[u]
-        out, before = channels_of(unit.out_channels), channels_of(space.units[u - 1].out_channels)
-        stride = unit.stride if j == 0 else 1
+        def residual(r: int, d: int, w: float) -> Block | None:
+            return None if d == 0 else Block("conv", _halved(r, 1), inner[w], 0, inner[w], 3, 1, "relu", False, True)
 
-        def bottleneck(
-            r: int, d: int, e: float, *w: float, j: int = j, unit: Any = unit, out: dict[float, int] = out,
-            before: dict[float, int] = before, stride: int = stride, halvings: int = halvings,
-        ) -> Block | None:  # fmt: skip
+        def last(r: int, wi: float, wo: float) -> Block:
+            return Block("conv", _halved(r, 1), inner[wi], 0, outer[wo], 3, 1, "relu", False, False)
+
+        def pool(r: int, w: float) -> Block:
+            return Block("max_pool", _halved(r, 1), outer[w], 0, outer[w], 3, 2, "none", False, False)
+
+        return [
+            self.slot("stem 1", [0], [0], first),
+            self.slot("stem 2", [0, self.depths], [0], residual),
+            self.slot("stem 3", [0], [0, 1], last),
+            self.slot("max pool", [0], [1], pool),
+        ]
+
+    def layer(self, i: int, u: int, j: int, halvings: int) -> Slot:
+        """Elastic layer i, the j-th of unit u, on a map halved so often."""
+        unit = self.space.units[u]
+        out, before = self.channels(unit.out_channels), self.channels(self.space.units[u - 1].out_channels)
+
+        def bottleneck(r: int, d: int, e: float, *w: float) -> Block | None:
             if j >= unit.base_depth + d:
                 return None
             c = before[w[0]] if j == 0 else out[w[-1]]
-            mid = make_divisible(round(out[w[-1]] * e))
+            mid, stride = make_divisible(round(out[w[-1]] * e)), unit.stride if j == 0 else 1
             return Block(
                 "bottleneck", _halved(r, halvings), c, mid, out[w[-1]], 3, stride, unit.activation, False, j > 0
             )
 
         # the stem has two width genes (inner, outer), so unit u's is u + 1
         width_columns = [u, u + 1] if j == 0 else [u + 1]
-        slots.append(slot(f"unit {u} layer {j + 1}", [0, depths + u, expands + i], width_columns, bottleneck))
-        halvings += stride == 2
-    last, classes = channels_of(space.units[-1].out_channels), space.num_classes
-    slots += [
-        slot(
-            "global pool",
-            [0],
-            [len(space.units)],
-            lambda r, w: Block("global_pool", _halved(r, halvings), last[w], 0, last[w], 1, 1, "none", False, False),
-        ),
-        slot(
-            "classifier",
-            [],
-            [len(space.units)],
-            lambda w: Block("linear", 1, last[w], 0, classes, 1, 1, "none", False, False),
-        ),
-    ]
-    return slots
+        return self.slot(f"unit {u} layer {j + 1}", [0, self.depths + u, self.expands + i], width_columns, bottleneck)
+
+    def head(self, halvings: int) -> list[Slot]:
+        last, classes = self.channels(self.space.units[-1].out_channels), self.space.num_classes
+
+        def pool(r: int, w: float) -> Block:
+            return Block("global_pool", _halved(r, halvings), last[w], 0, last[w], 1, 1, "none", False, False)
+
+        def linear(w: float) -> Block:
+            return Block("linear", 1, last[w], 0, classes, 1, 1, "none", False, False)
+
+        width_column = len(self.space.units)
+        return [
+            self.slot("global pool", [0], [width_column], pool),
+            self.slot("classifier", [], [width_column], linear),
+        ]
+
+
+def _resnet_slots(space: SearchSpace) -> list[Slot]:
+    makers = _ResNetSlots(space)
+    slots, halvings = makers.stem(), 2
+    for i, (u, j) in enumerate(space.layers):
+        slots.append(makers.layer(i, u, j, halvings))
+        halvings += j == 0 and space.units[u].stride == 2
+    return slots + makers.head(halvings)

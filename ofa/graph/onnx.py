@@ -44,40 +44,61 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
         producer_name="ofa-latency",
         producer_version=__version__,
     )
-    initializers, nodes = model.graph.initializer, model.graph.node
-    names = ["input"]
+    writer = _Writer(graph, model.graph)
+    for node in graph.nodes:
+        writer.names.append(writer.activate(writer.translate(node), node.activation))
+    writer.nodes[-1].output[0] = "output"
+    if metadata:
+        helper.set_model_props(model, dict(metadata))
+    serialised: bytes = model.SerializeToString(deterministic=True)
+    return serialised
 
-    def constant(array: Array) -> str:
-        name = f"constant{len(initializers)}"
-        initializers.add(
+
+class _Writer:
+    """Nodes and constants of an ONNX graph. names: of every tensor so far."""
+
+    def __init__(self, graph: Graph, onnx_graph: Any) -> None:
+        self.graph = graph
+        self.initializers, self.nodes = onnx_graph.initializer, onnx_graph.node
+        self.names = ["input"]
+
+    def constant(self, array: Array) -> str:
+        from onnx import TensorProto
+
+        name = f"constant{len(self.initializers)}"
+        self.initializers.add(
             name=name, data_type=TensorProto.FLOAT, dims=array.shape, raw_data=array.astype("<f4", copy=False).tobytes()
         )
         return name
 
-    def emit(op: str, inputs: list[str], **attributes: Any) -> str:
-        name = f"{op.lower()}{len(nodes)}"
-        nodes.append(helper.make_node(op, inputs, [name], name=f"{op}_{len(nodes)}", **attributes))
+    def emit(self, op: str, inputs: list[str], **attributes: Any) -> str:
+        from onnx import helper
+
+        name = f"{op.lower()}{len(self.nodes)}"
+        self.nodes.append(helper.make_node(op, inputs, [name], name=f"{op}_{len(self.nodes)}", **attributes))
         return name
 
-    def activate(name: str, activation: str) -> str:
+    def activate(self, name: str, activation: str) -> str:
         if activation == "none":
             return name
         if activation == "relu6":
-            return emit("Clip", [name, constant(np.zeros((), np.float32)), constant(np.full((), 6, np.float32))])
+            return self.emit(
+                "Clip", [name, self.constant(np.zeros((), np.float32)), self.constant(np.full((), 6, np.float32))]
+            )
         op, attributes = _ACTIVATIONS[activation]
-        return emit(op, [name], **attributes)
+        return self.emit(op, [name], **attributes)
 
-    def translate(node: Node) -> str:
-        inputs = [names[tensor] for tensor in node.inputs]
+    def translate(self, node: Node) -> str:
+        inputs = [self.names[tensor] for tensor in node.inputs]
         if node.op in ("conv", "linear"):
             assert node.weight is not None
-            inputs.append(constant(node.weight))
+            inputs.append(self.constant(node.weight))
             if node.bias is not None:
-                inputs.append(constant(node.bias))
+                inputs.append(self.constant(node.bias))
         if node.op == "conv":
             assert node.weight is not None
             kernel = node.weight.shape[2]
-            return emit(
+            return self.emit(
                 "Conv",
                 inputs,
                 kernel_shape=[kernel, kernel],
@@ -86,20 +107,12 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
                 group=node.groups,
             )
         if node.op == "linear":
-            return emit("Gemm", inputs, transB=1)
+            return self.emit("Gemm", inputs, transB=1)
         if node.op == "max_pool":
-            return emit("MaxPool", inputs, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+            return self.emit("MaxPool", inputs, kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
         if node.op == "average_pool":
-            odd = graph.shapes[node.inputs[0]][2] % 2
+            odd = self.graph.shapes[node.inputs[0]][2] % 2
             # padding that does not count stands for PyTorch's ceil_mode
-            return emit("AveragePool", inputs, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, odd, odd])
+            return self.emit("AveragePool", inputs, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, odd, odd])
         plain = {"add": "Add", "multiply": "Mul", "global_pool": "GlobalAveragePool", "flatten": "Flatten"}
-        return emit(plain[node.op], inputs)
-
-    for node in graph.nodes:
-        names += [activate(translate(node), node.activation)]
-    nodes[-1].output[0] = "output"
-    if metadata:
-        helper.set_model_props(model, dict(metadata))
-    serialised: bytes = model.SerializeToString(deterministic=True)
-    return serialised
+        return self.emit(plain[node.op], inputs)
