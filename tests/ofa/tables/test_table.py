@@ -266,7 +266,7 @@ def test_shipped_tables_are_found_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[2] / "latency_tables").glob("*.csv")), ids=lambda p: p.stem
+    "path", sorted((Path(__file__).parents[3] / "latency_tables").glob("*.csv")), ids=lambda p: p.stem
 )
 def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
     table = LatencyTable.load(path)
