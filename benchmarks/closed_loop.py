@@ -29,18 +29,19 @@ from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.images.classes import read_classes
+from ofa.images.choice import Chosen, images_to_evaluate
+from ofa.images.classes import matched, read_classes
 from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
-from ofa.images.preprocessing import normalisation
-from ofa.images.reading import batches, random_indices
+from ofa.images.preprocessing import decided
+from ofa.images.reading import batches
+from ofa.networks.checkpoint import read_image_facts
 from ofa.predictors.fidelity import kendall_tau, rmse
 from ofa.runs.files import write_json
 from ofa.search.__main__ import main as search
 from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
-from ofa.subjects import check_classes, open_supernet
+from ofa.subjects import open_supernet
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
 from profilers.measuring.drive import Driver
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--networks", type=int, default=10, metavar="N", help="limits, from the fastest to the slowest (default 10)")
     add("--images", type=int, metavar="N", help="at most so many to evaluate on (default: all that are left)")
     add("--calibration-images", type=int, default=2000, metavar="N", help="default 2000")
-    add("--mean", default="imagenet", metavar="M", help="as for ofa.evaluate")
+    add("--mean", metavar="M", help="as for ofa.evaluate")
     add("--std", metavar="S", help="as for ofa.evaluate")
     add("--seed", type=int, default=0, metavar="N")
     add("--out", type=Path, default=Path("out/closed-loop"), metavar="DIR", help="default out/closed-loop")
@@ -85,9 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     runtime = RUNTIME_OF.get(table.header["runtime"].split(" ")[0], "")
     if runtime not in FORMATS:
         raise InputError(f"{args.table}: runtime {table.header['runtime']!r}, expected one of {', '.join(FORMATS)}")
-    data = open_images(args.data, classes=read_classes(args.classes) if args.classes else None)
-    check_classes(data, net.space.num_classes, mapped=args.classes is not None)
-    used, rest = division(data, args.collected or ())
+    known = read_image_facts(args.checkpoint)
+    prepared_as, _ = decided(known, args.mean, args.std, override=False, source=args.checkpoint)
+    images = images_to_evaluate(args.data, known, args.checkpoint)
+    mapping = read_classes(args.classes) if args.classes else None
+    data, _ = matched(images.folder, known, net.space.num_classes, mapping, source=args.checkpoint)
+    used, rest = division(images, args.collected or ())
     held_out = rest[: args.images]
 
     predictor = load_predictor(Path(args.predictor), net.space)
@@ -102,18 +106,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen_results = sorted(different.values())
     results = [results[i] for i in chosen_results]
     subnets = [predictor.space.subnet_from_dict(result["subnet"]) for result in results]
-    mean, std = normalisation(args.mean, args.std)
     files = []
     for i in chosen_results:
         files.append(args.out / f"network-{i}.{FORMATS[runtime]}")
         which = ["--checkpoint", args.checkpoint, "--subnet", args.out / "result.json", "--index", i]
         how = ["--format", FORMATS[runtime], "--calibration", args.data, "--seed", args.seed, "--out", files[-1]]
         how += ["--calibration-images", args.calibration_images, "--evaluate-images", 64]
-        how += ["--mean", ",".join(map(str, mean)), "--std", ",".join(map(str, std))]
+        how += ["--mean", ",".join(map(str, prepared_as.mean)), "--std", ",".join(map(str, prepared_as.std))]
         export([*map(str, [*which, *how])])
     top1, top1_used = (
         [
-            accuracy(file, FORMATS[runtime], subnet, data, indices, (mean, std)) if indices else None
+            accuracy(file, FORMATS[runtime], subnet, data, indices, (prepared_as.mean, prepared_as.std))
+            if indices
+            else None
             for file, subnet in zip(files, subnets, strict=True)
         ]
         for indices in (held_out, used)
@@ -123,18 +128,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def division(data: ImageFolder, collected: Sequence[Path]) -> tuple[list[int], list[int]]:
-    """The images that the predictor rests on, and the others in random order."""
+def division(images: Chosen, collected: Sequence[Path]) -> tuple[list[int], list[int]]:
+    """Of the images to evaluate on, those that the predictor rests on, and the others in random order."""
     used: set[int] = set()
     for path in collected:
         lines = (line[2:].split(": ", 1) for line in path.read_text().splitlines() if line.startswith("# "))
         facts = {line[0]: line[1] for line in lines if len(line) == 2}
-        if facts.get("split") != json.dumps(data.split) or facts.get("data") != json.dumps(data.path.name):
-            raise InputError(f"{path} was collected on {facts.get('data')}, not {data.path.name}")
-        used.update(random_indices(data, int(facts["images"]), int(facts["seed"])))
-    rest = [i for i in range(len(data)) if i not in used]
+        name = images.folder.path.name
+        if facts.get("split") != json.dumps(images.split) or facts.get("data") != json.dumps(name):
+            raise InputError(f"{path} was collected on {facts.get('data')}, {facts.get('split')}, not on {name}")
+        used.update(images.at_random(int(facts["images"]), int(facts["seed"])))
+    rest = [i for i in images.indices if i not in used]
     if not rest:
-        raise InputError(f"the predictor rests on all {len(data)} images: collect with fewer --images")
+        raise InputError(f"the predictor rests on all {len(images.indices)} images: collect with fewer --images")
     return sorted(used), [rest[i] for i in np.random.default_rng(0).permutation(len(rest))]
 
 

@@ -1,4 +1,4 @@
-"""`python -m ofa.evaluate`: top-1 and top-5 of networks on real images."""
+"""`python -m ofa.evaluate`: accuracy of networks on real images, class by class."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from ofa.cli.image_options import add_calibrating, add_preprocessing, add_split, tell
 from ofa.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from torch import Tensor
 
-    from ofa.images.folder import ImageFolder
-    from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet
-    from ofa.runs.journal import Journal
+    from ofa.confusion import Confusion
     from ofa.runs.processes import Processes
-    from ofa.subjects import Subject
+
+MOST_WITHOUT_TOP5 = 10  # classes: of so few, the first five say little
+MOST_LISTED = 20  # classes in the table; the result has all
+MOST_PICTURES = 10  # networks
 
 
 def parser() -> argparse.ArgumentParser:
     parsed = argparse.ArgumentParser(
         prog="python -m ofa.evaluate",
-        description="Top-1 and top-5 of a specialised network, or of sub-networks of a supernet, whose batch "
+        description="Accuracy of a specialised network, or of sub-networks of a supernet, whose batch "
         "normalisation is calibrated first. Images are divided where torchrun starts several processes: "
         "torchrun --nproc-per-node 4 -m ofa.evaluate ...",
         epilog="example: python -m ofa.evaluate --checkpoint ofa_mbv3_d234_e346_k357_w1.0 "
@@ -42,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add("--config", type=Path, metavar="FILE", help="MIT's network config, for weights of a specialised network alone")
     add("--data", type=Path, required=True, metavar="DIR|ZIP", help="images in class folders, also below train and val")
-    add("--split", metavar="NAME", help="which of the folders train, val, test (default val, where there are any)")
+    add_split(add)
     which = parsed.add_mutually_exclusive_group()
     which.add_argument(
         "--subnet", type=Path, metavar="FILE", help="sub-networks of a supernet: result.json of ofa.search, or one"
@@ -56,14 +58,16 @@ def parser() -> argparse.ArgumentParser:
         "--calibration",
         type=Path,
         metavar="DIR|ZIP",
-        help="training images to calibrate with (default: train of --data)",
+        help="training images to calibrate with (default: train of --data, or what was not held out of it)",
     )
     add("--calibration-images", type=int, default=2000, metavar="N", help="how many of them (default 2000)")
+    add_calibrating(add)
     add(
-        "--classes", metavar="FILE", help="numbers of the class folders: FILE, or imagenette (default: in sorted order)"
+        "--classes",
+        metavar="FILE",
+        help="numbers of the class folders: FILE, or imagenette (default: by the checkpoint's class names)",
     )
-    add("--mean", default="imagenet", metavar="M", help="imagenet (default), half, or numbers such as 0.5,0.5,0.5")
-    add("--std", metavar="S", help="the same (default: what goes with --mean)")
+    add_preprocessing(add)
     add("--batch-size", type=int, default=64, metavar="N", help="images at a time (default 64)")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode images (default 0: none extra)")
     add("--limit", type=int, metavar="N", help="only N images, chosen at random by --seed")
@@ -101,47 +105,42 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.images.classes import read_classes
-    from ofa.images.opening import open_images
-    from ofa.images.preprocessing import normalisation
-    from ofa.images.reading import broken_line, random_indices
+    from ofa.evaluation import Evaluation
+    from ofa.images.reading import broken_line
     from ofa.runs.files import sha256, write_json
     from ofa.runs.journal import Journal
-    from ofa.subjects import calibration_folder, check_classes, load_subjects, net_classes
+    from ofa.subjects import load_subjects, net_classes, open_for
 
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     started = time.perf_counter()
-    mean, std = normalisation(args.mean, args.std)
-    data = open_images(
-        args.data, split=args.split or "val", classes=read_classes(args.classes) if args.classes else None
-    )
-    if args.split and not data.splits:
-        raise InputError(f"{args.data} has no folders train, val or test: leave --split out")
     net, subjects = load_subjects(args)
-    check_classes(data, net_classes(net), mapped=args.classes is not None)
-    calibration = calibration_folder(args, data) if subjects[0].subnet is not None else None
-    indices = list(range(len(data))) if args.limit is None else random_indices(data, args.limit, args.seed)
+    images = open_for(args, net, calibrate=subjects[0].subnet is not None)
+    data, chosen, calibration = images.data, images.evaluated, images.calibration
+    indices = list(chosen.indices) if args.limit is None else chosen.at_random(args.limit, args.seed)
     settings = {
         "seed": args.seed,
         "checkpoint": str(args.checkpoint),
         "checkpoint_sha256": sha256(args.checkpoint),
         "data": str(args.data),
-        "split": data.split,
+        "split": chosen.split,
         "images": len(indices),
         "images_sha256": hashlib.sha256("\n".join(data.names[i] for i in indices).encode()).hexdigest(),
         "class_index": data.class_index,
-        "mean": list(mean),
-        "std": list(std),
+        "mean": list(images.facts.mean),
+        "std": list(images.facts.std),
         "batch_size": args.batch_size,
         "networks": [[s.name, s.resolution, s.subnet.to_dict() if s.subnet else None] for s in subjects],
-        "calibration": None if calibration is None else str(calibration.path),
-        "calibration_images": None if calibration is None else min(args.calibration_images, len(calibration)),
+        "calibration": None if calibration is None else str(calibration[0].path),
+        "calibration_images": None if calibration is None else len(calibration[1]),
+        "calibration_batch": None if calibration is None else args.calibration_batch,
+        "marks": list(images.facts.marks),
     }
     journal = Journal(args.out, settings, procs, resume=args.resume)
+    tell(console, images.lines, images.facts.marks, quiet=procs.rank > 0)
     net.to(procs.device).eval()
-    evaluation = Evaluation(net, data, indices, calibration, (mean, std), args, procs, journal)
+    evaluation = Evaluation(net, images, indices, args, procs, journal)
     try:
-        results = evaluation.run(subjects, console)
+        results, confusions = evaluation.run(subjects, console)
     finally:
         journal.close()
     broken = sorted({name for names in procs.gathered(sorted(evaluation.broken)) for name in names})
@@ -159,140 +158,68 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     if procs.rank == 0:
         if broken:
             print(broken_line(data, broken), file=sys.stderr)
-        _show(console, args, results)
+        pictures = _pictures(args.out, results, confusions)
+        _show(console, args, results, net_classes(net), pictures)
     return 0
 
 
-class Evaluation:
-    """Evaluates one network after another, chunk by chunk of the images, each process its share of the chunks.
+def _pictures(out: Path, results: Sequence[Mapping[str, Any]], confusions: Sequence[Confusion]) -> list[Path]:
+    """A picture of the confusion matrix of each network, of the first ten at most; none without matplotlib."""
+    import importlib.util
 
-    A chunk is `--batch-size` images: the batches, and so the results, are the same for any number of processes.
-    """
+    from ofa.confusion import write_picture
 
-    def __init__(
-        self,
-        net: PlainNetwork | Supernet,
-        data: ImageFolder,
-        indices: Sequence[int],
-        calibration: ImageFolder | None,
-        normalisation: tuple[Sequence[float], Sequence[float]],
-        args: argparse.Namespace,
-        procs: Processes,
-        journal: Journal,
-    ) -> None:
-        self.net, self.data, self.calibration = net, data, calibration
-        self.args, self.procs, self.journal = args, procs, journal
-        self.how: dict[str, Any] = {"mean": normalisation[0], "std": normalisation[1]}
-        self.how |= {"strict": args.strict, "workers": args.workers}
-        size = args.batch_size
-        self.chunks = [indices[i : i + size] for i in range(0, len(indices), size)]
-        self.broken: set[str] = set()
-        self.done: dict[tuple[int, int], Sequence[float]] = {}
-        for line in journal.done:
-            self.done[line["network"], line["chunk"]] = line["counts"]
-            self.broken.update(line["broken"])
-
-    def run(self, subjects: Sequence[Subject], console: Console) -> list[dict[str, Any]]:
-        """The result of every network, in order."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        results = []
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-            images = sum(len(chunk) for chunk in self.chunks)
-            task = bar.add_task("images", total=images * len(subjects))
-            for number, subject in enumerate(subjects):
-                bar.update(task, description=subject.name)
-                results.append(self.one(number, subject, lambda n: bar.advance(task, n)))
-        return results
-
-    def one(self, number: int, subject: Subject, advance: Any) -> dict[str, Any]:
-        """Calibrates and evaluates a network; its counts are summed over all processes."""
-        import torch
-
-        from ofa.images.reading import read_chunks
-        from ofa.training.scores import Scores, scores_of
-
-        # a row a chunk, filled by one process each and then added: exact, whatever the number of processes
-        rows = torch.zeros(len(self.chunks), 5, dtype=torch.float64)  # images, top1, top5, loss, broken
-        todo = [c for c in range(len(self.chunks)) if (number, c) not in self.done]
-        if self.procs.rank == 0:
-            for c in range(len(self.chunks)):
-                if (number, c) in self.done:
-                    rows[c] = torch.tensor(self.done[number, c], dtype=torch.float64)
-                    advance(len(self.chunks[c]))
-        mine = todo[self.procs.rank :: self.procs.count]
-        statistics = self.calibrated(subject) if mine and subject.subnet is not None else None
-        listed = [i for c in mine for i in self.chunks[c]]
-        chunks = read_chunks(self.data, subject.resolution, self.args.batch_size, indices=listed, **self.how)
-        for c, chunk in zip(mine, chunks if mine else (), strict=True):
-            scores = Scores()
-            if chunk.images is not None:
-                scores = scores_of(self.logits(chunk.images, subject, statistics), chunk.labels.to(self.procs.device))
-            counts = [scores.images, scores.top1, scores.top5, scores.loss_sum, len(chunk.broken)]
-            rows[c] = torch.tensor(counts, dtype=torch.float64)
-            self.broken.update(chunk.broken)
-            self.journal.add({"network": number, "chunk": c, "counts": counts, "broken": list(chunk.broken)})
-            advance(len(self.chunks[c]) * (self.procs.count if todo else 1))
-        images, top1, top5, loss, broken = self.procs.total(rows).sum(0).tolist()
-        if not images:
-            raise InputError(f"{self.data.path}: none of {int(broken)} images can be read")
-        if loss != loss:
-            raise InputError(f"{subject.name}: the network's outputs are not finite")
-        return {
-            "name": subject.name,
-            "resolution": subject.resolution,
-            "subnet": subject.subnet.to_dict() if subject.subnet is not None else None,
-            **Scores(int(images), int(top1), int(top5), loss).to_dict(),
-            "broken": int(broken),
-            **subject.facts,
-        }
-
-    def calibrated(self, subject: Subject) -> BatchNormStatistics:
-        """Batch normalisation statistics of a sub-network; the same in every process."""
-        from ofa.images.reading import batches, random_indices
-        from ofa.networks import calibrate_bn
-
-        assert self.calibration is not None and subject.subnet is not None
-        chosen = random_indices(self.calibration, self.args.calibration_images, self.args.seed)
-        size = self.args.batch_size
-        prepared = batches(self.calibration, subject.resolution, size, indices=chosen, **self.how)
-        supernet: Any = self.net
-        return calibrate_bn(supernet, subject.subnet, prepared)
-
-    def logits(self, images: Tensor, subject: Subject, statistics: BatchNormStatistics | None) -> Tensor:
-        """(N, classes) for images (N, 3, R, R)."""
-        import torch
-
-        images = images.to(self.procs.device, memory_format=torch.channels_last, non_blocking=True)
-        with torch.inference_mode():
-            found: Tensor = self.net(images) if subject.subnet is None else self.net(images, subject.subnet, statistics)
-        return found
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    paths = []
+    for i, (row, confusion) in enumerate(zip(results[:MOST_PICTURES], confusions[:MOST_PICTURES], strict=True)):
+        paths.append(out.with_name(f"{out.stem}.confusion{f'.{i}' if len(results) > 1 else ''}.png"))
+        write_picture(paths[-1], confusion, f"{row['name']}, {row['resolution']} px: top-1 {row['top1']:.2f} %")
+    return paths
 
 
-def _show(console: Console, args: argparse.Namespace, results: Sequence[Mapping[str, Any]]) -> None:
+def _show(
+    console: Console, args: argparse.Namespace, results: Sequence[Mapping[str, Any]], classes: int, pictures: list[Path]
+) -> None:
     from rich.table import Table
+    from rich.text import Text
+
+    from ofa.images.names import shown
 
     predicted = any("predicted_top1" in row for row in results)
-    table = Table("network", "resolution", "images", "top-1 %", "top-5 %", "loss")
-    if predicted:
-        table.add_column("predicted top-1 %")
+    top5 = classes > MOST_WITHOUT_TOP5
+    columns = ["network", "resolution", "images", "top-1 %", *(["top-5 %"] if top5 else []), "loss", "worst class"]
+    table = Table(*columns, *(["predicted top-1 %"] if predicted else []))
     for row in results:
-        cells = [row["name"], str(row["resolution"]), str(row["images"])]
-        cells += [f"{row[key]:.2f}" for key in ("top1", "top5")] + [f"{row['loss']:.4f}"]
+        cells: list[str | Text] = [Text(shown(row["name"])), str(row["resolution"]), str(row["images"])]
+        cells += [f"{row[key]:.2f}" for key in ("top1", "top5")[: 1 + top5]] + [f"{row['loss']:.4f}"]
+        worst, figures = next(iter(row["per_class"].items()))
+        cells.append(Text(f"{shown(worst)}: {figures['top1']:.2f} %"))
         if predicted:
             cells.append("" if row.get("predicted_top1") is None else f"{row['predicted_top1']:.2f}")
         table.add_row(*cells)
     console.print(table)
-    console.print(f"wrote {args.out}", highlight=False)
+    if len(results) == 1:
+        listed = list(results[0]["per_class"].items())
+        few = Table("class", "images", "top-1 %", title="the worst classes first", title_justify="left")
+        for name, figures in listed[:MOST_LISTED]:
+            few.add_row(Text(shown(name)), str(figures["images"]), f"{figures['top1']:.2f}")
+        console.print(few)
+        if len(listed) > MOST_LISTED:
+            console.print(
+                f"the other {len(listed) - MOST_LISTED} classes are in {args.out}", highlight=False, markup=False
+            )
+    plain: Any = {"highlight": False, "markup": False, "soft_wrap": True}
+    also = f", and the confusion matrix as {', '.join(map(str, pictures))}" if pictures else ""
+    console.print(f"wrote {args.out}{also}", **plain)
+    checkpoint = quote(str(args.checkpoint))
     if args.subnet is not None or args.random is not None:
-        export = f"python -m ofa.export --checkpoint {args.checkpoint} --subnet FILE --format onnx"
-        console.print(f"next: {export}, or fine-tune one: python -m ofa.finetune --help", highlight=False)
+        export = f"python -m ofa.export --checkpoint {checkpoint} --subnet FILE --format onnx"
+        console.print(f"next: {export}, or fine-tune one: python -m ofa.finetune --help", **plain)
     elif args.config is None:
-        export = f"python -m ofa.export --checkpoint {args.checkpoint} --format onnx"
-        console.print(f"next: deploy it with {export}", highlight=False)
+        console.print(f"next: deploy it with python -m ofa.export --checkpoint {checkpoint} --format onnx", **plain)
     else:
-        console.print("next: measure it on this machine: python -m profilers.cpu --help", highlight=False)
+        console.print("next: measure it on this machine: python -m profilers.cpu --help", **plain)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from ofa.cli.image_options import add_calibrating, add_preprocessing, tell
 from ofa.errors import InputError
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ def parser() -> argparse.ArgumentParser:
     add("--resolution", type=int, metavar="R", help="side of the images in pixels (default: the network's own)")
     add("--data", type=Path, required=True, metavar="DIR|ZIP", help="images in class folders, also below train and val")
     add("--val-data", type=Path, metavar="DIR|ZIP", help="validation images (default: val of --data, if there is one)")
-    add(
-        "--classes", metavar="FILE", help="numbers of the class folders: FILE, or imagenette (default: in sorted order)"
-    )
+    add("--held-out", type=int, metavar="N", help="training images to validate with where there are no others "
+        "(default: those that the supernet's training held out, else a tenth)")  # fmt: skip
+    add("--classes", metavar="FILE", help="numbers of the class folders: FILE, or imagenette (default: by the "
+        "checkpoint's class names)")  # fmt: skip
     add("--new-classes", action="store_true", help="a new classifier, for as many classes as --data has folders")
-    add("--mean", default="imagenet", metavar="M", help="imagenet (default), half, or numbers such as 0.5,0.5,0.5")
-    add("--std", metavar="S", help="the same (default: what goes with --mean)")
+    add_preprocessing(add)
+    add("--smallest-crop", type=float, metavar="A", help="least part of an image that a crop takes (default: as the "
+        "network was trained, else 0.08)")  # fmt: skip
+    add_calibrating(add)
     add("--epochs", type=int, default=25, metavar="N", help="default 25")
     add("--batch-size", type=int, default=64, metavar="N", help="default 64")
     add("--learning-rate", type=float, metavar="LR", help="its peak (default 0.0025 for every 64 images of a batch)")
@@ -80,6 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise InputError(f"--{flag} is {getattr(args, flag)}, expected 0 or more")
     if args.batch_size < 2:
         raise InputError("--batch-size is 1, expected at least 2: batch normalisation needs several images")
+    if args.smallest_crop is not None and not 0 < args.smallest_crop <= 1:
+        raise InputError(f"--smallest-crop is {args.smallest_crop}, expected more than 0, at most 1")
     if not 0 <= args.label_smoothing < 1:
         raise InputError(f"--label-smoothing is {args.label_smoothing}, expected 0 or more, and less than 1")
     from ofa.runs.processes import processes
@@ -94,168 +100,76 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.images.augment import training_batches
-    from ofa.images.preprocessing import normalisation
-    from ofa.images.reading import broken_line, random_indices
+    from ofa.images.reading import broken_line
     from ofa.networks.checkpoint import save_network
     from ofa.runs.files import write_json
+    from ofa.training.finetuning import begin, recalibrated
     from ofa.training.loop import Plan, Training
 
-    console = Console(width=None if Console().is_terminal else 120)
-    mean, std = normalisation(args.mean, args.std)
-    train, validation = open_data(args)
-    indices = list(range(len(train))) if args.limit is None else random_indices(train, args.limit, args.seed)
-    if len(indices) < args.batch_size:
-        raise InputError(
-            f"{train.path}: {len(indices)} training images are fewer than a batch of {args.batch_size}: "
-            "give a smaller --batch-size"
-        )
-    network = starting_network(args, train, mean, std)
-    resolution = network.spec.resolution
+    console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False, soft_wrap=True)
+    start = begin(args)
+    network, data = start.network, start.data
     rate = args.learning_rate if args.learning_rate is not None else RATE_PER_IMAGE * args.batch_size
     warmup = min(1.0, args.epochs / 10) if args.warmup_epochs is None else args.warmup_epochs
-    steps = len(indices) // args.batch_size
-    plan = Plan(args.epochs, steps, rate, warmup, args.weight_decay, seed=args.seed)
-    settings = {
-        "network": [str(p) if p else None for p in (args.network, args.checkpoint, args.subnet)],
-        "architecture": network.spec.to_dict(),
-        "data": str(train.path),
-        "images": len(indices),
-        "validation": None if validation is None else [str(validation.path), args.val_limit],
-        "class_index": train.class_index,
-        "new_classes": args.new_classes,
-        "resolution": resolution,
-        "mean": list(mean),
-        "std": list(std),
-        "batch_size": args.batch_size,
-        "label_smoothing": args.label_smoothing,
-    }
-    training = Training(network, plan, args.out, settings, procs)
+    plan = Plan(args.epochs, len(data.indices) // args.batch_size, rate, warmup, args.weight_decay, seed=args.seed)
+    training = Training(network, plan, args.out, start.settings(args), procs)
     if args.resume:
         training.resume()
     else:
         training.start()
-    write_json(args.out / "classes.json", train.class_index)
-
+    tell(console, start.lines, start.facts.marks)
+    write_json(args.out / "classes.json", data.train.class_index)
     broken: set[str] = set()
-    how: dict[str, Any] = {"mean": mean, "std": std, "workers": args.workers, "strict": args.strict}
 
     def epoch_batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         return training_batches(
-            train,
-            resolution,
+            data.train,
+            network.spec.resolution,
             args.batch_size,
             seed=args.seed,
             epoch=epoch,
             first=first,
-            indices=indices,
+            indices=data.indices,
             broken=broken,
-            **how,
+            smallest_crop=start.smallest_crop,
+            **start.calibration.how,
         )
 
     def validate() -> dict[str, Any]:
-        assert validation is not None
-        chosen = random_indices(validation, args.val_limit or len(validation), args.seed)
-        return _validate(network, validation, chosen, resolution, args.batch_size, procs.device, how)
+        assert data.validation is not None
+        return _validate(
+            network, data.validation, data.validate_with, args.batch_size, procs.device, start.calibration.how
+        )
 
-    done = _train(
-        training, console, epoch_batches, _step(network, args.label_smoothing), validate if validation else None
-    )
+    validation = validate if data.validation is not None else None
+    done = _train(training, console, epoch_batches, _step(network, args.label_smoothing), validation)
     if broken:
-        print(broken_line(train, sorted(broken)), file=sys.stderr)
+        print(broken_line(data.train, sorted(broken)), file=sys.stderr)
     if not done:
-        console.print(f"stopped: the run is kept, go on with the same command and --resume ({args.out})", markup=False)
+        console.print(f"stopped: the run is kept, go on with the same command and --resume ({args.out})")
         return 130
-    network.cpu().eval()
-    network.spec = replace(network.spec, calibrated=True)  # its running statistics are its own now
-    save_network(network, args.out / "network")
-    console.print(f"wrote {args.out / 'network'}", highlight=False)
-    console.print(
-        f"next: python -m ofa.evaluate --checkpoint {args.out / 'network'} --data {args.data} --mean {args.mean}"
-        + (f" --classes {args.classes}" if args.classes else "")
-        + f", then python -m ofa.export --checkpoint {args.out / 'network'} --format tflite",
-        highlight=False,
-        markup=False,
-    )
+    network.eval()
+    recalibrated(network, start.calibration)
+    result = {"calibration_images": len(start.calibration.indices)} | (validate() if validation is not None else {})
+    write_json(args.out / "result.json", result)
+    save_network(network.cpu(), args.out / "network", start.facts)
+    _conclude(console, args, result)
     return 0
 
 
-def open_data(args: argparse.Namespace) -> tuple[ImageFolder, ImageFolder | None]:
-    """Training images, and validation images if there are any; InputError where they are no use for training."""
-    from ofa.images.classes import read_classes
-    from ofa.images.held_out import check_learnable
-    from ofa.images.opening import open_images
-
-    classes = read_classes(args.classes) if args.classes else None
-    train = open_images(args.data, split="train", classes=classes)
-    check_learnable(train)
-    if args.val_data is not None:
-        validation = open_images(args.val_data, split="val", classes=train.class_index)
-    elif "val" in train.splits:
-        validation = open_images(args.data, split="val", classes=train.class_index)
-    else:
-        return train, None
-    if not validation.labelled:
-        raise InputError(f"{validation.path} has no class folders: there is nothing to compare with")
-    return train, validation
-
-
-def starting_network(
-    args: argparse.Namespace, train: ImageFolder, mean: Sequence[float], std: Sequence[float]
-) -> PlainNetwork:
-    """The network to begin with, fitting the classes of the data; a supernet's sub-network comes calibrated."""
-    from ofa.export.source import load_source, read_subnet
-    from ofa.images.reading import batches, random_indices
-    from ofa.networks import calibrate_bn, extract
-    from ofa.networks.checkpoint import load_network
-    from ofa.networks.layers import use_channels_last
-    from ofa.networks.new_classifier import with_new_classifier
-    from ofa.training.state import CHECKPOINT
-
-    if args.network is not None:
-        if not args.network.exists():
-            raise InputError(f"{args.network}: no such folder")
-        network = load_network(args.network)
-        if args.resolution is not None and args.resolution != network.spec.resolution:
-            raise InputError(
-                f"{args.network} is made for {network.spec.resolution} px: another --resolution is chosen with "
-                "--checkpoint and --subnet"
-            )
-    else:
-        named = read_subnet(args.subnet, index=args.index)
-        source = load_source(args.checkpoint, named, space_name=args.space, resolution=args.resolution)
-        if source.supernet is None or source.subnet is None:
-            raise InputError(f"{args.checkpoint} holds a specialised network: give it with --network")
-        statistics = None
-        if not (args.resume and (args.out / CHECKPOINT).exists()):  # else they come with the checkpoint
-            chosen = random_indices(train, 2000, args.seed)
-            prepared = batches(
-                train,
-                source.subnet.resolution,
-                args.batch_size,
-                mean=mean,
-                std=std,
-                indices=chosen,
-                workers=args.workers,
-                strict=args.strict,
-            )
-            statistics = calibrate_bn(source.supernet, source.subnet, prepared)
-        network = extract(source.supernet, source.subnet, statistics)
-        # the settings of a run must not depend on whether it was resumed
-        network.spec = replace(network.spec, calibrated=True)
-    classes = len(train.classes)
-    if args.new_classes:
-        if args.classes:
-            raise InputError("--new-classes numbers the class folders in sorted order: leave --classes out")
-        network = with_new_classifier(network, classes, args.seed)
-    elif args.classes is None and classes != network.spec.num_classes:
-        raise InputError(
-            f"{train.path} has {classes} class folders, but the network {network.spec.num_classes} classes: give "
-            "--new-classes for a new classifier, or --classes FILE with the number of each folder"
-        )
-    elif max(train.class_index.values()) >= network.spec.num_classes:
-        raise InputError(f"--classes {args.classes} goes beyond the network's {network.spec.num_classes} classes")
-    use_channels_last(network)
-    return network
+def _conclude(console: Console, args: argparse.Namespace, result: Mapping[str, Any]) -> None:
+    """What came out, and the commands that come next."""
+    text = f"batch normalisation calibrated on {result['calibration_images']} images"
+    if "val_top1" in result:
+        text += f": validation top-1 {result['val_top1']:.2f} %"
+    console.print(text)
+    console.print(f"wrote {args.out / 'network'}")
+    saved, images = (quote(str(path)) for path in (args.out / "network", args.val_data or args.data))
+    classes = f" --classes {quote(args.classes)}" if args.classes else ""
+    console.print(
+        f"next: python -m ofa.evaluate --checkpoint {saved} --data {images}{classes}, "
+        f"then python -m ofa.export --checkpoint {saved} --format tflite"
+    )
 
 
 def _step(network: PlainNetwork, label_smoothing: float) -> Step:
@@ -276,7 +190,6 @@ def _validate(
     network: PlainNetwork,
     validation: ImageFolder,
     indices: Sequence[int],
-    resolution: int,
     batch_size: int,
     device: torch.device,
     how: Mapping[str, Any],
@@ -288,7 +201,7 @@ def _validate(
 
     total = Scores()
     with torch.inference_mode():
-        for images, labels in batches(validation, resolution, batch_size, indices=indices, **how):
+        for images, labels in batches(validation, network.spec.resolution, batch_size, indices=indices, **how):
             images = images.to(device, memory_format=torch.channels_last)
             total += scores_of(network(images), labels.to(device))
     return {f"val_{key}": value for key, value in total.to_dict().items()}

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import torch
@@ -14,12 +15,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from torch import Tensor
 
+from ofa.cli.image_options import add_calibrating, calibrating, tell
 from ofa.errors import InputError
+from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
+from ofa.images.classes import matched
+from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
-from ofa.images.reading import batches, random_indices
+from ofa.images.reading import batches, left_out_lines
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
-from ofa.networks.checkpoint import read_facts, save_checkpoint
+from ofa.networks.calibrate import Calibrating
+from ofa.networks.checkpoint import read_facts, read_image_facts, save_checkpoint
 from ofa.networks.synthetic import prepared, synthetic_images
 from ofa.predictors.collect import spread
 from ofa.space import Subnet
@@ -41,11 +46,12 @@ def parser() -> argparse.ArgumentParser:
     add = parsed.add_argument
     add("--checkpoint", type=Path, required=True, metavar="W", help="a supernet that ofa.train made")
     add("--data", type=Path, required=True, metavar="DIR|ZIP", help="what it was trained on: train to calibrate with, "
-        "val (where there is one) to compare on")  # fmt: skip
+        "val, or what the training held out, to compare on")  # fmt: skip
     add("--images", type=int, default=64, metavar="N", help="synthetic images (default 64)")
     add("--steps", type=int, default=700, metavar="N", help="of gradient descent (default 700)")
     add("--subnets", type=int, default=20, metavar="N", help="sub-networks that the images are fitted to (default 20)")
     add("--calibration-images", type=int, default=1000, metavar="N", help="real ones, for each (default 1000)")
+    add_calibrating(add)
     add("--check-subnets", type=int, default=10, metavar="N", help="other sub-networks, to compare on (default 10)")
     add("--check-images", type=int, default=1000, metavar="N", help="to compare on (default 1000)")
     add("--seed", type=int, default=0, metavar="N", help="of everything random (default 0)")
@@ -63,10 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise InputError(f"--out is {args.out}, expected a name that ends in .safetensors")
     console = Console(width=None if Console().is_terminal else 120, highlight=False, markup=False)
     net = open_supernet(args.checkpoint, None, ()).eval()
-    facts = read_facts(args.checkpoint)
-    if not {"mean", "std"} <= set(facts):
+    facts, known, cut = read_facts(args.checkpoint), read_image_facts(args.checkpoint), calibrating(args)
+    if known is None:
         raise InputError(f"{args.checkpoint} does not say how its images are normalised: expected a file of ofa.train")
-    real = RealImages(open_images(args.data, split="train"), facts["mean"], facts["std"], args.calibration_images)
+    chosen = images_to_calibrate(None, args.data, known, None, args.checkpoint)
+    used = chosen.at_random(args.calibration_images, 0)
+    known = known.marked(
+        cut.check(len(used), chosen.folder.path),
+        replace(cut, batch=args.images).check(args.images, f"{args.out} with {args.images} synthetic images"),
+    )
+    tell(console, left_out_lines(chosen.folder), known.marks)
+    real = RealImages(chosen.folder, used, known, cut)
     subnets = chosen_subnets(net, args.subnets + args.check_subnets, args.seed)
     fitted, others = subnets[: args.subnets], subnets[args.subnets :]
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
@@ -78,40 +91,51 @@ def main(argv: Sequence[str] | None = None) -> int:
             bar.advance(task)
         task = bar.add_task("synthetic images", total=args.steps)
         images = synthetic_images(
-            net, targets, args.images, args.steps, real.mean, real.std, seed=args.seed,
+            net, targets, args.images, args.steps, known.mean, known.std, seed=args.seed,
             advance=lambda _: bar.advance(task),
         )  # fmt: skip
     facts["published"] = {"synthetic_images": args.images, "fitted_subnets": len(fitted)}
-    if "val" in real.folder.splits:
-        shown, facts["published"]["compared"] = compared(net, others, images, real, args)
+    compare_on = to_compare_on(args, net, known)
+    if compare_on is not None:
+        shown, facts["published"]["compared"] = compared(net, others, images, real, compare_on, args.check_images)
         console.print(shown)
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(net, args.out, facts=facts, calibration=images, half=True)
+    save_checkpoint(net, args.out, facts=facts, calibration=images, half=True, images=known)
     console.print(f"wrote {args.out}: {args.out.stat().st_size / 1e6:.2f} MB, with {args.images} synthetic images")
-    console.print(f"next: python -m ofa.export --checkpoint {args.out} --subnet FILE --format onnx")
+    console.print(f"next: python -m ofa.export --checkpoint {quote(str(args.out))} --subnet FILE --format onnx")
     return 0
+
+
+def to_compare_on(args: argparse.Namespace, net: Supernet, known: ImageFacts) -> Chosen | None:
+    """Images that the supernet was not trained on: val, else what was held out; None where there are none."""
+    try:
+        chosen = images_to_evaluate(args.data, known, args.checkpoint)
+    except InputError:  # only train, or the very images that it was trained on
+        return None
+    if chosen.split not in ("val", HELD_OUT):
+        return None
+    folder, _ = matched(chosen.folder, known, net.space.num_classes, source=args.checkpoint)
+    return replace(chosen, folder=folder)
 
 
 class RealImages:
     """The photographs that a supernet was trained on, prepared as for evaluation."""
 
-    def __init__(self, folder: ImageFolder, mean: Sequence[float], std: Sequence[float], count: int) -> None:
-        """count: how many to calibrate with"""
-        self.folder, self.count = folder, count
-        self.mean, self.std = (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    def __init__(self, folder: ImageFolder, indices: Sequence[int], known: ImageFacts, cut: Calibrating) -> None:
+        """indices: those to calibrate with; cut: into which batches"""
+        self.folder, self.indices, self.known, self.cut = folder, indices, known, cut
         self._kept: dict[int, list[Tensor]] = {}
 
     def calibrated(self, net: Supernet, subnet: Subnet) -> BatchNormStatistics:
         """Statistics of the sub-network. Images are read once for each resolution."""
         size = subnet.resolution
         if size not in self._kept:
-            chosen = random_indices(self.folder, self.count)
-            self._kept[size] = [images for images, _ in self.read(self.folder, size, chosen)]
+            self._kept[size] = list(self.cut.batches(self.read(self.folder, size, self.indices)))
         return calibrate_bn(net, subnet, self._kept[size])
 
     def read(self, folder: ImageFolder, resolution: int, indices: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches of images and labels."""
-        return batches(folder, resolution, BATCH, mean=self.mean, std=self.std, indices=indices)
+        return batches(folder, resolution, BATCH, mean=self.known.mean, std=self.known.std, indices=indices)
 
 
 def chosen_subnets(net: Supernet, count: int, seed: int) -> list[Subnet]:
@@ -124,16 +148,16 @@ def chosen_subnets(net: Supernet, count: int, seed: int) -> list[Subnet]:
 
 
 def compared(
-    net: Supernet, subnets: Sequence[Subnet], images: Tensor, real: RealImages, args: argparse.Namespace
+    net: Supernet, subnets: Sequence[Subnet], images: Tensor, real: RealImages, compare_on: Chosen, count: int
 ) -> tuple[Table, list[dict[str, float]]]:
     """Top-1 (%) of sub-networks that the images were not fitted to, calibrated with real and with synthetic ones."""
-    folder = open_images(args.data, split="val")
+    chosen = compare_on.at_random(count, 0)
     table = Table("sub-network", "px", "top-1 %, real images", "synthetic")
     rows = []
     for i, subnet in enumerate(subnets):
-        fake = calibrate_bn(net, subnet, [prepared(images, subnet.resolution, real.mean, real.std)])
+        fake = calibrate_bn(net, subnet, [prepared(images, subnet.resolution, real.known.mean, real.known.std)])
         true, scores = real.calibrated(net, subnet), [Scores(), Scores()]
-        for photos, labels in real.read(folder, subnet.resolution, random_indices(folder, args.check_images)):
+        for photos, labels in real.read(compare_on.folder, subnet.resolution, chosen):
             for k, statistics in enumerate((true, fake)):
                 with torch.no_grad():
                     scores[k] += scores_of(net(photos, subnet, statistics), labels)

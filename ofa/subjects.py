@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,22 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ofa.cli.image_options import calibrating
 from ofa.errors import InputError
 from ofa.export.source import NamedSubnet, read_subnet
+from ofa.images.choice import Chosen, images_to_calibrate, images_to_evaluate
+from ofa.images.classes import matched, read_classes
+from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
+from ofa.images.preprocessing import decided
+from ofa.images.reading import left_out_lines
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.networks.checkpoint import (
     SUPERNET_FORMAT,
     load_checkpoint,
     load_network,
     load_supernet,
+    read_image_facts,
     read_json,
     read_tensors,
 )
@@ -86,6 +92,7 @@ def _of_supernet(args: argparse.Namespace) -> tuple[Supernet, list[Subject]]:
         given = next((n.num_classes for n in named if n.num_classes is not None), space.num_classes)
         if given != space.num_classes:
             raise InputError(f"{args.checkpoint} has {space.num_classes} classes, but {args.subnet} says {given}")
+        named[0].check_classes(read_image_facts(args.checkpoint), args.checkpoint)
         found = [(_named_as(n.facts or {}, i), n.subnet(space), n.facts or {}) for i, n in enumerate(named)]
     else:
         found = _random(space, args.random, args.resolution, np.random.default_rng(args.seed))
@@ -151,27 +158,35 @@ def net_classes(net: PlainNetwork | Supernet) -> int:
     return net.space.num_classes if isinstance(net, Supernet) else net.spec.num_classes
 
 
-def check_classes(data: ImageFolder, num_classes: int, *, mapped: bool) -> None:
-    """InputError where labels cannot be compared with what a network of so many classes says."""
-    if not data.labelled:
-        raise InputError(f"{data.path} has no class folders: there is nothing to compare with")
-    if not mapped and len(data.classes) != num_classes:
-        raise InputError(
-            f"{data.path} has {len(data.classes)} class folders, but the network {num_classes} classes: give "
-            "--classes FILE with the number of each folder (--classes imagenette is built in)"
-        )
-    name, largest = max(data.class_index.items(), key=lambda item: item[1])
-    if largest >= num_classes:
-        raise InputError(f"class folder {name} is class {largest}, but the network has {num_classes} classes, from 0")
+@dataclass(frozen=True, eq=False)
+class OpenedImages:
+    """The images that a network is evaluated on and calibrated with, and how they are prepared.
+
+    facts: as the options and the checkpoint say, with marks of what was insisted on
+    data: the folder to evaluate on, labels as the network's logits have them; evaluated: which of its images
+    calibration: images to calibrate with, and of them those that are used, in random order; None: none
+    lines: to tell the user
+    """
+
+    facts: ImageFacts
+    data: ImageFolder
+    evaluated: Chosen
+    calibration: tuple[ImageFolder, Sequence[int]] | None
+    lines: tuple[str | None, ...]
 
 
-def calibration_folder(args: argparse.Namespace, data: ImageFolder) -> ImageFolder:
-    """The training images to calibrate batch normalisation with."""
-    if args.calibration is not None:
-        return open_images(args.calibration, split="train")
-    if "train" not in data.splits:
-        raise InputError(
-            f"sub-networks of a supernet need training images to calibrate with, and {data.path} has no folder train: "
-            "give --calibration DIR"
-        )
-    return open_images(args.data, split="train")
+def open_for(args: argparse.Namespace, net: PlainNetwork | Supernet, *, calibrate: bool) -> OpenedImages:
+    """The images that the options of `ofa.evaluate` and `ofa.predictors.collect` name; InputError as these say."""
+    source, cut = args.checkpoint, calibrating(args)
+    known = read_image_facts(source)
+    facts, line = decided(known, args.mean, args.std, override=args.override_preprocessing, source=source)
+    chosen = images_to_evaluate(args.data, known, source, split=args.split, allow_training=args.allow_training_images)
+    mapping = read_classes(args.classes) if args.classes else None
+    data, lacking = matched(chosen.folder, known, net_classes(net), mapping, source=source)
+    facts, calibration = facts.marked(chosen.mark), None
+    if calibrate:
+        given = images_to_calibrate(args.calibration, args.data, known, chosen, source)
+        calibration = (given.folder, given.at_random(args.calibration_images, args.seed))
+        facts = facts.marked(given.mark, cut.check(len(calibration[1]), given.folder.path))
+    folders = [data, None if calibration is None else calibration[0]]
+    return OpenedImages(facts, data, chosen, calibration, (line, lacking, *left_out_lines(*folders)))

@@ -20,8 +20,6 @@ LONG_MODULES = {"loop": 420, "train": 380}
 LONG_FUNCTIONS = {
     "_assembled": 70,
     "_collect": 75,
-    "_evaluate": 70,
-    "_finetune": 90,
     "fit_to_teacher": 70,
     "main": 80,
     "parser": 75,

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from ofa.cli.image_options import add_calibrating, add_preprocessing
+
 EXAMPLE = """example, from a search to a phone:
   python -m ofa.search --table note10 --latency 20 --out out/search
   python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.2 \\
@@ -49,13 +51,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="class names in the order of the logits, text lines or JSON (default: the checkpoint's, if it says)",
     )
-    add(
-        "--mean",
-        type=_colours,
-        metavar="R,G,B",
-        help="of the images, 0 to 1 (default: the checkpoint's, else ImageNet's)",
-    )
-    add("--std", type=_colours, metavar="R,G,B", help="the same")
+    add_preprocessing(add)
+    add_calibrating(add)
     add("--strict", action="store_true", help="fail at a broken image rather than skip it")
     add("--seed", type=int, default=0, help="for the choice of images (default 0)")
     return parsed
@@ -69,17 +66,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return number
-
-
-def _colours(text: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(float(number) for number in text.split(","))
-    except ValueError:
-        numbers = ()
-    numbers = numbers * 3 if len(numbers) == 1 else numbers
-    if len(numbers) != 3 or not all(0 <= number <= 1 for number in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is not one or three numbers from 0 to 1, such as 0.485,0.456,0.406")
-    return numbers
 
 
 def main(argv: Sequence[str] | None = None) -> int:

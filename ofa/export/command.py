@@ -6,8 +6,9 @@ import argparse
 import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
+from ofa.cli.image_options import calibrating, tell
 from ofa.errors import InputError
 from ofa.export.compare import Agreement, compare
 from ofa.export.images import ImagePlan, class_numbers, plan_images
-from ofa.export.metadata import MEAN, STD, Preprocessing, model_metadata, read_labels
+from ofa.export.metadata import Preprocessing, model_metadata, read_labels
 from ofa.export.model_file import (
     LAYOUTS,
     SUFFIXES,
@@ -32,8 +34,11 @@ from ofa.export.quantize import check_quantizer, quantize, quantizer_version
 from ofa.export.runtimes import runner
 from ofa.export.source import NamedSubnet, Source, load_source, read_subnet, shipped_checkpoint
 from ofa.export.trained import at_resolution, trained_graph
+from ofa.images.facts import ImageFacts
+from ofa.images.preprocessing import decided
+from ofa.images.reading import left_out_lines
 from ofa.networks import PlainNetwork, calibrate_bn, extract
-from ofa.networks.checkpoint import read_calibration, read_facts
+from ofa.networks.checkpoint import read_calibration, read_image_facts, read_metadata
 from ofa.networks.synthetic import prepared
 
 INT8_IMAGES = 200
@@ -49,16 +54,20 @@ def export(args: argparse.Namespace) -> int:
     args.checkpoint = args.checkpoint or shipped_checkpoint(named, args.space)
     source = load_source(args.checkpoint, named, space_name=args.space, resolution=args.resolution)
     classes, resolution = _shape(source, args.resolution)
-    trained = read_facts(args.checkpoint) if source.supernet is not None else {}
-    args.mean, args.std = (tuple(given or trained.get(key, usual)) for given, key, usual in (
-        (args.mean, "mean", MEAN), (args.std, "std", STD),
-    ))  # fmt: skip
-    labels = read_labels(args.labels, classes) if args.labels else trained.get("classes")
+    known = read_image_facts(args.checkpoint)
+    prepared_as, line = decided(
+        known, args.mean, args.std, override=args.override_preprocessing, source=args.checkpoint
+    )
+    labels = read_labels(args.labels, classes) if args.labels else read_stored_labels(args.checkpoint, prepared_as)
     out = args.out or _default_out(args, source, resolution)
     check_writable(out)
+    counts = (args.calibration_images, args.evaluate_images)
+    images = plan_images(args.calibration, args.evaluate, counts, args.seed, known, args.checkpoint)
+    prepared_as = _of_this_export(args, prepared_as, images, labels, resolution)
+    folders = [chosen.folder for chosen in (images.calibration, images.evaluation) if chosen is not None]
+    tell(console, [line, *left_out_lines(*folders)], prepared_as.marks)
+    args.mean, args.std = prepared_as.mean, prepared_as.std
     preprocessing = _preprocessing(args, resolution)
-    images = plan_images(args.calibration, args.evaluate, (args.calibration_images, args.evaluate_images), args.seed)
-
     facts: dict[str, Any] = {"checkpoint": _fingerprint(args.checkpoint)}
     if named is not None and named.facts:
         facts["search"] = named.facts
@@ -66,13 +75,13 @@ def export(args: argparse.Namespace) -> int:
     network = at_resolution(network, resolution)
 
     if args.format == "safetensors":
-        metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
+        metadata = model_metadata(network.spec, preprocessing, labels=labels, images=prepared_as, facts=facts)
         content = safetensors_model(network, metadata)
     else:
-        known = class_numbers(images.evaluation.folder, classes, labels) if images.evaluation else None
+        numbers = _class_numbers(args, images, classes, known, labels)
         graph = trained_graph(network, batch=args.batch)
         content = float_model(args.format, graph)
-        agreement = _compared(args, network, content, images, known, console, "float32")
+        agreement = _compared(args, network, content, images, numbers, console, "float32")
         facts["float32"] = agreement.to_dict()
         console.print(
             f"float32: {agreement}; logits within {agreement.max_relative_error:.1e} of the largest", soft_wrap=True
@@ -80,9 +89,9 @@ def export(args: argparse.Namespace) -> int:
         if not agreement.max_relative_error < TOLERANCE:
             _warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
         if args.int8:
-            content, facts["int8"], agreement = _quantised(args, network, images, known, console)
+            content, facts["int8"], agreement = _quantised(args, network, images, numbers, console)
             console.print(f"int8: {agreement}", soft_wrap=True)
-        metadata = model_metadata(network.spec, preprocessing, labels=labels, facts=facts)
+        metadata = model_metadata(network.spec, preprocessing, labels=labels, images=prepared_as, facts=facts)
         if args.format == "torchscript":
             content = float_model(args.format, graph, metadata)
         else:
@@ -104,8 +113,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
         raise InputError(f"--limit is {args.limit}, expected milliseconds above 0")
     if args.resolution is not None and not 32 <= args.resolution <= 1024:
         raise InputError(f"--resolution is {args.resolution}, expected 32 to 1024 pixels")
-    if args.std is not None and min(args.std) == 0:
-        raise InputError("--std is 0, expected numbers above 0")
     if args.seed < 0:
         raise InputError(f"--seed is {args.seed}, expected 0 or more")
     if args.int8:
@@ -122,6 +129,36 @@ def _preprocessing(args: argparse.Namespace, resolution: int) -> Preprocessing:
 
 def _named(args: argparse.Namespace) -> NamedSubnet | None:
     return None if args.subnet is None else read_subnet(args.subnet, index=args.index, limit_ms=args.limit)
+
+
+def _of_this_export(
+    args: argparse.Namespace, known: ImageFacts, images: ImagePlan, labels: Sequence[str], resolution: int
+) -> ImageFacts:
+    """What the exported file will know of its images, marked; InputError where there are too few to calibrate with."""
+    if images.calibration is not None:
+        known = known.marked(calibrating(args).check(len(images.calibration), args.calibration))
+    if images.evaluation is not None:
+        known = known.marked(images.evaluation.mark)
+    unlike = len(set(labels)) == len(labels)
+    return replace(known, resolution=resolution, classes=known.classes or (tuple(labels) if unlike else ()))
+
+
+def _class_numbers(
+    args: argparse.Namespace, images: ImagePlan, classes: int, known: ImageFacts | None, labels: Sequence[str]
+) -> list[int] | None:
+    """The logit of every class of the images to compare on, None where it is not known; says what lacks."""
+    if images.evaluation is None:
+        return None
+    numbers, line = class_numbers(images.evaluation.folder, classes, known, labels, args.checkpoint)
+    if line is not None:
+        _warn(line)
+    return numbers
+
+
+def read_stored_labels(checkpoint: Path, known: ImageFacts) -> Sequence[str]:
+    """The class names that a model exported before was given, else those of its training; none if neither is known."""
+    stored = "" if checkpoint.is_dir() else read_metadata(checkpoint).get("labels", "")
+    return stored.split("\n") if stored else known.classes
 
 
 def _shape(source: Source, resolution: int | None) -> tuple[int, int]:
@@ -166,11 +203,13 @@ def _network(
     with _progress(console, "calibrating batch normalisation", len(chosen)) as done:
 
         def batches() -> Iterator[torch.Tensor]:
-            for prepared, _ in chosen.batches(preprocessing, BATCH, strict=args.strict):
+            read = chosen.batches(preprocessing, BATCH, strict=args.strict)
+            for prepared in calibrating(args).batches(read):
                 yield prepared
                 done(len(prepared))
 
         statistics = calibrate_bn(source.supernet, source.subnet, batches())
+    calibrating(args).check(statistics.images, args.calibration)  # without the broken ones
     facts["calibration"] = {"images": statistics.images, "source": args.calibration.name, "seed": args.seed}
     console.print(f"batch normalisation calibrated on {statistics.images} images of {args.calibration}", soft_wrap=True)
     return extract(source.supernet, source.subnet, statistics)

@@ -6,19 +6,17 @@ All values are text, since that is what ONNX, TFLite, TorchScript and safetensor
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ofa import __version__
 from ofa.errors import InputError
+from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
+from ofa.images.names import shown
+from ofa.images.preprocessing import IMAGENET
 from ofa.networks.spec import NetworkSpec
-
-# of ImageNet's training images, the ones that the published networks were trained with
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-CROP_RATIO = 0.875
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Preprocessing:
 
     resolution: int
     layout: str = "NCHW"
-    mean: tuple[float, ...] = MEAN
-    std: tuple[float, ...] = STD
+    mean: Triple = IMAGENET[0]
+    std: Triple = IMAGENET[1]
     crop_ratio: float = CROP_RATIO
 
     def to_dict(self) -> dict[str, str]:
@@ -55,11 +53,14 @@ def model_metadata(
     spec: NetworkSpec,
     preprocessing: Preprocessing,
     *,
-    labels: list[str] | None = None,
+    labels: Sequence[str] = (),
+    images: ImageFacts | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> dict[str, str]:
     """The metadata of an exported model.
 
+    labels: in the order of the logits, none if not known
+    images: all that is known of the images it was trained on, for the next command that reads the file
     facts: anything else worth keeping, as JSON values: the search's result, the calibration, int8's agreement
     """
     found = {
@@ -74,8 +75,12 @@ def model_metadata(
         found["space"] = spec.space
     if spec.subnet is not None:
         found["subnet"] = json.dumps(spec.subnet.to_dict())
-    if labels is not None:
-        found["labels"] = "\n".join(labels)
+    if labels:
+        found["labels"] = "\n".join(shown(label) for label in labels)  # a line each
+    if images is not None:
+        found["images"] = images.to_json()
+        if images.marks:
+            found["marks"] = "\n".join(images.marks)
     for key, value in (facts or {}).items():
         found[key] = value if isinstance(value, str) else json.dumps(value)
     return found

@@ -15,8 +15,17 @@ from typing import Any
 
 from ofa import networks
 from ofa.errors import Infeasible, InputError
+from ofa.images.facts import ImageFacts
+from ofa.images.names import shown
 from ofa.networks import PlainNetwork, Supernet
-from ofa.networks.checkpoint import SUPERNET_FORMAT, load_checkpoint, load_network, read_json, read_tensors
+from ofa.networks.checkpoint import (
+    SUPERNET_FORMAT,
+    load_checkpoint,
+    load_network,
+    read_image_facts,
+    read_json,
+    read_tensors,
+)
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit
 
@@ -34,6 +43,7 @@ class NamedSubnet:
     space: the space's name, "" where the file does not say
     num_classes: None where the file does not say
     facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1
+    images: what the search's predictor knows of its images, None where it does not say
     """
 
     path: Path
@@ -41,6 +51,20 @@ class NamedSubnet:
     space: str = ""
     num_classes: int | None = None
     facts: Mapping[str, Any] | None = None
+    images: ImageFacts | None = None
+
+    def check_classes(self, known: ImageFacts | None, checkpoint: Path) -> None:
+        """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
+        ours, theirs = (() if facts is None else facts.classes for facts in (self.images, known))
+        if ours and theirs and ours != theirs:
+            a, b = next(
+                (pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]),  # of as many as both have
+                (f"{len(ours)} classes", f"{len(theirs)}"),
+            )
+            raise InputError(
+                f"{self.path} was searched by a predictor of other classes than {checkpoint} has: {shown(a)} instead "
+                f"of {shown(b)}: search with a predictor of this supernet"
+            )
 
     def subnet(self, space: SearchSpace) -> Subnet:
         """The validated sub-network; InputError names the file and field that is not of the space."""
@@ -82,7 +106,8 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
         chosen = results[_position(path, results, index, limit_ms)]
         keys = ("table", "limit_ms", "latency_ms", "predicted_top1")
         facts = {key: chosen[key] for key in keys if key in chosen}
-        return NamedSubnet(path, _fields(path, chosen.get("subnet")), space, classes, facts)
+        images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
+        return NamedSubnet(path, _fields(path, chosen.get("subnet")), space, classes, facts, images)
     if index is not None or limit_ms is not None:
         raise InputError(f"{path} holds one sub-network: --index and --limit are for a result.json of ofa.search")
     config = content.get("subnet", {k: v for k, v in content.items() if k not in ("space", "num_classes")})
@@ -140,6 +165,14 @@ class Source:
     supernet: Supernet | None = None
     subnet: Subnet | None = None
 
+    @property
+    def num_classes(self) -> int:
+        """Of the classifier."""
+        if self.supernet is not None:
+            return self.supernet.space.num_classes
+        assert self.plain is not None
+        return self.plain.spec.num_classes
+
 
 def load_source(
     checkpoint: Path, named: NamedSubnet | None, *, space_name: str | None = None, resolution: int | None = None
@@ -185,6 +218,7 @@ def load_source(
     subnet = named.subnet(space)
     if resolution is not None:
         subnet = replace(subnet, resolution=resolution)
+    named.check_classes(read_image_facts(checkpoint), checkpoint)
     net = Supernet(space, float(stored.get("dropout", 0.0)))
     load_checkpoint(net, checkpoint)
     return Source(supernet=net.eval(), subnet=subnet)

@@ -59,7 +59,7 @@ def images_to_evaluate(
         return _held_out(open_images(path, split="train"), known, source)
     trained_on = None if known is None else known.trained_on
     folder = _opened(path, split, trained_on)
-    if split not in (None, ALL, "train", *folder.splits):
+    if split not in (None, ALL, "train") and not folder.splits:
         raise InputError(f"{path} has no folders train, val or test: leave --split out")
     if split == ALL and folder.splits:
         raise InputError(f"{path} has the folders {', '.join(folder.splits)}: choose one of them with --split")

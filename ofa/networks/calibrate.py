@@ -41,18 +41,15 @@ class Calibrating:
 
         Raises InputError, naming the source and the way out, where that is not allowed.
         """
-        faults = []
-        if images < LEAST_IMAGES:
-            faults.append(f"{images} images, fewer than {LEAST_IMAGES}")
-        if min(self.batch, max(1, images)) < LEAST_BATCH:
-            faults.append(f"batches of {min(self.batch, max(1, images))}, fewer than {LEAST_BATCH}")
-        if not faults:
+        batch = min(self.batch, max(1, images))
+        if images >= LEAST_IMAGES and batch >= LEAST_BATCH:
             return None
-        poor = f"calibrated with {' in '.join(faults)}"
+        poor = f"calibrated with {images} image{'s' * (images != 1)} in batches of {batch}"
         if not self.allow_poor:
             raise InputError(
-                f"{source}: batch normalisation would be {poor}: accuracies mean little. Give more images and "
-                "--calibration-batch 64; or insist with --allow-poor-calibration, which marks the result"
+                f"{source}: batch normalisation would be {poor}, which loses accuracy: give at least {LEAST_IMAGES} "
+                f"images, and --calibration-batch {LEAST_BATCH} or more; or insist with --allow-poor-calibration, "
+                "which marks the result"
             )
         return poor
 

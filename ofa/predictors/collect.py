@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa.cli.image_options import add_calibrating, add_preprocessing, add_split, calibrating, tell
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import InputError
 from ofa.runs.files import replace_file, sha256
@@ -47,11 +48,12 @@ def parser() -> argparse.ArgumentParser:
     add = parsed.add_argument
     add("--checkpoint", type=Path, required=True, metavar="W", help="a supernet's file")
     add("--data", type=Path, required=True, metavar="DIR|ZIP", help="images in class folders, also below train and val")
-    add("--split", metavar="NAME", help="which of the folders train, val, test (default val, where there are any)")
+    add_split(add)
     add("--images", type=int, default=2000, metavar="N", help="how many to evaluate on, at random (default 2000)")
-    add("--calibration", type=Path, metavar="DIR|ZIP",
-        help="training images to calibrate with (default: train of --data)")  # fmt: skip
+    add("--calibration", type=Path, metavar="DIR|ZIP", help="training images to calibrate with (default: train of "
+        "--data, or what was not held out of it)")  # fmt: skip
     add("--calibration-images", type=int, default=2000, metavar="N", help="how many of them (default 2000)")
+    add_calibrating(add)
     add("--subnets", type=int, default=1000, metavar="N", help="how many sub-networks (default 1000)")
     add("--first", type=int, default=0, metavar="I",
         help="number of the first: to add to an earlier file (fit takes several; default 0)")  # fmt: skip
@@ -60,9 +62,9 @@ def parser() -> argparse.ArgumentParser:
     add("--resolutions", type=resolution_list, metavar="R",
         help=f"such as 48,64 or 128:224:32 (default: {MOST_RESOLUTIONS} of the checkpoint's, spread)")  # fmt: skip
     add("--space", metavar="S", help="the supernet's space, where the file does not say it (mbv3-w1.0 ...)")
-    add("--classes", metavar="FILE", help="numbers of the class folders: FILE, or imagenette (default: sorted order)")
-    add("--mean", default="imagenet", metavar="M", help="imagenet (default), half, or numbers such as 0.5,0.5,0.5")
-    add("--std", metavar="S", help="the same (default: what goes with --mean)")
+    add("--classes", metavar="FILE", help="numbers of the class folders: FILE, or imagenette (default: by the "
+        "checkpoint's class names)")  # fmt: skip
+    add_preprocessing(add)
     add("--batch-size", type=int, default=64, metavar="N", help="images at a time (default 64)")
     add("--workers", type=int, default=0, metavar="N", help="processes that decode images (default 0: none extra)")
     add("--seed", type=int, default=0, metavar="N", help="of the sub-networks and the images (default 0)")
@@ -104,27 +106,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _collect(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.images.classes import read_classes
-    from ofa.images.opening import open_images
-    from ofa.images.preprocessing import normalisation
-    from ofa.images.reading import broken_line, random_indices
+    from ofa.images.reading import broken_line
     from ofa.predictors.measuring import at_resolutions, draw, share, tree_order
     from ofa.runs.journal import Journal
-    from ofa.subjects import calibration_folder, check_classes, open_supernet
+    from ofa.subjects import open_for, open_supernet
 
     console = Console(width=None if Console().is_terminal else 120, quiet=procs.rank > 0)
     started = time.monotonic()
-    mean, std = normalisation(args.mean, args.std)
-    classes = read_classes(args.classes) if args.classes else None
-    data = open_images(args.data, split=args.split or "val", classes=classes)
-    if args.split and not data.splits:
-        raise InputError(f"{args.data} has no folders train, val or test: leave --split out")
     net = open_supernet(args.checkpoint, args.space, args.resolutions or ())
-    check_classes(data, net.space.num_classes, mapped=classes is not None)
-    calibration = calibration_folder(args, data)
+    images = open_for(args, net, calibrate=True)
+    data, facts = images.data, images.facts
+    assert images.calibration is not None
+    calibration, calibrated = images.calibration
     space = at_resolutions(net.space, args.resolutions or spread(net.space.resolutions, MOST_RESOLUTIONS))
-    evaluated = random_indices(data, args.images, args.seed)
-    calibrated = random_indices(calibration, args.calibration_images, args.seed)
+    evaluated = images.evaluated.at_random(args.images, args.seed)
     settings = {
         # what a user may have changed comes before what follows from it: the first difference is named
         "seed": args.seed,
@@ -138,14 +133,16 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
         "checkpoint_sha256": sha256(args.checkpoint),
         "images": len(evaluated),
         "calibration_images": len(calibrated),
+        "calibration_batch": args.calibration_batch,
         "batch_size": args.batch_size,
-        "mean": list(mean),
-        "std": list(std),
+        "mean": list(facts.mean),
+        "std": list(facts.std),
         "data": data.path.name,
-        "split": data.split,
+        "split": images.evaluated.split,
         "class_index": data.class_index,
         "images_sha256": _names_sha256(data, evaluated),
         "calibration_sha256": _names_sha256(calibration, calibrated),
+        "image_facts": facts.to_dict(),
     }
     part, parts = args.shard
     out = part_path(args.out, part, parts)
@@ -154,8 +151,10 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
     journal = Journal(out, settings, procs, resume=args.resume)
     done = {item["index"]: item for item in journal.done}
     todo = share(space, subnets, [i for i in chosen if i + args.first not in done], procs.rank + 1, procs.count)
+    tell(console, images.lines, facts.marks, quiet=procs.rank > 0)
     net.to(procs.device).eval()
-    collection = Collection(net, subnets, (data, evaluated), (calibration, calibrated), (mean, std), args, journal)
+    normalisation = (facts.mean, facts.std)
+    collection = Collection(net, subnets, (data, evaluated), images.calibration, normalisation, args, journal)
     try:
         collection.run(todo, console)
     finally:
@@ -248,7 +247,11 @@ class Collection:
             for folder, indices in (self.calibration, self.evaluation)
         )
         bar.remove_task(task)
-        images = {r: Images(calibration.batches[r], evaluation.batches[r], *self.normalisation) for r in resolutions}
+        cut, folder = calibrating(self.args), self.calibration[0]
+        cut.check(len(self.calibration[1]) - len(calibration.broken), folder.path)
+        images = {
+            r: Images(calibration.batches[r], evaluation.batches[r], *self.normalisation, cut) for r in resolutions
+        }
         return images, sorted({*calibration.broken, *evaluation.broken})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ofa.errors import InputError
+from ofa.images.facts import ImageFacts
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fitting import fit, fit_to_teacher
 from ofa.predictors.training import Recipe
-from ofa.predictors.training_data import read_training_csv
+from ofa.predictors.training_data import read_image_facts, read_training_csv
 from ofa.runs.files import sha256
 from ofa.space import get_space
 
@@ -98,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         predictor = _with_progress(console, lambda step: fit(data, recipe, step))
         report = predictor.header["report"]
         facts["kind"] = "measured accuracies"
+        images = read_image_facts(args.data)
         figures = report["test"]["all"]
         description = (
             f"{recipe.members} networks fitted on {report['rows']['train'] + report['rows']['calibration']:,} measured "
@@ -110,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         teacher = AccuracyPredictor.load(args.teacher, space)
         space = get_space(args.space, resolutions=teacher.resolutions)
         teacher = AccuracyPredictor.load(args.teacher, space)
+        images = ImageFacts.from_dict(teacher.header["images"], args.teacher) if "images" in teacher.header else None
         predictor = _with_progress(console, lambda step: fit_to_teacher(teacher, args.samples, recipe, step))
         report = predictor.header["report"]
         facts["kind"] = f"{args.samples} predictions of another predictor, not measured accuracies"
@@ -120,6 +124,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{random['kendall_tau']:.2f}), {best['rmse']:.2f} % on near-optimal ones; the interval covers that only"
         )
         _print_teacher_report(console, report)
+    if images is not None:
+        predictor.header["images"] = images.to_dict()
+        if images.marks:
+            description += f"; {'; '.join(images.marks)}"
+            print(f"warning: the accuracies are {', '.join(images.marks)}", file=sys.stderr)
     if args.note:
         description += f"; {args.note}"
     predictor.header |= {"description": description, "origin": facts}

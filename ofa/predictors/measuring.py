@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from ofa.errors import InputError
 from ofa.images.pixels import PixelBatch
 from ofa.images.preprocessing import Triple
 from ofa.networks import Supernet
+from ofa.networks.calibrate import Calibrating
 from ofa.networks.tree import SubnetTree
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.training.scores import Scores, scores_of
@@ -68,12 +69,16 @@ def groups(subnets: Sequence[Subnet], order: Sequence[int], size: int) -> Iterat
 
 @dataclass(frozen=True)
 class Images:
-    """Prepared images of one resolution: those to calibrate with, those to evaluate on, and how to normalise both."""
+    """Prepared images of one resolution: those to calibrate with, those to evaluate on, and how to normalise both.
+
+    cut: into which batches those to calibrate with are cut, whatever they come in
+    """
 
     calibration: Sequence[PixelBatch]
     evaluation: Sequence[PixelBatch]
     mean: Triple
     std: Triple
+    cut: Calibrating = field(default_factory=Calibrating)
 
 
 def measure(
@@ -97,7 +102,7 @@ def measure(
             advance(step)
 
     tree = SubnetTree(net, subnets)
-    statistics = tree.calibrate(prepared(images.calibration))
+    statistics = tree.calibrate(images.cut.batches(prepared(images.calibration)))
     scores = [Scores()] * len(subnets)
     for batch, floats in zip(images.evaluation, prepared(images.evaluation), strict=True):
         labels = batch.labels.to(device)

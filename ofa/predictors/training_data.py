@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from ofa.images.facts import ImageFacts
 from ofa.space import Genes, SearchSpace, get_space
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
+FACTS = "# image_facts: "  # before the JSON in a file's comments
 PARTS = ("test", "calibration", "train")
 
 
@@ -85,6 +88,30 @@ def read_training_csv(paths: Path | Sequence[Path], space_name: str) -> Training
     if means.max() <= 1:
         raise InputError(f"{path}: top1 is at most {means.max():g}: a fraction? expected per cent")
     return TrainingData(space, matrix, means, merged=len(rows) - len(matrix))
+
+
+def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
+    """What files of `ofa.predictors.collect` say of the images behind their figures; None where they say nothing.
+
+    Marks of all files are kept. Raises InputError where two files rest on other classes, or other preprocessing.
+    """
+    found: ImageFacts | None = None
+    first = None
+    for path in [paths] if isinstance(paths, Path) else paths:
+        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        stated = next((line.removeprefix(FACTS) for line in lines if line.startswith(FACTS)), None)
+        if stated is None:
+            continue
+        try:
+            facts = ImageFacts.from_dict(json.loads(stated), path)
+        except json.JSONDecodeError as error:
+            raise InputError(f"{path}: what it says of its images is damaged: {error}") from None
+        if found is not None and (facts.classes, facts.mean, facts.std) != (found.classes, found.mean, found.std):
+            what = "classes" if facts.classes != found.classes else "mean and std"
+            raise InputError(f"{path} has other {what} than {first}: give files of one supernet and one data set")
+        found = facts.marked(*(() if found is None else found.marks))
+        first = first or path
+    return found
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str], int]]:

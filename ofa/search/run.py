@@ -52,6 +52,8 @@ class SearchResult:
             "space": self.space.name,
             "num_classes": self.space.num_classes,
             "tables": tables,
+            # of the images behind the predicted accuracies: classes, mean and std, data set
+            **({"images": self.predictor.header["images"]} if "images" in self.predictor.header else {}),
             "predictor": {
                 "path": str(self.config.predictor or "default"),
                 "description": self.predictor.description,

@@ -41,6 +41,11 @@ class Scores:
         }
 
 
+def first_choices(logits: Tensor) -> Tensor:
+    """(N,) the class that each row of logits (N, classes) has first, as `scores_of` counts."""
+    return logits.topk(min(5, logits.shape[1]), dim=1).indices[:, 0]
+
+
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """The counts of a batch: logits (N, classes), labels (N,). Of up to five classes every label is in the top 5."""
     first = logits.topk(min(5, logits.shape[1]), dim=1).indices

@@ -18,11 +18,13 @@ from ofa.evaluate import main
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
+from ofa.networks.calibrate import Calibrating
 from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.space import get_space
 from ofa.training import scores
 
 SPACE = get_space("mbv3-w0.1", 6, (32, 48))
+POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
 
 
@@ -43,7 +45,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_checkpoint(net, root / "supernet.safetensors")
     photographs = ImageFolder(root / "imgs", split="train")
     training = batches(photographs, 32, 5, indices=random_indices(photographs, 2000))
-    save_network(extract(net.eval(), SUBNET, calibrate_bn(net, SUBNET, training)), root / "network")
+    statistics = calibrate_bn(net, SUBNET, Calibrating(5).batches(training))
+    save_network(extract(net.eval(), SUBNET, statistics), root / "network")
     (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
     return root
 
@@ -60,7 +63,7 @@ def figures(result: dict[str, Any]) -> list[list[float]]:
 
 
 def supernet_flags(files: Path) -> list[object]:
-    return ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 5]
+    return ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 5, *POOR]
 
 
 def test_figures_are_those_of_the_definition(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -238,7 +241,7 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
 def test_mit_supernet_by_space(files: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     save_checkpoint(build_supernet(SPACE, dropout=0.0), tmp_path / "mit.pt", "mit")
-    flags = ["--data", files / "imgs", "--batch-size", 5, "--subnet", files / "subnet.json"]
+    flags = ["--data", files / "imgs", "--batch-size", 5, "--subnet", files / "subnet.json", *POOR]
     mit = evaluate(tmp_path / "m.json", "--checkpoint", tmp_path / "mit.pt", "--space", SPACE.name, *flags)
     ours = evaluate(tmp_path / "o.json", "--checkpoint", files / "supernet.safetensors", *flags)
     assert figures(mit) == figures(ours)

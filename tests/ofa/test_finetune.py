@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -19,11 +20,15 @@ from torch import Tensor, nn
 import ofa.finetune
 from ofa.errors import InputError
 from ofa.evaluate import main as evaluate
+from ofa.export.__main__ import main as export
 from ofa.finetune import main
+from ofa.images import augment
 from ofa.images.augment import training_batches
 from ofa.images.folder import ImageFolder
+from ofa.images.held_out import facts_of_training, open_photos
+from ofa.images.preprocessing import HALF, IMAGENET
 from ofa.networks import build_supernet, extract
-from ofa.networks.checkpoint import load_network, save_checkpoint, save_network
+from ofa.networks.checkpoint import load_network, read_image_facts, save_checkpoint, save_network
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.runs.processes import Processes
 from ofa.space import get_space
@@ -57,7 +62,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def flags(files: Path, out: Path, *more: object) -> list[str]:
     given = ["--network", files / "network", "--new-classes", "--data", files / "imgs", "--epochs", 3]
-    return [str(flag) for flag in (*given, "--batch-size", 4, "--learning-rate", 0.01, "--out", out, *more)]
+    poor = ["--calibration-batch", 4, "--allow-poor-calibration"]  # there are fourteen images
+    return [str(flag) for flag in (*given, *poor, "--batch-size", 4, "--learning-rate", 0.01, "--out", out, *more)]
 
 
 def weights(out: Path) -> dict[str, Tensor]:
@@ -96,9 +102,76 @@ def test_a_run_trains_validates_and_saves(files: Path, whole: Path, tmp_path: Pa
     arguments = ["--checkpoint", whole / "network", "--data", files / "imgs", "--out", tmp_path / "r.json"]
     assert evaluate([*map(str, arguments), "--batch-size", "4"]) == 0
     found = json.loads((tmp_path / "r.json").read_text())["results"][0]
-    assert found["loss"] == pytest.approx(rows[-1]["val_loss"], rel=1e-5)
+    result = json.loads((whole / "result.json").read_text())
+    assert found["loss"] == pytest.approx(result["val_loss"], rel=1e-5)
+    assert result["calibration_images"] == 14
+    assert result["val_loss"] != pytest.approx(rows[-1]["val_loss"], rel=1e-3)  # that was by running statistics
     with pytest.raises(InputError, match="already has a run: continue it with --resume"):
         main(flags(files, whole))
+
+
+def test_what_was_chosen_goes_into_the_network_and_on_to_its_export(files: Path, tmp_path: Path) -> None:
+    """`--mean half`, then the export that is suggested, gave 51 % where 81 was right, and a file with other means."""
+    out = tmp_path / "run"
+    assert main(flags(files, out, "--epochs", 1, "--mean", "half", "--smallest-crop", 0.4)) == 0
+    known = read_image_facts(out / "network")
+    assert known is not None
+    assert (known.mean, known.std, known.classes) == (*HALF, ("class0", "class1"))
+    assert (known.resolution, known.smallest_crop) == (32, 0.4)
+    assert known.held_out is not None
+    assert known.held_out.count == 0  # there is val
+    assert known.marks[0].startswith("calibrated with 14 images")
+    arguments = ["--checkpoint", out / "network", "--data", files / "imgs", "--out", tmp_path / "r.json"]
+    assert evaluate([*map(str, arguments)]) == 0
+    found = json.loads((tmp_path / "r.json").read_text())
+    stated = json.loads((out / "result.json").read_text())
+    assert found["results"][0]["loss"] == pytest.approx(stated["val_loss"], rel=1e-5)
+    assert found["mean"] == [0.5, 0.5, 0.5]
+    assert export(["--checkpoint", str(out / "network"), "--format", "onnx", "--out", str(tmp_path / "m.onnx")]) == 0
+    said = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta().custom_metadata_map
+    assert said["labels"].split("\n") == ["class0", "class1"]
+    assert json.loads(said["mean"]) == json.loads(said["std"]) == [0.5, 0.5, 0.5]
+    assert "calibrated with 14 images" in said["marks"]
+    with pytest.raises(InputError, match="was trained on these 14 images"):
+        evaluate([*map(str, arguments), "--split", "train"])
+
+
+def test_it_crops_and_holds_out_as_the_training_did(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = open_photos(files / "imgs" / "train", held_out=5)
+    known = facts_of_training(photos, *HALF, 0.3)
+    network = load_network(files / "network")
+    save_network(with_new_classifier(network, 2), tmp_path / "network", known)
+    crops: list[float] = []
+    trained_on: set[int] = set()
+    means: set[Any] = set()
+
+    def batches(*given: Any, smallest_crop: float, indices: Any, mean: Any, **more: Any) -> Any:
+        crops.append(smallest_crop)
+        trained_on.update(indices)
+        means.add(mean)
+        return training_batches(*given, smallest_crop=smallest_crop, indices=indices, mean=mean, **more)
+
+    monkeypatch.setattr(augment, "training_batches", batches)
+    given = ["--network", tmp_path / "network", "--data", files / "imgs" / "train", "--epochs", 1, "--batch-size", 4]
+    poor = ["--allow-poor-calibration", "--out", tmp_path / "run"]
+    assert main([*map(str, [*given, *poor])]) == 0
+    assert set(crops) == {0.3}
+    assert means == {HALF[0]}
+    assert trained_on == set(photos.indices)
+    found = read_image_facts(tmp_path / "run" / "network")
+    assert found is not None
+    assert (found.held_out, found.trained_on, found.classes) == (known.held_out, known.trained_on, known.classes)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["val_images"] == 5
+    with pytest.raises(InputError, match=r"was trained with mean 0\.5,0\.5,0\.5.*--override-preprocessing"):
+        main([*map(str, [*given, *poor]), "--mean", "imagenet"])
+    assert main([*map(str, [*given, "--allow-poor-calibration", "--out", tmp_path / "odd"]), "--mean", "imagenet",
+                 "--override-preprocessing"]) == 0  # fmt: skip
+    odd = read_image_facts(tmp_path / "odd" / "network")
+    assert odd is not None
+    assert odd.mean == IMAGENET[0]
+    assert "prepared with mean 0.485,0.456,0.406" in odd.marks[0]
 
 
 def test_the_same_seed_gives_the_same_network_and_another_seed_does_not(
@@ -229,12 +302,18 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
 
     fails("14 training images are fewer than a batch of 15", "--batch-size", 15)
     fails("--batch-size is 1, expected at least 2", "--batch-size", 1)
-    fails("2 class folders, but the network 3 classes: give --new-classes", drop=("--new-classes",))
+    fails("2 class folders, but the network 3 classes: give .*--new-classes for a new", drop=("--new-classes",))
     fails("has one class folder, class0", "--data", folders("one", "train/class0"))
     fails("has no class folders", "--data", files / "imgs" / "train" / "class0")
     (folders("empty", "train/class0") / "train" / "nothing").mkdir()
     fails("class folders without images: nothing", "--data", tmp_path / "empty")
-    fails("does not know the folders class1", "--val-data", files / "imgs", "--data", _renamed(files, tmp_path))
+    fails(
+        "class folder class1 is none of the 2 classes of .*renamed",
+        "--val-data",
+        files / "imgs",
+        "--data",
+        _renamed(files, tmp_path),
+    )
     fails("either --network FOLDER, or --checkpoint", "--checkpoint", files / "supernet.safetensors")
     fails("warm-up is 3.0 epochs", "--warmup-epochs", 3)
     fails("learning rate is nan", "--learning-rate", "nan")

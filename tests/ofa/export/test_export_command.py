@@ -186,8 +186,9 @@ def test_batch_and_resolution_as_asked(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_the_same_command_writes_the_same_bytes(toy: Toy, photographs: Path, tmp_path: Path) -> None:
+    poor = ["--calibration-images=40", "--allow-poor-calibration"]
     for name in ("a", "b"):
-        assert main(of(toy, tmp_path / f"{name}.onnx", f"--calibration={photographs}", "--calibration-images=40")) == 0
+        assert main(of(toy, tmp_path / f"{name}.onnx", f"--calibration={photographs}", *poor)) == 0
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
@@ -391,7 +392,7 @@ def test_a_folder_of_broken_images_alone(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").write_bytes(b"no")
     with pytest.raises(InputError, match=r"none of 1 images can be read, the first is a\.png"):
-        main(of(toy, tmp_path / "m.onnx", f"--calibration={tmp_path / 'images'}"))
+        main(of(toy, tmp_path / "m.onnx", f"--calibration={tmp_path / 'images'}", "--allow-poor-calibration"))
 
 
 def test_an_older_file_survives_a_failed_export(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

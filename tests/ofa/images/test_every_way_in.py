@@ -18,11 +18,13 @@ from torch import Tensor
 from ofa.export.images import Images
 from ofa.export.metadata import Preprocessing
 from ofa.images.augment import training_batches
+from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
 from ofa.images.opening import open_images
 from ofa.images.pixels import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import batches, random_indices, read_chunks
+from ofa.networks.calibrate import Calibrating
 from ofa.publish import RealImages
 from ofa.runs.processes import Processes
 from ofa.training.supply import Cached, Preparation, Streamed, Supply
@@ -109,7 +111,7 @@ def of_export(given: ImageFolder, size: int, _: int, broken: set[str]) -> Iterat
 
 
 def of_publish(given: ImageFolder, _: int, __: int, broken: set[str]) -> Iterator[tuple[Tensor, Tensor]]:
-    yield from RealImages(given, *IMAGENET, IMAGES).read(given, 32, EVERY)
+    yield from RealImages(given, EVERY, ImageFacts(*IMAGENET), Calibrating()).read(given, 32, EVERY)
     broken.update(broken_names("train"))  # which it says on standard error
 
 

@@ -25,6 +25,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 
 SPACE = get_space("mbv3-w0.1", 6, (32, 48))
+POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def flags(files: Path, *more: object) -> list[str]:
     given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
-    return [*map(str, given), "--images", "14", "--calibration-images", "11", *map(str, more)]
+    return [*map(str, given), "--images", "14", "--calibration-images", "11", *POOR, *map(str, more)]
 
 
 def collected(out: Path, *arguments: str) -> list[dict[str, str]]:
@@ -68,7 +69,7 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
     search_result = {"space": SPACE.name, "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
     (tmp_path / "result.json").write_text(json.dumps(search_result))
     arguments = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
-    arguments += ["--subnet", tmp_path / "result.json", "--limit", 14, "--calibration-images", 11, "--seed", 3]
+    arguments += ["--subnet", tmp_path / "result.json", "--limit", 14, "--calibration-images", 11, "--seed", 3, *POOR]
     assert evaluate.main([*map(str, arguments), "--out", str(tmp_path / "e.json")]) == 0
     expected = json.loads((tmp_path / "e.json").read_text())["results"]
     for row, result in zip(found, expected, strict=True):
@@ -173,7 +174,7 @@ def test_broken_images_are_named(files: Path, tmp_path: Path, capsys: pytest.Cap
 
     shutil.copytree(files / "imgs", tmp_path / "imgs")
     (tmp_path / "imgs" / "val" / "class2" / "1.png").write_bytes(b"broken")
-    arguments = ["--checkpoint", str(files / "supernet.safetensors"), "--data", str(tmp_path / "imgs")]
+    arguments = ["--checkpoint", str(files / "supernet.safetensors"), "--data", str(tmp_path / "imgs"), *POOR]
     found = collected(tmp_path / "a.csv", *arguments, "--subnets", "2")
     assert [row["images"] for row in found] == ["17", "17"]
     assert "1 broken image is skipped: val/class2/1.png" in capsys.readouterr().err
@@ -187,7 +188,10 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError, match=match):
             collect.main([*map(str, arguments), "--out", str(tmp_path / "r.csv")])
 
-    data, checkpoint = ["--data", files / "imgs"], ["--checkpoint", files / "supernet.safetensors"]
+    data, checkpoint = (
+        ["--data", files / "imgs", "--allow-poor-calibration"],
+        ["--checkpoint", files / "supernet.safetensors"],
+    )
     fails("absent.safetensors: no such file", "--checkpoint", tmp_path / "absent.safetensors", *data)
     fails("is a folder: expected the file of a supernet", "--checkpoint", tmp_path, *data)
     network = extract(build_supernet(SPACE), SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32))
@@ -199,6 +203,9 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("two holds no images", *checkpoint, "--data", tmp_path / "two")
     Image.new("RGB", (9, 9)).save(tmp_path / "two" / "a" / "1.png")
     fails("2 class folders, but the network 6 classes", *checkpoint, "--data", tmp_path / "two")
+    given = [*checkpoint, "--data", files / "imgs"]
+    fails("calibrated with 12 images in batches of 12, which loses accuracy", *given)
+    fails("--calibration-batch is 0, expected at least 1", *given, "--calibration-batch", 0)
     fails("give --calibration DIR", *checkpoint, "--data", files / "imgs" / "val")
     fails("has no folder test, only train, val", *checkpoint, *data, "--split", "test")
     fails("--subnets is 0, expected 1 or more", *checkpoint, *data, "--subnets", 0)
