@@ -106,7 +106,7 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.evaluation import Evaluation
-    from ofa.images.reading import broken_line
+    from ofa.images.reading import broken_lines
     from ofa.runs.files import sha256, write_json
     from ofa.runs.journal import Journal
     from ofa.subjects import load_subjects, net_classes, open_for
@@ -156,8 +156,9 @@ def _evaluate(args: argparse.Namespace, procs: Processes) -> int:
         write_json(args.out, report)
     journal.remove()
     if procs.rank == 0:
-        if broken:
-            print(broken_line(data, broken), file=sys.stderr)
+        data.faults.update(dict.fromkeys(set(broken) - set(data.faults), ""))
+        for line in broken_lines(data, None if calibration is None else calibration[0]):
+            print(line, file=sys.stderr)
         pictures = _pictures(args.out, results, confusions)
         _show(console, args, results, net_classes(net), pictures)
     return 0

@@ -100,7 +100,7 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
     from ofa.images.augment import training_batches
-    from ofa.images.reading import broken_line
+    from ofa.images.reading import broken_lines
     from ofa.networks.checkpoint import save_network
     from ofa.runs.files import write_json
     from ofa.training.finetuning import begin, recalibrated
@@ -119,7 +119,6 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
         training.start()
     tell(console, start.lines, start.facts.marks)
     write_json(args.out / "classes.json", data.train.class_index)
-    broken: set[str] = set()
 
     def epoch_batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
         return training_batches(
@@ -130,7 +129,6 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
             epoch=epoch,
             first=first,
             indices=data.indices,
-            broken=broken,
             smallest_crop=start.smallest_crop,
             **start.calibration.how,
         )
@@ -143,14 +141,16 @@ def _finetune(args: argparse.Namespace, procs: Processes) -> int:
 
     validation = validate if data.validation is not None else None
     done = _train(training, console, epoch_batches, _step(network, args.label_smoothing), validation)
-    if broken:
-        print(broken_line(data.train, sorted(broken)), file=sys.stderr)
     if not done:
+        for line in broken_lines(data.train, data.validation):
+            print(line, file=sys.stderr)
         console.print(f"stopped: the run is kept, go on with the same command and --resume ({args.out})")
         return 130
     network.eval()
     recalibrated(network, start.calibration)
     result = {"calibration_images": len(start.calibration.indices)} | (validate() if validation is not None else {})
+    for line in broken_lines(data.train, data.validation):
+        print(line, file=sys.stderr)
     write_json(args.out / "result.json", result)
     save_network(network.cpu(), args.out / "network", start.facts)
     _conclude(console, args, result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_e
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
-from ofa.images.reading import batches, left_out_lines
+from ofa.images.reading import batches, broken_lines, left_out_lines
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.checkpoint import read_facts, read_image_facts, save_checkpoint
@@ -99,6 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if compare_on is not None:
         shown, facts["published"]["compared"] = compared(net, others, images, real, compare_on, args.check_images)
         console.print(shown)
+    for line in broken_lines(chosen.folder, None if compare_on is None else compare_on.folder):
+        print(line, file=sys.stderr)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     save_checkpoint(net, args.out, facts=facts, calibration=images, half=True, images=known)
     console.print(f"wrote {args.out}: {args.out.stat().st_size / 1e6:.2f} MB, with {args.images} synthetic images")

@@ -36,7 +36,7 @@ from ofa.export.source import NamedSubnet, Source, load_source, read_subnet, shi
 from ofa.export.trained import at_resolution, trained_graph
 from ofa.images.facts import ImageFacts
 from ofa.images.preprocessing import decided
-from ofa.images.reading import left_out_lines
+from ofa.images.reading import broken_lines, left_out_lines
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.networks.checkpoint import read_calibration, read_image_facts, read_metadata
 from ofa.networks.synthetic import prepared
@@ -96,6 +96,8 @@ def export(args: argparse.Namespace) -> int:
             content = float_model(args.format, graph, metadata)
         else:
             content = with_metadata(args.format, content, metadata)
+    for broken in broken_lines(*folders):
+        print(broken, file=sys.stderr)
     write_file(out, content)
     shape = "weights and architecture" if args.format == "safetensors" else f"batch {args.batch}"
     kind = "int8" if args.int8 else "float32"

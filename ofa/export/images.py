@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -16,7 +15,7 @@ from ofa.images.classes import IMAGENETTE, matched
 from ofa.images.facts import ImageFacts, data_identity
 from ofa.images.folder import ImageFolder
 from ofa.images.opening import open_images
-from ofa.images.reading import batches, broken_line
+from ofa.images.reading import batches
 
 
 @dataclass
@@ -24,13 +23,11 @@ class Images:
     """Some images of a folder or zip, in random order: one of a folder's classes after the other is no fair batch.
 
     mark: what is wrong with them, to be kept with any figure that rests on them
-    broken: names of those that could not be read so far
     """
 
     folder: ImageFolder
     indices: list[int]
     mark: str | None = None
-    broken: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -38,16 +35,12 @@ class Images:
     def batches(
         self, preprocessing: Preprocessing, size: int, *, limit: int | None = None, strict: bool = False
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (N, 3, R, R) and labels (N,). A broken one is skipped and named once; an InputError with `strict`."""
-        p, broken = preprocessing, list[str]()
+        """Images (N, 3, R, R) and labels (N,). A broken one is skipped; an InputError with `strict`."""
+        p = preprocessing
         yield from batches(
             self.folder, p.resolution, size, mean=p.mean, std=p.std, limit=limit, strict=strict,
-            indices=self.indices, broken=broken,
+            indices=self.indices,
         )  # fmt: skip
-        new = [name for name in broken if name not in self.broken]
-        if new:
-            print(broken_line(self.folder, new), file=sys.stderr)
-            self.broken += new
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +89,11 @@ def batches(
         makes its batch smaller and moves no other
     strict: whether a broken image is an InputError rather than skipped
     workers: processes that decode; 0 decodes here
-    broken: takes the names of skipped images; without it those that nobody met before are named on standard error at
-        the end; `dataset.faults` has them in any case, see `broken_lines`
+    broken: takes the names of skipped images; `dataset.faults` has them in any case, see `broken_lines`
     Raises InputError where not one image can be read.
     """
     chosen = list(range(len(dataset)) if indices is None else indices)[:limit]
     skipped: list[str] = []
-    met = set(dataset.faults)
     for chunk in read_chunks(
         dataset, resolution, batch_size, mean=mean, std=std, strict=strict, workers=workers, indices=chosen
     ):
@@ -107,17 +104,14 @@ def batches(
             yield chunk.images, chunk.labels
     if skipped and len(skipped) == len(chosen):
         raise InputError(f"{dataset.path}: none of {len(chosen)} images can be read, the first is {skipped[0]}")
-    new = [name for name in skipped if name not in met]
-    if new and broken is None:
-        print(broken_line(dataset, new), file=sys.stderr)
 
 
 def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
     """A warning that names the images which could not be read, and what is wrong with the first."""
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     skipped = "1 broken image is skipped" if len(names) == 1 else f"{len(names)} broken images are skipped"
-    reason = dataset.faults.get(names[0])
-    why = "" if reason is None else f"; {'' if len(names) == 1 else 'the first: '}{reason}"
+    reason = next((dataset.faults[name] for name in names if dataset.faults.get(name)), "")
+    why = "" if not reason else f"; {'' if len(names) == 1 else 'the first: '}{reason}"
     return f"warning: {dataset.path}: {skipped}: {shown}{why} (--strict makes this an error)"
 
 

@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _collect(args: argparse.Namespace, procs: Processes) -> int:
     from rich.console import Console
 
-    from ofa.images.reading import broken_line
+    from ofa.images.reading import broken_lines
     from ofa.predictors.measuring import at_resolutions, draw, share, tree_order
     from ofa.runs.journal import Journal
     from ofa.subjects import open_for, open_supernet
@@ -167,8 +167,9 @@ def _collect(args: argparse.Namespace, procs: Processes) -> int:
         write_csv(out, rows, {**settings, "broken_images": len(broken)})
     journal.remove()
     if procs.rank == 0:
-        if broken:
-            print(broken_line(data, broken), file=sys.stderr)
+        data.faults.update(dict.fromkeys(set(broken) - set(data.faults), ""))
+        for line in broken_lines(data, calibration):
+            print(line, file=sys.stderr)
         _conclude(console, out, rows, args, space, time.monotonic() - started)
     return 0
 

@@ -107,12 +107,12 @@ def of_store(given: ImageFolder, size: int, workers: int, broken: set[str]) -> I
 def of_export(given: ImageFolder, size: int, _: int, broken: set[str]) -> Iterator[tuple[Tensor, Tensor]]:
     images = Images(given, random_indices(given, IMAGES))
     yield from images.batches(Preprocessing(32, "NCHW", *IMAGENET), size)
-    broken.update(images.broken)
+    broken.update(given.faults)
 
 
 def of_publish(given: ImageFolder, _: int, __: int, broken: set[str]) -> Iterator[tuple[Tensor, Tensor]]:
     yield from RealImages(given, EVERY, ImageFacts(*IMAGENET), Calibrating()).read(given, 32, EVERY)
-    broken.update(broken_names("train"))  # which it says on standard error
+    broken.update(given.faults)
 
 
 @pytest.mark.parametrize("size", [64, 100, 7])
@@ -131,9 +131,7 @@ def test_evaluations_see_each_image_once_with_its_label(
     broken: set[str] = set()
     assert pairs(way(open_images(data, split="train"), size, workers, broken)) == expected()
     assert broken == broken_names("train")
-    if way in (of_export, of_publish):
-        said = capsys.readouterr().err
-        assert [name for name in broken if name not in said] == []
+    assert capsys.readouterr() == ("", "")  # who says so is the command
 
 
 # ---- ways that augment: shuffled, the rest of an epoch dropped

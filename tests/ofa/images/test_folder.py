@@ -133,7 +133,7 @@ def test_broken_images_are_skipped_with_a_count_or_refused(tmp_path: Path, capsy
     sizes = [(len(images), labels.tolist()) for images, labels in batches(folder, 16, 2)]
     assert sizes == [(1, [0]), (2, [0, 1])]
     list(batches(folder, 16, 2))
-    assert capsys.readouterr().err.count("2 broken images are skipped: a/2.png, b/5.png") == 1  # however often read
+    assert capsys.readouterr() == ("", "")  # who prints is the command
     (line,) = broken_lines(folder, ImageFolder(tmp_path), folder, None)
     assert line == (
         f"warning: {tmp_path}: 2 broken images are skipped: a/2.png, b/5.png; "
