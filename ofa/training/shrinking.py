@@ -23,12 +23,14 @@ from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, ex
 from ofa.networks.checkpoint import load_checkpoint, read_facts, save_checkpoint, save_network
 from ofa.networks.elastic import Normalise
 from ofa.networks.layers import use_memory_format
+from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.processes import Processes
-from ofa.runs.settings import first_difference
+from ofa.runs.settings import first_difference, shown
 from ofa.space import SearchSpace, Subnet
+from ofa.subjects import open_supernet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
 from ofa.training.loop import METRICS, Plan, Training
@@ -70,7 +72,7 @@ class SupernetTraining:
     settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
     facts: what the result's metadata says of its training; images: and of the images it was trained on
     memory_format: the layout of weights and images; it changes rounding and speed alone
-    start: a supernet checkpoint to begin with, rather than random weights
+    start: a supernet checkpoint to begin with, rather than random weights; new_classes: all but its classifier
     teacher: one to distil from (default: `start`, or what the first stage results in)
     alone: the sub-network that is trained on its own, as an ordinary network
     check_every: epochs between two check-ups; the last epoch of a stage always has one
@@ -90,6 +92,7 @@ class SupernetTraining:
     memory_format: torch.memory_format = torch.channels_last
     normalise: Normalise | None = None
     start: Path | None = None
+    new_classes: bool = False
     teacher: Path | None = None
     alone: Subnet | None = None
     check_every: int = 1
@@ -127,8 +130,7 @@ class SupernetTraining:
 
     def open(self, resume: bool) -> None:
         """Begins a run, or takes one up; InputError where there is one already, or it is another, naming how."""
-        described = {**vars(self.hyper), "processes": self.procs.count, "precision": self.precision}
-        now = json.loads(json.dumps({**self.settings, **described, "stages": as_json(self.stages)}))
+        now = dict(self.settings)
         path = self.out / RUN
         if path.exists():
             if not resume:
@@ -141,8 +143,8 @@ class SupernetTraining:
             if different:
                 name, old, new = different
                 raise InputError(
-                    f"{self.out} was begun with {name} = {json.dumps(old)}, but this run has {json.dumps(new)}: "
-                    "give the same settings, or another --out"
+                    f"{self.out} was begun with {name} = {shown(old)}, but this run has {shown(new)}: give "
+                    "the same settings, or another --out"
                 )
         self.procs.wait()
         if self.procs.rank == 0:
@@ -178,7 +180,7 @@ class SupernetTraining:
             torch.default_generator.manual_seed(derived_seed(self.hyper.seed, 2))
             net = build_supernet(self.space, self.hyper.dropout)
             if self.start is not None:
-                load_checkpoint(net, self.start)
+                load_start(net, self.start, self.hyper.seed, new_classes=self.new_classes)
             if self.alone is None:
                 return self._placed(net)
             plain = extract(net, self.alone)
@@ -261,7 +263,9 @@ class SupernetTraining:
     def _teaching(self, i: int, stage: Stage) -> Supernet | None:
         if stage.sandwich or not stage.distill:
             return None
-        path = self.teacher or (None if stage.teacher == "previous" and i > 0 else self.start)
+        # with another classifier, the network that is begun with says nothing of these classes
+        start = None if self.new_classes or (stage.teacher == "previous" and i > 0) else self.start
+        path = self.teacher or start
         if path is None:
             if i == 0:
                 raise InputError(f"stage {stage.name} distils, but nothing comes before it: give --teacher FILE")
@@ -277,6 +281,15 @@ class SupernetTraining:
             files = [self.out / f"{i + 1}-{stage.name}" / METRICS for i, stage in enumerate(self.stages)]
             text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
             replace_file(self.out / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def load_start(net: Supernet, path: Path, seed: int, *, new_classes: bool) -> None:
+    """Fills the network with a supernet's file: all of it, or with `new_classes` all but its classifier, drawn anew."""
+    if not new_classes:
+        load_checkpoint(net, path)
+        return
+    given = open_supernet(path, net.space.name, net.space.resolutions)
+    net.load_state_dict(with_new_classifier(given, net.space.num_classes, derived_seed(seed, 5)).state_dict())
 
 
 def trained_choices(space: SearchSpace, path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,0 +1,1 @@
+"""Training a supernet: the command. What trains is in `ofa.training`."""

@@ -1,0 +1,75 @@
+"""`python -m ofa.train`: trains a supernet by progressive shrinking, or as that is compared with, on any images."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from ofa.cli.command import Command
+from ofa.cli.console import make_console, progress_bar
+from ofa.cli.run import run
+from ofa.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    from ofa.images.held_out import Photos
+    from ofa.training.recipe import Stage
+
+COMMAND = Command(
+    "ofa.train",
+    TrainConfig,
+    example="--data my-photos.zip --space mbv3-w0.5 --resolutions 64:96:4 --epochs-scale 0.05 --out runs/mine",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config = COMMAND.parse(argv)
+    from ofa.images.names import shown
+    from ofa.images.reading import broken_line, left_out_lines
+    from ofa.train.run import Watcher, class_counts, rare_classes, train_supernet
+
+    console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
+
+    def begin(photos: Photos) -> None:
+        counts = class_counts(photos)
+        listed = ", ".join(f"{shown(name)} {count:,}" for name, count in list(counts.items())[:20])
+        more = f" and {len(counts) - 20} more classes" if len(counts) > 20 else ""
+        console.print(
+            f"{len(photos.indices):,} images of {len(counts)} classes to train on, {len(photos.held_out):,} held out: "
+            f"{listed}{more}",
+            soft_wrap=True,
+        )
+        if config.new_classes:
+            console.print(f"a new classifier is drawn; all other weights are those of {config.start}", soft_wrap=True)
+        for line in left_out_lines(photos.folder):
+            print(line, file=sys.stderr)
+        rare = rare_classes(photos)
+        if rare:
+            print(f"warning: {rare}", file=sys.stderr)
+
+    def epoch(stage: Stage, metrics: Mapping[str, Any]) -> None:
+        text = f"{stage.name} {metrics['epoch']}/{stage.epochs}: loss {metrics['train_loss']:.4f}, "
+        text += f"top-1 {metrics['train_top1']:.2f} %"
+        for label in ("largest", "smallest", "alone"):
+            if metrics.get(f"{label}_top1") is not None:
+                text += f"; {label} {metrics[f'{label}_top1']:.2f} %"
+        console.print(f"{text} ({metrics['seconds']:.0f} s)")
+
+    with progress_bar(console) as bar:
+        result = train_supernet(config, Watcher(begin, bar.show, epoch))
+    if result.broken and result.first:
+        print(broken_line(result.photos.folder, result.broken), file=sys.stderr)
+    if not result.finished:
+        console.print(f"stopped: the run is kept; the same command with --resume continues it ({config.out})")
+        return 130
+    console.print(f"wrote {result.path}")
+    which = "" if config.method == "alone" else " --random 3"
+    evaluate = f"python -m ofa.evaluate --checkpoint {quote(str(result.path))}{which} --data {quote(str(config.data))}"
+    console.print(f"next: {evaluate}", soft_wrap=True)
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

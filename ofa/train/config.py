@@ -1,0 +1,210 @@
+"""What `python -m ofa.train` is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option
+from ofa.cli.options import Count, DeviceOptions, OptionalCount, RunOptions, Seed
+from ofa.cli.options import resolutions as resolution_list
+from ofa.errors import UsageError
+from ofa.space import RESOLUTIONS
+from ofa.training.recipe import RECIPES
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share that may be all but the whole: 0 or more, less than 1."""
+
+    def fault(self, value: float) -> str | None:
+        return None if 0 <= value < 1 else "expected 0 or more, less than 1"
+
+
+@dataclass(frozen=True)
+class Share:
+    """More than nothing, at most the whole."""
+
+    def fault(self, value: float) -> str | None:
+        return None if 0 < value <= 1 else "expected more than 0, at most 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningOptions(Config):
+    """How weights are changed."""
+
+    PANEL: ClassVar[str] = "How"
+
+    batch_size: Annotated[int, AtLeast(2, "batch normalisation needs several"), Option(metavar="N")] = 64
+    """images a step, of each process; learning rates follow"""
+
+    learning_rate_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
+    """factor on all learning rates"""
+
+    weight_decay: Annotated[float, AtLeast(0), Option(metavar="D")] = 3e-5
+    """not of biases, normalisation and kernel matrices"""
+
+    label_smoothing: Annotated[float, Part(), Option(metavar="S")] = 0.1
+    """share of the labels that is spread over all classes"""
+
+    class_weights: bool = False
+    """weigh images so that every class counts the same, however many it has"""
+
+    dropout: Annotated[float, Part(), Option(metavar="P")] = 0.1
+    """before the classifier; none in sandwich"""
+
+    distill: Annotated[float | None, AtLeast(0), Option(metavar="L")] = None
+    """weight of the loss against the teacher's outputs, where the labels' is 1 (default: 1; the loss is their
+    weighted mean)"""
+
+    clip_norm: Annotated[float, AtLeast(0), Option(metavar="G")] = 0.0
+    """scale gradients down to this norm (0: not)"""
+
+    ema: Annotated[float, Part(), Option(metavar="M")] = 0.0
+    """result in a moving average of the weights, such as 0.999"""
+
+    precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Option(metavar="P")] = "auto"
+    """auto (bf16 on GPUs, else fp32), fp32, bf16 or fp16"""
+
+    memory_format: Annotated[Literal["auto", "channels-last", "contiguous"], Free()] = "auto"
+    """layout of weights and images (auto: contiguous on GPUs, channels-last on CPUs)"""
+
+    bn: Literal["local", "sync"] = "local"
+    """normalise by each process's batch (as the paper), or by all processes'"""
+
+    seed: Seed = 0
+    """of everything random"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions(Config):
+    """Which images are trained on and checked with, and how they are cut."""
+
+    PANEL: ClassVar[str] = "Images"
+
+    limit: OptionalCount = None
+    """train on N images only, chosen at random"""
+
+    held_out: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
+    """training images that are never trained on (default: a tenth, at most 10,000)"""
+
+    check_images: Count = 2000
+    """how many of these to check with"""
+
+    check_every: Count = 1
+    """epochs between checks of accuracy"""
+
+    calibration_images: Count = 500
+    """to calibrate a check"""
+
+    smallest_crop: Annotated[float, Share(), Option(metavar="A")] = 0.08
+    """least part of an image that a crop takes"""
+
+    cache: Literal["auto", "device", "memory", "off"] = "auto"
+    """auto (device if pixels fit in 4 GiB, else off); device or memory: decode once, keep bytes there; off: decode
+    every epoch"""
+
+    workers: Annotated[int, AtLeast(0), Free(), Option(metavar="N")] = 0
+    """processes that decode images (0: none extra)"""
+
+    mean: Annotated[str, Option(metavar="M")] = "imagenet"
+    """imagenet, half, or numbers such as 0.5,0.5,0.5"""
+
+    std: Annotated[str | None, Option(metavar="S")] = None
+    """the same (default: what goes with --mean)"""
+
+    strict: Annotated[bool, Free()] = False
+    """a broken image is an error rather than skipped"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
+    """Train a supernet, from which networks for any device are then cut.
+
+    One process, or several: torchrun --nproc-per-node 8 -m ofa.train ... A run that is stopped (Ctrl-C, SIGTERM) or
+    killed is continued by --resume, to the same weights.
+    """
+
+    data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
+    """training images in class folders, also below train; or CIFAR-10 or -100, binary version"""
+
+    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.0"
+    """mbv3-w<width>, proxyless-w<width> or resnet50d"""
+
+    resolutions: Annotated[tuple[int, ...], Option(metavar="LIST", parse=resolution_list)] = RESOLUTIONS
+    """sides of the images in pixels, one is drawn for each step: 64,96 or 128:224:4"""
+
+    method: Literal["shrinking", "uniform", "sandwich", "alone"] = "shrinking"
+    """shrinking; uniform: everything elastic at once; sandwich: the same with largest and smallest in every step;
+    alone: one sub-network"""
+
+    recipe: Annotated[str, Free(), Option(metavar="NAME|FILE")] = "paper"  # its stages identify the run
+    """paper; short: for a small part of its epochs (--epochs-scale below about 0.2); or stages of your own: a JSON
+    list"""
+
+    epochs_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
+    """factor on all epochs (paper: 600 in all)"""
+
+    epochs: OptionalCount = None
+    """of uniform, sandwich or alone (default: as much arithmetic as shrinking takes)"""
+
+    subnets_per_step: Annotated[int | None, AtLeast(1), Option(metavar="K")] = None
+    """of uniform and sandwich (default: 4)"""
+
+    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    """which sub-network to train alone"""
+
+    index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
+    """which result of result.json, from 0 (default: the first)"""
+
+    start: Annotated[Path | None, Input(), Option(metavar="W")] = None
+    """a supernet checkpoint to begin with: its largest network takes the place of the first stage of shrinking"""
+
+    new_classes: bool = False
+    """the classes of --data are others than those of --start: a new classifier is drawn, all other weights are kept"""
+
+    teacher: Annotated[Path | None, Input(), Option(metavar="W")] = None
+    """a supernet checkpoint to distil from (default: --start, or what the first stage gives; uniform and alone do
+    without; sandwich has its own largest)"""
+
+    tensorboard: Annotated[bool, Free()] = False
+    """metrics for TensorBoard too, in RUN/tensorboard"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        alone = self.method == "alone"
+        if alone != (self.subnet is not None):
+            raise UsageError("--method alone needs --subnet FILE" if alone else "--subnet is for --method alone")
+        if alone and self.epochs is None:
+            raise UsageError("--method alone needs --epochs N")
+        if self.index is not None and not alone:
+            raise UsageError("--index chooses among the results of --subnet FILE")
+        if self.method != "shrinking" and self.recipe != "paper":
+            raise UsageError(f"--recipe {self.recipe} is a recipe of shrinking, not of --method {self.method}")
+        if self.new_classes and self.start is None:
+            raise UsageError("--new-classes keeps the weights of --start W: without one all classes are new")
+        self._lengths()
+        self._teachers()
+
+    def _lengths(self) -> None:
+        """UsageError for options of length that the method would not look at."""
+        if self.epochs is not None and self.method == "shrinking":
+            raise UsageError("--epochs is for uniform, sandwich and alone: shrinking has stages, see --epochs-scale")
+        if self.epochs is not None and not math.isclose(self.epochs_scale, 1):
+            raise UsageError("--epochs and --epochs-scale both say how long: give one of them")
+        if self.subnets_per_step is not None and self.method not in ("uniform", "sandwich"):
+            raise UsageError(f"--subnets-per-step is for --method uniform and sandwich, not {self.method}")
+
+    def _teachers(self) -> None:
+        """UsageError for options of distillation that the method would not look at."""
+        if self.method == "sandwich":
+            for name in ("teacher", "distill"):
+                if getattr(self, name) is not None:
+                    raise UsageError(f"--{name} is not for sandwich: there the largest sub-network teaches the others")
+        if self.recipe not in RECIPES and self.distill is not None:
+            raise UsageError(f"--recipe {self.recipe} says itself what each stage distils: leave --distill out")
+        untaught = self.method != "shrinking" or self.recipe == "short"
+        if self.distill is not None and self.teacher is None and untaught:
+            raise UsageError("--distill needs --teacher W: without one there is nothing to distil from")
