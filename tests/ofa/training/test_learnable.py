@@ -21,7 +21,7 @@ from ofa.export.source import WEIGHTS
 from ofa.finetune import main as finetune
 from ofa.networks.checkpoint import load_supernet, read_facts, save_checkpoint
 from ofa.networks.new_classifier import with_new_classifier
-from ofa.train import main as train
+from ofa.train.__main__ import main as train
 
 CLASSES = ("blue", "cyan", "green", "magenta", "red", "yellow")
 HUES = (4, 3, 2, 5, 0, 1)  # in sixths of the circle, of the classes
