@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from device_agents.cuda.nvml import nvml_of
 
-# channels, pixels, kernel size, stride: as in MobileNetV3 at 224 px, largest and smallest maps first in turn
+# channels, pixels, kernel size, stride: as in MobileNetV3 at 224 px, large and small maps, strides, kernels in turn
 SHAPES = (
     (64, 112, 3, 2), (960, 7, 5, 1), (72, 56, 3, 1), (672, 14, 7, 2), (144, 56, 5, 2), (480, 14, 3, 1),
     (120, 28, 7, 1), (672, 14, 5, 1), (240, 28, 5, 2), (960, 7, 7, 1),
@@ -212,19 +212,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     lines.write("facts", batch=batch, import_s=round(time.monotonic() - STARTED, 1), **facts(device))
     start_ms, _ = took_ms(device, lambda: torch.ones(8, device=device) + 1)
     lines.write("context", ms=start_ms)
-    for dtype, layout, cudnn in WAYS:
-        for shape in SHAPES:
-            about = {"shape": shape, "dtype": dtype, "layout": layout, "cudnn": cudnn}
-            try:
-                torch.backends.cudnn.enabled = cudnn
-                lines.write("case", **about, **case(device, batch, shape, dtype, layout))
-            except Exception as error:  # a way that this GPU does not know; the others are tried
-                lines.write("case", **about, error=f"{type(error).__name__}: {error}".splitlines()[0])
-        if (dtype, layout, cudnn) == WAYS[1]:
-            try:
-                lines.write("nvml", **nvml_costs(device))
-            except Exception as error:
-                lines.write("nvml", error=f"{type(error).__name__}: {error}".splitlines()[0])
+    try:
+        lines.write("nvml", **nvml_costs(device))
+    except Exception as error:
+        lines.write("nvml", error=f"{type(error).__name__}: {error}".splitlines()[0])
+    # every way before the next shape: a shape may take seconds, and then the time is up after a few
+    for shape, (dtype, layout, cudnn) in itertools.product(SHAPES, WAYS):
+        about = {"shape": shape, "dtype": dtype, "layout": layout, "cudnn": cudnn}
+        try:
+            torch.backends.cudnn.enabled = cudnn
+            lines.write("case", **about, **case(device, batch, shape, dtype, layout))
+        except Exception as error:  # a way that this GPU does not know; the others are tried
+            lines.write("case", **about, error=f"{type(error).__name__}: {error}".splitlines()[0])
     watch.cancel()
     lines.end("all was done")
     return 0 if lines.cases else 1

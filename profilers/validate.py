@@ -92,7 +92,7 @@ def validate(options: ValidateOptions, command: str) -> int:
         raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.greeted.runtime}")
     validation = validation_of(table, chosen, plan, outcome)
     write(validation, table, command)
-    return report(validation, path, console.out)
+    return report(validation, table, console.out)
 
 
 def open_journal(options: ValidateOptions, path: Path, table: LatencyTable) -> MeasurementJournal:

@@ -51,7 +51,8 @@ def draw_frontier(result: SearchResult) -> None:
         for name, search in result.searches.items()
     }
     title = f"{result.space.name}: predicted accuracy against {result.axis}"
-    write_plot(result.config.out / "frontier.png", title, result.found, clouds, result.axis)
+    batches = {name: search.table.batch for name, search in result.searches.items()}
+    write_plot(result.config.out / "frontier.png", title, result.found, clouds, result.axis, batches)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class SearchConfig(Config):
     """latency table: a CSV or a shipped name (repeatable)"""
 
     latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
-    """limits in ms, searched in one run"""
+    """limits in ms, for as many images at once as the table is for; searched in one run"""
 
     max_macs: Annotated[float | None, Option(metavar="M")] = None
     """at most M million MACs"""

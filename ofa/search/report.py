@@ -36,6 +36,9 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append("latencies are of an EMULATED device: they mean nothing")
     if table.provenance != "measured":
         lines.append(f"latencies are {table.provenance}, not measured here: {table.header['source']}")
+    if table.batch > 1:
+        what = "latencies, energies" if any(result.energy_mj is not None for result in results) else "latencies"
+        lines.append(f"{what} and their limits are for {table.batch} images at once; in brackets: an image's share")
     if table.omits:
         lines.append(f"latencies leave out {', '.join(table.omits)}: the source of the table does not list it")
     if "sum_correction" in table.header:
@@ -66,8 +69,10 @@ def print_results(
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
     has_energy = any(r.energy_mj is not None for r in results)
     limit = "limit mJ" if any(r.limit_mj is not None for r in results) else "limit ms"
-    energy = ("energy mJ",) if has_energy else ()
-    for heading in (limit, "latency ms", *energy, "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
+    batch = table.batch
+    costs = [limit, "latency ms", *(["energy mJ"] if has_energy else [])]
+    costs = [heading if batch == 1 else f"{heading}\nfor {batch} images\n(an image)" for heading in costs]
+    for heading in (*costs, "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for r in results:
         std = r.predicted_top1_std
@@ -75,9 +80,9 @@ def print_results(
             "unknown" if math.isnan(std) else f"{r.predicted_top1 - _Z95 * std:.2f}-{r.predicted_top1 + _Z95 * std:.2f}"
         )
         shown.add_row(
-            _figure(r.limit_ms if r.limit_mj is None else r.limit_mj),
-            f"{'~' * r.latency_interpolated}{_figure(r.latency_ms)}",
-            *([_figure(r.energy_mj)] if has_energy else []),
+            _figure(r.limit_ms if r.limit_mj is None else r.limit_mj, batch),
+            f"{'~' * r.latency_interpolated}{_figure(r.latency_ms, batch)}",
+            *([_figure(r.energy_mj, batch)] if has_energy else []),
             f"{'^' * r.top1_interpolated}{r.predicted_top1:.2f}",
             interval,
             f"{r.macs_millions:.0f}",
@@ -91,11 +96,15 @@ def print_results(
     console.print(f"  accuracy: {predictor.description}", highlight=False)
 
 
-def _figure(value: float | None) -> str:
-    """Two decimals, or three digits where that would be fewer: networks take less than a millisecond on a GPU."""
+def _figure(value: float | None, batch: int) -> str:
+    """Two decimals, or three digits where that would be fewer: networks take less than a millisecond on a GPU.
+
+    Of several images at once with an image's share: "30.00 (0.469)".
+    """
     if value is None:
         return "unknown"
-    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    figure = f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+    return figure if batch == 1 else f"{figure} ({value / batch:.3g})"
 
 
 def write_plot(
@@ -104,10 +113,11 @@ def write_plot(
     results: Mapping[str, Sequence[Specialised]],
     clouds: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
     axis: Axis,
+    batches: Mapping[str, int],
 ) -> None:
     """Accuracy against latency or energy: the networks found, one line a device, over random ones; by matplotlib.
 
-    axis: of results and clouds, "latency" or "energy"
+    axis: of results and clouds, "latency" or "energy"; batches: how many images at once a table's figures are for
     """
     import matplotlib
 
@@ -127,7 +137,7 @@ def write_plot(
             markersize=4,
             capsize=2,
             color=colour,
-            label=name,
+            label=name if batches[name] == 1 else f"{name}: {batches[name]} images at once",
         )
     axes.set_xlabel("latency (ms)" if axis == "latency" else "energy (mJ)")
     axes.set_ylabel("predicted top-1 (%)")

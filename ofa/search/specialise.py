@@ -22,6 +22,7 @@ from ofa.search.evolution import EvolutionSettings, Problem, evolve
 from ofa.search.extremes import cheapest
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.tables import LatencyTable
+from ofa.tables.amounts import amount, of_batch
 
 FRONTIER_POINTS = 16
 Axis = Literal["latency", "energy"]
@@ -149,7 +150,7 @@ class DeviceSearch:
                 of_blocks = np.array([cost(block) for block in blocks], dtype=np.float64)
                 self._others.append(_Limit(words, 1e6, limit * 1e6, of_blocks))
         if max_energy_mj is not None:
-            self._others.append(_Limit("mJ", 1.0, max_energy_mj, self.lookup.block_energy_mj))
+            self._others.append(_Limit(f"mJ{of_batch(table.batch)}", 1.0, max_energy_mj, self.lookup.block_energy_mj))
         costs = [self._axis_costs, *(other.block_costs for other in self._others)]
         self.problem = Problem(self.lookup.index, self._score, np.stack(costs))
 
@@ -178,8 +179,9 @@ class DeviceSearch:
             if limit < self.least:
                 fastest = self.space.decode(self.fastest)[0]
                 raise Infeasible(
-                    f"no sub-network of {self.space.name} runs within {limit:g} {self.unit} on {self.table.device}: "
-                    f"the {'fastest' if self.axis == 'latency' else 'thriftiest'} takes {self.least:.3f} {self.unit} "
+                    f"no sub-network of {self.space.name} runs within {self._amount(limit)} on {self.table.device}: "
+                    f"the {'fastest' if self.axis == 'latency' else 'thriftiest'} takes "
+                    f"{self._amount(self.least, '.3f')} "
                     f"({fastest.resolution} px, depths {'-'.join(map(str, fastest.depths))})"
                 )
         for other in self._others:
@@ -210,9 +212,9 @@ class DeviceSearch:
         for limit, best in zip(limits, found, strict=True):
             if best is None:
                 raise Infeasible(
-                    f"found no sub-network within {limit:g} {self.unit} and {' and '.join(map(str, self._others))}: "
+                    f"found no sub-network within {self._amount(limit)} and {' and '.join(map(str, self._others))}: "
                     "each alone is possible, together they may not be "
-                    f"(least possible {self.least:.3f} {self.unit}); relax one of them"
+                    f"(least possible {self._amount(self.least, '.3f')}); relax one of them"
                 )
             results.append(self._specialised(limit, best.genes[None]))
         return results, evaluations
@@ -221,6 +223,10 @@ class DeviceSearch:
         """Latency or energy and predicted top-1 of n random sub-networks: what the search is compared with."""
         genes = self.space.sample(rng, n)
         return self._on_axis(genes), self._score(genes)
+
+    def _amount(self, value: float, form: str = "g") -> str:
+        """A value of the axis in words."""
+        return amount(value, self.unit, self.table.batch, form)
 
     def _on_axis(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) ms or mJ."""

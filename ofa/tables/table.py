@@ -8,6 +8,7 @@ both sides (`ofa.tables.interpolation`); what rests on that says so.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,8 @@ class LatencyTable:
             self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"))
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
+        if not re.fullmatch(r"[1-9][0-9]{0,5}", self.header.get("batch", "1")):
+            raise InputError(f"{name}: header batch is {self.header['batch']!r}, expected a number of images such as 64")
         for op in self.omits:
             if op not in OPS:
                 raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")
@@ -81,6 +84,11 @@ class LatencyTable:
     @property
     def device(self) -> str:
         return self.header["device"]
+
+    @property
+    def batch(self) -> int:
+        """How many images, at once, its latencies and energies are for; 1 where the header does not say."""
+        return int(self.header.get("batch", "1"))
 
     @property
     def omits(self) -> tuple[str, ...]:

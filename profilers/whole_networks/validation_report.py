@@ -12,6 +12,7 @@ import numpy as np
 
 from ofa.runs.files import replace_file, write_json
 from ofa.tables import LatencyTable
+from ofa.tables.amounts import amount, of_batch
 from profilers.whole_networks.validation import Validation, to_json
 
 
@@ -20,7 +21,8 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
     assert table.path is not None
     when = datetime.now(UTC)
     write_json(table.path.with_suffix(".validation.json"), to_json(validation, table, command, when))
-    write_plot(table.path.with_suffix(".validation.png"), f"{table.device}, {table.header['runtime']}", validation)
+    title = f"{table.device}, {table.header['runtime']}"
+    write_plot(table.path.with_suffix(".validation.png"), title, validation, f"ms{of_batch(table.batch)}")
     if validation.same_machine:
         facts = {
             "sum_correction": f"{validation.correction} {validation.remark()}",
@@ -30,10 +32,11 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
         LatencyTable({**kept, **facts}, table.rows).save(table.path)
 
 
-def report(validation: Validation, path: Path, say: Callable[[str], None]) -> int:
-    """Says what was found and written; 1 if networks failed, or the machine is not as it was. path: of the table"""
-    v = validation
-    say_scores(v, say)
+def report(validation: Validation, table: LatencyTable, say: Callable[[str], None]) -> int:
+    """Says what was found and written; 1 if networks failed, or the machine is not as it was."""
+    v, path = validation, table.path
+    assert path is not None
+    say_scores(v, table.batch, say)
     result = path.with_suffix(".validation.json")
     if not v.same_machine:
         say(f"wrote {result} and .png, but nothing into {path}:")
@@ -47,8 +50,11 @@ def report(validation: Validation, path: Path, say: Callable[[str], None]) -> in
     return 1 if v.failed else 0
 
 
-def say_scores(validation: Validation, say: Callable[[str], None]) -> None:
-    """The scores, beside those of plain sums and of the networks against themselves; the worst networks; the units."""
+def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -> None:
+    """The scores, beside those of plain sums and of the networks against themselves; the worst networks; the units.
+
+    batch: how many images at once the latencies are for
+    """
     v = validation
     say(f"sums, {v.correction} {v.remark()}, against the {v.scored.sum()} others:")
     plain, repeated = asdict(v.plain_scores), asdict(v.repeated)
@@ -58,11 +64,12 @@ def say_scores(validation: Validation, say: Callable[[str], None]) -> None:
     say(f"single blocks take {v.machine_pct:+} % longer than when the table was made")
     for i in v.worst:
         subnet = v.space.decode(v.genes[i : i + 1])[0]
-        say(f"worst: {v.predicted[i] / v.measured[i] - 1:+.1%}, {v.measured[i]:.3f} ms measured, {subnet}")
+        took = amount(v.measured[i], "ms", batch, ".3f")
+        say(f"worst: {v.predicted[i] / v.measured[i] - 1:+.1%}, {took} measured, {subnet}")
     say("sums too high, by unit (%): " + json.dumps(v.unit_errors_pct))
 
 
-def write_plot(path: Path, title: str, validation: Validation) -> None:
+def write_plot(path: Path, title: str, validation: Validation, unit: str) -> None:
     """Measured against predicted latency, with 5 % on both sides."""
     import matplotlib
 
@@ -75,8 +82,8 @@ def write_plot(path: Path, title: str, validation: Validation) -> None:
     axes.plot(ends, ends, color="black", linewidth=0.8)
     axes.fill_between(ends, 0.95 * ends, 1.05 * ends, alpha=0.15, color="C0", label="within 5 %")
     axes.scatter(measured, predicted, s=8)
-    axes.set_xlabel("measured, whole network (ms)")
-    axes.set_ylabel("predicted, sum of blocks (ms)")
+    axes.set_xlabel(f"measured, whole network ({unit})")
+    axes.set_ylabel(f"predicted, sum of blocks ({unit})")
     axes.set_title(f"{title}\nMAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %", fontsize="small")
     axes.legend()
     replace_file(path, lambda file: figure.savefig(file, format="png", dpi=130))

@@ -1,4 +1,4 @@
-"""What only an NVIDIA GPU can show. None of it ever ran where this was written: there was no GPU."""
+"""What only an NVIDIA GPU can show. It was written without one; docs/gpus.md says what of it ran since, and on what."""
 
 import json
 from pathlib import Path

@@ -190,6 +190,23 @@ def test_an_infeasible_limit_names_the_fastest_and_nothing_is_written(toy: list[
         main([*toy, "--latency", "20", "--max-macs", "10"])
 
 
+def test_latencies_of_several_images_at_once_never_read_like_those_of_one(
+    toy: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*toy, "--latency", "20"]) == 0
+    assert "images" not in capsys.readouterr().out
+    table_file(tmp_path, [128, 160, 224], batch="64")
+    assert main([*toy, "--latency", "20"]) == 0
+    printed = capsys.readouterr().out
+    for shown in ("20.00 (0.312)", "for 64 images", "(an image)", "are for 64 images at once"):
+        assert shown in printed
+    smallest = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 128)
+    fastest = LatencyTable.load(tmp_path / "device.csv").latency_ms(SPACE, smallest)[0]
+    one = rf"the fastest takes {fastest:.3f} ms for 64 images \({fastest / 64:.3g} an image\)"
+    with pytest.raises(Infeasible, match=rf"within 1 ms for 64 images \(0\.0156 an image\) on Toy: {one}"):
+        main([*toy, "--latency", "1"])
+
+
 def test_limits_that_exclude_each_other_are_said(toy: list[str], tmp_path: Path) -> None:
     # a device on which more MACs take less time
     table = LatencyTable.load(tmp_path / "device.csv")

@@ -14,6 +14,7 @@ from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow, find_table
+from ofa.tables.amounts import amount
 from ofa.tables.interpolation import TILE
 
 HEADER = {
@@ -277,6 +278,19 @@ def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
         assert table.provenance == "imported" or coverage.complete
     resaved = path.read_text()
     assert resaved.startswith("# schema: 1\n")
+
+
+@pytest.mark.parametrize("batch", ["0", "-64", "64 images", "6_4", "1e2", "\u0666\u0664", "1" * 5000, " 64"])
+def test_a_batch_that_is_no_number_of_images_is_refused(batch: str) -> None:
+    with pytest.raises(InputError, match="header batch is .*, expected a number of images such as 64"):
+        LatencyTable({**HEADER, "batch": batch}, made_up([160]).rows)
+
+
+def test_amounts_of_several_images_say_so() -> None:
+    assert LatencyTable(HEADER, made_up([160]).rows).batch == 1
+    assert LatencyTable({**HEADER, "batch": "64"}, made_up([160]).rows).batch == 64
+    assert amount(30, "ms", 1) == "30 ms"
+    assert amount(30, "ms", 64, ".2f") == "30.00 ms for 64 images (0.469 an image)"
 
 
 def test_note10_has_the_published_figures() -> None:
