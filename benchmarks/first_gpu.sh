@@ -6,13 +6,15 @@
 #     OUT=out/first-gpu benchmarks/first_gpu.sh
 #     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/first_gpu.sh      # a dry run, marked in all that it writes
 #
-# Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, WORK, PYTHON) are handed on.
+# Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, STEPS, WORK, PYTHON) are handed on.
+# RESERVE seconds are kept for the test that compiles.
 set -u
 cd "$(dirname "$0")/.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/first-gpu}
 LIMIT=${LIMIT:-440}
+RESERVE=${RESERVE:-60}
 export PYTHON DEVICE=${DEVICE:-cuda:0} PYTHONUNBUFFERED=1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$OUT/gpu"
@@ -50,7 +52,7 @@ tests 75 "not compiled"
 timeout --kill-after=5 40 "$PYTHON" benchmarks/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
-export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - 10))}
+export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - RESERVE - 10))}
 OUT=$OUT/gpu bash benchmarks/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
 if [ $((LIMIT - SECONDS)) -ge 50 ]; then
     tests $((LIMIT - SECONDS)) "compiled"

@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
 # Makes and validates tables of this machine's GPU, best value first: for every type, batch 64 before batch 1, for every
-# space; then one input instead of many beside them at batch 64, operators launched one by one at batch 1, and energy.
+# space; then, at one resolution, energy of 24 blocks at batch 64, one input instead of many beside them at batch 64, and
+# operators launched one by one at batch 1, whose times scatter so that many visits are repeated.
 # It ends within BUDGET seconds, whatever is left then, and says what is left; run again, it makes only that.
 #
 #     benchmarks/gpu_tables.sh                         # on a machine with an NVIDIA GPU
 #     OUT=/somewhere BUDGET=300 SPACES=mbv3-w1.0 DTYPES=fp16 benchmarks/gpu_tables.sh
 #     DEVICE=cpu SPACES=mbv3-w0.35 RESOLUTIONS=64 BATCHES="2 1" DTYPES=fp32 NETWORKS=10 benchmarks/gpu_tables.sh
 #
-# The last is a dry run of the way, on the CPU; everything it writes says so. Estimates for an H100, never checked: 50 s a
-# table of 300 blocks, 60 s its validation by 40 networks, so 900 s for all by default.
+#     STEPS="energy eager" benchmarks/gpu_tables.sh    # only what is missing
+#
+# The last but one is a dry run of the way, on the CPU; everything it writes says so. Measured on an H200, fp16, three
+# resolutions (284 blocks), contiguous: 43 s (batch 64) and 71 s (batch 1) a table, some 50 s its validation by 40 networks.
 #
 # It needs python3 with torch (CUDA), numpy, pandas, scipy, rich, safetensors and matplotlib, and of this project only
 # the checkout. Two commands run at a time, so that one writes models and starts while the other measures: the
@@ -28,8 +31,10 @@ BATCHES=${BATCHES:-64 1}
 DTYPES=${DTYPES:-fp16 fp32}
 RESOLUTIONS=${RESOLUTIONS:-128,160,192,208,224}
 NETWORKS=${NETWORKS:-40}
+STEPS=${STEPS:-tables energy warm eager}
 PACE=${PACE---quick}
-# channels-last, contiguous, or auto: contiguous if PROBE, a file of first_gpu_probe.py, shows that cuDNN compiles
+# contiguous, channels-last, or auto: channels-last where PROBE, a file of first_gpu_probe.py, shows that cuDNN needs no
+# time to plan depthwise shapes
 MEMORY_FORMAT=${MEMORY_FORMAT:-auto}
 PROBE=${PROBE:-}
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
@@ -56,7 +61,7 @@ if [ "$MEMORY_FORMAT" = auto ]; then
     MEMORY_FORMAT=$("$PYTHON" - "$PROBE" <<'PY'
 import json, sys
 from pathlib import Path
-slow = False
+quick = False
 if sys.argv[1] and Path(sys.argv[1]).is_file():
     cases = [json.loads(line) for line in Path(sys.argv[1]).read_text().splitlines() if '"kind": "case"' in line]
     first = sorted(
@@ -64,10 +69,10 @@ if sys.argv[1] and Path(sys.argv[1]).is_file():
         for case in cases
         if (case["dtype"], case["layout"], case["cudnn"]) == ("fp16", "channels_last", True) and "error" not in case
     )
-    slow = bool(first) and first[len(first) // 2] > 300
-print("contiguous" if slow else "channels-last")
+    quick = bool(first) and first[len(first) // 2] <= 300
+print("channels-last" if quick else "contiguous")
 PY
-    ) || MEMORY_FORMAT=channels-last
+    ) || MEMORY_FORMAT=contiguous
 fi
 echo "memory format: $MEMORY_FORMAT; $BUDGET s, $(date -u +%H:%M:%S)"
 
@@ -179,16 +184,19 @@ if ! step 20 smoke "$PYTHON" -m profilers.gpu --device "$DEVICE" --memory-format
     cat "$WORK/logs/smoke.log"
     exit 1
 fi
-lane 1 &
-{
-    until [ -e "$WORK/logs/first-done" ]; do sleep 1; done
-    lane 0
-} &
-wait
+wanted() { [[ " $STEPS " == *" $1 "* ]]; }
+if wanted tables; then
+    lane 1 &
+    {
+        until [ -e "$WORK/logs/first-done" ]; do sleep 1; done
+        lane 0
+    } &
+    wait
+fi
 rest=(--space "$first" --dtype "$type" --resolutions "$one" $PACE)
-table "$first-b$large-$type-warm" "$NETWORKS" "${rest[@]}" --batch-size "$large" --inputs warm
-table "$first-b$small-$type-eager" "$NETWORKS" "${rest[@]}" --batch-size "$small" --mode eager
-table "$first-b$large-$type-energy" 0 "${rest[@]}" --batch-size "$large" --energy
+wanted energy && table "$first-b$large-$type-energy" 0 "${rest[@]}" --batch-size "$large" --energy --limit 24
+wanted warm && table "$first-b$large-$type-warm" "$NETWORKS" "${rest[@]}" --batch-size "$large" --inputs warm
+wanted eager && table "$first-b$small-$type-eager" "$NETWORKS" "${rest[@]}" --batch-size "$small" --mode eager
 
 "$PYTHON" - "$WORK" "$DRY_RUN" >"$OUT/summary.txt" <<'PY'
 import json, sys

@@ -56,7 +56,8 @@ class LatencyTable:
         except InputError as error:
             raise InputError(f"{name}: {error}") from None
         if not re.fullmatch(r"[1-9][0-9]{0,5}", self.header.get("batch", "1")):
-            raise InputError(f"{name}: header batch is {self.header['batch']!r}, expected a number of images such as 64")
+            said = self.header["batch"][:20]
+            raise InputError(f"{name}: header batch is {said!r}, expected a number of images such as 64")
         for op in self.omits:
             if op not in OPS:
                 raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")

@@ -204,7 +204,7 @@ def _opened(
         },
         images=images,
         precision=precision,
-        memory_format=chosen_layout(config.memory_format, config.precision, procs.device),
+        memory_format=chosen_layout(config.memory_format, procs.device),
         normalise=chosen_normalise(config.bn, procs.count),
         start=config.start,
         new_classes=config.new_classes,

@@ -15,7 +15,7 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.devices import nvidia
 from profilers.devices.from_header import target_of
 from profilers.devices.nvidia import found_devices, gpu_target, target_of_header
-from profilers.gpu import main
+from profilers.gpu import GpuOptions, main, options
 from profilers.measuring.events import Done, Hello
 from profilers.measuring.pace import Pace
 from profilers.profiling import merge
@@ -69,6 +69,12 @@ def test_whole_networks_are_measured_as_the_table_was(tmp_path: Path, monkeypatc
     assert path.read_bytes() == before
     settings = json.loads(path.with_suffix(".validation.journal.jsonl").read_text().splitlines()[0])
     assert settings["kind"] == "settings"
+
+
+def test_the_layout_is_pytorchs_own_unless_the_other_is_asked_for(tmp_path: Path) -> None:
+    asked = [*SMALL, "--out", str(tmp_path / "t.csv")]
+    assert options(asked).memory_format == GpuOptions.memory_format == "contiguous"
+    assert options([*asked, "--memory-format", "channels-last"]).memory_format == "channels-last"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -282,7 +282,7 @@ def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
 
 @pytest.mark.parametrize("batch", ["0", "-64", "64 images", "6_4", "1e2", "\u0666\u0664", "1" * 5000, " 64"])
 def test_a_batch_that_is_no_number_of_images_is_refused(batch: str) -> None:
-    with pytest.raises(InputError, match="header batch is .*, expected a number of images such as 64"):
+    with pytest.raises(InputError, match=r"header batch is .{2,22}, expected a number of images such as 64"):
         LatencyTable({**HEADER, "batch": batch}, made_up([160]).rows)
 
 
