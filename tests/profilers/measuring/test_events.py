@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from device_agents.cpu import agent as cpu_agent
@@ -140,7 +140,6 @@ anything = scalars | st.lists(scalars, max_size=3) | st.dictionaries(st.text(max
 names = st.sampled_from(sorted({*HELLO, *RESULT, *AGENT_FACTS, "message", "energy_mj", "throttling", "pass", "kind"}))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(
     kind=st.sampled_from(["hello", "result", "error", "visit", "done"]),
     more=st.dictionaries(names, anything, max_size=5),

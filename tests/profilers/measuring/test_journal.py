@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.errors import InputError
@@ -13,7 +13,6 @@ SETTINGS = {"space": "mbv3-w1.0", "resolutions": [160]}
 records = st.lists(st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)), max_size=6)
 
 
-@settings(deadline=None)  # every record waits for the disk
 @given(written=records, data=st.data())
 def test_a_journal_cut_at_any_byte_loses_at_most_the_cut_record(
     tmp_path_factory: pytest.TempPathFactory, written: list[dict], data: st.DataObject
