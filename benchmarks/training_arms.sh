@@ -5,11 +5,11 @@
 #     DATA=images DEVICE=cuda JOBS=8 BUDGET=300 benchmarks/training_arms.sh uniform-0 self-0  # stops after BUDGET s
 #
 # Arms, all of about the same arithmetic (mbv3-w0.35, 48 to 96 px; 2,566 million MACs an image):
-#   uniform   everything elastic from the start
+#   uniform   everything elastic from the start: --recipe short
 #   self      95 epochs of that, then 19 distilled from its own largest network; control: the same without a teacher
 #   late      the largest alone for 22 epochs, annealed; then everything with it as the teacher, for 46
 #   sandwich  largest, smallest and two random ones a step; the others learn from the largest in that step
-#   short     progressive shrinking, as --recipe short
+#   shrinking progressive: kernels, depths, widths become elastic one after the other, at one rate until the last stage
 # and, 24 epochs of uniform sampling each, which change one thing: rate2, decay, batch32, smooth (with dropout and label
 # smoothing, which the others do without), base.
 # Run again, it goes on with what was stopped, and leaves alone what is done.
@@ -35,9 +35,8 @@ arm() {
     [ -e "$run/supernet.safetensors" ] && { echo "$name: done before"; return; }
     case $kind in
         uniform) how=("${PLAIN[@]}" --method uniform --subnets-per-step 1 --epochs-scale 0.06) ;;
-        self | control | late) how=("${PLAIN[@]}" --recipe "benchmarks/recipes/$kind.json") ;;
+        self | control | late | shrinking) how=("${PLAIN[@]}" --recipe "benchmarks/recipes/$kind.json") ;;
         sandwich) how=(--label-smoothing 0 --method sandwich --subnets-per-step 4 --epochs-scale 0.06) ;;
-        short) how=("${PLAIN[@]}" --recipe short --epochs-scale 0.06) ;;
         base) how=("${PLAIN[@]}" "${PILOT[@]}") ;;
         rate2) how=("${PLAIN[@]}" "${PILOT[@]}" --learning-rate-scale 2) ;;
         decay) how=("${PLAIN[@]}" "${PILOT[@]}" --weight-decay 3e-4) ;;

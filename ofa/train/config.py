@@ -46,14 +46,14 @@ class LearningOptions(Config):
     weight_decay: Annotated[float, AtLeast(0), Option(metavar="D")] = 3e-5
     """not of biases, normalisation and kernel matrices"""
 
-    label_smoothing: Annotated[float, Part(), Option(metavar="S")] = 0.1
-    """share of the labels that is spread over all classes"""
+    label_smoothing: Annotated[float | None, Part(), Option(metavar="S")] = None
+    """share of the labels that is spread over all classes (default: 0.1; 0 with --recipe short)"""
 
     class_weights: bool = False
     """weigh images so that every class counts the same, however many it has"""
 
-    dropout: Annotated[float, Part(), Option(metavar="P")] = 0.1
-    """before the classifier; none in sandwich"""
+    dropout: Annotated[float | None, Part(), Option(metavar="P")] = None
+    """before the classifier; none in sandwich (default: 0.1; 0 with --recipe short)"""
 
     distill: Annotated[float | None, AtLeast(0), Option(metavar="L")] = None
     """weight of the loss against the teacher's outputs, where the labels' is 1 (default: 1; the loss is their
@@ -141,8 +141,8 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     alone: one sub-network"""
 
     recipe: Annotated[str, Free(), Option(metavar="NAME|FILE")] = "paper"  # its stages identify the run
-    """paper; short: for a small part of its epochs (--epochs-scale below about 0.2); or stages of your own: a JSON
-    list"""
+    """paper; short: everything elastic from the start, for a small part of its epochs (--epochs-scale below about
+    0.2); or stages of your own: a JSON list"""
 
     epochs_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
     """factor on all epochs (paper: 600 in all)"""

@@ -30,6 +30,7 @@ from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_sid
 from ofa.training.sync_norm import chosen_normalise
 from ofa.training.tensorboard import Board
 
+REGULARISATION = 0.1  # dropout and label smoothing of the paper; a short training does better without
 RARE = 10  # a class with less than this part of the largest one's images is warned of
 
 
@@ -150,7 +151,7 @@ def stages_of(config: TrainConfig, space: SearchSpace) -> tuple[Stage, ...]:
         if config.recipe == "paper":
             found = shrinking(space, config.epochs_scale, given)
         else:
-            found = short(space, config.epochs_scale, distill)
+            return short(space, config.epochs_scale, distill)
         # a new classifier must be learnt by the largest network first: it is the teacher of the others
         return found[1:] if config.start is not None and not config.new_classes else found
     subnets = config.subnets_per_step or 4
@@ -221,12 +222,13 @@ def _opened(
 
 def hyper_of(config: TrainConfig, photos: Photos, classes: int) -> Hyper:
     """What all stages share."""
+    usual = 0.0 if config.recipe == "short" else REGULARISATION
     return Hyper(
         batch_size=config.batch_size,
         rate_scale=config.learning_rate_scale,
         weight_decay=config.weight_decay,
-        label_smoothing=config.label_smoothing,
-        dropout=config.dropout,
+        label_smoothing=usual if config.label_smoothing is None else config.label_smoothing,
+        dropout=usual if config.dropout is None else config.dropout,
         clip_norm=config.clip_norm,
         ema=config.ema,
         seed=config.seed,

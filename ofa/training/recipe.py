@@ -147,19 +147,12 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
 
 
 def short(space: SearchSpace, epochs_scale: float, distill: float = 0.0) -> tuple[Stage, ...]:
-    """Progressive shrinking for trainings of a small part of the paper's length (measured: docs/training.md).
+    """For trainings of a small part of the paper's length: everything is elastic from the start.
 
-    The paper's rates after the first stage are for a network that has converged, and so is its teacher. Here the rate
-    stays what it was until the last stage, and nothing is distilled unless asked for. A step has one sub-network, and a
-    stage so many more epochs for the same arithmetic; the last one has the arithmetic of the paper's teacher too.
+    One sub-network a step, one cosine, and the arithmetic that the paper's recipe takes at this scale. Progressive
+    shrinking comes out behind it there (measured: docs/training.md).
     """
-    stages = shrinking(space, distill=distill)
-    rate = stages[0].learning_rate
-    same: dict[str, Any] = {"learning_rate": rate, "final_rate": rate, "subnets": 1}
-    found = [replace(s, **same, epochs=s.epochs * s.subnets, warmup_epochs=0.0) for s in stages]
-    found[0] = replace(found[0], warmup_epochs=stages[0].warmup_epochs)
-    found[-1] = replace(found[-1], epochs=930, final_rate=0.0)  # 500, and 430 for the teacher
-    return tuple(scaled(stage, epochs_scale) for stage in found)
+    return (one_stage("uniform", space, None, epochs_scale, 1, distill),)
 
 
 def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:

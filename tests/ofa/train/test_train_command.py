@@ -117,13 +117,14 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
     assert loaded == ["1-a", "3-c"]
 
 
-def test_the_short_recipe_keeps_its_rate_but_in_its_last_stage(photos: Path, tmp_path: Path) -> None:
+def test_the_short_recipe_is_uniform_without_dropout_and_smoothing(photos: Path, tmp_path: Path) -> None:
     assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 0.001)) == 0
-    rows = lines(tmp_path / "run")
-    assert [row["stage"] for row in rows] == STAGES
-    rate = 2.6 / 2048 * 8
-    assert [row["learning_rate"] for row in rows[1:-1]] == pytest.approx([rate] * 4)
-    assert rows[-1]["learning_rate"] < rate
+    assert {row["stage"] for row in lines(tmp_path / "run")} == {"uniform"}
+    hyper = read_facts(tmp_path / "run" / "supernet.safetensors")["hyper"]
+    assert (hyper["dropout"], hyper["label_smoothing"]) == (0, 0)
+    assert main(flags(photos, tmp_path / "asked", "--recipe", "short", "--epochs-scale", 0.001, "--dropout", 0.2)) == 0
+    hyper = read_facts(tmp_path / "asked" / "supernet.safetensors")["hyper"]
+    assert (hyper["dropout"], hyper["label_smoothing"]) == (0.2, 0)
 
 
 @pytest.mark.parametrize("method", ["uniform", "sandwich"])

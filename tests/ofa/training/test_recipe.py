@@ -41,23 +41,14 @@ def test_the_papers_recipe() -> None:
     assert [s.distill for s in PAPER.values()] == [0, 1, 1, 1, 1, 1]
 
 
-def test_the_short_recipe_has_one_subnet_a_step_and_one_rate_until_its_last_stage() -> None:
-    stages = short(SPACE, 1.0)
-    assert [(s.name, s.epochs) for s in stages[:-1]] == [
-        ("largest", 180),
-        ("kernel", 125),
-        ("depth2", 50),
-        ("depth3", 250),
-        ("expand2", 100),
-    ]
-    assert {(s.learning_rate, s.subnets, s.distill) for s in stages} == {(0.08125, 1, 0)}
-    assert [s.final_rate for s in stages] == [0.08125] * 5 + [0]
-    assert [s.warmup_epochs for s in stages] == [5, 0, 0, 0, 0, 0]
-    assert [s.distill for s in short(SPACE, 1.0, distill=0.5)] == [0] + [0.5] * 5
-    # with as much arithmetic as the paper's
-    ours, paper = (sum(s.epochs * macs_per_image(SPACE, s) for s in recipe) for recipe in (stages, PAPER.values()))
-    assert ours == pytest.approx(paper, rel=0.1)
-    assert stages[-1].choices(SPACE) == PAPER["expand3"].choices(SPACE)
+def test_the_short_recipe_is_uniform_sampling_with_the_arithmetic_of_the_papers() -> None:
+    (stage,) = short(SPACE, 0.06)
+    assert stage == one_stage("uniform", SPACE, None, 0.06, 1, 0.0)
+    assert (stage.subnets, stage.learning_rate, stage.final_rate, stage.distill) == (1, 0.08125, 0, 0)
+    assert stage.choices(SPACE) == PAPER["expand3"].choices(SPACE)
+    paper = sum(s.epochs * macs_per_image(SPACE, s) for s in shrinking(SPACE, 0.06))
+    assert stage.epochs * macs_per_image(SPACE, stage) == pytest.approx(paper, rel=0.01)
+    assert short(SPACE, 1.0, distill=0.5)[0].distill == 0.5
 
 
 @pytest.mark.parametrize(
