@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ofa.blocks import blocks_of
+from ofa.checkpoints.opening import open_supernet
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
@@ -41,7 +42,6 @@ from ofa.search.__main__ import main as search
 from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
-from ofa.subjects import open_supernet
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
 from profilers.measuring.drive import Driver

@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
+from ofa.checkpoints.opening import net_classes as net_classes
+from ofa.checkpoints.opening import open_supernet as open_supernet
+from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.cli.image_options import calibrating
 from ofa.errors import InputError
-from ofa.export.source import NamedSubnet, read_subnet
 from ofa.images.choice import Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, read_classes
 from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import left_out_lines
-from ofa.networks import PlainNetwork, Supernet, build_supernet
+from ofa.networks import PlainNetwork, Supernet
 from ofa.networks.checkpoint import (
     SUPERNET_FORMAT,
     load_checkpoint,
     load_network,
-    load_supernet,
     read_image_facts,
     read_json,
     read_tensors,
 )
 from ofa.networks.mit_layout import spec_from_net_config
-from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
+from ofa.space import SearchSpace, Subnet
 
 
 @dataclass(frozen=True)
@@ -103,31 +103,6 @@ def _of_supernet(args: argparse.Namespace) -> tuple[Supernet, list[Subject]]:
     return net, subjects
 
 
-def open_supernet(path: Path, space_name: str | None, sizes: Iterable[int], num_classes: int | None = None) -> Supernet:
-    """The supernet in a checkpoint, ours or MIT's, its space with the resolutions in `sizes` too.
-
-    space_name, num_classes: for checkpoints that do not say
-    Raises InputError where it holds something else, its space is not known, or is another than asked for.
-    """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: expected the file of a supernet")
-    tensors, metadata = read_tensors(path)
-    if metadata.get("format", "").startswith("ofa-network/"):
-        raise InputError(f"{path} holds one specialised network: expected a supernet")
-    if metadata.get("format") == SUPERNET_FORMAT:
-        net = load_supernet(path)
-        if space_name and space_name != net.space.name:
-            raise InputError(f"{path} is of {net.space.name}, not {space_name}")
-        net.space = replace(net.space, resolutions=tuple(sorted({*sizes, *net.space.resolutions})))
-        return net
-    if not space_name:
-        raise InputError(f"{path} does not say which space it is of: give --space")
-    classes = _classes_in(tensors) or num_classes or 1000
-    net = build_supernet(get_space(space_name, classes, {*RESOLUTIONS, *sizes}))
-    load_checkpoint(net, path)
-    return net
-
-
 def _named(path: Path, index: int | None) -> list[NamedSubnet]:
     """The sub-networks in a file: all results of a search, or the one chosen."""
     results = read_json(path).get("results")
@@ -144,18 +119,6 @@ def _named_as(facts: Mapping[str, Any], i: int) -> str:
 def _random(space: SearchSpace, count: int, resolution: int | None, rng: Any) -> list[tuple[str, Subnet, Any]]:
     genes = space.sample(rng, count, resolutions=None if resolution is None else [resolution])
     return [(f"random {i}", subnet, {}) for i, subnet in enumerate(space.decode(genes))]
-
-
-def _classes_in(tensors: Mapping[str, Tensor]) -> int | None:
-    for name, tensor in tensors.items():
-        if name.removeprefix("module.") in ("classifier.linear.linear.weight", "classifier.linear.weight"):
-            return int(tensor.shape[0])
-    return None
-
-
-def net_classes(net: PlainNetwork | Supernet) -> int:
-    """Classes of a network's classifier."""
-    return net.space.num_classes if isinstance(net, Supernet) else net.spec.num_classes
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,22 @@ class Between:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A share that may be all but the whole: 0 or more, less than 1."""
+
+    def fault(self, value: float) -> str | None:
+        return None if 0 <= value < 1 else "expected 0 or more, less than 1"
+
+
+@dataclass(frozen=True)
+class Share:
+    """More than nothing, at most the whole."""
+
+    def fault(self, value: float) -> str | None:
+        return None if 0 < value <= 1 else "expected more than 0, at most 1"
+
+
+@dataclass(frozen=True)
 class Option:
     """How a field is spelled on the command line.
 

@@ -57,25 +57,32 @@ Seed = Annotated[int, AtLeast(0), Option(metavar="N")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageOptions(Config):
-    """Which images, and how they become numbers."""
+class PreparationOptions(Config):
+    """How images become numbers, where that should not be as the checkpoint's file says."""
+
+    PANEL: ClassVar[str] = "Images"
+
+    mean: Annotated[str | None, Option(metavar="M")] = None
+    """imagenet, half, or numbers such as 0.5,0.5,0.5 (default: the checkpoint's, else ImageNet's)"""
+
+    std: Annotated[str | None, Option(metavar="S")] = None
+    """the same (default: the checkpoint's, or what goes with --mean)"""
+
+    override_preprocessing: bool = False
+    """take --mean and --std although the checkpoint was trained with others, and mark the result"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions(PreparationOptions):
+    """Which images, what their classes are, and how they are read."""
 
     PANEL: ClassVar[str] = "Images"
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
     """images in class folders, also below train and val"""
 
-    split: Annotated[str | None, Option(metavar="NAME")] = None
-    """which of the folders train, val, test (default: val, where there are any)"""
-
     classes: Annotated[str | None, Input(find=file_or_name), Option(metavar="FILE")] = None
-    """numbers of the class folders: FILE, or imagenette (default: in sorted order)"""
-
-    mean: Annotated[str, Option(metavar="M")] = "imagenet"
-    """imagenet, half, or numbers such as 0.5,0.5,0.5"""
-
-    std: Annotated[str | None, Option(metavar="S")] = None
-    """the same (default: what goes with --mean)"""
+    """numbers of the class folders: FILE, or imagenette (default: by the checkpoint's class names)"""
 
     batch_size: Count = 64
     """images at a time"""
@@ -88,13 +95,40 @@ class ImageOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationOptions(Config):
+class ImageOptions(ReadingOptions):
+    """Which images a network is evaluated on, and how they become numbers."""
+
+    PANEL: ClassVar[str] = "Images"
+
+    split: Annotated[str | None, Option(metavar="NAME")] = None
+    """train, val, test; held-out: what training held out; all, where there are no such folders (default: val where
+    there is one; held-out where these images were trained on; else all)"""
+
+    allow_training_images: bool = False
+    """evaluate on images that were trained on, and mark the result"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibratingOptions(Config):
+    """How batch normalisation is calibrated."""
+
+    PANEL: ClassVar[str] = "Calibration"
+
+    calibration_batch: Count = 64
+    """images at a time while batch normalisation is calibrated"""
+
+    allow_poor_calibration: bool = False
+    """calibrate with fewer than 64 images, or in batches under 16, and mark the result"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationOptions(CalibratingOptions):
     """Batch normalisation's statistics of a sub-network, from training images."""
 
     PANEL: ClassVar[str] = "Calibration"
 
     calibration: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
-    """training images to calibrate with (default: train of --data)"""
+    """training images to calibrate with (default: train of --data, or what was not held out of it)"""
 
     calibration_images: Count = 2000
     """how many of them"""
@@ -106,11 +140,11 @@ class SamplingOptions(Config):
 
     PANEL: ClassVar[str] = "Sampling"
 
-    limit: OptionalCount = None
-    """only N images, chosen at random by --seed"""
-
     seed: Seed = 0
     """of everything random"""
+
+    limit: OptionalCount = None
+    """only N images, chosen at random by --seed"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,28 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option
+from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option, Part, Share
 from ofa.cli.options import Count, DeviceOptions, OptionalCount, RunOptions, Seed
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import UsageError
 from ofa.space import RESOLUTIONS
 from ofa.training.recipe import RECIPES
-
-
-@dataclass(frozen=True)
-class Part:
-    """A share that may be all but the whole: 0 or more, less than 1."""
-
-    def fault(self, value: float) -> str | None:
-        return None if 0 <= value < 1 else "expected 0 or more, less than 1"
-
-
-@dataclass(frozen=True)
-class Share:
-    """More than nothing, at most the whole."""
-
-    def fault(self, value: float) -> str | None:
-        return None if 0 < value <= 1 else "expected more than 0, at most 1"
 
 
 @dataclass(frozen=True, kw_only=True)

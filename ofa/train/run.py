@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa.checkpoints.subnet_file import read_subnet
 from ofa.errors import InputError
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts, facts_of_metadata
@@ -133,8 +134,6 @@ def space_and_subnet(config: TrainConfig, classes: int) -> tuple[SearchSpace, Su
     """The space asked for, and the sub-network that is to be trained alone."""
     if config.subnet is None:
         return get_space(config.space, classes, config.resolutions), None
-    from ofa.export.source import read_subnet
-
     named = read_subnet(config.subnet, index=config.index)
     sizes = (named.resolution,) if config.resolutions == RESOLUTIONS else config.resolutions
     whole = get_space(config.space, classes, {*sizes, named.resolution})

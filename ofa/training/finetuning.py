@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ofa.checkpoints.opening import Source, load_source
+from ofa.checkpoints.subnet_file import read_subnet
 from ofa.cli.image_options import calibrating
 from ofa.errors import InputError
-from ofa.export.source import Source, load_source, read_subnet
 from ofa.images.classes import matched, read_classes
 from ofa.images.facts import HeldOut, ImageFacts, data_identity, names_sha256
 from ofa.images.folder import ImageFolder

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ofa.checkpoints.opening import open_supernet
 from ofa.errors import InputError
 from ofa.images.augment import derived_seed
 from ofa.images.facts import ImageFacts
@@ -30,7 +31,6 @@ from ofa.runs.files import replace_file, write_json
 from ofa.runs.processes import Processes
 from ofa.runs.settings import first_difference, shown
 from ofa.space import SearchSpace, Subnet
-from ofa.subjects import open_supernet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
 from ofa.training.loop import METRICS, Plan, Training

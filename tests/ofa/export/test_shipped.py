@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from ofa.checkpoints.opening import WEIGHTS
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.export.source import WEIGHTS
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks.checkpoint import load_supernet, read_calibration, read_facts

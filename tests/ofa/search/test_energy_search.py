@@ -8,8 +8,8 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
+from ofa.checkpoints.subnet_file import read_subnet
 from ofa.errors import Infeasible, InputError
-from ofa.export.source import read_subnet
 from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp

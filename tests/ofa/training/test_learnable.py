@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.export.source import WEIGHTS
+from ofa.checkpoints.opening import WEIGHTS
 from ofa.finetune import main as finetune
 from ofa.networks.checkpoint import load_supernet, read_facts, save_checkpoint
 from ofa.networks.new_classifier import with_new_classifier

@@ -1,0 +1,130 @@
+"""Sub-networks as files name them: a search's result.json, a sub-network's own JSON, the original's dict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import Infeasible, InputError
+from ofa.images.facts import ImageFacts
+from ofa.images.names import shown
+from ofa.networks.checkpoint import read_json
+from ofa.space import SearchSpace, Subnet
+from ofa.space.mit_format import subnet_from_mit
+
+_MIT_KEYS = {"ks", "e", "d"}
+
+
+@dataclass(frozen=True)
+class NamedSubnet:
+    """A sub-network as a file names it, not yet checked against a space.
+
+    path: the file, for messages
+    config: the fields of `Subnet.to_dict`, or an MIT dict
+    space: the space's name, "" where the file does not say
+    num_classes: None where the file does not say
+    facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1
+    images: what the search's predictor knows of its images, None where it does not say
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    space: str = ""
+    num_classes: int | None = None
+    facts: Mapping[str, Any] | None = None
+    images: ImageFacts | None = None
+
+    def check_classes(self, known: ImageFacts | None, checkpoint: Path) -> None:
+        """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
+        ours, theirs = (() if facts is None else facts.classes for facts in (self.images, known))
+        if ours and theirs and ours != theirs:
+            a, b = next(
+                (pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]),  # of as many as both have
+                (f"{len(ours)} classes", f"{len(theirs)}"),
+            )
+            raise InputError(
+                f"{self.path} was searched by a predictor of other classes than {checkpoint} has: {shown(a)} instead "
+                f"of {shown(b)}: search with a predictor of this supernet"
+            )
+
+    def subnet(self, space: SearchSpace) -> Subnet:
+        """The validated sub-network; InputError names the file and field that is not of the space."""
+        try:
+            if _MIT_KEYS & set(self.config):
+                return subnet_from_mit(space, self.config)
+            return space.subnet_from_dict(self.config)
+        except InputError as error:
+            raise InputError(f"{self.path}: not a sub-network of {space.name}: {error}") from None
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images it was searched for, pixels; InputError if that is missing."""
+        given = self.config.get("resolution", self.config.get("r"))
+        if isinstance(given, list) and len(given) == 1:
+            given = given[0]
+        if isinstance(given, bool) or not isinstance(given, int):
+            raise InputError(f"{self.path}: resolution is {given!r}, expected pixels")
+        return given
+
+
+def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None = None) -> NamedSubnet:
+    """The sub-network in a file.
+
+    index, limit_ms: which result of a result.json (default: the first)
+    Raises InputError, naming the file and field; Infeasible where no result meets the limit.
+    """
+    content = read_json(path)
+    classes = content.get("num_classes")
+    if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int)):
+        raise InputError(f"{path}: num_classes is {classes!r}, expected a whole number")
+    space = content.get("space", "")
+    if not isinstance(space, str):
+        raise InputError(f"{path}: space is {space!r}, expected a name such as mbv3-w1.0")
+    if "results" in content:
+        results = content["results"]
+        if not isinstance(results, list) or not results or not all(isinstance(r, dict) for r in results):
+            raise InputError(f"{path}: results is not a list of results, as ofa.search writes it")
+        chosen = results[_position(path, results, index, limit_ms)]
+        keys = ("table", "limit_ms", "latency_ms", "predicted_top1")
+        facts = {key: chosen[key] for key in keys if key in chosen}
+        images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
+        return NamedSubnet(path, _fields(path, chosen.get("subnet")), space, classes, facts, images)
+    if index is not None or limit_ms is not None:
+        raise InputError(f"{path} holds one sub-network: --index and --limit are for a result.json of ofa.search")
+    config = content.get("subnet", {k: v for k, v in content.items() if k not in ("space", "num_classes")})
+    return NamedSubnet(path, _fields(path, config), space, classes)
+
+
+def _fields(path: Path, config: Any) -> dict[str, Any]:
+    if not isinstance(config, dict) or not ({"depths", "d"} & set(config)):
+        raise InputError(
+            f"{path}: no sub-network: expected a result.json of ofa.search, kernel_sizes, expand_ratios, depths and "
+            "resolution, or MIT's ks, e, d and r"
+        )
+    return config
+
+
+def _position(path: Path, results: Sequence[dict[str, Any]], index: int | None, limit_ms: float | None) -> int:
+    """The result for a limit: searched for it, or the most accurate that is fast enough."""
+    if limit_ms is None:
+        position = index or 0
+        if not 0 <= position < len(results):
+            raise InputError(f"--index is {position}, but {path} has results 0 to {len(results) - 1}")
+        return position
+    for i, result in enumerate(results):
+        # a frontier of energy has no limits in ms
+        for key in ("limit_ms", "latency_ms") if result.get("limit_ms") is not None else ("latency_ms",):
+            if isinstance(result.get(key), bool) or not isinstance(result.get(key), (int, float)):
+                raise InputError(f"{path}: results[{i}].{key} is {result.get(key)!r}, expected milliseconds")
+    tables = sorted({str(result.get("table")) for result in results})
+    if len(tables) > 1:
+        raise InputError(f"{path} has results of several devices ({', '.join(tables)}): choose with --index")
+    exact = [i for i, result in enumerate(results) if math.isclose(result.get("limit_ms") or 0.0, limit_ms)]
+    fitting = exact or [i for i, result in enumerate(results) if result["latency_ms"] <= limit_ms]
+    if not fitting:
+        fastest = min(result["latency_ms"] for result in results)
+        raise Infeasible(f"no result of {path} takes at most {limit_ms:g} ms: the fastest takes {fastest:.2f} ms")
+    return max(fitting, key=lambda i: (results[i].get("predicted_top1") or 0.0, -results[i]["latency_ms"]))
