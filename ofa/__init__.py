@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from ofa.blocks.costs import peak_activation_bytes as peak_activation_bytes
     from ofa.errors import Infeasible as Infeasible
     from ofa.errors import InputError as InputError
+    from ofa.evaluate.config import EvaluateConfig as EvaluateConfig
+    from ofa.evaluate.run import Evaluation as Evaluation
+    from ofa.evaluate.run import evaluate_networks as evaluate_networks
     from ofa.networks import Supernet as Supernet
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
@@ -37,6 +40,8 @@ _HOMES = {
     "RESOLUTIONS": "ofa.space",
     "AccuracyPredictor": "ofa.predictors.accuracy",
     "Block": "ofa.blocks",
+    "EvaluateConfig": "ofa.evaluate.config",
+    "Evaluation": "ofa.evaluate.run",
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
     "LatencyTable": "ofa.tables",
@@ -49,6 +54,7 @@ _HOMES = {
     "build_supernet": "ofa.networks",
     "count_macs": "ofa.blocks.costs",
     "count_params": "ofa.blocks.costs",
+    "evaluate_networks": "ofa.evaluate.run",
     "extract": "ofa.networks",
     "find_table": "ofa.tables",
     "get_space": "ofa.space",

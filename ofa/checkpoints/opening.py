@@ -54,7 +54,7 @@ def open_supernet(path: Path, space_name: str | None, sizes: Iterable[int], num_
     return net
 
 
-def net_classes(net: PlainNetwork | Supernet) -> int:
+def num_classes_of(net: PlainNetwork | Supernet) -> int:
     """Classes of a network's classifier."""
     return net.space.num_classes if isinstance(net, Supernet) else net.spec.num_classes
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -24,6 +25,16 @@ def make_console(file: IO[str] | None = None, *, quiet: bool = False) -> Console
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console
+
+
+def tell(console: Console, lines: Iterable[str | None], marks: Iterable[str], *, quiet: bool = False) -> None:
+    """Shows lines, and each mark as a warning on standard error; `quiet`: nothing, in all processes but one."""
+    for line in lines:
+        if line:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+    for mark in marks:
+        if not quiet:
+            print(f"warning: {mark}", file=sys.stderr)
 
 
 class Bar:

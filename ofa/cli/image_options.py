@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ofa.cli.console import tell as tell
 from ofa.errors import InputError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ofa.networks.calibrate import Calibrating
 
 
@@ -68,13 +66,3 @@ def add_split(add: Callable[..., Any]) -> None:
         action="store_true",
         help="evaluate on images that were trained on, and mark the result",
     )
-
-
-def tell(console: Console, lines: Iterable[str | None], marks: Iterable[str], *, quiet: bool = False) -> None:
-    """Shows lines, and each mark as a warning on standard error; `quiet`: nothing, in all processes but one."""
-    for line in lines:
-        if line:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
-    for mark in marks:
-        if not quiet:
-            print(f"warning: {mark}", file=sys.stderr)

@@ -17,10 +17,11 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from ofa import evaluate, finetune, publish, train
+from ofa import finetune, publish
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
+from ofa.evaluate import __main__ as evaluate
 from ofa.export.__main__ import main as export
 from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.images.folder import ImageFolder
@@ -31,6 +32,7 @@ from ofa.predictors.training_data import read_image_facts as read_csv_facts
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.train import __main__ as train
 
 from .export.test_export_command import metadata_of
 

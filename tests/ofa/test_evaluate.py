@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.evaluate import main
+from ofa.evaluate.__main__ import main
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract

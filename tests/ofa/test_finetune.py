@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import ofa.finetune
 from ofa.errors import InputError
-from ofa.evaluate import main as evaluate
+from ofa.evaluate.__main__ import main as evaluate
 from ofa.export.__main__ import main as export
 from ofa.finetune import main
 from ofa.images import augment

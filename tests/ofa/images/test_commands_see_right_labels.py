@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ofa.evaluate import main as evaluate
+from ofa.evaluate.__main__ import main as evaluate
 from ofa.finetune import main as finetune
 from ofa.images.held_out import Photos
 from ofa.images.opening import open_images

@@ -12,10 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa import evaluate
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
+from ofa.evaluate import __main__ as evaluate
 from ofa.networks import build_supernet, extract
 from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.predictors import collect, fit, measuring

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.evaluate import main as evaluate
+from ofa.evaluate.__main__ import main as evaluate
 from ofa.images.held_out import open_photos
 from ofa.networks import Supernet
 from ofa.networks.checkpoint import load_checkpoint, load_network, load_supernet, read_facts, read_tensors

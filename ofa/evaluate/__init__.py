@@ -1,0 +1,1 @@
+"""Accuracy of networks on images; `python -m ofa.evaluate`."""

@@ -1,0 +1,48 @@
+"""`python -m ofa.evaluate`: accuracy of networks on real images, class by class."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ofa.cli.command import Command
+from ofa.cli.console import make_console, progress_bar, tell
+from ofa.cli.run import run
+from ofa.evaluate.config import EvaluateConfig
+
+if TYPE_CHECKING:
+    from ofa.checkpoints.images import FittingImages
+
+COMMAND = Command(
+    "ofa.evaluate",
+    EvaluateConfig,
+    example="--checkpoint ofa_mbv3_d234_e346_k357_w1.0 --subnet out/search/result.json --data imagenet --split val",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config = COMMAND.parse(argv)
+    from ofa.evaluate.report import print_evaluation, write_pictures
+    from ofa.evaluate.run import Watcher, evaluate_networks
+    from ofa.images.reading import broken_lines
+
+    console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
+
+    def begin(images: FittingImages) -> None:
+        tell(console, images.lines, images.facts.marks)
+
+    with progress_bar(console, counted=True) as bar:
+        result = evaluate_networks(config, Watcher(begin, bar.show))
+    if not result.first:
+        return 0
+    calibration = result.images.calibration
+    for line in broken_lines(result.images.data, None if calibration is None else calibration[0]):
+        print(line, file=sys.stderr)
+    print_evaluation(console, result, write_pictures(result))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

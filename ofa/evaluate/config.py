@@ -1,0 +1,72 @@
+"""What `python -m ofa.evaluate` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ofa.cli.config import Free, Input, Option
+from ofa.cli.options import (
+    CalibrationOptions,
+    DeviceOptions,
+    ImageOptions,
+    OptionalCount,
+    RunOptions,
+    SamplingOptions,
+    Seed,
+    SpaceName,
+)
+from ofa.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOptions, RunOptions):
+    """Accuracy of a specialised network, or of sub-networks of a supernet, on images.
+
+    Batch normalisation of a supernet's sub-networks is calibrated first. Images are divided where torchrun starts
+    several processes: torchrun --nproc-per-node 4 -m ofa.evaluate ...
+    """
+
+    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
+    """a specialised network's folder or a supernet's file"""
+
+    config: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    """MIT's network config, for weights of a specialised network alone"""
+
+    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    """sub-networks of a supernet: result.json of ofa.search, or one"""
+
+    random: OptionalCount = None
+    """N random sub-networks of a supernet"""
+
+    index: Annotated[int | None, Option(metavar="I")] = None
+    """only this result of result.json, from 0 (default: all)"""
+
+    space: SpaceName = None
+    """the supernet's space, where no file says it (mbv3-w1.0 ...)"""
+
+    num_classes: Annotated[int | None, Option(metavar="N")] = None
+    """classes that the checkpoint must have (default: what it has)"""
+
+    resolution: Annotated[OptionalCount, Option(metavar="R")] = None
+    """side of the images in pixels (default: the network's own)"""
+
+    seed: Seed = 0
+    """of --random, --limit and the calibration images"""
+
+    out: Annotated[Path, Free(), Option(metavar="FILE")] = Path("out/evaluate/result.json")
+    """where to write the result"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_most_one("subnet", "random")
+        if self.index is not None and self.subnet is None:
+            raise UsageError("--index chooses among the results of --subnet FILE")
+        if self.config is not None and (self.of_supernet or self.resolution is None):
+            raise UsageError("--config is of a specialised network: give --resolution, and no --subnet or --random")
+
+    @property
+    def of_supernet(self) -> bool:
+        """Whether sub-networks are asked for."""
+        return self.subnet is not None or self.random is not None

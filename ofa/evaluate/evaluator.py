@@ -1,0 +1,162 @@
+"""What an evaluation does with each network: calibrates it, runs it on its share of the images, counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa.checkpoints.images import FittingImages
+from ofa.checkpoints.opening import num_classes_of
+from ofa.cli.options import ReadingOptions
+from ofa.errors import InputError
+from ofa.evaluate.confusion import Confusion
+from ofa.evaluate.networks import NamedNetwork
+from ofa.images.reading import batches, read_chunks
+from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet, calibrate_bn
+from ofa.runs.journal import Journal
+from ofa.runs.processes import Processes
+from ofa.training import scores
+from ofa.training.scores import Scores, first_choices
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedNetwork:
+    """The accuracy of one network.
+
+    broken: how many images could not be read; confusion: which classes it takes for which
+    """
+
+    network: NamedNetwork
+    scores: Scores
+    broken: int
+    confusion: Confusion
+
+    def to_dict(self) -> dict[str, Any]:
+        """One of the result file's `results`."""
+        subnet = self.network.subnet
+        return {
+            "name": self.network.name,
+            "resolution": self.network.resolution,
+            "subnet": None if subnet is None else subnet.to_dict(),
+            **self.scores.to_dict(),
+            "broken": self.broken,
+            **self.network.facts,
+            "per_class": self.confusion.per_class(),
+            "confusion": self.confusion.to_dict(),
+        }
+
+
+class Evaluator:
+    """Evaluates one network after another, chunk by chunk of the images, each process its share of the chunks.
+
+    A chunk is `batch_size` images: the batches, and so the results, are the same for any number of processes.
+
+    broken: names of images that could not be read
+    """
+
+    def __init__(
+        self,
+        net: PlainNetwork | Supernet,
+        images: FittingImages,
+        indices: Sequence[int],
+        options: ReadingOptions,
+        procs: Processes,
+        journal: Journal,
+    ) -> None:
+        """indices: those of the images to evaluate on, in this order"""
+        self._net, self._images, self._procs, self._journal = net, images, procs, journal
+        self._data, self._size = images.data, options.batch_size
+        # of several folders that are one class, the first; names that the checkpoint knows go before
+        named = {number: name for name, number in sorted(self._data.class_index.items(), reverse=True)}
+        self._names = named | dict(enumerate(images.facts.classes))
+        self._how: dict[str, Any] = {"mean": images.facts.mean, "std": images.facts.std}
+        self._how |= {"strict": options.strict, "workers": options.workers}
+        self._chunks = [indices[i : i + self._size] for i in range(0, len(indices), self._size)]
+        self.broken: set[str] = set()
+        self._done: dict[tuple[int, int], Mapping[str, Any]] = {}
+        for line in journal.done:
+            self._done[line["network"], line["chunk"]] = line
+            self.broken.update(line["broken"])
+
+    def run(
+        self, networks: Sequence[NamedNetwork], progress: Callable[[str, float, float], object]
+    ) -> list[EvaluatedNetwork]:
+        """The result of every network, in order.
+
+        progress: told "images", how many are done, and of how many, all networks together
+        """
+        total, seen = sum(map(len, self._chunks)) * len(networks), 0
+
+        def advance(images: int) -> None:
+            nonlocal seen
+            seen += images
+            progress("images", min(seen, total), total)
+
+        return [self.one(number, network, advance) for number, network in enumerate(networks)]
+
+    def one(self, number: int, network: NamedNetwork, advance: Callable[[int], object]) -> EvaluatedNetwork:
+        """Calibrates and evaluates a network; its counts are summed over all processes."""
+        confusion = Confusion(self._names, num_classes_of(self._net))
+        pairs: list[tuple[list[int], list[int]]] = []  # labels, and what their images were taken for
+        # a row a chunk, filled by one process each and then added: exact, whatever the number of processes
+        rows = torch.zeros(len(self._chunks), 5, dtype=torch.float64)  # images, top1, top5, loss, broken
+        todo = [c for c in range(len(self._chunks)) if (number, c) not in self._done]
+        if self._procs.rank == 0:
+            for c in range(len(self._chunks)):
+                if (number, c) in self._done:
+                    line = self._done[number, c]
+                    rows[c] = torch.tensor(line["counts"], dtype=torch.float64)
+                    pairs.append((line["labels"], line["predicted"]))
+                    advance(len(self._chunks[c]))
+        mine = todo[self._procs.rank :: self._procs.count]
+        statistics = self._calibrated(network) if mine and network.subnet is not None else None
+        listed = [i for c in mine for i in self._chunks[c]]
+        chunks = read_chunks(self._data, network.resolution, self._size, indices=listed, **self._how)
+        for c, chunk in zip(mine, chunks if mine else (), strict=True):
+            counted, predicted = Scores(), list[int]()
+            if chunk.images is not None:
+                logits = self._logits(chunk.images, network, statistics)
+                counted = scores.scores_of(logits, chunk.labels.to(self._procs.device))
+                predicted = first_choices(logits).tolist()
+            labels = chunk.labels.tolist()
+            pairs.append((labels, predicted))
+            counts = [counted.images, counted.top1, counted.top5, counted.loss_sum, len(chunk.broken)]
+            rows[c] = torch.tensor(counts, dtype=torch.float64)
+            self.broken.update(chunk.broken)
+            item = {"network": number, "chunk": c, "counts": counts, "labels": labels, "predicted": predicted}
+            self._journal.add({**item, "broken": list(chunk.broken)})
+            advance(len(self._chunks[c]) * self._procs.count)
+        for found in self._procs.gathered(pairs):
+            for labels, predicted in found:
+                confusion.add(labels, predicted)
+        images, top1, top5, loss, broken = self._procs.total(rows).sum(0).tolist()
+        if not images:
+            raise InputError(f"{self._data.path}: none of {int(broken)} images can be read")
+        if loss != loss:
+            raise InputError(f"{network.name}: the network's outputs are not finite")
+        return EvaluatedNetwork(network, Scores(int(images), int(top1), int(top5), loss), int(broken), confusion)
+
+    def _calibrated(self, network: NamedNetwork) -> BatchNormStatistics:
+        """Batch normalisation statistics of a sub-network; the same in every process."""
+        assert self._images.calibration is not None
+        assert network.subnet is not None
+        assert isinstance(self._net, Supernet)
+        (folder, chosen), cut = self._images.calibration, self._images.cut
+        prepared = batches(folder, network.resolution, self._size, indices=chosen, **self._how)
+        statistics = calibrate_bn(self._net, network.subnet, cut.batches(prepared))
+        cut.check(statistics.images, folder.path)  # without the broken ones
+        return statistics
+
+    def _logits(self, images: Tensor, network: NamedNetwork, statistics: BatchNormStatistics | None) -> Tensor:
+        """(N, classes) for images (N, 3, R, R)."""
+        images = images.to(self._procs.device, memory_format=torch.channels_last, non_blocking=True)
+        with torch.inference_mode():
+            if network.subnet is None:
+                found: Tensor = self._net(images)
+            else:
+                found = self._net(images, network.subnet, statistics)
+        return found

@@ -1,0 +1,112 @@
+"""The networks to evaluate: a checkpoint's own, or sub-networks of its supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa.checkpoints.opening import num_classes_of, open_supernet
+from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
+from ofa.errors import InputError
+from ofa.evaluate.config import EvaluateConfig
+from ofa.networks import PlainNetwork, Supernet
+from ofa.networks.checkpoint import (
+    SUPERNET_FORMAT,
+    load_checkpoint,
+    load_network,
+    read_image_facts,
+    read_json,
+    read_tensors,
+)
+from ofa.networks.mit_layout import spec_from_net_config
+from ofa.space import SearchSpace, Subnet
+
+
+@dataclass(frozen=True)
+class NamedNetwork:
+    """A network to evaluate: a sub-network of the supernet, or the plain network itself (None).
+
+    resolution: side of its images, pixels; facts: what a search said of it
+    """
+
+    name: str
+    resolution: int
+    subnet: Subnet | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list[NamedNetwork]]:
+    """The network of a checkpoint, and which of its networks are asked for; InputError where they do not fit."""
+    path = config.checkpoint
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    net: PlainNetwork | Supernet
+    if config.config is not None:
+        assert config.resolution is not None  # the config says so
+        net = PlainNetwork(spec_from_net_config(read_json(config.config), config.resolution))
+        load_checkpoint(net, path)
+        asked = [NamedNetwork(path.stem, config.resolution)]
+    elif path.is_dir() or read_tensors(path)[1].get("format", "").startswith("ofa-network/"):
+        if config.of_supernet:
+            raise InputError(f"{path} holds one specialised network: leave --subnet and --random out")
+        net = load_network(path)
+        asked = [NamedNetwork(path.name, config.resolution or net.spec.resolution)]
+    else:
+        if not config.of_supernet:
+            _, metadata = read_tensors(path)
+            known = metadata.get("format") == SUPERNET_FORMAT
+            raise InputError(
+                f"{path} {'holds a supernet' if known else 'does not say what it holds'}: name sub-networks with "
+                "--subnet FILE or --random N; for a specialised network of MIT's give --config"
+            )
+        net, asked = _of_supernet(config)
+    if config.num_classes is not None and num_classes_of(net) != config.num_classes:
+        raise InputError(f"{path} has {num_classes_of(net)} classes, not {config.num_classes} as --num-classes says")
+    return net, asked
+
+
+def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:
+    named = [] if config.subnet is None else _named(config.subnet, config.index)
+    stated = next((n.space for n in named if n.space), "")
+    sizes = {*(n.resolution for n in named), *([config.resolution] if config.resolution else [])}
+    net = open_supernet(config.checkpoint, config.space or stated, sizes, config.num_classes)
+    space = net.space
+    if stated and stated != space.name:
+        raise InputError(f"{config.subnet} is of {stated}, not {space.name}")
+    if config.subnet is not None:
+        given = next((n.num_classes for n in named if n.num_classes is not None), space.num_classes)
+        if given != space.num_classes:
+            raise InputError(f"{config.checkpoint} has {space.num_classes} classes, but {config.subnet} says {given}")
+        named[0].check_classes(read_image_facts(config.checkpoint), config.checkpoint)
+        found = [(_name(n.facts or {}, i), n.subnet(space), n.facts or {}) for i, n in enumerate(named)]
+    else:
+        found = _random(space, config.random or 0, config.resolution, np.random.default_rng(config.seed))
+    asked = []
+    for label, subnet, facts in found:
+        sized = subnet if config.resolution is None else replace(subnet, resolution=config.resolution)
+        asked.append(NamedNetwork(label, sized.resolution, sized, facts))
+    return net, asked
+
+
+def _named(path: Path, index: int | None) -> list[NamedSubnet]:
+    """The sub-networks in a file: all results of a search, or the one chosen."""
+    results = read_json(path).get("results")
+    if index is not None or not isinstance(results, list) or not results:
+        return [read_subnet(path, index=index)]
+    return [read_subnet(path, index=i) for i in range(len(results))]
+
+
+def _name(facts: Mapping[str, Any], i: int) -> str:
+    table, limit = facts.get("table"), facts.get("limit_ms")
+    return f"{table} {limit:g} ms" if table and isinstance(limit, (int, float)) else f"sub-network {i}"
+
+
+def _random(
+    space: SearchSpace, count: int, resolution: int | None, rng: np.random.Generator
+) -> list[tuple[str, Subnet, Mapping[str, Any]]]:
+    genes = space.sample(rng, count, resolutions=None if resolution is None else [resolution])
+    return [(f"random {i}", subnet, {}) for i, subnet in enumerate(space.decode(genes))]
