@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
     from ofa.predictors.accuracy import AccuracyPredictor as AccuracyPredictor
+    from ofa.predictors.fit.config import FitConfig as FitConfig
+    from ofa.predictors.fit.run import fit_predictor as fit_predictor
     from ofa.search.config import SearchConfig as SearchConfig
     from ofa.search.run import search_subnets as search_subnets
     from ofa.space import RESOLUTIONS as RESOLUTIONS
@@ -42,6 +44,7 @@ _HOMES = {
     "Block": "ofa.blocks",
     "EvaluateConfig": "ofa.evaluate.config",
     "Evaluation": "ofa.evaluate.run",
+    "FitConfig": "ofa.predictors.fit.config",
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
     "LatencyTable": "ofa.tables",
@@ -57,6 +60,7 @@ _HOMES = {
     "evaluate_networks": "ofa.evaluate.run",
     "extract": "ofa.networks",
     "find_table": "ofa.tables",
+    "fit_predictor": "ofa.predictors.fit.run",
     "get_space": "ofa.space",
     "peak_activation_bytes": "ofa.blocks.costs",
     "search_subnets": "ofa.search.run",

@@ -15,13 +15,11 @@ LINES_A_FUNCTION = 60
 
 # What is larger than it should be today: lists that only shrink, each with what it may have. Functions and modules
 # are named without their package, so that they can move.
-CROWDED = {"ofa/images": 18, "ofa/networks": 15, "ofa/training": 14, "ofa/predictors": 14}
+CROWDED = {"ofa/images": 18, "ofa/networks": 15, "ofa/training": 14}
 LONG_MODULES = {"loop": 420}
 LONG_FUNCTIONS = {
     "_collect": 75,
-    "fit_to_teacher": 70,
     "main": 80,
-    "train_members": 75,
 }
 
 # (who, whom it must not reach by any way)

@@ -197,16 +197,39 @@ def fit_to_teacher(
     """
     if samples < 400:
         raise InputError(f"samples is {samples}, expected at least 400")
-    space = teacher.space
     rng = np.random.default_rng(recipe.seed)
+    asked, sources = _questions(teacher, samples, recipe, rng, step)
+    known = len(teacher.space.resolutions)
+    held = split(asked.genes)["calibration"]
+    first = train(asked.where(~held), recipe, lambda share: step("uncertainty", share))
+    aside = asked.where(held)
+    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.genes[:, 0].astype(np.intp), known)
+    final = train(asked, recipe, lambda share: step("final", share))
 
-    def ask(genes: Genes) -> TrainingData:
-        return TrainingData(space, genes, teacher.predict(genes).top1)
+    random, optimal = _examination(teacher, asked, max(200, samples // 8), rng)
+    between = interpolation(asked, random, recipe, lambda share: step("interpolation", share))
+    if between:
+        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
+    predictor = with_uncertainty(final, uncertainty)
+    predictor.header["report"] = {
+        "rows": sources,
+        "test": {"random": evaluate(predictor, random), "near_optimal": evaluate(predictor, optimal)},
+        "search": _loss_in_search(teacher, predictor, 64, recipe.seed),
+        "interpolation": between,
+    }
+    predictor.header["recipe"] = asdict(recipe)
+    return predictor
 
+
+def _questions(
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Step
+) -> tuple[TrainingData, dict[str, int]]:
+    """What the teacher says of `samples` sub-networks, and how many were chosen in which way."""
+    space = teacher.space
     at_random, at_best = (int(samples * share) for share in _SHARES)
-    asked = ask(_different(space.sample(rng, at_random * 3 // 2), (), at_random))
+    asked = _answers(teacher, _different(space.sample(rng, at_random * 3 // 2), (), at_random))
     best = near_optimal(space, teacher.top1, at_best * 9 // 8, rng, lambda share: step("searching the teacher", share))
-    asked = _joined(asked, ask(_different(best, asked.genes, at_best)))
+    asked = _joined(asked, _answers(teacher, _different(best, asked.genes, at_best)))
     draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
     for n in range(_ROUNDS):
         student = train(asked, draft, lambda share, n=n: step("asking", (n + share) / _ROUNDS))  # type: ignore[misc]
@@ -217,35 +240,29 @@ def fit_to_teacher(
             return upper
 
         count = (samples - len(asked.genes)) // (_ROUNDS - n)
-        more = ask(_different(near_optimal(space, hopeful, count * 9 // 8, rng), asked.genes, count))
-        asked = _joined(asked, more)
-
-    known = len(space.resolutions)
-    held = split(asked.genes)["calibration"]
-    first = train(asked.where(~held), recipe, lambda share: step("uncertainty", share))
-    aside = asked.where(held)
-    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.genes[:, 0].astype(np.intp), known)
-    final = train(asked, recipe, lambda share: step("final", share))
-
-    rows = max(200, samples // 8)
-    random = ask(_different(space.sample(rng, 2 * rows), asked.genes, rows))
-    optimal = ask(_different(near_optimal(space, teacher.top1, rows * 5 // 4, rng), asked.genes, rows))
-    between = interpolation(asked, random, recipe, lambda share: step("interpolation", share))
-    if between:
-        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
-    predictor = with_uncertainty(final, uncertainty)
-    predictor.header["report"] = {
-        "rows": {
-            "random": at_random,
-            "near_optimal": at_best,
-            "searched_with_student": samples - at_random - at_best,
-        },
-        "test": {"random": evaluate(predictor, random), "near_optimal": evaluate(predictor, optimal)},
-        "search": _loss_in_search(teacher, predictor, 64, recipe.seed),
-        "interpolation": between,
+        found = near_optimal(space, hopeful, count * 9 // 8, rng)
+        asked = _joined(asked, _answers(teacher, _different(found, asked.genes, count)))
+    sources = {
+        "random": at_random,
+        "near_optimal": at_best,
+        "searched_with_student": samples - at_random - at_best,
     }
-    predictor.header["recipe"] = asdict(recipe)
-    return predictor
+    return asked, sources
+
+
+def _examination(
+    teacher: AccuracyPredictor, asked: TrainingData, rows: int, rng: np.random.Generator
+) -> tuple[TrainingData, TrainingData]:
+    """What the teacher says of others than those it was asked about: random ones, and ones near its optimum."""
+    space = teacher.space
+    random = _answers(teacher, _different(space.sample(rng, 2 * rows), asked.genes, rows))
+    best = near_optimal(space, teacher.top1, rows * 5 // 4, rng)
+    return random, _answers(teacher, _different(best, asked.genes, rows))
+
+
+def _answers(teacher: AccuracyPredictor, genes: Genes) -> TrainingData:
+    """Sub-networks with what the teacher says of them."""
+    return TrainingData(teacher.space, genes, teacher.predict(genes).top1)
 
 
 def _joined(first: TrainingData, second: TrainingData) -> TrainingData:

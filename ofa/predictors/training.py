@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.predictors.mlp import Float32, Mlp
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 # below this share of the spread of accuracies, less noise is not believed
 _LEAST_LOG_NOISE = -4.0
@@ -70,56 +74,109 @@ def train_members(
     try:
         generator = torch.Generator().manual_seed(recipe.seed)
         scale = float(targets.std()) or 1.0
-        x = torch.from_numpy(features)
-        y = torch.from_numpy((targets / scale).astype(np.float32))
-        group = torch.from_numpy(groups.astype(np.int64))
-        lit = max(1.0, float(features.sum(axis=1).mean()))  # one-hot: that many inputs are 1 in a row
-        sizes = (features.shape[1], *recipe.hidden, 1)
-        weights, biases = [], []
-        for i, (inputs, outputs) in enumerate(pairwise(sizes)):
-            gain = 1.0 if i == len(sizes) - 2 else 2.0
-            start = torch.randn(recipe.members, inputs, outputs, generator=generator)
-            weights.append((start * (gain / (inputs if i else lit)) ** 0.5).requires_grad_())
-            biases.append(torch.zeros(recipe.members, 1, outputs, requires_grad=True))
-        log_noise = torch.full((int(groups.max()) + 1,), -1.0, requires_grad=True)
-        optimiser = torch.optim.AdamW(
-            [
-                {"params": weights, "weight_decay": recipe.weight_decay},
-                {"params": [*biases, log_noise], "weight_decay": 0.0},
-            ],
-            lr=recipe.learning_rate,
+        rows = _Rows(
+            torch.from_numpy(features),
+            torch.from_numpy((targets / scale).astype(np.float32)),
+            torch.from_numpy(groups.astype(np.int64)),
         )
-        # the schedule needs a step at each end and two to rise, which the smallest toys do not take
-        steps = max(4, recipe.epochs * -(-len(x) // recipe.batch_size))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, max_lr=recipe.learning_rate, total_steps=steps, pct_start=max(0.1, 2 / steps)
-        )
-        for epoch in range(recipe.epochs):
-            order = torch.stack([torch.randperm(len(x), generator=generator) for _ in range(recipe.members)])
-            for begin in range(0, len(x), recipe.batch_size):
-                rows = order[:, begin : begin + recipe.batch_size]  # (members, batch)
-                hidden = x[rows]
-                for i, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-                    hidden = torch.baddbmm(bias, hidden, weight)
-                    if i < len(weights) - 1:
-                        hidden = torch.relu(hidden)
-                noise = log_noise[group[rows]].clamp(min=_LEAST_LOG_NOISE)
-                loss = (0.5 * (hidden[..., 0] - y[rows]).square() * torch.exp(-2 * noise) + noise).mean(dim=1).sum()
-                optimiser.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                schedule.step()
-            progress((epoch + 1) / recipe.epochs)
-        if not all(bool(torch.isfinite(p).all()) for p in (*weights, *biases)):
+        members = _untrained(rows, recipe, generator)
+        _optimise(members, rows, recipe, generator, progress)
+        if not all(bool(torch.isfinite(p).all()) for p in (*members.weights, *members.biases)):
             raise InputError(f"training diverged: lower learning_rate ({recipe.learning_rate:g})")
-        arrays = [[p.detach().numpy() for p in parameters] for parameters in (weights, biases)]
+        return members.networks(scale)
     finally:
         torch.set_num_threads(threads)
-    factors = [1.0] * (len(sizes) - 2) + [scale]
-    return [
-        Mlp(
-            tuple((w[m] * f).astype(np.float32) for w, f in zip(arrays[0], factors, strict=True)),
-            tuple((b[m, 0] * f).astype(np.float32) for b, f in zip(arrays[1], factors, strict=True)),
-        )
-        for m in range(recipe.members)
-    ]
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is learnt: features (N, F), targets (N,), and the group (N,) of each row."""
+
+    features: Tensor
+    targets: Tensor
+    groups: Tensor
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The parameters of M networks, layer by layer.
+
+    weights: (M, inputs, outputs) each; biases: (M, 1, outputs) each
+    log_noise: (G,), of each group of rows
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    log_noise: Tensor
+
+    def outputs(self, features: Tensor) -> Tensor:
+        """(M, N) of features (M, N, F)."""
+        import torch
+
+        hidden = features
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            hidden = torch.baddbmm(bias, hidden, weight)
+            if i < len(self.weights) - 1:
+                hidden = torch.relu(hidden)
+        return hidden[..., 0]
+
+    def networks(self, scale: float) -> list[Mlp]:
+        """Each member by itself, its outputs times `scale`."""
+        weights, biases = ([p.detach().numpy() for p in layers] for layers in (self.weights, self.biases))
+        factors = [1.0] * (len(weights) - 1) + [scale]
+        return [
+            Mlp(
+                tuple((w[m] * f).astype(np.float32) for w, f in zip(weights, factors, strict=True)),
+                tuple((b[m, 0] * f).astype(np.float32) for b, f in zip(biases, factors, strict=True)),
+            )
+            for m in range(len(weights[0]))
+        ]
+
+
+def _untrained(rows: _Rows, recipe: Recipe, generator: Generator) -> _Members:
+    """Members as they begin, each with other weights."""
+    import torch
+
+    lit = max(1.0, float(rows.features.numpy().sum(axis=1).mean()))  # one-hot: that many inputs are 1 in a row
+    sizes = (rows.features.shape[1], *recipe.hidden, 1)
+    weights, biases = [], []
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
+        gain = 1.0 if i == len(sizes) - 2 else 2.0
+        start = torch.randn(recipe.members, inputs, outputs, generator=generator)
+        weights.append((start * (gain / (inputs if i else lit)) ** 0.5).requires_grad_())
+        biases.append(torch.zeros(recipe.members, 1, outputs, requires_grad=True))
+    log_noise = torch.full((int(rows.groups.max()) + 1,), -1.0, requires_grad=True)
+    return _Members(weights, biases, log_noise)
+
+
+def _optimise(
+    members: _Members, rows: _Rows, recipe: Recipe, generator: Generator, progress: Callable[[float], None]
+) -> None:
+    """All epochs, in place; every member sees the rows in an order of its own."""
+    import torch
+
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": members.weights, "weight_decay": recipe.weight_decay},
+            {"params": [*members.biases, members.log_noise], "weight_decay": 0.0},
+        ],
+        lr=recipe.learning_rate,
+    )
+    # the schedule needs a step at each end and two to rise, which the smallest toys do not take
+    count = len(rows.targets)
+    steps = max(4, recipe.epochs * -(-count // recipe.batch_size))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, max_lr=recipe.learning_rate, total_steps=steps, pct_start=max(0.1, 2 / steps)
+    )
+    for epoch in range(recipe.epochs):
+        order = torch.stack([torch.randperm(count, generator=generator) for _ in range(recipe.members)])
+        for begin in range(0, count, recipe.batch_size):
+            batch = order[:, begin : begin + recipe.batch_size]  # (members, batch)
+            noise = members.log_noise[rows.groups[batch]].clamp(min=_LEAST_LOG_NOISE)
+            errors = members.outputs(rows.features[batch]) - rows.targets[batch]
+            loss = (0.5 * errors.square() * torch.exp(-2 * noise) + noise).mean(dim=1).sum()
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+        progress((epoch + 1) / recipe.epochs)

@@ -8,9 +8,10 @@ import pytest
 import scipy.stats
 
 from ofa.errors import InputError
-from ofa.predictors import fit, fitting
+from ofa.predictors import fitting
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fidelity import fit_uncertainty, kendall_tau, ridge
+from ofa.predictors.fit import __main__ as fit
 from ofa.predictors.training import Recipe
 from ofa.predictors.training_data import read_training_csv, split
 from ofa.space import get_space
