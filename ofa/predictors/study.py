@@ -1,19 +1,18 @@
-"""`python -m ofa.predictors.study`: the comparisons behind the predictor's recipe, on measured accuracies.
-
-Four tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
-interpolate in, on the calibration part; the error of a fitted predictor on the test part by how far
-the test row is from any row trained on; and the error on the test part by the number of rows trained on.
-"""
+"""`python -m ofa.predictors.study`: the comparisons behind the predictor's recipe, on measured accuracies."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.cli.command import Command
+from ofa.cli.config import Config, Input, Option
+from ofa.cli.run import run
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.fidelity import figures, kendall_tau, macs_features, ridge, rmse
@@ -40,39 +39,63 @@ RECIPES = (
 Model = Callable[[TrainingData, TrainingData], NDArray[np.float64]]  # trained on the first, predicts the second
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(Config):
+    """Compare ways to predict, on measured accuracies.
+
+    Four tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
+    interpolate in, on the calibration part; the error of a fitted predictor on the test part by how far the test row
+    is from any row trained on; and the error on the test part by the number of rows trained on.
+    """
+
+    data: Annotated[tuple[Path, ...], Input(), Option(metavar="CSV")]
+    """as for ofa.predictors.fit"""
+
+    space: Annotated[str, Option(metavar="S")]
+    """search space: mbv3-w1.0 ..."""
+
+    predictor: Annotated[Path | None, Input(), Option(metavar="P")] = None
+    """for the third table (default: the space's own)"""
+
+    curve: bool = False
+    """the fourth table alone"""
+
+
+COMMAND = Command("ofa.predictors.study", StudyConfig, example="--data accuracies.csv --space mbv3-w1.0")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m ofa.predictors.study",
-        description=__doc__.partition("\n\n")[2],
-        epilog="example: python -m ofa.predictors.study --data accuracies.csv --space mbv3-w1.0",
-    )
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="CSV", help="as for ofa.predictors.fit")
-    parser.add_argument("--space", required=True, metavar="S")
-    parser.add_argument("--predictor", metavar="P", help="for the third table (default: the space's own)")
-    parser.add_argument("--curve", action="store_true", help="the fourth table alone")
-    args = parser.parse_args(argv)
-    data = read_training_csv(args.data, args.space)
-    if args.curve:
-        learning_curve(data)
-        return 0
-    predictor = (
-        AccuracyPredictor.load(args.predictor, data.space) if args.predictor else AccuracyPredictor.default(data.space)
-    )
-    parts = split(data.genes)
-    print(f"cross-validation, {FOLDS} folds of the training and calibration parts: RMSE %, Kendall tau of each px,")
-    print("bias and RMSE of the tenth predicted best at the highest px")
-    for name, model in models():
-        print(f"{name:48} {cross_validate(model, data.where(~parts['test']))}", flush=True)
-    print("\na resolution left out and interpolated linearly in resolution^power, on the calibration part")
-    compare_powers(data.where(parts["train"]), data.where(parts["calibration"]))
-    print("\ntest part, by the choices that differ from the nearest row trained on at the same px")
-    by_distance(predictor, data.where(~parts["test"]), data.where(parts["test"]))
-    print()
-    learning_curve(data)
+    for line in study(COMMAND.parse(argv)):
+        print(line, flush=True)
     return 0
 
 
+def study(config: StudyConfig) -> Iterator[str]:
+    """The tables, line by line, each as soon as it is known; InputError for what is wrong with the files."""
+    data = read_training_csv(config.data, config.space)
+    if config.curve:
+        yield from learning_curve(data)
+        return
+    if config.predictor is None:
+        predictor = AccuracyPredictor.default(data.space)
+    else:
+        predictor = AccuracyPredictor.load(config.predictor, data.space)
+    parts = split(data.genes)
+    yield f"cross-validation, {FOLDS} folds of the training and calibration parts: RMSE %, Kendall tau of each px,"
+    yield "bias and RMSE of the tenth predicted best at the highest px"
+    for name, model in models():
+        yield f"{name:48} {cross_validate(model, data.where(~parts['test']))}"
+    yield "\na resolution left out and interpolated linearly in resolution^power, on the calibration part"
+    yield from compare_powers(data.where(parts["train"]), data.where(parts["calibration"]))
+    yield "\ntest part, by the choices that differ from the nearest row trained on at the same px"
+    yield from by_distance(predictor, data.where(~parts["test"]), data.where(parts["test"]))
+    yield ""
+    yield from learning_curve(data)
+
+
 def models() -> list[tuple[str, Model]]:
+    """What is compared, by name: from a parabola in MACs up to ensembles."""
+
     def macs(fitted: TrainingData, asked: TrainingData) -> NDArray[np.float64]:
         weights, intercept = ridge(macs_features(fitted), fitted.top1, 1e-6)
         return macs_features(asked) @ weights + intercept
@@ -102,6 +125,7 @@ def models() -> list[tuple[str, Model]]:
 
 
 def cross_validate(model: Model, data: TrainingData) -> str:
+    """The errors of a model on rows of other folds than it was trained on."""
     folds = np.random.default_rng(0).permutation(len(data.top1)) % FOLDS
     predicted = np.empty(len(data.top1))
     for fold in range(FOLDS):
@@ -117,7 +141,8 @@ def cross_validate(model: Model, data: TrainingData) -> str:
     return " | ".join([*shown, f"top {error[top].mean():+.3f} {np.sqrt((error[top] ** 2).mean()):.3f}"])
 
 
-def compare_powers(fitted: TrainingData, asked: TrainingData) -> None:
+def compare_powers(fitted: TrainingData, asked: TrainingData) -> Iterator[str]:
+    """A line a resolution and power: the error of what is interpolated at a resolution that was left out."""
     known = fitted.space.resolutions
     for low, left_out, high in zip(known[:-2], known[1:-1], known[2:], strict=True):
         narrow = train(without_resolution(fitted, left_out), Recipe())
@@ -131,10 +156,11 @@ def compare_powers(fitted: TrainingData, asked: TrainingData) -> None:
             line = [float(r) ** power for r in (low, left_out, high)]
             guess = ends[0] + (ends[1] - ends[0]) * (line[1] - line[0]) / (line[2] - line[0])
             bias = float((guess - there.top1).mean())
-            print(f"{left_out} px, power {power:2}: bias {bias:+.3f} %, RMSE {rmse(guess, there.top1):.3f} %")
+            yield f"{left_out} px, power {power:2}: bias {bias:+.3f} %, RMSE {rmse(guess, there.top1):.3f} %"
 
 
-def by_distance(predictor: AccuracyPredictor, fitted: TrainingData, test: TrainingData) -> None:
+def by_distance(predictor: AccuracyPredictor, fitted: TrainingData, test: TrainingData) -> Iterator[str]:
+    """A line a resolution and distance: the error, and what the predictor states."""
     for i, r in enumerate(test.space.resolutions):
         near, here = fitted.genes[fitted.genes[:, 0] == i], test.where(test.genes[:, 0] == i)
         distance = np.array([(row != near).sum(axis=1).min() for row in here.genes])
@@ -143,17 +169,17 @@ def by_distance(predictor: AccuracyPredictor, fitted: TrainingData, test: Traini
             if rows.sum() >= 10:
                 predicted = predictor.predict(here.genes[rows])
                 found = figures(predicted, here.top1[rows])
-                print(
+                yield (
                     f"{r} px, {low:2} to {high:2} away: {found['rows']:4} rows, RMSE {found['rmse']:.3f} %, "
                     f"stated {predicted.std.mean():.3f} %"
                 )
 
 
-def learning_curve(data: TrainingData) -> None:
+def learning_curve(data: TrainingData) -> Iterator[str]:
     """What more rows bring: trained on a part of the training and calibration parts, judged on the test part."""
     parts = split(data.genes)
     fitted, test = data.where(~parts["test"]), data.where(parts["test"])
-    print(
+    yield (
         f"test part, {len(test.top1):,} rows, by the number of rows trained on ({REPEATS} draws each): RMSE %, Kendall "
         "tau of all, Kendall tau within a resolution"
     )
@@ -174,7 +200,7 @@ def learning_curve(data: TrainingData) -> None:
         if found:
             means, lows, highs = np.mean(found, axis=0), np.min(found, axis=0), np.max(found, axis=0)
             shown = [f"{m:.3f} ({a:.3f}-{b:.3f})" for m, a, b in zip(means, lows, highs, strict=True)]
-            print(f"{size:6,} rows: {' | '.join(shown)}", flush=True)
+            yield f"{size:6,} rows: {' | '.join(shown)}"
 
 
 def sizes(rows: int) -> list[int]:
@@ -184,6 +210,4 @@ def sizes(rows: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    from ofa.cli.run import run
-
     run(main)

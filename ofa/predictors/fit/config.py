@@ -36,10 +36,10 @@ class FitConfig(Config):
     samples: Annotated[int, Option(metavar="N")] = 16000
     """predictions to read from the teacher"""
 
-    source: Annotated[str, Option(metavar="TEXT")] = ""
+    source: Annotated[str | None, Option(metavar="TEXT")] = None
     """where the accuracies come from, kept in the header"""
 
-    note: Annotated[str, Option(metavar="TEXT")] = ""
+    note: Annotated[str | None, Option(metavar="TEXT")] = None
     """a caveat to show wherever the predictor is described"""
 
     members: OptionalCount = None

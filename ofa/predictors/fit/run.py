@@ -75,7 +75,7 @@ def fit_predictor(config: FitConfig, progress: Step = lambda *_: None) -> FitRes
 def recipe_of(config: FitConfig) -> Recipe:
     """How members are trained: what the config says, else what suits measured accuracies, or a teacher."""
     chosen = {name: getattr(config, name) for name in vars(Recipe())}
-    given = {name: value for name, value in chosen.items() if value not in (None, ())}
+    given = {name: value for name, value in chosen.items() if value is not None and value != ()}
     return replace(Recipe() if config.teacher is None else TEACHER_RECIPE, **given)
 
 

@@ -2,16 +2,20 @@
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
 import scipy.stats
 
+from ofa.cli.command import docs_of
 from ofa.errors import InputError
 from ofa.predictors import fitting
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fidelity import fit_uncertainty, kendall_tau, ridge
 from ofa.predictors.fit import __main__ as fit
+from ofa.predictors.fit.config import FitConfig
+from ofa.predictors.fit.run import recipe_of
 from ofa.predictors.training import Recipe
 from ofa.predictors.training_data import read_training_csv, split
 from ofa.space import get_space
@@ -188,6 +192,22 @@ def test_fit_refuses_what_it_cannot_do(tmp_path):
     few = [row for row in toy_rows(400) if row["resolution"] != 160][:200] + toy_rows(3, resolutions=(160,))
     with pytest.raises(InputError, match=r"part has . sub-networks at 160 px, at least 5 are needed"):
         fit.main(["--data", str(write(path, few)), "--space", "mbv3-w1.0", *TOY])
+
+
+def test_the_help_tells_the_recipes_own_defaults():
+    by_data, by_teacher = (FitConfig(space="S", **source) for source in ({"data": ["a.csv"]}, {"teacher": "a.pth"}))
+    for name, words in docs_of(FitConfig).items():
+        if name in vars(Recipe()):
+            stated = re.search(r"\(default: ([\d.]+)(?:; with --teacher ([\d.]+))?\)", words)
+            data, teacher = (getattr(recipe_of(config), name) for config in (by_data, by_teacher))
+            expected = [" ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (data, teacher)]
+            assert [stated[1], stated[2] or stated[1]] == expected, name
+    given = FitConfig(data=["a.csv"], space="S", members=1, hidden=[8, 4], weight_decay=0, seed=5)
+    assert recipe_of(given) == Recipe(members=1, hidden=(8, 4), weight_decay=0, seed=5)
+    with pytest.raises(InputError, match="one of --data, --teacher is needed"):
+        FitConfig(space="S")
+    with pytest.raises(InputError, match="--teacher is not allowed with --data"):
+        FitConfig(data=["a.csv"], teacher="a.pth", space="S")
 
 
 def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
