@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import shlex
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+import torch
 from PIL import Image
 
 from ofa import finetune, publish
@@ -58,6 +60,15 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels[..., label] += 120
             Image.fromarray(pixels).resize((40, 36)).save(root / name / f"{i}.png")
     return root
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Several threads wait for each other on a busy machine: layers are tiny here."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
