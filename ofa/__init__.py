@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
     from ofa.predictors.accuracy import AccuracyPredictor as AccuracyPredictor
+    from ofa.predictors.collect.config import CollectConfig as CollectConfig
+    from ofa.predictors.collect.run import collect_accuracies as collect_accuracies
     from ofa.predictors.fit.config import FitConfig as FitConfig
     from ofa.predictors.fit.run import fit_predictor as fit_predictor
     from ofa.search.config import SearchConfig as SearchConfig
@@ -42,6 +44,7 @@ _HOMES = {
     "RESOLUTIONS": "ofa.space",
     "AccuracyPredictor": "ofa.predictors.accuracy",
     "Block": "ofa.blocks",
+    "CollectConfig": "ofa.predictors.collect.config",
     "EvaluateConfig": "ofa.evaluate.config",
     "Evaluation": "ofa.evaluate.run",
     "FitConfig": "ofa.predictors.fit.config",
@@ -55,6 +58,7 @@ _HOMES = {
     "all_blocks": "ofa.blocks",
     "blocks_of": "ofa.blocks",
     "build_supernet": "ofa.networks",
+    "collect_accuracies": "ofa.predictors.collect.run",
     "count_macs": "ofa.blocks.costs",
     "count_params": "ofa.blocks.costs",
     "evaluate_networks": "ofa.evaluate.run",

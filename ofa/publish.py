@@ -27,7 +27,7 @@ from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.checkpoint import read_facts, read_image_facts, save_checkpoint
 from ofa.networks.synthetic import prepared, synthetic_images
-from ofa.predictors.collect import spread
+from ofa.predictors.measuring import spread
 from ofa.space import Subnet
 from ofa.subjects import open_supernet
 from ofa.training.scores import Scores, scores_of

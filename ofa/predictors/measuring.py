@@ -118,3 +118,10 @@ def at_resolutions(space: SearchSpace, resolutions: Sequence[int]) -> SearchSpac
     """The space with those resolutions alone; InputError names one that it lacks."""
     space.resolution_genes(resolutions)
     return replace(space, resolutions=tuple(resolutions))
+
+
+def spread(resolutions: Sequence[int], most: int) -> tuple[int, ...]:
+    """At most so many of the resolutions, the first and last and between them evenly."""
+    if len(resolutions) <= most:
+        return tuple(resolutions)
+    return tuple(resolutions[round(i * (len(resolutions) - 1) / (most - 1))] for i in range(most))

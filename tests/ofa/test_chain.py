@@ -29,7 +29,8 @@ from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.images.folder import ImageFolder
 from ofa.images.held_out import open_photos
 from ofa.networks.checkpoint import read_image_facts
-from ofa.predictors import collect, fit
+from ofa.predictors.collect import __main__ as collect
+from ofa.predictors.fit import __main__ as fit
 from ofa.predictors.training_data import read_image_facts as read_csv_facts
 from ofa.search.__main__ import main as search
 from ofa.space import get_space

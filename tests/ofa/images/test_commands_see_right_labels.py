@@ -26,7 +26,7 @@ from ofa.images.preprocessing import IMAGENET
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.networks.checkpoint import save_checkpoint
 from ofa.networks.tree import SubnetTree
-from ofa.predictors import collect
+from ofa.predictors.collect import __main__ as collect
 from ofa.runs import processes
 from ofa.runs.processes import Processes
 from ofa.space import get_space

@@ -18,7 +18,10 @@ from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.networks import build_supernet, extract
 from ofa.networks.checkpoint import save_checkpoint, save_network
-from ofa.predictors import collect, fit, measuring
+from ofa.predictors import measuring
+from ofa.predictors.collect import __main__ as collect
+from ofa.predictors.collect import collection
+from ofa.predictors.fit import __main__ as fit
 from ofa.predictors.training_data import read_training_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
@@ -88,7 +91,7 @@ class Killed(Exception):
 def test_killed_and_resumed_it_writes_the_same_file(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "GROUP", 4)
+    monkeypatch.setattr(collection, "GROUP", 4)
     arguments = flags(files, "--subnets", 12, "--first", 7)
     collected(tmp_path / "whole.csv", *arguments)
     calls: list[int] = []
@@ -208,14 +211,13 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("--calibration-batch is 0, expected at least 1", *given, "--calibration-batch", 0)
     fails("give --calibration DIR", *checkpoint, "--data", files / "imgs" / "val")
     fails("has no folder test, only train, val", *checkpoint, *data, "--split", "test")
-    fails("--subnets is 0, expected 1 or more", *checkpoint, *data, "--subnets", 0)
+    fails("--subnets is 0, expected at least 1", *checkpoint, *data, "--subnets", 0)
     fails("a batch of 1 image has a single value", *checkpoint, *data, "--calibration-images", 1)
     fails("--tilted is 2.0, expected a share", *checkpoint, *data, "--tilted", 2)
     with pytest.raises(InputError, match=r"r\.txt, expected a name that ends in \.csv"):
         collect.main([*map(str, [*checkpoint, *data]), "--out", str(tmp_path / "r.txt")])
     for shard in ("0/2", "3/2", "a/2", "2"):
-        with pytest.raises(SystemExit):
-            collect.main([*map(str, [*checkpoint, *data]), "--shard", shard])
+        fails(f"--shard: '{shard}' is not I/N", *checkpoint, *data, "--shard", shard)
     net = build_supernet(SPACE)
     net.classifier.linear.bias.data.fill_(3e38)
     net.classifier.linear.weight.data.fill_(3e38)
@@ -225,5 +227,5 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
 
 
 def test_default_resolutions_are_spread_and_include_both_ends() -> None:
-    assert collect.spread((48, 64, 96), 5) == (48, 64, 96)
-    assert collect.spread(tuple(range(128, 225, 4)), 5) == (128, 152, 176, 200, 224)
+    assert measuring.spread((48, 64, 96), 5) == (48, 64, 96)
+    assert measuring.spread(tuple(range(128, 225, 4)), 5) == (128, 152, 176, 200, 224)

@@ -1,0 +1,1 @@
+"""Measured accuracies of random sub-networks; `python -m ofa.predictors.collect`."""

@@ -1,0 +1,120 @@
+"""What a collection does: measures sub-networks in groups, each of which is kept before the next begins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ofa.blocks.costs import count_macs
+from ofa.checkpoints.images import FittingImages
+from ofa.cli.options import ReadingOptions
+from ofa.images.folder import ImageFolder
+from ofa.images.pixels import PixelStore, memory_passes
+from ofa.networks import Supernet
+from ofa.predictors import measuring
+from ofa.predictors.measuring import Images, groups
+from ofa.runs.journal import Journal
+from ofa.space import Subnet
+
+GROUP = 16  # sub-networks that run together: what a kill can lose
+MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """How a collection tells of itself; only the first of several processes does.
+
+    begin: told the images, before any is decoded
+    progress: told what is being done, and which share of it is
+    measured: told how many sub-networks are measured, of how many, and which share of the arithmetic that was
+    """
+
+    begin: Callable[[FittingImages], object] = lambda _: None
+    progress: Callable[[str, float], object] = lambda *_: None
+    measured: Callable[[int, int, float], object] = lambda *_: None
+
+
+class Collection:
+    """Measures sub-networks in groups of neighbours; each group is in the journal before the next begins.
+
+    items: what this process has measured, as in the journal
+    """
+
+    def __init__(
+        self,
+        net: Supernet,
+        subnets: Sequence[Subnet],
+        images: FittingImages,
+        evaluated: Sequence[int],
+        options: ReadingOptions,
+        journal: Journal,
+        watcher: Watcher,
+    ) -> None:
+        """evaluated: which of the images to evaluate on"""
+        assert images.calibration is not None
+        self._net, self._subnets, self._images = net, subnets, images
+        self._calibration: tuple[ImageFolder, Sequence[int]] = images.calibration
+        self._evaluation: tuple[ImageFolder, Sequence[int]] = (images.data, evaluated)
+        self._options, self._journal, self._watcher = options, journal, watcher
+        self.items: list[dict[str, Any]] = []
+
+    def run(self, todo: Sequence[int], first: int) -> None:
+        """Measures those of `todo`, in order of resolution. first: the number of sub-network 0."""
+        space, watcher = self._net.space, self._watcher
+        macs = {i: int(count_macs(space, self._subnets[i])) for i in todo}
+        all_macs, macs_done = sum(macs.values()), 0
+        resolutions = sorted({self._subnets[i].resolution for i in todo})
+        for part in memory_passes(resolutions, self._image_count, MEMORY_BYTES):
+            images, broken = self._prepared(part)
+            for group in groups(self._subnets, [i for i in todo if self._subnets[i].resolution in part], GROUP):
+                asked = [self._subnets[i] for i in group]
+                group_macs, share = sum(macs[i] for i in group), _Share(watcher.progress, macs_done, all_macs)
+                advance = partial(share.advance, group_macs)
+                found = measuring.measure(self._net, asked, images[asked[0].resolution], advance)
+                for i, scores in zip(group, found, strict=True):
+                    item = {"index": i + first, **scores.to_dict(), "broken": broken}
+                    self.items.append(item)
+                    self._journal.add(item)
+                macs_done += group_macs
+                watcher.measured(len(self.items), len(todo), macs_done / all_macs)
+
+    @property
+    def _image_count(self) -> int:
+        return len(self._evaluation[1]) + len(self._calibration[1])
+
+    def _prepared(self, resolutions: Sequence[int]) -> tuple[dict[int, Images], list[str]]:
+        """The images at those resolutions, and the names of those that cannot be read."""
+        share = _Share(self._watcher.progress, 0, self._image_count, f"images at {', '.join(map(str, resolutions))} px")
+        options, facts, cut = self._options, self._images.facts, self._images.cut
+        calibration, evaluation = (
+            PixelStore(
+                folder,
+                indices,
+                resolutions,
+                options.batch_size,
+                workers=options.workers,
+                strict=options.strict,
+                advance=partial(share.advance, 1),
+            )
+            for folder, indices in (self._calibration, self._evaluation)
+        )
+        cut.check(len(self._calibration[1]) - len(calibration.broken), self._calibration[0].path)
+        images = {
+            r: Images(calibration.batches[r], evaluation.batches[r], facts.mean, facts.std, cut) for r in resolutions
+        }
+        return images, sorted({*calibration.broken, *evaluation.broken})
+
+
+class _Share:
+    """Adds up what is done, and tells which share of all it is."""
+
+    def __init__(
+        self, progress: Callable[[str, float], object], done: float, total: float, name: str = "sub-networks"
+    ) -> None:
+        self._progress, self._done, self._total, self._name = progress, done, total, name
+
+    def advance(self, unit: float, count: float) -> None:
+        self._done += unit * count
+        self._progress(self._name, min(1.0, self._done / self._total))

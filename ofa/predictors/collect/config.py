@@ -1,0 +1,75 @@
+"""What `python -m ofa.predictors.collect` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ofa.cli.config import AtLeast, Between, Free, Input, Option
+from ofa.cli.options import (
+    CalibrationOptions,
+    Count,
+    DeviceOptions,
+    ImageOptions,
+    Resolutions,
+    RunOptions,
+    Seed,
+    Shard,
+    SpaceName,
+)
+from ofa.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions):
+    """Top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
+
+    Each is calibrated and evaluated at its own resolution. Sub-networks are divided where torchrun starts several
+    processes: torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
+    """
+
+    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
+    """a supernet's file"""
+
+    images: Count = 2000
+    """how many to evaluate on, at random"""
+
+    subnets: Count = 1000
+    """how many sub-networks"""
+
+    first: Annotated[int, AtLeast(0), Option(metavar="I")] = 0
+    """number of the first: to add to an earlier file (fit takes several)"""
+
+    tilted: Annotated[float, Between(0, 1, "a share"), Option(metavar="P")] = 0.0
+    """share of them whose choices lean together to small or large (0: all uniform)"""
+
+    resolutions: Resolutions = None
+    """such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, spread)"""
+
+    space: SpaceName = None
+    """the supernet's space, where the file does not say it (mbv3-w1.0 ...)"""
+
+    seed: Seed = 0
+    """of the sub-networks and the images"""
+
+    shard: Shard = None
+    """only the I-th of N parts, into a CSV of its own: for machines without torchrun (default: all)"""
+
+    out: Annotated[Path, Free(), Option(metavar="CSV")] = Path("out/predictors/accuracies.csv")
+    """where to write"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out.suffix != ".csv":
+            raise UsageError(f"--out is {self.out}, expected a name that ends in .csv")
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which of how many parts is measured."""
+        return self.shard or (1, 1)
+
+    def out_of(self, part: int) -> Path:
+        """The file of one of the parts: accuracies.1of4.csv; `out` itself where there is but one."""
+        parts = self.part[1]
+        return self.out if parts == 1 else self.out.with_name(f"{self.out.stem}.{part}of{parts}.csv")

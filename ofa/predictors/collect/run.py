@@ -1,0 +1,157 @@
+"""Collecting accuracies, from a config to the CSV."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa.checkpoints.images import FittingImages, open_fitting_images
+from ofa.checkpoints.opening import open_supernet
+from ofa.images.folder import ImageFolder
+from ofa.predictors.collect.collection import Collection, Watcher
+from ofa.predictors.collect.config import CollectConfig
+from ofa.predictors.measuring import at_resolutions, draw, share, spread, tree_order
+from ofa.runs import processes
+from ofa.runs.files import replace_file, sha256
+from ofa.runs.journal import Journal
+from ofa.runs.settings import identity_of
+from ofa.space import SearchSpace, Subnet
+
+MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
+
+
+@dataclass(frozen=True)
+class SubnetAccuracy:
+    """index: its number, of its seed; top1, top5: %; loss: nats; images: how many it was evaluated on"""
+
+    index: int
+    subnet: Subnet
+    top1: float
+    top5: float
+    loss: float
+    images: int
+
+
+@dataclass(frozen=True, eq=False)
+class Collected:
+    """The accuracies of random sub-networks, by their numbers.
+
+    path: of the CSV; space: with the resolutions that they were drawn from
+    images: what they were evaluated on and calibrated with; broken: names of those that could not be read
+    first: whether this is the first of several processes, which speaks for all
+    """
+
+    config: CollectConfig
+    path: Path
+    space: SearchSpace
+    accuracies: tuple[SubnetAccuracy, ...]
+    images: FittingImages
+    broken: tuple[str, ...]
+    seconds: float
+    first: bool
+
+
+def collect_accuracies(config: CollectConfig, watcher: Watcher | None = None) -> Collected:
+    """Measures random sub-networks of a supernet, each calibrated and evaluated at its own resolution.
+
+    Writes the CSV, and until it is there a journal beside it, by which `config.resume` continues.
+    Raises InputError for what is wrong with images, files or settings.
+    """
+    with processes.processes(config.device) as procs:
+        watcher = watcher if watcher is not None and procs.rank == 0 else Watcher()
+        started = time.monotonic()
+        net = open_supernet(config.checkpoint, config.space, config.resolutions or ())
+        images = open_fitting_images(config.checkpoint, net.space.num_classes, config, config, config.seed)
+        space = at_resolutions(net.space, config.resolutions or spread(net.space.resolutions, MOST_RESOLUTIONS))
+        evaluated = images.evaluated.at_random(config.images, config.seed)
+        facts = _facts(config, space, images, evaluated)
+        found = ("space", "resolutions", "class_index", "images_sha256", "calibration_sha256", "image_facts")
+        settings = identity_of(config, **{key: facts[key] for key in found})
+        (part, parts), first = config.part, config.first
+        out = config.out_of(part)
+        subnets = draw(space, config.seed, range(first, first + config.subnets), config.tilted)
+        chosen = share(space, subnets, tree_order(space, subnets), part, parts)
+        journal = Journal(out, settings, procs, resume=config.resume)
+        done = {item["index"]: item for item in journal.done}
+        todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
+        watcher.begin(images)
+        net.to(procs.device).eval()
+        collection = Collection(net, subnets, images, evaluated, config, journal, watcher)
+        try:
+            collection.run(todo, first)
+        finally:
+            journal.close()
+        for items in procs.gathered(collection.items):
+            done |= {item["index"]: item for item in items}
+        broken = sorted({name for item in done.values() for name in item["broken"]})
+        images.data.faults.update(dict.fromkeys(set(broken) - set(images.data.faults), ""))  # of all processes
+        accuracies = tuple(_accuracy(subnets[i], done[i + first]) for i in sorted(chosen))
+        if procs.rank == 0:
+            write_csv(out, accuracies, {**facts, "broken_images": len(broken)})
+        journal.remove()
+        seconds = time.monotonic() - started
+        return Collected(config, out, space, accuracies, images, tuple(broken), seconds, procs.rank == 0)
+
+
+def _facts(
+    config: CollectConfig, space: SearchSpace, images: FittingImages, evaluated: Sequence[int]
+) -> dict[str, Any]:
+    """What the CSV says of how it was made."""
+    assert images.calibration is not None
+    data, (calibration, calibrated) = images.data, images.calibration
+    return {
+        "seed": config.seed,
+        "first": config.first,
+        "subnets": config.subnets,
+        "tilted": config.tilted,
+        "shard": list(config.part),
+        "space": space.name,
+        "resolutions": list(space.resolutions),
+        "checkpoint": config.checkpoint.name,
+        "checkpoint_sha256": sha256(config.checkpoint),
+        "images": len(evaluated),
+        "calibration_images": len(calibrated),
+        "calibration_batch": config.calibration_batch,
+        "batch_size": config.batch_size,
+        "mean": list(images.facts.mean),
+        "std": list(images.facts.std),
+        "data": data.path.name,
+        "split": images.evaluated.split,
+        "class_index": data.class_index,
+        "images_sha256": _names_sha256(data, evaluated),
+        "calibration_sha256": _names_sha256(calibration, calibrated),
+        "image_facts": images.facts.to_dict(),
+    }
+
+
+def _accuracy(subnet: Subnet, item: Mapping[str, Any]) -> SubnetAccuracy:
+    return SubnetAccuracy(subnet=subnet, **{key: item[key] for key in ("index", "top1", "top5", "loss", "images")})
+
+
+def write_csv(path: Path, accuracies: Sequence[SubnetAccuracy], facts: Mapping[str, Any]) -> None:
+    """The file for `ofa.predictors.fit`: facts as comments, then sub-networks and their figures."""
+    lists = ["depths", "kernel_sizes", "expand_ratios", "width_mults"]
+    figures = ["top1", "top5", "loss", "images"]
+
+    def write(file: Path) -> None:
+        with file.open("w", newline="", encoding="utf-8") as opened:
+            opened.write("# accuracies measured by python -m ofa.predictors.collect\n")
+            opened.writelines(f"# {key}: {json.dumps(value)}\n" for key, value in facts.items())
+            writer = csv.writer(opened, lineterminator="\n")
+            writer.writerow(["index", "resolution", *lists, *figures])
+            for row in accuracies:
+                values = [" ".join(map(str, getattr(row.subnet, field))) for field in lists]
+                shown = [getattr(row, field) for field in figures]
+                writer.writerow([row.index, row.subnet.resolution, *values, *shown])
+
+    replace_file(path, write)
+
+
+def _names_sha256(folder: ImageFolder, indices: Sequence[int]) -> str:
+    return hashlib.sha256("\n".join(folder.names[i] for i in indices).encode()).hexdigest()
