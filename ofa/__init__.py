@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ofa.evaluate.config import EvaluateConfig as EvaluateConfig
     from ofa.evaluate.run import Evaluation as Evaluation
     from ofa.evaluate.run import evaluate_networks as evaluate_networks
+    from ofa.finetune.config import FinetuneConfig as FinetuneConfig
+    from ofa.finetune.run import finetune_network as finetune_network
     from ofa.networks import Supernet as Supernet
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
@@ -47,6 +49,7 @@ _HOMES = {
     "CollectConfig": "ofa.predictors.collect.config",
     "EvaluateConfig": "ofa.evaluate.config",
     "Evaluation": "ofa.evaluate.run",
+    "FinetuneConfig": "ofa.finetune.config",
     "FitConfig": "ofa.predictors.fit.config",
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
@@ -64,6 +67,7 @@ _HOMES = {
     "evaluate_networks": "ofa.evaluate.run",
     "extract": "ofa.networks",
     "find_table": "ofa.tables",
+    "finetune_network": "ofa.finetune.run",
     "fit_predictor": "ofa.predictors.fit.run",
     "get_space": "ofa.space",
     "peak_activation_bytes": "ofa.blocks.costs",

@@ -30,7 +30,7 @@ from ofa.images.augment import derived_seed
 from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
-from ofa.runs.settings import first_difference
+from ofa.runs.settings import first_difference, shown
 from ofa.training.precision import Precision
 from ofa.training.schedule import cosine_rate, nesterov_sgd
 from ofa.training.state import CHECKPOINT, read_state, write_state
@@ -183,7 +183,7 @@ class Training:
         if different:
             name, before, now = different
             raise InputError(
-                f"{self.checkpoint} was made with {name} = {before!r}, but this run has {now!r}: "
+                f"{self.checkpoint} was made with {name} = {shown(before)}, but this run has {shown(now)}: "
                 "give the same settings, or another --out"
             )
         try:
@@ -207,8 +207,8 @@ class Training:
         step: Step,
         *,
         validate: Callable[[], Mapping[str, Any]] | None = None,
-        on_step: Callable[[int], None] = lambda _: None,
-        on_epoch: Callable[[Mapping[str, Any]], None] = lambda _: None,
+        on_step: Callable[[int], object] = lambda _: None,
+        on_epoch: Callable[[Mapping[str, Any]], object] = lambda _: None,
     ) -> bool:
         """Trains to the end: True; or until SIGTERM or Ctrl-C, whose state is saved first: False.
 

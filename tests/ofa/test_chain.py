@@ -19,12 +19,13 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa import finetune, publish
+from ofa import publish
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.export.__main__ import main as export
+from ofa.finetune import __main__ as finetune
 from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.images.folder import ImageFolder
 from ofa.images.held_out import open_photos

@@ -17,11 +17,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-import ofa.finetune
+import ofa.finetune.run
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.export.__main__ import main as export
-from ofa.finetune import main
+from ofa.finetune.__main__ import main
 from ofa.images import augment
 from ofa.images.augment import training_batches
 from ofa.images.folder import ImageFolder
@@ -191,7 +191,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_does_not(
 def test_stopped_by_sigterm_it_continues_to_the_same_weights(
     files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    original = ofa.finetune._step
+    original = ofa.finetune.run._step
 
     def stopping(network: Any, label_smoothing: float) -> Any:
         step = original(network, label_smoothing)
@@ -205,7 +205,7 @@ def test_stopped_by_sigterm_it_continues_to_the_same_weights(
 
     handler = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune, "_step", stopping)
+        patched.setattr(ofa.finetune.run, "_step", stopping)
         assert main(flags(files, tmp_path / "run")) == 130
     assert signal.getsignal(signal.SIGTERM) == handler
     assert not (tmp_path / "run" / "network").exists()
@@ -235,9 +235,9 @@ def test_killed_it_continues_from_the_last_epoch(
 
         return taken
 
-    original = ofa.finetune._step
+    original = ofa.finetune.run._step
     with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune, "_step", dying)
+        patched.setattr(ofa.finetune.run, "_step", dying)
         with pytest.raises(Killed):
             main(flags(files, tmp_path / "run"))
     if number > STEPS:
@@ -257,7 +257,7 @@ def test_from_a_supernet_resumed_too(files: Path, tmp_path: Path, monkeypatch: p
     assert main(given) == 0
     assert load_network(tmp_path / "whole" / "network").spec.subnet == SUBNET
     given[given.index("--out") + 1] = str(tmp_path / "run")
-    original = ofa.finetune._step
+    original = ofa.finetune.run._step
 
     def stopping(*arguments: Any) -> Any:
         step = original(*arguments)
@@ -270,7 +270,7 @@ def test_from_a_supernet_resumed_too(files: Path, tmp_path: Path, monkeypatch: p
         return taken
 
     with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune, "_step", stopping)
+        patched.setattr(ofa.finetune.run, "_step", stopping)
         assert main(given) == 130
     assert main([*given, "--resume"]) == 0
     assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))

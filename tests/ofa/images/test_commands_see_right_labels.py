@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ofa.evaluate.__main__ import main as evaluate
-from ofa.finetune import main as finetune
+from ofa.finetune.__main__ import main as finetune
 from ofa.images.held_out import Photos
 from ofa.images.opening import open_images
 from ofa.images.preprocessing import IMAGENET

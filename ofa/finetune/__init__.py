@@ -1,0 +1,1 @@
+"""Training a specialised network further, on its own; `python -m ofa.finetune`."""
