@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Free, Input, Option
+from ofa.cli.config import AtLeast, Free, Input, Option
 from ofa.cli.options import (
     CalibrationOptions,
     DeviceOptions,
@@ -49,7 +49,7 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     num_classes: Annotated[int | None, Option(metavar="N")] = None
     """classes that the checkpoint must have (default: what it has)"""
 
-    resolution: Annotated[OptionalCount, Option(metavar="R")] = None
+    resolution: Annotated[int | None, AtLeast(1), Option(metavar="R")] = None
     """side of the images in pixels (default: the network's own)"""
 
     seed: Seed = 0

@@ -41,7 +41,7 @@ class StartOptions(Config):
     space: SpaceName = None
     """the supernet's space, where no file says it"""
 
-    resolution: Annotated[OptionalCount, Option(metavar="R")] = None
+    resolution: Annotated[int | None, AtLeast(1), Option(metavar="R")] = None
     """side of the images in pixels (default: the network's own)"""
 
     def __post_init__(self) -> None:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.evaluate.__main__ import main
+from ofa.evaluate.__main__ import COMMAND, main
+from ofa.evaluate.run import evaluate_networks
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
@@ -124,6 +125,19 @@ def test_random_subnetworks_at_a_resolution(files: Path, tmp_path: Path) -> None
     assert figures(first) == figures(again)
     assert first["results"][0]["images"] == 7
     assert {row["resolution"] for row in evaluate(tmp_path / "r.json", *flags)["results"]} <= {32, 48}
+
+
+def test_from_python_it_returns_what_the_command_writes_and_prints_nothing(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = [*supernet_flags(files), "--random", 2, "--limit", 7]
+    written = evaluate(tmp_path / "a.json", *flags)
+    capsys.readouterr()
+    found = evaluate_networks(COMMAND.parse([*map(str, flags), "--out", str(tmp_path / "b.json")]))
+    assert capsys.readouterr() == ("", "")
+    assert [network.to_dict() for network in found.networks] == written["results"]
+    assert found.to_dict()["settings"] == written["settings"]
+    assert written["settings"]["checkpoint"]["sha256"] == written["checkpoint_sha256"]
 
 
 class Killed(BaseException):

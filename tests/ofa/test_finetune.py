@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ import ofa.finetune.run
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.export.__main__ import main as export
-from ofa.finetune.__main__ import main
+from ofa.finetune.__main__ import COMMAND, main
+from ofa.finetune.run import finetune_network
 from ofa.images import augment
 from ofa.images.augment import training_batches
 from ofa.images.folder import ImageFolder
@@ -274,6 +276,38 @@ def test_from_a_supernet_resumed_too(files: Path, tmp_path: Path, monkeypatch: p
         assert main(given) == 130
     assert main([*given, "--resume"]) == 0
     assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
+
+
+def test_a_run_is_known_by_the_content_of_its_network(
+    files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paths were compared: another file of that name was trained on without a word."""
+    start = tmp_path / "start"
+    shutil.copytree(files / "network", start)
+    config = COMMAND.parse(flags(files, tmp_path / "run", "--network", start))
+    original = ofa.finetune.run._step
+
+    def stopping(*arguments: Any) -> Any:
+        step = original(*arguments)
+
+        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
+            if n == STEPS + 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return step(images, labels, n)
+
+        return taken
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ofa.finetune.run, "_step", stopping)
+        assert not finetune_network(config).finished
+    renamed = start.rename(tmp_path / "renamed")
+    torch.manual_seed(5)
+    save_network(extract(build_supernet(SPACE), SUBNET), start)
+    with pytest.raises(InputError, match=r"with network = start \(SHA-256 .*, but this run has start \(SHA-256"):
+        finetune_network(replace(config, resume=True))
+    assert finetune_network(replace(config, network=renamed, resume=True)).finished
+    assert_same(weights(tmp_path / "run"), weights(whole))
+    assert capsys.readouterr() == ("", "")  # who prints is the command
 
 
 def test_a_new_classifier_keeps_all_other_weights(files: Path) -> None:
