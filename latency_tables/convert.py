@@ -23,6 +23,7 @@ from typing import Any
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
+from ofa.packages import missing_package
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 
@@ -190,7 +191,7 @@ def _read(path: Path) -> Mapping[str, Any]:
             try:
                 import yaml
             except ImportError:
-                raise InputError("reading YAML needs PyYAML: pip install 'ofa-latency[convert]'") from None
+                raise missing_package("yaml", "reading YAML") from None
             try:
                 loaded = yaml.safe_load(text)
             except yaml.YAMLError as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from rich.console import Console
 
 from ofa.errors import InputError
+from ofa.packages import require
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.models import check_runtime
 from profilers.profiling.arguments import add_options, command_line, options_of
@@ -69,8 +69,7 @@ def cpu_numbers(text: str) -> list[int]:
 def main(argv: Sequence[str] | None = None) -> int:
     parsed = parser()
     args = parsed.parse_args(argv)
-    if find_spec("adb_shell") is None:
-        raise InputError("phones need adb-shell: pip install 'ofa-latency[android]'")
+    require("adb_shell", "a phone")
     if args.list:
         return list_phones()
     asked = options_of(PhoneOptions, args)

@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ofa.errors import InputError
+from ofa.packages import require
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable, find_table
 from profilers.changes.change import ALPHA, EFFECT
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
         description="Which blocks changed between two tables of one device. A drift common to all blocks is reported "
         "and taken out; a block has changed if it did by more than --effect, and significantly among all blocks. "
         "Exit code 0: none did, 1: some did, 2: could not compare.",
-        epilog="example: python -m profilers.compare latency_tables/xeon-vm-tflite.csv my-cpu.csv --plot changes.png",
+        epilog="example: python -m profilers.compare xeon-vm-tflite my-cpu.csv --plot changes.png",
     )
     add = parsed.add_argument
     add("old", metavar="OLD", help="a table, or the name of a shipped one")
@@ -82,6 +83,9 @@ def compare(options: CompareOptions) -> Comparison:
         raise InputError(f"--effect is {options.effect}, expected at least 0")
     if not 0 < options.alpha < 1:
         raise InputError(f"--alpha is {options.alpha}, expected a number between 0 and 1")
+    require("scipy", "comparing tables")
+    if options.plot:
+        require("matplotlib", "--plot")
     old, new = (LatencyTable.load(find_table(name)) for name in (options.old, options.new))
     return compare_tables(old, new, options.effect / 100, options.alpha)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ofa.packages import require
 from ofa.runs.files import replace_file
 from profilers import android, cpu, gpu, linux
 from profilers.changes.at_hand import board_model, cpu_model_here, gpu_model, phone_model
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         description="Measure every table of a configuration again whose device is at hand, compare it block by block "
         "with the one beside the configuration, and write report.md. What looks changed is measured once more before "
         "it counts. Exit code 0: nothing changed, 1: blocks changed or a table is new, 2: something failed.",
-        epilog="example: python -m profilers.regenerate --config latency_tables/tables.toml --out out/nightly",
+        epilog="example: python -m profilers.regenerate --config tables.toml --out out/nightly",
     )
     add = parsed.add_argument
     add("--config", type=Path, required=True, metavar="TOML", help="the tables: file, profiler, args")
@@ -72,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def regenerate(options: RegenerateOptions, command: str) -> int:
     """Measures the tables again: 0 nothing changed, 1 something did, 2 something failed. command: as typed"""
+    for package in ("scipy", "matplotlib"):  # asked now: they are needed at the end
+        require(package, "comparing tables")
     entries = load_config(options.config, PROFILERS)
     resume = shlex.join(
         ["python", "-m", "profilers.regenerate", "--config", str(options.config), "--out", str(options.out), "--resume"]

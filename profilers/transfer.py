@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         '--device "My phone" --out my-phone.csv',
     )
     add = parsed.add_argument
-    add("--networks", type=Path, metavar="CSV", help="networks and what they took (docs/transfer.md)")
+    add("--networks", type=Path, metavar="CSV", help="networks and what they took; --suggest writes such a file")
     add("--column", metavar="C", help="which latency column, if the file has several")
     add("--suggest", type=int, metavar="N", help="write N networks to be timed to --out, instead of a table")
     add("--runtime", metavar="R", help=f"with --suggest, also write them as models: {', '.join(RUNTIMES)}")

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ofa.errors import InputError
+from ofa.packages import require
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.from_header import target_of
 from profilers.measuring.journal import MeasurementJournal
@@ -77,6 +78,8 @@ def validate(options: ValidateOptions, command: str) -> int:
     """Measures whole networks against a table; 1 if some failed, or the machine is not as it was. command: as typed"""
     if options.networks < FEWEST:
         raise InputError(f"--networks is {options.networks}, expected at least {FEWEST}")
+    for package in ("scipy", "matplotlib"):  # asked now: they are needed at the end
+        require(package, "validating a table")
     path = find_table(options.table)
     table = LatencyTable.load(path)
     if table.provenance != "measured":

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ofa.errors import InputError
+from ofa.packages import explained
 
 
 def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130.
+
+    A package that is not installed, and that an extra installs, is a user's mistake too.
 
     failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
     """
@@ -32,7 +35,11 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
-    except Exception:
+    except Exception as error:
+        missing = explained(error) if isinstance(error, ImportError) else None
+        if missing is not None:
+            print(f"error: {missing}", file=sys.stderr)
+            sys.exit(failed or missing.exit_code)
         if failed is None:
             raise
         traceback.print_exc()

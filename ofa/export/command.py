@@ -280,4 +280,4 @@ def _next_step(format_name: str, out: Path) -> str:
         "torchscript": f"torch.jit.load({str(out)!r})(images)",
         "safetensors": f"ofa.networks.checkpoint.load_network({str(out)!r})(images)",
     }[format_name]
-    return f"next: run it with {run}; labels and preprocessing are in its metadata (docs/export.md)"
+    return f"next: run it with {run}; labels and preprocessing are in its metadata"

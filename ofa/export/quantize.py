@@ -21,6 +21,7 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.graph import Array
+from ofa.packages import MissingPackage
 
 TFLITE_BATCH = 10  # images whose extremes count as one observation
 
@@ -36,7 +37,7 @@ def check_quantizer(format_name: str) -> None:
         raise InputError(f"--int8 is for {' and '.join(QUANTIZERS)}, not {format_name}")
     module, install = QUANTIZERS[format_name]
     if importlib.util.find_spec(module) is None:
-        raise InputError(f"--int8 for {format_name} needs {module}: {install}")
+        raise MissingPackage(f"--int8 for {format_name} needs {module}: {install}")
 
 
 def quantizer_version(format_name: str) -> str:

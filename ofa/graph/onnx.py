@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ofa import __version__
-from ofa.errors import InputError
 from ofa.graph.graph import Array, Graph, Node
+from ofa.packages import missing_package
 
 OPSET = 18
 IR_VERSION = 9
@@ -24,12 +24,12 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
 def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
     """The serialised model: "input" in NCHW to "output"; `metadata` becomes its metadata properties.
 
-    Raises InputError if onnx is not installed.
+    Raises MissingPackage if onnx is not installed.
     """
     try:
         from onnx import TensorProto, helper
     except ImportError:
-        raise InputError("writing ONNX models needs onnx: pip install 'ofa-latency[onnxruntime]'") from None
+        raise missing_package("onnx", "writing ONNX models") from None
 
     # filled in place: assembling a model from its parts would copy the weights at every step
     model = helper.make_model(

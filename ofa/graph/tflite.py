@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.errors import InputError
 from ofa.graph.graph import Graph, Node, Shape
+from ofa.packages import MissingPackage
 
 try:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 except ImportError:
-    raise InputError(
+    raise MissingPackage(
         "writing TFLite models needs flatbuffers and ai-edge-litert: pip install 'ofa-latency[tflite]'"
     ) from None
 

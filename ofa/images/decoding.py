@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa.errors import InputError
+from ofa.packages import missing_package
 
 MOST_MEMORY = 900 << 20  # bytes that one image may take, its file included
 MOST_PIXELS = 1 << 28  # or a file of a few kilobytes could take minutes
@@ -106,7 +106,7 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
     try:
         from PIL import Image
     except ImportError:
-        raise InputError("reading images needs Pillow: pip install -c constraints.txt pillow") from None
+        raise missing_package("PIL", "reading images") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # remarks on odd EXIF data and palettes
         if _is_heif(source):

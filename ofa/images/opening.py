@@ -9,6 +9,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.images.cifar import LAYOUTS, Cifar
 from ofa.images.folder import ImageFolder
+from ofa.packages import require
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
@@ -16,7 +17,8 @@ _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 def open_images(
     path: str | os.PathLike[str], *, split: str = "val", classes: Mapping[str, int] | None = None
 ) -> ImageFolder:
-    """The images of a folder, a zip, or one of the CIFAR data sets: see `ImageFolder`."""
+    """The images of a folder, a zip, or one of the CIFAR data sets: see `ImageFolder`. Needs Pillow."""
+    require("PIL", "reading images")
     folder = Path(path)
     for layout in LAYOUTS:
         for inner in (folder, folder / "cifar-10-batches-bin", folder / "cifar-100-binary"):

@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from ofa.errors import InputError
+from ofa.packages import missing_package
 
 # torch forgets the definitions when this is collected
 _definitions: list[Any] = []
 
 
 def import_transforms() -> Any:
-    """The module `torchvision.transforms`; InputError, saying how to install it, where there is none.
+    """The module `torchvision.transforms`; MissingPackage, saying how to install it, where there is none.
 
     PyPI's wheel for x86-64 Linux is linked to CUDA: beside a CPU-only torch its operators cannot be loaded, and the
     import fails over two that are then unknown. Declaring them is enough, as no transform uses them.
     """
     spec = importlib.util.find_spec("torchvision")
     if spec is None or spec.origin is None:
-        raise InputError("augmenting images needs torchvision: pip install -c constraints.txt torchvision pillow")
+        raise missing_package("torchvision", "augmenting images")
     operators: Any = torch.ops  # without types
     registry: Any = torch.library
     if not _definitions and not hasattr(operators.torchvision, "nms"):

@@ -19,7 +19,7 @@ CLOUD_SIZE = 2000
 COMMAND = Command(
     "ofa.search",
     SearchConfig,
-    example="--table latency_tables/note10.csv --latency 15 20 25 --out out/note10",
+    example="--table note10 --latency 15 20 25 --out out/note10",
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import InputError
+from ofa.packages import MissingPackage
 
 
 class Board:
@@ -16,7 +16,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise InputError("--tensorboard needs the package: pip install -c constraints.txt tensorboard") from None
+            raise MissingPackage("--tensorboard needs its package: pip install tensorboard") from None
         self._writer: Any = SummaryWriter(str(folder))
 
     def add(self, metrics: Mapping[str, Any], step: int) -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from device_agents.cpu.agent import cpu_model
-from ofa.errors import InputError
+from ofa.packages import require
 
 
 def cpu_model_here() -> str | None:
@@ -28,8 +27,7 @@ def gpu_model(devices: str) -> str | None:
 
 def phone_model(serial: str | None) -> None:
     """InputError unless the phone answers."""
-    if find_spec("adb_shell") is None:
-        raise InputError("phones need adb-shell: pip install 'ofa-latency[android]'")
+    require("adb_shell", "a phone")
     from profilers.devices.phone.adb import Adb
 
     with Adb(serial) as adb:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.tables.shipped import shipped_folder
 from profilers.profiling.profile_options import ProfileOptions
 
 _KEYS = ("file", "profiler", "args")
@@ -49,7 +50,7 @@ class TableEntry:
 def load_config(path: Path, profilers: Profilers) -> list[TableEntry]:
     """The tables of a configuration; InputError names the entry and the field that is wrong."""
     if not path.is_file():
-        raise InputError(f"{path}: no such configuration (the project's is latency_tables/tables.toml)")
+        raise InputError(f"{path}: no such configuration (the project's own is {shipped_folder() / 'tables.toml'})")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, block_index
 from ofa.errors import InputError
+from ofa.packages import missing_package
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 
@@ -213,6 +214,6 @@ def _nonnegative(equations: Floats, right: Floats) -> Floats:
     try:
         from scipy.optimize import nnls
     except ImportError:
-        raise InputError("fitting a cost model needs SciPy: pip install 'ofa-latency[report]'") from None
+        raise missing_package("scipy", "fitting a cost model") from None
     solution: Floats = nnls(equations, right)[0]
     return solution

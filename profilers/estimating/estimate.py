@@ -118,5 +118,5 @@ def expected_error(fit: Fit, times: NetworkTimes) -> str:
     if rounding > _ROUNDING_PCT:
         text += f"; their own figures are rounded to {times.step_ms:g} ms, which is up to {rounding:.1f} %"
     if count < _FEW:
-        text += f"; {count} networks say little, docs/transfer.md has more"
+        text += f"; {count} networks say little"
     return text

@@ -9,6 +9,7 @@ from pathlib import Path
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
+from ofa.packages import MissingPackage
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
 RUNTIMES = {
@@ -66,4 +67,4 @@ def check_runtime(runtime: str) -> None:
     if missing:
         extra = RUNTIMES[runtime][1]
         remedy = f"pip install 'ofa-latency[{extra}]'" if extra else "pip install torch"
-        raise InputError(f"runtime {runtime} needs {' and '.join(missing)}: {remedy}")
+        raise MissingPackage(f"runtime {runtime} needs {' and '.join(missing)}: {remedy}")
