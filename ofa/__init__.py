@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ofa.predictors.collect.run import collect_accuracies as collect_accuracies
     from ofa.predictors.fit.config import FitConfig as FitConfig
     from ofa.predictors.fit.run import fit_predictor as fit_predictor
+    from ofa.publish.config import PublishConfig as PublishConfig
+    from ofa.publish.run import publish_supernet as publish_supernet
     from ofa.search.config import SearchConfig as SearchConfig
     from ofa.search.run import search_subnets as search_subnets
     from ofa.space import RESOLUTIONS as RESOLUTIONS
@@ -54,6 +56,7 @@ _HOMES = {
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
     "LatencyTable": "ofa.tables",
+    "PublishConfig": "ofa.publish.config",
     "SearchConfig": "ofa.search.config",
     "SearchSpace": "ofa.space",
     "Subnet": "ofa.space",
@@ -71,6 +74,7 @@ _HOMES = {
     "fit_predictor": "ofa.predictors.fit.run",
     "get_space": "ofa.space",
     "peak_activation_bytes": "ofa.blocks.costs",
+    "publish_supernet": "ofa.publish.run",
     "search_subnets": "ofa.search.run",
 }
 

@@ -19,7 +19,6 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa import publish
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
@@ -33,6 +32,7 @@ from ofa.networks.checkpoint import read_image_facts
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.fit import __main__ as fit
 from ofa.predictors.training_data import read_image_facts as read_csv_facts
+from ofa.publish import __main__ as publish
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow

@@ -22,7 +22,7 @@ from ofa.networks.checkpoint import (
     save_checkpoint,
 )
 from ofa.networks.synthetic import prepared, synthetic_images
-from ofa.publish import main
+from ofa.publish.__main__ import main
 
 from .conftest import CATEGORIES, PIXELS, Toy
 from .test_export_command import metadata_of

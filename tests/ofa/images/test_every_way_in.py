@@ -25,7 +25,7 @@ from ofa.images.pixels import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import batches, random_indices, read_chunks
 from ofa.networks.calibrate import Calibrating
-from ofa.publish import RealImages
+from ofa.publish.run import RealImages
 from ofa.runs.processes import Processes
 from ofa.training.supply import Cached, Preparation, Streamed, Supply
 

@@ -1,0 +1,63 @@
+"""What `python -m ofa.publish` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ofa.cli.config import Free, Input, Option
+from ofa.cli.options import CalibratingOptions
+from ofa.errors import UsageError
+
+
+@dataclass(frozen=True)
+class OrMore:
+    """At least so many."""
+
+    least: int
+
+    def fault(self, value: int) -> str | None:
+        return None if value >= self.least else f"expected {self.least} or more"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublishConfig(CalibratingOptions):
+    """Store a supernet in half precision, together with a few synthetic images that calibrate its sub-networks nearly
+    as well as the photographs it was trained on: ofa.export then needs none.
+    """
+
+    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
+    """a supernet that ofa.train made"""
+
+    data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
+    """what it was trained on: train to calibrate with, val, or what the training held out, to compare on"""
+
+    images: Annotated[int, OrMore(2), Option(metavar="N")] = 64
+    """synthetic images"""
+
+    steps: Annotated[int, OrMore(1), Option(metavar="N")] = 700
+    """of gradient descent"""
+
+    subnets: Annotated[int, OrMore(2), Option(metavar="N")] = 20
+    """sub-networks that the images are fitted to"""
+
+    calibration_images: Annotated[int, OrMore(2), Option(metavar="N")] = 1000
+    """real ones, for each"""
+
+    check_subnets: Annotated[int, OrMore(1), Option(metavar="N")] = 10
+    """other sub-networks, to compare on"""
+
+    check_images: Annotated[int, OrMore(1), Option(metavar="N")] = 1000
+    """to compare on"""
+
+    seed: Annotated[int, OrMore(0), Option(metavar="N")] = 0
+    """of everything random"""
+
+    out: Annotated[Path, Free(), Option(metavar="W")]
+    """the file to write, .safetensors"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.out.suffix != ".safetensors":
+            raise UsageError(f"--out is {self.out}, expected a name that ends in .safetensors")
