@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ofa.errors import InputError
 from ofa.export.metadata import Preprocessing
-from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
+from ofa.images.choice import HELD_OUT, Chosen, changed_since, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import IMAGENETTE, matched
 from ofa.images.facts import ImageFacts, data_identity
 from ofa.images.folder import ImageFolder
@@ -80,7 +80,8 @@ def plan_images(
     if "val" in chosen.folder.splits:
         folder = open_images(calibration, split="val")
         return ImagePlan(given, Images(folder, Chosen(folder, range(len(folder)), "val").at_random(counts[1], seed)))
-    mark = None
+    # of a folder that changed since, what was held out cannot be told
+    mark = changed_since(chosen.folder, known, source)
     trained_on = None if known is None else known.trained_on
     if known is not None and trained_on is not None and trained_on.same_images(data_identity(chosen.folder)):
         if known.held_out is not None and known.held_out.count:

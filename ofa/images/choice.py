@@ -78,12 +78,25 @@ def images_to_evaluate(
         return Chosen(folder, whole, folder.split or ALL, (f"warning: {mark}",), mark)
     if split == "train" and not folder.splits:
         raise InputError(f"{path} has no folders train, val or test: leave --split out")
-    if split is None and not folder.splits and trained_on is not None and trained_on.name == path.name:
+    mark = changed_since(folder, known, source) if split is None else None
+    if mark is not None and not allow_training:
         raise InputError(
-            f"{_other(folder, identity, trained_on, source)}. What was held out cannot be told any more: give the "
+            f"{mark}. What was held out cannot be told any more: give the "
             "images as they were, or others; or insist with --split all, if none of these was trained on"
         )
-    return Chosen(folder, whole, folder.split or ALL)
+    return Chosen(folder, whole, folder.split or ALL, () if mark is None else (f"warning: {mark}",), mark)
+
+
+def changed_since(folder: ImageFolder, known: ImageFacts | None, source: object) -> str | None:
+    """That a folder without splits is called as what was trained on and is not the same: many may have been trained on.
+
+    None where it is the same, or called otherwise.
+    """
+    trained_on = None if known is None else known.trained_on
+    if trained_on is None or folder.splits or trained_on.name != folder.path.name:
+        return None
+    identity = data_identity(folder)
+    return None if trained_on.same_images(identity) else _other(folder, identity, trained_on, source)
 
 
 def images_to_calibrate(

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from ofa.errors import InputError
+from ofa.export.images import plan_images
 from ofa.images.choice import images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, other_classes
 from ofa.images.facts import ImageFacts, data_identity, facts_of_metadata
@@ -159,6 +160,14 @@ def test_another_folder_is_told_from_a_changed_one(pictures: Path, known: ImageF
         with pytest.raises(InputError, match=match):
             images_to_evaluate(changed, known, "W", split=split)
     assert len(images_to_evaluate(changed, known, "W", split="all").indices) == 299
+    insisted = images_to_evaluate(changed, known, "W", allow_training=True)
+    assert (len(insisted.indices), insisted.mark) == (299, f"{changed} {match}")
+    plan = plan_images(changed, None, (100, 100), 0, known, Path("W"))  # of an export, which has no --split
+    assert plan.evaluation is not None
+    assert plan.evaluation.mark == insisted.mark
+    plan = plan_images(changed, changed, (100, 100), 0, known, Path("W"))
+    assert plan.evaluation is not None
+    assert plan.evaluation.mark == insisted.mark
     others = changed.rename(tmp_path / "others")
     assert images_to_evaluate(others, known, "W").split == "all"
     with pytest.raises(InputError, match="give --calibration DIR"):
