@@ -20,7 +20,7 @@ from ofa.cli.image_options import calibrating, tell
 from ofa.errors import InputError
 from ofa.export.compare import Agreement, compare
 from ofa.export.images import ImagePlan, class_numbers, plan_images
-from ofa.export.metadata import Preprocessing, model_metadata, read_labels
+from ofa.export.metadata import Preprocessing, check_order, model_metadata, read_labels
 from ofa.export.model_file import (
     LAYOUTS,
     SUFFIXES,
@@ -59,6 +59,7 @@ def export(args: argparse.Namespace) -> int:
         known, args.mean, args.std, override=args.override_preprocessing, source=args.checkpoint
     )
     labels = read_labels(args.labels, classes) if args.labels else read_stored_labels(args.checkpoint, prepared_as)
+    check_order(labels, prepared_as.classes, args.labels)
     out = args.out or _default_out(args, source, resolution)
     check_writable(out)
     counts = (args.calibration_images, args.evaluate_images)

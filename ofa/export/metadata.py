@@ -14,7 +14,7 @@ from typing import Any
 from ofa import __version__
 from ofa.errors import InputError
 from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
-from ofa.images.names import shown
+from ofa.images.names import composed, shown
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks.spec import NetworkSpec
 
@@ -107,6 +107,17 @@ def read_labels(path: Path, num_classes: int) -> list[str]:
         if not label or "\n" in label:
             raise InputError(f"{path}: label {i} is {'empty' if not label else 'more than one line'}")
     return labels
+
+
+def check_order(labels: Sequence[str], classes: Sequence[str], source: object) -> None:
+    """InputError where the labels are the class names that a network knows, in another order than its logits."""
+    ours, theirs = ([composed(shown(name)) for name in names] for names in (classes, labels))
+    if ours != theirs and sorted(ours) == sorted(theirs):
+        i = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
+        raise InputError(
+            f"{source}: label {i} is {theirs[i]}, but that logit is {ours[i]}: the checkpoint knows its class names, "
+            "leave --labels out"
+        )
 
 
 def _json_labels(path: Path, text: str) -> list[str]:

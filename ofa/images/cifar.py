@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.images.classes import class_index
 from ofa.images.folder import SPELLINGS, ImageFolder
+from ofa.images.names import shown
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -38,7 +39,7 @@ class Cifar(ImageFolder):
             raise InputError(f"{path} has no split {split}, only {', '.join(files)}")
         self.path, self.splits, self.split = path, tuple(files), split
         self.faults, self.left_out = {}, ()
-        listed = (path / names).read_text(encoding="utf-8").split() if (path / names).is_file() else []
+        listed = _class_names(path / names)
         rows = np.concatenate([_rows(path / file, label_bytes) for file in files[split]])
         numbers = rows[:, label_bytes - 1].astype(int)
         count = len(listed) or int(numbers.max()) + 1
@@ -60,6 +61,17 @@ class Cifar(ImageFolder):
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def _class_names(path: Path) -> list[str]:
+    """The names in a file, one a class; none where it is not there."""
+    try:
+        listed = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8") from None
+    if len(set(listed)) < len(listed):
+        raise InputError(f"{path}: {shown(next(name for name in listed if listed.count(name) > 1))} is listed twice")
+    return listed
 
 
 def _rows(path: Path, label_bytes: int) -> NDArray[np.uint8]:

@@ -47,7 +47,10 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (or give imagenette, which is built in)")
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8: save it as UTF-8") from None
     if text.lstrip().startswith("{"):
         try:
             found = json.loads(text)
@@ -57,13 +60,19 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
             if isinstance(label, bool) or not isinstance(label, int) or label < 0:
                 raise InputError(f"{path}: {name} is {label!r}, expected a class number")
         return {str(name): int(label) for name, label in found.items()}
-    lines = [line.split() for line in text.splitlines() if line.strip()]
-    numbered = all(len(words) == 2 and words[1].isdecimal() for words in lines)
+    lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = all(len(words) >= 2 and words[-1].isdecimal() for _, words in lines)
     labels: dict[str, int] = {}
-    for i, words in enumerate(lines):
-        if words[0] in labels:
-            raise InputError(f"{path}:{i + 1}: {words[0]} is listed twice")
-        labels[words[0]] = int(words[1]) if numbered else i
+    for i, (number, words) in enumerate(lines):
+        if not numbered and len(words) == 2 and re.fullmatch(r"[+-]?\d+", words[1]):
+            raise InputError(
+                f"{path}:{number}: {shown(words[0])} is given the number {words[1]}, but not all lines have a class "
+                "number, from 0: number all of them, or none"
+            )
+        name = " ".join(words[:-1]) if numbered else words[0]
+        if name in labels:
+            raise InputError(f"{path}:{number}: {shown(name)} is listed twice")
+        labels[name] = int(words[-1]) if numbered else i
     if not labels:
         raise InputError(f"{path}: no class")
     return labels

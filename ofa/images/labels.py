@@ -78,10 +78,11 @@ def read_labels(content: bytes, where: str, folder: Parts, images: Sequence[Part
     """
     index = _Index(folder, images)
     rows = _rows(content, where, index)
-    header = _header(rows, index)
+    header = _header(rows, index, where)
     if header is None and any(len(row) > 2 for _, row in rows):
         raise InputError(f"{where}: there are more than two columns: name them in the first line, such as file,label")
     at_file, at_label = header or (0, 1)
+    columns = len(rows[0][1]) if header is not None else 2
     labels: dict[Parts, tuple[str, int]] = {}
     remarks = []
     table = where.rpartition("/")[2]
@@ -89,6 +90,10 @@ def read_labels(content: bytes, where: str, folder: Parts, images: Sequence[Part
         if len(row) <= max(at_file, at_label):
             raise InputError(f"{where}:{line}: {len(row)} column, expected a file and its label")
         named, label = row[at_file].strip(), composed(shown(row[at_label].strip()))
+        if any(cell.strip() for cell in row[columns:]):
+            raise InputError(
+                f"{where}:{line}: {len(row)} columns, expected {columns}: put a label with a delimiter in it in quotes"
+            )
         if not label:
             raise InputError(f"{where}:{line}: {shown(named)} has no label")
         image = index.find(named)
@@ -125,14 +130,20 @@ class _Index:
         return self.exact.get(path) or self.alike.get(path)
 
 
-def _header(rows: Sequence[tuple[int, list[str]]], index: _Index) -> tuple[int, int] | None:
+def _header(rows: Sequence[tuple[int, list[str]]], index: _Index, where: str) -> tuple[int, int] | None:
     """The columns of files and labels, where the first line is a header: it names no image, nor any image's kind."""
     names = [cell.strip().lower() for cell in rows[0][1]]
     if names[0].endswith(SUFFIXES) or index.find(rows[0][1][0]) is not None:
         return None
     at_file = next((names.index(name) for name in FILE_COLUMNS if name in names), 0)
-    others = [i for i in range(len(names)) if i != at_file]
-    at_label = next((names.index(name) for name in LABEL_COLUMNS if name in names), others[0] if others else 1)
+    others = [i for i, name in enumerate(names) if i != at_file and name]  # pandas' index has no name
+    at_label = next((names.index(name) for name in LABEL_COLUMNS if name in names), None)
+    if at_label is None and len(others) > 1:  # any of them: dates, splits, a column a class
+        raise InputError(
+            f"{where}: none of its columns {', '.join(map(shown, names))} is called label or class: rename the one "
+            "that holds the labels to label"
+        )
+    at_label = at_label if at_label is not None else others[0] if others else 1
     return at_file, at_label
 
 

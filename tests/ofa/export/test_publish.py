@@ -86,6 +86,14 @@ def test_synthetic_images_calibrate_another_sub_network_like_real_ones(published
     assert distance[0] < 0.5 * distance[1]
 
 
+def test_labels_that_are_the_class_names_in_another_order_are_refused(toy: Toy, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("\n".join(reversed(CATEGORIES)))
+    given = [f"--subnet={toy.result}", f"--checkpoint={trained}", f"--labels={tmp_path / 'labels.txt'}"]
+    with pytest.raises(InputError, match=f"label 0 is {CATEGORIES[-1]}, but that logit is {CATEGORIES[0]}"):
+        export([*given, "--format=onnx", f"--out={tmp_path / 'net.onnx'}"])
+    assert not (tmp_path / "net.onnx").exists()
+
+
 def test_export_needs_no_images_labels_or_normalisation(
     toy: Toy, published: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

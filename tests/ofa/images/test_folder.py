@@ -193,6 +193,21 @@ def test_class_files(tmp_path: Path) -> None:
             read_classes(tmp_path / "classes")
 
 
+def test_class_numbers_are_never_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "classes"
+    path.write_bytes("\ufeffpolar bear 1\nÄpfel\t0\n".encode())
+    assert read_classes(path) == {"polar bear": 1, "Äpfel": 0}
+    path.write_text("n02690373 Boeing 747\nn01440764 tench\n")
+    assert read_classes(path) == {"n02690373": 0, "n01440764": 1}
+    for text in ("a -1\nb 0\n", "a 3\nb\n"):  # by position, a would be class 0
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"classes:1: a is given the number -?\d, but not all lines have"):
+            read_classes(path)
+    path.write_bytes("Äpfel 0".encode("cp1252"))
+    with pytest.raises(InputError, match="is not UTF-8"):
+        read_classes(path)
+
+
 def test_normalisation_by_name_and_number() -> None:
     assert normalisation("half") == HALF
     assert normalisation("0.5", "0.25,0.5,1") == ((0.5, 0.5, 0.5), (0.25, 0.5, 1.0))

@@ -22,6 +22,7 @@ ANSWERS = {"1.png": "cat", "2.png": "dog", "3.png": "cat"}
         "image_id;when;class\n1;2020, May;cat\n2;2021, May;dog\n3;;cat\n",
         '"filename"\t"category"\r\n"1.png"\t"cat"\r\n"./2.png"\t"dog"\r\n\r\n"3.png"\t" cat "\r\n',
         ",file,label\n0,1.png,cat\n1,2.png,dog\n2,3.png,cat\n",
+        ",file,Art\n0,1.png,cat\n1,2.png,dog\n2,3.png,cat\n",
         "Foto;Art\n1.png;cat\n2.png;dog\n3.png;cat",
     ],
 )
@@ -95,6 +96,9 @@ def test_a_name_that_two_images_have_is_not_guessed(make: Make) -> None:
         (b"file,label\n1.png,cat\n2.png\n", r"labels\.csv:3: 1 column, expected a file and its label"),
         (b"a.png,cat\nb.png,dog\n", r"labels\.csv: none of the files that it lists is there, the first is a\.png"),
         (b"1.png,cat,7\n2.png,dog,8\n", r"more than two columns: name them in the first line, such as file,label"),
+        (b"file,label\n1.png,cat, tabby\n2.png,dog\n", r"labels\.csv:2: 3 columns, expected 2: put a label with a del"),
+        (b"file,split,animal\n1.png,train,cat\n2.png,val,dog\n", r"none of its columns file, split, animal is called"),
+        (b"file,cat,dog\n1.png,1,0\n2.png,0,1\n", r"none of its columns file, cat, dog is called label or class"),
         (b"\n\n", r"labels\.csv: is empty"),
         ("1.png,Kätzchen\n".encode("cp1252"), r"labels\.csv: is not UTF-8: save it as CSV in UTF-8"),
         (b'1.png,"cat\n2.png,dog\n', r"labels\.csv: line 2: unexpected end of data"),

@@ -52,3 +52,11 @@ def test_held_out_images_are_of_all_classes(tmp_path: Path) -> None:
     counts = np.bincount([photos.folder.labels[i] for i in photos.held_out])
     assert len(counts) == 3
     assert counts.min() >= 1
+
+
+def test_names_of_cifars_classes_are_different(tmp_path: Path) -> None:
+    _cifar(tmp_path)
+    for names, fault in ((b"cat\ndog\ncat\n", "cat is listed twice"), (b"\xff", "is not UTF-8")):
+        (tmp_path / "batches.meta.txt").write_bytes(names)
+        with pytest.raises(InputError, match=fault):
+            open_images(tmp_path)
