@@ -78,13 +78,14 @@ def images_to_evaluate(
         return Chosen(folder, whole, folder.split or ALL, (f"warning: {mark}",), mark)
     if split == "train" and not folder.splits:
         raise InputError(f"{path} has no folders train, val or test: leave --split out")
-    mark = changed_since(folder, known, source) if split is None else None
-    if mark is not None and not allow_training:
+    changed = changed_since(folder, known, source) if split is None else None
+    if changed is not None and not allow_training:
         raise InputError(
-            f"{mark}. What was held out cannot be told any more: give the "
+            f"{changed}. What was held out cannot be told any more: give the "
             "images as they were, or others; or insist with --split all, if none of these was trained on"
         )
-    return Chosen(folder, whole, folder.split or ALL, () if mark is None else (f"warning: {mark}",), mark)
+    said = () if changed is None else (f"warning: {changed}",)
+    return Chosen(folder, whole, folder.split or ALL, said, changed)
 
 
 def changed_since(folder: ImageFolder, known: ImageFacts | None, source: object) -> str | None:
