@@ -46,7 +46,14 @@ def test_the_citation_is_valid_and_a_planted_fault_is_found(tmp_path: Path, old:
 
 
 @pytest.mark.parametrize(
-    "page", ["CONTRIBUTING.md", "README.md", "ARCHITECTURE.md", "docs/contributing/compatibility.md"]
+    "page",
+    [
+        "CONTRIBUTING.md",
+        "README.md",
+        "ARCHITECTURE.md",
+        "docs/contributing/compatibility.md",
+        "docs/contributing/adding_a_block.md",
+    ],
 )
 def test_links_and_files_that_a_page_names_are_there(page: str) -> None:
     text = (ROOT / page).read_text()
@@ -68,3 +75,16 @@ def test_every_mark_is_told_to_contributors() -> None:
     marks = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
     text = (ROOT / "CONTRIBUTING.md").read_text()
     assert [mark for mark in marks if f"`{mark.partition(':')[0]}`" not in text] == []
+
+
+def test_the_page_on_blocks_names_all_modules_that_know_an_operator() -> None:
+    page = (ROOT / "docs/contributing/adding_a_block.md").read_text()
+    named = re.findall(r"^\*\*\d\. `([\w/]+\.py)`", page, re.MULTILINE)
+    code = [path for package in ("ofa", "profilers") for path in (ROOT / package).rglob("*.py")]
+    known = {
+        path.relative_to(ROOT).as_posix() for path in code if re.search(r'"bottleneck"|Bottleneck\b', path.read_text())
+    }
+    # the original's own files; and units of a space, which have a kind of that name
+    elsewhere = {"ofa/networks/mit_layout.py", "ofa/space/families.py", "ofa/space/space.py"}
+    assert set(named) == known - elsewhere
+    assert len(named) == 9
