@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from ofa.evaluate.run import evaluate_networks as evaluate_networks
     from ofa.finetune.config import FinetuneConfig as FinetuneConfig
     from ofa.finetune.run import finetune_network as finetune_network
+    from ofa.export.config import ExportConfig as ExportConfig
+    from ofa.export.run import export_model as export_model
     from ofa.networks import Supernet as Supernet
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
@@ -52,6 +54,7 @@ _HOMES = {
     "EvaluateConfig": "ofa.evaluate.config",
     "Evaluation": "ofa.evaluate.run",
     "FinetuneConfig": "ofa.finetune.config",
+    "ExportConfig": "ofa.export.config",
     "FitConfig": "ofa.predictors.fit.config",
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
@@ -68,6 +71,7 @@ _HOMES = {
     "count_macs": "ofa.blocks.costs",
     "count_params": "ofa.blocks.costs",
     "evaluate_networks": "ofa.evaluate.run",
+    "export_model": "ofa.export.run",
     "extract": "ofa.networks",
     "find_table": "ofa.tables",
     "finetune_network": "ofa.finetune.run",

@@ -1,0 +1,88 @@
+"""What `python -m ofa.export` is asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ofa.cli.config import Free, Input, Option
+from ofa.cli.options import CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
+from ofa.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(PreparationOptions, CalibratingOptions):
+    """A search's result and a trained supernet become a model file to deploy.
+
+    example, from a search to a phone:
+      python -m ofa.search --table note10 --latency 20 --out out/search
+      python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.2 \\
+          --format tflite --int8 --calibration imagenet/train --labels labels.txt --out out/note10-20ms.tflite
+
+    exit codes: 0 written, 1 something given is wrong, 2 no result meets --limit or wrong usage, 130 stopped
+    """
+
+    checkpoint: Annotated[Path | None, Input(), Option(metavar="W")] = None
+    """a supernet (ours or MIT's), or a specialised network: its folder or .safetensors (default: the supernet that is
+    shipped for the sub-network's space)"""
+
+    format: Literal["onnx", "tflite", "torchscript", "safetensors"]
+    """of the file to write"""
+
+    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    """result.json of ofa.search, a sub-network as JSON, or MIT's dict; for a supernet"""
+
+    index: Annotated[int | None, Option(metavar="N")] = None
+    """which result of result.json (default: 0)"""
+
+    limit: Annotated[float | None, Option(metavar="MS")] = None
+    """the result for this latency limit"""
+
+    space: SpaceName = None
+    """the search space, where no file says it, such as mbv3-w1.0"""
+
+    out: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    """the file to write (default: out/export/<space>-<format, resolution>)"""
+
+    batch: Count = 1
+    """images a call"""
+
+    resolution: OptionalCount = None
+    """side of the images in pixels (default: the sub-network's)"""
+
+    calibration: Annotated[Path | None, Input(images=True), Option(metavar="DIR")] = None
+    """images, a folder or zip, to calibrate batch normalisation and int8 with (default: synthetic ones, if the
+    supernet's file holds any)"""
+
+    calibration_images: Count = 2000
+    """how many for batch normalisation; int8 takes the first 200"""
+
+    int8: bool = False
+    """static quantisation to int8: onnx and tflite"""
+
+    evaluate: Annotated[Path | None, Input(images=True), Option(metavar="DIR")] = None
+    """images to compare on (default: those of --calibration that it does not calibrate with)"""
+
+    evaluate_images: Count = 500
+    """how many"""
+
+    labels: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    """class names in the order of the logits, text lines or JSON (default: the checkpoint's, if it says)"""
+
+    strict: Annotated[bool, Free()] = False
+    """fail at a broken image rather than skip it"""
+
+    seed: Seed = 0
+    """for the choice of images"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_most_one("index", "limit")
+        if self.subnet is None and (self.index is not None or self.limit is not None):
+            raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
+        if self.limit is not None and not (math.isfinite(self.limit) and self.limit > 0):
+            raise UsageError(f"--limit is {self.limit}, expected milliseconds above 0")
+        if self.resolution is not None and not 32 <= self.resolution <= 1024:
+            raise UsageError(f"--resolution is {self.resolution}, expected 32 to 1024 pixels")
