@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ofa.evaluate.config import EvaluateConfig as EvaluateConfig
     from ofa.evaluate.run import Evaluation as Evaluation
     from ofa.evaluate.run import evaluate_networks as evaluate_networks
-    from ofa.finetune.config import FinetuneConfig as FinetuneConfig
-    from ofa.finetune.run import finetune_network as finetune_network
     from ofa.export.config import ExportConfig as ExportConfig
     from ofa.export.run import export_model as export_model
+    from ofa.finetune.config import FinetuneConfig as FinetuneConfig
+    from ofa.finetune.run import finetune_network as finetune_network
     from ofa.networks import Supernet as Supernet
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
