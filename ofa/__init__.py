@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ofa.evaluate.run import Evaluation as Evaluation
     from ofa.evaluate.run import evaluate_networks as evaluate_networks
     from ofa.export.config import ExportConfig as ExportConfig
+    from ofa.export.run import ExportResult as ExportResult
     from ofa.export.run import export_model as export_model
     from ofa.finetune.config import FinetuneConfig as FinetuneConfig
     from ofa.finetune.run import finetune_network as finetune_network
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ofa.publish.config import PublishConfig as PublishConfig
     from ofa.publish.run import publish_supernet as publish_supernet
     from ofa.search.config import SearchConfig as SearchConfig
+    from ofa.search.run import SearchResult as SearchResult
     from ofa.search.run import search_subnets as search_subnets
     from ofa.space import RESOLUTIONS as RESOLUTIONS
     from ofa.space import SearchSpace as SearchSpace
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from ofa.space import get_space as get_space
     from ofa.tables import LatencyTable as LatencyTable
     from ofa.tables import find_table as find_table
+    from ofa.train.config import TrainConfig as TrainConfig
+    from ofa.train.run import train_supernet as train_supernet
 
 __version__ = "0.1.0"
 
@@ -53,6 +57,7 @@ _HOMES = {
     "CollectConfig": "ofa.predictors.collect.config",
     "EvaluateConfig": "ofa.evaluate.config",
     "Evaluation": "ofa.evaluate.run",
+    "ExportResult": "ofa.export.run",
     "FinetuneConfig": "ofa.finetune.config",
     "ExportConfig": "ofa.export.config",
     "FitConfig": "ofa.predictors.fit.config",
@@ -61,9 +66,11 @@ _HOMES = {
     "LatencyTable": "ofa.tables",
     "PublishConfig": "ofa.publish.config",
     "SearchConfig": "ofa.search.config",
+    "SearchResult": "ofa.search.run",
     "SearchSpace": "ofa.space",
     "Subnet": "ofa.space",
     "Supernet": "ofa.networks",
+    "TrainConfig": "ofa.train.config",
     "all_blocks": "ofa.blocks",
     "blocks_of": "ofa.blocks",
     "build_supernet": "ofa.networks",
@@ -80,6 +87,7 @@ _HOMES = {
     "peak_activation_bytes": "ofa.blocks.costs",
     "publish_supernet": "ofa.publish.run",
     "search_subnets": "ofa.search.run",
+    "train_supernet": "ofa.train.run",
 }
 
 
