@@ -13,7 +13,7 @@ from ofa.checkpoints.subnet_file import read_subnet
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
 from ofa.export.images import ImagePlan, plan_images
-from ofa.export.metadata import Preprocessing, read_labels
+from ofa.export.metadata import Preprocessing, check_order, read_labels
 from ofa.export.model_file import LAYOUTS, SUFFIXES, check_writable
 from ofa.export.quantize import check_quantizer
 from ofa.images.facts import ImageFacts
@@ -81,6 +81,7 @@ def open_export(config: ExportConfig) -> OpenedExport:
         labels = read_stored_labels(checkpoint, prepared_as)
     else:
         labels = read_labels(config.labels, source.num_classes)
+    check_order(labels, prepared_as.classes, config.labels)
     out = config.out or default_out(config, checkpoint, source, resolution)
     check_writable(out)
     counts = (config.calibration_images, config.evaluate_images)
