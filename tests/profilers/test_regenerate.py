@@ -16,6 +16,7 @@ from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.shipped import shipped_folder
 from profilers.changes import regeneration
 from profilers.changes.comparison import BlockChange
 from profilers.changes.regeneration import Regeneration
@@ -299,6 +300,6 @@ def test_exit_codes_of_wrong_input(tmp_path: Path) -> None:
     process = start(tmp_path)
     said = errors_of(process, tmp_path)
     assert process.returncode == 2
-    assert (
-        said == f"error: {tmp_path}/tables.toml: no such configuration (the project's is latency_tables/tables.toml)\n"
-    )
+    shipped = shipped_folder() / "tables.toml"
+    assert said == f"error: {tmp_path}/tables.toml: no such configuration (the project's own is {shipped})\n"
+    assert shipped.is_file()
