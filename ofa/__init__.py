@@ -51,7 +51,6 @@ __version__ = "0.1.0"
 
 # public name -> where it lives; the imports above tell type checkers the same (a test compares them)
 _HOMES = {
-    "RESOLUTIONS": "ofa.space",
     "AccuracyPredictor": "ofa.predictors.accuracy",
     "Block": "ofa.blocks",
     "CollectConfig": "ofa.predictors.collect.config",
@@ -65,6 +64,7 @@ _HOMES = {
     "InputError": "ofa.errors",
     "LatencyTable": "ofa.tables",
     "PublishConfig": "ofa.publish.config",
+    "RESOLUTIONS": "ofa.space",
     "SearchConfig": "ofa.search.config",
     "SearchResult": "ofa.search.run",
     "SearchSpace": "ofa.space",

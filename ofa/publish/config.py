@@ -36,7 +36,7 @@ class PublishConfig(CalibratingOptions):
     images: Annotated[int, OrMore(2), Option(metavar="N")] = 64
     """synthetic images"""
 
-    steps: Annotated[int, OrMore(1), Option(metavar="N")] = 700
+    steps: Annotated[int, OrMore(1), Option(metavar="N")] = 2000
     """of gradient descent"""
 
     subnets: Annotated[int, OrMore(2), Option(metavar="N")] = 20

@@ -150,7 +150,7 @@ def short(space: SearchSpace, epochs_scale: float, distill: float = 0.0) -> tupl
     """For trainings of a small part of the paper's length: everything is elastic from the start.
 
     One sub-network a step, one cosine, and the arithmetic that the paper's recipe takes at this scale. Progressive
-    shrinking comes out behind it there (measured: docs/training.md).
+    shrinking, in six stages, is no better there (measured: docs/training.md).
     """
     return (one_stage("uniform", space, None, epochs_scale, 1, distill),)
 
