@@ -31,7 +31,7 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         code = 0
     except OSError as error:
         print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        code = failed or 1
+        code = failed or InputError.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130

@@ -425,7 +425,7 @@ def test_exit_codes_and_help() -> None:
     assert "example, from a search to a phone:" in helped.stdout
     assert python("--checkpoint=W").returncode == 2
     nothing = python("--format=onnx")
-    assert (nothing.returncode, nothing.stdout) == (1, "")
+    assert (nothing.returncode, nothing.stdout) == (2, "")
     assert "give --checkpoint" in nothing.stderr
     refused = python("--format=onnx", "--checkpoint=nowhere")
-    assert (refused.returncode, refused.stderr) == (1, "error: nowhere: no such file or folder\n")
+    assert (refused.returncode, refused.stderr) == (2, "error: nowhere: no such file or folder\n")

@@ -262,7 +262,7 @@ def test_exit_codes_and_one_line_of_error(toy: list[str], tmp_path: Path) -> Non
     broken = tmp_path / "broken.csv"
     broken.write_text("# schema: 1\n")
     wrong = command(["--table", str(broken)], tmp_path)
-    assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     fine = command([*toy, "--latency", "20"], tmp_path)
     assert (fine.returncode, fine.stderr) == (0, "")
 
