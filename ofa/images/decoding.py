@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -111,15 +112,36 @@ def _opened(source: str | os.PathLike[str] | bytes) -> Iterator[Any]:
         warnings.simplefilter("ignore")  # remarks on odd EXIF data and palettes
         if _is_heif(source):
             _register_heif()
-        # Pillow's limit is a number of pixels, whatever they cost; ours takes its place
-        pillows = Image.MAX_IMAGE_PIXELS
-        Image.MAX_IMAGE_PIXELS = None
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with _PILLOWS_LIMIT.lifted(Image), Image.open(file) as image:
+            yield image
+
+
+class _Limit:
+    """Pillow's limit is a number of pixels, whatever they cost; ours takes its place, in all threads at once.
+
+    Pillow reads it twice in a check: put back by one thread while another opens an image, it made a good one fail.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._open, self._kept = Lock(), 0, None
+
+    @contextmanager
+    def lifted(self, pillow: Any) -> Iterator[None]:
+        with self._lock:
+            if self._open == 0:
+                self._kept, pillow.MAX_IMAGE_PIXELS = pillow.MAX_IMAGE_PIXELS, None
+            self._open += 1
         try:
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-                yield image
+            yield
         finally:
-            if pillows is not None:  # or another thread's None would stay
-                Image.MAX_IMAGE_PIXELS = pillows
+            with self._lock:
+                self._open -= 1
+                if self._open == 0:
+                    pillow.MAX_IMAGE_PIXELS = self._kept
+
+
+_PILLOWS_LIMIT = _Limit()
 
 
 def _is_heif(source: str | os.PathLike[str] | bytes) -> bool:

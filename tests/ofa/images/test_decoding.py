@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -333,6 +334,29 @@ def test_pillows_own_limit_is_as_it_was() -> None:
     with pytest.raises(unreadable()):
         decode(b"no image")
     assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_an_image_that_is_done_does_not_put_back_pillows_limit_while_others_are_open() -> None:
+    before, file = Image.MAX_IMAGE_PIXELS, saved(Image.fromarray(picture()), "PNG")
+    first, second = decoding._opened(file), decoding._opened(file)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.__exit__(None, None, None)
+    assert before == Image.MAX_IMAGE_PIXELS
+
+
+def test_threads_that_open_images_at_once_lose_none() -> None:
+    files = [saved(Image.fromarray(picture()), "PNG")] * 600
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            sizes = list(pool.map(image_size, files))
+    finally:
+        sys.setswitchinterval(before)
+    assert sizes == [image_size(files[0])] * len(files)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM", "AVIF"])
