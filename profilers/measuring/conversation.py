@@ -94,7 +94,7 @@ def checked_events(
         if isinstance(event, Heartbeat):
             # a flood of them never leaves the queue empty
             if time.monotonic() > deadline:
-                raise AgentFailed(f"nothing but heartbeats within {timeout_s:g} s{last_words()}")
+                raise AgentFailed(f"no answer within {timeout_s:g} s, only heartbeats{last_words()}")
             continue
         if not greeted and not isinstance(event, Hello | Error):
             raise AgentFailed(f"the agent began without a hello: {line[:80]!r}")
