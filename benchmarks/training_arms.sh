@@ -12,6 +12,8 @@
 #   shrinking progressive: kernels, depths, widths become elastic one after the other, at one rate until the last stage
 # and, 24 epochs of uniform sampling each, which change one thing: rate2, decay, batch32, smooth (with dropout and label
 # smoothing, which the others do without), base.
+# Sub-networks trained alone, at the rate and resolutions of uniform, of depth D, expand ratio E and kernel size K everywhere:
+#   alone128.d2-e3-k3   for 128 epochs, as many as uniform; with 39, three of them take the arithmetic of the supernet
 # Run again, it goes on with what was stopped, and leaves alone what is done.
 set -u
 cd "$(dirname "$0")/.."
@@ -29,14 +31,24 @@ COMMON=(--data "$DATA" --space mbv3-w0.35 --resolutions 48:96:4 --smallest-crop 
     --check-every "${CHECK_EVERY:-8}" --device "$DEVICE" --precision fp32)
 PLAIN=(--dropout 0 --label-smoothing 0)
 PILOT=(--method uniform --subnets-per-step 1 --epochs 24)
+SUBNET='
+import json, sys
+from ofa.space import get_space
+depth, expand, kernel = (int(part[1:]) for part in sys.argv[1].split("-"))
+print(json.dumps(get_space("mbv3-w0.35").subnet([kernel] * 20, [expand] * 20, [depth] * 5).to_dict() | {"resolution": 96}))
+'
 
 arm() {
     local name=$1 kind=${1%-*} seed=${1##*-} log=$OUT/$1.log run=$OUT/$1 how=()
-    [ -e "$run/supernet.safetensors" ] && { echo "$name: done before"; return; }
+    [ -e "$run/supernet.safetensors" ] || [ -e "$run/network" ] && { echo "$name: done before"; return; }
     case $kind in
         uniform) how=("${PLAIN[@]}" --method uniform --subnets-per-step 1 --epochs-scale 0.06) ;;
         self | control | late | shrinking) how=("${PLAIN[@]}" --recipe "benchmarks/recipes/$kind.json") ;;
         sandwich) how=(--label-smoothing 0 --method sandwich --subnets-per-step 4 --epochs-scale 0.06) ;;
+        alone*.d*-e*-k*)
+            how=("${PLAIN[@]}" --method alone --epochs "$(expr "$kind" : 'alone\([0-9]*\)')" --subnet "$OUT/${kind#*.}.json")
+            "$PYTHON" -c "$SUBNET" "${kind#*.}" >"$OUT/${kind#*.}.json" || return 2
+            ;;
         base) how=("${PLAIN[@]}" "${PILOT[@]}") ;;
         rate2) how=("${PLAIN[@]}" "${PILOT[@]}" --learning-rate-scale 2) ;;
         decay) how=("${PLAIN[@]}" "${PILOT[@]}" --weight-decay 3e-4) ;;
