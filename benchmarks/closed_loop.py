@@ -27,6 +27,7 @@ from rich.table import Table
 
 from ofa.blocks import blocks_of
 from ofa.checkpoints.opening import open_supernet
+from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
@@ -35,7 +36,6 @@ from ofa.images.classes import matched, read_classes
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
-from ofa.networks.checkpoint import read_image_facts
 from ofa.predictors.fidelity import kendall_tau, rmse
 from ofa.runs.files import write_json
 from ofa.search.__main__ import main as search

@@ -158,10 +158,10 @@ def fetch(id_: str, *, base_url: str | None = None, cache: str | os.PathLike[str
     return first.parent if entry.kind == "specialized" else first
 
 
-def load_supernet(id_: str, **where: str) -> Supernet:
+def fetch_supernet(id_: str, **where: str) -> Supernet:
     """The trained supernet of that id, in evaluation mode. `where`: as for `fetch`."""
+    from ofa.checkpoints.weights import load_checkpoint
     from ofa.networks import build_supernet
-    from ofa.networks.checkpoint import load_checkpoint
 
     entry = find(id_)
     if entry.kind != "supernet":
@@ -171,9 +171,9 @@ def load_supernet(id_: str, **where: str) -> Supernet:
     return net.eval()
 
 
-def load_specialized(id_: str, **where: str) -> PlainNetwork:
+def fetch_specialized(id_: str, **where: str) -> PlainNetwork:
     """The specialised network of that id, in evaluation mode. `where`: as for `fetch`."""
-    from ofa.networks.checkpoint import load_network
+    from ofa.checkpoints.weights import load_network
 
     entry = find(id_)
     if entry.kind != "specialized":

@@ -85,6 +85,6 @@ def test_the_page_on_blocks_names_all_modules_that_know_an_operator() -> None:
         path.relative_to(ROOT).as_posix() for path in code if re.search(r'"bottleneck"|Bottleneck\b', path.read_text())
     }
     # the original's own files; and units of a space, which have a kind of that name
-    elsewhere = {"ofa/networks/mit_layout.py", "ofa/space/families.py", "ofa/space/space.py"}
+    elsewhere = {"ofa/checkpoints/mit_layout.py", "ofa/space/families.py", "ofa/space/space.py"}
     assert set(named) == known - elsewhere
     assert len(named) == 9

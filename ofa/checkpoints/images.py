@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ofa.checkpoints.weights import read_image_facts
 from ofa.cli.options import CalibrationOptions, ImageOptions
 from ofa.images.choice import Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, read_classes
@@ -14,7 +15,6 @@ from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import left_out_lines
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.checkpoint import read_image_facts
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,16 +13,10 @@ from typing import Any
 
 from ofa import networks
 from ofa.checkpoints.subnet_file import NamedSubnet
+from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, load_supernet, read_image_facts
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
-from ofa.networks.checkpoint import (
-    SUPERNET_FORMAT,
-    load_checkpoint,
-    load_network,
-    load_supernet,
-    read_image_facts,
-    read_tensors,
-)
 from ofa.space import RESOLUTIONS, Subnet, get_space
 
 WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card

@@ -1,7 +1,7 @@
 """Checkpoints: ours in safetensors, and the original implementation's, read and written.
 
 A checkpoint is checked in full before the network is touched: every tensor must be there, have the right shape and
-hold finite values, and there must be no other. Pickles are read by torch's weights-only reader, which runs no code.
+hold finite values, and there must be no other.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ofa.blocks import slots_of
+from ofa.checkpoints.mit_layout import mit_names, modern_name, spec_from_net_config, spec_to_net_config
+from ofa.checkpoints.tensors import read_metadata, read_tensors
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts, facts_of_metadata
-from ofa.networks.mit_layout import mit_names, modern_name, spec_from_net_config, spec_to_net_config
 from ofa.networks.plain import PlainNetwork
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.supernet import Supernet, layer_name
+from ofa.runs.files import read_json, write_json
 from ofa.space import get_space
 
 SUPERNET_FORMAT = "ofa-supernet/1"
@@ -201,76 +203,6 @@ def load_network(path: str | os.PathLike[str]) -> PlainNetwork:
         raise InputError(f"{path}: damaged metadata: {error!r}") from None
     load_checkpoint(network, path)
     return network.eval()
-
-
-# ---- files
-
-
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a safetensors or torch file, on the CPU, and a safetensors file's metadata.
-
-    Raises InputError where the file is absent, damaged, would run code, or holds anything but tensors.
-    """
-    path = Path(path)
-    if _is_safetensors(path):
-        try:
-            with safe_open(path, framework="pt") as opened:
-                return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: damaged safetensors file: {error}") from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile pickle provokes
-        # torch's advice to turn its protection off is not for files from elsewhere
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise InputError(
-            f"{path}: not a checkpoint of tensors alone (damaged, or it would run code, which is refused): {reason}"
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise InputError(f"{path}: expected tensors by name, or a state_dict of them")
-    return dict(content), {}
-
-
-def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
-    """A safetensors file's metadata, empty for a torch file; no tensor is read. InputError as of `read_tensors`."""
-    path = Path(path)
-    if not _is_safetensors(path):
-        return {}
-    try:
-        with safe_open(path, framework="pt") as opened:
-            return dict(opened.metadata() or {})
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: damaged safetensors file: {error}") from None
-
-
-def _is_safetensors(path: Path) -> bool:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    with path.open("rb") as file:
-        return file.read(9)[8:9] == b"{"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; InputError where it is not one."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return content
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes JSON in one step."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(content, indent=1) + "\n")
-    part.replace(path)
 
 
 def _in_file(path: Path, read: Any, *arguments: Any) -> Any:

@@ -9,20 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from ofa.checkpoints.mit_layout import spec_from_net_config
 from ofa.checkpoints.opening import num_classes_of, open_supernet
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
+from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, read_image_facts
 from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
-from ofa.networks.checkpoint import (
-    SUPERNET_FORMAT,
-    load_checkpoint,
-    load_network,
-    read_image_facts,
-    read_json,
-    read_tensors,
-)
-from ofa.networks.mit_layout import spec_from_net_config
+from ofa.runs.files import read_json
 from ofa.space import SearchSpace, Subnet
 
 

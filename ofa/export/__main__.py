@@ -45,7 +45,7 @@ def next_step(format_name: str, out: Path) -> str:
         "onnx": f"onnxruntime.InferenceSession({str(out)!r}).run(None, {{'input': images}})",
         "tflite": f"ai_edge_litert.interpreter.Interpreter({str(out)!r})",
         "torchscript": f"torch.jit.load({str(out)!r})(images)",
-        "safetensors": f"ofa.networks.checkpoint.load_network({str(out)!r})(images)",
+        "safetensors": f"ofa.checkpoints.weights.load_network({str(out)!r})(images)",
     }[format_name]
     return f"next: run it with {how}; labels and preprocessing are in its metadata"
 

@@ -45,7 +45,7 @@ def with_metadata(format_name: str, model: bytes, metadata: Mapping[str, str]) -
 
 
 def safetensors_model(network: PlainNetwork, metadata: Mapping[str, str]) -> bytes:
-    """The network's own weights, batch normalisation not folded: `ofa.networks.checkpoint.load_network` reads them.
+    """The network's own weights, batch normalisation not folded: `ofa.checkpoints.weights.load_network` reads them.
 
     network.spec must be sized for the resolution to export.
     """

@@ -10,6 +10,8 @@ from typing import Any
 
 from ofa.checkpoints.opening import Source, load_source, shipped_checkpoint
 from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.tensors import read_metadata
+from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
 from ofa.export.images import ImagePlan, plan_images
@@ -20,7 +22,6 @@ from ofa.images.facts import ImageFacts
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.checkpoint import read_image_facts, read_metadata
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ofa.checkpoints.weights import read_calibration
 from ofa.export.compare import Agreement, compare
 from ofa.export.config import ExportConfig
 from ofa.export.images import class_numbers
@@ -21,7 +22,6 @@ from ofa.export.trained import at_resolution, trained_graph
 from ofa.images.facts import ImageFacts
 from ofa.images.reading import broken_lines, left_out_lines
 from ofa.networks import PlainNetwork, calibrate_bn, extract
-from ofa.networks.checkpoint import read_calibration
 from ofa.networks.synthetic import prepared
 
 INT8_IMAGES = 200

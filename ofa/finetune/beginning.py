@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ofa.checkpoints.opening import Source, load_source
 from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.weights import load_network, read_image_facts
 from ofa.errors import InputError
 from ofa.finetune.config import FinetuneConfig, StartOptions
 from ofa.finetune.data import FinetuneData, open_data
@@ -21,7 +22,6 @@ from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork, calibrate_bn, calibrated_plain, extract
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.checkpoint import load_network, read_image_facts
 from ofa.networks.layers import use_channels_last
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.training.state import CHECKPOINT

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ofa.checkpoints.weights import save_network
 from ofa.errors import InputError
 from ofa.finetune.beginning import Beginning, begin, recalibrated
 from ofa.finetune.config import FinetuneConfig
@@ -19,7 +20,6 @@ from ofa.images import augment
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork
-from ofa.networks.checkpoint import save_network
 from ofa.runs import processes
 from ofa.runs.files import write_json
 from ofa.runs.settings import identity_of

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ofa.checkpoints.opening import open_supernet
+from ofa.checkpoints.weights import read_facts, read_image_facts, save_checkpoint
 from ofa.errors import InputError
 from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched
@@ -20,7 +21,6 @@ from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.checkpoint import read_facts, read_image_facts, save_checkpoint
 from ofa.networks.synthetic import prepared, synthetic_images
 from ofa.predictors.measuring import spread
 from ofa.publish.config import PublishConfig

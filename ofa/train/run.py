@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.tensors import read_tensors
 from ofa.errors import InputError
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts, facts_of_metadata
@@ -18,7 +19,6 @@ from ofa.images.folder import ImageFolder
 from ofa.images.held_out import Photos, facts_of_training, open_photos
 from ofa.images.names import shown
 from ofa.images.preprocessing import normalisation
-from ofa.networks.checkpoint import read_tensors
 from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space

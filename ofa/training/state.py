@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ofa.checkpoints.tensors import read_tensors
 from ofa.errors import InputError
-from ofa.networks.checkpoint import read_tensors
 from ofa.runs.files import replace_file
 
 FORMAT = "ofa-training/2"

@@ -21,6 +21,7 @@ from PIL import Image
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
+from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.export.__main__ import main as export
@@ -28,7 +29,6 @@ from ofa.finetune import __main__ as finetune
 from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.images.folder import ImageFolder
 from ofa.images.held_out import open_photos
-from ofa.networks.checkpoint import read_image_facts
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.fit import __main__ as fit
 from ofa.predictors.training_data import read_image_facts as read_csv_facts

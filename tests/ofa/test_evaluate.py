@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import COMMAND, main
 from ofa.evaluate.run import evaluate_networks
@@ -20,7 +21,6 @@ from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.space import get_space
 from ofa.training import scores
 
@@ -69,7 +69,7 @@ def supernet_flags(files: Path) -> list[object]:
 
 def test_figures_are_those_of_the_definition(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = evaluate(tmp_path / "r.json", "--checkpoint", files / "network", "--data", files / "imgs")
-    from ofa.networks.checkpoint import load_network
+    from ofa.checkpoints.weights import load_network
 
     images, labels = next(batches(ImageFolder(files / "imgs"), 32, 18))
     with torch.no_grad():

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import ofa.finetune.run
+from ofa.checkpoints.weights import load_network, read_image_facts, save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.export.__main__ import main as export
@@ -30,7 +31,6 @@ from ofa.images.folder import ImageFolder
 from ofa.images.held_out import facts_of_training, open_photos
 from ofa.images.preprocessing import HALF, IMAGENET
 from ofa.networks import build_supernet, extract
-from ofa.networks.checkpoint import load_network, read_image_facts, save_checkpoint, save_network
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.runs.processes import Processes
 from ofa.space import get_space

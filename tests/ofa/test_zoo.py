@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ofa import zoo
+from ofa.checkpoints.weights import save_checkpoint, save_mit_network
 from ofa.errors import InputError
 from ofa.networks import build_supernet, extract
-from ofa.networks.checkpoint import save_checkpoint, save_mit_network
 from ofa.space import get_space
 
 NETWORK = "note10_lat@16ms_top1@75.5_finetune@25"
@@ -51,9 +51,9 @@ def test_there_are_four_supernets_58_networks_and_two_predictors() -> None:
 
 
 def test_networks_are_fetched_once_and_loaded(mirror: str, tmp_path: Path) -> None:
-    network = zoo.load_specialized(NETWORK, base_url=mirror, cache=str(tmp_path))
+    network = zoo.fetch_specialized(NETWORK, base_url=mirror, cache=str(tmp_path))
     assert network.spec.resolution == 160
-    net = zoo.load_supernet(SUPERNET, base_url=mirror, cache=str(tmp_path))
+    net = zoo.fetch_supernet(SUPERNET, base_url=mirror, cache=str(tmp_path))
     assert net.space == get_space("mbv3-w1.0")
     checksums = json.loads((tmp_path / "checksums.json").read_text())
     assert len(checksums) == 4
@@ -101,9 +101,9 @@ def test_wrong_kinds_and_ids_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown network 'resnet'"):
         zoo.fetch("resnet", cache=tmp_path)
     with pytest.raises(InputError, match="is a specialized, expected a supernet"):
-        zoo.load_supernet(NETWORK)
+        zoo.fetch_supernet(NETWORK)
     with pytest.raises(InputError, match="is a supernet, expected a specialized network"):
-        zoo.load_specialized(SUPERNET)
+        zoo.fetch_specialized(SUPERNET)
     (tmp_path / "checksums.json").write_text("{")
     with pytest.raises(InputError, match="is damaged"):
         zoo.fetch(SUPERNET, base_url="file:///nowhere", cache=tmp_path)

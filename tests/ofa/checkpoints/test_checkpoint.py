@@ -11,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ofa.errors import InputError
-from ofa.networks import NetworkSpec, PlainNetwork, Supernet, build_plain, build_supernet, extract
-from ofa.networks.checkpoint import (
+from ofa.checkpoints.mit_layout import spec_from_net_config, spec_to_net_config
+from ofa.checkpoints.weights import (
     load_checkpoint,
     load_network,
     load_supernet,
@@ -21,7 +20,8 @@ from ofa.networks.checkpoint import (
     save_mit_network,
     save_network,
 )
-from ofa.networks.mit_layout import spec_from_net_config, spec_to_net_config
+from ofa.errors import InputError
+from ofa.networks import NetworkSpec, PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 

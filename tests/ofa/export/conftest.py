@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
+from ofa.checkpoints.weights import save_checkpoint
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import Supernet, build_supernet
-from ofa.networks.checkpoint import save_checkpoint
 from ofa.space import SearchSpace, Subnet, get_space
 
 CATEGORIES = ("brick", "cloud", "field", "water")

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
+from ofa.checkpoints.weights import load_network, save_checkpoint, save_mit_network, save_network
 from ofa.errors import Infeasible, InputError
 from ofa.export import quantize
 from ofa.export.__main__ import main
@@ -24,7 +25,6 @@ from ofa.export.runtimes import runner
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
-from ofa.networks.checkpoint import load_network, save_checkpoint, save_mit_network, save_network
 from ofa.space import get_space
 from ofa.space.mit_format import subnet_to_mit
 

@@ -7,20 +7,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.weights import CALIBRATION, load_supernet, read_calibration, read_facts, save_checkpoint
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import calibrate_bn
-from ofa.networks.checkpoint import (
-    CALIBRATION,
-    load_supernet,
-    read_calibration,
-    read_facts,
-    read_tensors,
-    save_checkpoint,
-)
 from ofa.networks.synthetic import prepared, synthetic_images
 from ofa.publish.__main__ import main
 

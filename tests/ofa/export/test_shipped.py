@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from ofa.checkpoints.opening import WEIGHTS
+from ofa.checkpoints.weights import load_supernet, read_calibration, read_facts
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
 from ofa.images.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
-from ofa.networks.checkpoint import load_supernet, read_calibration, read_facts
 from ofa.predictors.accuracy import WEIGHTS as PREDICTORS
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.space import SearchSpace, Subnet

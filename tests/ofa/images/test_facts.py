@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ofa.checkpoints.weights import read_image_facts, save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.export.images import plan_images
 from ofa.images.choice import images_to_calibrate, images_to_evaluate
@@ -22,7 +23,6 @@ from ofa.images.held_out import facts_of_training, open_photos
 from ofa.images.names import shown
 from ofa.images.preprocessing import HALF, IMAGENET, decided
 from ofa.networks import build_supernet, extract
-from ofa.networks.checkpoint import read_image_facts, save_checkpoint, save_network
 from ofa.space import get_space
 
 CLASSES = ("cat", "Äpfel und Birnen", "zebra", "狗")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from ofa.checkpoints.weights import save_checkpoint
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.networks import build_supernet
-from ofa.networks.checkpoint import save_checkpoint
 from ofa.space import get_space
 
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa.blocks.costs import count_macs, count_params
+from ofa.checkpoints.weights import load_checkpoint
 from ofa.errors import InputError
 from ofa.networks import Supernet, build_supernet, extract
-from ofa.networks.checkpoint import load_checkpoint
 from ofa.networks.layers import memory_format_of, use_memory_format
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit

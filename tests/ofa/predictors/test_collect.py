@@ -14,10 +14,10 @@ from PIL import Image
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
+from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.networks import build_supernet, extract
-from ofa.networks.checkpoint import save_checkpoint, save_network
 from ofa.predictors import measuring
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.collect import collection

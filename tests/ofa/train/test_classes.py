@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.weights import load_supernet
 from ofa.errors import InputError
 from ofa.images.facts import facts_of_metadata
 from ofa.images.held_out import Photos, open_photos
 from ofa.networks import Supernet
-from ofa.networks.checkpoint import load_supernet, read_tensors
 from ofa.networks.sorting import sort_channels
 from ofa.train.__main__ import main
 from ofa.train.run import class_counts, class_weights, rare_classes

@@ -15,11 +15,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.weights import load_checkpoint, load_network, load_supernet, read_facts
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.images.held_out import open_photos
 from ofa.networks import Supernet
-from ofa.networks.checkpoint import load_checkpoint, load_network, load_supernet, read_facts, read_tensors
 from ofa.networks.sorting import sort_channels
 from ofa.train.__main__ import main
 from ofa.training import shrinking

@@ -1,0 +1,63 @@
+"""The tensors and the metadata of a file, ours or the original's. No file's code is ever run.
+
+Pickles are read by torch's weights-only reader.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ofa.errors import InputError
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors or torch file, on the CPU, and a safetensors file's metadata.
+
+    Raises InputError where the file is absent, damaged, would run code, or holds anything but tensors.
+    """
+    path = Path(path)
+    if _is_safetensors(path):
+        try:
+            with safe_open(path, framework="pt") as opened:
+                return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{path}: damaged safetensors file: {error}") from None
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or hostile pickle provokes
+        # torch's advice to turn its protection off is not for files from elsewhere
+        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
+        raise InputError(
+            f"{path}: not a checkpoint of tensors alone (damaged, or it would run code, which is refused): {reason}"
+        ) from None
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise InputError(f"{path}: expected tensors by name, or a state_dict of them")
+    return dict(content), {}
+
+
+def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
+    """A safetensors file's metadata, empty for a torch file; no tensor is read. InputError as of `read_tensors`."""
+    path = Path(path)
+    if not _is_safetensors(path):
+        return {}
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return dict(opened.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: damaged safetensors file: {error}") from None
+
+
+def _is_safetensors(path: Path) -> bool:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    with path.open("rb") as file:
+        return file.read(9)[8:9] == b"{"
