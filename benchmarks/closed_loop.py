@@ -36,7 +36,7 @@ from ofa.images.classes import matched, read_classes
 from ofa.images.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
-from ofa.predictors.fidelity import kendall_tau, rmse
+from ofa.predictors.metrics import kendall_tau, rmse
 from ofa.runs.files import write_json
 from ofa.search.__main__ import main as search
 from ofa.search.run import load_predictor

@@ -18,7 +18,7 @@ from ofa.cli.options import resolutions as resolution_list
 from ofa.images.pixels import PixelBatch
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks import build_supernet
-from ofa.predictors.measuring import Images, draw, groups, measure, tree_order
+from ofa.predictors.collect.measuring import PreparedImages, draw, groups, measure, tree_order
 from ofa.space import get_space
 
 
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def images_at(resolution: int, batch_size: int, batches: int) -> Images:
+def images_at(resolution: int, batch_size: int, batches: int) -> PreparedImages:
     """Random images, as many to calibrate as to evaluate on."""
     halves = [
         [
@@ -75,7 +75,7 @@ def images_at(resolution: int, batch_size: int, batches: int) -> Images:
         ]
         for _ in range(2)
     ]
-    return Images(halves[0], halves[1], *IMAGENET)
+    return PreparedImages(halves[0], halves[1], *IMAGENET)
 
 
 if __name__ == "__main__":

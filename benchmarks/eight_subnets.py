@@ -30,7 +30,7 @@ from ofa.images.pixels import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import random_indices
 from ofa.networks.tree import SubnetTree
-from ofa.predictors.measuring import Images
+from ofa.predictors.collect.measuring import PreparedImages
 from ofa.runs.files import write_json
 
 CHOICES = [(depth, expand, kernel) for depth in (2, 4) for expand in (3, 6) for kernel in (3, 7)]
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         PixelStore(folder, indices, [args.resolution], 64).batches[args.resolution]
         for folder, indices in zip((train, val), chosen, strict=True)
     )
-    images = Images(calibration, evaluation, *IMAGENET)
+    images = PreparedImages(calibration, evaluation, *IMAGENET)
     right = {label: of_supernet(path, args.resolution, images) for label, path in args.supernet}
     top1 = {label: percents(found) for label, found in right.items()}
     if args.alone:
@@ -81,7 +81,7 @@ def named(text: str) -> tuple[str, Path]:
     return name, Path(path)
 
 
-def of_supernet(path: Path, resolution: int, images: Images) -> Right:
+def of_supernet(path: Path, resolution: int, images: PreparedImages) -> Right:
     """(8, images) of a supernet's eight sub-networks."""
     net = load_supernet(path).eval()
     subnets = [net.space.subnet([k] * 20, [e] * 20, [d] * 5, resolution) for d, e, k in CHOICES]
@@ -96,7 +96,7 @@ def of_supernet(path: Path, resolution: int, images: Images) -> Right:
     return np.concatenate(found, 1)
 
 
-def alone(path: Path, images: Images) -> Right:
+def alone(path: Path, images: PreparedImages) -> Right:
     """(images,) of a network that was trained alone, by the statistics that its training ended with."""
     network = load_network(path)
     with torch.no_grad():

@@ -22,7 +22,7 @@ from ofa.images.reading import batches
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.synthetic import prepared, synthetic_images
-from ofa.predictors.measuring import spread
+from ofa.predictors.collect.measuring import spread
 from ofa.publish.config import PublishConfig
 from ofa.space import Subnet
 from ofa.training.scores import Scores, scores_of

@@ -31,7 +31,7 @@ from ofa.images.folder import ImageFolder
 from ofa.images.held_out import open_photos
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.training_data import read_image_facts as read_csv_facts
+from ofa.predictors.subnet_accuracies import read_image_facts as read_csv_facts
 from ofa.publish import __main__ as publish
 from ofa.search.__main__ import main as search
 from ofa.space import get_space

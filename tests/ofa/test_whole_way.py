@@ -15,7 +15,8 @@ from PIL import Image
 
 import ofa
 from ofa.blocks.costs import block_macs
-from ofa.predictors import fitting, training_data
+from ofa.predictors import subnet_accuracies
+from ofa.predictors.fit import measured
 from ofa.tables import TableRow
 
 CLASSES = ("blue", "green", "red")
@@ -59,8 +60,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     blocks = ofa.all_blocks(ofa.get_space(SPACE, len(CLASSES), (PIXELS,)))
     ofa.LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in blocks]).save(tmp_path / "t.csv")
     # a hundred sub-networks, and five of them in each part, take too long to measure for a test
-    monkeypatch.setattr(training_data, "MIN_ROWS", 20)
-    monkeypatch.setattr(fitting, "_LEAST_ROWS", 1)
+    monkeypatch.setattr(subnet_accuracies, "MIN_ROWS", 20)
+    monkeypatch.setattr(measured, "_LEAST_ROWS", 1)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several wait for each other on a busy machine: layers are tiny here

@@ -13,8 +13,8 @@ from ofa.cli.options import ReadingOptions
 from ofa.images.folder import ImageFolder
 from ofa.images.pixels import PixelStore, memory_passes
 from ofa.networks import Supernet
-from ofa.predictors import measuring
-from ofa.predictors.measuring import Images, groups
+from ofa.predictors.collect import measuring
+from ofa.predictors.collect.measuring import PreparedImages, groups
 from ofa.runs.journal import Journal
 from ofa.space import Subnet
 
@@ -84,7 +84,7 @@ class Collection:
     def _image_count(self) -> int:
         return len(self._evaluation[1]) + len(self._calibration[1])
 
-    def _prepared(self, resolutions: Sequence[int]) -> tuple[dict[int, Images], list[str]]:
+    def _prepared(self, resolutions: Sequence[int]) -> tuple[dict[int, PreparedImages], list[str]]:
         """The images at those resolutions, and the names of those that cannot be read."""
         share = _Share(self._watcher.progress, 0, self._image_count, f"images at {', '.join(map(str, resolutions))} px")
         options, facts, cut = self._options, self._images.facts, self._images.cut
@@ -102,7 +102,8 @@ class Collection:
         )
         cut.check(len(self._calibration[1]) - len(calibration.broken), self._calibration[0].path)
         images = {
-            r: Images(calibration.batches[r], evaluation.batches[r], facts.mean, facts.std, cut) for r in resolutions
+            r: PreparedImages(calibration.batches[r], evaluation.batches[r], facts.mean, facts.std, cut)
+            for r in resolutions
         }
         return images, sorted({*calibration.broken, *evaluation.broken})
 

@@ -16,7 +16,7 @@ from ofa.checkpoints.opening import open_supernet
 from ofa.images.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, Watcher
 from ofa.predictors.collect.config import CollectConfig
-from ofa.predictors.measuring import at_resolutions, draw, share, spread, tree_order
+from ofa.predictors.collect.measuring import at_resolutions, draw, share, spread, tree_order
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import Journal

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def print_report(console: Console, report: dict[str, Any]) -> None:
-    """Of `fitting.fit`: beside two models that any predictor should beat."""
+    """Of `measured.fit_to_measured`: beside two models that any predictor should beat."""
     table = Table(title="Test part: never trained on, calibrated on or selected on", title_justify="left")
     for column in (
         "px",
@@ -55,7 +55,7 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
 
 
 def print_teacher_report(console: Console, report: dict[str, Any]) -> None:
-    """Of `fitting.fit_to_teacher`: beside the teacher."""
+    """Of `distilled.fit_to_teacher`: beside the teacher."""
     table = Table(title="Against the teacher, on sub-networks it was not asked about", title_justify="left")
     for column in ("sub-networks", "px", "rows", "RMSE %", "tau", "bias of best tenth %", "in 68 %", "in 95 %"):
         table.add_column(column, justify="right")

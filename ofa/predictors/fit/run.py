@@ -10,9 +10,10 @@ from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fit.config import FitConfig
-from ofa.predictors.fitting import Step, fit, fit_to_teacher
-from ofa.predictors.training import Recipe
-from ofa.predictors.training_data import TrainingData, read_image_facts, read_training_csv
+from ofa.predictors.fit.distilled import fit_to_teacher
+from ofa.predictors.fit.ensemble_training import Recipe
+from ofa.predictors.fit.measured import Step, fit_to_measured
+from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts
 from ofa.runs.files import sha256
 from ofa.space import get_space
 
@@ -31,7 +32,7 @@ class FitResult:
 
     predictor: AccuracyPredictor
     path: Path
-    data: TrainingData | None
+    data: SubnetAccuracies | None
     images: ImageFacts | None
 
     @property
@@ -46,7 +47,7 @@ class _Fitted:
     """A predictor, before its header says where it comes from."""
 
     predictor: AccuracyPredictor
-    data: TrainingData | None
+    data: SubnetAccuracies | None
     images: ImageFacts | None
     kind: str
     description: str
@@ -94,8 +95,8 @@ def _origin(config: FitConfig) -> dict[str, str]:
 
 def _of_data(config: FitConfig, progress: Step) -> _Fitted:
     """Fitted on measured accuracies."""
-    recipe, data = recipe_of(config), read_training_csv(config.data, config.space)
-    predictor = fit(data, recipe, progress)
+    recipe, data = recipe_of(config), read_accuracies_csv(config.data, config.space)
+    predictor = fit_to_measured(data, recipe, progress)
     report = predictor.header["report"]
     figures = report["test"]["all"]
     description = (

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor, Uncertainty
 from ofa.predictors.encoder import FeatureEncoder
-from ofa.predictors.fidelity import rmse
+from ofa.predictors.metrics import rmse
 from ofa.predictors.mlp import Mlp
-from ofa.predictors.training_data import read_training_csv, split
+from ofa.predictors.subnet_accuracies import read_accuracies_csv, split
 from ofa.space import get_space
 
 CSV = "accuracy/ofa_mbv3_w1.0_imagenet_top1.csv"
@@ -60,7 +60,7 @@ def test_shipped_predictors_are_small_deterministic_and_say_where_they_come_from
 
 
 def test_shipped_predictor_reaches_the_stated_figures_on_its_test_part(reference):
-    data = read_training_csv(reference / CSV, "mbv3-w1.0")
+    data = read_accuracies_csv(reference / CSV, "mbv3-w1.0")
     test = data.where(split(data.genes)["test"])
     predictor = AccuracyPredictor.default(data.space)
     stated = predictor.header["report"]["test"]

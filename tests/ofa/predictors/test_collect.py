@@ -18,11 +18,10 @@ from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.networks import build_supernet, extract
-from ofa.predictors import measuring
 from ofa.predictors.collect import __main__ as collect
-from ofa.predictors.collect import collection
+from ofa.predictors.collect import collection, measuring
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.training_data import read_training_csv
+from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -158,7 +157,7 @@ def test_the_loop_closes_in_a_small_space(files: Path, tmp_path: Path, capsys: p
     halves = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
     for number, half in enumerate(halves):
         collected(Path(half), *flags(files, "--subnets", 80, "--first", 80 * number))
-    assert len(read_training_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 160
+    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 160
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
     assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}

@@ -10,14 +10,16 @@ import scipy.stats
 
 from ofa.cli.command import docs_of
 from ofa.errors import InputError
-from ofa.predictors import fitting
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.fidelity import fit_uncertainty, kendall_tau, ridge
 from ofa.predictors.fit import __main__ as fit
+from ofa.predictors.fit import distilled
+from ofa.predictors.fit.baselines import ridge
 from ofa.predictors.fit.config import FitConfig
+from ofa.predictors.fit.ensemble_training import Recipe
 from ofa.predictors.fit.run import recipe_of
-from ofa.predictors.training import Recipe
-from ofa.predictors.training_data import read_training_csv, split
+from ofa.predictors.fit.uncertainty import fit_uncertainty
+from ofa.predictors.metrics import kendall_tau
+from ofa.predictors.subnet_accuracies import read_accuracies_csv, split
 from ofa.space import get_space
 
 COLUMNS = ("resolution", "depths", "kernel_sizes", "expand_ratios", "top1")
@@ -63,7 +65,7 @@ def test_a_bad_row_is_named(tmp_path, change, message):
     rows = toy_rows(120)
     rows[3] |= change
     with pytest.raises(InputError, match=message):
-        read_training_csv(write(tmp_path / "bad.csv", rows), "mbv3-w1.0")
+        read_accuracies_csv(write(tmp_path / "bad.csv", rows), "mbv3-w1.0")
 
 
 def test_a_bad_row_is_named_after_a_field_that_goes_over_two_lines(tmp_path):
@@ -77,37 +79,37 @@ def test_a_bad_row_is_named_after_a_field_that_goes_over_two_lines(tmp_path):
         rows[bad] += ",1"
         path.write_text("\n".join(["# made by hand", header, *rows, ""]))
         with pytest.raises(InputError, match=f"bad.csv:{line}: too many fields"):
-            read_training_csv(path, "mbv3-w1.0")
+            read_accuracies_csv(path, "mbv3-w1.0")
     path.write_text("\n".join([header, ",".join(cells), *lines[1:], ""]))
-    assert len(read_training_csv(path, "mbv3-w1.0").top1) == 120
+    assert len(read_accuracies_csv(path, "mbv3-w1.0").top1) == 120
 
 
 def test_bad_files_are_named(tmp_path):
     rows = toy_rows(120)
     path = write(tmp_path / "a.csv", rows, COLUMNS[:-1])
     with pytest.raises(InputError, match=r"a.csv:1: no column top1, expected at least resolution, depths"):
-        read_training_csv(path, "mbv3-w1.0")
+        read_accuracies_csv(path, "mbv3-w1.0")
     with pytest.raises(InputError, match=r"a.csv: 20 rows, at least 100 are needed"):
-        read_training_csv(write(path, rows[:20]), "mbv3-w1.0")
+        read_accuracies_csv(write(path, rows[:20]), "mbv3-w1.0")
     path.write_text("")
     with pytest.raises(InputError, match=r"a.csv: empty"):
-        read_training_csv(path, "mbv3-w1.0")
+        read_accuracies_csv(path, "mbv3-w1.0")
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"a.csv: not UTF-8"):
-        read_training_csv(path, "mbv3-w1.0")
+        read_accuracies_csv(path, "mbv3-w1.0")
     write(path, rows)
     path.write_text("# a comment\n\n" + path.read_text() + "160,2 2\n")
     with pytest.raises(InputError, match=r"a.csv:124: too few fields"):
-        read_training_csv(path, "mbv3-w1.0")
+        read_accuracies_csv(path, "mbv3-w1.0")
     fractions = [row | {"top1": "0.7"} for row in rows]
     with pytest.raises(InputError, match=r"top1 is at most 0.7: a fraction\? expected per cent"):
-        read_training_csv(write(path, fractions), "mbv3-w1.0")
+        read_accuracies_csv(write(path, fractions), "mbv3-w1.0")
 
 
 def test_repeated_subnets_are_averaged(tmp_path):
     rows = toy_rows(120)
     again = [rows[0] | {"top1": str(float(rows[0]["top1"]) + 1)}]
-    data = read_training_csv(write(tmp_path / "a.csv", rows + again), "mbv3-w1.0")
+    data = read_accuracies_csv(write(tmp_path / "a.csv", rows + again), "mbv3-w1.0")
     assert data.merged == 1 and len(data.top1) == 120
     assert data.top1[0] == pytest.approx(float(rows[0]["top1"]) + 0.5)
 
@@ -115,7 +117,7 @@ def test_repeated_subnets_are_averaged(tmp_path):
 def test_width_multipliers_are_read(tmp_path):
     rows = toy_rows(120, "resnet50d")
     columns = ("resolution", "depths", "expand_ratios", "width_mults", "top1")
-    data = read_training_csv(write(tmp_path / "r.csv", rows, columns), "resnet50d")
+    data = read_accuracies_csv(write(tmp_path / "r.csv", rows, columns), "resnet50d")
     assert " ".join(map(str, data.space.decode(data.genes[:1])[0].width_mults)) == rows[0]["width_mults"]
 
 
@@ -211,9 +213,9 @@ def test_the_help_tells_the_recipes_own_defaults():
 
 
 def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
-    monkeypatch.setattr(fitting, "_ROUNDS", 2)
+    monkeypatch.setattr(distilled, "_ROUNDS", 2)
     teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=(176, 224)))
-    student = fitting.fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=40, weight_decay=0.1))
+    student = distilled.fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=40, weight_decay=0.1))
     report = student.header["report"]
     assert report["rows"] == {"random": 100, "near_optimal": 100, "searched_with_student": 200}
     assert report["test"]["random"]["all"]["kendall_tau"] > 0.5

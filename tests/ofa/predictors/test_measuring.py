@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ofa.blocks.costs import count_macs
 from ofa.networks.supernet import blocks_at
-from ofa.predictors.measuring import at_resolutions, draw, groups, share, tree_order
+from ofa.predictors.collect.measuring import at_resolutions, draw, groups, share, tree_order
 from ofa.space import get_space
 
 SPACE = get_space("mbv3-w0.35", 10, (48, 64, 80, 96))

@@ -1,4 +1,4 @@
-"""`python -m ofa.predictors.study --curve`: error by the number of rows trained on."""
+"""`python -m ofa.predictors.compare --curve`: error by the number of rows trained on."""
 
 import csv
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa.predictors import study
-from ofa.predictors.training import Recipe
+from ofa.predictors import compare, study
+from ofa.predictors.fit.ensemble_training import Recipe
 from ofa.space import get_space
 
 
@@ -26,8 +26,8 @@ def test_more_rows_bring_less_error(
         for subnet, figure in zip(space.decode(genes), top1, strict=True):
             lists = [" ".join(map(str, v)) for v in (subnet.depths, subnet.kernel_sizes, subnet.expand_ratios)]
             writer.writerow([subnet.resolution, *lists, figure])
-    monkeypatch.setattr(study, "Recipe", partial(Recipe, members=1, epochs=40, hidden=(16,)))
-    assert study.main(["--data", str(tmp_path / "a.csv"), "--space", "mbv3-w0.35", "--curve"]) == 0
+    monkeypatch.setattr(compare, "Recipe", partial(Recipe, members=1, epochs=40, hidden=(16,)))
+    assert compare.main(["--data", str(tmp_path / "a.csv"), "--space", "mbv3-w0.35", "--curve"]) == 0
     lines = re.findall(r"(\d+) rows: ([\d.]+) \(([\d.]+)-([\d.]+)\) \| ([\d.]+)", capsys.readouterr().out)
     assert [int(line[0]) for line in lines[:-1]] == [50, 100, 200, 400]
     errors, taus = ([float(line[i]) for line in lines] for i in (1, 4))
@@ -37,5 +37,13 @@ def test_more_rows_bring_less_error(
 
 
 def test_sizes_double_up_to_all_rows() -> None:
-    assert study.sizes(230) == [50, 100, 200, 230]
-    assert study.sizes(50) == [50]
+    assert compare.sizes(230) == [50, 100, 200, 230]
+    assert compare.sizes(50) == [50]
+
+
+def test_the_former_name_answers_and_tells_the_new_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        study.main(["--help"])
+    out, err = capsys.readouterr()
+    assert left.value.code == 0 and "ofa.predictors.compare" in out
+    assert err == "warning: ofa.predictors.study is now called ofa.predictors.compare\n"

@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Float32, Mlp
+from ofa.predictors.subnet_accuracies import SubnetAccuracies
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -52,6 +55,20 @@ class Recipe:
             raise InputError(f"hidden is {list(self.hidden)}, expected positive widths")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise InputError("learning_rate is expected above 0, weight_decay at least 0")
+
+
+def train_ensemble(
+    data: SubnetAccuracies, recipe: Recipe, step: Callable[[float], None] = lambda _: None
+) -> AccuracyPredictor:
+    """An ensemble trained on all of the data; it knows the resolutions of the data's space, and no uncertainty."""
+    known = data.space.resolutions
+    encoder = FeatureEncoder(data.space, known)
+    groups = data.genes[:, 0].astype(np.intp)
+    # the level of a resolution is taken out first: weight decay would pull it to 0
+    levels = np.array([data.top1[groups == r].mean() for r in range(len(known))])
+    features = encoder.training_features(data.genes)
+    members = train_members(features, data.top1 - levels[groups], groups, recipe, step)
+    return AccuracyPredictor(encoder, members, {}, levels=levels.tolist())
 
 
 def train_members(

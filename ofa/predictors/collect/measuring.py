@@ -68,7 +68,7 @@ def groups(subnets: Sequence[Subnet], order: Sequence[int], size: int) -> Iterat
 
 
 @dataclass(frozen=True)
-class Images:
+class PreparedImages:
     """Prepared images of one resolution: those to calibrate with, those to evaluate on, and how to normalise both.
 
     cut: into which batches those to calibrate with are cut, whatever they come in
@@ -84,7 +84,7 @@ class Images:
 def measure(
     net: Supernet,
     subnets: Sequence[Subnet],
-    images: Images,
+    images: PreparedImages,
     advance: Callable[[float], object] = lambda _: None,
 ) -> list[Scores]:
     """Calibrates and evaluates sub-networks of the images' resolution, together: `ofa.evaluate`'s figures, exactly.

@@ -28,7 +28,7 @@ PARTS = ("test", "calibration", "train")
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class SubnetAccuracies:
     """N sub-networks and their accuracy.
 
     space: the space, with the resolutions of the data
@@ -48,12 +48,12 @@ class TrainingData:
         resolutions: NDArray[np.int64] = np.array(self.space.resolutions)[self.genes[:, 0]]
         return resolutions
 
-    def where(self, rows: NDArray[np.bool_]) -> TrainingData:
+    def where(self, rows: NDArray[np.bool_]) -> SubnetAccuracies:
         """The sub-networks that a mask (N,) selects."""
-        return TrainingData(self.space, self.genes[rows], self.top1[rows])
+        return SubnetAccuracies(self.space, self.genes[rows], self.top1[rows])
 
 
-def read_training_csv(paths: Path | Sequence[Path], space_name: str) -> TrainingData:
+def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> SubnetAccuracies:
     """Reads and checks whole files; InputError names file, line, column and what was expected.
 
     A sub-network measured more than once, in whichever file, counts once, with the mean accuracy.
@@ -87,7 +87,7 @@ def read_training_csv(paths: Path | Sequence[Path], space_name: str) -> Training
     means = np.array([np.mean(values) for values in accuracies.values()])
     if means.max() <= 1:
         raise InputError(f"{path}: top1 is at most {means.max():g}: a fraction? expected per cent")
-    return TrainingData(space, matrix, means, merged=len(rows) - len(matrix))
+    return SubnetAccuracies(space, matrix, means, merged=len(rows) - len(matrix))
 
 
 def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:

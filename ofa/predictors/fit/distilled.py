@@ -1,0 +1,213 @@
+"""A predictor fitted on another one's predictions (distillation): which sub-networks to ask it about, and the report.
+
+A predictor that a search will use must be right where the search ends, not only on random sub-networks. Searches
+end differently on every device: here on made-up ones, whose every block costs its MACs times its own random
+factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.blocks import block_index
+from ofa.blocks.costs import block_macs
+from ofa.errors import InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.fit.assessment import assess, interpolation
+from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
+from ofa.predictors.fit.measured import Step
+from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
+from ofa.predictors.subnet_accuracies import SubnetAccuracies, split
+from ofa.space import Genes, SearchSpace
+
+Score = Callable[[Genes], NDArray[np.float64]]  # (N, genes) -> (N,) per cent
+_SHARES = (0.25, 0.25)  # of the questions to a teacher: random, near its optimum
+_ROUNDS = 8  # of questions to a teacher
+_OPTIMISM = 1.0
+
+
+def fit_to_teacher(
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Step = lambda *_: None
+) -> AccuracyPredictor:
+    """A predictor fitted on `samples` predictions of another.
+
+    A quarter of the sub-networks asked about are random; a quarter are near the best that searches with the
+    teacher find; the other half is asked in rounds, on what searches with the student so far find best, so that what
+    a search would exploit is what it is corrected on. (Those judge by the members' mean plus their spread:
+    where the student does not know, it asks.) The report compares with the teacher on other sub-networks, random
+    and near its optimum, and by the outcome of searches. Choosing takes many more predictions of the teacher
+    than are fitted on.
+    """
+    if samples < 400:
+        raise InputError(f"samples is {samples}, expected at least 400")
+    rng = np.random.default_rng(recipe.seed)
+    asked, sources = _questions(teacher, samples, recipe, rng, step)
+    known = len(teacher.space.resolutions)
+    held = split(asked.genes)["calibration"]
+    first = train_ensemble(asked.where(~held), recipe, lambda share: step("uncertainty", share))
+    aside = asked.where(held)
+    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.genes[:, 0].astype(np.intp), known)
+    final = train_ensemble(asked, recipe, lambda share: step("final", share))
+
+    random, optimal = _examination(teacher, asked, max(200, samples // 8), rng)
+    between = interpolation(asked, random, recipe, lambda share: step("interpolation", share))
+    if between:
+        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
+    predictor = with_uncertainty(final, uncertainty)
+    predictor.header["report"] = {
+        "rows": sources,
+        "test": {"random": assess(predictor, random), "near_optimal": assess(predictor, optimal)},
+        "search": _loss_in_search(teacher, predictor, 64, recipe.seed),
+        "interpolation": between,
+    }
+    predictor.header["recipe"] = asdict(recipe)
+    return predictor
+
+
+def _questions(
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Step
+) -> tuple[SubnetAccuracies, dict[str, int]]:
+    """What the teacher says of `samples` sub-networks, and how many were chosen in which way."""
+    space = teacher.space
+    at_random, at_best = (int(samples * share) for share in _SHARES)
+    asked = _answers(teacher, _different(space.sample(rng, at_random * 3 // 2), (), at_random))
+    best = near_optimal(space, teacher.top1, at_best * 9 // 8, rng, lambda share: step("searching the teacher", share))
+    asked = _joined(asked, _answers(teacher, _different(best, asked.genes, at_best)))
+    draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
+    for n in range(_ROUNDS):
+        student = train_ensemble(asked, draft, lambda share, n=n: step("asking", (n + share) / _ROUNDS))  # type: ignore[misc]
+
+        def hopeful(genes: Genes, student: AccuracyPredictor = student) -> NDArray[np.float64]:
+            members = student.members(genes)
+            upper: NDArray[np.float64] = members.mean(axis=0) + _OPTIMISM * members.std(axis=0)
+            return upper
+
+        count = (samples - len(asked.genes)) // (_ROUNDS - n)
+        found = near_optimal(space, hopeful, count * 9 // 8, rng)
+        asked = _joined(asked, _answers(teacher, _different(found, asked.genes, count)))
+    sources = {
+        "random": at_random,
+        "near_optimal": at_best,
+        "searched_with_student": samples - at_random - at_best,
+    }
+    return asked, sources
+
+
+def _examination(
+    teacher: AccuracyPredictor, asked: SubnetAccuracies, rows: int, rng: np.random.Generator
+) -> tuple[SubnetAccuracies, SubnetAccuracies]:
+    """What the teacher says of others than those it was asked about: random ones, and ones near its optimum."""
+    space = teacher.space
+    random = _answers(teacher, _different(space.sample(rng, 2 * rows), asked.genes, rows))
+    best = near_optimal(space, teacher.top1, rows * 5 // 4, rng)
+    return random, _answers(teacher, _different(best, asked.genes, rows))
+
+
+def _answers(teacher: AccuracyPredictor, genes: Genes) -> SubnetAccuracies:
+    """Sub-networks with what the teacher says of them."""
+    return SubnetAccuracies(teacher.space, genes, teacher.predict(genes).top1)
+
+
+def _joined(first: SubnetAccuracies, second: SubnetAccuracies) -> SubnetAccuracies:
+    """Both, of one space."""
+    genes = np.concatenate([first.genes, second.genes])
+    return SubnetAccuracies(first.space, genes, np.concatenate([first.top1, second.top1]))
+
+
+def _different(genes: Genes, known: Sequence[NDArray[np.uint8]] | Genes, n: int) -> Genes:
+    """The first n rows that are not in `known`, each once."""
+    seen = {row.tobytes() for row in known}
+    rows = {row.tobytes(): row for row in genes if row.tobytes() not in seen}
+    if len(rows) < n:
+        raise InputError(f"only {len(rows)} different sub-networks where {n} are needed: lower samples")
+    return np.stack(list(rows.values())[:n])
+
+
+def _loss_in_search(teacher: AccuracyPredictor, student: AccuracyPredictor, devices: int, seed: int) -> dict[str, Any]:
+    """What the teacher thinks of the best by the student, against the best by the teacher, on the same devices."""
+    best = [
+        teacher.top1(search_devices(teacher.space, judge.top1, devices, np.random.default_rng(seed + 1))[:, 0])
+        for judge in (teacher, student)
+    ]
+    loss = best[0] - best[1]
+    return {
+        "devices": devices,
+        "mean_loss": round(float(loss.mean()), 4),
+        "worst_loss": round(float(loss.max()), 4),
+    }
+
+
+def near_optimal(
+    space: SearchSpace,
+    score: Score,
+    n: int,
+    rng: np.random.Generator,
+    progress: Callable[[float], None] = lambda _: None,
+) -> Genes:
+    """(n, genes): different sub-networks near the best by `score` under limits of made-up devices.
+
+    Every device has a random limit and keeps the 20 best of 40 generations of mutation and crossover; several
+    of them are taken, best first, so that n sub-networks come from about n / 4 devices.
+    """
+    found: dict[bytes, Genes] = {}
+    while len(found) < n:
+        best = search_devices(space, score, min(256, (n - len(found)) // 4 + 16), rng)
+        for row in best[:, :4].reshape(-1, space.num_genes):
+            found.setdefault(row.tobytes(), row)
+        progress(min(1.0, len(found) / n))
+    return np.stack(list(found.values())[:n])
+
+
+def search_devices(space: SearchSpace, score: Score, devices: int, rng: np.random.Generator) -> Genes:
+    """(devices, 20, genes): the best found for each device, best first; all devices evolve side by side.
+
+    The same state of rng makes the same devices, whatever the score.
+    """
+    index = block_index(space)
+    macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
+    costs = macs * rng.lognormal(0.0, 0.5, size=(devices, len(macs)))  # (devices, U)
+    keep, children = 20, 40
+    seeds = space.sample(rng, 400)
+    seed_scores = score(seeds)
+    limits, pools, pool_scores = [], [], []
+    for device in range(devices):
+        seed_costs = index.total(seeds, costs[device])
+        limit = np.exp(rng.uniform(np.log(np.quantile(seed_costs, 0.05)), np.log(seed_costs.max())))
+        fits = np.flatnonzero(seed_costs <= limit)
+        best = fits[np.argsort(-seed_scores[fits], kind="stable")][:keep]
+        best = np.resize(best, keep)  # repeats where few fit
+        limits.append(limit)
+        pools.append(seeds[best])
+        pool_scores.append(seed_scores[best])
+    pool: Genes = np.stack(pools)  # (devices, keep, genes)
+    scores = np.stack(pool_scores)  # (devices, keep)
+    for _ in range(40):
+        parents = pool[:, rng.integers(0, keep, size=2 * children)].reshape(-1, space.num_genes)
+        parents = parents.reshape(devices, 2 * children, -1)
+        half = children // 2
+        mutated = space.mutate(parents[:, :half].reshape(-1, space.num_genes), rng)
+        crossed = space.crossover(
+            parents[:, half:children].reshape(-1, space.num_genes),
+            parents[:, children : children + half].reshape(-1, space.num_genes),
+            rng,
+        )
+        fresh = np.concatenate(
+            [mutated.reshape(devices, half, -1), crossed.reshape(devices, half, -1)], axis=1
+        )  # (devices, children, genes)
+        fresh_scores = score(fresh.reshape(-1, space.num_genes)).reshape(devices, children)
+        for device in range(devices):
+            over = index.total(fresh[device], costs[device]) > limits[device]
+            fresh_scores[device, over] = -np.inf
+            everyone = np.concatenate([pool[device], fresh[device]])
+            _, first = np.unique(everyone, axis=0, return_index=True)
+            value = np.full(len(everyone), -np.inf)
+            value[first] = np.concatenate([scores[device], fresh_scores[device]])[first]
+            best = np.argsort(-value, kind="stable")[:keep]
+            best = np.where(np.isfinite(value[best]), best, best[0])
+            pool[device], scores[device] = everyone[best], value[best]
+    return pool

@@ -1,0 +1,58 @@
+"""A predictor fitted on measured accuracies, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numpy as np
+
+from ofa.errors import InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.fit.assessment import assess, interpolation, largest
+from ofa.predictors.fit.baselines import baselines
+from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
+from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
+from ofa.predictors.subnet_accuracies import SubnetAccuracies, counts, split
+
+Step = Callable[[str, float], None]  # what is being done, and the share of it that is
+_LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
+
+
+def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Step = lambda *_: None) -> AccuracyPredictor:
+    """A predictor fitted on the data less its test part, with its report in `header["report"]`.
+
+    Uncertainty is fitted on the calibration part with an ensemble trained without it; the ensemble that is
+    returned was then trained on both. Raises InputError if the test or calibration part is too small anywhere.
+    """
+    masks = split(data.genes)
+    known = data.space.resolutions
+    sizes = counts(data.resolutions, masks, known)
+    for part in ("test", "calibration"):
+        for r, rows in sizes[part].items():
+            if rows < _LEAST_ROWS:
+                raise InputError(
+                    f"the {part} part has {rows} sub-networks at {r} px, at least {_LEAST_ROWS} are needed: "
+                    f"measure more there, or leave {r} px out"
+                )
+    held = data.where(masks["calibration"])
+    first = train_ensemble(data.where(masks["train"]), recipe, lambda share: step("uncertainty", share))
+    uncertainty = fit_uncertainty(first.members(held.genes), held.top1, held.genes[:, 0].astype(np.intp), len(known))
+    fitted = data.where(~masks["test"])
+    test = data.where(masks["test"])
+    between = interpolation(fitted, test, recipe, lambda share: step("interpolation", share))
+    if between:
+        uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
+    final = train_ensemble(fitted, recipe, lambda share: step("final", share))
+    predictor = with_uncertainty(final, uncertainty)
+    predictor.header["report"] = {
+        "rows": {part: sum(sizes[part].values()) for part in sizes},
+        "rows_per_resolution": sizes,
+        "merged_rows": data.merged,
+        "test": assess(predictor, test),
+        "baselines": baselines(fitted, test),
+        "interpolation": between,
+        "largest_subnet": largest(predictor, test),
+    }
+    predictor.header["recipe"] = asdict(recipe)
+    return predictor
