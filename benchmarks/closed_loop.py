@@ -38,6 +38,7 @@ from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
 from ofa.predictors.metrics import kendall_tau, rmse
 from ofa.runs.files import write_json
+from ofa.runs.journal import Journal
 from ofa.search.__main__ import main as search
 from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
@@ -45,7 +46,6 @@ from ofa.space import Subnet
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
 from profilers.measuring.drive import Driver
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import RUNTIMES
 from profilers.measuring.pace import CPU_RULES as RULES
@@ -171,7 +171,7 @@ def latencies(
     plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, seed)
     threads = int(table.header.get("threads", 1))
     target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), table.header.get("cpus"), 60.0)
-    journal = MeasurementJournal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
+    journal = Journal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
     with tempfile.TemporaryDirectory(prefix="ofa-loop-") as name:
         folder = Path(name)
         names = {model: model + RUNTIMES[runtime][0] for model in plan.models}

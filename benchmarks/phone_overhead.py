@@ -17,6 +17,7 @@ import numpy as np
 from device_agents.android import bundle
 from device_agents.android.testphone.phone import TestPhone
 from ofa.blocks import all_blocks
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.devices.phone import files as phone_files
 from profilers.devices.phone.adb import Adb
@@ -25,7 +26,6 @@ from profilers.devices.phone.session import PhoneSession, Policy
 from profilers.devices.sent_files import sent_folder
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import Result
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
@@ -87,7 +87,7 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     results: list[dict] = []
     started = time.perf_counter()
     with session() as first:
-        journal = MeasurementJournal.create(work / "journal.jsonl", {})
+        journal = Journal.create(work / "journal.jsonl", {})
         carry_out(
             Driver(Ledger(plan, journal), files, manifest, partial(first.start, models), progress=lambda *_: None)
         )

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from ofa.errors import InputError
 from ofa.packages import require
+from ofa.runs.journal import Journal
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.from_header import target_of
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.plan import make_plan
 from profilers.profiling.arguments import command_line, options_of
 from profilers.profiling.console import measure_shown
@@ -98,7 +98,7 @@ def validate(options: ValidateOptions, command: str) -> int:
     return report(validation, table, console.out)
 
 
-def open_journal(options: ValidateOptions, path: Path, table: LatencyTable) -> MeasurementJournal:
+def open_journal(options: ValidateOptions, path: Path, table: LatencyTable) -> Journal:
     """A new journal beside the table, or the one of an interrupted run, bound to the table's rows and the choice."""
     settings: dict[str, Any] = {
         "rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(),
@@ -107,8 +107,8 @@ def open_journal(options: ValidateOptions, path: Path, table: LatencyTable) -> M
     }
     journal = path.with_suffix(".validation.journal.jsonl")
     if options.resume and journal.is_file():
-        return MeasurementJournal.resume(journal, settings)
-    return MeasurementJournal.create(journal, settings)
+        return Journal.resume(journal, settings)
+    return Journal.create(journal, settings)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ofa.evaluate.confusion import Confusion
 from ofa.evaluate.networks import NamedNetwork
 from ofa.images.reading import batches, read_chunks
 from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet, calibrate_bn
-from ofa.runs.journal import Journal
+from ofa.runs.journal import SharedJournal
 from ofa.runs.processes import Processes
 from ofa.training import scores
 from ofa.training.scores import Scores, first_choices
@@ -65,7 +65,7 @@ class Evaluator:
         indices: Sequence[int],
         options: ReadingOptions,
         procs: Processes,
-        journal: Journal,
+        journal: SharedJournal,
     ) -> None:
         """indices: those of the images to evaluate on, in this order"""
         self._net, self._images, self._procs, self._journal = net, images, procs, journal
@@ -128,7 +128,7 @@ class Evaluator:
             rows[c] = torch.tensor(counts, dtype=torch.float64)
             self.broken.update(chunk.broken)
             item = {"network": number, "chunk": c, "counts": counts, "labels": labels, "predicted": predicted}
-            self._journal.add({**item, "broken": list(chunk.broken)})
+            self._journal.append({**item, "broken": list(chunk.broken)})
             advance(len(self._chunks[c]) * self._procs.count)
         for found in self._procs.gathered(pairs):
             for labels, predicted in found:

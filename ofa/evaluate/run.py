@@ -15,7 +15,7 @@ from ofa.evaluate.evaluator import EvaluatedNetwork, Evaluator
 from ofa.evaluate.networks import NamedNetwork, open_networks
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
-from ofa.runs.journal import Journal
+from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 
 
@@ -71,7 +71,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: Watcher | None = None) ->
         facts = _facts(config, images, indices, asked)
         settings = identity_of(config, **{key: facts[key] for key in ("images_sha256", "class_index", "networks")},
                                image_facts=images.facts.to_dict())  # fmt: skip
-        journal = Journal(config.out, settings, procs, resume=config.resume)
+        journal = SharedJournal(config.out, settings, procs, resume=config.resume)
         watcher.begin(images)
         net.to(procs.device).eval()
         evaluator = Evaluator(net, images, indices, config, procs, journal)

@@ -1,14 +1,16 @@
-"""What a long job has finished, kept in a JSON Lines file: a killed job loses only what it was at.
+"""What a long job has finished, in a JSON Lines file: every record on disk before the next begins.
 
-The first line holds the job's settings; each other line one finished item. Several processes write a file each.
+The first line holds the job's settings; each other line is one record. Killing the process at any moment loses at most
+the record in flight: a last line that was cut short is dropped, and a resumed job goes on from there.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from ofa.runs.settings import first_difference, shown
@@ -16,22 +18,85 @@ from ofa.runs.settings import first_difference, shown
 if TYPE_CHECKING:
     from ofa.runs.processes import Processes
 
+VERSION = 3
+
 
 class Journal:
-    """The journal beside a result file: result.journal.0.jsonl for the first process, and so on.
+    """One file. Open it with `create`, `resume` or `read`.
 
-    done: finished items of earlier sessions, of any process; the same in each
+    settings: as its first line holds them, through JSON; records: those there so far, without the settings
+    """
+
+    def __init__(self, path: Path, settings: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
+        self.path, self.settings, self.records = path, settings, records
+        self._file: IO[str] | None = None
+
+    @classmethod
+    def create(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
+        """Starts anew, over an older journal."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        journal = cls(path, _as_read(settings), [])
+        journal._write({"kind": "settings", "journal_version": VERSION, "settings": settings})
+        return journal
+
+    @classmethod
+    def resume(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
+        """Goes on with a journal of the same settings; InputError names the first that differs."""
+        whole, size = _read(path)
+        if not whole:
+            return cls.create(path, settings)  # killed before the first line was whole: nothing to lose
+        journal = cls(path, _settings_of(path, whole[0]), whole[1:])
+        journal.check(settings)
+        with path.open("r+b") as file:
+            file.truncate(size)
+        return journal
+
+    @classmethod
+    def read(cls, path: Path) -> Journal:
+        """The journal so far; the file stays as it is. InputError if it is none."""
+        whole, _ = _read(path)
+        return cls(path, _settings_of(path, whole[0] if whole else {}), whole[1:])
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """InputError names the first setting that differs from the journal's."""
+        if different := first_difference(self.settings, _as_read(settings)):
+            key, was, is_ = different
+            raise InputError(
+                f"{self.path} was begun with {key} = {shown(was)}, but this one has {shown(is_)}: "
+                "give the same settings, or start anew without it"
+            )
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Adds a record, and returns when it is on disk."""
+        self._write(record)
+        self.records.append(dict(record))
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        if self._file is None:
+            self._file = self.path.open("a", encoding="utf-8")
+        self._file.write(json.dumps(record) + "\n")
+        # flushed text alone would still wait in the page cache
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class SharedJournal:
+    """The journals of a job's processes, a file each beside the result: result.journal.0.jsonl and so on.
+
+    done: records of earlier sessions, of any process; the same in each
     """
 
     def __init__(self, result: Path, settings: Mapping[str, Any], procs: Processes, *, resume: bool) -> None:
         """resume: whether to take up what there is. The number of processes may differ.
 
-        Raises InputError where there is a journal with items and `resume` is False, or it is of other settings.
+        Raises InputError where there is a journal with records and `resume` is False, or it is of other settings.
         """
         self._result, self._procs = result, procs
-        self._path = self._file(procs.rank)
-        # through JSON, so that types are those of what is read
-        settings = json.loads(json.dumps(settings))
         self.done: list[dict[str, Any]] = []
         found = self._files()
         kept = [path for path in found if path.read_bytes().count(b"\n") > 1]  # more than the settings
@@ -41,26 +106,24 @@ class Journal:
                 "or choose another --out"
             )
         for path in kept:
-            self.done += _read(path, settings)
+            journal = Journal.read(path)
+            journal.check(settings)
+            self.done += journal.records
         procs.wait()  # nobody writes before all have read
         if not kept and procs.rank == 0:
             for path in found:
                 path.unlink(missing_ok=True)
         procs.wait()
-        result.parent.mkdir(parents=True, exist_ok=True)
-        self._file_open: TextIO = self._path.open("a", encoding="utf-8")
-        if self._file_open.tell() == 0:
-            self._write({"settings": settings})
-        elif not _ends_whole(self._path):
-            self._file_open.write("\n")  # the torn last line stays, and is passed over
+        own = self._file(procs.rank)
+        self._own = Journal.resume(own, settings) if own in kept else Journal.create(own, settings)
 
-    def add(self, item: Mapping[str, Any]) -> None:
-        """Keeps a finished item."""
-        self._write(item)
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Keeps what this process has finished, and returns when it is on disk."""
+        self._own.append(record)
 
     def close(self) -> None:
-        """Leaves the journal for a later session."""
-        self._file_open.close()
+        """Leaves the journals for a later session."""
+        self._own.close()
 
     def remove(self) -> None:
         """The job is done: deletes the files of all processes. Every process must call it."""
@@ -69,10 +132,6 @@ class Journal:
         if self._procs.rank == 0:
             for path in self._files():
                 path.unlink(missing_ok=True)
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._file_open.write(json.dumps(line) + "\n")
-        self._file_open.flush()
 
     def _file(self, rank: int) -> Path:
         return self._result.with_name(f"{self._result.stem}.journal.{rank}.jsonl")
@@ -88,26 +147,43 @@ class Journal:
         )
 
 
-def _ends_whole(path: Path) -> bool:
-    return path.read_bytes().endswith(b"\n")
+def _as_read(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Through JSON, so that types are those of what is read."""
+    read: dict[str, Any] = json.loads(json.dumps(settings))
+    return read
 
 
-def _read(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+def _is_the_librarys_old(first: Mapping[str, Any]) -> bool:
+    """Whether a first line is that of the library's journals before they and the profilers' became one."""
+    return set(first) == {"settings"}
+
+
+def _settings_of(path: Path, first: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a first line, of an older version too."""
+    settings = first.get("settings")
+    if first.get("kind") == "settings" and first.get("journal_version") == 2:
+        settings = {key: value for key, value in first.items() if key not in ("kind", "journal_version")}
+    elif not _is_the_librarys_old(first) and (first.get("kind"), first.get("journal_version")) != ("settings", VERSION):
+        settings = None
+    if not isinstance(settings, dict):
+        raise InputError(f"{path}: not a journal of version {VERSION}: start anew without it")
+    return settings
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The whole records, and how many bytes they take."""
+    records: list[dict[str, Any]] = []
+    size = 0
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        size += len(line)
         try:
-            item = json.loads(line)
-        except json.JSONDecodeError:
-            if number == 1:
-                raise InputError(f"{path}: damaged: delete it and start again") from None
-            continue  # cut short when the process was killed
-        if number > 1:
-            items.append(item)
-            continue
-        if different := first_difference(item.get("settings", {}), settings):
-            key, was, is_ = different
-            raise InputError(
-                f"{path} is of a run with {key} = {shown(was)}, but this one has {shown(is_)}: "
-                "give the same settings, delete it, or choose another --out"
-            )
-    return items
+            record = json.loads(line)
+        except ValueError:
+            record = None
+        if isinstance(record, dict):
+            records.append(record)
+        elif not (records and _is_the_librarys_old(records[0])):  # these kept a line cut short, and went on below it
+            raise InputError(f"{path}:{number}: not a journal line: start anew without it")
+    return records, size

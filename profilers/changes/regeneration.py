@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.runs.files import replace_file, write_json
+from ofa.runs.journal import Journal
 from ofa.tables import LatencyTable
 from profilers.changes.change import EFFECT
 from profilers.changes.comparison import Comparison, compare_tables, to_json
@@ -22,7 +23,6 @@ from profilers.changes.comparison_report import write_plot
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
 from profilers.changes.second_look import confirm, second_arguments
 from profilers.changes.tables_config import TableEntry, why_not_here
-from profilers.measuring.journal import MeasurementJournal
 from profilers.profiling.console import STOPPED
 
 JOURNAL = "regenerate.journal.jsonl"
@@ -48,14 +48,14 @@ class RegenerateOptions:
     """start anew over an earlier run in the same folder"""
 
 
-def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> MeasurementJournal:
+def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> Journal:
     """A new or a resumed journal of the whole run, bound to the configuration and to the tables compared with."""
     path = options.out / JOURNAL
     settings = {
         entry.file: [entry.profiler, *entry.args, _digest(options.config.parent / entry.file)] for entry in entries
     }
     if options.resume and path.is_file():
-        return MeasurementJournal.resume(path, settings)
+        return Journal.resume(path, settings)
     if path.exists() and not options.overwrite:
         raise InputError(
             f"{options.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite"
@@ -64,7 +64,7 @@ def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> M
         for file in (entry.file, again(entry.file)):
             (options.out / file).unlink(missing_ok=True)
             (options.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
-    return MeasurementJournal.create(path, settings)
+    return Journal.create(path, settings)
 
 
 def _digest(path: Path) -> str:
@@ -97,7 +97,7 @@ class Regeneration:
 
     committed: Path
     out: Path
-    journal: MeasurementJournal
+    journal: Journal
     lock: int
     resume: str
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.judge import judge
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import make_plan
@@ -49,7 +49,8 @@ def _agrees(latency_ms: float, visits_ms: tuple[float, ...]) -> bool:
 
 def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:
     """Milliseconds of the visits that a profile used, by its journal; InputError if it is no profile's."""
-    settings, journal = MeasurementJournal.read(path)
+    journal = Journal.read(path)
+    settings = journal.settings
     try:
         space = get_space(settings["space"], settings["num_classes"], {*RESOLUTIONS, *settings["resolutions"]})
         blocks = all_blocks(space, settings["resolutions"])[: settings["blocks"]]

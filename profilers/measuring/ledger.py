@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from profilers.measuring.events import AGENT_FACTS, HOST_FACTS, AgentFailed, Event, Hello, Result, event_of
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.plan import Visit, VisitPlan
 
 # facts of the device that tell one from another
@@ -25,7 +25,7 @@ class Ledger:
     hello: what the agent last told of the device; failed: {model: why}, which a resumed measurement tries again
     """
 
-    def __init__(self, plan: VisitPlan, journal: MeasurementJournal) -> None:
+    def __init__(self, plan: VisitPlan, journal: Journal) -> None:
         """InputError if the journal is of another plan."""
         self.plan, self.journal = plan, journal
         self.passes: list[tuple[Visit, ...]] = [plan.visits]

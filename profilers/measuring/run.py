@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ofa.runs.journal import Journal
 from profilers.measuring.drive import Driver
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.judge import Outcome, judge, lacking
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
@@ -37,7 +37,7 @@ def measure_on(
     plan: VisitPlan,
     rules: Mapping[str, Any],
     seed: int,
-    journal: MeasurementJournal,
+    journal: Journal,
     folder: Path,
     progress: Callable[[int, int], None],
 ) -> Outcome:

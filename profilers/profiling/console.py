@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from profilers.measuring.journal import MeasurementJournal
+from ofa.runs.journal import Journal
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.run import measure_on
@@ -31,7 +31,7 @@ def measure_shown(
     target: Target,
     rules: Mapping[str, Any],
     seed: int,
-    journal: MeasurementJournal,
+    journal: Journal,
     console: Console,
     resume: str,
 ) -> Outcome:

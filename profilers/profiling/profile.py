@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from ofa.errors import InputError
-from profilers.measuring.journal import MeasurementJournal
+from ofa.runs.journal import Journal
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
@@ -52,17 +52,17 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
     }
 
 
-def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> MeasurementJournal:
+def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journal:
     """A new or a resumed journal; InputError rather than losing an older table or journal."""
     out, path = options.out, options.out.with_suffix(".journal.jsonl")
     if out.is_dir() or out.suffix != ".csv":
         raise InputError(f"--out is {out}, expected a file that ends in .csv")
     if options.resume and path.is_file():
-        return MeasurementJournal.resume(path, settings)
+        return Journal.resume(path, settings)
     if not options.overwrite and not options.resume:
         for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
             if existing.exists():
                 raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
     if options.resume and out.exists():
         raise InputError(f"there is no journal {path} to resume; {out} exists: start anew with --overwrite")
-    return MeasurementJournal.create(path, settings)
+    return Journal.create(path, settings)

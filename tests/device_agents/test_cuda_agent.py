@@ -22,11 +22,11 @@ from device_agents.cuda.timing import power_mw, take_samples, warm_up
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.graph import network_graph
 from ofa.graph.torch import build_torch, write_torchscript
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import AgentFailed, Event
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
@@ -420,7 +420,7 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
         ends.append("done")
 
     given = {key: value for key, value in manifest_of().items() if key not in ("models", "visits")}
-    journal = MeasurementJournal.create(tmp_path / "t.journal.jsonl", {})
+    journal = Journal.create(tmp_path / "t.journal.jsonl", {})
     try:
         outcome = carry_out(Driver(Ledger(plan, journal), files, given, start, progress=lambda *_: None))
     finally:

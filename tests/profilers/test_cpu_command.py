@@ -76,7 +76,7 @@ def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path
     assert "is the journal of an interrupted run: go on with it by --resume" in refused.stderr
     other = run([*arguments, "--resume", "--seed", "5"])
     assert other.returncode == 2
-    assert "was begun with seed = 0, now it is 5" in other.stderr
+    assert "was begun with seed = 0, but this one has 5" in other.stderr
     assert run([*arguments, "--resume"]).returncode == 0
     after = [json.loads(line) for line in journal.read_text().splitlines()]
     numbers = [(r["pass"], r["number"]) for r in after if r.get("kind") == "result"]

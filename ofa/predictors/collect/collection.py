@@ -15,7 +15,7 @@ from ofa.images.pixels import PixelStore, memory_passes
 from ofa.networks import Supernet
 from ofa.predictors.collect import measuring
 from ofa.predictors.collect.measuring import PreparedImages, groups
-from ofa.runs.journal import Journal
+from ofa.runs.journal import SharedJournal
 from ofa.space import Subnet
 
 GROUP = 16  # sub-networks that run together: what a kill can lose
@@ -49,7 +49,7 @@ class Collection:
         images: FittingImages,
         evaluated: Sequence[int],
         options: ReadingOptions,
-        journal: Journal,
+        journal: SharedJournal,
         watcher: Watcher,
     ) -> None:
         """evaluated: which of the images to evaluate on"""
@@ -76,7 +76,7 @@ class Collection:
                 for i, scores in zip(group, found, strict=True):
                     item = {"index": i + first, **scores.to_dict(), "broken": broken}
                     self.items.append(item)
-                    self._journal.add(item)
+                    self._journal.append(item)
                 macs_done += group_macs
                 watcher.measured(len(self.items), len(todo), macs_done / all_macs)
 

@@ -19,7 +19,7 @@ from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.measuring import at_resolutions, draw, share, spread, tree_order
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
-from ofa.runs.journal import Journal
+from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 from ofa.space import SearchSpace, Subnet
 
@@ -77,7 +77,7 @@ def collect_accuracies(config: CollectConfig, watcher: Watcher | None = None) ->
         out = config.out_of(part)
         subnets = draw(space, config.seed, range(first, first + config.subnets), config.tilted)
         chosen = share(space, subnets, tree_order(space, subnets), part, parts)
-        journal = Journal(out, settings, procs, resume=config.resume)
+        journal = SharedJournal(out, settings, procs, resume=config.resume)
         done = {item["index"]: item for item in journal.done}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)

@@ -10,10 +10,10 @@ import pytest
 
 from device_agents.android.bundle import Bundle
 from ofa.blocks import all_blocks
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
@@ -115,7 +115,7 @@ def test_the_host_measures_with_it_as_with_any_agent(native: Bundle, tmp_path: P
     manifest = {"runtime": "tflite", "threads": 1, "cpus": [0], "seed": 0, "rules": FEW}
     # the bundle's start command, where the bundle lies
     command = ["env", "-C", str(native.folder), *native.start_command]
-    journal = MeasurementJournal.create(tmp_path / "journal.jsonl", {})
+    journal = Journal.create(tmp_path / "journal.jsonl", {})
     start = lambda asked: local_agent(command, tmp_path, asked, timeout_s=60)  # noqa: E731
     outcome = carry_out(Driver(Ledger(plan, journal), files, manifest, start, progress=lambda *_: None))
     journal.close()

@@ -9,11 +9,11 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
 from profilers.measuring.events import Begins, ConnectionLost, Event
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.judge import Outcome
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import VisitPlan, make_plan
@@ -64,7 +64,7 @@ def run(
     agent.write_text(FAKE % (WELL + behaviour))
     plan = plan or make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
     path = folder / "journal.jsonl"
-    journal = MeasurementJournal.resume(path, {}) if path.exists() else MeasurementJournal.create(path, {})
+    journal = Journal.resume(path, {}) if path.exists() else Journal.create(path, {})
     files = {name: f"{name}.onnx" for name in plan.models}
     try:
         return carry_out(

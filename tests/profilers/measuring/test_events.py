@@ -14,6 +14,7 @@ from device_agents.cpu import agent as cpu_agent
 from device_agents.cuda import device as cuda_device
 from device_agents.cuda.nvml import Nvml
 from ofa.blocks import all_blocks
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
@@ -32,7 +33,6 @@ from profilers.measuring.events import (
     Result,
     event_of,
 )
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import carry_out
@@ -184,7 +184,7 @@ def test_what_an_agent_lies_is_in_no_journal_and_no_table(tmp_path: Path) -> Non
     told = json.dumps({key: value for key, value in LIES.items() if key not in ("runtime", "device")})
     tables = []
     for argument in (told, "{}"):
-        journal = MeasurementJournal.create(tmp_path / "t.journal.jsonl", {})
+        journal = Journal.create(tmp_path / "t.journal.jsonl", {})
         command = [sys.executable, str(agent), argument]
         driver = Driver(
             Ledger(work.plan, journal),
@@ -210,7 +210,7 @@ def test_what_an_agent_lies_is_in_no_journal_and_no_table(tmp_path: Path) -> Non
 def test_a_planted_slowness_in_a_journal_is_not_believed(tmp_path: Path) -> None:
     """A journal of an older host holds whatever its agent said."""
     plan = make_plan([(block,) for block in all_blocks(get_space("mbv3-w0.35"), [128])[:3]], rounds=1, seed=0)
-    journal = MeasurementJournal.create(tmp_path / "j", {})
+    journal = Journal.create(tmp_path / "j", {})
     for visit in plan.visits:
         journal.append(
             {**RESULT, "id": visit.model, "kind": "result", "pass": 0, "number": visit.number, "slowness": 9}

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.events import Hello, Result
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.judge import DRIFT_THRESHOLD, good_and_doubtful, judge, lacking
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import Visit, make_plan
@@ -40,7 +40,7 @@ class Machine:
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     """Three passes of 300 blocks, the first two with gaps."""
     plan = make_plan([(block,) for block in BLOCKS], rounds=2, seed=0)
-    made = Ledger(plan, MeasurementJournal.create(tmp_path / "j", {}))
+    made = Ledger(plan, Journal.create(tmp_path / "j", {}))
     made.greet(Hello("a", "r", {}))
     machine = Machine(0)
     machine.make(made, keep=0.9)

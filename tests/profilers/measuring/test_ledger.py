@@ -7,9 +7,9 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.events import Hello, Result
-from profilers.measuring.journal import MeasurementJournal
 from profilers.measuring.judge import judge
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import make_plan
@@ -23,12 +23,12 @@ FIRST = {
 
 def filled(path: Path) -> Ledger:
     """Every visit made, in two sessions."""
-    ledger = Ledger(PLAN, MeasurementJournal.create(path, {}))
+    ledger = Ledger(PLAN, Journal.create(path, {}))
     ledger.greet(Hello("a", "r 1", {"cpu_model": "Z80"}))
     for visit in PLAN.visits[:40]:
         ledger.credit(visit, Result(0, visit.model, [1000 + visit.number], None, 1))
     ledger.journal.close()
-    again = Ledger(PLAN, MeasurementJournal.resume(path, {}))
+    again = Ledger(PLAN, Journal.resume(path, {}))
     for visit in again.pending(again.closed_segments()):
         again.credit(visit, Result(0, visit.model, [1000 + visit.number], None, 1))
     return again
@@ -38,7 +38,7 @@ def test_a_journal_holds_what_the_ledger_does(tmp_path: Path) -> None:
     ledger = filled(tmp_path / "j")
     ledger.begin_pass([PLAN.reference] * 2)
     ledger.journal.close()
-    _, journal = MeasurementJournal.read(tmp_path / "j")
+    journal = Journal.read(tmp_path / "j")
     again = Ledger(PLAN, journal)
     assert (again.passes, again.results, again.hello) == (ledger.passes, ledger.results, ledger.hello)
     assert list(again.results) == list(ledger.results)
@@ -64,7 +64,7 @@ def test_a_journal_holds_what_the_ledger_does(tmp_path: Path) -> None:
     ],
 )
 def test_a_record_that_is_not_of_the_plan_is_refused_by_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
-    journal = MeasurementJournal.create(tmp_path / "j", {})
+    journal = Journal.create(tmp_path / "j", {})
     journal.append({**FIRST, **change})
     journal.close()
     with pytest.raises(InputError, match=r"j is not of this plan: start anew with --overwrite"):
