@@ -33,7 +33,7 @@ from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
 from ofa.images.choice import Chosen, images_to_evaluate
 from ofa.images.classes import matched, read_classes
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
 from ofa.predictors.metrics import kendall_tau, rmse

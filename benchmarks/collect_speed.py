@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 
 from ofa.cli.options import resolutions as resolution_list
-from ofa.images.pixels import PixelBatch
+from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks import build_supernet
 from ofa.predictors.collect.measuring import PreparedImages, draw, groups, measure, tree_order

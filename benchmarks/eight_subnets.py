@@ -25,8 +25,8 @@ from rich.table import Table
 from ofa.blocks.costs import count_macs
 from ofa.checkpoints.weights import load_network, load_supernet
 from ofa.errors import InputError
-from ofa.images.opening import open_images
-from ofa.images.pixels import PixelStore
+from ofa.images.files.opening import open_images
+from ofa.images.pixels.store import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import random_indices
 from ofa.networks.tree import SubnetTree

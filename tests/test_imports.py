@@ -15,7 +15,7 @@ LINES_A_FUNCTION = 60
 
 # What is larger than it should be today: lists that only shrink, each with what it may have. Functions and modules
 # are named without their package, so that they can move.
-CROWDED = {"ofa/images": 18, "ofa/training": 13}
+CROWDED = {"ofa/training": 13}
 LONG_MODULES = {"loop": 420}
 LONG_FUNCTIONS: dict[str, int] = {}
 

@@ -11,7 +11,7 @@ from ofa.cli.options import CalibrationOptions, ImageOptions
 from ofa.images.choice import Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, read_classes
 from ofa.images.facts import ImageFacts
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import left_out_lines
 from ofa.networks.calibrate import Calibrating

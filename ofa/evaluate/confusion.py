@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa.images.names import shown
+from ofa.images.files.names import shown
 from ofa.runs.files import replace_file
 
 MOST_NAMED = 60  # classes whose names a picture has room for

@@ -15,7 +15,7 @@ from rich.text import Text
 from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.confusion import write_picture
 from ofa.evaluate.run import Evaluation
-from ofa.images.names import shown
+from ofa.images.files.names import shown
 
 MOST_WITHOUT_TOP5 = 10  # classes: of so few, the first five say little
 MOST_LISTED = 20  # classes in the table; the result has all

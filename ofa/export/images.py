@@ -13,8 +13,8 @@ from ofa.export.metadata import Preprocessing
 from ofa.images.choice import HELD_OUT, Chosen, changed_since, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import IMAGENETTE, matched
 from ofa.images.facts import ImageFacts, data_identity
-from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.opening import open_images
 from ofa.images.reading import batches
 
 

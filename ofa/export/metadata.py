@@ -14,7 +14,7 @@ from typing import Any
 from ofa import __version__
 from ofa.errors import InputError
 from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
-from ofa.images.names import composed, shown
+from ofa.images.files.names import composed, shown
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks.spec import NetworkSpec
 

@@ -19,7 +19,7 @@ from ofa.export.metadata import Preprocessing, check_order, read_labels
 from ofa.export.model_file import LAYOUTS, SUFFIXES, check_writable
 from ofa.export.quantize import check_quantizer
 from ofa.images.facts import ImageFacts
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.networks.calibrate import Calibrating
 

@@ -17,7 +17,7 @@ from ofa.finetune.config import FinetuneConfig, StartOptions
 from ofa.finetune.data import FinetuneData, open_data
 from ofa.images.classes import read_classes
 from ofa.images.facts import ImageFacts
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork, calibrate_bn, calibrated_plain, extract

@@ -11,9 +11,9 @@ from ofa.errors import InputError
 from ofa.finetune.config import DataOptions
 from ofa.images.classes import matched
 from ofa.images.facts import HeldOut, ImageFacts, data_identity, names_sha256
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.opening import open_images
 from ofa.images.held_out import HELD_OUT_SEED, check_learnable, held_out_indices
-from ofa.images.opening import open_images
 from ofa.images.reading import left_out_lines
 
 

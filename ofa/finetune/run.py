@@ -16,8 +16,8 @@ from ofa.errors import InputError
 from ofa.finetune.beginning import Beginning, begin, recalibrated
 from ofa.finetune.config import FinetuneConfig
 from ofa.finetune.data import FinetuneData
-from ofa.images import augment
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels import augment
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork
 from ofa.runs import processes

@@ -14,10 +14,10 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.images.facts import DataIdentity, ImageFacts, data_identity, names_sha256
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
+from ofa.images.files.opening import open_images
 from ofa.images.held_out import held_out_indices
-from ofa.images.names import shown
-from ofa.images.opening import open_images
 
 HELD_OUT, ALL = "held-out", "all"  # beside the names of split folders
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
-from ofa.images.names import composed, shown
+from ofa.images.files.names import composed, shown
 
 if TYPE_CHECKING:
-    from ofa.images.folder import ImageFolder
+    from ofa.images.files.folder import ImageFolder
 
 # ImageNet's class numbers of Imagenette's ten classes
 IMAGENETTE = {

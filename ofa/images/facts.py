@@ -15,10 +15,10 @@ from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
-from ofa.images.names import shown
+from ofa.images.files.names import shown
 
 if TYPE_CHECKING:
-    from ofa.images.folder import ImageFolder
+    from ofa.images.files.folder import ImageFolder
 
 SAMPLED = 16  # images whose content is part of a data set's identity
 CROP_RATIO = 0.875

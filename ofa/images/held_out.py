@@ -10,8 +10,8 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.images.facts import HeldOut, ImageFacts, Triple, data_identity, names_sha256
-from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.opening import open_images
 
 # the paper holds out 10,000 of ImageNet's training images
 HELD_OUT, HELD_OUT_PART = 10_000, 10

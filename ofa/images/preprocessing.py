@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ofa.errors import InputError
-from ofa.images.decoding import decode
 from ofa.images.facts import CROP_RATIO, ImageFacts
 from ofa.images.facts import Triple as Triple
+from ofa.images.pixels.decoding import decode
 
 if TYPE_CHECKING:
     from torch import Tensor

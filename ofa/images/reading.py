@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.images.decoded import Broken, decoded
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.decoded import Broken, decoded
 from ofa.images.preprocessing import IMAGENET, centre_crop, to_tensor
 
 

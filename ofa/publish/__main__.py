@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ofa.images.facts import ImageFacts
-    from ofa.images.folder import ImageFolder
+    from ofa.images.files.folder import ImageFolder
 
 COMMAND = Command(
     "ofa.publish",

@@ -17,7 +17,7 @@ from ofa.errors import InputError
 from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating

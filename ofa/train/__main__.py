@@ -26,7 +26,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
-    from ofa.images.names import shown
+    from ofa.images.files.names import shown
     from ofa.images.reading import broken_line, left_out_lines
     from ofa.train.run import Watcher, class_counts, rare_classes, train_supernet
 

@@ -15,9 +15,9 @@ from ofa.checkpoints.tensors import read_tensors
 from ofa.errors import InputError
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts, facts_of_metadata
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
 from ofa.images.held_out import Photos, facts_of_training, open_photos
-from ofa.images.names import shown
 from ofa.images.preprocessing import normalisation
 from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.held_out import Photos
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork, Supernet, calibrate_bn

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa.errors import InputError
-from ofa.images.augment import derived_seed
+from ofa.images.pixels.augment import derived_seed
 from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ofa.checkpoints.opening import open_supernet
 from ofa.checkpoints.weights import load_checkpoint, read_facts, save_checkpoint, save_network
 from ofa.errors import InputError
-from ofa.images.augment import derived_seed
 from ofa.images.facts import ImageFacts
+from ofa.images.pixels.augment import derived_seed
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.elastic import Normalise
 from ofa.networks.layers import use_memory_format

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.images.augment import derived_seed, training_batches
-from ofa.images.crops import cut, draw_crops, normalised
-from ofa.images.decoded import Broken, decoded
-from ofa.images.decoding import image_size, unreadable
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.augment import derived_seed, training_batches
+from ofa.images.pixels.crops import cut, draw_crops, normalised
+from ofa.images.pixels.decoded import Broken, decoded
+from ofa.images.pixels.decoding import image_size, unreadable
 from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
 

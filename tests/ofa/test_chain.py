@@ -27,7 +27,7 @@ from ofa.evaluate import __main__ as evaluate
 from ofa.export.__main__ import main as export
 from ofa.finetune import __main__ as finetune
 from ofa.images.facts import ImageFacts, facts_of_metadata
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.held_out import open_photos
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.fit import __main__ as fit

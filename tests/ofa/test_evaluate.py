@@ -17,7 +17,7 @@ from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate.__main__ import COMMAND, main
 from ofa.evaluate.run import evaluate_networks
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating

@@ -25,10 +25,10 @@ from ofa.evaluate.__main__ import main as evaluate
 from ofa.export.__main__ import main as export
 from ofa.finetune.__main__ import COMMAND, main
 from ofa.finetune.run import finetune_network
-from ofa.images import augment
-from ofa.images.augment import training_batches
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.held_out import facts_of_training, open_photos
+from ofa.images.pixels import augment
+from ofa.images.pixels.augment import training_batches
 from ofa.images.preprocessing import HALF, IMAGENET
 from ofa.networks import build_supernet, extract
 from ofa.networks.new_classifier import with_new_classifier

@@ -10,8 +10,8 @@ from typing import Any
 from ofa.blocks.costs import count_macs
 from ofa.checkpoints.images import FittingImages
 from ofa.cli.options import ReadingOptions
-from ofa.images.folder import ImageFolder
-from ofa.images.pixels import PixelStore, memory_passes
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.store import PixelStore, memory_passes
 from ofa.networks import Supernet
 from ofa.predictors.collect import measuring
 from ofa.predictors.collect.measuring import PreparedImages, groups

@@ -11,7 +11,7 @@ import torch
 from ofa.blocks import block_index
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
-from ofa.images.pixels import PixelBatch
+from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import Triple
 from ofa.networks import Supernet
 from ofa.networks.calibrate import Calibrating

@@ -13,7 +13,7 @@ from typing import Any
 
 from ofa.checkpoints.images import FittingImages, open_fitting_images
 from ofa.checkpoints.opening import open_supernet
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, Watcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.measuring import at_resolutions, draw, share, spread, tree_order

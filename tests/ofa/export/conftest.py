@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from ofa.checkpoints.weights import save_checkpoint
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import Supernet, build_supernet
 from ofa.space import SearchSpace, Subnet, get_space

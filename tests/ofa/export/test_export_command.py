@@ -22,7 +22,7 @@ from ofa.errors import Infeasible, InputError
 from ofa.export import quantize
 from ofa.export.__main__ import main
 from ofa.export.runtimes import runner
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.space import get_space

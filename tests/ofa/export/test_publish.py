@@ -12,7 +12,7 @@ from ofa.checkpoints.weights import CALIBRATION, load_supernet, read_calibration
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import calibrate_bn
 from ofa.networks.synthetic import prepared, synthetic_images

@@ -11,7 +11,7 @@ from ofa.checkpoints.opening import WEIGHTS
 from ofa.checkpoints.weights import load_supernet, read_calibration, read_facts
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
 from ofa.predictors.accuracy import WEIGHTS as PREDICTORS
 from ofa.predictors.accuracy import AccuracyPredictor

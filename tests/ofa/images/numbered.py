@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ofa.images import augment, crops
+from ofa.images.pixels import augment, crops
 from ofa.runs.processes import Processes
 
 T = TypeVar("T")

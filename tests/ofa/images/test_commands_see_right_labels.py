@@ -21,8 +21,8 @@ from torch import Tensor
 from ofa.checkpoints.weights import save_checkpoint
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.finetune.__main__ import main as finetune
+from ofa.images.files.opening import open_images
 from ofa.images.held_out import Photos
-from ofa.images.opening import open_images
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.networks.tree import SubnetTree

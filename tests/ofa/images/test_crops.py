@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ofa.images.crops import Crops, cut, draw_crops, normalised
-from ofa.images.torchvision_import import import_transforms
+from ofa.images.pixels.crops import Crops, cut, draw_crops, normalised
+from ofa.images.pixels.torchvision_import import import_transforms
 
 
 def plain(box: list[float], n: int = 1, flipped: bool = False) -> Crops:

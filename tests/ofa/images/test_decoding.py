@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ofa.images import decoding
-from ofa.images.decoded import Broken, decoded
-from ofa.images.decoding import Unreadable, decode, image_size, unreadable
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels import decoding
+from ofa.images.pixels.decoded import Broken, decoded
+from ofa.images.pixels.decoding import Unreadable, decode, image_size, unreadable
 from ofa.images.preprocessing import CROP_RATIO, centre_crop
 from ofa.images.reading import batches
 

@@ -17,11 +17,11 @@ from torch import Tensor
 
 from ofa.export.images import Images
 from ofa.export.metadata import Preprocessing
-from ofa.images.augment import training_batches
 from ofa.images.facts import ImageFacts
-from ofa.images.folder import ImageFolder
-from ofa.images.opening import open_images
-from ofa.images.pixels import PixelStore
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.opening import open_images
+from ofa.images.pixels.augment import training_batches
+from ofa.images.pixels.store import PixelStore
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import batches, random_indices, read_chunks
 from ofa.networks.calibrate import Calibrating

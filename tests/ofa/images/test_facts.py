@@ -18,9 +18,9 @@ from ofa.export.images import plan_images
 from ofa.images.choice import images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, other_classes
 from ofa.images.facts import ImageFacts, data_identity, facts_of_metadata
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
 from ofa.images.held_out import facts_of_training, open_photos
-from ofa.images.names import shown
 from ofa.images.preprocessing import HALF, IMAGENET, decided
 from ofa.networks import build_supernet, extract
 from ofa.space import get_space

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.images import decoding
 from ofa.images.classes import IMAGENETTE, read_classes
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels import decoding
 from ofa.images.preprocessing import HALF, load_image, normalisation
 from ofa.images.reading import batches, broken_lines, random_indices
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
 
 Make = Callable[..., Path]
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
-from ofa.images import decoding
-from ofa.images.folder import ImageFolder
-from ofa.images.names import shown
-from ofa.images.opening import open_images
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
+from ofa.images.files.opening import open_images
+from ofa.images.pixels import decoding
 from ofa.images.reading import batches
 
 Make = Callable[..., Path]
@@ -285,4 +285,4 @@ def test_no_command_opens_images_another_way() -> None:
     files = [*(root / "ofa").rglob("*.py"), *(root / "benchmarks").rglob("*.py")]
     assert len(files) > 100
     others = [str(f.relative_to(root)) for f in files if "ImageFolder(" in f.read_text(encoding="utf-8")]
-    assert others == ["ofa/images/opening.py"]
+    assert others == ["ofa/images/files/opening.py"]

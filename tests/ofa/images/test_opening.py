@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ofa.errors import InputError
+from ofa.images.files.opening import open_images
 from ofa.images.held_out import open_photos
-from ofa.images.opening import open_images
 from ofa.training.supply import cache_side
 
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.images import decoded
-from ofa.images.folder import ImageFolder
-from ofa.images.pixels import PixelBatch, PixelStore, memory_passes
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels import decoded
+from ofa.images.pixels.store import PixelBatch, PixelStore, memory_passes
 from ofa.images.preprocessing import HALF, IMAGENET, to_tensor
 from ofa.images.reading import batches
 

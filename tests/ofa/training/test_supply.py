@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.images.decoding import decode
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.decoding import decode
 from ofa.images.preprocessing import HALF
 from ofa.runs.processes import Processes
 from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_side, chosen_cache

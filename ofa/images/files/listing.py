@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ofa.images.names import shown
+from ofa.images.files.names import shown
 
 Parts = tuple[str, ...]
 

@@ -13,10 +13,10 @@ from typing import Any
 
 from ofa.errors import InputError
 from ofa.images.classes import class_index
-from ofa.images.decoding import SUFFIXES, Unreadable, missing
-from ofa.images.labels import Labels, find_labels
-from ofa.images.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
-from ofa.images.names import composed
+from ofa.images.files.labels import Labels, find_labels
+from ofa.images.files.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
+from ofa.images.files.names import composed
+from ofa.images.pixels.decoding import SUFFIXES, Unreadable, missing
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -31,7 +31,7 @@ class ImageFolder:
     """The images of a folder or zip, by name: their encoded bytes and labels. Nothing is decoded.
 
     Layouts: split folders (train, val, test, however they are spelled) over class folders, class folders alone, or
-    images alone, with labels from a CSV (see `ofa.images.labels`) or without. A single folder around all of that is
+    images alone, with labels from a CSV (`files.labels`) or without. A single folder around all of that is
     looked through. What begins with a dot or __MACOSX is not looked at.
 
     path: as given

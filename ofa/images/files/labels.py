@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ofa.errors import InputError
-from ofa.images.decoding import SUFFIXES
-from ofa.images.listing import File, LeftOut, Parts
-from ofa.images.names import composed, shown
+from ofa.images.files.listing import File, LeftOut, Parts
+from ofa.images.files.names import composed, shown
+from ofa.images.pixels.decoding import SUFFIXES
 
 NAME = "labels.csv"
 FILE_COLUMNS = ("file", "filename", "file_name", "filepath", "image", "image_id", "img", "name", "path", "id")

@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
-from ofa.images.decoding import Unreadable, decode, unreadable
-from ofa.images.folder import ImageFolder
-from ofa.images.names import shown
+from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
+from ofa.images.pixels.decoding import Unreadable, decode, unreadable
 
 T = TypeVar("T")
 LONGEST_REASON = 200

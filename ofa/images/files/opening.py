@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.images.cifar import LAYOUTS, Cifar
-from ofa.images.folder import ImageFolder
+from ofa.images.files.cifar import LAYOUTS, Cifar
+from ofa.images.files.folder import ImageFolder
 from ofa.packages import require
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.images.crops import BRIGHTNESS, SATURATION
-from ofa.images.decoded import Broken, decoded
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.crops import BRIGHTNESS, SATURATION
+from ofa.images.pixels.decoded import Broken, decoded
+from ofa.images.pixels.torchvision_import import import_transforms
 from ofa.images.preprocessing import IMAGENET, to_tensor
-from ofa.images.torchvision_import import import_transforms
 
 
 def derived_seed(*numbers: int) -> int:

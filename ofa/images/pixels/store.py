@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ofa.errors import InputError
-from ofa.images.decoded import Broken, decoded
-from ofa.images.folder import ImageFolder
+from ofa.images.files.folder import ImageFolder
+from ofa.images.pixels.decoded import Broken, decoded
 from ofa.images.preprocessing import centre_crop
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.images.classes import class_index
-from ofa.images.folder import SPELLINGS, ImageFolder
-from ofa.images.names import shown
+from ofa.images.files.folder import SPELLINGS, ImageFolder
+from ofa.images.files.names import shown
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE

@@ -1,0 +1,1 @@
+"""Images as they are found: folders, zips, CIFAR; listed, named and labelled, still encoded."""

@@ -1,0 +1,1 @@
+"""Images decoded, cropped, augmented and kept."""
