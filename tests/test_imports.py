@@ -15,8 +15,8 @@ LINES_A_FUNCTION = 60
 
 # What is larger than it should be today: lists that only shrink, each with what it may have. Functions and modules
 # are named without their package, so that they can move.
-CROWDED = {"ofa/training": 13}
-LONG_MODULES = {"loop": 420}
+CROWDED: dict[str, int] = {}
+LONG_MODULES: dict[str, int] = {}
 LONG_FUNCTIONS: dict[str, int] = {}
 
 # (who, whom it must not reach by any way)

@@ -25,7 +25,7 @@ COMMAND = Command(
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     from ofa.evaluate.report import print_evaluation, write_pictures
-    from ofa.evaluate.run import Watcher, evaluate_networks
+    from ofa.evaluate.run import EvaluateWatcher, evaluate_networks
     from ofa.images.reading import broken_lines
 
     console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(console, images.lines, images.facts.marks)
 
     with progress_bar(console, counted=True) as bar:
-        result = evaluate_networks(config, Watcher(begin, bar.show))
+        result = evaluate_networks(config, EvaluateWatcher(begin, bar.show))
     if not result.first:
         return 0
     calibration = result.images.calibration

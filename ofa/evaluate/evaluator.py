@@ -13,14 +13,14 @@ from ofa.checkpoints.images import FittingImages
 from ofa.checkpoints.opening import num_classes_of
 from ofa.cli.options import ReadingOptions
 from ofa.errors import InputError
+from ofa.evaluate import scores
 from ofa.evaluate.confusion import Confusion
 from ofa.evaluate.networks import NamedNetwork
+from ofa.evaluate.scores import Scores, first_choices
 from ofa.images.reading import batches, read_chunks
 from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet, calibrate_bn
 from ofa.runs.journal import SharedJournal
 from ofa.runs.processes import Processes
-from ofa.training import scores
-from ofa.training.scores import Scores, first_choices
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from ofa.runs.settings import identity_of
 
 
 @dataclass(frozen=True)
-class Watcher:
+class EvaluateWatcher:
     """How an evaluation tells of itself; only the first of several processes does.
 
     begin: told the images, before any is decoded
@@ -54,14 +54,14 @@ class Evaluation:
         return {**self.facts, "results": [network.to_dict() for network in self.networks]}
 
 
-def evaluate_networks(config: EvaluateConfig, watcher: Watcher | None = None) -> Evaluation:
+def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = None) -> Evaluation:
     """The accuracy of a specialised network, or of sub-networks of a supernet, calibrated first.
 
     Writes the result to `config.out`, and until it is there a journal beside it, by which `config.resume` continues.
     Raises InputError for what is wrong with images, files or settings.
     """
     with processes.processes(config.device) as procs:
-        watcher = watcher if watcher is not None and procs.rank == 0 else Watcher()
+        watcher = watcher if watcher is not None and procs.rank == 0 else EvaluateWatcher()
         started = time.perf_counter()
         net, asked = open_networks(config)
         calibration = None if asked[0].subnet is None else config

@@ -17,7 +17,7 @@ COMMAND = Command("ofa.export", ExportConfig, example="--subnet out/search/resul
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     # torch takes seconds to load, which --help need not
-    from ofa.export.run import Watcher, export_model
+    from ofa.export.run import ExportWatcher, export_model
 
     console = make_console()
 
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"warning: {text}", file=sys.stderr)
 
     with progress_bar(console) as bar:
-        result = export_model(config, Watcher(note, warn, bar.show))
+        result = export_model(config, ExportWatcher(note, warn, bar.show))
     for line in result.broken:
         print(line, file=sys.stderr)
     shape = "weights and architecture" if config.format == "safetensors" else f"batch {config.batch}"

@@ -30,7 +30,7 @@ TOLERANCE = 1e-4  # of a float model's logits, relative to the largest: far abov
 
 
 @dataclass(frozen=True)
-class Watcher:
+class ExportWatcher:
     """How an export tells of itself.
 
     note: told a line of what is known or done; warn: told what the user should know before the file is deployed
@@ -62,14 +62,14 @@ class ExportResult:
     broken: tuple[str, ...]
 
 
-def export_model(config: ExportConfig, watcher: Watcher | None = None) -> ExportResult:
+def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> ExportResult:
     """Writes a specialised network, or a sub-network of a supernet, as a model file.
 
     Raises InputError where something given is wrong, Infeasible where no result meets `config.limit`; then nothing is
     written, and an older file stays as it is.
     """
     warnings: list[str] = []
-    watcher = Watcher() if watcher is None else watcher
+    watcher = ExportWatcher() if watcher is None else watcher
     told = _Told(watcher, warnings)
     opened = open_export(config)
     for line in (opened.line, *left_out_lines(*opened.folders)):
@@ -100,7 +100,7 @@ def export_model(config: ExportConfig, watcher: Watcher | None = None) -> Export
 class _Told:
     """A watcher whose warnings are kept."""
 
-    watcher: Watcher
+    watcher: ExportWatcher
     warnings: list[str]
 
     def note(self, line: str) -> None:

@@ -28,7 +28,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
-    from ofa.finetune.run import Watcher, finetune_network
+    from ofa.finetune.run import FinetuneWatcher, finetune_network
     from ofa.images.reading import broken_lines
 
     console = make_console()
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"{text} ({metrics['seconds']:.0f} s)")
 
     with progress_bar(console, counted=True) as bar:
-        result = finetune_network(config, Watcher(begin, bar.show, epoch))
+        result = finetune_network(config, FinetuneWatcher(begin, bar.show, epoch))
     for line in broken_lines(result.data.train, result.data.validation):
         print(line, file=sys.stderr)
     if not result.finished:

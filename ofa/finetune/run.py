@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.checkpoints.weights import save_network
 from ofa.errors import InputError
+from ofa.evaluate.scores import Scores, scores_of
 from ofa.finetune.beginning import Beginning, begin, recalibrated
 from ofa.finetune.config import FinetuneConfig
 from ofa.finetune.data import FinetuneData
@@ -23,15 +24,15 @@ from ofa.networks import PlainNetwork
 from ofa.runs import processes
 from ofa.runs.files import write_json
 from ofa.runs.settings import identity_of
-from ofa.training.loop import Plan, Step, StepResult, Training
-from ofa.training.scores import Scores, scores_of
+from ofa.training.loop import Step, StepResult, Training
+from ofa.training.schedule import Plan
 
 # the original implementation's, for 64 images
 RATE_PER_IMAGE = 2.5e-3 / 64
 
 
 @dataclass(frozen=True)
-class Watcher:
+class FinetuneWatcher:
     """How a fine-tuning tells of itself.
 
     begin: told what it begins with, before the first step
@@ -59,13 +60,13 @@ class Finetuned:
     data: FinetuneData
 
 
-def finetune_network(config: FinetuneConfig, watcher: Watcher | None = None) -> Finetuned:
+def finetune_network(config: FinetuneConfig, watcher: FinetuneWatcher | None = None) -> Finetuned:
     """Trains a specialised network, or one sub-network of a supernet, further, into the folder `config.out`.
 
     Raises InputError for what is wrong with images, files or settings; a run that exists is only gone on with by
     `config.resume`, and with the same settings.
     """
-    watcher = watcher or Watcher()
+    watcher = watcher or FinetuneWatcher()
     with processes.processes(config.device) as procs:
         if procs.count > 1:
             raise InputError("ofa.finetune runs in one process: start it without torchrun")
@@ -148,7 +149,7 @@ def _train(
     config: FinetuneConfig,
     start: Beginning,
     validate: Callable[[], dict[str, Any]] | None,
-    watcher: Watcher,
+    watcher: FinetuneWatcher,
 ) -> bool:
     """Whether all epochs are done."""
     total = training.plan.total_steps

@@ -28,7 +28,7 @@ COMMAND = Command(
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     from ofa.images.reading import broken_lines, left_out_lines
-    from ofa.publish.run import Watcher, publish_supernet
+    from ofa.publish.run import PublishWatcher, publish_supernet
 
     console = make_console()
 
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         tell(console, left_out_lines(folder), known.marks)
 
     with progress_bar(console) as bar:
-        result = publish_supernet(config, Watcher(begin, bar.show))
+        result = publish_supernet(config, PublishWatcher(begin, bar.show))
     if result.compared:
         console.print(comparison(result.compared))
     for line in broken_lines(*result.folders):

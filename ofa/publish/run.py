@@ -14,6 +14,7 @@ from torch import Tensor
 from ofa.checkpoints.opening import open_supernet
 from ofa.checkpoints.weights import read_facts, read_image_facts, save_checkpoint
 from ofa.errors import InputError
+from ofa.evaluate.scores import Scores, scores_of
 from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts
@@ -25,14 +26,13 @@ from ofa.networks.synthetic import prepared, synthetic_images
 from ofa.predictors.collect.measuring import spread
 from ofa.publish.config import PublishConfig
 from ofa.space import Subnet
-from ofa.training.scores import Scores, scores_of
 
 FITTED_RESOLUTIONS = 5
 BATCH = 100
 
 
 @dataclass(frozen=True)
-class Watcher:
+class PublishWatcher:
     """How publishing tells of itself.
 
     begin: told the images to calibrate with, before any is read, and what the file will know of its images, with marks
@@ -60,12 +60,12 @@ class PublishResult:
     folders: tuple[ImageFolder, ...]
 
 
-def publish_supernet(config: PublishConfig, watcher: Watcher | None = None) -> PublishResult:
+def publish_supernet(config: PublishConfig, watcher: PublishWatcher | None = None) -> PublishResult:
     """Stores a supernet in half precision, with images that calibrate its sub-networks, in `config.out`.
 
     Raises InputError for what is wrong with the checkpoint or the images; then nothing is written.
     """
-    watcher = Watcher() if watcher is None else watcher
+    watcher = PublishWatcher() if watcher is None else watcher
     net = open_supernet(config.checkpoint, None, ()).eval()
     facts, known = read_facts(config.checkpoint), read_image_facts(config.checkpoint)
     if known is None:
@@ -102,7 +102,7 @@ def real_images(config: PublishConfig, known: ImageFacts) -> RealImages:
 
 
 def fitted_images(
-    config: PublishConfig, net: Supernet, subnets: Sequence[Subnet], real: RealImages, watcher: Watcher
+    config: PublishConfig, net: Supernet, subnets: Sequence[Subnet], real: RealImages, watcher: PublishWatcher
 ) -> Tensor:
     """Synthetic images (N, 3, R, R) that sub-networks' layers see as they see the real ones."""
     targets = []

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     from ofa.images.files.names import shown
     from ofa.images.reading import broken_line, left_out_lines
-    from ofa.train.run import Watcher, class_counts, rare_classes, train_supernet
+    from ofa.train.run import TrainWatcher, class_counts, rare_classes, train_supernet
 
     console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
 
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f"{text} ({metrics['seconds']:.0f} s)")
 
     with progress_bar(console) as bar:
-        result = train_supernet(config, Watcher(begin, bar.show, epoch))
+        result = train_supernet(config, TrainWatcher(begin, bar.show, epoch))
     if result.broken and result.first:
         print(broken_line(result.photos.folder, result.broken), file=sys.stderr)
     if not result.finished:

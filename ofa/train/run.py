@@ -23,20 +23,20 @@ from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.train.config import TrainConfig
+from ofa.train.tensorboard import TensorBoard
 from ofa.training.checkup import Checkup
 from ofa.training.precision import chosen_layout, chosen_precision
 from ofa.training.recipe import RECIPES, Stage, as_json, macs_per_image, one_stage, read_stages, short, shrinking
 from ofa.training.shrinking import NETWORK, RESULT, Hyper, SupernetTraining
 from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_side, chosen_cache
 from ofa.training.sync_norm import chosen_normalise
-from ofa.training.tensorboard import Board
 
 REGULARISATION = 0.1  # dropout and label smoothing of the paper; a short training does better without
 RARE = 10  # a class with less than this part of the largest one's images is warned of
 
 
 @dataclass(frozen=True)
-class Watcher:
+class TrainWatcher:
     """How a training tells of itself; only the first of several processes does.
 
     begin: told the photographs, before anything is decoded
@@ -66,14 +66,14 @@ class TrainResult:
     first: bool
 
 
-def train_supernet(config: TrainConfig, watcher: Watcher | None = None) -> TrainResult:
+def train_supernet(config: TrainConfig, watcher: TrainWatcher | None = None) -> TrainResult:
     """Trains a supernet (Cai et al. 2020, section 3.3), or one sub-network alone, into the folder `config.out`.
 
     Raises InputError for what is wrong with images, files or settings; a run that exists is only gone on with by
     `config.resume`, and with the same settings.
     """
     with processes(config.device) as procs:
-        watcher = watcher if watcher is not None and procs.rank == 0 else Watcher()
+        watcher = watcher if watcher is not None and procs.rank == 0 else TrainWatcher()
         known = start_facts(config)
         photos = open_photos(config.data, held_out=config.held_out, limit=config.limit)
         if known is not None and known.classes and not config.new_classes:
@@ -158,7 +158,7 @@ def stages_of(config: TrainConfig, space: SearchSpace) -> tuple[Stage, ...]:
 
 
 def _opened(
-    config: TrainConfig, procs: Processes, photos: Photos, known: ImageFacts | None, watcher: Watcher
+    config: TrainConfig, procs: Processes, photos: Photos, known: ImageFacts | None, watcher: TrainWatcher
 ) -> SupernetTraining:
     """The training as the config describes it. Images are decoded last, when all else is known to be right."""
     mean, std = normalisation(config.mean, config.std)
@@ -236,7 +236,7 @@ def hyper_of(config: TrainConfig, photos: Photos, classes: int) -> Hyper:
 
 
 def _cached(
-    photos: Photos, how: Preparation, procs: Processes, side: int, watcher: Watcher, *, on_device: bool
+    photos: Photos, how: Preparation, procs: Processes, side: int, watcher: TrainWatcher, *, on_device: bool
 ) -> Supply:
     total = len(photos.indices)
     seen = 0
@@ -249,13 +249,13 @@ def _cached(
     return Cached(photos.folder, photos.indices, how, procs, side, on_device=on_device, advance=advance)
 
 
-def _watched(config: TrainConfig, training: SupernetTraining, watcher: Watcher) -> bool:
+def _watched(config: TrainConfig, training: SupernetTraining, watcher: TrainWatcher) -> bool:
     """Trains; the share that is done is of the arithmetic, so that the time left is that of all stages."""
     stages = training.stages
     steps = [stage.epochs * training.steps_per_epoch for stage in stages]
     costs = [macs_per_image(training.space, stage) for stage in stages]
     before = [0.0, *itertools.accumulate(n * cost for n, cost in zip(steps, costs, strict=True))]
-    board = Board(config.out / "tensorboard") if config.tensorboard and training.procs.rank == 0 else None
+    board = TensorBoard(config.out / "tensorboard") if config.tensorboard and training.procs.rank == 0 else None
 
     def on_step(i: int, step: int) -> None:
         watcher.progress("training", (before[i] + step * costs[i]) / before[-1])

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ofa.evaluate.scores import Scores, scores_of
 from ofa.images.files.folder import ImageFolder
 from ofa.images.held_out import Photos
 from ofa.images.reading import batches
@@ -18,7 +19,6 @@ from ofa.networks.calibrate import Calibrating, calibrated_plain
 from ofa.networks.layers import memory_format_of
 from ofa.runs.processes import Processes
 from ofa.space import Subnet
-from ofa.training.scores import Scores, scores_of
 from ofa.training.supply import Preparation
 
 FINAL_CALIBRATION = 2000  # images, for a network that was trained alone

@@ -11,15 +11,12 @@ backward pass: a step of a supernet has several, and torch's DistributedDataPara
 from __future__ import annotations
 
 import json
-import math
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -31,70 +28,14 @@ from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
 from ofa.runs.settings import first_difference, shown
+from ofa.runs.stopping import stop_on_signals
 from ofa.training.precision import Precision
-from ofa.training.schedule import cosine_rate, nesterov_sgd
+from ofa.training.schedule import Plan, nesterov_sgd
 from ofa.training.state import CHECKPOINT, read_state, write_state
 
 METRICS = "metrics.jsonl"
 LOOK_EVERY = 10  # steps on GPUs between looks at the losses, for which they must wait
 Batch = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The numbers of a training run.
-
-    epochs: how often the data is seen
-    steps_per_epoch: batches in each
-    learning_rate: its peak, reached after the warm-up
-    warmup_epochs: linear increase before the cosine, may be a fraction
-    final_rate: where the cosine ends
-    weight_decay: of weights; biases and normalisation have none
-    momentum: Nesterov's
-    seed: of everything random
-    clip_norm: gradients are scaled down to this norm, all together; 0: not
-    ema: weight of the past in a moving average of the weights, which is what a run results in; 0: none. It grows
-        from 0.1 over the first steps (1 + step) / (10 + step)
-    """
-
-    epochs: int
-    steps_per_epoch: int
-    learning_rate: float
-    warmup_epochs: float = 0.0
-    weight_decay: float = 3e-5
-    momentum: float = 0.9
-    seed: int = 0
-    clip_norm: float = 0.0
-    ema: float = 0.0
-    final_rate: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "steps_per_epoch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected at least 1")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise InputError(f"learning rate is {self.learning_rate}, expected more than 0")
-        if not 0 <= self.warmup_epochs < self.epochs:
-            raise InputError(f"warm-up is {self.warmup_epochs} epochs, expected 0 or more and less than {self.epochs}")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise InputError(f"weight decay is {self.weight_decay}, expected 0 or more")
-        if not 0 < self.momentum < 1:
-            raise InputError(f"momentum is {self.momentum}, expected between 0 and 1")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, expected 0 or more")
-        if not (math.isfinite(self.clip_norm) and self.clip_norm >= 0):
-            raise InputError(f"gradient norm to clip to is {self.clip_norm}, expected 0 (not) or more")
-        if not 0 <= self.ema < 1:
-            raise InputError(f"weight of the moving average is {self.ema}, expected 0 or more, and less than 1")
-
-    @property
-    def total_steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
-
-    def rate(self, step: int) -> float:
-        """The learning rate of a step, counted over all epochs from 0."""
-        warmup = round(self.warmup_epochs * self.steps_per_epoch)
-        return cosine_rate(step, self.total_steps, self.learning_rate, warmup, self.final_rate)
 
 
 @dataclass(frozen=True)
@@ -218,7 +159,7 @@ class Training:
         on_step: told the number of steps done; on_epoch: told the epoch's metrics
         Raises InputError where the loss or a weight stops being finite; the last good checkpoint stays.
         """
-        with _stop_on_signals() as stopped:
+        with stop_on_signals() as stopped:
             while self.epoch < self.plan.epochs:
                 began = time.perf_counter()
                 self.net.train()
@@ -377,24 +318,3 @@ class Training:
         if self.procs.rank == 0:
             text = "".join(json.dumps(line) + "\n" for line in self.history)
             replace_file(self.folder / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event that SIGTERM and Ctrl-C set; a second Ctrl-C interrupts at once. In the main thread only."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def stop(number: int, _: FrameType | None) -> None:
-        if number == signal.SIGINT and stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

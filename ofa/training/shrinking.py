@@ -33,9 +33,10 @@ from ofa.runs.settings import first_difference, shown
 from ofa.space import SearchSpace, Subnet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
-from ofa.training.loop import METRICS, Plan, Training
+from ofa.training.loop import METRICS, Training
 from ofa.training.precision import Precision
 from ofa.training.recipe import RATE_IMAGES, Stage, as_json
+from ofa.training.schedule import Plan
 from ofa.training.state import CHECKPOINT
 from ofa.training.step import SupernetStep, supernet_run
 from ofa.training.supply import Supply

@@ -15,6 +15,7 @@ from PIL import Image
 
 from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
+from ofa.evaluate import scores
 from ofa.evaluate.__main__ import COMMAND, main
 from ofa.evaluate.run import evaluate_networks
 from ofa.images.files.folder import ImageFolder
@@ -22,7 +23,6 @@ from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
-from ofa.training import scores
 
 SPACE = get_space("mbv3-w0.1", 6, (32, 48))
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images

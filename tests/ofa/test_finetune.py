@@ -34,8 +34,8 @@ from ofa.networks import build_supernet, extract
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.runs.processes import Processes
 from ofa.space import get_space
-from ofa.training.loop import Plan, StepResult, Training
-from ofa.training.schedule import cosine_rate, parameter_groups
+from ofa.training.loop import StepResult, Training
+from ofa.training.schedule import Plan, cosine_rate, parameter_groups
 
 SPACE = get_space("mbv3-w0.1", 3, (32,))
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)

@@ -30,7 +30,7 @@ COMMAND = Command(
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     from ofa.images.reading import broken_lines
-    from ofa.predictors.collect.collection import Watcher
+    from ofa.predictors.collect.collection import CollectWatcher
     from ofa.predictors.collect.run import collect_accuracies
 
     console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines.begin()
 
     with progress_bar(console) as bar:
-        result = collect_accuracies(config, Watcher(begin, bar.show, lines.measured))
+        result = collect_accuracies(config, CollectWatcher(begin, bar.show, lines.measured))
     if not result.first:
         return 0
     assert result.images.calibration is not None

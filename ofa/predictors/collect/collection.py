@@ -23,7 +23,7 @@ MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
 
 
 @dataclass(frozen=True)
-class Watcher:
+class CollectWatcher:
     """How a collection tells of itself; only the first of several processes does.
 
     begin: told the images, before any is decoded
@@ -50,7 +50,7 @@ class Collection:
         evaluated: Sequence[int],
         options: ReadingOptions,
         journal: SharedJournal,
-        watcher: Watcher,
+        watcher: CollectWatcher,
     ) -> None:
         """evaluated: which of the images to evaluate on"""
         assert images.calibration is not None

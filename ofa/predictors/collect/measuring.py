@@ -11,13 +11,13 @@ import torch
 from ofa.blocks import block_index
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
+from ofa.evaluate.scores import Scores, scores_of
 from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import Triple
 from ofa.networks import Supernet
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.tree import SubnetTree
 from ofa.space import Genes, SearchSpace, Subnet
-from ofa.training.scores import Scores, scores_of
 
 
 def draw(space: SearchSpace, seed: int, numbers: Sequence[int], tilted: float = 0.0) -> list[Subnet]:

@@ -14,7 +14,7 @@ from typing import Any
 from ofa.checkpoints.images import FittingImages, open_fitting_images
 from ofa.checkpoints.opening import open_supernet
 from ofa.images.files.folder import ImageFolder
-from ofa.predictors.collect.collection import Collection, Watcher
+from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.measuring import at_resolutions, draw, share, spread, tree_order
 from ofa.runs import processes
@@ -57,14 +57,14 @@ class Collected:
     first: bool
 
 
-def collect_accuracies(config: CollectConfig, watcher: Watcher | None = None) -> Collected:
+def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = None) -> Collected:
     """Measures random sub-networks of a supernet, each calibrated and evaluated at its own resolution.
 
     Writes the CSV, and until it is there a journal beside it, by which `config.resume` continues.
     Raises InputError for what is wrong with images, files or settings.
     """
     with processes.processes(config.device) as procs:
-        watcher = watcher if watcher is not None and procs.rank == 0 else Watcher()
+        watcher = watcher if watcher is not None and procs.rank == 0 else CollectWatcher()
         started = time.monotonic()
         net = open_supernet(config.checkpoint, config.space, config.resolutions or ())
         images = open_fitting_images(config.checkpoint, net.space.num_classes, config, config, config.seed)

@@ -1,4 +1,4 @@
-"""Metrics for TensorBoard, where it is installed."""
+"""Metrics for TensorBoard, where that is installed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from ofa.packages import MissingPackage
 
 
-class Board:
+class TensorBoard:
     """Writes an epoch's numbers into a folder that `tensorboard --logdir` shows."""
 
     def __init__(self, folder: Path) -> None:
