@@ -23,7 +23,7 @@ from typing import Any
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.packages import missing_package
+from ofa.optional_packages import missing_package
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 

@@ -10,7 +10,6 @@ checksums, so the first download rests on HTTPS alone. Weights are read without 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from ofa.cli.config import Config, Free, Option
 from ofa.cli.console import make_console
 from ofa.cli.run import run
 from ofa.errors import InputError
+from ofa.runs.files import sha256
 from ofa.space import get_space
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ _ID = re.compile(
 
 
 @dataclass(frozen=True)
-class Entry:
+class ZooEntry:
     """One published thing. What a specialised network's id says is published by its authors, not measured here.
 
     id: as published; "-" may stand for "@"
@@ -108,15 +108,15 @@ class Entry:
     top1: float = 0.0
 
 
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[ZooEntry, ...]:
     """Everything in the zoo: four supernets, 58 specialised networks, two accuracy predictors."""
-    found = [Entry(id_, "supernet", space, (f"ofa_nets/{file}",)) for id_, space, file in _SUPERNETS]
+    found = [ZooEntry(id_, "supernet", space, (f"ofa_nets/{file}",)) for id_, space, file in _SUPERNETS]
     found += [_specialized(id_) for id_ in _SPECIALIZED.split()]
-    found += [Entry(id_, "predictor", space, (file,)) for id_, space, file in _PREDICTORS]
+    found += [ZooEntry(id_, "predictor", space, (file,)) for id_, space, file in _PREDICTORS]
     return tuple(found)
 
 
-def _specialized(id_: str) -> Entry:
+def _specialized(id_: str) -> ZooEntry:
     match = _ID.fullmatch(id_.replace("flops@", "flops_@"))
     assert match is not None, id_
     folder = "ofa_specialized/" + id_.replace("@", "-")
@@ -125,10 +125,10 @@ def _specialized(id_: str) -> Entry:
     if match["batch"]:
         device += f", batch {match['batch']}"
     unit = " ms" if match["unit"] == "ms" else match["unit"]
-    return Entry(id_, "specialized", "", files, device, match["number"] + unit, float(match["top1"]))
+    return ZooEntry(id_, "specialized", "", files, device, match["number"] + unit, float(match["top1"]))
 
 
-def find(id_: str) -> Entry:
+def find(id_: str) -> ZooEntry:
     """The entry of that id; InputError says how to list them."""
     for entry in entries():
         if id_.replace("@", "-") == entry.id.replace("@", "-"):
@@ -188,7 +188,7 @@ def _fetch_file(file: str, bases: Sequence[str], folder: Path) -> None:
     target = folder / file
     checksums = _read_checksums(folder)
     if target.is_file():
-        digest = _sha256(target)
+        digest = sha256(target)
         if checksums.setdefault(file, digest) != digest:
             raise InputError(f"{target} has changed since it was downloaded: delete it to download it again")
     else:
@@ -212,7 +212,7 @@ def _download(file: str, bases: Sequence[str], target: Path, expected: str | Non
             if _is_lfs_pointer(part):
                 reasons.append(f"{url}: a pointer to the file, not the file")
                 continue
-            digest = _sha256(part)
+            digest = sha256(part)
             if expected is not None and digest != expected:
                 raise InputError(f"{url} is not the file that was downloaded before: its SHA-256 is {digest}")
             part.replace(target)
@@ -232,11 +232,6 @@ def _download(file: str, bases: Sequence[str], target: Path, expected: str | Non
 def _is_lfs_pointer(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(20) == b"version https://git-"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_checksums(folder: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ofa.errors import InputError
-from ofa.packages import require
+from ofa.optional_packages import require
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.models import check_runtime
 from profilers.profiling.arguments import add_options, command_line, options_of

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ofa.errors import InputError
-from ofa.packages import require
+from ofa.optional_packages import require
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable, find_table
 from profilers.changes.change import ALPHA, EFFECT

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ofa.packages import require
+from ofa.optional_packages import require
 from ofa.runs.files import replace_file
 from profilers import android, cpu, gpu, linux
 from profilers.changes.at_hand import board_model, cpu_model_here, gpu_model, phone_model

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from ofa.errors import InputError
-from ofa.packages import require
+from ofa.optional_packages import require
 from ofa.runs.journal import Journal
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.from_header import target_of

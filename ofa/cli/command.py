@@ -105,7 +105,7 @@ class Command(Generic[C]):
 def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[str] | None = None) -> Any:
     """The config of a program with several commands; options may stand before the command's name as well.
 
-    UsageError where no command, or an unknown one, is named; `--help` in place of a command lists them.
+    UsageError where no command, or an unknown one, is named; `--help` in place of a command lists them, and examples.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     place = 0
@@ -114,7 +114,9 @@ def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[st
     name = words[place] if place < len(words) else ""
     if name in ("--help", "-h"):
         lines = [f"  {name:10} {_first_line(command.config)}" for name, command in commands.items()]
-        make_console().print("\n".join([f"Usage: {program} COMMAND ...", "", *lines]), highlight=False, markup=False)
+        examples = [f"  {program} {name} {command.example}" for name, command in commands.items()]
+        text = [f"Usage: {program} COMMAND ...", "", *lines, "", "examples:", *examples]
+        make_console().print("\n".join(text), highlight=False, markup=False, soft_wrap=True)
         raise SystemExit(0)
     if name not in commands:
         what = f"unknown command {name!r}" if name else "no command"

@@ -109,10 +109,12 @@ class Input:
 
     find: the path that a name stands for, such as a shipped table's
     images: a folder or ZIP of images: too large to be read twice, so names and sizes stand for the content
+    beside: the ending of a second file that is read with it, such as a predictor's .json
     """
 
     find: Callable[[str], Path] | None = None
     images: bool = False
+    beside: str = ""
 
 
 @dataclass(frozen=True)

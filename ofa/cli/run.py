@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ofa.errors import InputError
-from ofa.packages import explained
+from ofa.optional_packages import explained
 
 
 def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.networks.calibrate import Calibrating
+from ofa.runs.files import sha256
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def open_export(config: ExportConfig) -> OpenedExport:
     check_writable(out)
     counts = (config.calibration_images, config.evaluate_images)
     images = plan_images(config.calibration, config.evaluate, counts, config.seed, known, checkpoint)
-    facts: dict[str, Any] = {"checkpoint": fingerprint(checkpoint)}
+    facts: dict[str, Any] = {"checkpoint": {"name": checkpoint.name, "sha256": sha256(checkpoint)}}
     if named is not None and named.facts:
         facts["search"] = named.facts
     return OpenedExport(
@@ -150,11 +150,3 @@ def default_out(config: ExportConfig, checkpoint: Path, source: Source, resoluti
     """The file to write where none is named."""
     name = source.supernet.space.name if source.supernet is not None else checkpoint.stem
     return Path("out/export", f"{name}-r{resolution}{'-int8' if config.int8 else ''}{SUFFIXES[config.format]}")
-
-
-def fingerprint(checkpoint: Path) -> dict[str, str]:
-    """Name and SHA-256 of a checkpoint file, the name of a folder."""
-    if checkpoint.is_dir():
-        return {"name": checkpoint.name}
-    with checkpoint.open("rb") as file:
-        return {"name": checkpoint.name, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}

@@ -21,7 +21,7 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.graph import Array
-from ofa.packages import MissingPackage
+from ofa.optional_packages import MissingPackage
 
 TFLITE_BATCH = 10  # images whose extremes count as one observation
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ofa import __version__
 from ofa.graph.graph import Array, Graph, Node
-from ofa.packages import missing_package
+from ofa.optional_packages import missing_package
 
 OPSET = 18
 IR_VERSION = 9

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.graph.graph import Graph, Node, Shape
-from ofa.packages import MissingPackage
+from ofa.optional_packages import MissingPackage
 
 try:
     import flatbuffers

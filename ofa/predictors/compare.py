@@ -55,7 +55,7 @@ class CompareConfig(Config):
     space: Annotated[str, Option(metavar="S")]
     """search space: mbv3-w1.0 ..."""
 
-    predictor: Annotated[Path | None, Input(), Option(metavar="P")] = None
+    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
     """for the third table (default: the space's own)"""
 
     curve: bool = False

@@ -53,10 +53,11 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files and their names."""
+    """The file's SHA-256, as `sha256sum` prints it; of a folder, that of its files' names and digests in order."""
+    if path.is_file():
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.iterdir() if p.is_file()):
-        digest.update(b"" if path.is_file() else file.name.encode())
-        with file.open("rb") as opened:
-            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    for file in sorted(p for p in path.iterdir() if p.is_file()):
+        digest.update(file.name.encode("utf-8", "surrogateescape") + bytes.fromhex(sha256(file)))
     return digest.hexdigest()

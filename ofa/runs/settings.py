@@ -37,7 +37,7 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
     """
     if isinstance(before, dict) and isinstance(now, dict):
         if _is_file(before) and _is_file(now):
-            return None if before["sha256"] == now["sha256"] else (name, before, now)
+            return None if _same_content(before, now) else (name, before, now)
         for key in {**now, **before}:
             found = first_difference(before.get(key), now.get(key), f"{name}.{key}" if name else key)
             if found:
@@ -74,12 +74,27 @@ def _identity(field: Field, value: Any) -> Any:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{field.flag}: there is no {path}")
-    digest = _listing_sha256(path) if inputs[0].images else sha256(path)
-    return {"file": path.name, "sha256": digest}
+    if inputs[0].images:
+        return {"file": path.name, "sha256": _listing_sha256(path)}
+    return file_identity(path, inputs[0].beside)
+
+
+def file_identity(path: Path, beside: str = "") -> dict[str, str]:
+    """A file as `identity_of` writes it; beside: the ending of a file that is read with it, where there is one."""
+    identity = {"file": path.name, "sha256": sha256(path)}
+    if beside and path.with_suffix(beside).is_file():
+        identity["beside"] = sha256(path.with_suffix(beside))
+    return identity
 
 
 def _is_file(value: dict[str, Any]) -> bool:
-    return set(value) == {"file", "sha256"}
+    return {"file", "sha256"} <= set(value) <= {"file", "sha256", "beside"}
+
+
+def _same_content(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    # until 2026-11-26 what was written for a file was the SHA-256 of its SHA-256's bytes
+    former = hashlib.sha256(bytes.fromhex(now["sha256"])).hexdigest()
+    return before["sha256"] in (now["sha256"], former) and before.get("beside") in (None, now.get("beside"))
 
 
 def _listing_sha256(path: Path) -> str:

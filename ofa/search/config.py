@@ -47,7 +47,7 @@ class SearchConfig(Config):
     resolutions: Resolutions = None
     """such as 160,192 or 128:224:4 (default: what table and predictor share)"""
 
-    predictor: Annotated[Path | None, Input(), Option(metavar="P")] = None
+    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
     """accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)"""
 
     allow_emulated: bool = False

@@ -13,8 +13,8 @@ import numpy as np
 
 from ofa import __version__
 from ofa.errors import InputError
-from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.runs.settings import identity_of
+from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
+from ofa.runs.settings import file_identity, identity_of
 from ofa.search.config import SearchConfig
 from ofa.search.report import table_facts
 from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
@@ -56,14 +56,21 @@ class SearchResult:
             **({"images": self.predictor.header["images"]} if "images" in self.predictor.header else {}),
             "predictor": {
                 "path": str(self.config.predictor or "default"),
+                "sha256": self._predictor_file["sha256"],
                 "description": self.predictor.description,
             },
             "results": [result.to_dict() for found in self.found.values() for result in found],
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 3),
             "seed": self.config.seed,
-            "settings": identity_of(self.config, version=__version__),
+            "settings": identity_of(self.config, version=__version__, predictor=self._predictor_file),
         }
+
+    @property
+    def _predictor_file(self) -> dict[str, str]:
+        """Which predictor, by content: the shipped one too, which another version may replace."""
+        shipped = WEIGHTS / f"{self.space.name}.safetensors"
+        return file_identity(self.config.predictor or shipped, beside=".json")
 
 
 def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] | None = None) -> SearchResult:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa.packages import MissingPackage
+from ofa.optional_packages import MissingPackage
 
 
 class TensorBoard:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from device_agents.cpu.agent import cpu_model
-from ofa.packages import require
+from ofa.optional_packages import require
 
 
 def cpu_model_here() -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, block_index
 from ofa.errors import InputError
-from ofa.packages import missing_package
+from ofa.optional_packages import missing_package
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
-from ofa.packages import MissingPackage
+from ofa.optional_packages import MissingPackage
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
 RUNTIMES = {

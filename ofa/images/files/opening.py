@@ -9,7 +9,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.images.files.cifar import LAYOUTS, Cifar
 from ofa.images.files.folder import ImageFolder
-from ofa.packages import require
+from ofa.optional_packages import require
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 

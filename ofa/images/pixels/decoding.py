@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa.packages import missing_package
+from ofa.optional_packages import missing_package
 
 MOST_MEMORY = 900 << 20  # bytes that one image may take, its file included
 MOST_PIXELS = 1 << 28  # or a file of a few kilobytes could take minutes

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ofa.packages import missing_package
+from ofa.optional_packages import missing_package
 
 # torch forgets the definitions when this is collected
 _definitions: list[Any] = []

@@ -24,7 +24,7 @@ class FitConfig(Config):
     expand_ratios (lists separated by spaces, 0 for skipped layers), top1 in per cent; width_mults for resnet50d.
     Repeated sub-networks are averaged"""
 
-    teacher: Annotated[Path | None, Input(), Option(metavar="P")] = None
+    teacher: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
     """a predictor, MIT's .pth or ours, to imitate"""
 
     space: Annotated[str, Option(metavar="S")]

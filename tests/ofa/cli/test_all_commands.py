@@ -2,7 +2,10 @@
 
 import importlib
 import importlib.util
+import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -53,3 +56,39 @@ def test_the_example_parses_and_the_help_fits(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 120
     for field in fields_of(command.config):
         assert field.flag in text
+
+
+ROOT = Path(__file__).resolve().parents[3]
+AGENTS = ("device_agents/cpu/agent.py", "device_agents/cuda/agent.py")  # no commands: they answer a host
+
+
+def programs() -> list[str]:
+    """Every module that `python -m` starts, by its name there."""
+    found = []
+    for package in ("ofa", "profilers", "latency_tables", "device_agents"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            starts = path.name == "__main__.py" or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+            if starts and name not in AGENTS:
+                found.append(name.removesuffix(".py").removesuffix("/__main__").replace("/", "."))
+    return found
+
+
+def test_all_programs_are_found() -> None:
+    steps = {entry.module for entries in STEPS.values() for entry in entries}
+    assert steps | {"ofa", "profilers", "ofa.predictors.compare", "device_agents.android.bundle"} <= set(programs())
+
+
+@pytest.mark.parametrize("name", programs())
+def test_the_help_of_every_program_has_an_example(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    for started in (name, f"{name}.__main__"):
+        if started not in ("ofa", "profilers"):  # or runpy warns that it is imported already
+            monkeypatch.delitem(sys.modules, started, raising=False)
+    with pytest.raises(SystemExit) as left:
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+    assert not left.value.code
+    text = capsys.readouterr().out
+    assert re.search(r"^ *(examples?:|.*Start with: )", text, re.MULTILINE), text

@@ -1,5 +1,7 @@
 """What identifies a run: content, never names or places; and where two runs differ first."""
 
+import hashlib
+import subprocess
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,8 @@ import pytest
 
 from ofa.cli.config import Config, Free, Input
 from ofa.errors import InputError
-from ofa.runs.settings import first_difference, identity_of, shown
+from ofa.runs.files import sha256
+from ofa.runs.settings import file_identity, first_difference, identity_of, shown
 
 
 def named(name: str) -> Path | None:
@@ -56,6 +59,39 @@ def test_free_fields_are_left_out_and_inputs_are_their_content(tmp_path: Path) -
     assert name == "checkpoints[0]"
     assert shown(before) != shown(now)
     assert shown(before).startswith("w.safetensors (SHA-256 ")
+
+
+def test_a_files_hash_is_what_sha256sum_prints(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(bytes(range(256)) * 5000)  # larger than any buffer
+    printed = subprocess.run(["sha256sum", str(weights)], check=True, capture_output=True, text=True).stdout
+    assert sha256(weights) == printed.split()[0]
+    identity = identity_of(Run(data=tmp_path, checkpoints=(weights,)))
+    assert identity["checkpoints"] == [{"file": "w.safetensors", "sha256": printed.split()[0]}]
+
+
+def test_a_hash_of_an_earlier_version_is_still_that_file(tmp_path: Path) -> None:
+    weights = tmp_path / "w.safetensors"
+    weights.write_bytes(b"weights")
+    before = {"file": "w", "sha256": hashlib.sha256(hashlib.sha256(b"weights").digest()).hexdigest()}
+    assert first_difference({"w": before}, {"w": file_identity(weights)}) is None
+    weights.write_bytes(b"Weights")
+    assert first_difference({"w": before}, {"w": file_identity(weights)}) is not None
+
+
+def test_a_file_beside_an_input_is_part_of_it(tmp_path: Path) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Search(Config):
+        predictor: Annotated[Path, Input(beside=".json")]
+
+    weights = tmp_path / "p.safetensors"
+    weights.write_bytes(b"weights")
+    weights.with_suffix(".json").write_text("{}")
+    search = Search(predictor=weights)
+    before = identity_of(search)
+    assert first_difference(before, identity_of(search)) is None
+    weights.with_suffix(".json").write_text('{"uncertainty": 3}')
+    assert first_difference(before, identity_of(search))[0] == "predictor"  # type: ignore[index]
 
 
 def test_images_are_known_by_names_and_sizes(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs, count_macs, count_params
 from ofa.errors import Infeasible, InputError
-from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
+from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor, Uncertainty
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
+from ofa.runs.files import sha256
 from ofa.search.__main__ import main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -81,6 +82,17 @@ def test_results_are_what_the_table_and_the_predictor_say(toy: list[str], tmp_pa
     assert result["tables"]["device"]["provenance"] == "measured"
     assert result["tables"]["device"]["resolutions"] == [128, 160, 224]
     assert (tmp_path / "out" / "frontier.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_result_says_by_content_which_predictor_it_rests_on(toy: list[str], tmp_path: Path) -> None:
+    assert main([*toy, "--latency", "20"]) == 0
+    result = written(tmp_path)
+    given = {"file": "toy.safetensors", "sha256": sha256(tmp_path / "toy.safetensors")}
+    assert result["settings"]["predictor"] == {**given, "beside": sha256(tmp_path / "toy.json")}
+    assert main([toy[0], toy[1], "--space", "mbv3-w1.0", "--latency", "20", "--out", str(tmp_path / "out")]) == 0
+    shipped = WEIGHTS / "mbv3-w1.0.safetensors"
+    result = written(tmp_path)
+    assert result["predictor"]["sha256"] == result["settings"]["predictor"]["sha256"] == sha256(shipped)
 
 
 def test_the_classifier_is_the_table_s(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
-from ofa.packages import OPTIONAL, MissingPackage, explained, missing_package, require
+from ofa.optional_packages import OPTIONAL, MissingPackage, explained, missing_package, require
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
@@ -85,7 +85,7 @@ def test_no_hint_names_a_file_that_only_a_checkout_has() -> None:
 
 def test_a_package_is_asked_for_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     require("scipy", "it")
-    monkeypatch.setattr("ofa.packages.find_spec", lambda _: None)
+    monkeypatch.setattr("ofa.optional_packages.find_spec", lambda _: None)
     monkeypatch.delitem(sys.modules, "yaml", raising=False)
     with pytest.raises(MissingPackage, match=r"^it needs PyYAML: pip install 'ofa-latency\[convert\]'$"):
         require("yaml", "it")
