@@ -46,6 +46,7 @@ FORBIDDEN = (
     ("ofa.graph", "ofa.tables"),
     ("ofa.space", "ofa.blocks"),
     ("ofa.space", "ofa.cli"),
+    ("ofa.reading", "ofa.space"),
     # rooms of the profilers, from the ground up: a measurement knows no device and no table
     ("profilers.measuring", "profilers.devices"),
     ("profilers.measuring", "profilers.profiling"),

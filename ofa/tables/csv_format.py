@@ -9,6 +9,8 @@ from typing import Any
 
 from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
+from ofa.reading.csv_text import CsvText, near_miss, read_csv_text
+from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, short
 from ofa.runs.files import replace_file
 from ofa.tables.row import TableRow
 from ofa.tables.shipped import shipped_hint
@@ -16,38 +18,30 @@ from ofa.tables.shipped import shipped_hint
 SCHEMA = "1"
 _OPTIONAL_COLUMNS = ("mad_ms", "std_ms", "p90_ms", "runs", "energy_mj", "visits_ms")
 _COLUMNS = (*BLOCK_FIELDS, "latency_ms", *_OPTIONAL_COLUMNS)
-_INTEGER_FIELDS = ("in_size", "in_channels", "mid_channels", "out_channels", "kernel_size", "stride")
+_WHOLE = {
+    "in_size": SIZE,
+    "in_channels": CHANNELS,
+    "mid_channels": CHANNELS,
+    "out_channels": CHANNELS,
+    "kernel_size": SIZE,
+    "stride": SIZE,
+    "runs": COUNT,
+}
 
 
 def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
     """The header and the rows; InputError names file:line:column of the first fault."""
     if not path.is_file():
         raise InputError(f"{path}: no such latency table{shipped_hint()}")
-    try:
-        text = path.read_bytes().decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a latency table: byte {error.start} is not UTF-8 text") from None
-    if not text.endswith("\n"):
-        raise InputError(f"{path}:{text.count(chr(10)) + 1}: the file is cut off: its last line has no end")
-    lines = text.split("\n")[:-1]
-    header: dict[str, str] = {}
-    start = 0
-    for start, line in enumerate(lines):
-        if not line.startswith("#"):
-            break
-        key, colon, value = line[1:].partition(":")
-        if not colon:
-            raise InputError(f"{path}:{start + 1}: header line {line!r} is not '# key: value'")
-        if key.strip() in header:
-            raise InputError(f"{path}:{start + 1}: header key {key.strip()!r} appears twice")
-        header[key.strip()] = value.strip()
+    text = read_csv_text(path, "a latency table")
+    header = text.header
     if header.get("schema") != SCHEMA:
         raise InputError(
             f"{path}: schema is {header.get('schema', 'not stated')}, this version reads schema {SCHEMA}: "
             "a table starts with '# schema: 1'"
         )
-    rows = _parse_rows(path, lines, start)
-    if header.get("rows", str(len(rows))) != str(len(rows)):
+    rows = _parse_rows(path, text)
+    if "rows" in header and COUNT.integer(f"{path}: header rows", header["rows"]) != len(rows):
         raise InputError(f"{path}: the header says {header['rows']} rows, the file has {len(rows)}: it is cut off")
     return header, rows
 
@@ -74,41 +68,33 @@ def columns_of(rows: Sequence[TableRow]) -> list[str]:
     return [c for c in _COLUMNS if c not in _OPTIONAL_COLUMNS or any(getattr(row, c) is not None for row in rows)]
 
 
-def _parse_rows(path: Path, lines: list[str], start: int) -> list[TableRow]:
-    """The rows after the header lines; `start` is the index of the line that names the columns."""
-    columns = lines[start].split(",") if start < len(lines) and not lines[start].startswith("#") else []
+def _parse_rows(path: Path, text: CsvText) -> list[TableRow]:
     for column in (*BLOCK_FIELDS, "latency_ms"):
-        if column not in columns:
-            raise InputError(f"{path}:{start + 1}: column {column} is missing, expected {','.join(_COLUMNS)}")
-    for position, column in enumerate(columns):
-        if column not in _COLUMNS or column in columns[:position]:
-            what = "twice" if column in columns[:position] else "unknown"
-            raise InputError(f"{path}:{start + 1}: column {column!r} is {what}, expected {','.join(_COLUMNS)}")
+        if column not in text.columns:
+            raise InputError(f"{path}:{text.columns_line}: column {column} is missing, expected {','.join(_COLUMNS)}")
+    for column in text.columns:
+        if column not in _COLUMNS:
+            meant = near_miss(column, _COLUMNS)
+            hint = f"did you mean {meant}?" if meant else f"expected {','.join(_COLUMNS)}"
+            raise InputError(f"{path}:{text.columns_line}: column {short(column)} is unknown, {hint}")
     rows: list[TableRow] = []
-    line_of: dict[Block, int] = {}
-    for number, line in enumerate(lines[start + 1 :], start=start + 2):
-        cells = next(csv.reader([line]), [])
-        if len(cells) != len(columns):
-            raise InputError(f"{path}:{number}: {len(cells)} fields, expected {len(columns)} ({','.join(columns)})")
+    place_of: dict[Block, str] = {}
+    for line in text.rows:
         values: dict[str, Any] = {}
-        for position, (column, cell) in enumerate(zip(columns, cells, strict=True)):
+        for column, cell in line.cells.items():
             try:
                 values[column] = _parse_cell(column, cell)
-            except ValueError as error:
-                place = len(",".join(cells[:position])) + (position > 0) + 1
-                raise InputError(f"{path}:{number}:{place}: {error}") from None
+            except InputError as error:
+                raise InputError(f"{line.where(column)}: {error}") from None
         try:
             block = Block(**{field: values.pop(field) for field in BLOCK_FIELDS})
             row = TableRow(block, **values)
         except InputError as error:
             # the message starts with the field's name: point at its column
-            field = str(error).split(" ", 1)[0]
-            position = columns.index(field) if field in columns else 0
-            place = len(",".join(cells[:position])) + (position > 0) + 1
-            raise InputError(f"{path}:{number}:{place}: {error}") from None
-        if block in line_of:
-            raise InputError(f"{path}:{number}: block {block} is already on line {line_of[block]}")
-        line_of[block] = number
+            raise InputError(f"{line.where(str(error).split(' ', 1)[0])}: {error}") from None
+        if block in place_of:
+            raise InputError(f"{line.place}: block {block} is already on line {place_of[block].rpartition(':')[2]}")
+        place_of[block] = line.place
         rows.append(row)
     return rows
 
@@ -125,17 +111,12 @@ def _parse_cell(column: str, cell: str) -> Any:
         return cell
     if column in ("squeeze_excite", "skip"):
         if cell not in ("0", "1"):
-            raise ValueError(f"{column} is {cell!r}, expected 0 or 1")
+            raise InputError(f"{column} is {short(cell)}, expected 0 or 1")
         return cell == "1"
     if column in _OPTIONAL_COLUMNS and cell == "":
         return None
     if column == "visits_ms":
-        try:
-            return tuple(map(float, cell.split()))
-        except ValueError:
-            raise ValueError(f"{column} is {cell!r}, expected numbers with spaces between") from None
-    kind, what = (int, "a whole number") if column in (*_INTEGER_FIELDS, "runs") else (float, "a number")
-    try:
-        return kind(cell)
-    except ValueError:
-        raise ValueError(f"{column} is {cell!r}, expected {what}") from None
+        return tuple(MILLISECONDS.decimal(column, each) for each in cell.split(" "))
+    if column in _WHOLE:
+        return _WHOLE[column].integer(column, cell)
+    return {"latency_ms": MILLISECONDS, "energy_mj": MILLIJOULES}.get(column, SPREAD_MS).decimal(column, cell)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from ofa.blocks import Block
 from ofa.errors import InputError
+from ofa.reading.numbers import COUNT, MILLIJOULES, MILLISECONDS, SPREAD_MS
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,16 @@ class TableRow:
     visits_ms: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.latency_ms) and self.latency_ms > 0):
-            raise InputError(f"latency_ms is {self.latency_ms}, expected a positive number")
-        for field in ("mad_ms", "std_ms", "p90_ms", "energy_mj"):
-            value = getattr(self, field)
-            if value is not None and not (math.isfinite(value) and value >= 0):
-                raise InputError(f"{field} is {value}, expected a number of at least 0")
-        if self.runs is not None and self.runs < 1:
-            raise InputError(f"runs is {self.runs}, expected at least 1")
-        visits = self.visits_ms
-        if visits is not None and not (visits and all(math.isfinite(v) and v > 0 for v in visits)):
-            raise InputError(f"visits_ms is {' '.join(map(str, visits))}, expected positive numbers")
+        MILLISECONDS.check("latency_ms", self.latency_ms)
+        for field in ("mad_ms", "std_ms", "p90_ms"):
+            if getattr(self, field) is not None:
+                SPREAD_MS.check(field, getattr(self, field))
+        if self.energy_mj is not None:
+            MILLIJOULES.check("energy_mj", self.energy_mj)
+        if self.runs is not None:
+            COUNT.whole("runs", self.runs)
+        if self.visits_ms is not None:
+            if not self.visits_ms:
+                raise InputError("visits_ms is empty, expected positive numbers")
+            for each in self.visits_ms:
+                MILLISECONDS.check("visits_ms", each)

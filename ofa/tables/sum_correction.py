@@ -13,7 +13,6 @@ Each is a sum over blocks too, so a corrected table is looked up like any other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 
@@ -23,7 +22,10 @@ from numpy.typing import NDArray
 from ofa.blocks import Block
 from ofa.blocks.costs import block_params
 from ofa.errors import InputError
+from ofa.reading.numbers import Bounds, short
 
+SCALE = Bounds(0.01, 100, "times")  # a sum of blocks further off than that was not measured on this device
+TERM = Bounds(-1e4, 1e4, "milliseconds")
 _MB_PER_VALUE = 4e-6  # of float32, for one image: other types and batches only change the unit of the fitted terms
 
 
@@ -36,20 +38,29 @@ class SumCorrection:
     borders: float = 0.0
     calls: float = 0.0
 
+    def __post_init__(self) -> None:
+        SCALE.check("scale", self.scale)
+        for field in ("weights", "borders", "calls"):
+            TERM.check(field, getattr(self, field))
+
     @classmethod
-    def parse(cls, text: str) -> SumCorrection:
-        """Of a table's header: "scale=1.176 weights=0 borders=-0.391 (a remark)"; InputError if it is not that."""
+    def parse(cls, text: str, name: str = "latency table") -> SumCorrection:
+        """Of a table's header: "scale=1.176 weights=0 borders=-0.391 (a remark)"; InputError, beginning with the
+        table's name, if it is not that."""
+        known = [field.name for field in fields(cls)]
+        terms: dict[str, float] = {}
         try:
-            terms = (term.partition("=") for term in text.partition("(")[0].split())
-            correction = cls(**{name: float(value) for name, _, value in terms})
-        except (TypeError, ValueError):
-            correction = cls(math.nan)
-        if not (correction.scale > 0 and all(map(math.isfinite, astuple(correction)))):
+            for term in text.partition("(")[0].split():
+                key, equals, value = term.partition("=")
+                if not equals or key not in known or key in terms:
+                    raise InputError(f"{short(term)} is there twice" if key in terms else f"{short(term)} is not known")
+                terms[key] = (SCALE if key == "scale" else TERM).decimal(key, value)
+            return cls(**terms)
+        except InputError as error:
             raise InputError(
-                f"header sum_correction is {text!r}, expected such as 'scale=1.05 weights=0.04 borders=-0.1 calls=0' "
-                "with a scale above 0"
-            )
-        return correction
+                f"{name}: header sum_correction is {short(text)}, expected such as "
+                f"'scale=1.05 weights=0.04 borders=-0.1 calls=0': {error}"
+            ) from None
 
     def __str__(self) -> str:
         return " ".join(f"{field.name}={getattr(self, field.name):.5g}" for field in fields(self))

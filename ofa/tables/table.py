@@ -8,7 +8,6 @@ both sides (`ofa.tables.interpolation`); what rests on that says so.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import BLOCK_FIELDS, OPS, Block, block_row
+from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
+from ofa.tables.header import check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.row import TableRow
@@ -29,9 +29,6 @@ from ofa.tables.sum_correction import SumCorrection
 if TYPE_CHECKING:
     import pandas as pd
 
-PROVENANCES = ("measured", "estimated", "imported")
-_REQUIRED_HEADER = ("device", "runtime", "provenance", "space", "source")
-
 
 class LatencyTable:
     """Block latencies of one device. `load` reads a CSV file, `save` writes it.
@@ -39,31 +36,17 @@ class LatencyTable:
     header: the `# key: value` facts; "device", "runtime", "provenance" (measured, estimated or imported),
         "space" (names, comma-separated) and "source" (what the figures rest on) must be there
     rows: one per block, each block once
+    states_rows: whether its file said how many rows there are; where it did not, a part of it may be lost
     """
 
     def __init__(self, header: Mapping[str, str], rows: Sequence[TableRow], path: Path | None = None) -> None:
         self.header = {key: str(value) for key, value in header.items() if key not in ("schema", "rows")}
+        self.states_rows = path is None or "rows" in header
         self.rows = tuple(rows)
         self.path = path
         name = path.name if path else "latency table"
-        for key in _REQUIRED_HEADER:
-            if not self.header.get(key):
-                raise InputError(f"{name}: header has no '# {key}: ...' line")
-        if self.provenance not in PROVENANCES:
-            raise InputError(f"{name}: provenance is {self.provenance!r}, expected one of {', '.join(PROVENANCES)}")
-        try:
-            self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"))
-        except InputError as error:
-            raise InputError(f"{name}: {error}") from None
-        if not re.fullmatch(r"[1-9][0-9]{0,5}", self.header.get("batch", "1")):
-            said = self.header["batch"][:20]
-            raise InputError(f"{name}: header batch is {said!r}, expected a number of images such as 64")
-        for op in self.omits:
-            if op not in OPS:
-                raise InputError(f"{name}: header omits {op!r}, expected some of {', '.join(OPS)}")
-        for key, value in self.header.items():
-            if ":" in key or not (key + value).isprintable() or key != key.strip() or value != value.strip():
-                raise InputError(f"{name}: header line {key!r}: {value!r} cannot be written on one '# key: value' line")
+        check_header(name, self.header)
+        self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"), name)
         seen: set[Block] = set()
         for row in self.rows:
             if row.block in seen:
@@ -94,7 +77,7 @@ class LatencyTable:
     @property
     def omits(self) -> tuple[str, ...]:
         """Ops that an imported table's source never listed: they count 0 ms, and whoever shows a latency says so."""
-        return tuple(op.strip() for op in self.header.get("omits", "").split(",") if op.strip())
+        return omitted(self.header)
 
     @property
     def spaces(self) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ def test_energies_survive_the_file(tmp_path) -> None:
     loaded = LatencyTable.load(path)
     assert loaded.rows == table([160], without="k7").rows
     path.write_text(path.read_text().replace(",0.50", ",-0.50"))
-    with pytest.raises(InputError, match=r"energy_mj is -0\.50"):
+    with pytest.raises(InputError, match=r"energy_mj is '-0\.50"):
         LatencyTable.load(path)
 
 

@@ -48,7 +48,23 @@ def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float
     assert astuple(back) == pytest.approx(terms, rel=1e-4)
 
 
-@pytest.mark.parametrize("wrong", ["fast", "0.96", "scale=0", "scale=-1", "scale=inf", "scale=1 size=2", "weights=x"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "fast",
+        "0.96",
+        "scale=0",
+        "scale=-1",
+        "scale=inf",
+        "scale=1 size=2",
+        "weights=x",
+        "scale=1_000",
+        "scale=1 scale=2",
+        "scale=1e300",
+        "weights=-1e9",
+        "scale",
+    ],
+)
 def test_what_is_no_correction_is_refused(wrong: str) -> None:
     with pytest.raises(InputError, match="sum_correction is"):
         made_up(sum_correction=wrong)

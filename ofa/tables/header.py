@@ -1,0 +1,56 @@
+"""The `# key: value` lines of a latency table: which must be there, what they may say, near misses of their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ofa.blocks import OPS
+from ofa.errors import InputError
+from ofa.reading.csv_text import near_miss
+from ofa.reading.numbers import Bounds, short
+
+PROVENANCES = ("measured", "estimated", "imported")
+REQUIRED = ("device", "runtime", "provenance", "space", "source")
+BATCH = Bounds(1, 999_999, "images")
+# Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
+READ = (
+    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", "expected_error"),
+    *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
+)
+# Remarks of our own that resemble some of these
+_REMARKS = ("when", "tool", "mode", "os", "cpus", "cuda", "nvml", "inputs", "networks", "command", "python")
+
+
+def check_header(name: str, header: Mapping[str, str]) -> None:
+    """InputError, beginning with `name`, unless the header can be trusted and written."""
+    for key in header:
+        meant = near_miss(key, (*REQUIRED, *READ, *_REMARKS))
+        if meant in (*REQUIRED, *READ):
+            raise InputError(f"{name}: header key {short(key)}: did you mean {meant}?")
+    for key in REQUIRED:
+        if not header.get(key):
+            raise InputError(f"{name}: header has no '# {key}: ...' line")
+    if header["provenance"] not in PROVENANCES:
+        raise InputError(
+            f"{name}: provenance is {short(header['provenance'])}, expected one of {', '.join(PROVENANCES)}"
+        )
+    BATCH.integer(f"{name}: header batch", header.get("batch", "1"))
+    if (emulated := header.get("emulated", "no")) not in ("yes", "no"):
+        raise InputError(f"{name}: header emulated is {short(emulated)}, expected yes or no")
+    for op in omitted(header):
+        if op not in OPS:
+            raise InputError(f"{name}: header omits {short(op)}, expected some of {', '.join(OPS)}")
+    # what `profilers.validate` writes is the error of corrected sums
+    if header.get("expected_error", "").startswith("MAPE") and "sum_correction" not in header:
+        raise InputError(
+            f"{name}: header expected_error is of corrected sums, but there is no sum_correction: put that line back, "
+            "or take expected_error out"
+        )
+    for key, value in header.items():
+        if ":" in key or not (key + value).isprintable() or key != key.strip() or value != value.strip():
+            raise InputError(f"{name}: header line {key!r}: {value!r} cannot be written on one '# key: value' line")
+
+
+def omitted(header: Mapping[str, str]) -> tuple[str, ...]:
+    """Ops that the header says the source never listed."""
+    return tuple(op.strip() for op in header.get("omits", "").split(",") if op.strip())
