@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,17 @@ def kendall_tau(a: Floats, b: Floats) -> float:
     return concordant / scale if scale else float("nan")
 
 
+def tau_figure(predicted: Floats, actual: Floats) -> float | None:
+    """Kendall's tau for a report, to four digits; None where it is not defined: JSON has no NaN."""
+    tau = kendall_tau(predicted, actual)
+    return None if math.isnan(tau) else round(tau, 4)
+
+
+def shown_tau(tau: float | None, digits: int = 3) -> str:
+    """For a person."""
+    return "not defined" if tau is None else f"{tau:.{digits}f}"
+
+
 def figures(predicted: Prediction, actual: Floats) -> dict[str, Any]:
     """RMSE, Kendall's tau, the share inside the 68 and 95 % intervals, and the errors of the tenth predicted best."""
     error = predicted.top1 - actual
@@ -42,7 +54,7 @@ def figures(predicted: Prediction, actual: Floats) -> dict[str, Any]:
     return {
         "rows": len(actual),
         "rmse": round(rmse(predicted.top1, actual), 4),
-        "kendall_tau": round(kendall_tau(predicted.top1, actual), 4),
+        "kendall_tau": tau_figure(predicted.top1, actual),
         "coverage_68": round(float((sigmas <= _Z68).mean()), 4),
         "coverage_95": round(float((sigmas <= _Z95).mean()), 4),
         "top_decile_bias": round(float(error[top].mean()), 4),

@@ -7,23 +7,26 @@ per cent. Other columns are ignored; lines that start with # are comments.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
+from ofa.reading.csv_text import CsvText, Row, read_csv_text
+from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
+from ofa.reading.structured import as_object, parse_json
 from ofa.space import Genes, SearchSpace, get_space
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
-FACTS = "# image_facts: "  # before the JSON in a file's comments
+STATED = ("space", "checkpoint_sha256", "image_facts", "rows")  # what is read of a file's comments
+CHOICE = Bounds(0, 1000, "a choice")
 PARTS = ("test", "calibration", "train")
 
 
@@ -56,38 +59,70 @@ class SubnetAccuracies:
 def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> SubnetAccuracies:
     """Reads and checks whole files; InputError names file, line, column and what was expected.
 
-    A sub-network measured more than once, in whichever file, counts once, with the mean accuracy.
+    A sub-network measured more than once, in whichever file, counts once, with the mean accuracy. Files that say that
+    they are of another space, or of different checkpoints, are refused; so is one that is given twice.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     space = get_space(space_name)
     columns = ["resolution", "depths", "expand_ratios", "top1"]
     columns += [f for f in ("kernel_sizes", "width_mults") if space.columns(f).stop > space.columns(f).start]
-    rows = [row for path in files for row in _rows(path, columns)]
+    texts = {path: read_csv_text(path, "a file of accuracies", header=False, ended=False) for path in files}
+    _check_stated(files, texts, space_name)
+    rows = [row for path in files for row in _rows(path, texts[path], columns)]
     path = files[0]
     if len(rows) < MIN_ROWS:
         raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
-    space = get_space(space_name, resolutions=sorted({resolution for _, _, resolution in rows}))
+    sizes = [PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"]) for row in rows]
+    space = get_space(space_name, resolutions=sorted(set(sizes)))
 
     accuracies: dict[bytes, list[float]] = {}
-    for place, row, resolution in rows:
+    for row, resolution in zip(rows, sizes, strict=True):
         fields = {
-            field: [_number(place, field, text, float) for text in row[field].split()]
+            field: [CHOICE.decimal(f"{row.place}: {field}", text) for text in row.cells[field].split()]
             for field in ("depths", "kernel_sizes", "expand_ratios", "width_mults")
             if field in columns
         }
         try:
             genes = space.as_genes(space.subnet(**fields, resolution=resolution))  # type: ignore[arg-type]
         except InputError as error:
-            raise InputError(f"{place}: {error}") from None
-        top1 = _number(place, "top1", row["top1"], float)
-        if not 0 <= top1 <= 100:
-            raise InputError(f"{place}: top1 is {row['top1']}, expected per cent, 0 to 100")
+            raise InputError(f"{row.place}: {error}") from None
+        top1 = PERCENT.decimal(f"{row.place}: top1", row.cells["top1"])
         accuracies.setdefault(genes.tobytes(), []).append(top1)
-    matrix = np.frombuffer(b"".join(accuracies), dtype=np.uint8).reshape(len(accuracies), space.num_genes)
+    matrix = np.frombuffer(b"".join(accuracies), dtype=genes.dtype).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
-    if means.max() <= 1:
-        raise InputError(f"{path}: top1 is at most {means.max():g}: a fraction? expected per cent")
+    if means.min() <= 1:
+        low, place = min((float(row.cells["top1"]), row.place) for row in rows)
+        raise InputError(f"{place}: top1 is {low:g}, and {means.max():g} at most: a fraction? expected per cent")
     return SubnetAccuracies(space, matrix, means, merged=len(rows) - len(matrix))
+
+
+def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_name: str) -> None:
+    """InputError unless what files say of themselves is true, and fits together."""
+    first: dict[str, tuple[Path, Any]] = {}
+    for i, path in enumerate(files):
+        cells = [row.cells for row in texts[path].rows]
+        twice = next((other for other in files[:i] if [row.cells for row in texts[other].rows] == cells), None)
+        if twice is not None:
+            raise InputError(f"{path} is {twice} again: give every file once")
+        facts = stated_facts(texts[path].comments, path)
+        if "space" in facts and facts["space"] != space_name:
+            raise InputError(f"{path} is of {short(facts['space'])}, and --space is {space_name}")
+        if "rows" in facts and facts["rows"] != len(texts[path].rows):
+            raise InputError(f"{path} says {short(facts['rows'])} rows, and has {len(texts[path].rows)}: it is cut off")
+        if "checkpoint_sha256" in facts:
+            other, known = first.setdefault("checkpoint_sha256", (path, facts["checkpoint_sha256"]))
+            if known != facts["checkpoint_sha256"]:
+                raise InputError(f"{path} is of another checkpoint than {other}: a predictor is of one supernet")
+
+
+def stated_facts(comments: Sequence[str], path: Path) -> dict[str, Any]:
+    """What `# key: JSON` lines of `ofa.predictors.collect` say; other comments are passed over."""
+    facts = {}
+    for line in comments:
+        key, colon, value = line.removeprefix("#").strip().partition(": ")
+        if colon and key in STATED:
+            facts[key] = parse_json(value, f"{path}: what it says of its {key}")
+    return facts
 
 
 def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
@@ -98,14 +133,11 @@ def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
     found: ImageFacts | None = None
     first = None
     for path in [paths] if isinstance(paths, Path) else paths:
-        lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        stated = next((line.removeprefix(FACTS) for line in lines if line.startswith(FACTS)), None)
+        comments = read_csv_text(path, "a file of accuracies", header=False, ended=False).comments
+        stated = stated_facts(comments, path).get("image_facts")
         if stated is None:
             continue
-        try:
-            facts = ImageFacts.from_dict(json.loads(stated), path)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: what it says of its images is damaged: {error}") from None
+        facts = ImageFacts.from_dict(as_object(stated, f"{path}: what it says of its images"), path)
         if found is not None and (facts.classes, facts.mean, facts.std) != (found.classes, found.mean, found.std):
             what = "classes" if facts.classes != found.classes else "mean and std"
             raise InputError(f"{path} has other {what} than {first}: give files of one supernet and one data set")
@@ -114,43 +146,12 @@ def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
     return found
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[tuple[str, dict[str, str], int]]:
-    """(place, fields, resolution) of every row of a file that has those columns."""
-    lines, numbers = _content(path)
-    reader = csv.DictReader(lines)
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
+def _rows(path: Path, text: CsvText, columns: Sequence[str]) -> tuple[Row, ...]:
+    """The rows of a file, if it has those columns."""
+    missing = [column for column in columns if column not in text.columns]
     if missing:
-        raise InputError(f"{path}:{numbers[0]}: no column {missing[0]}, expected at least {', '.join(columns)}")
-    rows = []
-    for row in reader:
-        place = f"{path}:{numbers[reader.line_num - 1]}"  # a quoted field may go over several lines
-        short = [column for column in columns if row[column] is None]
-        if short or None in row:
-            raise InputError(f"{place}: {'too few' if short else 'too many'} fields for the header")
-        rows.append((place, row, int(_number(place, "resolution", row["resolution"], int))))
-    return rows
-
-
-def _content(path: Path) -> tuple[list[str], list[int]]:
-    """The lines that are not blank or comments, and their numbers in the file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text: {error}") from None
-    kept = [(line, n) for n, line in enumerate(text.splitlines(), 1) if line.strip() and not line.startswith("#")]
-    if not kept:
-        raise InputError(f"{path}: empty")
-    return [line for line, _ in kept], [n for _, n in kept]
-
-
-def _number(place: str, column: str, text: str, kind: type[int] | type[float]) -> float | int:
-    try:
-        value = kind(text)
-        if value != value or abs(value) == float("inf"):
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{place}: {column} holds {text!r}, expected a number") from None
-    return value
+        raise InputError(f"{path}:{text.columns_line}: no column {missing[0]}, expected at least {', '.join(columns)}")
+    return text.rows
 
 
 def split(genes: Genes, test: float = 0.15, calibration: float = 0.10) -> dict[str, NDArray[np.bool_]]:

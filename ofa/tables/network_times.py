@@ -13,7 +13,6 @@ ending in `_ms`, hold several devices.
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from ofa.reading.csv_text import CsvText, Row, near_miss, read_csv_text
+from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds, short
 from ofa.runs.files import replace_file
 from ofa.space import RESOLUTIONS, Subnet, get_space
+from ofa.tables.header import READ
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")
 _COLUMNS = ("space", "resolution", *_LISTS)
+CHOICE = Bounds(0, 1000, "a choice")
+FAR_OFF = 100  # the fastest and the slowest network of a space are a factor of about 20 apart
 
 
 @dataclass(frozen=True)
@@ -46,31 +50,42 @@ class NetworkTimes:
 
 def read_networks(path: Path, column: str | None = None) -> NetworkTimes:
     """Reads and checks a file; InputError names file, line and field. column: which of several `_ms` columns."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from None
-    start = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
-    header = {key.strip(): value.strip() for key, _, value in (line[1:].partition(":") for line in lines[:start])}
-    rows = csv.DictReader(lines[start:])
-    columns = rows.fieldnames or []
+    text = read_csv_text(path, "a file of networks and their latencies", ended=False)
+    for key in text.header:
+        if meant := near_miss(key, READ):
+            raise InputError(f"{path}: header key {short(key)}: did you mean {meant}?")
     for needed in _COLUMNS:
-        if needed not in columns:
+        if needed not in text.columns:
             raise InputError(
-                f"{path}:{start + 1}: column {needed} is missing, expected {','.join(_COLUMNS)},latency_ms"
+                f"{path}:{text.columns_line}: column {needed} is missing, expected {','.join(_COLUMNS)},latency_ms"
             )
-    column = _latency_column(path, start + 1, columns, column)
-    networks, latencies, decimals = [], [], 0
-    for row in rows:
-        place = f"{path}:{start + rows.line_num}"  # the reader leaves out blank lines
-        if None in row or None in row.values():
-            raise InputError(f"{place}: {len(columns)} fields are expected ({','.join(columns)})")
-        networks.append((row["space"], _subnet(place, row)))
-        latencies.append(_latency(place, column, row[column]))
-        decimals = max(decimals, len(row[column].partition(".")[2]))
+    column = _latency_column(path, text, column)
+    networks: dict[tuple[str, Subnet], str] = {}
+    latencies, decimals = [], 0
+    for row in text.rows:
+        network = (row.cells["space"], _subnet(row))
+        if network in networks:
+            raise InputError(f"{row.place}: this network is on line {networks[network]} already")
+        networks[network] = row.place.rpartition(":")[2]
+        latencies.append(MILLISECONDS.decimal(f"{row.where(column)}: {column}", row.cells[column]))
+        decimals = max(decimals, len(row.cells[column].partition(".")[2]))
     if not networks:
         raise InputError(f"{path}: no networks")
-    return NetworkTimes(header, tuple(networks), np.array(latencies), 10.0**-decimals)
+    _check_unit(column, text.rows, latencies)
+    return NetworkTimes(text.header, tuple(networks), np.array(latencies), 10.0**-decimals)
+
+
+def _check_unit(column: str, rows: Sequence[Row], latencies: Sequence[float]) -> None:
+    """InputError for a figure a hundred times off: seconds, or microseconds, among milliseconds."""
+    for space in {row.cells["space"] for row in rows}:
+        of_space = [(row, ms) for row, ms in zip(rows, latencies, strict=True) if row.cells["space"] == space]
+        middle = float(np.median([ms for _, ms in of_space]))
+        for row, ms in of_space:
+            if not middle / FAR_OFF <= ms <= middle * FAR_OFF:
+                raise InputError(
+                    f"{row.where(column)}: {column} is {ms:g}, and the median of {space} here is {middle:g}: another "
+                    "unit? expected milliseconds"
+                )
 
 
 def write_networks(
@@ -96,33 +111,26 @@ def write_networks(
     replace_file(path, write)
 
 
-def _latency_column(path: Path, line: int, columns: Sequence[str], asked: str | None) -> str:
-    there = [column for column in columns if column.endswith("_ms")]
+def _latency_column(path: Path, text: CsvText, asked: str | None) -> str:
+    there = [column for column in text.columns if column.endswith("_ms")]
     if asked is None and len(there) == 1:
         return there[0]
     if asked not in there:
         which = "no column" if asked is None and not there else f"column {asked!r}" if asked else "several columns"
-        raise InputError(f"{path}:{line}: {which}: choose one of {', '.join(there) or 'latency_ms'} with --column")
+        raise InputError(
+            f"{path}:{text.columns_line}: {which}: choose one of {', '.join(there) or 'latency_ms'} with --column"
+        )
     return asked
 
 
-def _subnet(place: str, row: Mapping[str, str]) -> Subnet:
+def _subnet(row: Row) -> Subnet:
+    resolution = PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"])
+    lists = {
+        field: [CHOICE.integer(f"{row.where(field)}: {field}", each) for each in row.cells[field].split()]
+        for field in _LISTS
+    }
     try:
-        lists = {field: [int(number) for number in row[field].split()] for field in _LISTS}
-        resolution = int(row["resolution"])
-    except ValueError as error:
-        raise InputError(f"{place}: {error}: lists are whole numbers separated by spaces") from None
-    try:
-        return get_space(row["space"], resolutions={*RESOLUTIONS, resolution}).subnet(**lists, resolution=resolution)
+        space = get_space(row.cells["space"], resolutions={*RESOLUTIONS, resolution})
+        return space.subnet(**lists, resolution=resolution)
     except InputError as error:
-        raise InputError(f"{place}: {error}") from None
-
-
-def _latency(place: str, column: str, text: str) -> float:
-    try:
-        latency_ms = float(text)
-    except ValueError:
-        latency_ms = math.nan
-    if not (math.isfinite(latency_ms) and latency_ms > 0):
-        raise InputError(f"{place}: {column} is {text!r}, expected the network's latency, a positive number of ms")
-    return latency_ms
+        raise InputError(f"{row.place}: {error}") from None

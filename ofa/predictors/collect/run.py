@@ -93,7 +93,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         images.data.faults.update(dict.fromkeys(set(broken) - set(images.data.faults), ""))  # of all processes
         accuracies = tuple(_accuracy(subnets[i], done[i + first]) for i in sorted(chosen))
         if procs.rank == 0:
-            write_csv(out, accuracies, {**facts, "broken_images": len(broken)})
+            write_csv(out, accuracies, {**facts, "broken_images": len(broken), "rows": len(accuracies)})
         journal.remove()
         seconds = time.monotonic() - started
         return Collected(config, out, space, accuracies, images, tuple(broken), seconds, procs.rank == 0)

@@ -11,7 +11,7 @@ import numpy as np
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
-from ofa.predictors.metrics import figures, kendall_tau, rmse
+from ofa.predictors.metrics import figures, rmse, tau_figure
 from ofa.predictors.subnet_accuracies import SubnetAccuracies
 
 
@@ -59,7 +59,7 @@ def interpolation(
             "rmse": round(rmse(guess, asked.top1), 4),
             "rmse_if_known": round(rmse(seen, asked.top1), 4),
             "bias": round(float((guess - asked.top1).mean()), 4),
-            "kendall_tau": round(kendall_tau(guess, asked.top1), 4),
+            "kendall_tau": tau_figure(guess, asked.top1),
             "added_rmse": round(
                 float(np.sqrt(max(0.0, rmse(guess, asked.top1) ** 2 - rmse(seen, asked.top1) ** 2))), 4
             ),

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks.costs import count_macs
 from ofa.predictors.encoder import FeatureEncoder
-from ofa.predictors.metrics import Floats, kendall_tau, rmse
+from ofa.predictors.metrics import Floats, rmse, tau_figure
 from ofa.predictors.subnet_accuracies import SubnetAccuracies
 
 
@@ -34,7 +34,7 @@ def baselines(fitted: SubnetAccuracies, test: SubnetAccuracies) -> dict[str, Any
         ):
             report[name][label] = {
                 "rmse": round(rmse(predicted[rows], test.top1[rows]), 4),
-                "kendall_tau": round(kendall_tau(predicted[rows], test.top1[rows]), 4),
+                "kendall_tau": tau_figure(predicted[rows], test.top1[rows]),
             }
     return report
 

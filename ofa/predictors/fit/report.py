@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from ofa.predictors.metrics import shown_tau
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -32,13 +34,13 @@ def print_report(console: Console, report: dict[str, Any]) -> None:
             r,
             f"{row['rows']:,}",
             f"{row['rmse']:.3f}",
-            f"{row['kendall_tau']:.3f}",
+            shown_tau(row["kendall_tau"]),
             f"{100 * row['coverage_68']:.0f} %",
             f"{100 * row['coverage_95']:.0f} %",
             f"{ridge[r]['rmse']:.3f}",
-            f"{ridge[r]['kendall_tau']:.3f}",
+            shown_tau(ridge[r]["kendall_tau"]),
             f"{macs[r]['rmse']:.3f}",
-            f"{macs[r]['kendall_tau']:.3f}",
+            shown_tau(macs[r]["kendall_tau"]),
         )
     console.print(table)
     top = report["test"]["all"]
@@ -66,7 +68,7 @@ def print_teacher_report(console: Console, report: dict[str, Any]) -> None:
                 r,
                 f"{row['rows']:,}",
                 f"{row['rmse']:.3f}",
-                f"{row['kendall_tau']:.3f}",
+                shown_tau(row["kendall_tau"]),
                 f"{row['top_decile_bias']:+.3f}",
                 f"{100 * row['coverage_68']:.0f} %",
                 f"{100 * row['coverage_95']:.0f} %",

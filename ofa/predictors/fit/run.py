@@ -13,6 +13,7 @@ from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.distilled import fit_to_teacher
 from ofa.predictors.fit.ensemble_training import Recipe
 from ofa.predictors.fit.measured import Step, fit_to_measured
+from ofa.predictors.metrics import shown_tau
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts
 from ofa.runs.files import sha256
 from ofa.space import get_space
@@ -102,7 +103,7 @@ def _of_data(config: FitConfig, progress: Step) -> _Fitted:
     description = (
         f"{recipe.members} networks fitted on {report['rows']['train'] + report['rows']['calibration']:,} measured "
         f"accuracies; on {report['rows']['test']:,} others RMSE {figures['rmse']:.2f} %, Kendall tau "
-        f"{figures['kendall_tau']:.2f}"
+        f"{shown_tau(figures['kendall_tau'], 2)}"
     )
     return _Fitted(predictor, data, read_image_facts(config.data), "measured accuracies", description)
 
@@ -120,7 +121,8 @@ def _of_teacher(config: FitConfig, progress: Step) -> _Fitted:
     description = (
         f"{recipe.members} networks fitted on {config.samples:,} predictions of {config.teacher.name} (not measured "
         f"accuracies); they differ from it by RMSE {random['rmse']:.2f} % on random sub-networks (Kendall tau "
-        f"{random['kendall_tau']:.2f}), {best['rmse']:.2f} % on near-optimal ones; the interval covers that only"
+        f"{shown_tau(random['kendall_tau'], 2)}), {best['rmse']:.2f} % on near-optimal ones; the interval covers that "
+        "only"
     )
     kind = f"{config.samples} predictions of another predictor, not measured accuracies"
     return _Fitted(predictor, None, images, kind, description)

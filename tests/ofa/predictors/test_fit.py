@@ -52,13 +52,13 @@ def write(path, rows, columns=COLUMNS):
     [
         ({"kernel_sizes": "9 " * 20}, r"bad.csv:5: kernel_sizes\[0\] is 9.*expected one of 3, 5, 7"),
         ({"kernel_sizes": "3 3"}, r"bad.csv:5: kernel_sizes has 2 values, expected 20"),
-        ({"depths": "2 2 x 2 2"}, r"bad.csv:5: depths holds 'x', expected a number"),
-        ({"top1": "nan"}, r"bad.csv:5: top1 holds 'nan', expected a number"),
-        ({"top1": "101"}, r"bad.csv:5: top1 is 101, expected per cent"),
-        ({"top1": "-3"}, r"bad.csv:5: top1 is -3, expected per cent"),
-        ({"top1": ""}, r"bad.csv:5: top1 holds '', expected a number"),
-        ({"resolution": "7"}, r"resolution 7 is not within 32 to 1024"),
-        ({"resolution": "160.5"}, r"bad.csv:5: resolution holds '160.5', expected a number"),
+        ({"depths": "2 2 x 2 2"}, r"bad.csv:5: depths is 'x', expected a number"),
+        ({"top1": "nan"}, r"bad.csv:5: top1 is 'nan', expected a number of per cent"),
+        ({"top1": "101"}, r"bad.csv:5: top1 is '101', expected a number of per cent"),
+        ({"top1": "-3"}, r"bad.csv:5: top1 is '-3', expected a number of per cent"),
+        ({"top1": ""}, r"bad.csv:5: top1 is '', expected a number"),
+        ({"resolution": "7"}, r"bad.csv:5:1: resolution is '7', expected a whole number of pixels from 32 to 1024"),
+        ({"resolution": "160.5"}, r"bad.csv:5:1: resolution is '160.5', expected a whole number"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, change, message):
@@ -78,7 +78,7 @@ def test_a_bad_row_is_named_after_a_field_that_goes_over_two_lines(tmp_path):
         rows = [",".join(cells), *lines[1:]]
         rows[bad] += ",1"
         path.write_text("\n".join(["# made by hand", header, *rows, ""]))
-        with pytest.raises(InputError, match=f"bad.csv:{line}: too many fields"):
+        with pytest.raises(InputError, match=f"bad.csv:{line}: 6 fields, expected 5"):
             read_accuracies_csv(path, "mbv3-w1.0")
     path.write_text("\n".join([header, ",".join(cells), *lines[1:], ""]))
     assert len(read_accuracies_csv(path, "mbv3-w1.0").top1) == 120
@@ -92,18 +92,58 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(InputError, match=r"a.csv: 20 rows, at least 100 are needed"):
         read_accuracies_csv(write(path, rows[:20]), "mbv3-w1.0")
     path.write_text("")
-    with pytest.raises(InputError, match=r"a.csv: empty"):
+    with pytest.raises(InputError, match=r"a.csv: not a file of accuracies: it is empty"):
         read_accuracies_csv(path, "mbv3-w1.0")
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match=r"a.csv: not UTF-8"):
+    with pytest.raises(InputError, match=r"a.csv: not a file of accuracies: byte 0 is not UTF-8"):
         read_accuracies_csv(path, "mbv3-w1.0")
     write(path, rows)
     path.write_text("# a comment\n\n" + path.read_text() + "160,2 2\n")
-    with pytest.raises(InputError, match=r"a.csv:124: too few fields"):
+    with pytest.raises(InputError, match=r"a.csv:124: 2 fields, expected 5"):
         read_accuracies_csv(path, "mbv3-w1.0")
     fractions = [row | {"top1": "0.7"} for row in rows]
-    with pytest.raises(InputError, match=r"top1 is at most 0.7: a fraction\? expected per cent"):
+    with pytest.raises(InputError, match=r"a.csv:[0-9]+: top1 is 0.7, and 0.7 at most: a fraction\? expected per cent"):
         read_accuracies_csv(write(path, fractions), "mbv3-w1.0")
+    mixed = [row | {"top1": "0.7"} if i == 7 else row for i, row in enumerate(rows)]
+    with pytest.raises(InputError, match=r"a.csv:9: top1 is 0.7, and [67].* at most: a fraction\?"):
+        read_accuracies_csv(write(tmp_path / "a.csv", mixed), "mbv3-w1.0")
+
+
+def collected(path, lines, /, **facts):
+    """As `ofa.predictors.collect` writes it."""
+    write(path, lines)
+    path.write_text("".join(f"# {key}: {json.dumps(value)}\n" for key, value in facts.items()) + path.read_text())
+    return path
+
+
+def test_what_files_say_of_themselves_must_be_so(tmp_path):
+    rows = toy_rows(240)
+    first = collected(tmp_path / "a.csv", rows[:120], space="mbv3-w1.0", checkpoint_sha256="ab", rows=120)
+    again = collected(tmp_path / "b.csv", rows[120:], space="mbv3-w1.0", checkpoint_sha256="ab", rows=120)
+    assert len(read_accuracies_csv([first, again], "mbv3-w1.0").top1) == 240
+    with pytest.raises(InputError, match=r"a.csv is of 'mbv3-w1.0', and --space is mbv3-w1.2"):
+        read_accuracies_csv([first, again], "mbv3-w1.2")
+    other = collected(tmp_path / "c.csv", rows[120:], space="mbv3-w1.0", checkpoint_sha256="cd")
+    with pytest.raises(InputError, match=r"c.csv is of another checkpoint than .*a.csv"):
+        read_accuracies_csv([first, other], "mbv3-w1.0")
+    copy = tmp_path / "copy.csv"
+    copy.write_text(first.read_text())
+    for twice in (copy, first):
+        with pytest.raises(InputError, match=r"(copy|a).csv is .*a.csv again: give every file once"):
+            read_accuracies_csv([first, twice], "mbv3-w1.0")
+    cut = first.read_text().splitlines(keepends=True)
+    first.write_text("".join(cut[:-10]))
+    with pytest.raises(InputError, match=r"a.csv says 120 rows, and has 110: it is cut off"):
+        read_accuracies_csv(first, "mbv3-w1.0")
+
+
+def test_where_all_of_a_resolution_share_one_accuracy_its_tau_is_not_defined(tmp_path, capsys):
+    rows = [row | {"top1": "10.0"} if row["resolution"] == 128 else row for row in toy_rows(400)]
+    out = tmp_path / "p.safetensors"
+    args = ["--data", str(write(tmp_path / "a.csv", rows)), "--space", "mbv3-w1.0", "--out", str(out)]
+    assert fit.main([*args, *TOY]) == 0
+    assert "not defined" in capsys.readouterr().out
+    assert json.loads(out.with_suffix(".json").read_text())["report"]["test"]["128"]["kendall_tau"] is None
 
 
 def test_repeated_subnets_are_averaged(tmp_path):

@@ -46,15 +46,15 @@ def test_figures_in_whole_milliseconds_are_known_as_such(saved: Path) -> None:
     ("old", "new", "message"),
     [
         ("latency_ms", "latency", r"n.csv:2: no column: choose one of latency_ms"),
-        ("latency_ms", "a_ms,b_ms", r"n.csv:2: several columns: choose one of a_ms, b_ms with --column"),
+        ("latency_ms", "a_ms,b_ms", r"n.csv:3: 6 fields, expected 7"),
         ("depths", "depth", r"n.csv:2: column depths is missing"),
-        (",22", ",", r"n.csv:3: latency_ms is '', expected the network's latency"),
-        (",22", ",-3", r"n.csv:3: latency_ms is '-3'"),
-        (",22", ",nan", r"n.csv:3: latency_ms is 'nan'"),
-        (",22", "", r"n.csv:3: 6 fields are expected"),
+        (",22", ",", r"n.csv:3:105: latency_ms is '', expected a number of milliseconds"),
+        (",22", ",-3", r"n.csv:3:105: latency_ms is '-3'"),
+        (",22", ",nan", r"n.csv:3:105: latency_ms is 'nan'"),
+        (",22", "", r"n.csv:3: 5 fields, expected 6"),
         ("2 2 2 2 2", "2 2 2 2 9", r"n.csv:3: depths\[4\] is 9, expected one of 2, 3, 4"),
         ("2 2 2 2 2", "2 2 2 2", r"n.csv:3: depths has 4 values, expected 5"),
-        ("2 2 2 2 2", "2 2 2 2 x", r"n.csv:3: invalid literal .*'x': lists are whole numbers"),
+        ("2 2 2 2 2", "2 2 2 2 x", r"n.csv:3:15: depths is 'x', expected a whole number"),
         ("mbv3-w1.0,", "mbv9,", r"n.csv:3: unknown space 'mbv9'"),
     ],
 )
@@ -68,8 +68,9 @@ def test_faults_are_named_by_file_and_line(saved: Path, old: str, new: str, mess
 
 def test_blank_lines_do_not_shift_the_line_that_is_named(saved: Path) -> None:
     *head, row = saved.read_text().splitlines()
-    saved.write_text("\n".join([*head, row, "", "", row, row.replace(",22", ",-3"), ""]))
-    with pytest.raises(InputError, match=r"n.csv:7: latency_ms is '-3'"):
+    smaller = row.replace("236", "128")
+    saved.write_text("\n".join([*head, row, "", "", smaller, row.replace("236", "192").replace(",22", ",-3"), ""]))
+    with pytest.raises(InputError, match=r"n.csv:7:105: latency_ms is '-3'"):
         read_networks(saved)
 
 
@@ -85,6 +86,30 @@ def test_empty_and_binary_files_are_refused(tmp_path: Path) -> None:
 
 def test_one_of_several_columns(saved: Path) -> None:
     saved.write_text(saved.read_text().replace("latency_ms", "a_ms,b_ms").replace(",22", ",22,33.5"))
+    with pytest.raises(InputError, match=r"n.csv:2: several columns: choose one of a_ms, b_ms with --column"):
+        read_networks(saved)
     assert read_networks(saved, "b_ms").latency_ms.tolist() == [33.5]
     with pytest.raises(InputError, match="column 'c_ms': choose one of a_ms, b_ms"):
         read_networks(saved, "c_ms")
+
+
+@pytest.mark.parametrize("value", ["0.022", "22000", "1e300"])
+def test_a_figure_in_another_unit_is_refused(saved: Path, value: str) -> None:
+    *head, row = saved.read_text().splitlines()
+    sizes = [str(size) for size in range(128, 225, 4)]
+    rows = [row.replace("236", size) for size in sizes]
+    saved.write_text("\n".join([*head, *rows, ""]))
+    assert len(read_networks(saved).networks) == len(sizes)
+    saved.write_text("\n".join([*head, *rows[:9], rows[9].replace(",22", f",{value}"), *rows[10:], ""]))
+    with pytest.raises(InputError, match=r"n.csv:12:105: latency_ms is .* expected (a number of )?milliseconds"):
+        read_networks(saved)
+
+
+def test_a_network_stands_once_and_a_header_is_spelled_right(saved: Path) -> None:
+    *head, row = saved.read_text().splitlines()
+    saved.write_text("\n".join([*head, row, row, ""]))
+    with pytest.raises(InputError, match=r"n.csv:4: this network is on line 3 already"):
+        read_networks(saved)
+    saved.write_text("\n".join(["# Batch: 64", *head, row, ""]))
+    with pytest.raises(InputError, match=r"n.csv: header key 'Batch': did you mean batch\?"):
+        read_networks(saved)
