@@ -10,11 +10,13 @@ from ofa.errors import InputError
 def find_table(name: str) -> Path:
     """The path itself, or the shipped table of that name ("note10"); InputError lists those there are."""
     path = Path(name)
-    if path.is_file() or path.suffix:
-        return path
     shipped = shipped_tables()
+    if path.is_file():
+        return path
     if name in shipped:
         return shipped[name]
+    if path.suffix == ".csv" or len(path.parts) > 1:
+        return path  # whoever opens it says that it is not there
     raise InputError(f"{name}: no such latency table{shipped_hint()}")
 
 

@@ -273,6 +273,7 @@ def test_shipped_tables_are_found_by_name() -> None:
     "path", sorted((Path(__file__).parents[3] / "latency_tables").glob("*.csv")), ids=lambda p: p.stem
 )
 def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
+    assert find_table(path.stem) == path
     table = LatencyTable.load(path)
     assert table.header["source"]
     assert table.header["rows" if "rows" in table.header else "device"]
