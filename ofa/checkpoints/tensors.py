@@ -1,19 +1,15 @@
-"""The tensors and the metadata of a file, ours or the original's. No file's code is ever run.
-
-Pickles are read by torch's weights-only reader.
-"""
+"""The tensors and the metadata of a file, ours or the original's. No file's code is ever run."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ofa.errors import InputError
+from ofa.reading.torch_file import read_torch_file
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -28,20 +24,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
                 return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: damaged safetensors file: {error}") from None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or hostile pickle provokes
-        # torch's advice to turn its protection off is not for files from elsewhere
-        reason = str(error).strip().split("\n")[0][:200] or type(error).__name__
-        raise InputError(
-            f"{path}: not a checkpoint of tensors alone (damaged, or it would run code, which is refused): {reason}"
-        ) from None
-    for key in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
-            content = content[key]
-    if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
-        raise InputError(f"{path}: expected tensors by name, or a state_dict of them")
-    return dict(content), {}
+    return read_torch_file(path), {}
 
 
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:

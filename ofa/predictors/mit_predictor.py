@@ -9,7 +9,7 @@ Neither file says which resolutions, or which width, its features stand for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
+from ofa.reading.torch_file import read_torch_file
 from ofa.space import SearchSpace
 
 TUTORIAL_RESOLUTIONS = tuple(range(112, 225, 16))
@@ -104,20 +105,7 @@ def _normal(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     """The float tensors of the checkpoint; InputError for anything but a plain state dict of a predictor."""
-    import torch
-
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # a damaged file fails in as many ways as there are bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: not a file of plain weights, refused ({reason})") from None
-    if isinstance(loaded, Mapping) and isinstance(loaded.get("state_dict"), Mapping):
-        loaded = loaded["state_dict"]
-    if not isinstance(loaded, Mapping) or not all(isinstance(v, torch.Tensor) for v in loaded.values()):
-        raise InputError(f"{path}: expected a state dict of tensors, got {type(loaded).__name__}")
-    state = {str(key): value.float().numpy() for key, value in loaded.items()}
+    state = {key: value.float().numpy() for key, value in read_torch_file(path).items()}
     tutorial = {f"{2 * i}.{part}" for i in range(len(state) // 2) for part in ("weight", "bias")}
     layers = (len(state) - 2) // 2
     nas = {"base_acc", f"layers.{layers}.weight"}

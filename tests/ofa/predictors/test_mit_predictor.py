@@ -125,7 +125,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path, monkeypatch):
     (tmp_path / "bad.pth").write_bytes(pickle.dumps(_Malicious()))
     torch.save({"0.weight": _Malicious()}, tmp_path / "zip.pth")
     for name in ("bad.pth", "zip.pth"):
-        with pytest.raises(InputError, match=f"{name}: not a file of plain weights, refused"):
+        with pytest.raises(InputError, match=f"{name}: not a checkpoint of tensors alone"):
             AccuracyPredictor.load(tmp_path / name, get_space("mbv3-w1.0"))
     assert not (tmp_path / "owned").exists()
 
@@ -136,8 +136,8 @@ def test_truncated_and_foreign_checkpoints_are_refused(tmp_path):
         AccuracyPredictor.load(tmp_path / "other.pth", get_space("mbv3-w1.0"))
     data = (tmp_path / "other.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(data[: len(data) // 2])
-    with pytest.raises(InputError, match=r"cut.pth: not a file of plain weights"):
+    with pytest.raises(InputError, match=r"cut.pth: not a checkpoint of tensors alone"):
         AccuracyPredictor.load(tmp_path / "cut.pth", get_space("mbv3-w1.0"))
     torch.save([1, 2], tmp_path / "list.pth")
-    with pytest.raises(InputError, match="expected a state dict of tensors, got list"):
+    with pytest.raises(InputError, match="holds a list, expected tensors by name"):
         AccuracyPredictor.load(tmp_path / "list.pth", get_space("mbv3-w1.0"))
