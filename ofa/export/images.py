@@ -10,7 +10,14 @@ from torch import Tensor
 
 from ofa.errors import InputError
 from ofa.export.metadata import Preprocessing
-from ofa.images.choice import HELD_OUT, Chosen, changed_since, images_to_calibrate, images_to_evaluate
+from ofa.images.choice import (
+    HELD_OUT,
+    Chosen,
+    changed_since,
+    images_to_calibrate,
+    images_to_evaluate,
+    trained_on_by_content,
+)
 from ofa.images.classes import IMAGENETTE, matched
 from ofa.images.facts import ImageFacts, data_identity
 from ofa.images.files.folder import ImageFolder
@@ -81,7 +88,7 @@ def plan_images(
         folder = open_images(calibration, split="val")
         return ImagePlan(given, Images(folder, Chosen(folder, range(len(folder)), "val").at_random(counts[1], seed)))
     # of a folder that changed since, what was held out cannot be told
-    mark = changed_since(chosen.folder, known, source)
+    mark = changed_since(chosen.folder, known, source) or trained_on_by_content(chosen.folder, known, source)
     trained_on = None if known is None else known.trained_on
     if known is not None and trained_on is not None and trained_on.same_images(data_identity(chosen.folder)):
         if known.held_out is not None and known.held_out.count:

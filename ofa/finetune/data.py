@@ -9,7 +9,9 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.finetune.config import DataOptions
+from ofa.images.choice import trained_on_by_content
 from ofa.images.classes import matched
+from ofa.images.content import SMALL_SHARE, ContentSample, content_sample, share_known
 from ofa.images.facts import HeldOut, ImageFacts, data_identity, names_sha256
 from ofa.images.files.folder import ImageFolder
 from ofa.images.files.opening import open_images
@@ -24,7 +26,9 @@ class FinetuneData:
     indices: those of `train` to train on, in any order
     held_out: those never trained on, in order; none where there are other images to validate with
     validation, validate_with: a folder and which of its images; None where there are none
+    contents: some of those to train on, by content
     notices: lines to tell the user
+    mark: what is wrong with those to validate with, to be kept with any figure that rests on them
     """
 
     train: ImageFolder
@@ -32,7 +36,9 @@ class FinetuneData:
     held_out: Sequence[int]
     validation: ImageFolder | None
     validate_with: Sequence[int]
+    contents: ContentSample
     notices: tuple[str, ...] = ()
+    mark: str | None = None
 
     def facts(self, start: ImageFacts, *, new_classes: bool, mapped: bool, smallest_crop: float) -> ImageFacts:
         """What the resulting network knows.
@@ -42,13 +48,15 @@ class FinetuneData:
         classes = start.classes
         if new_classes or not (classes or mapped):
             classes = self.train.classes
-        return replace(
+        facts = replace(
             start,
             classes=classes,
             smallest_crop=smallest_crop,
             trained_on=data_identity(self.train),
             held_out=HeldOut(len(self.held_out), HELD_OUT_SEED, names_sha256(self.train, self.held_out)),
+            contents=(self.contents,),
         )
+        return facts.after(start).marked(self.mark)
 
 
 def open_data(
@@ -93,9 +101,28 @@ def open_data(
         rest = rest[np.random.default_rng(options.seed).permutation(len(rest))[: options.limit]]
     shuffled = np.random.default_rng(options.seed).permutation(len(chosen))[: options.val_limit]
     validate_with = [chosen[i] for i in shuffled]
-    notices += left_out_lines(train, validation)
-    told = tuple(dict.fromkeys(line for line in notices if line))
-    return FinetuneData(train, rest.tolist(), kept_back, validation, validate_with, told)
+    contents, mark = content_sample(train, rest.tolist()), None
+    if validation is not None:
+        mark = _validated_on_training_images(validation, chosen, known, source, None if kept_back else contents)
+    notices += [*left_out_lines(train, validation), None if mark is None else f"warning: {mark}"]
+    lines = tuple(dict.fromkeys(line for line in notices if line))
+    return FinetuneData(train, rest.tolist(), kept_back, validation, validate_with, contents, lines, mark)
+
+
+def _validated_on_training_images(
+    validation: ImageFolder,
+    indices: Sequence[int],
+    known: ImageFacts | None,
+    source: object,
+    contents: ContentSample | None,
+) -> str | None:
+    """That the images to validate with were trained on, by the network to begin with, or will be by the fine-tuning.
+
+    contents: of those to fine-tune on, where these are of another folder, or split
+    """
+    if contents is not None and share_known(validation, [contents], indices) > SMALL_SHARE:
+        return f"{validation.path}: validated on images that are fine-tuned on"
+    return trained_on_by_content(validation, known, source, indices)
 
 
 def _names(known: ImageFacts | None, train: ImageFolder) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Which images of a data set a network is evaluated on, and which it is calibrated with, by what its file knows.
 
-What a training held out is recognised again by the names and content of the data set, wherever it lies now.
+What a training held out is recognised again by the names and content of the data set, wherever it lies now. What it was
+trained on is recognised by content alone.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ofa.errors import InputError
+from ofa.images.content import SMALL_SHARE, share_known
 from ofa.images.facts import DataIdentity, ImageFacts, data_identity, names_sha256
 from ofa.images.files.folder import ImageFolder
 from ofa.images.files.names import shown
@@ -84,8 +87,28 @@ def images_to_evaluate(
             f"{changed}. What was held out cannot be told any more: give the "
             "images as they were, or others; or insist with --split all, if none of these was trained on"
         )
-    said = () if changed is None else (f"warning: {changed}",)
-    return Chosen(folder, whole, folder.split or ALL, said, changed)
+    seen = changed if changed is not None else trained_on_by_content(folder, known, source)
+    if seen is not None and not allow_training:
+        raise InputError(
+            f"{seen}, whatever they are called: its accuracy on them says little. Give others, or insist with "
+            "--allow-training-images, which marks the result"
+        )
+    return Chosen(folder, whole, folder.split or ALL, () if seen is None else (f"warning: {seen}",), seen)
+
+
+def trained_on_by_content(
+    folder: ImageFolder, known: ImageFacts | None, source: object, indices: Sequence[int] | None = None
+) -> str | None:
+    """That more than a few of a folder's images were trained on, wherever they lay and whatever they were called.
+
+    indices: of these images (default: all). None where they were not, or an older `source` does not say.
+    """
+    share = 0.0 if known is None else share_known(folder, known.contents, indices)
+    if share <= SMALL_SHARE:
+        return None
+    about = "all" if share == 1 else f"about {math.ceil(100 * share)} %"
+    count = len(folder) if indices is None else len(indices)
+    return f"{folder.path}: {about} of {count} images are images that {source} was trained on"
 
 
 def changed_since(folder: ImageFolder, known: ImageFacts | None, source: object) -> str | None:

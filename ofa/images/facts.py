@@ -15,12 +15,14 @@ from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.images.content import ContentSample
 from ofa.images.files.names import shown
 
 if TYPE_CHECKING:
     from ofa.images.files.folder import ImageFolder
 
 SAMPLED = 16  # images whose content is part of a data set's identity
+MOST_CONTENTS = 4  # trainings, one after the other, whose images a network remembers
 CROP_RATIO = 0.875
 Triple = tuple[float, float, float]
 
@@ -67,6 +69,7 @@ class ImageFacts:
     resolution: side of the images that the network is made for, pixels; None: any (a supernet), or not known
     smallest_crop: least part of an image that a training crop took; None: not known
     trained_on, held_out: None: not known
+    contents: some of the images that were trained on, by content; of this training first, then of those before it
     marks: what was done against the advice of the commands, such as "calibrated with 8 images"
     """
 
@@ -78,6 +81,7 @@ class ImageFacts:
     smallest_crop: float | None = None
     trained_on: DataIdentity | None = None
     held_out: HeldOut | None = None
+    contents: tuple[ContentSample, ...] = ()
     marks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -97,8 +101,13 @@ class ImageFacts:
         """With these marks too; None is none."""
         return replace(self, marks=tuple(dict.fromkeys([*self.marks, *(mark for mark in marks if mark)])))
 
+    def after(self, before: ImageFacts | None) -> ImageFacts:
+        """Of a network whose training went on from another, which had seen images too."""
+        earlier = () if before is None else before.contents
+        return replace(self, contents=tuple(dict.fromkeys([*self.contents, *earlier]))[:MOST_CONTENTS])
+
     def to_dict(self) -> dict[str, Any]:
-        """As JSON, without what is not known."""
+        """As JSON, without what is not known, and without `contents`: these are for files that hold weights."""
         found: dict[str, Any] = {
             "mean": list(self.mean),
             "std": list(self.std),
@@ -113,12 +122,13 @@ class ImageFacts:
         return {key: value for key, value in found.items() if value is not None}
 
     def to_json(self) -> str:
-        """For a file's metadata, which is text."""
-        return json.dumps(self.to_dict())
+        """For the metadata of a file that holds weights, which is text."""
+        contents = [sample.to_dict() for sample in self.contents]
+        return json.dumps({**self.to_dict(), **({"contents": contents} if contents else {})})
 
     @classmethod
     def from_dict(cls, content: Any, source: object) -> ImageFacts:
-        """Reads `to_dict`'s form; InputError names the source and what is wrong in it."""
+        """Reads `to_dict`'s form, or `to_json`'s; InputError names the source and what is wrong in it."""
         try:
             known = {
                 field: content[field] for field in ("crop_ratio", "resolution", "smallest_crop") if field in content
@@ -130,6 +140,7 @@ class ImageFacts:
                 classes=_texts(content.get("classes", [])),
                 trained_on=None if trained_on is None else DataIdentity(**trained_on),
                 held_out=None if held_out is None else HeldOut(**held_out),
+                contents=tuple(ContentSample.from_dict(sample) for sample in content.get("contents", [])),
                 marks=_texts(content.get("marks", [])),
                 **known,
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ofa.errors import InputError
+from ofa.images.content import content_sample
 from ofa.images.facts import HeldOut, ImageFacts, Triple, data_identity, names_sha256
 from ofa.images.files.folder import ImageFolder
 from ofa.images.files.opening import open_images
@@ -78,4 +79,5 @@ def facts_of_training(photos: Photos, mean: Triple, std: Triple, smallest_crop: 
         smallest_crop=smallest_crop,
         trained_on=data_identity(folder),
         held_out=HeldOut(len(photos.held_out), HELD_OUT_SEED, names_sha256(folder, photos.held_out)),
+        contents=(content_sample(folder, photos.indices),),
     )

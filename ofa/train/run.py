@@ -163,7 +163,7 @@ def _opened(
     """The training as the config describes it. Images are decoded last, when all else is known to be right."""
     mean, std = normalisation(config.mean, config.std)
     how = Preparation(config.batch_size, mean, std, config.smallest_crop, config.workers, config.strict)
-    images = facts_of_training(photos, how.mean, how.std, how.smallest_crop)
+    images = facts_of_training(photos, how.mean, how.std, how.smallest_crop).after(known)
     if known is not None and known.classes and not config.new_classes:
         images = replace(images, classes=known.classes)
     space, alone = space_and_subnet(config, len(images.classes) or len(photos.folder.classes))

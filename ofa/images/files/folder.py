@@ -149,6 +149,15 @@ class ImageFolder:
         """The i-th image, encoded. OSError, ValueError or zipfile's errors where it cannot be read."""
         return self._content(File((), self._places[i]))
 
+    def size(self, i: int) -> int:
+        """Bytes of the i-th image, encoded; 0 where that cannot be told."""
+        try:
+            if self._zipped:
+                return self._opened().getinfo(self._places[i]).file_size
+            return (self.path / self._places[i]).stat().st_size
+        except (OSError, KeyError):
+            return 0
+
     def _content(self, file: File) -> bytes:
         if not self._zipped:
             path = self.path / file.place

@@ -137,7 +137,7 @@ def test_what_was_held_out_is_evaluated_and_the_rest_calibrates(pictures: Path, 
 
 def test_training_images_are_refused_or_marked(pictures: Path, known: ImageFacts, tmp_path: Path) -> None:
     shutil.copytree(pictures, tmp_path / "imgs" / "train")
-    fill(tmp_path / "imgs" / "val", dict.fromkeys(CLASSES, 2))
+    fill(tmp_path / "imgs" / "val", dict.fromkeys(CLASSES, 2), seed=1)
     for path, split in ((tmp_path / "imgs", "train"), (pictures, "all"), (pictures, "train")):
         with pytest.raises(InputError, match=r"was trained on these 300 images.*--split held-out, or insist with"):
             images_to_evaluate(path, known, "W", split=split)
@@ -156,10 +156,14 @@ def test_another_folder_is_told_from_a_changed_one(pictures: Path, known: ImageF
     shutil.copytree(pictures, changed)
     (changed / "zebra" / "0.png").unlink()
     match = "is not the my pictures that W was trained on: it has 299 images, not 300"
+    trained, known = known, replace(known, contents=())  # as a file of before contents were kept
     for split in (None, "held-out"):
-        with pytest.raises(InputError, match=match):
-            images_to_evaluate(changed, known, "W", split=split)
+        for facts in (known, trained):
+            with pytest.raises(InputError, match=match):
+                images_to_evaluate(changed, facts, "W", split=split)
     assert len(images_to_evaluate(changed, known, "W", split="all").indices) == 299
+    with pytest.raises(InputError, match="90 % of 299 images are images that W was trained on, whatever they are"):
+        images_to_evaluate(changed, trained, "W", split="all")
     insisted = images_to_evaluate(changed, known, "W", allow_training=True)
     assert (len(insisted.indices), insisted.mark) == (299, f"{changed} {match}")
     plan = plan_images(changed, None, (100, 100), 0, known, Path("W"))  # of an export, which has no --split
@@ -170,6 +174,8 @@ def test_another_folder_is_told_from_a_changed_one(pictures: Path, known: ImageF
     assert plan.evaluation.mark == insisted.mark
     others = changed.rename(tmp_path / "others")
     assert images_to_evaluate(others, known, "W").split == "all"
+    with pytest.raises(InputError, match="90 % of 299 images are images that W was trained on"):
+        images_to_evaluate(others, trained, "W")
     with pytest.raises(InputError, match="give --calibration DIR"):
         images_to_calibrate(None, others, known, images_to_evaluate(others, known, "W"), "W")
     same = images_to_calibrate(others, others, known, images_to_evaluate(others, known, "W"), "W")
@@ -187,7 +193,7 @@ def test_only_train_is_there(pictures: Path, known: ImageFacts, tmp_path: Path) 
     assert images_to_evaluate(tmp_path / "imgs", known, "W").split == "held-out"
     with pytest.raises(InputError, match="has no folder val"):
         images_to_evaluate(tmp_path / "imgs", None, "W")
-    fill(tmp_path / "imgs" / "val", dict.fromkeys(CLASSES, 2))
+    fill(tmp_path / "imgs" / "val", dict.fromkeys(CLASSES, 2), seed=1)
     with pytest.raises(InputError, match="has the folders train, val: choose one of them with --split"):
         images_to_evaluate(tmp_path / "imgs", known, "W", split="all")
 
