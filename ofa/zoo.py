@@ -26,6 +26,7 @@ from ofa.cli.config import Config, Free, Option
 from ofa.cli.console import make_console
 from ofa.cli.run import run
 from ofa.errors import InputError
+from ofa.reading.structured import read_json
 from ofa.runs.files import sha256
 from ofa.space import get_space
 
@@ -236,15 +237,12 @@ def _is_lfs_pointer(path: Path) -> bool:
 
 def _read_checksums(folder: Path) -> dict[str, str]:
     path = folder / CHECKSUMS_FILE
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
+    if not path.exists():
         return {}
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} is damaged: delete it to record the checksums of the files there anew")
-    return content
+    try:
+        return read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}: delete it to record the checksums of the files there anew") from None
 
 
 def _write_checksums(folder: Path, checksums: dict[str, str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from ofa.errors import Infeasible, InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import shown
-from ofa.runs.files import read_json
+from ofa.reading.structured import read_json
 from ofa.space import SearchSpace, Subnet
 from ofa.space.mit_format import subnet_from_mit
 

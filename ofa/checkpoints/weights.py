@@ -28,7 +28,8 @@ from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.networks.plain import PlainNetwork
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.supernet import Supernet, layer_name
-from ofa.runs.files import read_json, write_json
+from ofa.reading.structured import read_json
+from ofa.runs.files import write_json
 from ofa.space import get_space
 
 SUPERNET_FORMAT = "ofa-supernet/1"

@@ -17,7 +17,7 @@ from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_netwo
 from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
-from ofa.runs.files import read_json
+from ofa.reading.structured import read_json
 from ofa.space import SearchSpace, Subnet
 
 

@@ -17,6 +17,7 @@ from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
 from ofa.images.files.names import composed, shown
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks.spec import NetworkSpec
+from ofa.reading.structured import parse_json
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,7 @@ def check_order(labels: Sequence[str], classes: Sequence[str], source: object) -
 
 
 def _json_labels(path: Path, text: str) -> list[str]:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+    content = parse_json(text, path)
     if isinstance(content, dict):
         absent = [str(i) for i in range(len(content)) if str(i) not in content]
         if absent:

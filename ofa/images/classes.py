@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
+from ofa.reading.structured import parse_object
 
 if TYPE_CHECKING:
     from ofa.images.files.folder import ImageFolder
@@ -52,10 +52,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8: save it as UTF-8") from None
     if text.lstrip().startswith("{"):
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise InputError(f"{path}: not JSON: {error}") from None
+        found = parse_object(text, path)
         for name, label in found.items():
             if isinstance(label, bool) or not isinstance(label, int) or label < 0:
                 raise InputError(f"{path}: {name} is {label!r}, expected a class number")

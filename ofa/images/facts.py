@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ofa.errors import InputError
 from ofa.images.content import ContentSample
 from ofa.images.files.names import shown
+from ofa.reading.structured import parse_json, parse_object
 
 if TYPE_CHECKING:
     from ofa.images.files.folder import ImageFolder
@@ -201,20 +202,20 @@ def facts_of_metadata(metadata: Mapping[str, str], source: object) -> ImageFacts
 
     Raises InputError where it is damaged, or asks for what this version does not do.
     """
-    try:
-        if "images" in metadata:
-            return ImageFacts.from_dict(json.loads(metadata["images"]), source)
-        if "training" in metadata:  # supernets before facts were a value of their own
-            facts = json.loads(metadata["training"])
-            if {"mean", "std"} <= set(facts):
-                known = {key: facts[key] for key in ("mean", "std", "classes") if key in facts}
-                return ImageFacts.from_dict(known, source)
-        if {"mean", "std"} <= set(metadata):  # exported models before
-            known = {key: json.loads(metadata[key]) for key in ("mean", "std", "crop_ratio") if key in metadata}
-            labels = metadata.get("labels", "").split("\n")
-            if labels[0] and len(set(labels)) == len(labels):
-                known["classes"] = labels
-            return ImageFacts.from_dict(known, source)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{source}: damaged metadata: {error}") from None
+    where = f"{source}: damaged metadata"
+    if "images" in metadata:
+        return ImageFacts.from_dict(parse_object(metadata["images"], where), source)
+    if "training" in metadata:  # supernets before facts were a value of their own
+        facts = parse_object(metadata["training"], where)
+        if {"mean", "std"} <= set(facts):
+            kept = {key: facts[key] for key in ("mean", "std", "classes") if key in facts}
+            return ImageFacts.from_dict(kept, source)
+    if {"mean", "std"} <= set(metadata):  # exported models before
+        known: dict[str, Any] = {
+            key: parse_json(metadata[key], where) for key in ("mean", "std", "crop_ratio") if key in metadata
+        }
+        labels = metadata.get("labels", "").split("\n")
+        if labels[0] and len(set(labels)) == len(labels):
+            known["classes"] = labels
+        return ImageFacts.from_dict(known, source)
     return None

@@ -22,6 +22,8 @@ from ofa.errors import InputError
 from ofa.predictors.encoder import FIELDS, FeatureEncoder
 from ofa.predictors.mit_predictor import looks_like_torch, read_mit_predictor
 from ofa.predictors.mlp import Ensemble, Mlp
+from ofa.reading.numbers import short
+from ofa.reading.structured import read_json
 from ofa.space import Genes, SearchSpace, Subnet
 
 SCHEMA = "ofa-accuracy-predictor/1"
@@ -251,13 +253,9 @@ def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise InputError(f"{path}: its header {beside.name} is not next to it")
-    try:
-        header = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{beside}: not JSON: {error}") from None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else None
-        raise InputError(f"{beside}: schema is {found!r}, expected {SCHEMA!r}")
+    header = read_json(beside)
+    if header.get("schema") != SCHEMA:
+        raise InputError(f"{beside}: schema is {short(header.get('schema'))}, expected {SCHEMA!r}")
     data = path.read_bytes()
     try:
         tensors = safetensors.numpy.load(data)

@@ -55,13 +55,13 @@ def as_object(value: Any, where: object) -> dict[str, Any]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A file that holds one JSON object."""
-    return parse_object(_content(path), path)
+    return parse_object(content_of(path), path)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file."""
     try:
-        return tomllib.loads(_content(path).decode("utf-8").replace("\r\n", "\n"), parse_float=_float)
+        return tomllib.loads(content_of(path).decode("utf-8").replace("\r\n", "\n"), parse_float=_float)
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not TOML: byte {error.start} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, ValueError, InputError) as error:  # ValueError: an integer of 5,000 digits
@@ -80,7 +80,8 @@ def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:
     return value
 
 
-def _content(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """A file's bytes, at most 256 MiB of them; InputError where it cannot be read."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: {path.stat().st_size / 2**20:.0f} MiB, more than such a file ever has")

@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import InputError
-
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary file in the same folder, then renames it to `path`; makes the folder.
@@ -37,19 +35,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Indented JSON; ValueError for a number that JSON does not have."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; InputError where it is not one."""
-    try:
-        content = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object")
-    return content
 
 
 def sha256(path: Path) -> str:

@@ -1,7 +1,8 @@
 """What a long job has finished, in a JSON Lines file: every record on disk before the next begins.
 
 The first line holds the job's settings; each other line is one record. Killing the process at any moment loses at most
-the record in flight: a last line that was cut short is dropped, and a resumed job goes on from there.
+the record in flight: a last line that was cut short is dropped, and a resumed job goes on from there. A damaged line
+costs its own record.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.reading.structured import parse_object
 from ofa.runs.settings import first_difference, shown
 
 if TYPE_CHECKING:
@@ -179,11 +181,9 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
             break
         size += len(line)
         try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if isinstance(record, dict):
-            records.append(record)
-        elif not (records and _is_the_librarys_old(records[0])):  # these kept a line cut short, and went on below it
-            raise InputError(f"{path}:{number}: not a journal line: start anew without it")
+            records.append(parse_object(line, f"{path}:{number}"))
+        except InputError:
+            # a damaged record costs what it stood for; without the first line nobody knows what the others are
+            if not records:
+                raise InputError(f"{path}:{number}: not a journal line: start anew without it") from None
     return records, size

@@ -6,7 +6,6 @@ it is compared with: uniform sampling without shrinking, and the sandwich rule (
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +17,7 @@ import numpy as np
 
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
+from ofa.reading.structured import content_of, parse_json
 from ofa.space import Genes, SearchSpace
 
 # learning rates of stages are for this many images a step, over all processes, and proportional to them
@@ -209,12 +209,9 @@ def macs_per_image(space: SearchSpace, stage: Stage) -> float:
 
 def read_stages(path: Path) -> tuple[Stage, ...]:
     """A recipe of one's own: a JSON list of stages, with the fields of `Stage`. InputError names what is wrong."""
-    try:
-        listed = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such recipe: give paper, short, or a JSON file with a list of stages") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON: {error}") from None
+    if not path.is_file():
+        raise InputError(f"{path}: no such recipe: give paper, short, or a JSON file with a list of stages")
+    listed = parse_json(content_of(path), path)
     if not isinstance(listed, list) or not listed or not all(isinstance(row, dict) for row in listed):
         raise InputError(f"{path}: expected a JSON list of stages, each an object")
     known = {field.name for field in fields(Stage)}

@@ -27,6 +27,7 @@ from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
+from ofa.reading.structured import read_json
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.processes import Processes
 from ofa.runs.settings import first_difference, shown
@@ -136,10 +137,7 @@ class SupernetTraining:
         if path.exists():
             if not resume:
                 raise InputError(f"{self.out} already has a run: continue it with --resume, or choose another --out")
-            try:
-                before = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{path}: damaged: {error}") from None
+            before = read_json(path)
             different = first_difference(before, now)
             if different:
                 name, old, new = different

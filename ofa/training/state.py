@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ofa.checkpoints.tensors import read_tensors
 from ofa.errors import InputError
+from ofa.reading.structured import parse_object
 from ofa.runs.files import replace_file
 
 FORMAT = "ofa-training/2"
@@ -39,10 +40,7 @@ def read_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != FORMAT:
         raise InputError(f"{path}: not a checkpoint of a training run of ours ({FORMAT})")
-    try:
-        facts = json.loads(metadata["facts"])
-    except (KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: damaged checkpoint: {error!r}") from None
+    facts = parse_object(metadata.get("facts", ""), f"{path}: damaged checkpoint")
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, inner = name.partition("/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.reading.structured import read_toml
 from ofa.tables.shipped import shipped_folder
 from profilers.profiling.profile_options import ProfileOptions
 
@@ -51,10 +51,7 @@ def load_config(path: Path, profilers: Profilers) -> list[TableEntry]:
     """The tables of a configuration; InputError names the entry and the field that is wrong."""
     if not path.is_file():
         raise InputError(f"{path}: no such configuration (the project's own is {shipped_folder() / 'tables.toml'})")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: {error}") from None
+    content = read_toml(path)
     tables = content.pop("table", None)
     if content or not isinstance(tables, list) or not tables:
         raise InputError(f"{path}: expected [[table]] entries and nothing else")

@@ -188,7 +188,7 @@ def _edit(**fields):
         (lambda p: p.unlink(), r"no such predictor"),
         (lambda p: p.with_suffix(".json").unlink(), r"its header p.json is not next to it"),
         (lambda p: _cut(p.with_suffix(".json")), r"p.json: not JSON"),
-        (lambda p: p.with_suffix(".json").write_text("[]"), r"p.json: schema is None"),
+        (lambda p: p.with_suffix(".json").write_text("[]"), r"p.json: a list, expected an object"),
         (_edit(schema="ofa-accuracy-predictor/9"), r"schema is 'ofa-accuracy-predictor/9', expected"),
         (_edit(resolutions=[224, 128, 192]), r"p.json: damaged"),
         (_edit(resolutions=[128, 224]), r"p.json: damaged"),

@@ -60,8 +60,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"kind": "settings", "journal_version": 3, "settings": {}}\nhello\n', "j:2: not a journal line"),
-        ('{"kind": "settings", "journal_version": 3, "settings": {}}\n[1]\n', "j:2: not a journal line"),
+        ('hello\n{"a": 1}\n', "j:1: not a journal line"),
         ('{"kind": "settings", "journal_version": 1}\n{"a": 1}\n', "j: not a journal of version 3"),
         ('{"kind": "settings", "journal_version": 3, "settings": 7}\n', "j: not a journal of version 3"),
         ('{"a": 1}\n', "j: not a journal of version 3"),
@@ -73,6 +72,18 @@ def test_what_is_no_journal_is_refused_and_left_as_it_is(tmp_path: Path, content
         with pytest.raises(InputError, match=message):
             opened()
     assert (tmp_path / "j").read_text() == content
+
+
+@pytest.mark.parametrize("damaged", ["hello", "[1]", '{"a": NaN}', "[" * 5000, "9" * 5000, '{"a": 1, "a": 2}', "\0\0"])
+def test_a_damaged_line_costs_its_own_record(tmp_path: Path, damaged: str) -> None:
+    journal = Journal.create(tmp_path / "j", SETTINGS)
+    for item in ITEMS:
+        journal.append(item)
+    journal.close()
+    lines = (tmp_path / "j").read_text().splitlines()
+    (tmp_path / "j").write_text("\n".join([lines[0], damaged, *lines[2:], ""]))
+    for opened in (Journal.read(tmp_path / "j"), Journal.resume(tmp_path / "j", SETTINGS)):
+        assert opened.records == ITEMS[1:]
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ def test_a_recipe_file_is_read_back(tmp_path: Path) -> None:
         ([{**ROW, "kernels": -1}], "kernels is -1, expected a whole number, 0 or more"),
         ([{**ROW, "subnets": 0}], "epochs, subnets and learning_rate must be more than 0"),
         ([{**ROW, "learning_rate": 0}], "epochs, subnets and learning_rate must be more than 0"),
-        ([{**ROW, "learning_rate": float("nan")}], "learning_rate is nan, expected a number"),
+        ([{**ROW, "learning_rate": float("nan")}], "NaN is not a number that JSON has"),
         ([{**ROW, "learning_rate": "0.1"}], "learning_rate is '0.1', expected a number"),
         ([{**ROW, "distill": None}], "distill is None, expected a number"),
         ([{**ROW, "warmup_epochs": 2}], "warmup_epochs is 2, expected less than 2"),

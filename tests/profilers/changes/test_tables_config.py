@@ -33,7 +33,7 @@ def test_the_projects_configuration_names_measured_tables_that_are_there() -> No
     [
         ("[[table]]", "[table]", r"tables.toml: expected \[\[table\]\] entries and nothing else"),
         ("[[table]]", "x = 1\n[[table]]", r"expected \[\[table\]\] entries and nothing else"),
-        ('"cpu"', "cpu", "tables.toml: Invalid value"),
+        ('"cpu"', "cpu", "tables.toml: not TOML: Invalid value"),
         ("profiler", "profile", "tables.toml: table 1: expected the keys file, profiler, args"),
         ('"cpu"', '"tpu"', "table 1: profiler is 'tpu', expected one of cpu, gpu, android, linux"),
         ("a.csv", "../a.csv", "table 1: file is '../a.csv', expected the name of a .csv file"),
