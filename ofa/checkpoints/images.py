@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ofa.checkpoints.weights import read_image_facts
 from ofa.cli.options import CalibrationOptions, ImageOptions
-from ofa.images.choice import Chosen, images_to_calibrate, images_to_evaluate
+from ofa.images.choice import ChosenImages, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, read_classes
 from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
@@ -18,7 +18,7 @@ from ofa.networks.calibrate import Calibrating
 
 
 @dataclass(frozen=True, eq=False)
-class FittingImages:
+class EvaluationImages:
     """The images that a network is evaluated on and calibrated with, and how they are prepared.
 
     facts: as the options and the checkpoint say, with marks of what was insisted on
@@ -30,15 +30,15 @@ class FittingImages:
 
     facts: ImageFacts
     data: ImageFolder
-    evaluated: Chosen
+    evaluated: ChosenImages
     calibration: tuple[ImageFolder, Sequence[int]] | None
     cut: Calibrating
     lines: tuple[str, ...]
 
 
-def open_fitting_images(
+def open_evaluation_images(
     checkpoint: Path, classes: int, options: ImageOptions, calibration: CalibrationOptions | None, seed: int
-) -> FittingImages:
+) -> EvaluationImages:
     """The images that options name, for a network of so many classes.
 
     calibration: None: none are needed; seed: of which of them are used, and in which order
@@ -58,4 +58,4 @@ def open_fitting_images(
         used = (given.folder, given.at_random(calibration.calibration_images, seed))
         facts = facts.marked(given.mark, cut.check(len(used[1]), given.folder.path))
     lines = (line, lacking, *left_out_lines(data, None if used is None else used[0]))
-    return FittingImages(facts, data, chosen, used, cut, tuple(line for line in lines if line))
+    return EvaluationImages(facts, data, chosen, used, cut, tuple(line for line in lines if line))

@@ -13,7 +13,7 @@ from ofa.cli.run import run
 from ofa.evaluate.config import EvaluateConfig
 
 if TYPE_CHECKING:
-    from ofa.checkpoints.images import FittingImages
+    from ofa.checkpoints.images import EvaluationImages
 
 COMMAND = Command(
     "ofa.evaluate",
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
 
-    def begin(images: FittingImages) -> None:
+    def begin(images: EvaluationImages) -> None:
         tell(console, images.lines, images.facts.marks)
 
     with progress_bar(console, counted=True) as bar:

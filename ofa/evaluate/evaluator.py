@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa.checkpoints.images import FittingImages
+from ofa.checkpoints.images import EvaluationImages
 from ofa.checkpoints.opening import num_classes_of
 from ofa.cli.options import ReadingOptions
 from ofa.errors import InputError
@@ -61,7 +61,7 @@ class Evaluator:
     def __init__(
         self,
         net: PlainNetwork | Supernet,
-        images: FittingImages,
+        images: EvaluationImages,
         indices: Sequence[int],
         options: ReadingOptions,
         procs: Processes,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ofa.checkpoints.images import FittingImages, open_fitting_images
+from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
 from ofa.checkpoints.opening import num_classes_of
 from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.evaluator import EvaluatedNetwork, Evaluator
@@ -27,7 +27,7 @@ class EvaluateWatcher:
     progress: told what is counted, how many are done, and of how many
     """
 
-    begin: Callable[[FittingImages], object] = lambda _: None
+    begin: Callable[[EvaluationImages], object] = lambda _: None
     progress: Callable[[str, float, float], object] = lambda *_: None
 
 
@@ -43,7 +43,7 @@ class Evaluation:
 
     config: EvaluateConfig
     networks: tuple[EvaluatedNetwork, ...]
-    images: FittingImages
+    images: EvaluationImages
     classes: int
     broken: tuple[str, ...]
     facts: Mapping[str, Any]
@@ -65,7 +65,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
         started = time.perf_counter()
         net, asked = open_networks(config)
         calibration = None if asked[0].subnet is None else config
-        images = open_fitting_images(config.checkpoint, num_classes_of(net), config, calibration, config.seed)
+        images = open_evaluation_images(config.checkpoint, num_classes_of(net), config, calibration, config.seed)
         chosen = images.evaluated
         indices = list(chosen.indices) if config.limit is None else chosen.at_random(config.limit, config.seed)
         facts = _facts(config, images, indices, asked)
@@ -96,7 +96,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
 
 
 def _facts(
-    config: EvaluateConfig, images: FittingImages, indices: Sequence[int], asked: Sequence[NamedNetwork]
+    config: EvaluateConfig, images: EvaluationImages, indices: Sequence[int], asked: Sequence[NamedNetwork]
 ) -> dict[str, Any]:
     """What the result file says of the networks and the images."""
     data, calibration = images.data, images.calibration

@@ -8,16 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ofa import __version__
-from ofa.errors import InputError
 from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
-from ofa.images.files.names import composed, shown
+from ofa.images.files.names import shown
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks.spec import NetworkSpec
-from ofa.reading.structured import parse_json
 
 
 @dataclass(frozen=True)
@@ -85,51 +82,3 @@ def model_metadata(
     for key, value in (facts or {}).items():
         found[key] = value if isinstance(value, str) else json.dumps(value)
     return found
-
-
-def read_labels(path: Path, num_classes: int) -> list[str]:
-    """The class names, in the order of the logits: one a line, a JSON list, or {"0": ["n01440764", "tench"], ...}.
-
-    Raises InputError where the file cannot be read, or their number is not the network's class count.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: labels must be UTF-8 text: {error}") from None
-    labels = _json_labels(path, text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()
-    labels = [label.strip() for label in labels]
-    while labels and not labels[-1]:
-        labels.pop()
-    if len(labels) != num_classes:
-        raise InputError(f"{path} holds {len(labels)} labels, but the network has {num_classes} classes")
-    for i, label in enumerate(labels):
-        if not label or "\n" in label:
-            raise InputError(f"{path}: label {i} is {'empty' if not label else 'more than one line'}")
-    return labels
-
-
-def check_order(labels: Sequence[str], classes: Sequence[str], source: object) -> None:
-    """InputError where the labels are the class names that a network knows, in another order than its logits."""
-    ours, theirs = ([composed(shown(name)) for name in names] for names in (classes, labels))
-    if ours != theirs and sorted(ours) == sorted(theirs):
-        i = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
-        raise InputError(
-            f"{source}: label {i} is {theirs[i]}, but that logit is {ours[i]}: the checkpoint knows its class names, "
-            "leave --labels out"
-        )
-
-
-def _json_labels(path: Path, text: str) -> list[str]:
-    content = parse_json(text, path)
-    if isinstance(content, dict):
-        absent = [str(i) for i in range(len(content)) if str(i) not in content]
-        if absent:
-            raise InputError(f"{path}: no label {absent[0]}, expected 0 to {len(content) - 1}")
-        content = [content[str(i)] for i in range(len(content))]
-    flat = [" ".join(map(str, label)) if isinstance(label, list) else label for label in content]
-    for i, label in enumerate(flat):
-        if not isinstance(label, str):
-            raise InputError(f"{path}: label {i} is {label!r}, expected text")
-    return flat

@@ -12,13 +12,13 @@ import torch
 from ofa.checkpoints.weights import read_calibration
 from ofa.export.compare import Agreement, compare
 from ofa.export.config import ExportConfig
-from ofa.export.images import class_numbers
+from ofa.export.folding import at_resolution, trained_graph
+from ofa.export.inputs import ExportInputs, open_inputs
 from ofa.export.metadata import model_metadata
 from ofa.export.model_file import float_model, safetensors_model, with_metadata, write_file
-from ofa.export.opened import OpenedExport, open_export
 from ofa.export.quantize import quantize, quantizer_version
 from ofa.export.runtimes import runner
-from ofa.export.trained import at_resolution, trained_graph
+from ofa.images.classes import class_numbers
 from ofa.images.facts import ImageFacts
 from ofa.images.reading import broken_lines, left_out_lines
 from ofa.networks import PlainNetwork, calibrate_bn, extract
@@ -70,25 +70,25 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
     """
     warnings: list[str] = []
     watcher = ExportWatcher() if watcher is None else watcher
-    told = _Told(watcher, warnings)
-    opened = open_export(config)
-    for line in (opened.line, *left_out_lines(*opened.folders)):
+    notes = _Notes(watcher, warnings)
+    inputs = open_inputs(config)
+    for line in (inputs.line, *left_out_lines(*inputs.folders)):
         if line:
-            told.note(line)
-    for mark in opened.images_facts.marks:
-        told.warn(mark)
-    network = at_resolution(_network(opened, told), opened.resolution)
+            notes.note(line)
+    for mark in inputs.images_facts.marks:
+        notes.warn(mark)
+    network = at_resolution(_network(inputs, notes), inputs.resolution)
     if config.format == "safetensors":
-        model = _Model(safetensors_model(network, _metadata(opened, network)))
+        model = _Model(safetensors_model(network, _metadata(inputs, network)))
     else:
-        model = _runnable(opened, network, told)
-    broken = tuple(broken_lines(*opened.folders))
-    write_file(opened.out, model.content)
+        model = _runnable(inputs, network, notes)
+    broken = tuple(broken_lines(*inputs.folders))
+    write_file(inputs.out, model.content)
     return ExportResult(
-        opened.out,
+        inputs.out,
         len(model.content),
-        opened.resolution,
-        opened.images_facts,
+        inputs.resolution,
+        inputs.images_facts,
         model.float32,
         model.int8,
         tuple(warnings),
@@ -97,7 +97,7 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
 
 
 @dataclass(frozen=True)
-class _Told:
+class _Notes:
     """A watcher whose warnings are kept."""
 
     watcher: ExportWatcher
@@ -131,31 +131,31 @@ class _Model:
     int8: Agreement | None = None
 
 
-def _metadata(opened: OpenedExport, network: PlainNetwork) -> dict[str, str]:
+def _metadata(inputs: ExportInputs, network: PlainNetwork) -> dict[str, str]:
     return model_metadata(
         network.spec,
-        opened.preprocessing,
-        labels=opened.labels,
-        images=opened.images_facts,
-        facts=opened.facts,
+        inputs.preprocessing,
+        labels=inputs.labels,
+        images=inputs.images_facts,
+        facts=inputs.facts,
     )
 
 
-def _runnable(opened: OpenedExport, network: PlainNetwork, told: _Told) -> _Model:
+def _runnable(inputs: ExportInputs, network: PlainNetwork, notes: _Notes) -> _Model:
     """A model that a runtime runs, compared with the network by that runtime."""
-    config = opened.config
-    numbers = _class_numbers(opened, told)
+    config = inputs.config
+    numbers = _class_numbers(inputs, notes)
     graph = trained_graph(network, batch=config.batch)
     content = float_model(config.format, graph)
-    float32, int8 = _compared(opened, network, content, numbers, told, "float32"), None
-    opened.facts["float32"] = float32.to_dict()
-    told.note(f"float32: {float32}; logits within {float32.max_relative_error:.1e} of the largest")
+    float32, int8 = _compared(inputs, network, content, numbers, notes, "float32"), None
+    inputs.facts["float32"] = float32.to_dict()
+    notes.note(f"float32: {float32}; logits within {float32.max_relative_error:.1e} of the largest")
     if not float32.max_relative_error < TOLERANCE:
-        told.warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
+        notes.warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
     if config.int8:
-        content, opened.facts["int8"], int8 = _quantised(opened, network, numbers, told)
-        told.note(f"int8: {int8}")
-    metadata = _metadata(opened, network)
+        content, inputs.facts["int8"], int8 = _quantised(inputs, network, numbers, notes)
+        notes.note(f"int8: {int8}")
+    metadata = _metadata(inputs, network)
     if config.format == "torchscript":
         content = float_model(config.format, graph, metadata)
     else:
@@ -163,23 +163,23 @@ def _runnable(opened: OpenedExport, network: PlainNetwork, told: _Told) -> _Mode
     return _Model(content, float32, int8)
 
 
-def _class_numbers(opened: OpenedExport, told: _Told) -> list[int] | None:
+def _class_numbers(inputs: ExportInputs, notes: _Notes) -> list[int] | None:
     """The logit of every class of the images to compare on, None where it is not known; says what lacks."""
-    if opened.images.evaluation is None:
+    if inputs.images.evaluation is None:
         return None
-    folder = opened.images.evaluation.folder
-    numbers, line = class_numbers(folder, opened.source.num_classes, opened.known, opened.labels, opened.checkpoint)
+    folder = inputs.images.evaluation.folder
+    numbers, line = class_numbers(folder, inputs.source.num_classes, inputs.known, inputs.labels, inputs.checkpoint)
     if line is not None:
-        told.warn(line)
+        notes.warn(line)
     return numbers
 
 
-def _network(opened: OpenedExport, told: _Told) -> PlainNetwork:
+def _network(inputs: ExportInputs, notes: _Notes) -> PlainNetwork:
     """The plain network, its batch normalisation calibrated where it comes from a supernet and there are images."""
-    source, checkpoint = opened.source, opened.checkpoint
+    source, checkpoint = inputs.source, inputs.checkpoint
     if source.plain is not None:
         if not source.plain.spec.calibrated:
-            told.warn(
+            notes.warn(
                 f"{checkpoint} was never calibrated, its accuracy may be lost: export the sub-network from its "
                 "supernet with --calibration DIR"
             )
@@ -187,55 +187,55 @@ def _network(opened: OpenedExport, told: _Told) -> PlainNetwork:
     assert source.supernet is not None
     assert source.subnet is not None
     stored = read_calibration(checkpoint)
-    if opened.images.calibration is not None:
-        return _calibrated(opened, told)
+    if inputs.images.calibration is not None:
+        return _calibrated(inputs, notes)
     if stored is not None:
-        facts = opened.images_facts
+        facts = inputs.images_facts
         synthetic = prepared(stored, source.subnet.resolution, facts.mean, facts.std)
-        opened.facts["calibration"] = {"images": len(stored), "source": "synthetic images of the supernet's file"}
-        told.note(f"batch normalisation calibrated on the {len(stored)} synthetic images of {checkpoint}")
+        inputs.facts["calibration"] = {"images": len(stored), "source": "synthetic images of the supernet's file"}
+        notes.note(f"batch normalisation calibrated on the {len(stored)} synthetic images of {checkpoint}")
         return extract(source.supernet, source.subnet, calibrate_bn(source.supernet, source.subnet, [synthetic]))
-    told.warn(
+    notes.warn(
         "batch normalisation is not calibrated: a supernet's own statistics fit no sub-network, and most of the "
         "accuracy may be lost. Give about 2,000 training images with --calibration DIR"
     )
     return extract(source.supernet, source.subnet)
 
 
-def _calibrated(opened: OpenedExport, told: _Told) -> PlainNetwork:
+def _calibrated(inputs: ExportInputs, notes: _Notes) -> PlainNetwork:
     """The sub-network, calibrated with the images that are given."""
-    config, source, chosen, cut = opened.config, opened.source, opened.images.calibration, opened.cut
+    config, source, chosen, cut = inputs.config, inputs.source, inputs.images.calibration, inputs.cut
     assert source.supernet is not None
     assert source.subnet is not None
     assert chosen is not None
     assert config.calibration is not None
-    done = told.counted("calibrating batch normalisation", len(chosen))
+    done = notes.counted("calibrating batch normalisation", len(chosen))
 
     def batches() -> Iterator[torch.Tensor]:
-        for images in cut.batches(chosen.batches(opened.preprocessing, BATCH, strict=config.strict)):
+        for images in cut.batches(chosen.batches(inputs.preprocessing, BATCH, strict=config.strict)):
             yield images
             done(len(images))
 
     statistics = calibrate_bn(source.supernet, source.subnet, batches())
     cut.check(statistics.images, config.calibration)  # without the broken ones
-    opened.facts["calibration"] = {
+    inputs.facts["calibration"] = {
         "images": statistics.images,
         "source": config.calibration.name,
         "seed": config.seed,
     }
-    told.note(f"batch normalisation calibrated on {statistics.images} images of {config.calibration}")
+    notes.note(f"batch normalisation calibrated on {statistics.images} images of {config.calibration}")
     return extract(source.supernet, source.subnet, statistics)
 
 
 def _quantised(
-    opened: OpenedExport, network: PlainNetwork, known: Sequence[int] | None, told: _Told
+    inputs: ExportInputs, network: PlainNetwork, known: Sequence[int] | None, notes: _Notes
 ) -> tuple[bytes, dict[str, Any], Agreement]:
     """The int8 model, what its metadata says of it, and how far it agrees with the network."""
-    config, images = opened.config, opened.images
+    config, images = inputs.config, inputs.images
     assert images.calibration is not None
     limit = min(max(INT8_IMAGES, config.batch), len(images.calibration))
-    told.note(f"quantising with {limit} images")
-    chosen = images.calibration.batches(opened.preprocessing, BATCH, limit=limit, strict=config.strict)
+    notes.note(f"quantising with {limit} images")
+    chosen = images.calibration.batches(inputs.preprocessing, BATCH, limit=limit, strict=config.strict)
     pixels = torch.cat([batch for batch, _ in chosen]).numpy()
 
     def write(batch: int) -> bytes:
@@ -243,20 +243,20 @@ def _quantised(
 
     content = quantize(config.format, write, pixels, config.batch)
     if images.shared:
-        told.warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
-    agreement = _compared(opened, network, content, known, told, "int8")
+        notes.warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
+    agreement = _compared(inputs, network, content, known, notes, "int8")
     facts = {**agreement.to_dict(), "calibration_images": len(pixels), "quantizer": quantizer_version(config.format)}
     return content, facts, agreement
 
 
 def _compared(
-    opened: OpenedExport, network: PlainNetwork, model: bytes, known: Sequence[int] | None, told: _Told, kind: str
+    inputs: ExportInputs, network: PlainNetwork, model: bytes, known: Sequence[int] | None, notes: _Notes, kind: str
 ) -> Agreement:
     """Network and model on the images to compare on, or on 8 random ones where there are none."""
-    config, chosen, r = opened.config, opened.images.evaluation, network.spec.resolution
+    config, chosen, r = inputs.config, inputs.images.evaluation, network.spec.resolution
     run = runner(config.format, model, config.batch)
     if chosen is None:
         noise = torch.randn(8, 3, r, r, generator=torch.Generator().manual_seed(0))
         return compare(network, run, [(noise, torch.full((8,), -1))])
-    batches = chosen.batches(opened.preprocessing, BATCH, strict=config.strict)
-    return compare(network, run, batches, known, told.counted(f"comparing {kind} with the network", len(chosen)))
+    batches = chosen.batches(inputs.preprocessing, BATCH, strict=config.strict)
+    return compare(network, run, batches, known, notes.counted(f"comparing {kind} with the network", len(chosen)))

@@ -26,7 +26,7 @@ HELD_OUT, ALL = "held-out", "all"  # beside the names of split folders
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class ChosenImages:
     """Some images of a folder.
 
     indices: which, in order
@@ -48,7 +48,7 @@ class Chosen:
 
 def images_to_evaluate(
     path: Path, known: ImageFacts | None, source: object, *, split: str | None = None, allow_training: bool = False
-) -> Chosen:
+) -> ChosenImages:
     """The images to evaluate a network on.
 
     known: what its file, `source`, knows of its images
@@ -78,7 +78,7 @@ def images_to_evaluate(
                 f"{path}: {source} was trained on these {len(folder)} images: its accuracy on them says little. Give "
                 f"others{way}, or insist with --allow-training-images, which marks the result"
             )
-        return Chosen(folder, whole, folder.split or ALL, (f"warning: {mark}",), mark)
+        return ChosenImages(folder, whole, folder.split or ALL, (f"warning: {mark}",), mark)
     if split == "train" and not folder.splits:
         raise InputError(f"{path} has no folders train, val or test: leave --split out")
     changed = changed_since(folder, known, source) if split is None else None
@@ -93,7 +93,7 @@ def images_to_evaluate(
             f"{seen}, whatever they are called: its accuracy on them says little. Give others, or insist with "
             "--allow-training-images, which marks the result"
         )
-    return Chosen(folder, whole, folder.split or ALL, () if seen is None else (f"warning: {seen}",), seen)
+    return ChosenImages(folder, whole, folder.split or ALL, () if seen is None else (f"warning: {seen}",), seen)
 
 
 def trained_on_by_content(
@@ -124,8 +124,8 @@ def changed_since(folder: ImageFolder, known: ImageFacts | None, source: object)
 
 
 def images_to_calibrate(
-    given: Path | None, data: Path, known: ImageFacts | None, evaluated: Chosen | None, source: object
-) -> Chosen:
+    given: Path | None, data: Path, known: ImageFacts | None, evaluated: ChosenImages | None, source: object
+) -> ChosenImages:
     """Training images to calibrate batch normalisation with; none that the training held out.
 
     given: where they are; by default train of `data`, or what of the evaluated folder was not held out
@@ -150,7 +150,7 @@ def images_to_calibrate(
         chosen = [i for i in chosen if i not in kept_back]
     elif evaluated is not None and data_identity(evaluated.folder).same_images(identity):
         mark = "calibrated with the images that it is evaluated on"
-    return Chosen(folder, chosen, folder.split or ALL, () if mark is None else (f"warning: {mark}",), mark)
+    return ChosenImages(folder, chosen, folder.split or ALL, () if mark is None else (f"warning: {mark}",), mark)
 
 
 def _opened(path: Path, split: str | None, trained_on: DataIdentity | None) -> ImageFolder:
@@ -169,7 +169,7 @@ def _opened(path: Path, split: str | None, trained_on: DataIdentity | None) -> I
         raise
 
 
-def _held_out(folder: ImageFolder, known: ImageFacts | None, source: object) -> Chosen:
+def _held_out(folder: ImageFolder, known: ImageFacts | None, source: object) -> ChosenImages:
     """The images that the training held out; InputError says why they cannot be told."""
     if known is None or known.held_out is None or known.trained_on is None:
         raise InputError(f"{source} does not say which images its training held out: leave --split held-out out")
@@ -187,7 +187,7 @@ def _held_out(folder: ImageFolder, known: ImageFacts | None, source: object) -> 
             f"{folder.path}: the images that the training of {source} held out are not those that this version would "
             "choose: give others, or train again"
         )
-    return Chosen(folder, indices, HELD_OUT)
+    return ChosenImages(folder, indices, HELD_OUT)
 
 
 def _is(trained_on: DataIdentity | None, identity: DataIdentity) -> bool:

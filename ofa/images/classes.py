@@ -118,6 +118,33 @@ def matched(
     return relabelled(folder, index), line
 
 
+def class_numbers(
+    folder: ImageFolder, num_classes: int, known: ImageFacts | None, labels: Sequence[str], source: Path
+) -> tuple[list[int] | None, str | None]:
+    """The logit of every class of the folder, in its order, None where that cannot be known; and why, or what lacks.
+
+    By the class names that the checkpoint, `source`, knows. Where it knows none: by the labels whose first word a class
+    folder is; by order, where there are as many folders as classes; for ImageNet's 1000 classes Imagenette's ten are
+    known.
+    """
+    if not folder.labelled:
+        return None, None
+    if known is not None and known.classes:
+        try:
+            named, line = matched(folder, known, num_classes, source=source)
+        except InputError as error:
+            return None, f"accuracy is not known: {error}".split(": give --classes")[0]
+        return [named.class_index[name] for name in folder.classes], line
+    words = {word: i for i, label in enumerate(labels) for word in (label, label.split()[0].rstrip(","))}
+    if labels and all(name in words for name in folder.classes):
+        return [words[name] for name in folder.classes], None
+    if len(folder.classes) == num_classes:
+        return list(range(num_classes)), None
+    if num_classes == 1000 and all(name in IMAGENETTE for name in folder.classes):
+        return [IMAGENETTE[name] for name in folder.classes], None
+    return None, None
+
+
 def other_classes(known: ImageFacts | None, names: Sequence[str]) -> str | None:
     """How these class names, in the order of labels, differ from those of a network's logits; None: not at all.
 

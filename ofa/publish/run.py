@@ -15,7 +15,7 @@ from ofa.checkpoints.opening import open_supernet
 from ofa.checkpoints.weights import read_facts, read_image_facts, save_checkpoint
 from ofa.errors import InputError
 from ofa.evaluate.scores import Scores, scores_of
-from ofa.images.choice import HELD_OUT, Chosen, images_to_calibrate, images_to_evaluate
+from ofa.images.choice import HELD_OUT, ChosenImages, images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
@@ -121,7 +121,7 @@ def fitted_images(
     )
 
 
-def to_compare_on(config: PublishConfig, net: Supernet, known: ImageFacts) -> Chosen | None:
+def to_compare_on(config: PublishConfig, net: Supernet, known: ImageFacts) -> ChosenImages | None:
     """Images that the supernet was not trained on: val, else what was held out; None where there are none."""
     try:
         chosen = images_to_evaluate(config.data, known, config.checkpoint)
@@ -163,7 +163,7 @@ def chosen_subnets(net: Supernet, count: int, seed: int) -> list[Subnet]:
 
 
 def compared(
-    net: Supernet, subnets: Sequence[Subnet], images: Tensor, real: RealImages, compare_on: Chosen, count: int
+    net: Supernet, subnets: Sequence[Subnet], images: Tensor, real: RealImages, compare_on: ChosenImages, count: int
 ) -> list[dict[str, float]]:
     """Top-1 (%) of sub-networks that the images were not fitted to, calibrated with real and with synthetic ones."""
     chosen = compare_on.at_random(count, 0)

@@ -16,7 +16,7 @@ from ofa.predictors.collect.config import CollectConfig
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ofa.checkpoints.images import FittingImages
+    from ofa.checkpoints.images import EvaluationImages
     from ofa.predictors.collect.run import Collected
 
 SECONDS_BETWEEN_LINES = 30  # of progress, where there is no terminal
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = make_console(quiet=int(os.environ.get("RANK", "0")) > 0)
     lines = ProgressLines(console)
 
-    def begin(images: FittingImages) -> None:
+    def begin(images: EvaluationImages) -> None:
         tell(console, images.lines, images.facts.marks)
         lines.begin()
 

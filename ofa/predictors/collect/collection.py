@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ofa.blocks.costs import count_macs
-from ofa.checkpoints.images import FittingImages
+from ofa.checkpoints.images import EvaluationImages
 from ofa.cli.options import ReadingOptions
 from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels.store import PixelStore, memory_passes
@@ -31,7 +31,7 @@ class CollectWatcher:
     measured: told how many sub-networks are measured, of how many, and which share of the arithmetic that was
     """
 
-    begin: Callable[[FittingImages], object] = lambda _: None
+    begin: Callable[[EvaluationImages], object] = lambda _: None
     progress: Callable[[str, float], object] = lambda *_: None
     measured: Callable[[int, int, float], object] = lambda *_: None
 
@@ -46,7 +46,7 @@ class Collection:
         self,
         net: Supernet,
         subnets: Sequence[Subnet],
-        images: FittingImages,
+        images: EvaluationImages,
         evaluated: Sequence[int],
         options: ReadingOptions,
         journal: SharedJournal,

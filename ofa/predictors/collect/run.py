@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ofa.checkpoints.images import FittingImages, open_fitting_images
+from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
 from ofa.checkpoints.opening import open_supernet
 from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
@@ -51,7 +51,7 @@ class Collected:
     path: Path
     space: SearchSpace
     accuracies: tuple[SubnetAccuracy, ...]
-    images: FittingImages
+    images: EvaluationImages
     broken: tuple[str, ...]
     seconds: float
     first: bool
@@ -67,7 +67,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         watcher = watcher if watcher is not None and procs.rank == 0 else CollectWatcher()
         started = time.monotonic()
         net = open_supernet(config.checkpoint, config.space, config.resolutions or ())
-        images = open_fitting_images(config.checkpoint, net.space.num_classes, config, config, config.seed)
+        images = open_evaluation_images(config.checkpoint, net.space.num_classes, config, config, config.seed)
         space = at_resolutions(net.space, config.resolutions or spread(net.space.resolutions, MOST_RESOLUTIONS))
         evaluated = images.evaluated.at_random(config.images, config.seed)
         facts = _facts(config, space, images, evaluated)
@@ -100,7 +100,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
 
 
 def _facts(
-    config: CollectConfig, space: SearchSpace, images: FittingImages, evaluated: Sequence[int]
+    config: CollectConfig, space: SearchSpace, images: EvaluationImages, evaluated: Sequence[int]
 ) -> dict[str, Any]:
     """What the CSV says of how it was made."""
     assert images.calibration is not None

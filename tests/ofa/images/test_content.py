@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ofa.errors import InputError
-from ofa.export.images import plan_images
+from ofa.export.images import choose_images
 from ofa.finetune.config import FinetuneConfig
 from ofa.finetune.data import open_data
 from ofa.images.choice import images_to_evaluate
@@ -147,7 +147,7 @@ def test_a_renamed_folder_is_refused_or_marked(
     chosen = images_to_evaluate(copy, known, "W", allow_training=True)
     assert chosen.mark is not None
     assert chosen.notices == (f"warning: {chosen.mark}",)
-    plan = plan_images(copy, None, (100, 100), 0, known, Path("W"))  # of an export, which only marks
+    plan = choose_images(copy, None, (100, 100), 0, known, Path("W"))  # of an export, which only marks
     assert plan.evaluation is not None
     assert plan.evaluation.mark == chosen.mark
 

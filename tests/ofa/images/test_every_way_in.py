@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ofa.export.images import Images
+from ofa.export.images import ShuffledImages
 from ofa.export.metadata import Preprocessing
 from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
@@ -105,7 +105,7 @@ def of_store(given: ImageFolder, size: int, workers: int, broken: set[str]) -> I
 
 
 def of_export(given: ImageFolder, size: int, _: int, broken: set[str]) -> Iterator[tuple[Tensor, Tensor]]:
-    images = Images(given, random_indices(given, IMAGES))
+    images = ShuffledImages(given, random_indices(given, IMAGES))
     yield from images.batches(Preprocessing(32, "NCHW", *IMAGENET), size)
     broken.update(given.faults)
 

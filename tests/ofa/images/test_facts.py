@@ -14,7 +14,7 @@ from PIL import Image
 
 from ofa.checkpoints.weights import read_image_facts, save_checkpoint, save_network
 from ofa.errors import InputError
-from ofa.export.images import plan_images
+from ofa.export.images import choose_images
 from ofa.images.choice import images_to_calibrate, images_to_evaluate
 from ofa.images.classes import matched, other_classes
 from ofa.images.facts import ImageFacts, data_identity, facts_of_metadata
@@ -166,10 +166,10 @@ def test_another_folder_is_told_from_a_changed_one(pictures: Path, known: ImageF
         images_to_evaluate(changed, trained, "W", split="all")
     insisted = images_to_evaluate(changed, known, "W", allow_training=True)
     assert (len(insisted.indices), insisted.mark) == (299, f"{changed} {match}")
-    plan = plan_images(changed, None, (100, 100), 0, known, Path("W"))  # of an export, which has no --split
+    plan = choose_images(changed, None, (100, 100), 0, known, Path("W"))  # of an export, which has no --split
     assert plan.evaluation is not None
     assert plan.evaluation.mark == insisted.mark
-    plan = plan_images(changed, changed, (100, 100), 0, known, Path("W"))
+    plan = choose_images(changed, changed, (100, 100), 0, known, Path("W"))
     assert plan.evaluation is not None
     assert plan.evaluation.mark == insisted.mark
     others = changed.rename(tmp_path / "others")

@@ -46,7 +46,7 @@ def test_cifars_pickles_are_refused(tmp_path: Path) -> None:
 
 
 def test_held_out_images_are_of_all_classes(tmp_path: Path) -> None:
-    """Chosen at random, not from the end of a list that is sorted by class."""
+    """ChosenImages at random, not from the end of a list that is sorted by class."""
     _cifar(tmp_path)
     photos = open_photos(tmp_path, held_out=10)
     counts = np.bincount([photos.folder.labels[i] for i in photos.held_out])

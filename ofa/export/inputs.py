@@ -9,12 +9,12 @@ from typing import Any
 
 from ofa.checkpoints.opening import Source, load_source, shipped_checkpoint
 from ofa.checkpoints.subnet_file import read_subnet
-from ofa.checkpoints.tensors import read_metadata
 from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
-from ofa.export.images import ImagePlan, plan_images
-from ofa.export.metadata import Preprocessing, check_order, read_labels
+from ofa.export.images import ExportImages, choose_images
+from ofa.export.labels import check_order, read_labels, read_stored_labels
+from ofa.export.metadata import Preprocessing
 from ofa.export.model_file import LAYOUTS, SUFFIXES, check_writable
 from ofa.export.quantize import check_quantizer
 from ofa.images.facts import ImageFacts
@@ -25,7 +25,7 @@ from ofa.runs.files import sha256
 
 
 @dataclass(frozen=True, eq=False)
-class OpenedExport:
+class ExportInputs:
     """The inputs of an export.
 
     checkpoint: the one given, or the shipped one
@@ -44,7 +44,7 @@ class OpenedExport:
     images_facts: ImageFacts
     line: str | None
     labels: Sequence[str]
-    images: ImagePlan
+    images: ExportImages
     facts: dict[str, Any]
     out: Path
 
@@ -65,7 +65,7 @@ class OpenedExport:
         return Preprocessing(self.resolution, LAYOUTS[self.config.format], facts.mean, facts.std)
 
 
-def open_export(config: ExportConfig) -> OpenedExport:
+def open_inputs(config: ExportConfig) -> ExportInputs:
     """Reads what the config names; InputError where something is missing, damaged or does not fit."""
     check_before(config)
     named = None
@@ -86,11 +86,11 @@ def open_export(config: ExportConfig) -> OpenedExport:
     out = config.out or default_out(config, checkpoint, source, resolution)
     check_writable(out)
     counts = (config.calibration_images, config.evaluate_images)
-    images = plan_images(config.calibration, config.evaluate, counts, config.seed, known, checkpoint)
+    images = choose_images(config.calibration, config.evaluate, counts, config.seed, known, checkpoint)
     facts: dict[str, Any] = {"checkpoint": {"name": checkpoint.name, "sha256": sha256(checkpoint)}}
     if named is not None and named.facts:
         facts["search"] = named.facts
-    return OpenedExport(
+    return ExportInputs(
         config=config,
         checkpoint=checkpoint,
         source=source,
@@ -121,7 +121,7 @@ def calibrating(config: ExportConfig) -> Calibrating:
 
 
 def facts_of_export(
-    config: ExportConfig, known: ImageFacts, images: ImagePlan, labels: Sequence[str], resolution: int
+    config: ExportConfig, known: ImageFacts, images: ExportImages, labels: Sequence[str], resolution: int
 ) -> ImageFacts:
     """What the exported file will know of its images, marked; InputError where there are too few to calibrate with."""
     if images.calibration is not None:
@@ -130,12 +130,6 @@ def facts_of_export(
         known = known.marked(images.evaluation.mark)
     unlike = len(set(labels)) == len(labels)
     return replace(known, resolution=resolution, classes=known.classes or (tuple(labels) if unlike else ()))
-
-
-def read_stored_labels(checkpoint: Path, known: ImageFacts) -> Sequence[str]:
-    """The class names that a model exported before was given, else those of its training; none if neither is known."""
-    stored = "" if checkpoint.is_dir() else read_metadata(checkpoint).get("labels", "")
-    return stored.split("\n") if stored else known.classes
 
 
 def resolution_of(source: Source, asked: int | None) -> int:

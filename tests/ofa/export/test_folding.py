@@ -12,10 +12,10 @@ from torch import nn
 
 from ofa.checkpoints.weights import load_network
 from ofa.errors import InputError
+from ofa.export.folding import TrainedWeights, at_resolution, resized, trained_graph
 from ofa.export.metadata import Preprocessing
 from ofa.export.model_file import float_model, safetensors_model, with_metadata
 from ofa.export.runtimes import runner
-from ofa.export.trained import TrainedWeights, at_resolution, resized, trained_graph
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.space import get_space
 
