@@ -79,7 +79,7 @@ def test_a_field_is_of_its_kind() -> None:
 
 
 def test_files_that_are_not_there_or_not_text(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="none.json: no such file"):
+    with pytest.raises(InputError, match=r"none\.json: no such file"):
         read_json(tmp_path / "none.json")
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_toml(tmp_path)
