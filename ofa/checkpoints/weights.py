@@ -29,7 +29,7 @@ from ofa.networks.plain import PlainNetwork
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.supernet import Supernet, layer_name
 from ofa.reading.structured import read_json
-from ofa.runs.files import write_json
+from ofa.runs.files import replace_file, write_json
 from ofa.space import get_space
 
 SUPERNET_FORMAT = "ofa-supernet/1"
@@ -98,21 +98,22 @@ def save_checkpoint(
         tensors = {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in tensors.items()}
     if calibration is not None:
         tensors[CALIBRATION] = calibration
-    part = path.with_name(path.name + ".part")
-    if layout == "mit":
-        names = _mit_names_of(net)
-        torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
-    elif layout == "ofa":
-        metadata = _metadata(net) | ({} if facts is None else {"training": json.dumps(facts)})
-        metadata |= {} if images is None else {"images": images.to_json()}
-        try:
+    metadata = _metadata(net) | ({} if facts is None else {"training": json.dumps(facts)})
+    metadata |= {} if images is None else {"images": images.to_json()}
+
+    def write(part: Path) -> None:
+        if layout == "mit":
+            names = _mit_names_of(net)
+            torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
+        else:
             save_file(tensors, part, metadata=metadata)
-        except SafetensorError as error:
-            part.unlink(missing_ok=True)
-            raise InputError(f"{path} cannot be written: {error}") from None
-    else:
+
+    if layout not in ("ofa", "mit"):
         raise InputError(f"layout is {layout!r}, expected ofa or mit")
-    part.replace(path)
+    try:
+        replace_file(path, write)
+    except (SafetensorError, RuntimeError) as error:  # torch's of a full disk
+        raise InputError(f"{path} cannot be written: {error}") from None
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:

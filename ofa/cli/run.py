@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
@@ -11,11 +12,15 @@ from typing import NoReturn
 from ofa.errors import InputError
 from ofa.optional_packages import explained
 
+FAULT = 70  # EX_SOFTWARE of sysexits.h
+
 
 def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130.
 
     A package that is not installed, and that an extra installs, is a user's mistake too.
+
+    Whatever else is raised is a fault of ours: one line, and the traceback in a file.
 
     failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
     """
@@ -40,8 +45,20 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         if missing is not None:
             print(f"error: {missing}", file=sys.stderr)
             sys.exit(failed or missing.exit_code)
-        if failed is None:
-            raise
-        traceback.print_exc()
-        code = failed
+        print(f"error: {_fault(error)}", file=sys.stderr)
+        code = failed or FAULT
     sys.exit(code)
+
+
+def _fault(error: Exception) -> str:
+    """Our own fault in words, its traceback in a file of its own; in the words alone where none can be written."""
+    what = ascii(f"{type(error).__name__}: {error}")[1:-1]
+    what = what if len(what) <= 200 else f"{what[:197]}..."
+    told = "".join(traceback.format_exception(error))
+    try:
+        handle, name = tempfile.mkstemp(prefix="ofa-fault-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{' '.join(sys.argv)}\n{sys.version}\n{told}")
+    except OSError:
+        return f"a fault of ours: {what}; please report it\n{told}"
+    return f"a fault of ours: {what}; please report it with {name}"

@@ -14,7 +14,7 @@ from typing import Any
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary file in the same folder, then renames it to `path`; makes the folder.
 
-    If writing fails, an older file stays as it was and nothing is left behind.
+    If writing fails, an older file stays as it was and nothing is left behind; an OSError names `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -26,8 +26,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             os.fsync(file.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            # a full disk knows no file's name, and a temporary one says nothing to a user
+            raise OSError(error.errno, error.strerror, str(path)) from None
         raise
 
 

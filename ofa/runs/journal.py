@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from ofa.reading.structured import parse_object
+from ofa.runs.lock import Lock
 from ofa.runs.settings import first_difference, shown
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ VERSION = 3
 
 
 class Journal:
-    """One file. Open it with `create`, `resume` or `read`.
+    """One file. Open it with `create` or `resume`, which hold its lock until `close`, or `read`.
 
     settings: as its first line holds them, through JSON; records: those there so far, without the settings
     """
@@ -32,26 +33,37 @@ class Journal:
     def __init__(self, path: Path, settings: Mapping[str, Any], records: list[dict[str, Any]]) -> None:
         self.path, self.settings, self.records = path, settings, records
         self._file: IO[str] | None = None
+        self._lock: Lock | None = None
 
     @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
-        """Starts anew, over an older journal."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Starts anew, over an older journal; InputError where another process is writing it."""
+        return cls._created(path, settings, Lock(path))
+
+    @classmethod
+    def _created(cls, path: Path, settings: Mapping[str, Any], lock: Lock) -> Journal:
         path.unlink(missing_ok=True)
         journal = cls(path, _as_read(settings), [])
+        journal._lock = lock
         journal._write({"kind": "settings", "journal_version": VERSION, "settings": settings})
         return journal
 
     @classmethod
     def resume(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
-        """Goes on with a journal of the same settings; InputError names the first that differs."""
-        whole, size = _read(path)
-        if not whole:
-            return cls.create(path, settings)  # killed before the first line was whole: nothing to lose
-        journal = cls(path, _settings_of(path, whole[0]), whole[1:])
-        journal.check(settings)
-        with path.open("r+b") as file:
-            file.truncate(size)
+        """Goes on with a journal of the same settings; InputError names the first that differs, or who writes it."""
+        lock = Lock(path)
+        try:
+            whole, size = _read(path)
+            if not whole:
+                return cls._created(path, settings, lock)  # killed before the first line was whole: nothing to lose
+            journal = cls(path, _settings_of(path, whole[0]), whole[1:])
+            journal.check(settings)
+            with path.open("r+b") as file:
+                file.truncate(size)
+        except BaseException:
+            lock.release()
+            raise
+        journal._lock = lock
         return journal
 
     @classmethod
@@ -75,8 +87,12 @@ class Journal:
         self.records.append(dict(record))
 
     def close(self) -> None:
+        """Gives the file and its lock back."""
         if self._file is not None:
             self._file.close()
+            self._file = None
+        if self._lock is not None:
+            self._lock.release()
 
     def _write(self, record: Mapping[str, Any]) -> None:
         if self._file is None:
@@ -96,10 +112,21 @@ class SharedJournal:
     def __init__(self, result: Path, settings: Mapping[str, Any], procs: Processes, *, resume: bool) -> None:
         """resume: whether to take up what there is. The number of processes may differ.
 
-        Raises InputError where there is a journal with records and `resume` is False, or it is of other settings.
+        Raises InputError where there is a journal with records and `resume` is False, it is of other settings, or
+        another run is writing it.
         """
         self._result, self._procs = result, procs
+        self._lock = Lock(result) if procs.rank == 0 else None
         self.done: list[dict[str, Any]] = []
+        try:
+            self._own = self._opened(settings, resume)
+        except BaseException:
+            self._give_back()
+            raise
+
+    def _opened(self, settings: Mapping[str, Any], resume: bool) -> Journal:
+        """Fills `done`, and opens this process's own journal."""
+        procs = self._procs
         found = self._files()
         kept = [path for path in found if path.read_bytes().count(b"\n") > 1]  # more than the settings
         if kept and not resume:
@@ -117,7 +144,7 @@ class SharedJournal:
                 path.unlink(missing_ok=True)
         procs.wait()
         own = self._file(procs.rank)
-        self._own = Journal.resume(own, settings) if own in kept else Journal.create(own, settings)
+        return Journal.resume(own, settings) if own in kept else Journal.create(own, settings)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Keeps what this process has finished, and returns when it is on disk."""
@@ -126,6 +153,7 @@ class SharedJournal:
     def close(self) -> None:
         """Leaves the journals for a later session."""
         self._own.close()
+        self._give_back()
 
     def remove(self) -> None:
         """The job is done: deletes the files of all processes. Every process must call it."""
@@ -134,6 +162,10 @@ class SharedJournal:
         if self._procs.rank == 0:
             for path in self._files():
                 path.unlink(missing_ok=True)
+
+    def _give_back(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def _file(self, rank: int) -> Path:
         return self._result.with_name(f"{self._result.stem}.journal.{rank}.jsonl")

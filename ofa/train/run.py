@@ -214,8 +214,12 @@ def _opened(
     )
     training.check_batches()
     training.open(config.resume)
-    if cache != "off":
-        training.supply = _cached(photos, how, procs, side, watcher, on_device=cache == "device")
+    try:
+        if cache != "off":
+            training.supply = _cached(photos, how, procs, side, watcher, on_device=cache == "device")
+    except BaseException:
+        training.close()
+        raise
     return training
 
 
@@ -267,4 +271,7 @@ def _watched(config: TrainConfig, training: SupernetTraining, watcher: TrainWatc
             board.add(metrics, earlier + metrics["epoch"] * training.steps_per_epoch)
 
     training.on_step, training.on_epoch = on_step, on_epoch
-    return training.run()
+    try:
+        return training.run()
+    finally:
+        training.close()

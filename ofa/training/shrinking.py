@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -29,6 +29,7 @@ from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
 from ofa.reading.structured import read_json
 from ofa.runs.files import replace_file, write_json
+from ofa.runs.lock import Lock
 from ofa.runs.processes import Processes
 from ofa.runs.settings import first_difference, shown
 from ofa.space import SearchSpace, Subnet
@@ -98,6 +99,7 @@ class SupernetTraining:
     teacher: Path | None = None
     alone: Subnet | None = None
     check_every: int = 1
+    _lock: Lock | None = field(default=None, init=False)
     on_step: Callable[[int, int], None] = lambda *_: None
     on_epoch: Callable[[Stage, Mapping[str, Any]], None] = lambda *_: None
 
@@ -131,7 +133,19 @@ class SupernetTraining:
             )
 
     def open(self, resume: bool) -> None:
-        """Begins a run, or takes one up; InputError where there is one already, or it is another, naming how."""
+        """Begins a run, or takes one up, and holds its folder until `close`.
+
+        InputError where there is one already, it is another, naming how, or another process is at it.
+        """
+        if self.procs.rank == 0:
+            self._lock = Lock(self.out)
+        try:
+            self._open(resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, resume: bool) -> None:
         now = dict(self.settings)
         path = self.out / RUN
         if path.exists():
@@ -149,6 +163,11 @@ class SupernetTraining:
         if self.procs.rank == 0:
             write_json(path, now)
         self.procs.wait()
+
+    def close(self) -> None:
+        """Gives the folder back."""
+        if self._lock is not None:
+            self._lock.release()
 
     def run(self) -> bool:
         """Trains all stages: True; or until SIGTERM or Ctrl-C: False. `open` it first."""

@@ -60,11 +60,12 @@ def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> J
         raise InputError(
             f"{options.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite"
         )
+    journal = Journal.create(path, settings)
     for entry in entries:
         for file in (entry.file, again(entry.file)):
             (options.out / file).unlink(missing_ok=True)
             (options.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
-    return Journal.create(path, settings)
+    return journal
 
 
 def _digest(path: Path) -> str:

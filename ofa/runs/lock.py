@@ -1,0 +1,106 @@
+"""One run at a time writes a journal, a run folder or a result: who comes second is told who is at it.
+
+The lock is the operating system's (flock) on a file beside what it guards, so that a dead process's is gone with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shlex
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ofa.errors import InputError
+from ofa.reading.structured import parse_object
+
+_NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
+
+
+class Lock:
+    """Held from its making until `release`, or the process's end."""
+
+    def __init__(self, path: Path) -> None:
+        """path: what is guarded, a file or a folder, there or not. InputError, naming the holder, where it is held."""
+        self.path = path
+        self._handle: int | None = None
+        self._file = path.with_name(f".{path.name}.lock")
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        while self._handle is None:
+            handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 4096)
+                os.close(handle)
+                raise InputError(f"{path} is being written by {_words(holder)}: wait for its end, or stop it") from None
+            except OSError as error:
+                os.close(handle)
+                if error.errno not in _NOT_HERE:
+                    raise
+                return
+            if _same(handle, self._file):
+                self._handle = handle
+            else:
+                os.close(handle)  # its holder took it away when it was done: another is to be made
+        os.truncate(self._handle, 0)
+        os.write(self._handle, json.dumps(_self()).encode())
+        self._sweep()
+
+    def release(self) -> None:
+        """Gives it back; a second time does nothing."""
+        if self._handle is not None:
+            self._file.unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = None
+
+    def __del__(self) -> None:
+        self.release()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _sweep(self) -> None:
+        """Nobody else writes here now: half-written files are a dead process's."""
+        for left in self.path.parent.glob(f".{glob_escaped(self.path.name)}.*.tmp"):
+            left.unlink(missing_ok=True)
+
+
+def glob_escaped(name: str) -> str:
+    """A name that `glob` takes as it is."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
+
+
+def _self() -> dict[str, object]:
+    return {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300] if sys.argv else "",
+    }
+
+
+def _words(holder: bytes) -> str:
+    """The holder for a message; the file is anyone's to write, so it is shown escaped."""
+    with contextlib.suppress(InputError):
+        said = parse_object(holder, "lock")
+        text = f"process {said.get('process')} on {said.get('host')} since {said.get('since')} ({said.get('command')})"
+        return ascii(text)[1:-1]
+    return "another process"
+
+
+def _same(handle: int, path: Path) -> bool:
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    own = os.fstat(handle)
+    return (own.st_ino, own.st_dev) == (there.st_ino, there.st_dev)

@@ -1,0 +1,63 @@
+"""How commands end: one line on stderr whatever is raised, the traceback of a fault of ours in a file."""
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ofa.cli.run import FAULT, run
+from ofa.errors import InputError
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def main() -> int:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("a.csv: wrong"), 2, "error: a.csv: wrong\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "a.csv"), 2, "error: No space left on device: a.csv\n"),
+        (KeyboardInterrupt(), 130, "stopped\n"),
+        (KeyError("x"), FAULT, "error: a fault of ours: KeyError: 'x'; please report it with "),
+        (
+            ValueError("a\nb\x1b[31m"),
+            FAULT,
+            "error: a fault of ours: ValueError: a\\nb\\x1b[31m; please report it with ",
+        ),
+        (RecursionError("deep" * 1000), FAULT, "error: a fault of ours: RecursionError: deepdeep"),
+    ],
+)
+def test_every_end_is_one_line(
+    error: BaseException,
+    code: int,
+    line: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        run(raising(error))
+    said = capsys.readouterr().err
+    assert ended.value.code == code
+    assert said.startswith(line)
+    assert said.count("\n") == 1
+    written = list(tmp_path.glob("ofa-fault-*.txt"))
+    assert len(written) == (code == FAULT)
+    if written:
+        assert said.endswith(f"{written[0]}\n")
+        assert "Traceback" in written[0].read_text()
+
+
+def test_a_fault_that_no_file_can_hold_is_shown_whole(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(SystemExit):
+        run(raising(KeyError("x")))
+    assert "Traceback" in capsys.readouterr().err

@@ -1,0 +1,82 @@
+"""One run at a time: the second is told who holds it, a dead holder's is taken over, and nothing is left behind."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InputError
+from ofa.runs.journal import Journal
+from ofa.runs.lock import Lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from ofa.runs.lock import Lock
+held = Lock(Path(sys.argv[1]))
+print("held", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path):  # type: ignore[no-untyped-def]
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "a.csv")], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        yield process
+        process.kill()
+
+
+def test_the_second_is_told_who_holds_it(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(InputError, match=rf"a.csv is being written by process {holder.pid} on .* since 20.* UTC \(-c "):
+        Lock(tmp_path / "a.csv")
+    Lock(tmp_path / "b.csv").release()
+
+
+def test_a_dead_holder_s_is_taken_over(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    holder.kill()
+    holder.wait()
+    assert (tmp_path / ".a.csv.lock").exists()
+    Lock(tmp_path / "a.csv").release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_dead_process_left_half_written_is_swept(tmp_path: Path) -> None:
+    mine = tmp_path / ".a[1].csv.abc.tmp"
+    other = tmp_path / ".a1.csv.abc.tmp"
+    for path in (mine, other):
+        path.touch()
+    with Lock(tmp_path / "a[1].csv"):
+        assert not mine.exists()
+        assert other.exists()
+
+
+def test_a_journal_has_one_writer(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "j", {})
+    journal.append({"a": 1})
+    for again in (lambda: Journal.create(tmp_path / "j", {}), lambda: Journal.resume(tmp_path / "j", {})):
+        with pytest.raises(InputError, match=f"is being written by process {os.getpid()}"):
+            again()
+    assert Journal.read(tmp_path / "j").records == [{"a": 1}]
+    journal.close()
+    Journal.resume(tmp_path / "j", {}).close()
+
+
+def test_twenty_processes_at_once_hold_it_one_at_a_time(tmp_path: Path) -> None:
+    code = HOLD.replace("time.sleep(600)", "(held.path.parent / 'inside').open('x').close()").replace(
+        "print(", "time.sleep(0.2); print("
+    )
+    code += "\n(held.path.parent / 'inside').unlink(); held.release()"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "a.csv")], stderr=subprocess.PIPE)
+        for _ in range(20)
+    ]
+    time.sleep(0)
+    ended = [(process.communicate()[1], process.returncode) for process in started]
+    assert any(code == 0 for _, code in ended)
+    assert all(code == 0 or b"is being written by" in said for said, code in ended)
+    assert not any(b"FileExistsError" in said for said, _ in ended)
