@@ -191,17 +191,7 @@ def _opened(
         checkup=Checkup(photos, how, procs, resolution, config.check_images, config.calibration_images),
         procs=procs,
         settings=settings,
-        facts={
-            "method": config.method,
-            "classes": list(images.classes),
-            "mean": list(mean),
-            "std": list(std),
-            "data": config.data.name,
-            "images": len(photos.indices),
-            "held_out": len(photos.held_out),
-            "stages": as_json(stages),
-            "hyper": vars(hyper),
-        },
+        facts=_facts(config, photos, images, how, stages, hyper),
         images=images,
         precision=precision,
         memory_format=chosen_layout(config.memory_format, procs.device),
@@ -221,6 +211,28 @@ def _opened(
         training.close()
         raise
     return training
+
+
+def _facts(
+    config: TrainConfig,
+    photos: Photos,
+    images: ImageFacts,
+    how: Preparation,
+    stages: tuple[Stage, ...],
+    hyper: Hyper,
+) -> dict[str, Any]:
+    """What the result's metadata says of its training."""
+    return {
+        "method": config.method,
+        "classes": list(images.classes),
+        "mean": list(how.mean),
+        "std": list(how.std),
+        "data": config.data.name,
+        "images": len(photos.indices),
+        "held_out": len(photos.held_out),
+        "stages": as_json(stages),
+        "hyper": vars(hyper),
+    }
 
 
 def hyper_of(config: TrainConfig, photos: Photos, classes: int) -> Hyper:
