@@ -51,7 +51,7 @@ def check(path: Path) -> list[str]:
     csv_path = path.with_name(path.name.replace(".validation.json", ".csv"))
     table = LatencyTable.load(csv_path)
     latencies = plain_latencies(csv_path)
-    space = get_space(told["space"], table.num_classes, table.resolutions)
+    space = get_space(told["space"], table.num_classes)
     scored = [network for network in told["networks"] if network["scored"]]
     subnets = [space.subnet_from_dict(network["subnet"]) for network in scored]
     plain = [sum(latencies[tuple(map(str, block_row(b)))] for b in blocks_of(space, subnet)) for subnet in subnets]

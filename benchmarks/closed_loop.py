@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--out", type=Path, default=Path("out/closed-loop"), metavar="DIR", help="default out/closed-loop")
     args = parser.parse_args(argv)
     console = Console(width=None if Console().is_terminal else 120, highlight=False)
-    net = open_supernet(args.checkpoint, None, ())
+    net = open_supernet(args.checkpoint)
     table = LatencyTable.load(find_table(args.table))
     runtime = RUNTIME_OF.get(table.header["runtime"].split(" ")[0], "")
     if runtime not in FORMATS:

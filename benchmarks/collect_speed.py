@@ -37,9 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    space = get_space(args.space, 10, args.resolutions)
+    space = get_space(args.space, 10)
     net = build_supernet(space, dropout=0.0).eval()
-    subnets = draw(space, 0, range(args.subnets))
+    subnets = draw(space, args.resolutions, 0, range(args.subnets))
     order = tree_order(space, subnets)
     for resolution in args.resolutions:
         images = images_at(resolution, args.batch_size, args.batches)

@@ -65,8 +65,8 @@ def push_seconds(serial: str, megabytes: int, work: Path) -> tuple[float, float]
 
 def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     """Lines about one run of all blocks, and a second one of a single visit."""
-    space = get_space("mbv3-w1.0", resolutions=RESOLUTIONS)
-    plan = make_plan([(block,) for block in all_blocks(space)[:blocks]], 1, 0, reference_every=100)
+    space = get_space("mbv3-w1.0")
+    plan = make_plan([(block,) for block in all_blocks(space, RESOLUTIONS)[:blocks]], 1, 0, reference_every=100)
     models = work / "models"
     models.mkdir()
     started = time.perf_counter()

@@ -19,7 +19,7 @@ from unittest import mock
 
 from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import get_space
 from profilers import regenerate
 from profilers.changes.tables_config import load_config
 from profilers.regenerate import PROFILERS
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--block", help="as compare prints it; one of those with a skip")
     args = parser.parse_args(argv)
     options = load_config(args.config, PROFILERS)[0].options
-    space = get_space(options.space, options.num_classes, {*RESOLUTIONS, *options.resolutions})
+    space = get_space(options.space, options.num_classes)
     target, extra = planted(all_blocks(space, options.resolutions)[: options.limit], args.block)
     print(f"planted: {target}, with {extra} behind it: {1 + block_macs(extra) / block_macs(target):.2f} times the MACs")
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import get_space
 
 REFERENCE_PER_SECOND = 37_300
 BATCHES = (1, 100, 5_000, 100_000)
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--mit", type=Path, metavar="PTH", help="MIT's acc_predictor.pth, if at hand")
     parser.add_argument("--repeats", type=int, default=10, metavar="N", help="runs, the fastest counts (default 10)")
     args = parser.parse_args(argv)
-    spaces = {name: get_space(name, resolutions=RESOLUTIONS) for name in ("mbv3-w1.0", "mbv3-w1.2")}
+    spaces = {name: get_space(name) for name in ("mbv3-w1.0", "mbv3-w1.2")}
     predictors = {f"ours, {name}": AccuracyPredictor.default(space) for name, space in spaces.items()}
     if args.mit:
         predictors[f"MIT's {args.mit.name}"] = AccuracyPredictor.load(args.mit, spaces["mbv3-w1.2"])

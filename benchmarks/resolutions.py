@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex, all_blocks, block_index
 from ofa.blocks.costs import block_macs
-from ofa.space import Genes, SearchSpace, get_space
+from ofa.space import Genes, get_space
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.interpolation import TILE, Interpolation
 
@@ -60,7 +60,7 @@ WAYS: dict[str, Fill] = {
 
 
 def by_image_area(
-    space: SearchSpace, index: BlockIndex, block_ms: NDArray[np.float64], genes: Genes, kept: Sequence[int], size: int
+    index: BlockIndex, block_ms: NDArray[np.float64], genes: Genes, kept: Sequence[int], size: int
 ) -> NDArray[np.float64]:
     """The plain way: the network's latency, linear in the area of the image, between the nearest kept resolutions."""
     below, above = max(r for r in kept if r < size), min(r for r in kept if r > size)
@@ -68,7 +68,7 @@ def by_image_area(
     sums = []
     for resolution in (below, above):
         moved = genes.copy()
-        moved[:, 0] = space.resolution_genes([resolution])[0]
+        moved[:, 0] = resolution
         sums.append(index.total(moved, block_ms))
     return (1 - share) * sums[0] + share * sums[1]
 
@@ -80,9 +80,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=int, default=5, help="how many resolutions are kept, the ends among them")
     args = parser.parse_args(argv)
     table = LatencyTable.load(find_table(args.table))
-    resolutions = table.coverage(get_space(table.spaces[0])).complete
-    space = get_space(table.spaces[0], resolutions=resolutions)
-    index, truth = block_index(space), table.lookup(space).block_ms
+    space = get_space(table.spaces[0])
+    resolutions = table.coverage(space).complete
+    index, truth = block_index(space, resolutions), table.lookup(space, resolutions).block_ms
     true_ms = dict(zip(index.blocks, truth.tolist(), strict=True))
     genes = {r: space.sample(np.random.default_rng(r), NETWORKS, resolutions=[r]) for r in resolutions}
     blocks = {r: set(all_blocks(space, [r])) for r in resolutions}
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         predicted: dict[str, dict[int, NDArray[np.float64]]] = {"linear in the image's area": {}}
         left_out = [r for r in resolutions if r not in kept]
         for r in left_out:
-            predicted["linear in the image's area"][r] = by_image_area(space, index, truth, genes[r], kept, r)
+            predicted["linear in the image's area"][r] = by_image_area(index, truth, genes[r], kept, r)
         for name, fill in WAYS.items():
             filled = fill(known, index.blocks)
             block_ms = np.array([filled[b] for b in index.blocks])

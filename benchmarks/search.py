@@ -36,7 +36,7 @@ def ours(figures: Path, task: str) -> Any:
     from ofa.space import get_space
     from ofa.tables import LatencyTable, find_table
 
-    space = get_space("mbv3-w1.2", resolutions=(160, 176, 192, 208, 224))
+    space, resolutions = get_space("mbv3-w1.2"), (160, 176, 192, 208, 224)
     table = LatencyTable.load(find_table("note10"))
     kind, _, rest = task.partition(" ")
     if kind == "shipped-predictor":
@@ -46,7 +46,7 @@ def ours(figures: Path, task: str) -> Any:
     rng = np.random.default_rng(0)
     if kind == "search":
         limit, seed = map(int, rest.split())
-        search = DeviceSearch("note10", table, predictor, space, space.resolutions)
+        search = DeviceSearch("note10", table, predictor, space, resolutions)
         started = time.perf_counter()
         (found,), evaluations = search.run([limit], np.random.default_rng(seed))
         seconds = time.perf_counter() - started
@@ -56,7 +56,7 @@ def ours(figures: Path, task: str) -> Any:
         "predictor": (100_000, predictor.predict),
         "shipped-predictor": (100_000, predictor.predict),
     }[kind]
-    genes = space.sample(rng, count)
+    genes = space.sample(rng, count, resolutions=resolutions)
     run(genes[:1000])
     return {"per_second": count / median_seconds(lambda: run(genes), 5)}
 

@@ -27,6 +27,7 @@ from profilers.devices.local_cpu import chosen_cpus
 from profilers.measuring.models import RUNTIMES, write_models
 from profilers.measuring.plan import make_plan
 
+RESOLUTIONS = (128, 160, 192, 208, 224)
 SWEEP = np.ones(6 << 17)  # 6 MB
 WAYS = ("warm", "cold", "warm pairs", "cold pairs")
 FITS = {
@@ -100,8 +101,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
     os.sched_setaffinity(0, chosen_cpus(None, 1))
-    space = get_space("mbv3-w1.0", resolutions=(128, 160, 192, 208, 224))
-    nets = space.decode(space.sample(np.random.default_rng(args.seed), args.networks))
+    space = get_space("mbv3-w1.0")
+    nets = space.decode(space.sample(np.random.default_rng(args.seed), args.networks, resolutions=RESOLUTIONS))
     rows = []
     for number, net in enumerate(nets, start=1):
         rows.append(features(blocks_of(space, net), args.runtime, args.rounds, args.seed))

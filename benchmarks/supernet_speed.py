@@ -196,7 +196,7 @@ def memory_of_many(count: int) -> None:
     space = get_space("mbv3-w1.0")
     net = build_supernet(space).eval()
     subnets = space.decode(space.sample(np.random.default_rng(0), count, resolutions=[SIZE]))
-    largest = space.decode(np.array([space.cardinalities - 1], dtype=np.uint8))[0]
+    largest = space.decode(space.as_genes(np.array([[SIZE, *(space.cardinalities[1:] - 1)]])))[0]
     images = torch.randn(1, 3, SIZE, SIZE)
     with torch.no_grad():
         net(torch.randn(1, 3, largest.resolution, largest.resolution), largest)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, blocks_of
 from ofa.blocks.costs import block_macs
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import get_space
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.network_times import read_networks
 from profilers.estimating.cost_model import (
@@ -104,12 +104,7 @@ def tiled(blocks: list[Block]) -> Floats:
 def left_out(prior: Floats, device: str, terms_of: Callable[[list[Block]], Floats], strength: float) -> Floats:
     """(N,) signed per cent: each published network predicted from the device's others."""
     times = read_networks(TABLES / "networks" / f"{device}.csv")
-    terms = np.stack(
-        [
-            terms_of(list(blocks_of(get_space(space, resolutions={*RESOLUTIONS, net.resolution}), net))).sum(axis=0)
-            for space, net in times.networks
-        ]
-    )
+    terms = np.stack([terms_of(list(blocks_of(get_space(space), net))).sum(axis=0) for space, net in times.networks])
     measured = times.latency_ms
     errors = []
     for i in range(len(measured)):

@@ -167,7 +167,7 @@ def _with_activation_of(rows: Iterable[TableRow], spaces: Sequence[str]) -> tupl
     """The rows with the activation that their block has in the spaces; blocks of none of them are left out."""
     activations: dict[Block, str] = {}
     for name in spaces:
-        for block in all_blocks(get_space(name, resolutions=range(64, 321, 4))):
+        for block in all_blocks(get_space(name), range(64, 321, 4)):
             activations[replace(block, activation="none")] = block.activation
     known, unknown = [], []
     for row in rows:

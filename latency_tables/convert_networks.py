@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, Subnet, get_space
+from ofa.space import Subnet, get_space
 from ofa.space.mit_format import subnet_from_net_config
 from ofa.tables.network_times import write_networks
 
@@ -79,7 +79,7 @@ def read_mit(path: Path, device: str) -> tuple[Networks, dict[str, list[str]], l
 def read_help(path: Path, space_name: str, every: int) -> tuple[Networks, dict[str, list[str]]]:
     """Every so many-th network, and its latencies by device and batch."""
     rows = _rows(path, ("resolution", "depths", "kernel_sizes", "expand_ratios"))[::every]
-    space = get_space(space_name, resolutions={*RESOLUTIONS, *(int(row["resolution"]) for row in rows)})
+    space = get_space(space_name)
     networks: Networks = []
     for row in rows:
         lists = {f: [int(n) for n in row[f].split()] for f in ("depths", "kernel_sizes", "expand_ratios")}

@@ -85,7 +85,8 @@ def validate(options: ValidateOptions, command: str) -> int:
     if table.provenance != "measured":
         raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
     target = target_of(table, options.timeout)
-    chosen = choose(table, space_of(table, options.space, options.num_classes), options.networks, options.seed)
+    space, resolutions = space_of(table, options.space, options.num_classes)
+    chosen = choose(table, space, resolutions, options.networks, options.seed)
     plan = make_plan(chosen.chains(), target.pace.whole_rounds, options.seed)
     journal = open_journal(options, path, table)
     console = Console()

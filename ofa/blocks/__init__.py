@@ -1,14 +1,14 @@
 """Blocks: the typed keys of everything that is measured, and which of them a sub-network is made of.
 
 A network is a sequence of *slots* (positions). Which block stands in a slot depends on a few genes:
-the resolution, and the layer's own kernel size and expand ratio, say. `slots_of(space)` lists for
-every slot each block it can hold; profilers measure those, and `BlockIndex` turns the same list
-into index arrays, so that anything that adds up over blocks (latency, MACs, parameters) is a table
+the layer's own kernel size and expand ratio, say, and on the resolution. `slots_of(space)` lists for
+every slot each block it can hold; profilers measure those, and `BlockIndex` turns the same list, at
+some resolutions, into index arrays, so that anything that adds up over blocks (latency, MACs, parameters) is a table
 look-up for a million sub-networks at once.
 """
 
 from ofa.blocks.block import ACTIVATIONS, BLOCK_FIELDS, OPS, Block, block_row
-from ofa.blocks.index import BlockIndex, all_blocks, block_index, blocks_of
+from ofa.blocks.index import BlockIndex, all_blocks, block_index, blocks_of, index_of
 from ofa.blocks.slots import Slot, slots_of
 
 __all__ = [
@@ -22,5 +22,6 @@ __all__ = [
     "block_index",
     "block_row",
     "blocks_of",
+    "index_of",
     "slots_of",
 ]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks.block import Block
-from ofa.blocks.index import block_index
+from ofa.blocks.index import BlockIndex, index_of
 from ofa.space import Genes, SearchSpace, Subnet
 
 
@@ -84,8 +84,8 @@ def block_peak_elements(block: Block) -> int:
 
 
 @lru_cache(maxsize=64)
-def _per_block(space: SearchSpace, cost: Callable[[Block], int]) -> NDArray[np.int64]:
-    return np.array([cost(block) for block in block_index(space).blocks], dtype=np.int64)
+def _per_block(index: BlockIndex, cost: Callable[[Block], int]) -> NDArray[np.int64]:
+    return np.array([cost(block) for block in index.blocks], dtype=np.int64)
 
 
 @overload
@@ -94,7 +94,9 @@ def count_macs(space: SearchSpace, subnets: Subnet) -> int: ...
 def count_macs(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> NDArray[np.int64]: ...
 def count_macs(space: SearchSpace, subnets: Any) -> Any:
     """Multiply-accumulates for one image: an int for a Subnet, else (N,)."""
-    totals = block_index(space).total(space.as_genes(subnets), _per_block(space, block_macs))
+    genes = space.as_genes(subnets)
+    index = index_of(space, genes)
+    totals = index.total(genes, _per_block(index, block_macs))
     return int(totals[0]) if isinstance(subnets, Subnet) else totals
 
 
@@ -104,7 +106,9 @@ def count_params(space: SearchSpace, subnets: Subnet) -> int: ...
 def count_params(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> NDArray[np.int64]: ...
 def count_params(space: SearchSpace, subnets: Any) -> Any:
     """Parameters of the extracted network: an int for a Subnet, else (N,)."""
-    totals = block_index(space).total(space.as_genes(subnets), _per_block(space, block_params))
+    genes = space.as_genes(subnets)
+    index = index_of(space, genes)
+    totals = index.total(genes, _per_block(index, block_params))
     return int(totals[0]) if isinstance(subnets, Subnet) else totals
 
 
@@ -116,5 +120,7 @@ def peak_activation_bytes(
 ) -> NDArray[np.int64]: ...
 def peak_activation_bytes(space: SearchSpace, subnets: Any, bytes_per_value: int = 4) -> Any:
     """Bytes of activations alive at the worst moment for one image (see `block_peak_elements`)."""
-    peaks = block_index(space).peak(space.as_genes(subnets), _per_block(space, block_peak_elements)) * bytes_per_value
+    genes = space.as_genes(subnets)
+    index = index_of(space, genes)
+    peaks = index.peak(genes, _per_block(index, block_peak_elements)) * bytes_per_value
     return int(peaks[0]) if isinstance(subnets, Subnet) else peaks

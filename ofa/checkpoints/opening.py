@@ -6,7 +6,7 @@ A checkpoint is a supernet's (ours or MIT's), or holds a specialised network, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,14 @@ from ofa.checkpoints.tensors import read_tensors
 from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, load_supernet, read_image_facts
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
-from ofa.space import RESOLUTIONS, Subnet, get_space
+from ofa.space import Subnet, checked_resolution, get_space
 
 WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
 
 
-def open_supernet(path: Path, space_name: str | None, sizes: Iterable[int], num_classes: int | None = None) -> Supernet:
-    """The supernet in a checkpoint, ours or MIT's, its space with the resolutions in `sizes` too.
+def open_supernet(path: Path, space_name: str | None = None, num_classes: int | None = None) -> Supernet:
+    """The supernet in a checkpoint, ours or MIT's.
 
     space_name, num_classes: for checkpoints that do not say
     Raises InputError where it holds something else, its space is not known, or is another than asked for.
@@ -38,12 +38,11 @@ def open_supernet(path: Path, space_name: str | None, sizes: Iterable[int], num_
         net = load_supernet(path)
         if space_name and space_name != net.space.name:
             raise InputError(f"{path} is of {net.space.name}, not {space_name}")
-        net.space = replace(net.space, resolutions=tuple(sorted({*sizes, *net.space.resolutions})))
         return net
     if not space_name:
         raise InputError(f"{path} does not say which space it is of: give --space")
     classes = _classes_in(tensors) or num_classes or 1000
-    net = build_supernet(get_space(space_name, classes, {*RESOLUTIONS, *sizes}))
+    net = build_supernet(get_space(space_name, classes))
     load_checkpoint(net, path)
     return net
 
@@ -119,12 +118,11 @@ def load_source(
     classes = stored.get("num_classes") or _classes_in(tensors)
     if named.num_classes is not None and classes is not None and classes != named.num_classes:
         raise InputError(f"{checkpoint} has {classes} classes, but {named.path} says {named.num_classes}")
-    sizes = {*RESOLUTIONS, named.resolution, resolution or named.resolution}
     classes = classes or named.num_classes or 1000
-    space = get_space(name, classes, sizes, stored.get("width_mults"))
+    space = get_space(name, classes, stored.get("width_mults"))
     subnet = named.subnet(space)
     if resolution is not None:
-        subnet = replace(subnet, resolution=resolution)
+        subnet = replace(subnet, resolution=checked_resolution(resolution))
     named.check_classes(read_image_facts(checkpoint), checkpoint)
     net = Supernet(space, float(stored.get("dropout", 0.0)))
     load_checkpoint(net, checkpoint)
@@ -149,7 +147,7 @@ def _specialised(checkpoint: Path, named: NamedSubnet | None) -> PlainNetwork:
     if named is not None:
         if spec.subnet is None or not spec.space:
             raise InputError(f"{checkpoint} holds one specialised network, not a supernet: leave --subnet out")
-        space = get_space(spec.space, spec.num_classes, {*RESOLUTIONS, named.resolution})
+        space = get_space(spec.space, spec.num_classes)
         asked = named.subnet(space)
         if (named.space or spec.space) != spec.space or replace(asked, resolution=spec.resolution) != spec.subnet:
             raise InputError(f"{checkpoint} holds another sub-network than {named.path}: leave --subnet out")

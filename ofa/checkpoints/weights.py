@@ -152,8 +152,8 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
         raise InputError(f"{path} does not say what supernet it holds: use build_supernet and load_checkpoint")
     try:
         config = json.loads(metadata["config"])
-        space = get_space(config["space"], config["num_classes"], config["resolutions"], config["width_mults"])
-        net = Supernet(space, float(config["dropout"]))
+        space = get_space(config["space"], config["num_classes"], config["width_mults"])
+        net = Supernet(space, float(config["dropout"]), config["resolutions"])
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise InputError(f"{path}: damaged metadata: {error!r}") from None
     load_checkpoint(net, path)
@@ -225,7 +225,7 @@ def _metadata(net: Supernet | PlainNetwork) -> dict[str, str]:
     config = {
         "space": space.name,
         "num_classes": space.num_classes,
-        "resolutions": space.resolutions,
+        "resolutions": net.resolutions,
         "width_mults": space.width_choices if space.family == "resnet50d" else None,
         "dropout": net.dropout,
     }

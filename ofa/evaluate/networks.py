@@ -18,7 +18,7 @@ from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
 from ofa.reading.structured import read_json
-from ofa.space import SearchSpace, Subnet
+from ofa.space import Subnet, checked_resolution
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list
 def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:
     named = [] if config.subnet is None else _named(config.subnet, config.index)
     stated = next((n.space for n in named if n.space), "")
-    sizes = {*(n.resolution for n in named), *([config.resolution] if config.resolution else [])}
-    net = open_supernet(config.checkpoint, config.space or stated, sizes, config.num_classes)
+    net = open_supernet(config.checkpoint, config.space or stated, config.num_classes)
     space = net.space
     if stated and stated != space.name:
         raise InputError(f"{config.subnet} is of {stated}, not {space.name}")
@@ -79,10 +78,11 @@ def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:
         named[0].check_classes(read_image_facts(config.checkpoint), config.checkpoint)
         found = [(_name(n.facts or {}, i), n.subnet(space), n.facts or {}) for i, n in enumerate(named)]
     else:
-        found = _random(space, config.random or 0, config.resolution, np.random.default_rng(config.seed))
+        found = _random(net, config.random or 0, np.random.default_rng(config.seed))
+    size = None if config.resolution is None else checked_resolution(config.resolution)
     asked = []
     for label, subnet, facts in found:
-        sized = subnet if config.resolution is None else replace(subnet, resolution=config.resolution)
+        sized = subnet if size is None else replace(subnet, resolution=size)
         asked.append(NamedNetwork(label, sized.resolution, sized, facts))
     return net, asked
 
@@ -100,8 +100,7 @@ def _name(facts: Mapping[str, Any], i: int) -> str:
     return f"{table} {limit:g} ms" if table and isinstance(limit, (int, float)) else f"sub-network {i}"
 
 
-def _random(
-    space: SearchSpace, count: int, resolution: int | None, rng: np.random.Generator
-) -> list[tuple[str, Subnet, Mapping[str, Any]]]:
-    genes = space.sample(rng, count, resolutions=None if resolution is None else [resolution])
-    return [(f"random {i}", subnet, {}) for i, subnet in enumerate(space.decode(genes))]
+def _random(net: Supernet, count: int, rng: np.random.Generator) -> list[tuple[str, Subnet, Mapping[str, Any]]]:
+    """Random sub-networks at the resolutions that the supernet was trained at."""
+    genes = net.space.sample(rng, count, resolutions=net.resolutions)
+    return [(f"random {i}", subnet, {}) for i, subnet in enumerate(net.space.decode(genes))]

@@ -25,7 +25,7 @@ def with_new_classifier(network: Supernet | PlainNetwork, classes: int, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if isinstance(network, Supernet):
-            fresh = build_supernet(replace(network.space, num_classes=classes), network.dropout)
+            fresh = build_supernet(replace(network.space, num_classes=classes), network.dropout, network.resolutions)
         else:
             name, block = network.spec.layers[-1]
             layers = (*network.spec.layers[:-1], (name, replace(block, out_channels=classes)))

@@ -7,16 +7,17 @@ blocks that are measured, searched and counted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from torch import Tensor, nn
 
-from ofa.blocks import Block, Slot, block_index, slots_of
+from ofa.blocks import Block, Slot, index_of, slots_of
 from ofa.errors import InputError
 from ofa.networks.elastic import ElasticMBConv, Normalise, run_elastic
 from ofa.networks.layers import init_weights, make_layer, memory_format_of, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
-from ofa.space import SearchSpace, Subnet
+from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions
 
 # of the batch normalisations of each family, as published
 BN_EPS = {"mobilenet_v3": 1e-5, "proxyless_nas": 1e-3, "resnet50d": 1e-5}
@@ -27,11 +28,13 @@ class Supernet(nn.Module):
 
     Its layers are its children, in network order, named after their slots: "stem", "unit_1_layer_1", "classifier".
     Make it with `build_supernet`.
+
+    resolutions: those that it is trained at, pixels; it runs at any
     """
 
-    def __init__(self, space: SearchSpace, dropout: float = 0.1) -> None:
+    def __init__(self, space: SearchSpace, dropout: float = 0.1, resolutions: Iterable[int] = RESOLUTIONS) -> None:
         super().__init__()
-        self.space = space
+        self.space, self.resolutions = space, checked_resolutions(resolutions)
         self.bn_eps = BN_EPS[space.family]
         self.dropout = dropout
         for slot in slots_of(space):
@@ -76,14 +79,16 @@ class Supernet(nn.Module):
         return {layer: name for name, layer in self.named_modules() if isinstance(layer, nn.BatchNorm2d)}
 
 
-def build_supernet(space: SearchSpace, dropout: float = 0.1) -> Supernet:
+def build_supernet(space: SearchSpace, dropout: float = 0.1, resolutions: Iterable[int] = RESOLUTIONS) -> Supernet:
     """A freshly initialised supernet of the space, in training mode, kernel matrices at the identity.
 
-    dropout: probability before the classifier. Draws from torch's global generator.
+    dropout: probability before the classifier
+    resolutions: those that it is to be trained at, pixels
+    Draws from torch's global generator.
     """
     if not 0 <= dropout < 1:
         raise InputError(f"dropout is {dropout}, expected 0 or more, and less than 1")
-    net = Supernet(space, dropout)
+    net = Supernet(space, dropout, resolutions)
     init_weights(net)
     return net
 
@@ -98,6 +103,7 @@ def blocks_at(space: SearchSpace, subnet: Subnet) -> tuple[Block | None, ...]:
     """The sub-network's block in each slot of the space, None where it skips; InputError if it is not of the space."""
     if not isinstance(subnet, Subnet):
         raise InputError(f"expected a Subnet of {space.name}, got {type(subnet).__name__}")
-    index = block_index(space)
-    numbers = index.block_numbers(space.as_genes(subnet))[0].tolist()
+    genes = space.as_genes(subnet)
+    index = index_of(space, genes)
+    numbers = index.block_numbers(genes)[0].tolist()
     return tuple(index.blocks[n] if n < len(index.blocks) else None for n in numbers)

@@ -25,6 +25,7 @@ from ofa.predictors.mlp import Ensemble, Mlp
 from ofa.reading.numbers import short
 from ofa.reading.structured import read_json
 from ofa.space import Genes, SearchSpace, Subnet
+from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 
 SCHEMA = "ofa-accuracy-predictor/1"
 WEIGHTS = Path(__file__).parent / "weights"
@@ -61,7 +62,7 @@ class Uncertainty:
 class AccuracyPredictor:
     """Predicts top-1 of the sub-networks of one space. Get one with `default` or `load`.
 
-    space: what it is bound to; only `resolutions` and `num_classes` may differ from what it was made for
+    space: what it is bound to; only `num_classes` may differ from what it was made for
     resolutions: those that it knows exactly, pixels, ascending; those between are interpolated
     header: where it comes from, what it was fitted on and how good it is
     """
@@ -86,7 +87,7 @@ class AccuracyPredictor:
         self._noise = np.zeros(len(self.resolutions)) if uncertainty is None else np.array(uncertainty.noise)
         if len(self.levels) != len(self.resolutions) or len(self._noise) != len(self.resolutions):
             raise ValueError("levels and noise are expected to have one value a resolution")
-        self._below, self._above, self._share = _neighbours(self.space.resolutions, self.resolutions)
+        self._below, self._above, self._share = _neighbours(self.resolutions)
 
     @property
     def ensemble(self) -> tuple[Mlp, ...]:
@@ -174,7 +175,7 @@ class AccuracyPredictor:
         genes = self.space.as_genes(subnets)
         below, above, share = (table[genes[:, 0]] for table in (self._below, self._above, self._share))
         if np.isnan(share).any():
-            wrong = self.space.resolutions[genes[np.argmax(np.isnan(share)), 0]]
+            wrong = genes[np.argmax(np.isnan(share)), 0]
             raise InputError(
                 f"resolution {wrong} is outside what the predictor covers: "
                 f"{self.resolutions[0]} to {self.resolutions[-1]} px ({self.description})"
@@ -210,23 +211,23 @@ class AccuracyPredictor:
         return outputs
 
 
-def _neighbours(
-    wanted: Sequence[int], known: Sequence[int]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
-    """For each wanted resolution the indices of the known ones around it, and how far it lies towards the upper.
+def _neighbours(known: Sequence[int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]:
+    """For every number of pixels the indices of the known resolutions around, and how far it lies towards the upper.
 
     Share is 0 for a known resolution, NaN for one outside the range.
     """
-    above = np.searchsorted(known, wanted, side="left")
+    pixels = np.arange(MOST_RESOLUTION + 1)
+    above = np.searchsorted(known, pixels, side="left")
     outside = above == len(known)
     above = np.minimum(above, len(known) - 1)
-    exact = np.array(known)[above] == wanted
+    exact = np.array(known)[above] == pixels
     below = np.where(exact, above, above - 1)
     outside |= below < 0
     below = np.maximum(below, 0)
     line = np.array(known, dtype=np.float64) ** -2
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = (np.array(wanted, dtype=np.float64) ** -2 - line[below]) / (line[above] - line[below])
+        share = (pixels.astype(np.float64) ** -2 - line[below]) / (line[above] - line[below])
+    # the encoder has fewer resolutions than a byte has values
     return below.astype(np.uint8), above.astype(np.uint8), np.where(outside, np.nan, np.where(exact, 0.0, share))
 
 
@@ -278,7 +279,8 @@ def _from_file(
         if choices != _choices(space):
             differ = [key for key, value in _choices(space).items() if choices.get(key) != value]
             raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {differ})")
-        if resolutions != sorted(set(resolutions)) or not resolutions or sorted(order) != sorted(FIELDS):
+        possible = all(LEAST_RESOLUTION <= r <= MOST_RESOLUTION for r in resolutions) and resolutions
+        if not possible or resolutions != sorted(set(resolutions)) or sorted(order) != sorted(FIELDS):
             raise ValueError(f"resolutions {resolutions} or features {order}")
         members: list[Mlp] = []
         while f"members.{len(members)}.weight.0" in tensors:

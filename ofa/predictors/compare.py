@@ -102,7 +102,7 @@ def models() -> list[tuple[str, Model]]:
         return macs_features(asked) @ weights + intercept
 
     def one_hot(fitted: SubnetAccuracies, asked: SubnetAccuracies, with_macs: bool = False) -> NDArray[np.float64]:
-        encoder = FeatureEncoder(fitted.space, fitted.space.resolutions)
+        encoder = FeatureEncoder(fitted.space, fitted.known)
 
         def features(data: SubnetAccuracies) -> NDArray[np.float64]:
             hot = encoder.training_features(data.genes).astype(np.float64)
@@ -132,8 +132,8 @@ def cross_validate(model: Model, data: SubnetAccuracies) -> str:
     for fold in range(FOLDS):
         predicted[folds == fold] = model(data.where(folds != fold), data.where(folds == fold))
     shown = [f"all {rmse(predicted, data.top1):.3f}"]
-    for i, r in enumerate(data.space.resolutions):
-        rows = data.genes[:, 0] == i
+    for r in data.known:
+        rows = data.resolutions == r
         shown.append(
             f"{r}: {rmse(predicted[rows], data.top1[rows]):.3f} {kendall_tau(predicted[rows], data.top1[rows]):.3f}"
         )
@@ -144,14 +144,14 @@ def cross_validate(model: Model, data: SubnetAccuracies) -> str:
 
 def compare_powers(fitted: SubnetAccuracies, asked: SubnetAccuracies) -> Iterator[str]:
     """A line a resolution and power: the error of what is interpolated at a resolution that was left out."""
-    known = fitted.space.resolutions
+    known = fitted.known
     for low, left_out, high in zip(known[:-2], known[1:-1], known[2:], strict=True):
         narrow = train_ensemble(without_resolution(fitted, left_out), Recipe())
         there = asked.where(asked.resolutions == left_out)
         ends = []
         for end in (low, high):
             genes = there.genes.copy()
-            genes[:, 0] = narrow.space.resolutions.index(end)
+            genes[:, 0] = end
             ends.append(narrow.top1(genes))
         for power in (1, -1, -2, -3, -4):
             line = [float(r) ** power for r in (low, left_out, high)]
@@ -162,8 +162,8 @@ def compare_powers(fitted: SubnetAccuracies, asked: SubnetAccuracies) -> Iterato
 
 def by_distance(predictor: AccuracyPredictor, fitted: SubnetAccuracies, test: SubnetAccuracies) -> Iterator[str]:
     """A line a resolution and distance: the error, and what the predictor states."""
-    for i, r in enumerate(test.space.resolutions):
-        near, here = fitted.genes[fitted.genes[:, 0] == i], test.where(test.genes[:, 0] == i)
+    for r in test.known:
+        near, here = fitted.genes[fitted.resolutions == r], test.where(test.resolutions == r)
         distance = np.array([(row != near).sum(axis=1).min() for row in here.genes])
         for low, high in ((1, 2), (3, 5), (6, 9), (10, 99)):
             rows = (distance >= low) & (distance <= high)
@@ -190,12 +190,11 @@ def learning_curve(data: SubnetAccuracies) -> Iterator[str]:
             taken = np.zeros(len(fitted.top1), dtype=bool)
             taken[np.random.default_rng(draw).permutation(len(taken))[:size]] = True
             part = fitted.where(taken)
-            if len(np.unique(part.genes[:, 0])) < len(data.space.resolutions):
+            if len(np.unique(part.resolutions)) < len(data.known):
                 continue  # a resolution without a row has no level
             predicted = train_ensemble(part, Recipe(seed=draw)).top1(test.genes)
             within = [
-                kendall_tau(predicted[rows], test.top1[rows])
-                for rows in (test.genes[:, 0] == i for i in range(len(data.space.resolutions)))
+                kendall_tau(predicted[rows], test.top1[rows]) for rows in (test.resolutions == r for r in data.known)
             ]
             found.append((rmse(predicted, test.top1), kendall_tau(predicted, test.top1), float(np.mean(within))))
         if found:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.space import Genes, SearchSpace
+from ofa.space.resolutions import MOST_RESOLUTION, checked_resolution
+from ofa.space.space import MOST_CHOICES
 
+Rows: TypeAlias = NDArray[np.uint8]  # (N, genes): genes in bytes, the first an index into the known resolutions
 FIELDS = ("kernel_sizes", "expand_ratios", "width_mults", "stem_depth", "resolution")
-_SKIPPED = 255  # marks the gene of a skipped layer: no choice has this index
+_SKIPPED = MOST_CHOICES  # marks the gene of a skipped layer: no choice has this index
 
 
 class FeatureEncoder:
-    """One-hot features of the sub-networks of a space.
+    """One-hot features of the sub-networks of a space, at some resolutions.
 
     Fields, in the order asked for: one feature a choice of every kernel size, expand ratio and width
     multiplier, of the depth of a unit without elastic layers (ResNet50D's stem), and of the resolutions
@@ -29,7 +33,12 @@ class FeatureEncoder:
     def __init__(self, space: SearchSpace, resolutions: Sequence[int], order: Sequence[str] = FIELDS) -> None:
         if sorted(order) != sorted(FIELDS):
             raise InputError(f"feature order is {list(order)}, expected the fields {', '.join(FIELDS)}")
-        self.space, self.resolutions, self.order = space, tuple(resolutions), tuple(order)
+        if len(resolutions) > MOST_CHOICES:
+            raise InputError(f"{len(resolutions)} resolutions, a predictor knows at most {MOST_CHOICES}")
+        self.space, self.order = space, tuple(order)
+        self.resolutions = tuple(checked_resolution(r) for r in resolutions)
+        self._known = np.full(MOST_RESOLUTION + 1, -1, dtype=np.int16)  # of pixels, the index into `resolutions`
+        self._known[list(self.resolutions)] = range(len(self.resolutions))
         columns: list[int] = []
         values: list[int] = []
         for field in order:
@@ -51,9 +60,17 @@ class FeatureEncoder:
     def num_features(self) -> int:
         return len(self._column)
 
-    def mark_skipped(self, genes: Genes) -> Genes:
-        """A copy of canonical rows in which the genes of skipped layers match no choice."""
-        marked = genes.copy()
+    def known(self, genes: Genes) -> NDArray[np.uint8]:
+        """(N,) index into `resolutions` of each row's; InputError names one that is not known."""
+        known: NDArray[np.int16] = self._known[genes[:, 0]]
+        if len(known) and known.min() < 0:
+            raise InputError(f"resolution {genes[np.argmin(known), 0]} is not among {list(self.resolutions)}")
+        return known.astype(np.uint8)
+
+    def mark_skipped(self, genes: Genes) -> Rows:
+        """Canonical rows in bytes, in which the genes of skipped layers match no choice; column 0 is for `one_hot`."""
+        marked = np.zeros(genes.shape, dtype=np.uint8)
+        marked[:, 1:] = genes[:, 1:]  # a space has no choice that a byte cannot hold
         dead = ~self.space.alive(genes)
         for field in ("kernel_sizes", "expand_ratios"):
             span = self.space.columns(field)
@@ -61,7 +78,7 @@ class FeatureEncoder:
                 marked[:, span][dead] = _SKIPPED
         return marked
 
-    def one_hot(self, marked: Genes, known: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    def one_hot(self, marked: Rows, known: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """(N, features) of N rows from `mark_skipped`, at the given indices (N,) into `resolutions`."""
         marked[:, 0] = known
         one_hot: NDArray[np.bool_] = marked[:, self._column] == self._value
@@ -74,23 +91,15 @@ class FeatureEncoder:
 
     def training_features(self, genes: Genes) -> NDArray[np.float32]:
         """(N, features) of N canonical rows, each at its own resolution; InputError where that is not known."""
-        used = set(np.unique(genes[:, 0]).tolist())
-        known = np.zeros(len(self.space.resolutions), dtype=np.uint8)
-        for i in used:
-            if self.space.resolutions[i] not in self.resolutions:
-                raise InputError(f"resolution {self.space.resolutions[i]} is not among {list(self.resolutions)}")
-            known[i] = self.resolutions.index(self.space.resolutions[i])
-        return self.one_hot(self.mark_skipped(genes), known[genes[:, 0]]).astype(np.float32)
+        return self.one_hot(self.mark_skipped(genes), self.known(genes)).astype(np.float32)
 
     def genes(self, features: NDArray[np.float32]) -> Genes:
         """(N, genes) back from (N, features): the inverse of `training_features`."""
-        genes = np.zeros((len(features), self.space.num_genes), dtype=np.uint8)
+        genes = np.zeros((len(features), self.space.num_genes), dtype=np.uint16)
         lit = features > 0.5
         for f in range(self.num_features):
             genes[lit[:, f], self._column[f]] = self._value[f]
-        positions = {r: i for i, r in enumerate(self.space.resolutions)}
-        to_space = np.array([positions.get(r, 0) for r in self.resolutions], dtype=np.uint8)
-        genes[:, 0] = to_space[genes[:, 0]]
+        genes[:, 0] = np.array(self.resolutions)[genes[:, 0]]
         expands = self.space.columns("expand_ratios").start
         depth_column = self.space.columns("depths").start
         for u, unit in enumerate(self.space.units):

@@ -21,7 +21,7 @@ from ofa.images.facts import ImageFacts
 from ofa.reading.csv_text import CsvText, Row, read_csv_text
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
 from ofa.reading.structured import as_object, parse_json
-from ofa.space import Genes, SearchSpace, get_space
+from ofa.space import Genes, SearchSpace, get_space, resolutions_in
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
@@ -34,26 +34,32 @@ PARTS = ("test", "calibration", "train")
 class SubnetAccuracies:
     """N sub-networks and their accuracy.
 
-    space: the space, with the resolutions of the data
+    known: the resolutions of the data, pixels, ascending; a part of it has them too, whether it has such rows or not
     genes: (N, genes) canonical rows, no two alike
     top1: (N,) per cent
     merged: rows of the file that were averaged into another of the same sub-network
     """
 
     space: SearchSpace
+    known: tuple[int, ...]
     genes: Genes
     top1: NDArray[np.float64]
     merged: int = 0
 
     @property
-    def resolutions(self) -> NDArray[np.int64]:
+    def resolutions(self) -> NDArray[np.uint16]:
         """(N,) pixels."""
-        resolutions: NDArray[np.int64] = np.array(self.space.resolutions)[self.genes[:, 0]]
-        return resolutions
+        pixels: NDArray[np.uint16] = self.genes[:, 0]
+        return pixels
+
+    @property
+    def groups(self) -> NDArray[np.intp]:
+        """(N,) index into `known` of each one's resolution."""
+        return np.searchsorted(self.known, self.resolutions)
 
     def where(self, rows: NDArray[np.bool_]) -> SubnetAccuracies:
         """The sub-networks that a mask (N,) selects."""
-        return SubnetAccuracies(self.space, self.genes[rows], self.top1[rows])
+        return SubnetAccuracies(self.space, self.known, self.genes[rows], self.top1[rows])
 
 
 def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> SubnetAccuracies:
@@ -73,8 +79,6 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
     if len(rows) < MIN_ROWS:
         raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
     sizes = [PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"]) for row in rows]
-    space = get_space(space_name, resolutions=sorted(set(sizes)))
-
     accuracies: dict[bytes, list[float]] = {}
     for row, resolution in zip(rows, sizes, strict=True):
         fields = {
@@ -93,7 +97,7 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
     if means.min() <= 1:
         low, place = min((float(row.cells["top1"]), row.place) for row in rows)
         raise InputError(f"{place}: top1 is {low:g}, and {means.max():g} at most: a fraction? expected per cent")
-    return SubnetAccuracies(space, matrix, means, merged=len(rows) - len(matrix))
+    return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 
 
 def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_name: str) -> None:
@@ -169,7 +173,8 @@ def split(genes: Genes, test: float = 0.15, calibration: float = 0.10) -> dict[s
 
 
 def _architectures(genes: Genes) -> Iterator[bytes]:
-    return (row[1:].tobytes() for row in genes)
+    # a byte a gene, whatever genes are kept in: the hash of a row must not change
+    return (row.tobytes() for row in genes[:, 1:].astype(np.uint8))
 
 
 def _position(architecture: bytes) -> float:
@@ -179,7 +184,7 @@ def _position(architecture: bytes) -> float:
 
 
 def counts(
-    resolutions: NDArray[np.int64], masks: dict[str, NDArray[np.bool_]], known: Sequence[int]
+    resolutions: NDArray[np.uint16], masks: dict[str, NDArray[np.bool_]], known: Sequence[int]
 ) -> dict[str, dict[str, int]]:
     """How many sub-networks each part holds at each resolution."""
     return {part: {str(r): int((resolutions[masks[part]] == r).sum()) for r in known} for part in PARTS}

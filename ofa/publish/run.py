@@ -66,7 +66,7 @@ def publish_supernet(config: PublishConfig, watcher: PublishWatcher | None = Non
     Raises InputError for what is wrong with the checkpoint or the images; then nothing is written.
     """
     watcher = PublishWatcher() if watcher is None else watcher
-    net = open_supernet(config.checkpoint, None, ()).eval()
+    net = open_supernet(config.checkpoint).eval()
     facts, known = read_facts(config.checkpoint), read_image_facts(config.checkpoint)
     if known is None:
         raise InputError(
@@ -154,11 +154,13 @@ class RealImages:
 
 
 def chosen_subnets(net: Supernet, count: int, seed: int) -> list[Subnet]:
-    """The largest, the smallest, then random ones, at the space's resolutions in turn."""
+    """The largest, the smallest, then random ones, at the resolutions it was trained at in turn."""
     space = net.space
-    ends = space.canonical(np.stack([space.cardinalities - 1, space.cardinalities * 0]).astype(np.uint8))
-    genes = np.concatenate([ends, space.sample(np.random.default_rng(seed), max(0, count - 2))])
-    sizes = spread(space.resolutions, FITTED_RESOLUTIONS)[::-1]
+    choices = space.cardinalities[1:]
+    ends = space.as_genes(np.array([[max(net.resolutions), *row] for row in (choices - 1, choices * 0)]))
+    drawn = space.sample(np.random.default_rng(seed), max(0, count - 2), resolutions=net.resolutions)
+    genes = np.concatenate([ends, drawn])
+    sizes = spread(net.resolutions, FITTED_RESOLUTIONS)[::-1]
     return [replace(subnet, resolution=sizes[i % len(sizes)]) for i, subnet in enumerate(space.decode(genes))]
 
 

@@ -63,7 +63,7 @@ class EvolutionSettings:
 class Problem:
     """What to maximise, and what is limited.
 
-    index: the space's blocks
+    index: the space's blocks, at the resolutions that are searched
     score: (N, genes) -> (N,), higher is better
     costs: (C, U) per-block costs that add up, each row limited
     """
@@ -85,7 +85,7 @@ class Population:
 
     def __init__(self, limit: Floats, num_genes: int) -> None:
         self.limit = limit
-        self.genes: Genes = np.empty((0, num_genes), dtype=np.uint8)
+        self.genes: Genes = np.empty((0, num_genes), dtype=np.uint16)
         self.scores: Floats = np.empty(0)
         self.costs: Floats = np.empty((0, len(limit)))
         self.exchanged: set[bytes] = set()
@@ -208,7 +208,7 @@ def _settle(
     space, limit = problem.index.space, population.limit
     weighted = (problem.costs / limit[:, None]).sum(axis=0)
     extremes = np.concatenate([cheapest(problem.index, cost)[0] for cost in (weighted, -weighted)])
-    genes = space.sample(rng, 2 * settings.children)
+    genes = space.sample(rng, 2 * settings.children, resolutions=problem.index.resolutions)
     pull = rng.random(genes.shape) < rng.random((len(genes), 1))
     genes = space.canonical(np.where(pull, extremes[rng.integers(0, 2, len(genes))], genes))
     fitted, costs = _fit(problem, genes, np.broadcast_to(limit, (len(genes), len(limit))), rng, settings)
@@ -225,7 +225,8 @@ def _breed(problem: Problem, evaluator: Evaluator, rng: np.random.Generator, set
     for population in evaluator.populations:
         if len(population.scores):
             mothers, fathers = (population.parents(rng, n - mutants) for _ in range(2))
-            batches.append(space.mutate(population.parents(rng, mutants), rng, settings.mutation))
+            mutated = population.parents(rng, mutants)
+            batches.append(space.mutate(mutated, rng, settings.mutation, resolutions=problem.index.resolutions))
             batches.append(space.crossover(mothers, fathers, rng))
             limits.append(np.broadcast_to(population.limit, (n, len(population.limit))))
     if batches:
@@ -244,7 +245,7 @@ def _fit(
     to which all else is tuned, stays. A share of the networks is never filled: larger need not be better.
     """
     space = problem.index.space
-    top = space.cardinalities - 1
+    top = np.array([values[-1] for values in problem.index.gene_values])
     fill = rng.random(len(genes)) < settings.filled
     costs = problem.totals(genes)
     for _ in range(settings.fitting_steps):
@@ -252,7 +253,7 @@ def _fit(
         touched = rng.random(genes.shape) < 0.1 * rng.random((len(genes), 1))
         touched[:, 0] = False
         step = np.where(over[:, None], -1, 1) * touched
-        stepped = space.canonical(np.clip(genes + step, 0, top).astype(np.uint8))
+        stepped = space.canonical(np.clip(genes + step, 0, top).astype(np.uint16))
         stepped_costs = problem.totals(stepped)
         accept = over | (fill & np.all(stepped_costs <= limits, axis=1))
         genes = np.where(accept[:, None], stepped, genes)
@@ -272,8 +273,8 @@ def _exchange(problem: Problem, evaluator: Evaluator, population: Population, se
         if base.tobytes() in population.exchanged:
             continue
         population.exchanged.add(base.tobytes())
-        columns = np.repeat(np.arange(space.num_genes), space.cardinalities - 1)
-        values = np.concatenate([np.delete(np.arange(n), base[c]) for c, n in enumerate(space.cardinalities)])
+        others = [values[values != base[c]] for c, values in enumerate(problem.index.gene_values)]
+        columns, values = np.repeat(np.arange(space.num_genes), [len(o) for o in others]), np.concatenate(others)
         neighbours = np.repeat(base[None], len(columns), axis=0)
         neighbours[np.arange(len(columns)), columns] = values
         neighbours = space.canonical(neighbours)

@@ -21,12 +21,12 @@ from ofa.space import Genes
 def cheapest(index: BlockIndex, costs: NDArray[np.float64]) -> tuple[Genes, float]:
     """The sub-network with the least total of `costs`, (U,) one per distinct block: (1, genes), and that total.
 
-    The dearest is `cheapest(index, -costs)`. Costs must be finite.
+    It has one of the index's resolutions. The dearest is `cheapest(index, -costs)`. Costs must be finite.
     """
-    sizes = index.space.cardinalities.tolist()
+    sizes = [len(values) for values in index.gene_values]
     factors = [
-        (slot.columns, table.reshape([sizes[c] for c in slot.columns]))
-        for slot, table in zip(index.slots, index.per_slot(costs), strict=True)
+        (columns, table.reshape([sizes[c] for c in columns]))
+        for columns, table in zip(index.columns, index.per_slot(costs), strict=True)
     ]
     decisions: list[tuple[int, tuple[int, ...], NDArray[np.intp]]] = []
     remaining = {column for columns, _ in factors for column in columns}
@@ -40,9 +40,10 @@ def cheapest(index: BlockIndex, costs: NDArray[np.float64]) -> tuple[Genes, floa
         decisions.append((column, scope[:-1], np.argmin(combined, axis=-1)))
         factors = [factor for factor in factors if column not in factor[0]]
         factors.append((scope[:-1], np.min(combined, axis=-1)))
-    row = np.zeros((1, index.space.num_genes), dtype=np.uint8)
+    chosen = [0] * len(sizes)  # of every gene, the position among its values
     for column, scope, best in reversed(decisions):
-        row[0, column] = best[tuple(row[0, c] for c in scope)]
+        chosen[column] = int(best[tuple(chosen[c] for c in scope)])
+    row = np.array([[values[i] for values, i in zip(index.gene_values, chosen, strict=True)]], dtype=np.uint16)
     return index.space.canonical(row), float(sum(table for _, table in factors))
 
 

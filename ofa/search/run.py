@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ofa.runs.settings import file_identity, identity_of
 from ofa.search.config import SearchConfig
 from ofa.search.report import table_facts
 from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
-from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
 
 
@@ -45,7 +45,7 @@ class SearchResult:
     def to_dict(self) -> dict[str, Any]:
         """The content of result.json."""
         tables = {
-            name: table_facts(s.table, s.space.resolutions, any(r.latency_interpolated for r in self.found[name]))
+            name: table_facts(s.table, s.resolutions, any(r.latency_interpolated for r in self.found[name]))
             for name, s in self.searches.items()
         }
         return {
@@ -81,12 +81,9 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     """
     tables = load_tables(config.table, config.allow_emulated)
     preferred = () if config.predictor else AccuracyPredictor.shipped()
-    listed = [r for table in tables.values() for r in table.resolutions]
     classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
-    resolutions = {*RESOLUTIONS, *(config.resolutions or ()), *listed}
-    predictor = load_predictor(
-        config.predictor, get_space(config.space or common_space(tables, preferred), classes, resolutions)
-    )
+    space = get_space(config.space or common_space(tables, preferred), classes)
+    predictor = load_predictor(config.predictor, space)
     axis = axis_of(config)
     searches = {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
     for search in searches.values():
@@ -125,13 +122,8 @@ def _device_search(name: str, table: LatencyTable, predictor: AccuracyPredictor,
 
 
 def load_predictor(path: Path | None, space: SearchSpace) -> AccuracyPredictor:
-    """The predictor of a file, or the shipped one, bound to the space with the resolutions that it knows too."""
-
-    def bound(to: SearchSpace) -> AccuracyPredictor:
-        return AccuracyPredictor.default(to) if path is None else AccuracyPredictor.load(path, to)
-
-    known = bound(space).resolutions
-    return bound(replace(space, resolutions=tuple(sorted({*space.resolutions, *known}))))
+    """The predictor of a file, or the shipped one, bound to the space."""
+    return AccuracyPredictor.default(space) if path is None else AccuracyPredictor.load(path, space)
 
 
 def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, LatencyTable]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -85,21 +85,15 @@ def shared_resolutions(
     Where the table holds none of them without interpolating, those that it can interpolate. InputError where
     nothing is shared, or where the table lacks blocks at a resolution that was asked for.
     """
-    lookup = table.lookup(space)
     if asked is not None:
-        chosen = tuple(sorted(set(asked)))
-        lookup.require(chosen)
-        return chosen
-    coverage = lookup.coverage
-    for held in (coverage.complete, coverage.interpolated):
-        if shared := tuple(r for r in held if r in predictor.resolutions):
-            return shared
-    known = [r for r in predictor.resolutions if r in space.resolutions]
-    lookup.require(known)
-    raise InputError(
-        f"the predictor knows {known or 'no'} px of {space.name}, "
-        f"the table of {table.device} holds {list(coverage.complete + coverage.interpolated)}: name --resolutions"
-    )
+        lookup = table.lookup(space, asked)
+        lookup.require(lookup.index.resolutions)
+        return lookup.index.resolutions
+    lookup = table.lookup(space, predictor.resolutions)
+    shared = lookup.coverage.complete or lookup.coverage.interpolated
+    if not shared:
+        lookup.require(lookup.index.resolutions)
+    return shared
 
 
 class _Limit(NamedTuple):
@@ -117,7 +111,7 @@ class _Limit(NamedTuple):
 class DeviceSearch:
     """One device's search: a table, a predictor and the part of the space that both cover.
 
-    space: as given, with the resolutions searched
+    resolutions: those searched, pixels, ascending
     axis: what accuracy is traded for, "latency" (ms) or "energy" (mJ); limits and frontiers are of it
     """
 
@@ -136,9 +130,8 @@ class DeviceSearch:
     ) -> None:
         """max_macs, max_params: limits, in millions. InputError if energies are asked for that the table lacks."""
         self.name, self.table, self.predictor = name, table, predictor
-        self.space = replace(space, resolutions=tuple(resolutions))
-        self.lookup = table.lookup(self.space)
-        self._resolution_genes = predictor.space.resolution_genes(self.space.resolutions)
+        self.space, self.lookup = space, table.lookup(space, resolutions)
+        self.resolutions = self.lookup.index.resolutions
         self.axis, self.unit = axis, "ms" if axis == "latency" else "mJ"
         if axis == "energy" or max_energy_mj is not None:
             self.lookup.require_energy()
@@ -190,7 +183,7 @@ class DeviceSearch:
             least = cheapest(self.problem.index, other.block_costs)[1]
             if other.limit < least:
                 raise Infeasible(
-                    f"no sub-network of {self.space.name} at {min(self.space.resolutions)} px or more has at most "
+                    f"no sub-network of {self.space.name} at {self.resolutions[0]} px or more has at most "
                     f"{other}: the least is {least / other.unit:.4g} {other.words}"
                 )
 
@@ -221,7 +214,7 @@ class DeviceSearch:
 
     def random_cloud(self, rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latency or energy and predicted top-1 of n random sub-networks: what the search is compared with."""
-        genes = self.space.sample(rng, n)
+        genes = self.space.sample(rng, n, resolutions=self.resolutions)
         return self._on_axis(genes), self._score(genes)
 
     def _amount(self, value: float, form: str = "g") -> str:
@@ -236,19 +229,13 @@ class DeviceSearch:
         """(N,) millijoules; NaN if not known."""
         return self.lookup.index.total(genes, self.lookup.block_energy_mj)
 
-    def _lifted(self, genes: Genes) -> Genes:
-        """The same networks as rows of the predictor's space, which has other resolutions."""
-        lifted = genes.copy()
-        lifted[:, 0] = self._resolution_genes[genes[:, 0]]
-        return lifted
-
     def _score(self, genes: Genes) -> NDArray[np.float64]:
-        return self.predictor.predict(self._lifted(genes)).top1
+        return self.predictor.predict(genes).top1
 
     def _specialised(self, limit: float, genes: Genes) -> Specialised:
         energy = float(self._energy_mj(genes)[0])
         subnet = self.space.decode(genes)[0]
-        predicted = self.predictor.predict(self._lifted(genes))
+        predicted = self.predictor.predict(genes)
         return Specialised(
             table=self.name,
             limit_ms=float(limit) if self.axis == "latency" else None,

@@ -3,7 +3,20 @@
 `ofa.space.mit_format` reads and writes the original implementation's architectures.
 """
 
-from ofa.space.families import RESOLUTIONS, get_space, make_divisible
-from ofa.space.space import Genes, SearchSpace, Subnet, Unit
+from ofa.space.families import get_space, make_divisible
+from ofa.space.resolutions import RESOLUTIONS, checked_resolution, checked_resolutions
+from ofa.space.space import Genes, SearchSpace, Unit, resolutions_in
+from ofa.space.subnet import Subnet
 
-__all__ = ["RESOLUTIONS", "Genes", "SearchSpace", "Subnet", "Unit", "get_space", "make_divisible"]
+__all__ = [
+    "RESOLUTIONS",
+    "Genes",
+    "SearchSpace",
+    "Subnet",
+    "Unit",
+    "checked_resolution",
+    "checked_resolutions",
+    "get_space",
+    "make_divisible",
+    "resolutions_in",
+]

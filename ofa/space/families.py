@@ -10,7 +10,6 @@ from typing import Any
 from ofa.errors import InputError
 from ofa.space.space import SearchSpace, Unit
 
-RESOLUTIONS = tuple(range(128, 225, 4))
 _NAMES = ("mbv3-w<width>", "proxyless-w<width>", "resnet50d")
 
 
@@ -20,21 +19,12 @@ def make_divisible(value: float, divisor: int = 8) -> int:
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
-def get_space(
-    name: str,
-    num_classes: int = 1000,
-    resolutions: Iterable[int] = RESOLUTIONS,
-    width_mults: Iterable[float] | None = None,
-) -> SearchSpace:
+def get_space(name: str, num_classes: int = 1000, width_mults: Iterable[float] | None = None) -> SearchSpace:
     """The search space of that name: "mbv3-w1.0", "mbv3-w1.2", "proxyless-w1.3", any other width, "resnet50d".
 
     `width_mults` replaces ResNet50D's elastic widths (0.65, 0.8, 1.0). Raises InputError for an unknown name.
     """
-    common: dict[str, Any] = {
-        "name": name,
-        "num_classes": num_classes,
-        "resolutions": tuple(sorted({int(r) for r in resolutions})),
-    }
+    common: dict[str, Any] = {"name": name, "num_classes": num_classes}
     if name == "resnet50d":
         return _resnet50d(common, (0.65, 0.8, 1.0) if width_mults is None else tuple(sorted(set(width_mults))))
     match = re.fullmatch(r"(mbv3|proxyless)-w(\d+(?:\.\d+)?)", name)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ofa.errors import InputError
-from ofa.space.families import RESOLUTIONS, get_space
-from ofa.space.space import SearchSpace, Subnet
+from ofa.space.families import get_space
+from ofa.space.space import SearchSpace
+from ofa.space.subnet import Subnet
 
 _FIELDS = {"ks": "kernel_sizes", "e": "expand_ratios", "d": "depths", "w": "width_mults"}
 
@@ -79,7 +80,6 @@ def subnet_to_mit(space: SearchSpace, subnet: Subnet) -> dict[str, Any]:
 def subnet_from_net_config(config: Mapping[str, Any], resolution: int) -> tuple[SearchSpace, Subnet]:
     """The space (its width recognised by its channels) and sub-network of a specialised network's net.config.
 
-    The space holds the standard resolutions and the given one: some published networks run at 236 or 240 px.
     Covers MobileNetV3 and ProxylessNAS, the families of the published networks.
     """
     names = {"MobileNetV3": "mbv3", "ProxylessNASNets": "proxyless"}
@@ -91,7 +91,7 @@ def subnet_from_net_config(config: Mapping[str, Any], resolution: int) -> tuple[
         first, *rest = [(c["in_channels"], c["out_channels"], c["kernel_size"], c["stride"], c) for c in convs]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"net.config: {error!r} while reading blocks, first_conv and classifier") from None
-    space = _space_with_channels(names[config["name"]], stem, first[1], classes, [row[1] for row in rest], resolution)
+    space = _space_with_channels(names[config["name"]], stem, first[1], classes, [row[1] for row in rest])
     kernels: list[int] = [0] * len(space.layers)
     expands: list[float] = [0] * len(space.layers)
     depths = [0] * len(space.units)
@@ -113,12 +113,10 @@ def subnet_from_net_config(config: Mapping[str, Any], resolution: int) -> tuple[
     return space, space.subnet(kernels, expands, depths, resolution)
 
 
-def _space_with_channels(
-    family: str, stem: int, first: int, classes: int, channels: Sequence[int], resolution: int
-) -> SearchSpace:
+def _space_with_channels(family: str, stem: int, first: int, classes: int, channels: Sequence[int]) -> SearchSpace:
     """The member of the family, by width in steps of 0.05, whose channels these are."""
     for width in sorted((i / 20 for i in range(1, 61)), key=lambda w: (w not in (1.0, 1.2, 1.3), w)):
-        space = get_space(f"{family}-w{width}", classes, {*RESOLUTIONS, resolution})
+        space = get_space(f"{family}-w{width}", classes)
         widths = [unit.out_channels[0] for unit in space.units]
         if (stem, first) == (space.stem_channels[0], space.first_block_channels) and set(channels) == set(widths):
             return space

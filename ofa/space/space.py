@@ -1,20 +1,21 @@
 """What a sub-network is: search spaces, sub-networks, and batches of them as integer matrices.
 
 A `SearchSpace` lists the choices of one supernet family (Cai et al. 2020, section 3.2: depth, expand
-ratio, kernel size, resolution; Once-for-All's ResNet50D adds width). A `Subnet` is one choice of
-each: a frozen value. A batch of N sub-networks is an (N, genes) uint8 matrix of choice indices
+ratio, kernel size; Once-for-All's ResNet50D adds width). A `Subnet` is one choice of each and a resolution,
+any from 32 to 1024 pixels: a frozen value. A batch of N sub-networks is an (N, genes) uint16 matrix
 ("genes"), one row a sub-network, in the column order
 
     resolution | depths | kernel sizes | expand ratios | width multipliers
 
-so that a million sub-networks are one array. Rows are kept *canonical*: the genes of layers beyond a
-unit's depth are 0, so that equal networks have equal rows. In a `Subnet` such skipped layers read 0.
+so that a million sub-networks are one array. Column 0 holds pixels; every other the index of a choice.
+Rows are kept *canonical*: the genes of layers beyond a unit's depth are 0, so that equal networks have
+equal rows. In a `Subnet` such skipped layers read 0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -22,33 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from ofa.space.resolutions import (
+    LEAST_RESOLUTION,
+    MOST_RESOLUTION,
+    RESOLUTIONS,
+    checked_resolution,
+    checked_resolutions,
+)
+from ofa.space.subnet import Subnet
 
-Genes: TypeAlias = NDArray[np.uint8]  # (N, genes) choice indices
-
-
-@dataclass(frozen=True)
-class Subnet:
-    """One sub-network. Make it with `SearchSpace.subnet`, which validates.
-
-    kernel_sizes: one per elastic layer, 0 where the layer is skipped (empty for ResNet50D)
-    expand_ratios: one per elastic layer, 0 where the layer is skipped
-    depths: one per unit (ResNet50D: 2 or 0 for the stem's residual block, then extra blocks a stage)
-    resolution: side of the square input image, pixels
-    width_mults: ResNet50D only: stem inner, stem outer, then one per stage
-    """
-
-    kernel_sizes: tuple[int, ...]
-    expand_ratios: tuple[float, ...]
-    depths: tuple[int, ...]
-    resolution: int
-    width_mults: tuple[float, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form; `SearchSpace.subnet_from_dict` reads it back."""
-        fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        if not self.width_mults:
-            del fields["width_mults"]
-        return fields
+Genes: TypeAlias = NDArray[np.uint16]  # (N, genes): the resolution in pixels, then choice indices
+MOST_CHOICES = 255  # a gene: a choice fits into a byte, wherever a row is packed into bytes, and 255 is none
+_CHUNK = 1 << 16  # rows at a time: what is made on the way to a batch stays small beside it
 
 
 @dataclass(frozen=True)
@@ -86,7 +72,6 @@ class SearchSpace:
     name: str
     family: str
     num_classes: int
-    resolutions: tuple[int, ...]
     kernel_choices: tuple[int, ...]
     expand_choices: tuple[float, ...]
     width_choices: tuple[float, ...]
@@ -96,13 +81,10 @@ class SearchSpace:
     head_channels: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        if not self.resolutions:
-            raise InputError(f"space {self.name}: resolutions is empty")
-        for resolution in self.resolutions:
-            if not 32 <= resolution <= 1024:
-                raise InputError(f"space {self.name}: resolution {resolution} is not within 32 to 1024 pixels")
         if self.num_classes < 1:
             raise InputError(f"space {self.name}: num_classes is {self.num_classes}, expected at least 1")
+        if (most := max(map(len, self.choices))) > MOST_CHOICES:
+            raise InputError(f"space {self.name}: a gene has {most} choices, expected at most {MOST_CHOICES}")
 
     # ---- geometry of the gene matrix
 
@@ -133,8 +115,8 @@ class SearchSpace:
 
     @cached_property
     def choices(self) -> tuple[tuple[float, ...], ...]:
-        """The values each gene chooses among, one tuple per column."""
-        per_field: list[tuple[float, ...]] = [self.resolutions]
+        """The values each gene chooses among, one tuple per column; empty for the resolution, which is no choice."""
+        per_field: list[tuple[float, ...]] = [()]
         per_field += [unit.depth_choices for unit in self.units]
         for field, values in (
             ("kernel_sizes", self.kernel_choices),
@@ -147,7 +129,7 @@ class SearchSpace:
 
     @cached_property
     def cardinalities(self) -> NDArray[np.int64]:
-        """(genes,) number of choices of each gene."""
+        """(genes,) number of choices of each gene; 0 for the resolution, which is no choice."""
         return np.array([len(values) for values in self.choices])
 
     @cached_property
@@ -164,26 +146,32 @@ class SearchSpace:
 
     def alive(self, genes: Genes) -> NDArray[np.bool_]:
         """(N, layers): whether each elastic layer is within its unit's depth."""
-        depth_genes = genes[:, self.columns("depths")]
         alive = np.empty((len(genes), len(self.layers)), dtype=bool)
+        first = self.columns("depths").start
+        lengths = [
+            np.array([unit.base_depth + depth for depth in unit.depth_choices])[genes[:, first + u]]
+            for u, unit in enumerate(self.units)
+        ]
         for i, (u, j) in enumerate(self.layers):
-            unit = self.units[u]
-            keeps = np.array([j < unit.base_depth + depth for depth in unit.depth_choices])
-            alive[:, i] = keeps[depth_genes[:, u]]
+            np.greater(lengths[u], j, out=alive[:, i])
         return alive
 
     def canonical(self, genes: Genes) -> Genes:
         """A copy with the genes of skipped layers set to 0: equal networks have equal rows."""
         genes = genes.copy()
+        self._blank_skipped(genes)
+        return genes
+
+    def _blank_skipped(self, genes: Genes) -> None:
+        """In place: the genes of skipped layers become 0."""
         alive = self.alive(genes)
         for field in ("kernel_sizes", "expand_ratios"):
             span = self.columns(field)
             if span.stop > span.start:
                 genes[:, span] *= alive
-        return genes
 
-    def count(self, *, resolutions: bool = False) -> int:
-        """How many different sub-networks there are, exactly (times the resolutions if asked).
+    def count(self, *, resolutions: int | Iterable[int] = 1) -> int:
+        """How many different sub-networks there are, exactly, times the resolutions: so many, or those listed.
 
         MobileNetV3: (9^2 + 9^3 + 9^4)^5 = 2.176e19 (Cai et al. 2020, section 3.2).
         """
@@ -195,24 +183,37 @@ class SearchSpace:
                 total *= len(unit.depth_choices)
             else:
                 total *= sum(per_layer ** (unit.base_depth + depth) for depth in unit.depth_choices)
-        return total * (len(self.resolutions) if resolutions else 1)
+        return total * (resolutions if isinstance(resolutions, int) else len(checked_resolutions(resolutions)))
 
     # ---- random batches
 
-    def sample(self, rng: np.random.Generator, n: int, *, resolutions: Iterable[int] | None = None) -> Genes:
+    def sample(self, rng: np.random.Generator, n: int, *, resolutions: Iterable[int] = RESOLUTIONS) -> Genes:
         """n random sub-networks, (n, genes): every choice uniform and independent, as the paper samples.
 
-        Not uniform over networks: those at full depth are by far the most. `resolutions` restricts the draw.
+        The resolution is one of those listed. Not uniform over networks: those at full depth are by far the most.
         """
-        genes = rng.integers(0, self.cardinalities, size=(n, self.num_genes)).astype(np.uint8)
-        if resolutions is not None:
-            genes[:, 0] = rng.choice(self.resolution_genes(resolutions), size=n)
-        return self.canonical(genes)
+        genes = self._drawn(rng, n, resolutions)
+        for start in range(0, n, _CHUNK):
+            self._blank_skipped(genes[start : start + _CHUNK])
+        return genes
 
-    def mutate(self, genes: Genes, rng: np.random.Generator, probability: float = 0.1) -> Genes:
-        """A mutated copy: every gene is redrawn with the given probability."""
-        fresh = rng.integers(0, self.cardinalities, size=genes.shape).astype(np.uint8)
+    def mutate(
+        self, genes: Genes, rng: np.random.Generator, probability: float = 0.1, *, resolutions: Iterable[int]
+    ) -> Genes:
+        """A mutated copy: every gene is redrawn with the given probability, the resolution from those listed."""
+        fresh = self._drawn(rng, len(genes), resolutions)
         return self.canonical(np.where(rng.random(genes.shape) < probability, fresh, genes))
+
+    def _drawn(self, rng: np.random.Generator, n: int, resolutions: Iterable[int]) -> Genes:
+        """(n, genes), not canonical; 8 bytes a gene are drawn, a chunk at a time, as one draw would."""
+        pixels = np.array(checked_resolutions(resolutions), dtype=np.uint16)
+        choices = np.concatenate([[len(pixels)], self.cardinalities[1:]])
+        genes = np.empty((n, self.num_genes), dtype=np.uint16)
+        for start in range(0, n, _CHUNK):
+            part = genes[start : start + _CHUNK]
+            part[:] = rng.integers(0, choices, size=part.shape)
+            part[:, 0] = pixels[part[:, 0]]
+        return genes
 
     def crossover(self, first: Genes, second: Genes, rng: np.random.Generator) -> Genes:
         """Children of two equally long batches: from either parent with equal chance, half of the
@@ -221,10 +222,6 @@ class SearchSpace:
         by_unit = rng.random(len(first)) < 0.5
         take[by_unit] = take[by_unit][:, self._unit_leaders]
         return self.canonical(np.where(take, first, second))
-
-    def resolution_genes(self, resolutions: Iterable[int]) -> Genes:
-        """Choice indices of the given resolutions; InputError names one that the space lacks."""
-        return np.array([self._index("resolution", r, self.resolutions) for r in resolutions], dtype=np.uint8)
 
     # ---- values and rows
 
@@ -241,13 +238,13 @@ class SearchSpace:
         Skipped layers may hold any choice or 0; they read 0 in the result.
         """
         given = {
-            "resolution": [resolution],
             "depths": depths,
             "kernel_sizes": () if kernel_sizes is None else kernel_sizes,
             "expand_ratios": expand_ratios,
             "width_mults": width_mults,
         }
-        row = np.zeros((1, self.num_genes), dtype=np.uint8)
+        row = np.zeros((1, self.num_genes), dtype=np.uint16)
+        row[0, 0] = checked_resolution(resolution)
         alive: NDArray[np.bool_] | None = None
         for field, values in given.items():
             span = self.columns(field)
@@ -259,10 +256,9 @@ class SearchSpace:
             if field == "kernel_sizes":
                 alive = self.alive(row)
             for i, value in enumerate(values):
-                label = field if field == "resolution" else f"{field}[{i}]"
                 skipped = field in ("kernel_sizes", "expand_ratios") and alive is not None and not alive[0, i]
                 if not (skipped and value == 0):
-                    row[0, span.start + i] = self._index(label, value, self.choices[span.start + i])
+                    row[0, span.start + i] = self._index(f"{field}[{i}]", value, self.choices[span.start + i])
         return self.decode(self.canonical(row))[0]
 
     def _index(self, label: str, value: Any, allowed: Sequence[float]) -> int:
@@ -275,15 +271,16 @@ class SearchSpace:
 
     def encode(self, subnets: Sequence[Subnet]) -> Genes:
         """(N, genes) of N sub-networks, validated."""
-        genes = np.zeros((len(subnets), self.num_genes), dtype=np.uint8)
+        genes = np.zeros((len(subnets), self.num_genes), dtype=np.uint16)
         lookup = [{value: i for i, value in enumerate(values)} for values in self.choices]
+        lookup[0] = {pixels: pixels for pixels in range(LEAST_RESOLUTION, MOST_RESOLUTION + 1)}
         for n, subnet in enumerate(subnets):
             values = (subnet.resolution, *subnet.depths, *subnet.kernel_sizes, *subnet.expand_ratios)
             values += subnet.width_mults
             # 0 marks a skipped layer; the round trip below refuses it anywhere else
             # a sub-network of another space has another number of values: refused below, by field
             row = [table.get(v, 0 if v == 0 else -1) for table, v in zip(lookup, values, strict=False)]
-            if len(values) != self.num_genes or -1 in row or self.decode(np.array([row], np.uint8))[0] != subnet:
+            if len(values) != self.num_genes or -1 in row or self.decode(np.array([row], np.uint16))[0] != subnet:
                 self.subnet_from_dict(subnet.to_dict())  # raises, naming the field
                 raise InputError(f"{subnet} is not a canonical sub-network of {self.name}: make it with space.subnet")
             genes[n] = row
@@ -294,7 +291,8 @@ class SearchSpace:
         alive = self.alive(genes)
         subnets = []
         for row, keeps in zip(genes.tolist(), alive.tolist(), strict=True):
-            values = [choices[i] for choices, i in zip(self.choices, row, strict=True)]
+            # column 0 is no choice
+            values = [0.0, *(choices[i] for choices, i in zip(self.choices[1:], row[1:], strict=True))]
             kernels = values[self.columns("kernel_sizes")]
             expands = values[self.columns("expand_ratios")]
             subnets.append(
@@ -303,13 +301,13 @@ class SearchSpace:
                     kernel_sizes=tuple(int(k) if keep else 0 for k, keep in zip(kernels, keeps, strict=bool(kernels))),
                     expand_ratios=tuple(e if keep else 0 for e, keep in zip(expands, keeps, strict=True)),
                     depths=tuple(int(d) for d in values[self.columns("depths")]),
-                    resolution=int(values[0]),
+                    resolution=row[0],
                     width_mults=tuple(values[self.columns("width_mults")]),
                 )
             )
         return subnets
 
-    def as_genes(self, subnets: Subnet | Sequence[Subnet] | Genes) -> Genes:
+    def as_genes(self, subnets: Subnet | Sequence[Subnet] | NDArray[np.integer[Any]]) -> Genes:
         """A canonical gene matrix from one sub-network, several, or a matrix (checked for shape and range)."""
         if isinstance(subnets, Subnet):
             return self.encode([subnets])
@@ -320,10 +318,15 @@ class SearchSpace:
                 f"sub-networks of {self.name} are an integer matrix of shape (N, {self.num_genes}), "
                 f"got {subnets.dtype} of shape {subnets.shape}"
             )
-        if len(subnets) and ((subnets.max(axis=0) >= self.cardinalities).any() or subnets.min() < 0):
-            column = int(np.argmax((subnets.max(axis=0) >= self.cardinalities) | (subnets.min(axis=0) < 0)))
-            raise InputError(f"gene column {column} holds a choice that {self.name} does not have")
-        return self.canonical(subnets.astype(np.uint8, copy=False))
+        if len(subnets):
+            least, most = subnets.min(axis=0), subnets.max(axis=0)
+            for pixels in (int(least[0]), int(most[0])):
+                checked_resolution(pixels)
+            wrong = (most >= self.cardinalities) | (least < 0)
+            wrong[0] = False
+            if wrong.any():
+                raise InputError(f"gene column {int(np.argmax(wrong))} holds a choice that {self.name} does not have")
+        return self.canonical(subnets.astype(np.uint16, copy=False))
 
     def subnet_from_dict(self, fields: Mapping[str, Any]) -> Subnet:
         """Reads `Subnet.to_dict()` (the form in `result.json`) back, validating."""
@@ -333,3 +336,8 @@ class SearchSpace:
         if extra or missing:
             raise InputError(f"sub-network: unknown fields {extra}, missing fields {missing}; expected {list(known)}")
         return self.subnet(**fields)
+
+
+def resolutions_in(genes: Genes) -> tuple[int, ...]:
+    """The resolutions of the sub-networks of a gene matrix, each once, ascending, pixels."""
+    return tuple(np.flatnonzero(np.bincount(genes[:, 0])).tolist())

@@ -12,9 +12,9 @@ from typing import NoReturn, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, BlockIndex, all_blocks, block_index
+from ofa.blocks import Block, BlockIndex
 from ofa.errors import InputError
-from ofa.space import Genes, SearchSpace
+from ofa.space import Genes
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
@@ -39,11 +39,11 @@ class BlockLatencies(Protocol):
 
 @dataclass(frozen=True)
 class Coverage:
-    """What a table knows of a space.
+    """What a table knows of a space, at the resolutions asked about.
 
     complete: resolutions at which every block of the space was measured
     interpolated: resolutions at which some blocks are interpolated from other sizes, none is missing
-    missing: the blocks that stand in the way, for every other resolution of the space
+    missing: the blocks that stand in the way, for every other resolution
     """
 
     complete: tuple[int, ...]
@@ -52,15 +52,15 @@ class Coverage:
 
 
 class LatencyLookup:
-    """A table as arrays over the distinct blocks of a space.
+    """A table as arrays over the distinct blocks of a space at some resolutions.
 
-    block_ms: (U,) what each block of `block_index(space)` adds to a network, corrected; NaN if not known
+    index: those blocks
+    block_ms: (U,) what each of them adds to a network, corrected; NaN if not known
     block_interpolated: (U,) whether that figure is interpolated from other sizes
     """
 
-    def __init__(self, table: BlockLatencies, space: SearchSpace) -> None:
-        self.table, self.space = table, space
-        self.index: BlockIndex = block_index(space)
+    def __init__(self, table: BlockLatencies, index: BlockIndex) -> None:
+        self.table, self.index, self.space = table, index, index.space
         known = {row.block: row.latency_ms for row in table.rows}
         self._omitted = np.array([block.op in table.omits and block not in known for block in self.index.blocks])
         alone, self.block_interpolated = table.interpolation.values(self.index.blocks)
@@ -106,7 +106,7 @@ class LatencyLookup:
             missing = [self.index.blocks[n] for n in numbers if n < len(self.block_ms) and math.isnan(self.block_ms[n])]
             raise InputError(
                 f"{self._name}: {len(unknown)} of {len(genes)} sub-networks have blocks that the table lacks, "
-                f"such as {missing[0]}{self.remedy(int(self.space.choices[0][genes[unknown[0], 0]]))}"
+                f"such as {missing[0]}{self.remedy(int(genes[unknown[0], 0]))}"
             )
         return latency
 
@@ -116,12 +116,10 @@ class LatencyLookup:
 
     @cached_property
     def coverage(self) -> Coverage:
-        numbers = {block: u for u, block in enumerate(self.index.blocks)}
         complete, interpolated, missing = [], [], {}
-        for resolution in self.space.resolutions:
-            blocks = all_blocks(self.space, [resolution])
-            used = [numbers[block] for block in blocks]
-            lacking = tuple(b for b, u in zip(blocks, used, strict=True) if math.isnan(self.block_ms[u]))
+        for resolution in self.index.resolutions:
+            used = self.index.numbers_at(resolution)
+            lacking = tuple(self.index.blocks[u] for u in used if math.isnan(self.block_ms[u]))
             if lacking:
                 missing[resolution] = lacking
             elif self.block_interpolated[used].any():
@@ -131,7 +129,10 @@ class LatencyLookup:
         return Coverage(tuple(complete), tuple(interpolated), missing)
 
     def require(self, resolutions: Iterable[int]) -> None:
-        """InputError, naming blocks and the command that measures them, unless every resolution is covered."""
+        """InputError, naming blocks and the command that measures them, unless every resolution is covered.
+
+        resolutions: some of the index's
+        """
         for resolution in resolutions:
             if lacking := self.coverage.missing.get(resolution):
                 shown = "\n  ".join(str(block) for block in lacking[:10])

@@ -24,7 +24,7 @@ from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, Row, near_miss, read_csv_text
 from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds, short
 from ofa.runs.files import replace_file
-from ofa.space import RESOLUTIONS, Subnet, get_space
+from ofa.space import Subnet, get_space
 from ofa.tables.header import READ
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")
@@ -130,7 +130,6 @@ def _subnet(row: Row) -> Subnet:
         for field in _LISTS
     }
     try:
-        space = get_space(row.cells["space"], resolutions={*RESOLUTIONS, resolution})
-        return space.subnet(**lists, resolution=resolution)
+        return get_space(row.cells["space"]).subnet(**lists, resolution=resolution)
     except InputError as error:
         raise InputError(f"{row.place}: {error}") from None

@@ -8,7 +8,7 @@ both sides (`ofa.tables.interpolation`); what rests on that says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import BLOCK_FIELDS, Block, block_row
+from ofa.blocks import BLOCK_FIELDS, Block, BlockIndex, block_index, block_row, index_of
 from ofa.errors import InputError
-from ofa.space import Genes, SearchSpace, Subnet
+from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
 from ofa.tables.header import check_header, omitted
 from ofa.tables.interpolation import Interpolation
@@ -28,6 +28,8 @@ from ofa.tables.sum_correction import SumCorrection
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_KEPT_LOOKUPS = 64  # of different spaces and resolutions
 
 
 class LatencyTable:
@@ -54,7 +56,7 @@ class LatencyTable:
             seen.add(row.block)
         if not self.rows:
             raise InputError(f"{name}: no rows")
-        self._lookups: dict[SearchSpace, LatencyLookup] = {}
+        self._lookups: dict[BlockIndex, LatencyLookup] = {}
 
     @property
     def provenance(self) -> str:
@@ -119,30 +121,40 @@ class LatencyTable:
 
     # ---- queries
 
-    def lookup(self, space: SearchSpace) -> LatencyLookup:
-        """The table compiled to index arrays for a space, made once."""
-        if space not in self._lookups:
-            self._lookups[space] = LatencyLookup(self, space)
-        return self._lookups[space]
+    def lookup(self, space: SearchSpace, resolutions: Iterable[int] = RESOLUTIONS) -> LatencyLookup:
+        """The table compiled to index arrays for a space at those resolutions, made once."""
+        return self._lookup(block_index(space, resolutions))
+
+    def _lookup(self, index: BlockIndex) -> LatencyLookup:
+        if index not in self._lookups:
+            if len(self._lookups) == _KEPT_LOOKUPS:
+                del self._lookups[next(iter(self._lookups))]
+            self._lookups[index] = LatencyLookup(self, index)
+        return self._lookups[index]
 
     def latency_ms(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
         """(N,) milliseconds: the sum of each sub-network's blocks, with `sum_correction`.
 
-        InputError names blocks that the table neither holds nor can interpolate. `lookup(space).interpolated`
+        InputError names blocks that the table neither holds nor can interpolate. `LatencyLookup.interpolated`
         tells which of the N rest on interpolated blocks.
         """
-        return self.lookup(space).latency_ms(space.as_genes(subnets))
+        genes = space.as_genes(subnets)
+        return self._lookup(index_of(space, genes)).latency_ms(genes)
 
     def energy_mj(self, space: SearchSpace, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
         """(N,) millijoules: the sum of each sub-network's blocks, which no correction is known for.
 
         InputError where blocks have no energy in the table.
         """
-        return self.lookup(space).energy_mj(space.as_genes(subnets))
+        genes = space.as_genes(subnets)
+        return self._lookup(index_of(space, genes)).energy_mj(genes)
 
-    def coverage(self, space: SearchSpace) -> Coverage:
-        """Which resolutions of the space the table covers, and which blocks are missing for the others."""
-        return self.lookup(space).coverage
+    def coverage(self, space: SearchSpace, resolutions: Iterable[int] | None = None) -> Coverage:
+        """Which of the resolutions the table covers of a space, and which blocks are missing for the others.
+
+        resolutions: by default the usual ones, and those that the header lists
+        """
+        return self.lookup(space, {*RESOLUTIONS, *self.resolutions} if resolutions is None else resolutions).coverage
 
     @cached_property
     def interpolation(self) -> Interpolation:

@@ -21,7 +21,7 @@ from ofa.images.held_out import Photos, facts_of_training, open_photos
 from ofa.images.preprocessing import normalisation
 from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of
-from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
+from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions, get_space
 from ofa.train.config import TrainConfig
 from ofa.train.tensorboard import TensorBoard
 from ofa.training.checkup import Checkup
@@ -130,17 +130,16 @@ def class_weights(photos: Photos, classes: int) -> tuple[float, ...]:
     return tuple((len(photos.indices) / present / np.where(counts > 0, counts, np.inf)).tolist())
 
 
-def space_and_subnet(config: TrainConfig, classes: int) -> tuple[SearchSpace, Subnet | None]:
-    """The space asked for, and the sub-network that is to be trained alone."""
+def space_and_subnet(config: TrainConfig, classes: int) -> tuple[SearchSpace, tuple[int, ...], Subnet | None]:
+    """The space and the resolutions asked for, and the sub-network that is to be trained alone."""
+    space, resolutions = get_space(config.space, classes), checked_resolutions(config.resolutions)
     if config.subnet is None:
-        return get_space(config.space, classes, config.resolutions), None
+        return space, resolutions, None
     named = read_subnet(config.subnet, index=config.index)
-    sizes = (named.resolution,) if config.resolutions == RESOLUTIONS else config.resolutions
-    whole = get_space(config.space, classes, {*sizes, named.resolution})
-    return get_space(config.space, classes, sizes), named.subnet(whole)
+    return space, (named.resolution,) if resolutions == RESOLUTIONS else resolutions, named.subnet(space)
 
 
-def stages_of(config: TrainConfig, space: SearchSpace) -> tuple[Stage, ...]:
+def stages_of(config: TrainConfig, space: SearchSpace, resolutions: tuple[int, ...]) -> tuple[Stage, ...]:
     """The stages asked for."""
     if config.recipe not in RECIPES:
         return read_stages(Path(config.recipe))
@@ -150,11 +149,11 @@ def stages_of(config: TrainConfig, space: SearchSpace) -> tuple[Stage, ...]:
         if config.recipe == "paper":
             found = shrinking(space, config.epochs_scale, given)
         else:
-            return short(space, config.epochs_scale, distill)
+            return short(space, resolutions, config.epochs_scale, distill)
         # a new classifier must be learnt by the largest network first: it is the teacher of the others
         return found[1:] if config.start is not None and not config.new_classes else found
     subnets = config.subnets_per_step or 4
-    return (one_stage(config.method, space, config.epochs, config.epochs_scale, subnets, distill),)
+    return (one_stage(config.method, space, resolutions, config.epochs, config.epochs_scale, subnets, distill),)
 
 
 def _opened(
@@ -166,9 +165,9 @@ def _opened(
     images = facts_of_training(photos, how.mean, how.std, how.smallest_crop).after(known)
     if known is not None and known.classes and not config.new_classes:
         images = replace(images, classes=known.classes)
-    space, alone = space_and_subnet(config, len(images.classes) or len(photos.folder.classes))
-    stages = stages_of(config, space)
-    side = cache_side(photos.folder, max(space.resolutions), how.smallest_crop)
+    space, resolutions, alone = space_and_subnet(config, len(images.classes) or len(photos.folder.classes))
+    stages = stages_of(config, space, resolutions)
+    side = cache_side(photos.folder, max(resolutions), how.smallest_crop)
     cache = chosen_cache(config.cache, len(photos.indices), side)
     hyper = hyper_of(config, photos, space.num_classes)
     precision = chosen_precision(config.precision, procs.device)
@@ -181,9 +180,10 @@ def _opened(
         processes=procs.count,
         stages=as_json(stages),
     )
-    resolution = max(space.resolutions) if alone is None else alone.resolution
+    resolution = max(resolutions) if alone is None else alone.resolution
     training = SupernetTraining(
         space=space,
+        resolutions=resolutions,
         stages=stages,
         hyper=hyper,
         out=config.out,
@@ -269,7 +269,7 @@ def _watched(config: TrainConfig, training: SupernetTraining, watcher: TrainWatc
     """Trains; the share that is done is of the arithmetic, so that the time left is that of all stages."""
     stages = training.stages
     steps = [stage.epochs * training.steps_per_epoch for stage in stages]
-    costs = [macs_per_image(training.space, stage) for stage in stages]
+    costs = [macs_per_image(training.space, training.resolutions, stage) for stage in stages]
     before = [0.0, *itertools.accumulate(n * cost for n, cost in zip(steps, costs, strict=True))]
     board = TensorBoard(config.out / "tensorboard") if config.tensorboard and training.procs.rank == 0 else None
 

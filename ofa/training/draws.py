@@ -41,17 +41,20 @@ class Draws:
         if self.fixed is not None:
             return [replace(self.fixed, resolution=resolution)]
         rng = np.random.default_rng([self.seed, self.number, step, 1])
-        genes = self.stage.draw(self.space, rng, self.stage.subnets)
+        genes = self.stage.draw(self.space, rng, self.stage.subnets, self.resolutions)
         if self.stage.sandwich:
-            genes[0], genes[1] = self.stage.largest(self.space)[0], self.stage.smallest(self.space)[0]
-        genes[:, 0] = self.space.resolution_genes([resolution])
+            genes[0] = self.stage.largest(self.space, resolution)[0]
+            genes[1] = self.stage.smallest(self.space, resolution)[0]
+        genes[:, 0] = resolution
         return self.space.decode(genes)
 
     def ends(self) -> dict[str, Subnet]:
         """The sub-networks whose accuracy tells how the stage goes, at the largest resolution; one alone at its own."""
         if self.fixed is not None:
             return {"alone": self.fixed}
-        largest, smallest = self.stage.largest(self.space), self.stage.smallest(self.space)
+        resolution = max(self.resolutions)
+        largest = self.stage.largest(self.space, resolution)
+        smallest = self.stage.smallest(self.space, resolution)
         if (largest == smallest).all():
             return {"largest": self.space.decode(largest)[0]}
         return {"largest": self.space.decode(largest)[0], "smallest": self.space.decode(smallest)[0]}

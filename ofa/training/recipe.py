@@ -101,23 +101,24 @@ class Stage:
                 found.append(tuple(everything[-count:] if count else everything))
         return tuple(found)
 
-    def largest(self, space: SearchSpace) -> Genes:
-        """(1, genes): the largest sub-network, at the largest resolution."""
-        return self._extreme(space, -1)
+    def largest(self, space: SearchSpace, resolution: int) -> Genes:
+        """(1, genes): the largest sub-network, at that resolution."""
+        return self._extreme(space, resolution, -1)
 
-    def smallest(self, space: SearchSpace) -> Genes:
-        """(1, genes): the smallest sub-network of this stage, at the largest resolution."""
-        return self._extreme(space, 0)
+    def smallest(self, space: SearchSpace, resolution: int) -> Genes:
+        """(1, genes): the smallest sub-network of this stage, at that resolution."""
+        return self._extreme(space, resolution, 0)
 
-    def _extreme(self, space: SearchSpace, end: int) -> Genes:
-        row = [len(space.resolutions) - 1, *(allowed[end] for allowed in self.choices(space))]
-        return space.canonical(np.array([row], np.uint8))
+    def _extreme(self, space: SearchSpace, resolution: int, end: int) -> Genes:
+        row = [resolution, *(allowed[end] for allowed in self.choices(space))]
+        return space.as_genes(np.array([row]))
 
-    def draw(self, space: SearchSpace, rng: np.random.Generator, n: int) -> Genes:
-        """(n, genes): sub-networks of this stage, every choice uniform and independent, at any resolution."""
-        columns = [rng.integers(0, len(space.resolutions), n)]
-        columns += [np.asarray(allowed)[rng.integers(0, len(allowed), n)] for allowed in self.choices(space)]
-        return space.canonical(np.stack(columns, 1).astype(np.uint8))
+    def draw(self, space: SearchSpace, rng: np.random.Generator, n: int, resolutions: Sequence[int]) -> Genes:
+        """(n, genes): sub-networks of this stage, every choice and the resolution uniform and independent."""
+        columns = [
+            np.asarray(values)[rng.integers(0, len(values), n)] for values in (resolutions, *self.choices(space))
+        ]
+        return space.as_genes(np.stack(columns, 1))
 
     def supported(self, space: SearchSpace) -> tuple[tuple[float, ...], tuple[float, ...]]:
         """The expand ratios and width multipliers that sub-networks of this stage have."""
@@ -146,13 +147,15 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     return tuple(scaled(stage, epochs_scale) for stage in stages)
 
 
-def short(space: SearchSpace, epochs_scale: float, distill: float = 0.0) -> tuple[Stage, ...]:
+def short(
+    space: SearchSpace, resolutions: tuple[int, ...], epochs_scale: float, distill: float = 0.0
+) -> tuple[Stage, ...]:
     """For trainings of a small part of the paper's length: everything is elastic from the start.
 
     One sub-network a step, one cosine, and the arithmetic that the paper's recipe takes at this scale. Progressive
     shrinking, in six stages, is no better there (measured: docs/training.md).
     """
-    return (one_stage("uniform", space, None, epochs_scale, 1, distill),)
+    return (one_stage("uniform", space, resolutions, None, epochs_scale, 1, distill),)
 
 
 def _two(name: str, subnets: int, field: str, choices: Mapping[str, Any], count: int, distill: float) -> list[Stage]:
@@ -174,7 +177,13 @@ RECIPES = ("paper", "short")
 
 
 def one_stage(
-    method: str, space: SearchSpace, epochs: int | None, epochs_scale: float, subnets: int, distill: float
+    method: str,
+    space: SearchSpace,
+    resolutions: tuple[int, ...],
+    epochs: int | None,
+    epochs_scale: float,
+    subnets: int,
+    distill: float,
 ) -> Stage:
     """The only stage of a training without shrinking.
 
@@ -185,24 +194,22 @@ def one_stage(
     count = 1 if method == "alone" else subnets
     stage = Stage(method, 1, 2.6 / 32 / count, count, distill=distill, sandwich=method == "sandwich")
     if epochs is None:
-        budget = sum(s.epochs * macs_per_image(space, s) for s in shrinking(space, epochs_scale))
-        epochs = max(1, round(budget / macs_per_image(space, stage)))
+        budget = sum(s.epochs * macs_per_image(space, resolutions, s) for s in shrinking(space, epochs_scale))
+        epochs = max(1, round(budget / macs_per_image(space, resolutions, stage)))
     return replace(stage, epochs=epochs, warmup_epochs=epochs * 5 / 180)
 
 
 @lru_cache(maxsize=64)
-def macs_per_image(space: SearchSpace, stage: Stage) -> float:
+def macs_per_image(space: SearchSpace, resolutions: tuple[int, ...], stage: Stage) -> float:
     """What a step costs for each image, on average: forward and backward (three times the forward MACs) of each
     sub-network, forward of the teacher. Estimated from 256 draws."""
-    macs = count_macs(space, stage.draw(space, np.random.default_rng(0), 256)).mean()
+    macs = count_macs(space, stage.draw(space, np.random.default_rng(0), 256, resolutions)).mean()
     total = 3.0 * stage.subnets * float(macs)
     if stage.sandwich:
-        extremes = np.concatenate([stage.largest(space), stage.smallest(space)])
+        extremes = np.concatenate([end(space, max(resolutions)) for end in (stage.largest, stage.smallest)])
         total += 3.0 * float(count_macs(space, extremes).sum() - 2 * macs)
     if stage.distill and not stage.sandwich:
-        sizes = np.arange(len(space.resolutions), dtype=np.uint8)
-        teachers = np.repeat(stage.largest(space), len(sizes), 0)
-        teachers[:, 0] = sizes
+        teachers = np.concatenate([stage.largest(space, resolution) for resolution in resolutions])
         total += float(count_macs(space, teachers).mean())
     return total
 

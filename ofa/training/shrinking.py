@@ -72,6 +72,7 @@ class Hyper:
 class SupernetTraining:
     """Everything a run needs; `run` does it.
 
+    resolutions: pixels, one of them a step
     settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
     facts: what the result's metadata says of its training; images: and of the images it was trained on
     memory_format: the layout of weights and images; it changes rounding and speed alone
@@ -82,6 +83,7 @@ class SupernetTraining:
     """
 
     space: SearchSpace
+    resolutions: tuple[int, ...]
     stages: Sequence[Stage]
     hyper: Hyper
     out: Path
@@ -196,7 +198,7 @@ class SupernetTraining:
         """The same in every process."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(derived_seed(self.hyper.seed, 2))
-            net = build_supernet(self.space, self.hyper.dropout)
+            net = build_supernet(self.space, self.hyper.dropout, self.resolutions)
             if self.start is not None:
                 load_start(net, self.start, self.hyper.seed, new_classes=self.new_classes)
             if self.alone is None:
@@ -224,7 +226,7 @@ class SupernetTraining:
             sort_channels(net, *trained)
 
     def _stage(self, net: Supernet | PlainNetwork, i: int, stage: Stage, folder: Path) -> bool:
-        draws = Draws(self.space, stage, self.space.resolutions, self.hyper.seed, i, self.alone)
+        draws = Draws(self.space, stage, self.resolutions, self.hyper.seed, i, self.alone)
         precision = Precision(self.precision, self.procs.device)
 
         def describe(number: int, k: int) -> str:
@@ -306,7 +308,7 @@ def load_start(net: Supernet, path: Path, seed: int, *, new_classes: bool) -> No
     if not new_classes:
         load_checkpoint(net, path)
         return
-    given = open_supernet(path, net.space.name, net.space.resolutions)
+    given = open_supernet(path, net.space.name)
     net.load_state_dict(with_new_classifier(given, net.space.num_classes, derived_seed(seed, 5)).state_dict())
 
 

@@ -65,10 +65,9 @@ class SupernetStep:
 
     def _taught(self, teacher: Supernet, images: Tensor) -> Tensor:
         """(N, classes) probabilities."""
-        largest = teacher.space.decode(self.stage.largest(teacher.space))[0]
-        sized = Subnet(**{**vars(largest), "resolution": images.shape[-1]})
+        largest = teacher.space.decode(self.stage.largest(teacher.space, images.shape[-1]))[0]
         with torch.no_grad(), self.precision.autocast():
-            return _at_least_single(teacher.run(images, sized, self.normalise_teacher)).softmax(1)
+            return _at_least_single(teacher.run(images, largest, self.normalise_teacher)).softmax(1)
 
 
 def _at_least_single(logits: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa.blocks import Block, all_blocks
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import get_space
 from profilers.changes.change import ALPHA, EFFECT
 from profilers.changes.comparison import BlockChange, Comparison
 from profilers.changes.tables_config import TableEntry
@@ -17,7 +17,7 @@ def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> list
     arguments = ["--seed", str(options.seed + 1)]
     if options.limit is not None:
         return arguments
-    space = get_space(options.space, options.num_classes, {*RESOLUTIONS, *options.resolutions})
+    space = get_space(options.space, options.num_classes)
     blocks = {resolution: set(all_blocks(space, [resolution])) for resolution in options.resolutions}
     left, chosen = {suspect.block for suspect in suspects}, []
     while left:

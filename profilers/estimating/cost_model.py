@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, block_index
+from ofa.blocks import Block, index_of
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
-from ofa.space import SearchSpace, Subnet, get_space
+from ofa.space import Genes, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 
 Floats = NDArray[np.float64]
@@ -90,14 +90,14 @@ def network_terms(networks: Sequence[tuple[str, Subnet]]) -> Floats:
     for name in sorted({name for name, _ in networks}):
         rows = [i for i, (of, _) in enumerate(networks) if of == name]
         subnets = [networks[i][1] for i in rows]
-        space = get_space(name, resolutions={subnet.resolution for subnet in subnets})
-        result[rows] = space_terms(space, subnets)
+        result[rows] = space_terms(get_space(name), subnets)
     return result
 
 
-def space_terms(space: SearchSpace, subnets: Sequence[Subnet] | NDArray[np.uint8]) -> Floats:
+def space_terms(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> Floats:
     """(N, terms) of N sub-networks of one space."""
-    index, genes = block_index(space), space.as_genes(subnets)
+    genes = space.as_genes(subnets)
+    index = index_of(space, genes)
     columns = np.ascontiguousarray(table_terms(index.blocks).T)
     return np.stack([index.total(genes, column) for column in columns], axis=1)
 

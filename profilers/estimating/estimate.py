@@ -12,7 +12,7 @@ import numpy as np
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import NetworkTimes, read_networks
 from profilers.estimating.cost_model import (
@@ -52,7 +52,7 @@ def estimate(options: TransferOptions, source: LatencyTable | None, command: str
         raise InputError(f"{options.networks} does not say '# device: ...': name it with --device")
     terms = network_terms(times.networks)
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
-    spaces = [get_space(name, options.num_classes, {*RESOLUTIONS, *options.resolutions}) for name in options.spaces]
+    spaces = [get_space(name, options.num_classes) for name in options.spaces]
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, options.resolutions)))
     header = {
         "device": device,

@@ -26,8 +26,8 @@ def suggestion(options: TransferOptions, source: LatencyTable | None) -> tuple[S
         raise InputError("--suggest chooses networks of one --space")
     if options.runtime:
         check_runtime(options.runtime)
-    space = get_space(options.spaces[0], options.num_classes, options.resolutions)
-    genes = space.sample(np.random.default_rng(options.seed), CANDIDATES)
+    space = get_space(options.spaces[0], options.num_classes)
+    genes = space.sample(np.random.default_rng(options.seed), CANDIDATES, resolutions=options.resolutions)
     terms = space_terms(space, genes)
     chosen = suggest(even_prior(terms) if source is None else fit_table(source), terms, options.suggest or 1)
     return space, {f"network-{i:02d}": subnet for i, subnet in enumerate(space.decode(genes[chosen]), start=1)}

@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, SearchSpace, get_space
+from ofa.space import SearchSpace, get_space
 from profilers.measuring.pace import CPU_PACE, Pace
 from profilers.measuring.plan import VisitPlan, make_plan
 
@@ -85,7 +85,7 @@ def planned(options: PlanOptions, pace: Pace = CPU_PACE) -> Work:
         ("--limit", options.limit),
     ):
         at_least_1(name, value)
-    space = get_space(options.space, options.num_classes, {*RESOLUTIONS, *options.resolutions})
+    space = get_space(options.space, options.num_classes)
     blocks = all_blocks(space, options.resolutions)
     rules, rounds = (pace.quick, pace.quick_rounds) if options.quick else (pace.rules, pace.rounds)
     rounds = options.rounds or rounds

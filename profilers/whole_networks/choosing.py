@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ class Chosen:
         return [*networks, *((row.block,) for row in self.controls)]
 
 
-def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> SearchSpace:
-    """The space whose networks are measured, at the resolutions that the table holds whole.
+def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> tuple[SearchSpace, tuple[int, ...]]:
+    """The space whose networks are measured, and the resolutions at which: those that the table holds whole.
 
     name: where the table names more than one; num_classes: None for the table's. InputError if there is none.
     """
@@ -45,23 +46,26 @@ def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> 
     if len(spaces) != 1:
         raise InputError(f"{table.path} names the spaces {', '.join(spaces)}: choose with --space")
     classes = table.num_classes if num_classes is None else num_classes
-    everything = get_space(spaces[0], classes, {*RESOLUTIONS, *table.resolutions})
-    complete = table.coverage(everything).complete
-    table.lookup(everything).require(complete or everything.resolutions)
-    return get_space(spaces[0], classes, complete)
+    space, possible = get_space(spaces[0], classes), {*RESOLUTIONS, *table.resolutions}
+    lookup = table.lookup(space, possible)
+    complete = lookup.coverage.complete
+    lookup.require(complete or lookup.index.resolutions)
+    return space, complete
 
 
-def choose(table: LatencyTable, space: SearchSpace, count: int, seed: int) -> Chosen:
+def choose(table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], count: int, seed: int) -> Chosen:
     """`count` networks from the fastest to the slowest, and CONTROLS blocks."""
-    genes = stratified(table, space, count, np.random.default_rng(seed))
+    genes = stratified(table, space, resolutions, count, np.random.default_rng(seed))
     by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
     shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, CONTROLS)
     return Chosen(space, genes, tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares))
 
 
-def stratified(table: LatencyTable, space: SearchSpace, count: int, rng: np.random.Generator) -> Genes:
+def stratified(
+    table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], count: int, rng: np.random.Generator
+) -> Genes:
     """(count, genes) sub-networks from the fastest to the slowest: the middle one of each of `count` equal shares."""
-    genes = space.sample(rng, CANDIDATES * count)
+    genes = space.sample(rng, CANDIDATES * count, resolutions=resolutions)
     order = np.argsort(table.latency_ms(space, genes), kind="stable")
     chosen: Genes = genes[order[CANDIDATES // 2 :: CANDIDATES]]
     return chosen

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.space import Genes, SearchSpace
+from ofa.space import Genes, SearchSpace, resolutions_in
 from ofa.tables import LatencyTable
 from ofa.tables.sum_correction import SumCorrection
 from profilers.measuring.judge import Outcome
@@ -107,7 +107,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
     scored = np.ones(len(rows), dtype=bool)
     scored[FITTED] = False
     plain = LatencyTable({key: text for key, text in table.header.items() if key != "sum_correction"}, table.rows)
-    alone = plain.lookup(space)
+    alone = plain.lookup(space, resolutions_in(genes))
     correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
     predicted = corrected.latency_ms(space, genes)
@@ -123,7 +123,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
         machine_pct=_machine_pct(chosen, ids[len(chosen.genes) :], outcome),
         correction=correction,
         corrected=corrected,
-        unit_errors_pct=unit_errors(corrected.lookup(space), genes, measured),
+        unit_errors_pct=unit_errors(corrected.lookup(space, alone.index.resolutions), genes, measured),
         failed=outcome.failed,
     )
 

@@ -41,7 +41,7 @@ from ofa.train import __main__ as train
 from .export.test_export_command import metadata_of
 
 CLASSES = ("Zebra [red]", "cat", "Äpfel und Birnen")  # sorted
-SPACE = get_space("mbv3-w0.1", 3, (32,))
+SPACE = get_space("mbv3-w0.1", 3)
 HALF = [0.5, 0.5, 0.5]
 FORMATS = {"onnx": "onnx", "tflite": "tflite", "torchscript": "pt", "safetensors": "safetensors"}
 
@@ -93,7 +93,8 @@ def chain(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(fit.main, "--data", root / "acc.csv", "--space", "mbv3-w0.1", "--members", 2, "--epochs", 3, "--hidden", 8,
         "--out", root / "p.safetensors")  # fmt: skip
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
-    LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE)]).save(root / "t.csv")
+    blocks = all_blocks(SPACE, [32])
+    LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in blocks]).save(root / "t.csv")
     run(search, "--table", root / "t.csv", "--predictor", root / "p.safetensors", "--latency", 1.5,
         "--num-classes", 3, "--out", root / "found")  # fmt: skip
     run(finetune.main, "--checkpoint", weights, "--subnet", root / "found" / "result.json", "--data", pictures,
@@ -108,7 +109,7 @@ def chain(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def more_rows(path: Path) -> None:
     """Adds made-up accuracies: measuring a hundred sub-networks takes too long for a test."""
-    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(0), 110))
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(0), 110, resolutions=[32]))
     fields = ("depths", "kernel_sizes", "expand_ratios", "width_mults")
     lists = [[" ".join(map(str, getattr(subnet, field))) for field in fields] for subnet in subnets]
     rows = [[900 + i, 32, *lists[i], 50 + i / 10, 100, 1.0, 24] for i in range(len(subnets))]

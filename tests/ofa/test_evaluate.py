@@ -24,7 +24,7 @@ from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
 
-SPACE = get_space("mbv3-w0.1", 6, (32, 48))
+SPACE = get_space("mbv3-w0.1", 6)
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
 
@@ -42,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
                 Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
     torch.manual_seed(0)
-    net = build_supernet(SPACE, dropout=0.0)
+    net = build_supernet(SPACE, dropout=0.0, resolutions=(32, 48))
     save_checkpoint(net, root / "supernet.safetensors")
     photographs = ImageFolder(root / "imgs", split="train")
     training = batches(photographs, 32, 5, indices=random_indices(photographs, 2000))

@@ -37,7 +37,7 @@ from ofa.space import get_space
 from ofa.training.loop import StepResult, Training
 from ofa.training.schedule import Plan, cosine_rate, parameter_groups
 
-SPACE = get_space("mbv3-w0.1", 3, (32,))
+SPACE = get_space("mbv3-w0.1", 3)
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
 STEPS = 3  # of a batch of 4, in 14 images
 

@@ -57,7 +57,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             pixels[..., 2 - label] += 120
             Image.fromarray(pixels).save(tmp_path / "pictures" / name / f"{i}.png")
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": SPACE, "source": "a test"}
-    blocks = ofa.all_blocks(ofa.get_space(SPACE, len(CLASSES), (PIXELS,)))
+    blocks = ofa.all_blocks(ofa.get_space(SPACE, len(CLASSES)), [PIXELS])
     ofa.LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in blocks]).save(tmp_path / "t.csv")
     # a hundred sub-networks, and five of them in each part, take too long to measure for a test
     monkeypatch.setattr(subnet_accuracies, "MIN_ROWS", 20)

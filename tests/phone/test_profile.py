@@ -38,7 +38,7 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
     out = tmp_path / "t.csv"
     assert main(["--serial", phone.serial, *SMALL, "--limit", "6", "--out", str(out)]) == 0
     table = LatencyTable.load(out)
-    assert [row.block for row in table.rows] == list(all_blocks(get_space("mbv3-w0.35", resolutions=[32]))[:6])
+    assert [row.block for row in table.rows] == list(all_blocks(get_space("mbv3-w0.35"), [32])[:6])
     said = {
         "device": "ofa-latency Test phone",
         "runtime": "ai-edge-litert 2.3.0",

@@ -18,7 +18,7 @@ from profilers.changes.comparison import compare_tables, differences
 from profilers.compare import main
 
 ROOT = Path(__file__).resolve().parents[2]
-BLOCKS = all_blocks(get_space("mbv3-w0.35", resolutions=[64]))
+BLOCKS = all_blocks(get_space("mbv3-w0.35"), [64])
 HEADER = {
     "device": "D",
     "soc": "S",

@@ -36,8 +36,8 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
     out = tmp_path / "t.csv"
     assert main([*SMALL, "--runtime", runtime, "--limit", "5", "--out", str(out)]) == 0
     table = LatencyTable.load(out)
-    space = get_space("mbv3-w0.35", resolutions=[64])
-    assert [row.block for row in table.rows] == list(all_blocks(space)[:5])
+    space = get_space("mbv3-w0.35")
+    assert [row.block for row in table.rows] == list(all_blocks(space, [64])[:5])
     assert table.provenance == "measured"
     assert table.header["limit"] == "the first 5 of 96 blocks"
     assert table.header["runtime"].split()[0] == {"tflite": "ai-edge-litert"}.get(runtime, runtime)
@@ -53,7 +53,7 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
 def test_a_complete_table_covers_its_resolution(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     main([*SMALL, "--rounds", "1", "--out", str(out)])
-    space = get_space("mbv3-w0.35", resolutions=[64])
+    space = get_space("mbv3-w0.35")
     assert LatencyTable.load(out).coverage(space).complete == (64,)
 
 

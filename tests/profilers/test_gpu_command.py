@@ -24,7 +24,7 @@ from profilers.validate import main as validate
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--dtype", "fp32", "--rounds", "1"]
 ASKED = {"dtype": "fp16", "mode": "eager", "memory_format": "contiguous", "inputs": "warm"}
-BLOCKS = all_blocks(get_space("mbv3-w0.35", resolutions=[64]))
+BLOCKS = all_blocks(get_space("mbv3-w0.35"), [64])
 
 
 def gpu_count(monkeypatch: pytest.MonkeyPatch, count: int) -> None:

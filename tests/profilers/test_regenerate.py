@@ -25,8 +25,8 @@ from profilers.changes.tables_config import TableEntry, load_config
 from profilers.regenerate import PROFILERS, main
 
 ROOT = Path(__file__).resolve().parents[2]
-SPACE = get_space("mbv3-w0.35", resolutions=[64, 96])
-BLOCKS = all_blocks(SPACE)
+SPACE = get_space("mbv3-w0.35")
+BLOCKS = all_blocks(SPACE, [64, 96])
 HEADER = {
     "device": "D",
     "soc": str(cpu_model()),

@@ -9,7 +9,7 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.search.__main__ import main as search
-from ofa.space import get_space
+from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow, find_table
 from ofa.tables.network_times import read_networks, write_networks
 from profilers.estimating.cost_model import (
@@ -58,7 +58,7 @@ def test_a_slower_relative_is_found_whatever_the_space(related: Path, tmp_path: 
     table = LatencyTable.load(out)
     for name in ("mbv3-w1.0", "proxyless-w1.3"):
         space = get_space(name)
-        assert table.coverage(space).complete == space.resolutions
+        assert table.coverage(space).complete == RESOLUTIONS
         genes = space.sample(np.random.default_rng(1), 20)
         assert np.allclose(table.latency_ms(space, genes), 3.5 * space_terms(space, genes) @ WEIGHTS, rtol=1e-3)
     assert (table.provenance, table.device, table.header["runtime"]) == ("estimated", "My phone", "tflite")
@@ -70,8 +70,8 @@ def test_a_slower_relative_is_found_whatever_the_space(related: Path, tmp_path: 
 def test_eight_networks_do_without_a_table(tmp_path: Path) -> None:
     networks, out = measured(tmp_path, 60, 2.0), tmp_path / "t.csv"
     assert main(["--networks", str(networks), "--resolutions", "160", "--out", str(out)]) == 0
-    space = get_space("mbv3-w1.0", resolutions=[160])
-    genes = space.sample(np.random.default_rng(1), 20)
+    space = get_space("mbv3-w1.0")
+    genes = space.sample(np.random.default_rng(1), 20, resolutions=[160])
     error = LatencyTable.load(out).latency_ms(space, genes) / (2.0 * space_terms(space, genes) @ WEIGHTS) - 1
     assert np.abs(error).mean() < 0.01
     with pytest.raises(InputError, match=r"has 5 networks: name a table of a related device with --from"):
@@ -150,7 +150,7 @@ def test_an_estimated_table_says_what_it_rests_on(path: Path) -> None:
     for key in ("source", "command", "networks", "scaled_by", "expected_error"):
         assert table.header[key]
     for name in table.spaces:
-        assert table.coverage(get_space(name)).complete == get_space(name).resolutions
+        assert table.coverage(get_space(name)).complete == RESOLUTIONS
     assert table.header["batch"] == path.stem.rpartition("-b")[2] if "-b" in path.stem else "1"
 
 

@@ -13,7 +13,7 @@ from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cpu import main as profile
 from profilers.validate import main
 
-SPACE = get_space("mbv3-w1.0", resolutions=[128, 160])
+SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
 
 
@@ -31,7 +31,7 @@ def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
     assert (result["fitted_on"], [n["scored"] for n in result["networks"]].count(False)) == (2, 2)
     assert (tmp_path / "t.validation.png").read_bytes().startswith(b"\x89PNG")
     loaded = LatencyTable.load(path)
-    space = get_space("mbv3-w0.35", resolutions=[64])
+    space = get_space("mbv3-w0.35")
     for network in result["networks"]:
         subnet = space.subnet_from_dict(network["subnet"])
         if code == 0:
@@ -48,10 +48,11 @@ def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
 def test_only_tables_measured_here_can_be_validated(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is imported: only a table measured on this machine"):
         main(["--table", str(find_table("note10"))])
-    made_up = LatencyTable(HEADER, [TableRow(block, 0.01 + block_macs(block) / 1e7) for block in all_blocks(SPACE)])
+    blocks = all_blocks(SPACE, RESOLUTIONS)
+    made_up = LatencyTable(HEADER, [TableRow(block, 0.01 + block_macs(block) / 1e7) for block in blocks])
     LatencyTable({**made_up.header, "runtime": "cuda 13"}, made_up.rows).save(tmp_path / "gpu.csv")
     with pytest.raises(InputError, match="runtime 'cuda 13' is none of the CPU's"):
         main(["--table", str(tmp_path / "gpu.csv")])
     with pytest.raises(InputError, match="--networks is 3, expected at least 10"):
         main(["--table", str(tmp_path / "gpu.csv"), "--networks", "3"])
-    assert len(block_index(SPACE).blocks) == len(made_up.rows)
+    assert len(block_index(SPACE, RESOLUTIONS).blocks) == len(made_up.rows)

@@ -76,7 +76,7 @@ def conclude(console: Console, result: Collected) -> None:
 
     config, space = result.config, result.space
     table = Table("px", "sub-networks", "top-1 %: least", "mean", "greatest")
-    for resolution in space.resolutions:
+    for resolution in result.resolutions:
         top1 = [row.top1 for row in result.accuracies if row.subnet.resolution == resolution]
         if top1:
             cells = (min(top1), sum(top1) / len(top1), max(top1))

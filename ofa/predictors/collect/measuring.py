@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from ofa.blocks import block_index
+from ofa.blocks import index_of
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
 from ofa.evaluate.scores import Scores, scores_of
@@ -20,29 +20,34 @@ from ofa.networks.tree import SubnetTree
 from ofa.space import Genes, SearchSpace, Subnet
 
 
-def draw(space: SearchSpace, seed: int, numbers: Sequence[int], tilted: float = 0.0) -> list[Subnet]:
-    """The sub-networks of those numbers: number i of a seed is the same one, whatever else is drawn.
+def draw(
+    space: SearchSpace, resolutions: Sequence[int], seed: int, numbers: Sequence[int], tilted: float = 0.0
+) -> list[Subnet]:
+    """The sub-networks of those numbers, at those resolutions: number i of a seed is the same one, whatever else is
+    drawn.
 
     tilted: share of them whose choices lean together, from all smallest to all largest; where every choice is
         uniform, hardly any network is near either end, which is where searches go
     """
-    rows = [_row(space, np.random.default_rng([seed, number]), tilted) for number in numbers]
+    rows = [_row(space, resolutions, np.random.default_rng([seed, number]), tilted) for number in numbers]
     return space.decode(np.concatenate(rows))
 
 
-def _row(space: SearchSpace, rng: np.random.Generator, tilted: float) -> Genes:
-    row = space.sample(rng, 1)
+def _row(space: SearchSpace, resolutions: Sequence[int], rng: np.random.Generator, tilted: float) -> Genes:
+    row = space.sample(rng, 1, resolutions=resolutions)
     if rng.random() >= tilted:
         return row
     lean = rng.random()
-    leaning = rng.binomial(space.cardinalities - 1, lean).astype(np.uint8)[None]
+    most = np.concatenate([[len(resolutions) - 1], space.cardinalities[1:] - 1])
+    leaning = rng.binomial(most, lean)[None]
     leaning[0, 0] = row[0, 0]  # every resolution as often
-    return space.canonical(leaning)
+    return space.as_genes(leaning)
 
 
 def tree_order(space: SearchSpace, subnets: Sequence[Subnet]) -> list[int]:
     """Positions sorted by blocks from the stem on: by resolution, and neighbours begin alike."""
-    numbers = block_index(space).block_numbers(space.as_genes(subnets))
+    genes = space.as_genes(subnets)
+    numbers = index_of(space, genes).block_numbers(genes)
     return [int(i) for i in np.lexsort(numbers.T[::-1])]
 
 
@@ -112,12 +117,6 @@ def measure(
         if total.loss_sum != total.loss_sum:
             raise InputError(f"the network's outputs are not finite: {subnet}")
     return scores
-
-
-def at_resolutions(space: SearchSpace, resolutions: Sequence[int]) -> SearchSpace:
-    """The space with those resolutions alone; InputError names one that it lacks."""
-    space.resolution_genes(resolutions)
-    return replace(space, resolutions=tuple(resolutions))
 
 
 def spread(resolutions: Sequence[int], most: int) -> tuple[int, ...]:

@@ -16,12 +16,12 @@ from ofa.checkpoints.opening import open_supernet
 from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
-from ofa.predictors.collect.measuring import at_resolutions, draw, share, spread, tree_order
+from ofa.predictors.collect.measuring import draw, share, spread, tree_order
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
-from ofa.space import SearchSpace, Subnet
+from ofa.space import SearchSpace, Subnet, checked_resolutions
 
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
@@ -42,7 +42,7 @@ class SubnetAccuracy:
 class Collected:
     """The accuracies of random sub-networks, by their numbers.
 
-    path: of the CSV; space: with the resolutions that they were drawn from
+    path: of the CSV; resolutions: that they were drawn from, pixels
     images: what they were evaluated on and calibrated with; broken: names of those that could not be read
     first: whether this is the first of several processes, which speaks for all
     """
@@ -50,6 +50,7 @@ class Collected:
     config: CollectConfig
     path: Path
     space: SearchSpace
+    resolutions: tuple[int, ...]
     accuracies: tuple[SubnetAccuracy, ...]
     images: EvaluationImages
     broken: tuple[str, ...]
@@ -66,16 +67,17 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
     with processes.processes(config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else CollectWatcher()
         started = time.monotonic()
-        net = open_supernet(config.checkpoint, config.space, config.resolutions or ())
+        net = open_supernet(config.checkpoint, config.space)
         images = open_evaluation_images(config.checkpoint, net.space.num_classes, config, config, config.seed)
-        space = at_resolutions(net.space, config.resolutions or spread(net.space.resolutions, MOST_RESOLUTIONS))
+        space = net.space
+        resolutions = checked_resolutions(config.resolutions or spread(net.resolutions, MOST_RESOLUTIONS))
         evaluated = images.evaluated.at_random(config.images, config.seed)
-        facts = _facts(config, space, images, evaluated)
+        facts = _facts(config, space, resolutions, images, evaluated)
         found = ("space", "resolutions", "class_index", "images_sha256", "calibration_sha256", "image_facts")
         settings = identity_of(config, **{key: facts[key] for key in found})
         (part, parts), first = config.part, config.first
         out = config.out_of(part)
-        subnets = draw(space, config.seed, range(first, first + config.subnets), config.tilted)
+        subnets = draw(space, resolutions, config.seed, range(first, first + config.subnets), config.tilted)
         chosen = share(space, subnets, tree_order(space, subnets), part, parts)
         journal = SharedJournal(out, settings, procs, resume=config.resume)
         done = {item["index"]: item for item in journal.done}
@@ -96,11 +98,15 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
             write_csv(out, accuracies, {**facts, "broken_images": len(broken), "rows": len(accuracies)})
         journal.remove()
         seconds = time.monotonic() - started
-        return Collected(config, out, space, accuracies, images, tuple(broken), seconds, procs.rank == 0)
+        return Collected(config, out, space, resolutions, accuracies, images, tuple(broken), seconds, procs.rank == 0)
 
 
 def _facts(
-    config: CollectConfig, space: SearchSpace, images: EvaluationImages, evaluated: Sequence[int]
+    config: CollectConfig,
+    space: SearchSpace,
+    resolutions: Sequence[int],
+    images: EvaluationImages,
+    evaluated: Sequence[int],
 ) -> dict[str, Any]:
     """What the CSV says of how it was made."""
     assert images.calibration is not None
@@ -112,7 +118,7 @@ def _facts(
         "tilted": config.tilted,
         "shard": list(config.part),
         "space": space.name,
-        "resolutions": list(space.resolutions),
+        "resolutions": list(resolutions),
         "checkpoint": config.checkpoint.name,
         "checkpoint_sha256": sha256(config.checkpoint),
         "images": len(evaluated),

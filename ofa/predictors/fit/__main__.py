@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print_teacher_report(console, result.report)
     else:
         data = result.data
-        pixels = ", ".join(map(str, data.space.resolutions))
+        pixels = ", ".join(map(str, data.known))
         console.print(f"{len(data.top1):,} sub-networks of {config.space} at {pixels} px")
         if data.merged:
             console.print(f"{data.merged:,} more rows repeat one of them: averaged")

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.metrics import figures, rmse, tau_figure
 from ofa.predictors.subnet_accuracies import SubnetAccuracies
@@ -19,8 +18,8 @@ def assess(predictor: AccuracyPredictor, test: SubnetAccuracies) -> dict[str, An
     """`metrics.figures` of the whole test part ("all") and of each resolution that has two rows or more, in pixels."""
     predicted = predictor.predict(test.genes)
     report = {"all": figures(predicted, test.top1)}
-    for i, r in enumerate(test.space.resolutions):
-        rows = test.genes[:, 0] == i
+    for r in test.known:
+        rows = test.resolutions == r
         if rows.sum() < 2:
             continue
         part = replace(predicted, top1=predicted.top1[rows], std=predicted.std[rows])
@@ -37,9 +36,8 @@ def interpolation(
     it bridges is twice as wide as any that users meet, so that `added_rmse` (per cent, what comes on top of
     the error without interpolation, in quadrature) is on the safe side.
     """
-    space = fitted.space
     recipe = replace(recipe, members=min(2, recipe.members))
-    inner = space.resolutions[1:-1]
+    inner = fitted.known[1:-1]
     report: dict[str, Any] = {}
     direct = train_ensemble(fitted, recipe, lambda share: step(share / (len(inner) + 1))) if inner else None
     for n, left_out in enumerate(inner, 1):
@@ -48,11 +46,8 @@ def interpolation(
             recipe,
             lambda share, n=n: step((n + share) / (len(inner) + 1)),  # type: ignore[misc]
         )
-        wide = AccuracyPredictor(
-            FeatureEncoder(space, narrow.resolutions), narrow.ensemble, {}, levels=narrow.levels.tolist()
-        )
         asked = test.where(test.resolutions == left_out)
-        guess = wide.predict(asked.genes).top1
+        guess = narrow.predict(asked.genes).top1
         assert direct is not None
         seen = direct.predict(asked.genes).top1
         report[str(left_out)] = {
@@ -68,18 +63,14 @@ def interpolation(
 
 
 def without_resolution(data: SubnetAccuracies, left_out: int) -> SubnetAccuracies:
-    """The rows of the other resolutions, in a space that has only those."""
+    """The rows of the other resolutions, as data that has only those."""
     kept = data.where(data.resolutions != left_out)
-    genes = kept.genes.copy()
-    genes[:, 0] -= genes[:, 0] > data.space.resolutions.index(left_out)
-    space = replace(data.space, resolutions=tuple(r for r in data.space.resolutions if r != left_out))
-    return SubnetAccuracies(space, genes, kept.top1)
+    return replace(kept, known=tuple(r for r in data.known if r != left_out))
 
 
 def largest(predictor: AccuracyPredictor, test: SubnetAccuracies) -> dict[str, Any]:
     """The largest sub-network at the highest resolution, which should be predicted near the top of the test part."""
-    genes = (predictor.space.cardinalities - 1).astype(np.uint8)[None]
-    genes[0, 0] = predictor.space.resolutions.index(predictor.resolutions[-1])
+    genes = np.array([[predictor.resolutions[-1], *(predictor.space.cardinalities[1:] - 1)]], dtype=np.uint16)
     predicted = float(predictor.predict(genes).top1[0])
     same = test.where(test.resolutions == predictor.resolutions[-1])
     return {

@@ -18,7 +18,7 @@ def baselines(fitted: SubnetAccuracies, test: SubnetAccuracies) -> dict[str, Any
 
     "ridge": linear in the one-hot features. "macs": a parabola in log MACs for each resolution.
     """
-    encoder = FeatureEncoder(fitted.space, fitted.space.resolutions)
+    encoder = FeatureEncoder(fitted.space, fitted.known)
 
     def one_hot(data: SubnetAccuracies) -> NDArray[np.float64]:
         return encoder.training_features(data.genes).astype(np.float64)
@@ -30,7 +30,7 @@ def baselines(fitted: SubnetAccuracies, test: SubnetAccuracies) -> dict[str, Any
         report[name] = {}
         for label, rows in (
             ("all", np.ones(len(test.top1), dtype=bool)),
-            *((str(r), test.genes[:, 0] == i) for i, r in enumerate(test.space.resolutions)),
+            *((str(r), test.resolutions == r) for r in test.known),
         ):
             report[name][label] = {
                 "rmse": round(rmse(predicted[rows], test.top1[rows]), 4),
@@ -51,5 +51,5 @@ def ridge(features: Floats, targets: Floats, penalty: float = 1.0) -> tuple[Floa
 def macs_features(data: SubnetAccuracies) -> Floats:
     """(N, 3 x resolutions): for each resolution its own constant, log MACs and log MACs squared."""
     log = np.log(count_macs(data.space, data.genes).astype(np.float64)) - 19.0  # about the middle: 180 million
-    one_hot = (data.genes[:, :1] == np.arange(len(data.space.resolutions))).astype(np.float64)
+    one_hot = (data.genes[:, :1] == np.array(data.known)).astype(np.float64)
     return np.concatenate([one_hot, one_hot * log[:, None], one_hot * log[:, None] ** 2], axis=1)

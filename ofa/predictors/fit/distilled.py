@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,11 @@ def fit_to_teacher(
         raise InputError(f"samples is {samples}, expected at least 400")
     rng = np.random.default_rng(recipe.seed)
     asked, sources = _questions(teacher, samples, recipe, rng, step)
-    known = len(teacher.space.resolutions)
+    known = len(asked.known)
     held = split(asked.genes)["calibration"]
     first = train_ensemble(asked.where(~held), recipe, lambda share: step("uncertainty", share))
     aside = asked.where(held)
-    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.genes[:, 0].astype(np.intp), known)
+    uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.groups, known)
     final = train_ensemble(asked, recipe, lambda share: step("final", share))
 
     random, optimal = _examination(teacher, asked, max(200, samples // 8), rng)
@@ -73,10 +74,11 @@ def _questions(
     teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Step
 ) -> tuple[SubnetAccuracies, dict[str, int]]:
     """What the teacher says of `samples` sub-networks, and how many were chosen in which way."""
-    space = teacher.space
+    space, known = teacher.space, teacher.resolutions
     at_random, at_best = (int(samples * share) for share in _SHARES)
-    asked = _answers(teacher, _different(space.sample(rng, at_random * 3 // 2), (), at_random))
-    best = near_optimal(space, teacher.top1, at_best * 9 // 8, rng, lambda share: step("searching the teacher", share))
+    asked = _answers(teacher, _different(space.sample(rng, at_random * 3 // 2, resolutions=known), (), at_random))
+    searching = partial(step, "searching the teacher")
+    best = near_optimal(space, known, teacher.top1, at_best * 9 // 8, rng, searching)
     asked = _joined(asked, _answers(teacher, _different(best, asked.genes, at_best)))
     draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
     for n in range(_ROUNDS):
@@ -88,7 +90,7 @@ def _questions(
             return upper
 
         count = (samples - len(asked.genes)) // (_ROUNDS - n)
-        found = near_optimal(space, hopeful, count * 9 // 8, rng)
+        found = near_optimal(space, known, hopeful, count * 9 // 8, rng)
         asked = _joined(asked, _answers(teacher, _different(found, asked.genes, count)))
     sources = {
         "random": at_random,
@@ -102,24 +104,24 @@ def _examination(
     teacher: AccuracyPredictor, asked: SubnetAccuracies, rows: int, rng: np.random.Generator
 ) -> tuple[SubnetAccuracies, SubnetAccuracies]:
     """What the teacher says of others than those it was asked about: random ones, and ones near its optimum."""
-    space = teacher.space
-    random = _answers(teacher, _different(space.sample(rng, 2 * rows), asked.genes, rows))
-    best = near_optimal(space, teacher.top1, rows * 5 // 4, rng)
+    space, known = teacher.space, teacher.resolutions
+    random = _answers(teacher, _different(space.sample(rng, 2 * rows, resolutions=known), asked.genes, rows))
+    best = near_optimal(space, known, teacher.top1, rows * 5 // 4, rng)
     return random, _answers(teacher, _different(best, asked.genes, rows))
 
 
 def _answers(teacher: AccuracyPredictor, genes: Genes) -> SubnetAccuracies:
     """Sub-networks with what the teacher says of them."""
-    return SubnetAccuracies(teacher.space, genes, teacher.predict(genes).top1)
+    return SubnetAccuracies(teacher.space, teacher.resolutions, genes, teacher.predict(genes).top1)
 
 
 def _joined(first: SubnetAccuracies, second: SubnetAccuracies) -> SubnetAccuracies:
     """Both, of one space."""
     genes = np.concatenate([first.genes, second.genes])
-    return SubnetAccuracies(first.space, genes, np.concatenate([first.top1, second.top1]))
+    return SubnetAccuracies(first.space, first.known, genes, np.concatenate([first.top1, second.top1]))
 
 
-def _different(genes: Genes, known: Sequence[NDArray[np.uint8]] | Genes, n: int) -> Genes:
+def _different(genes: Genes, known: Sequence[NDArray[np.uint16]] | Genes, n: int) -> Genes:
     """The first n rows that are not in `known`, each once."""
     seen = {row.tobytes() for row in known}
     rows = {row.tobytes(): row for row in genes if row.tobytes() not in seen}
@@ -131,7 +133,11 @@ def _different(genes: Genes, known: Sequence[NDArray[np.uint8]] | Genes, n: int)
 def _loss_in_search(teacher: AccuracyPredictor, student: AccuracyPredictor, devices: int, seed: int) -> dict[str, Any]:
     """What the teacher thinks of the best by the student, against the best by the teacher, on the same devices."""
     best = [
-        teacher.top1(search_devices(teacher.space, judge.top1, devices, np.random.default_rng(seed + 1))[:, 0])
+        teacher.top1(
+            search_devices(teacher.space, teacher.resolutions, judge.top1, devices, np.random.default_rng(seed + 1))[
+                :, 0
+            ]
+        )
         for judge in (teacher, student)
     ]
     loss = best[0] - best[1]
@@ -144,35 +150,38 @@ def _loss_in_search(teacher: AccuracyPredictor, student: AccuracyPredictor, devi
 
 def near_optimal(
     space: SearchSpace,
+    resolutions: Sequence[int],
     score: Score,
     n: int,
     rng: np.random.Generator,
     progress: Callable[[float], None] = lambda _: None,
 ) -> Genes:
-    """(n, genes): different sub-networks near the best by `score` under limits of made-up devices.
+    """(n, genes): sub-networks near the best by `score` under limits of made-up devices, at those resolutions.
 
     Every device has a random limit and keeps the 20 best of 40 generations of mutation and crossover; several
     of them are taken, best first, so that n sub-networks come from about n / 4 devices.
     """
     found: dict[bytes, Genes] = {}
     while len(found) < n:
-        best = search_devices(space, score, min(256, (n - len(found)) // 4 + 16), rng)
+        best = search_devices(space, resolutions, score, min(256, (n - len(found)) // 4 + 16), rng)
         for row in best[:, :4].reshape(-1, space.num_genes):
             found.setdefault(row.tobytes(), row)
         progress(min(1.0, len(found) / n))
     return np.stack(list(found.values())[:n])
 
 
-def search_devices(space: SearchSpace, score: Score, devices: int, rng: np.random.Generator) -> Genes:
+def search_devices(
+    space: SearchSpace, resolutions: Sequence[int], score: Score, devices: int, rng: np.random.Generator
+) -> Genes:
     """(devices, 20, genes): the best found for each device, best first; all devices evolve side by side.
 
     The same state of rng makes the same devices, whatever the score.
     """
-    index = block_index(space)
+    index = block_index(space, resolutions)
     macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
     costs = macs * rng.lognormal(0.0, 0.5, size=(devices, len(macs)))  # (devices, U)
     keep, children = 20, 40
-    seeds = space.sample(rng, 400)
+    seeds = space.sample(rng, 400, resolutions=resolutions)
     seed_scores = score(seeds)
     limits, pools, pool_scores = [], [], []
     for device in range(devices):
@@ -190,7 +199,7 @@ def search_devices(space: SearchSpace, score: Score, devices: int, rng: np.rando
         parents = pool[:, rng.integers(0, keep, size=2 * children)].reshape(-1, space.num_genes)
         parents = parents.reshape(devices, 2 * children, -1)
         half = children // 2
-        mutated = space.mutate(parents[:, :half].reshape(-1, space.num_genes), rng)
+        mutated = space.mutate(parents[:, :half].reshape(-1, space.num_genes), rng, resolutions=resolutions)
         crossed = space.crossover(
             parents[:, half:children].reshape(-1, space.num_genes),
             parents[:, children : children + half].reshape(-1, space.num_genes),

@@ -60,10 +60,9 @@ class Recipe:
 def train_ensemble(
     data: SubnetAccuracies, recipe: Recipe, step: Callable[[float], None] = lambda _: None
 ) -> AccuracyPredictor:
-    """An ensemble trained on all of the data; it knows the resolutions of the data's space, and no uncertainty."""
-    known = data.space.resolutions
-    encoder = FeatureEncoder(data.space, known)
-    groups = data.genes[:, 0].astype(np.intp)
+    """An ensemble trained on all of the data; it knows the resolutions of the data, and no uncertainty."""
+    known = data.known
+    encoder, groups = FeatureEncoder(data.space, known), data.groups
     # the level of a resolution is taken out first: weight decay would pull it to 0
     levels = np.array([data.top1[groups == r].mean() for r in range(len(known))])
     features = encoder.training_features(data.genes)

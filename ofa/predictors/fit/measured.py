@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, replace
 
-import numpy as np
-
 from ofa.errors import InputError
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fit.assessment import assess, interpolation, largest
@@ -26,7 +24,7 @@ def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Step = lambda 
     returned was then trained on both. Raises InputError if the test or calibration part is too small anywhere.
     """
     masks = split(data.genes)
-    known = data.space.resolutions
+    known = data.known
     sizes = counts(data.resolutions, masks, known)
     for part in ("test", "calibration"):
         for r, rows in sizes[part].items():
@@ -37,7 +35,7 @@ def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Step = lambda 
                 )
     held = data.where(masks["calibration"])
     first = train_ensemble(data.where(masks["train"]), recipe, lambda share: step("uncertainty", share))
-    uncertainty = fit_uncertainty(first.members(held.genes), held.top1, held.genes[:, 0].astype(np.intp), len(known))
+    uncertainty = fit_uncertainty(first.members(held.genes), held.top1, held.groups, len(known))
     fitted = data.where(~masks["test"])
     test = data.where(masks["test"])
     between = interpolation(fitted, test, recipe, lambda share: step("interpolation", share))

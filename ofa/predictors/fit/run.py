@@ -112,7 +112,6 @@ def _of_teacher(config: FitConfig, progress: Step) -> _Fitted:
     """Fitted on what another predictor says."""
     assert config.teacher is not None
     recipe, teacher = recipe_of(config), AccuracyPredictor.load(config.teacher, get_space(config.space))
-    teacher = AccuracyPredictor.load(config.teacher, get_space(config.space, resolutions=teacher.resolutions))
     stated = teacher.header.get("images")
     images = None if stated is None else ImageFacts.from_dict(stated, config.teacher)
     predictor = fit_to_teacher(teacher, config.samples, recipe, progress)

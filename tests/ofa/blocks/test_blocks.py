@@ -45,9 +45,9 @@ def test_one_resolution_of_mobilenet_v3_has_96_blocks() -> None:
 @pytest.mark.parametrize("name", SPACES)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_neighbouring_blocks_fit_and_all_are_listed(name: str, seed: int) -> None:
-    space = get_space(name, resolutions=[128, 140, 224])
-    listed = set(all_blocks(space))
-    for subnet in space.decode(space.sample(np.random.default_rng(seed), 4)):
+    space, resolutions = get_space(name), [128, 140, 224]
+    listed = set(all_blocks(space, resolutions))
+    for subnet in space.decode(space.sample(np.random.default_rng(seed), 4, resolutions=resolutions)):
         blocks = blocks_of(space, subnet)
         assert listed.issuperset(blocks)
         assert set(all_blocks(space, [subnet.resolution])).issuperset(blocks)
@@ -58,10 +58,25 @@ def test_neighbouring_blocks_fit_and_all_are_listed(name: str, seed: int) -> Non
 
 @pytest.mark.parametrize("name", SPACES)
 def test_every_listed_block_stands_in_some_slot_and_no_other(name: str) -> None:
-    space = get_space(name, resolutions=[160, 224])
-    in_slots = {block for slot in slots_of(space) for block in slot.blocks if block is not None}
-    assert in_slots == set(all_blocks(space)) == set(block_index(space).blocks)
+    space = get_space(name)
+    in_slots = {block for slot in slots_of(space) for r in (160, 224) for block in slot.at(r) if block is not None}
+    assert in_slots == set(all_blocks(space, [160, 224])) == set(block_index(space, [160, 224]).blocks)
     assert set(all_blocks(space, [160])) | set(all_blocks(space, [224])) == in_slots
+
+
+def test_all_993_sizes_have_15317_blocks_each_where_it_stands() -> None:
+    space, every = get_space("mbv3-w1.0"), range(32, 1025)
+    blocks = all_blocks(space, every)
+    assert len(blocks) == len(set(blocks)) == 15_317
+    # a byte for the resolution made 4,023 of them
+    stems = [block.in_size for block in blocks if block.in_channels == 3]
+    assert stems == list(every)
+    for resolution in (32, 33, 287, 288, 500, 1023, 1024):
+        at = set(all_blocks(space, [resolution]))
+        assert at <= set(blocks)
+        index = block_index(space, every)
+        assert {index.blocks[n] for n in index.numbers_at(resolution)} == at
+        assert space.num_genes == 46 and len(at) == 96
 
 
 def test_resnet_depth_adds_blocks_and_stem_depth_one_convolution() -> None:

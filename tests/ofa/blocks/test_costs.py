@@ -28,7 +28,7 @@ GOLDEN = (
 
 @pytest.mark.parametrize(("file", "name", "widths"), GOLDEN)
 def test_the_references_macs_and_parameters_exactly(reference: Path, file: str, name: str, widths: tuple) -> None:
-    space = get_space(name, 10, [64, 224], width_mults=widths)
+    space = get_space(name, 10, width_mults=widths)
     for case in json.loads((reference / "golden" / f"{file}_cases.json").read_text())["cases"]:
         for resolution in (64, 224):
             subnet = subnet_from_mit(space, case["config"], resolution)
@@ -84,10 +84,10 @@ def test_hand_counted_blocks() -> None:
 
 
 def test_a_million_subnetworks_are_one_array() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[224])
-    genes = space.sample(np.random.default_rng(0), 1_000_000)
+    space = get_space("mbv3-w1.0")
+    genes = space.sample(np.random.default_rng(0), 1_000_000, resolutions=[224])
     macs = count_macs(space, genes)
     assert macs.shape == (1_000_000,)
     smallest, largest = (space.subnet([k] * 20, [e] * 20, [d] * 5, 224) for k, e, d in ((3, 3, 2), (7, 6, 4)))
     assert count_macs(space, smallest) <= macs.min() < macs.max() <= count_macs(space, largest)
-    assert len(block_index(space).blocks) == 96
+    assert len(block_index(space, [224]).blocks) == 96

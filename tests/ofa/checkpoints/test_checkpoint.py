@@ -26,14 +26,14 @@ from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 SPACES = {
-    "mbv3": get_space("mbv3-w0.25", 7, (32,)),
-    "proxyless": get_space("proxyless-w0.5", 7, (32,)),
-    "resnet": get_space("resnet50d", 7, (32,), (0.1, 0.15)),
+    "mbv3": get_space("mbv3-w0.25", 7),
+    "proxyless": get_space("proxyless-w0.5", 7),
+    "resnet": get_space("resnet50d", 7, (0.1, 0.15)),
 }
 
 
 def sample(space: SearchSpace, seed: int = 0) -> Subnet:
-    return space.decode(space.sample(np.random.default_rng(seed), 1))[0]
+    return space.decode(space.sample(np.random.default_rng(seed), 1, resolutions=[32]))[0]
 
 
 def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
@@ -44,7 +44,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 @pytest.fixture(scope="module", params=sorted(SPACES))
 def net(request: pytest.FixtureRequest) -> Supernet:
     torch.manual_seed(0)
-    return build_supernet(SPACES[request.param]).eval()
+    return build_supernet(SPACES[request.param], resolutions=[32, 236]).eval()
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,7 @@ def test_a_supernets_file_says_which_it_is(net: Supernet, tmp_path: Path) -> Non
     save_checkpoint(net, tmp_path / "net.safetensors")
     back = load_supernet(tmp_path / "net.safetensors")
     assert back.space == net.space
+    assert back.resolutions == net.resolutions == (32, 236)
     assert same(net, back)
 
 
@@ -131,7 +132,7 @@ def test_sub_networks_are_written_in_mits_layout(reference: Path, tmp_path: Path
 
 def test_the_teachers_weights_fill_a_supernet_but_for_its_kernel_matrices(small: Supernet, tmp_path: Path) -> None:
     space = small.space
-    largest = space.decode(np.array([space.cardinalities - 1], dtype=np.uint8))[0]
+    largest = space.decode(space.as_genes(np.array([[32, *(space.cardinalities[1:] - 1)]])))[0]
     save_checkpoint(extract(small, largest), tmp_path / "teacher", "mit")
     other = build_supernet(space)
     with pytest.raises(InputError, match=r"missing unit_1_layer_1\.matrices\.\dto\d"):

@@ -46,7 +46,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def lively(space: SearchSpace, seed: int = 0) -> Supernet:
     """A supernet whose batch normalisations are far from the identity, in evaluation mode."""
     torch.manual_seed(seed)
-    net = build_supernet(space)
+    net = build_supernet(space, resolutions=(PIXELS,))
     for name, module in net.named_modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             # what is added to a shortcut is kept small, as training does: else rounding errors grow layer by layer
@@ -70,9 +70,9 @@ class Toy:
 def toy(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     """A supernet's checkpoint, trained a little as one sub-network, and a result.json with that one first."""
     folder = tmp_path_factory.mktemp("toy")
-    space = get_space("mbv3-w0.35", len(CATEGORIES), (PIXELS,))
+    space = get_space("mbv3-w0.35", len(CATEGORIES))
     net = lively(space)
-    subnet = space.decode(space.sample(np.random.default_rng(3), 1))[0]
+    subnet = space.decode(space.sample(np.random.default_rng(3), 1, resolutions=[PIXELS]))[0]
     folder_of_images = ImageFolder(photographs, split="train")
     ((batch, truth),) = batches(folder_of_images, PIXELS, len(folder_of_images))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)

@@ -22,9 +22,9 @@ from ofa.space import get_space
 from .conftest import lively
 
 SPACES = {
-    "mbv3": get_space("mbv3-w0.35", 10, (64, 75)),
-    "proxyless": get_space("proxyless-w0.35", 10, (64, 75)),
-    "resnet": get_space("resnet50d", 10, (64, 75), (0.1, 0.15)),
+    "mbv3": get_space("mbv3-w0.35", 10),
+    "proxyless": get_space("proxyless-w0.35", 10),
+    "resnet": get_space("resnet50d", 10, (0.1, 0.15)),
 }
 TOLERANCE = 1e-5  # of the largest logit
 

@@ -68,7 +68,7 @@ def test_synthetic_images_calibrate_another_sub_network_like_real_ones(published
     net, (real, _) = load_supernet(published).eval(), batch(photographs, "train")
     images = read_calibration(published)
     assert images is not None
-    other = net.space.decode(net.space.sample(np.random.default_rng(77), 1))[0]
+    other = net.space.decode(net.space.sample(np.random.default_rng(77), 1, resolutions=[PIXELS]))[0]
     wanted = calibrate_bn(net, other, [real])
     barely = synthetic_images(net, [wanted], 24, 1, MEAN, STD)
     distance = []

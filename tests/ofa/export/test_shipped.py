@@ -13,9 +13,10 @@ from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
 from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches, random_indices
+from ofa.networks import Supernet
 from ofa.predictors.accuracy import WEIGHTS as PREDICTORS
 from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.space import SearchSpace, Subnet
+from ofa.space import Subnet
 
 SHIPPED = sorted(WEIGHTS.glob("*.safetensors"))
 
@@ -28,21 +29,23 @@ def test_all_weights_together_are_small() -> None:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_a_supernet_comes_with_what_search_and_export_need(path: Path) -> None:
-    space = load_supernet(path).space
+    net = load_supernet(path)
+    space = net.space
     assert space.name == path.stem
     assert read_calibration(path) is not None
     assert len(read_facts(path)["classes"]) == space.num_classes
     card = path.with_suffix(".md").read_text()
     assert "ImageNet" in card
     predictor = AccuracyPredictor.default(space)
-    assert set(predictor.resolutions) <= set(space.resolutions)
+    assert set(predictor.resolutions) <= set(net.resolutions)
     measured = predictor.header["report"]["test"]["all"]
     assert measured["rows"] >= 30
 
 
-def subnet_of(space: SearchSpace, folder: Path, seed: int) -> tuple[Subnet, Path]:
+def subnet_of(net: Supernet, folder: Path, seed: int) -> tuple[Subnet, Path]:
     """A random sub-network at the largest resolution, and a file that names it."""
-    genes = space.sample(np.random.default_rng(seed), 1, resolutions=[max(space.resolutions)])
+    space = net.space
+    genes = space.sample(np.random.default_rng(seed), 1, resolutions=[max(net.resolutions)])
     subnet, path = space.decode(genes)[0], folder / "subnet.json"
     named = {"space": space.name, "num_classes": space.num_classes, **subnet.to_dict()}
     path.write_text(json.dumps(named))
@@ -54,8 +57,8 @@ def test_export_without_checkpoint_or_images_is_as_accurate_as_the_predictor_say
     path: Path, tmp_path: Path, reference: Path
 ) -> None:
     """Imagenette's photographs: what the shipped supernet was trained to tell apart."""
-    space = load_supernet(path).space
-    subnet, named = subnet_of(space, tmp_path, seed=5)
+    net = load_supernet(path)
+    subnet, named = subnet_of(net, tmp_path, seed=5)
     out = tmp_path / "network.onnx"
     assert export([f"--subnet={named}", "--format=onnx", f"--out={out}"]) == 0
     photographs = ImageFolder(reference / "images" / "imagenette2-224.zip")
@@ -72,4 +75,4 @@ def test_export_without_checkpoint_or_images_is_as_accurate_as_the_predictor_say
         right += int((torch.from_numpy(run(images.numpy())).argmax(1) == labels).sum())
         count += len(labels)
     # 600 images: a standard error of 2 points; synthetic calibration costs a little
-    assert 100 * right / count > AccuracyPredictor.default(space).top1(subnet)[0] - 8
+    assert 100 * right / count > AccuracyPredictor.default(net.space).top1(subnet)[0] - 8

@@ -247,8 +247,8 @@ def test_a_block_that_claims_what_no_op_computes_is_refused(block: Block, field:
 @pytest.mark.parametrize("runtime", ["onnxruntime", "ai-edge-litert", "tflite-runtime"])
 @pytest.mark.parametrize(("name", "resolution"), [("mbv3-w1.0", 100), ("proxyless-w1.3", 96), ("resnet50d", 100)])
 def test_whole_networks(name: str, resolution: int, runtime: str) -> None:
-    space = get_space(name, resolutions=[resolution])
-    subnet = space.decode(space.sample(np.random.default_rng(0), 1))[0]
+    space = get_space(name)
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[resolution]))[0]
     graph = network_graph(blocks_of(space, subnet))
     assert graph.output_shape == (1, 1000)
     x = images(graph)
@@ -282,7 +282,7 @@ def test_a_seed_gives_the_same_bytes_in_another_process() -> None:
 
 
 def test_activations_of_deep_networks_stay_finite_and_alive() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[64])
+    space = get_space("mbv3-w1.0")
     graph = network_graph(blocks_of(space, space.subnet([7] * 20, [6] * 20, [4] * 5, 64)))
     y = run_torch(graph, images(graph))
     assert np.isfinite(y).all()

@@ -35,7 +35,7 @@ from ofa.training.supply import Preparation
 
 from .numbered import COUNTS, IMAGES, broken_names, label_of, numbers_of, together, whole, without_jitter, write_folder
 
-SPACE = get_space("mbv3-w0.1", len(COUNTS), (32,))
+SPACE = get_space("mbv3-w0.1", len(COUNTS))
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
 GOOD = IMAGES - len(broken_names("val"))
 
@@ -47,7 +47,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_folder(root / "imgs")
     torch.manual_seed(0)
     facts = {"mean": IMAGENET[0], "std": IMAGENET[1], "classes": [f"class{i}" for i in range(len(COUNTS))]}
-    save_checkpoint(build_supernet(SPACE, dropout=0.0), root / "supernet.safetensors", facts=facts)
+    save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=[32]), root / "supernet.safetensors", facts=facts)
     (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
     return root
 
@@ -123,7 +123,7 @@ def test_collect(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s
 def test_check_ups_of_a_training(files: Path, seen: Counter[int], count: int) -> None:
     folder = open_images(files / "imgs", split="train")
     photos = Photos(folder, tuple(range(0, IMAGES, 3)), tuple(i for i in range(IMAGES) if i % 3))
-    net = build_supernet(SPACE)
+    net = build_supernet(SPACE, resolutions=[32])
 
     def work(procs: Processes) -> dict[str, Any]:
         check = Checkup(photos, Preparation(64, *IMAGENET), procs, 32, IMAGES, 100)

@@ -26,7 +26,7 @@ from ofa.networks import build_supernet, extract
 from ofa.space import get_space
 
 CLASSES = ("cat", "Äpfel und Birnen", "zebra", "狗")
-SPACE = get_space("mbv3-w0.1", 4, (32,))
+SPACE = get_space("mbv3-w0.1", 4)
 
 
 def fill(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
@@ -61,8 +61,8 @@ def test_facts_of_a_training(known: ImageFacts) -> None:
 
 def test_facts_go_through_every_file(known: ImageFacts, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = build_supernet(SPACE).eval()
-    subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1))[0]
+    net = build_supernet(SPACE, resolutions=[32]).eval()
+    subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[32]))[0]
     marked = known.marked("calibrated with 8 images", None, "calibrated with 8 images")
     assert marked.marks == ("calibrated with 8 images",)
     save_checkpoint(net, tmp_path / "a.safetensors", images=marked, facts={"method": "uniform"})
@@ -74,7 +74,7 @@ def test_facts_go_through_every_file(known: ImageFacts, tmp_path: Path) -> None:
 
 
 def test_files_that_say_nothing_or_less(tmp_path: Path) -> None:
-    net = build_supernet(SPACE)
+    net = build_supernet(SPACE, resolutions=[32])
     save_checkpoint(net, tmp_path / "none.safetensors")
     save_checkpoint(net, tmp_path / "mit.pt", "mit")
     old = {"classes": list(CLASSES), "mean": [0.5] * 3, "std": [0.5] * 3, "images": 8523, "held_out": 946}

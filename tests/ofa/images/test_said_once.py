@@ -22,8 +22,8 @@ def test_evaluating_several_subnets_names_each_broken_image_once(
         (images / name).write_bytes(b"broken")
     for name in ("train/class1/notes.txt", "val/class2/notes.md"):
         (images / name).write_bytes(b"")
-    space = get_space("mbv3-w0.1", 3, (32, 48))
-    save_checkpoint(build_supernet(space), tmp_path / "w.safetensors")
+    space = get_space("mbv3-w0.1", 3)
+    save_checkpoint(build_supernet(space, resolutions=(32, 48)), tmp_path / "w.safetensors")
     code = evaluate(
         ["--checkpoint", str(tmp_path / "w.safetensors"), "--data", str(images), "--random", "3", "--mean", "half",
          "--allow-poor-calibration",

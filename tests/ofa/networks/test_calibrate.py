@@ -14,13 +14,13 @@ from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.statistics import PooledMoments
 from ofa.space import Subnet, get_space
 
-SPACE = get_space("mbv3-w0.25", 7, (32, 48))
+SPACE = get_space("mbv3-w0.25", 7)
 
 
 @pytest.fixture
 def net() -> Supernet:
     torch.manual_seed(0)
-    return build_supernet(SPACE, dropout=0.5)
+    return build_supernet(SPACE, dropout=0.5, resolutions=(32, 48))
 
 
 def subnets(n: int = 2, resolutions: tuple[int, ...] = (48,)) -> list[Subnet]:
@@ -239,6 +239,6 @@ def test_a_new_classifier_keeps_all_other_weights(net: Supernet, elastic: bool) 
     assert not torch.equal(fresh["classifier.linear.weight"], with_new_classifier(given, 3).classifier.linear.weight)
     if isinstance(found, Supernet):
         assert found.space == replace(SPACE, num_classes=3)
-        assert found.dropout == 0.5
+        assert (found.dropout, found.resolutions) == (0.5, (32, 48))
     else:
         assert found.spec.num_classes == 3

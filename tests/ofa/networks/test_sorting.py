@@ -12,9 +12,9 @@ from ofa.networks.sorting import sort_channels
 from ofa.space import SearchSpace, Subnet, get_space
 
 SPACES = {
-    "mbv3": get_space("mbv3-w0.5", 5, (32,)),
-    "proxyless": get_space("proxyless-w0.5", 5, (32,)),
-    "resnet": get_space("resnet50d", 5, (32,), (0.1, 0.2)),
+    "mbv3": get_space("mbv3-w0.5", 5),
+    "proxyless": get_space("proxyless-w0.5", 5),
+    "resnet": get_space("resnet50d", 5, (0.1, 0.2)),
 }
 
 
@@ -34,7 +34,7 @@ def of_ratios(space: SearchSpace, ratios: Iterable[float], n: int = 4) -> list[S
     """Random sub-networks that use those expand ratios only."""
     span = space.columns("expand_ratios")
     rng = np.random.default_rng(0)
-    genes = space.sample(rng, n)
+    genes = space.sample(rng, n, resolutions=[32])
     allowed = [space.expand_choices.index(ratio) for ratio in ratios]
     genes[:, span] = rng.choice(allowed, size=genes[:, span].shape)
     return space.decode(space.canonical(genes))

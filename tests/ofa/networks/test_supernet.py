@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,11 @@ GOLDEN = [
     ("proxyless_w0.5", "proxyless-w0.5", None),
     ("resnet_w0.1-0.2", "resnet50d", (0.1, 0.15, 0.2)),
 ]
+RESOLUTIONS = (32, 48)
 SMALL = {
-    "mbv3": get_space("mbv3-w0.25", 7, (32, 48)),
-    "proxyless": get_space("proxyless-w0.25", 7, (32, 48)),
-    "resnet": get_space("resnet50d", 7, (32, 48), (0.1, 0.15)),
+    "mbv3": get_space("mbv3-w0.25", 7),
+    "proxyless": get_space("proxyless-w0.25", 7),
+    "resnet": get_space("resnet50d", 7, (0.1, 0.15)),
 }
 
 
@@ -47,7 +49,7 @@ def make(space: SearchSpace) -> Supernet:
 
 
 def sample(space: SearchSpace, n: int, seed: int = 0) -> list[Subnet]:
-    return space.decode(space.sample(np.random.default_rng(seed), n))
+    return space.decode(space.sample(np.random.default_rng(seed), n, resolutions=RESOLUTIONS))
 
 
 def images_for(subnet: Subnet, n: int = 2) -> torch.Tensor:
@@ -65,7 +67,7 @@ def test_logits_are_those_of_the_reference(reference: Path, golden: str, name: s
     folder = reference / "golden"
     cases = json.loads((folder / f"{golden}_cases.json").read_text())["cases"]
     arrays = np.load(folder / f"{golden}_io.npz")
-    space = get_space(name, 10, (64, 96), widths)
+    space = get_space(name, 10, widths)
     net = build_supernet(space).eval()
     load_checkpoint(net, folder / f"{golden}_supernet.pt")
     for i, case in enumerate(cases):
@@ -91,7 +93,7 @@ def test_the_largest_network_uses_every_parameter(family: str) -> None:
 
 
 def largest_subnet(space: SearchSpace) -> Subnet:
-    return space.decode(np.array([space.cardinalities - 1], dtype=np.uint8))[0]
+    return space.decode(space.as_genes(np.array([[48, *(space.cardinalities[1:] - 1)]])))[0]
 
 
 @settings(max_examples=15, deadline=None)
@@ -199,8 +201,8 @@ def test_bad_input_is_named(net: Supernet) -> None:
         net(torch.zeros(2, 3, 64, 64), subnet)
     with pytest.raises(InputError, match="expected a Subnet of"):
         net(images_for(subnet), "largest")
-    other = sample(get_space("mbv3-w1.0"), 1)[0]
-    with pytest.raises(InputError, match="resolution is"):
+    other = replace(subnet, resolution=31)
+    with pytest.raises(InputError, match="resolution 31 is not within 32 to 1024"):
         net(images_for(other), other)
     with pytest.raises(InputError, match=r"dropout is 1\.5"):
         build_supernet(net.space, dropout=1.5)
@@ -245,9 +247,9 @@ def test_extracted_networks_can_be_traced(net: Supernet) -> None:
 
 
 def test_the_layout_of_weights_changes_rounding_alone() -> None:
-    space = get_space("mbv3-w0.1", 10, [32])
+    space = get_space("mbv3-w0.1", 10)
     net = build_supernet(space).eval()
-    subnet = space.decode(space.sample(np.random.default_rng(0), 1))[0]
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[32]))[0]
     images = torch.randn(4, 3, 32, 32)
     assert memory_format_of(net) is torch.channels_last
     with torch.no_grad():

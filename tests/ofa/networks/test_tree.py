@@ -12,12 +12,13 @@ from ofa.space import get_space
 
 @pytest.mark.parametrize("name", ["mbv3-w0.1", "proxyless-w0.05", "resnet50d"])
 def test_statistics_and_logits_are_to_the_bit_those_of_each_alone(name: str) -> None:
-    space = get_space(name, 7, (32,), (0.1, 0.2) if name == "resnet50d" else None)
+    space = get_space(name, 7, (0.1, 0.2) if name == "resnet50d" else None)
     torch.manual_seed(0)
     net = build_supernet(space, dropout=0.0).eval()
-    subnets = space.decode(space.sample(np.random.default_rng(0), 6))
+    subnets = space.decode(space.sample(np.random.default_rng(0), 6, resolutions=[32]))
     # one twice, the smallest, and one a layer deeper: in proxyless-w0.05 by the block that the next unit begins with
-    ends = np.zeros((2, space.num_genes), np.uint8)
+    ends = np.zeros((2, space.num_genes), np.uint16)
+    ends[:, 0] = 32
     ends[1, space.columns("depths").start + 2] = 1
     subnets += [subnets[2], *space.decode(ends)]
     batches = [torch.randn(n, 3, 32, 32) for n in (4, 4, 3)]
@@ -36,7 +37,7 @@ def test_statistics_and_logits_are_to_the_bit_those_of_each_alone(name: str) -> 
 
 
 def test_an_equal_beginning_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = get_space("mbv3-w0.1", 7, (32,))
+    space = get_space("mbv3-w0.1", 7)
     net = build_supernet(space).eval()
     smallest = space.subnet([3] * 20, [3] * 20, [2] * 5, 32)
     last = space.subnet([3] * 17 + [5] * 3, [3] * 20, [2] * 5, 32)  # differs in the last of its layers
@@ -57,7 +58,7 @@ def test_an_equal_beginning_runs_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_cannot_run_together_is_refused() -> None:
-    space = get_space("mbv3-w0.1", 7, (32, 48))
+    space = get_space("mbv3-w0.1", 7)
     net = build_supernet(space).eval()
     sizes = [space.subnet([3] * 20, [3] * 20, [2] * 5, r) for r in (32, 48)]
     with pytest.raises(InputError, match="expected to be of one resolution"):

@@ -26,7 +26,7 @@ from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 
-SPACE = get_space("mbv3-w0.1", 6, (32, 48))
+SPACE, RESOLUTIONS = get_space("mbv3-w0.1", 6), (32, 48)
 POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
 
 
@@ -43,7 +43,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 pixels = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
                 Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
     torch.manual_seed(0)
-    save_checkpoint(build_supernet(SPACE, dropout=0.0), root / "supernet.safetensors")
+    save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=RESOLUTIONS), root / "supernet.safetensors")
     return root
 
 
@@ -67,7 +67,7 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
     printed = capsys.readouterr().out
     assert f"wrote {tmp_path}/a.csv: 20 sub-networks of mbv3-w0.1" in printed
     assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space mbv3-w0.1" in printed
-    subnets = measuring.draw(SPACE, 3, range(20))
+    subnets = measuring.draw(SPACE, RESOLUTIONS, 3, range(20))
     search_result = {"space": SPACE.name, "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
     (tmp_path / "result.json").write_text(json.dumps(search_result))
     arguments = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
@@ -161,7 +161,8 @@ def test_the_loop_closes_in_a_small_space(files: Path, tmp_path: Path, capsys: p
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
     assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
-    LatencyTable(header, [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE)]).save(tmp_path / "t.csv")
+    rows = [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE, RESOLUTIONS)]
+    LatencyTable(header, rows).save(tmp_path / "t.csv")
     arguments = ["--table", tmp_path / "t.csv", "--predictor", tmp_path / "p.safetensors", "--latency", 1.5]
     arguments += ["--num-classes", 6, "--out", tmp_path / "found"]
     assert search_main([*map(str, arguments)]) == 0
@@ -217,7 +218,7 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
         collect.main([*map(str, [*checkpoint, *data]), "--out", str(tmp_path / "r.txt")])
     for shard in ("0/2", "3/2", "a/2", "2"):
         fails(f"--shard: '{shard}' is not I/N", *checkpoint, *data, "--shard", shard)
-    net = build_supernet(SPACE)
+    net = build_supernet(SPACE, resolutions=RESOLUTIONS)
     net.classifier.linear.bias.data.fill_(3e38)
     net.classifier.linear.weight.data.fill_(3e38)
     save_checkpoint(net, tmp_path / "wild.safetensors")

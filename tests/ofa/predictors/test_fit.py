@@ -28,10 +28,11 @@ TOY = ["--members", "2", "--epochs", "6", "--hidden", "16", "--seed", "3"]
 
 def toy_rows(n=240, name="mbv3-w1.0", resolutions=(128, 160, 192)):
     """Rows of a CSV whose accuracy is linear in the choices, plus a little noise."""
-    space = get_space(name, resolutions=resolutions)
+    space = get_space(name)
     rng = np.random.default_rng(0)
-    genes = space.sample(rng, n)
-    top1 = 60 + genes @ rng.uniform(0, 0.2, space.num_genes) + rng.normal(0, 0.05, n)
+    genes = space.sample(rng, n, resolutions=resolutions)
+    choices = np.column_stack([np.searchsorted(resolutions, genes[:, 0]), genes[:, 1:]])
+    top1 = 60 + choices @ rng.uniform(0, 0.2, space.num_genes) + rng.normal(0, 0.05, n)
     rows = []
     for subnet, accuracy in zip(space.decode(genes), top1, strict=True):
         row = {key: " ".join(map(str, v)) if isinstance(v, list) else v for key, v in subnet.to_dict().items()}
@@ -162,14 +163,14 @@ def test_width_multipliers_are_read(tmp_path):
 
 
 def test_split_follows_the_architecture_alone():
-    space = get_space("mbv3-w1.0", resolutions=(128, 160, 192))
-    genes = space.sample(np.random.default_rng(0), 4000)
+    space = get_space("mbv3-w1.0")
+    genes = space.sample(np.random.default_rng(0), 4000, resolutions=(128, 160, 192))
     parts = split(genes)
     assert np.array_equal(sum(mask.astype(int) for mask in parts.values()), np.ones(4000))
     assert parts["test"].mean() == pytest.approx(0.15, abs=0.02)
     assert parts["calibration"].mean() == pytest.approx(0.10, abs=0.02)
     elsewhere = genes.copy()
-    elsewhere[:, 0] = (genes[:, 0] + 1) % 3
+    elsewhere[:, 0] = 320 - genes[:, 0]
     assert np.array_equal(split(elsewhere[::-1])["test"][::-1], parts["test"])
 
 
@@ -254,7 +255,7 @@ def test_the_help_tells_the_recipes_own_defaults():
 
 def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
     monkeypatch.setattr(distilled, "_ROUNDS", 2)
-    teacher = AccuracyPredictor.default(get_space("mbv3-w1.2", resolutions=(176, 224)))
+    teacher = AccuracyPredictor.default(get_space("mbv3-w1.2"))
     student = distilled.fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=40, weight_decay=0.1))
     report = student.header["report"]
     assert report["rows"] == {"random": 100, "near_optimal": 100, "searched_with_student": 200}

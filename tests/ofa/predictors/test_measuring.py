@@ -8,31 +8,30 @@ from hypothesis import strategies as st
 
 from ofa.blocks.costs import count_macs
 from ofa.networks.supernet import blocks_at
-from ofa.predictors.collect.measuring import at_resolutions, draw, groups, share, tree_order
+from ofa.predictors.collect.measuring import draw, groups, share, tree_order
 from ofa.space import get_space
 
-SPACE = get_space("mbv3-w0.35", 10, (48, 64, 80, 96))
-SUBNETS = draw(SPACE, 0, range(120))
+SPACE, PIXELS = get_space("mbv3-w0.35", 10), (48, 64, 80, 96)
+SUBNETS = draw(SPACE, PIXELS, 0, range(120))
 
 
 @given(st.integers(0, 60), st.integers(1, 30), st.sampled_from([0.0, 0.5, 1.0]))
 @settings(max_examples=20, deadline=None)
 def test_a_number_is_the_same_network_whatever_else_is_drawn(first: int, count: int, tilted: float) -> None:
-    many = draw(SPACE, 3, range(90), tilted)
-    assert draw(SPACE, 3, range(first, first + count), tilted) == many[first : first + count]
-    assert draw(SPACE, 4, range(first, first + count), tilted) != many[first : first + count]
+    many = draw(SPACE, PIXELS, 3, range(90), tilted)
+    assert draw(SPACE, PIXELS, 3, range(first, first + count), tilted) == many[first : first + count]
+    assert draw(SPACE, PIXELS, 4, range(first, first + count), tilted) != many[first : first + count]
 
 
 def test_tilted_networks_reach_both_ends_and_every_resolution() -> None:
     def macs(tilted: float) -> np.ndarray:
-        subnets = [s for s in draw(SPACE, 0, range(400), tilted) if s.resolution == 64]
+        subnets = [s for s in draw(SPACE, PIXELS, 0, range(400), tilted) if s.resolution == 64]
         assert 70 < len(subnets) < 130
         return np.atleast_1d(count_macs(SPACE, SPACE.as_genes(subnets)))
 
     uniform, tilted = macs(0.0), macs(0.5)
-    at_64 = at_resolutions(SPACE, [64])
-    ends = np.array([np.zeros(at_64.num_genes), at_64.cardinalities - 1]).astype(np.uint8)
-    smallest, largest = np.asarray(count_macs(at_64, ends)).tolist()
+    ends = SPACE.as_genes(np.array([[64, *end] for end in (0 * SPACE.cardinalities[1:], SPACE.cardinalities[1:] - 1)]))
+    smallest, largest = np.asarray(count_macs(SPACE, ends)).tolist()
     span = largest - smallest
     assert uniform.min() - smallest > 0.1 * span < largest - uniform.max()
     assert tilted.min() - smallest < 0.01 * span

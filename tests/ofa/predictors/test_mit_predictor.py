@@ -18,7 +18,7 @@ RESOLUTIONS = tuple(range(112, 225, 16))
 
 
 def test_golden_outputs_of_the_tutorial_format(reference):
-    space = get_space("mbv3-w1.2", resolutions=RESOLUTIONS)
+    space = get_space("mbv3-w1.2")
     predictor = AccuracyPredictor.load(reference / "golden/predictor_tutorial.pt", space, RESOLUTIONS)
     archs = json.loads((reference / "golden/predictor_tutorial_archs.json").read_text())["archs"]
     subnets = [subnet_from_mit(space, {key: arch[key] for key in ("ks", "e", "d", "r")}) for arch in archs]
@@ -30,7 +30,7 @@ def test_golden_outputs_of_the_tutorial_format(reference):
 
 
 def test_tutorial_format_is_trusted_only_where_it_was_trained(reference):
-    space = get_space("mbv3-w1.2", resolutions=RESOLUTIONS)
+    space = get_space("mbv3-w1.2")
     path = reference / "predictors/acc_predictor.pth"
     trusted = AccuracyPredictor.load(path, space)
     assert trusted.resolutions == (160, 176, 192, 208, 224)
@@ -39,7 +39,7 @@ def test_tutorial_format_is_trusted_only_where_it_was_trained(reference):
         trusted.predict(genes)
     # why: it puts 112 px above 176 px
     at_176 = genes.copy()
-    at_176[:, 0] = RESOLUTIONS.index(176)
+    at_176[:, 0] = 176
     everything = AccuracyPredictor.load(path, space, RESOLUTIONS)
     assert everything.predict(genes).top1.mean() > everything.predict(at_176).top1.mean()
     assert np.array_equal(everything.predict(at_176).top1, trusted.predict(at_176).top1)
@@ -47,10 +47,10 @@ def test_tutorial_format_is_trusted_only_where_it_was_trained(reference):
 
 def test_resnet_equals_a_plain_torch_forward_pass(reference):
     path = reference / "predictors/ofa_resnet50_acc_predictor.pth"
-    space = get_space("resnet50d", resolutions=(128, 144, 160, 176, 192, 224, 240, 256))
+    space = get_space("resnet50d")
     predictor = AccuracyPredictor.load(path, space)
-    assert space.resolutions == predictor.resolutions
-    genes = space.sample(np.random.default_rng(0), 200)
+    assert predictor.resolutions == (128, 144, 160, 176, 192, 224, 240, 256)
+    genes = space.sample(np.random.default_rng(0), 200, resolutions=predictor.resolutions)
     state = torch.load(path, map_location="cpu", weights_only=True)
     rows = []
     for subnet in space.decode(genes):  # the layout of ResNetArchEncoder, written out
@@ -98,7 +98,7 @@ def _nas_checkpoint(path: Path, features: int) -> None:
 def test_nas_format_of_a_mobilenet_needs_its_resolutions_named(tmp_path):
     path = tmp_path / "nas.pth"
     _nas_checkpoint(path, 120 + 2)
-    space = get_space("mbv3-w1.0", resolutions=(160, 192, 224))
+    space = get_space("mbv3-w1.0")
     with pytest.raises(InputError, match="which 2 resolutions it knows"):
         AccuracyPredictor.load(path, space)
     predictor = AccuracyPredictor.load(path, space, resolutions=[160, 224])

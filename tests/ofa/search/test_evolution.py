@@ -9,8 +9,8 @@ from ofa.search.evolution import Evaluator, EvolutionSettings, Population, Probl
 from ofa.search.extremes import cheapest
 from ofa.space import get_space
 
-SPACE = get_space("mbv3-w1.0", resolutions=[160, 192, 224])
-INDEX = block_index(SPACE)
+SPACE = get_space("mbv3-w1.0")
+INDEX = block_index(SPACE, [160, 192, 224])
 MACS = np.array([block_macs(block) for block in INDEX.blocks], dtype=np.float64)
 PARAMS = np.array([block_params(block) for block in INDEX.blocks], dtype=np.float64)
 QUICK = EvolutionSettings(population=100, children=300, generations=8, finalists=4)
@@ -88,7 +88,7 @@ def test_a_population_holds_different_networks_best_first() -> None:
     population = Population(np.array([1e12]), SPACE.num_genes)
     task = problem(MACS)
     evaluator = Evaluator(task, [population], 50)
-    genes = SPACE.sample(np.random.default_rng(0), 200)
+    genes = SPACE.sample(np.random.default_rng(0), 200, resolutions=INDEX.resolutions)
     doubled = np.concatenate([genes, genes])
     for _ in range(2):
         evaluator.ask_new(doubled, task.totals(doubled), population.limit)

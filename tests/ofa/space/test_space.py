@@ -1,6 +1,7 @@
 """Search spaces and sub-networks: counts, validation, canonical form, round trips."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.errors import InputError
-from ofa.space import SearchSpace, get_space, make_divisible
+from ofa.space import SearchSpace, get_space, make_divisible, resolutions_in
 from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config, subnet_to_mit
 
 SPACES = ("mbv3-w1.0", "proxyless-w1.3", "resnet50d")
@@ -39,7 +40,7 @@ def largest(resolution: int = 224) -> dict:
 )
 def test_counts_are_the_papers(name: str, count: int) -> None:
     assert get_space(name).count() == count
-    assert get_space(name, resolutions=[160, 224]).count(resolutions=True) == 2 * count
+    assert get_space(name).count(resolutions=[224, 160, 160]) == get_space(name).count(resolutions=2) == 2 * count
 
 
 def test_mobilenet_v3_has_2_176e19_subnetworks() -> None:
@@ -47,10 +48,10 @@ def test_mobilenet_v3_has_2_176e19_subnetworks() -> None:
 
 
 def test_enumerating_a_small_space_gives_its_count() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[224])
+    space = get_space("mbv3-w1.0")
     small = replace(space, units=space.units[:1])
-    every = np.stack(np.meshgrid(*[np.arange(n) for n in small.cardinalities], indexing="ij"), -1)
-    rows = small.canonical(every.reshape(-1, small.num_genes).astype(np.uint8))
+    every = np.stack(np.meshgrid([224], *[np.arange(n) for n in small.cardinalities[1:]], indexing="ij"), -1)
+    rows = small.as_genes(every.reshape(-1, small.num_genes))
     assert len(np.unique(rows, axis=0)) == small.count() == 9**2 + 9**3 + 9**4
 
 
@@ -105,8 +106,62 @@ def test_sampling_mutation_and_crossover_stay_in_the_space(name: str, seed: int)
     space = get_space(name)
     rng = np.random.default_rng(seed)
     first, second = space.sample(rng, 30), space.sample(rng, 30)
-    for genes in (first, space.mutate(first, rng, 0.3), space.crossover(first, second, rng)):
+    for genes in (first, space.mutate(first, rng, 0.3, resolutions=[200, 201]), space.crossover(first, second, rng)):
         assert np.array_equal(space.as_genes(genes), genes)
+
+
+@pytest.mark.parametrize("name", SPACES)
+@given(resolutions=st.sets(st.integers(32, 1024), min_size=1), seed=st.integers(0, 2**32 - 1))
+def test_any_resolutions_are_drawn_and_round_trip(name: str, resolutions: set[int], seed: int) -> None:
+    space, rng = get_space(name), np.random.default_rng(seed)
+    genes = space.sample(rng, 40, resolutions=resolutions)
+    mutated = space.mutate(genes, rng, 0.5, resolutions=resolutions)
+    for rows in (genes, mutated):
+        subnets = space.decode(rows)
+        assert {subnet.resolution for subnet in subnets} == set(rows[:, 0].tolist()) == {*resolutions_in(rows)}
+        assert {*resolutions_in(rows)} <= resolutions
+        assert np.array_equal(space.as_genes(subnets), rows)
+        assert [space.subnet_from_dict(json.loads(json.dumps(s.to_dict()))) for s in subnets] == subnets
+
+
+def test_every_one_of_993_resolutions_is_drawn() -> None:
+    space, every = get_space("mbv3-w1.0"), range(32, 1025)
+    genes = space.sample(np.random.default_rng(0), 20_000, resolutions=every)
+    assert resolutions_in(genes) == tuple(every)
+    assert space.count(resolutions=every) == 993 * space.count()
+
+
+def test_resolutions_that_cannot_be_are_refused() -> None:
+    space, rng = get_space("mbv3-w1.0"), np.random.default_rng(0)
+    for resolutions, message in (([], "resolutions are empty"), ([160, 0], "resolution 0 is not within 32 to 1024")):
+        with pytest.raises(InputError, match=message):
+            space.sample(rng, 3, resolutions=resolutions)
+        with pytest.raises(InputError, match=message):
+            space.mutate(random_genes(space, 0), rng, resolutions=resolutions)
+        with pytest.raises(InputError, match=message):
+            space.count(resolutions=resolutions)
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_a_batch_of_several_chunks_is_one_draw(name: str) -> None:
+    """Chunks keep memory small; what is drawn is what one draw of everything gives, and rows are canonical."""
+    space, n = get_space(name), 140_000
+    genes = space.sample(np.random.default_rng(5), n, resolutions=[160, 192, 224])
+    choices = [3, *space.cardinalities[1:]]
+    whole = np.random.default_rng(5).integers(0, choices, size=(n, space.num_genes))
+    whole[:, 0] = np.array([160, 192, 224])[whole[:, 0]]
+    assert np.array_equal(genes, space.as_genes(whole))
+
+
+def test_sampling_takes_little_more_memory_than_its_result() -> None:
+    space, n = get_space("mbv3-w1.0"), 400_000
+    tracemalloc.start()
+    genes = space.sample(np.random.default_rng(0), n)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert genes.nbytes == n * 46 * 2  # of ten million: 920 MB
+    # the chunk that is being drawn: 8 bytes a gene of 65,536 rows, and what is alive of it
+    assert peak - genes.nbytes < 65_536 * 46 * 8 * 1.5
 
 
 def test_a_seed_repeats_and_another_does_not() -> None:
@@ -116,25 +171,25 @@ def test_a_seed_repeats_and_another_does_not() -> None:
 
 
 def test_every_choice_is_drawn_equally_often() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[128, 224])
-    genes = random_genes(space, 0, 20_000)
-    assert abs((genes[:, 0] == 1).mean() - 0.5) < 0.02
+    genes = get_space("mbv3-w1.0").sample(np.random.default_rng(0), 20_000, resolutions=[224, 128, 128])
+    assert set(genes[:, 0].tolist()) == {128, 224}
+    assert abs((genes[:, 0] == 224).mean() - 0.5) < 0.02
     assert np.allclose(np.bincount(genes[:, 1]) / 20_000, 1 / 3, atol=0.02)
 
 
 def test_mutation_redraws_the_asked_share_of_genes() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[224])
+    space = get_space("mbv3-w1.0")
     # at full depth no gene is masked; a redrawn gene of 3 choices differs in 2 of 3 draws
     full = space.encode([space.subnet(**largest())] * 4000)
     kernels = space.columns("kernel_sizes")
-    mutated = space.mutate(full, np.random.default_rng(0), 0.3)
+    mutated = space.mutate(full, np.random.default_rng(0), 0.3, resolutions=[224])
     first_layers = mutated[:, kernels][:, ::4] != full[:, kernels][:, ::4]
     assert abs(first_layers.mean() - 0.3 * 2 / 3) < 0.01
-    assert np.array_equal(space.mutate(full, np.random.default_rng(0), 0.0), full)
+    assert np.array_equal(space.mutate(full, np.random.default_rng(0), 0.0, resolutions=[224]), full)
 
 
 def test_crossover_takes_every_gene_from_a_parent_and_some_units_whole() -> None:
-    space = get_space("mbv3-w1.0", resolutions=[224])
+    space = get_space("mbv3-w1.0")
     low = space.encode([space.subnet([3] * 20, [3] * 20, [4] * 5, 224)] * 500)
     high = space.encode([space.subnet(**largest())] * 500)
     children = space.crossover(low, high, np.random.default_rng(0))
@@ -153,7 +208,13 @@ def test_crossover_takes_every_gene_from_a_parent_and_some_units_whole() -> None
         ({"expand_ratios": [6, 5] + [6] * 18}, r"expand_ratios\[1\] is 5, expected one of 3, 4, 6"),
         ({"depths": [4, 4, 9, 4, 4]}, r"depths\[2\] is 9, expected one of 2, 3, 4"),
         ({"depths": [True, 4, 4, 4, 4]}, r"depths\[0\] is True"),
-        ({"resolution": 225}, r"resolution is 225, expected one of 128, 132 ... 224"),
+        ({"resolution": 1025}, "resolution 1025 is not within 32 to 1024 pixels"),
+        ({"resolution": 31}, "resolution 31 is not within 32 to 1024 pixels"),
+        ({"resolution": 160.5}, "resolution 160.5 is not a whole number of pixels"),
+        ({"resolution": float("nan")}, "resolution nan is not a whole number"),
+        ({"resolution": "160"}, "resolution '160' is not a whole number"),
+        ({"resolution": True}, "resolution True is not a whole number"),
+        ({"resolution": [160]}, r"resolution \[160\] is not a whole number"),
         ({"kernel_sizes": [0] + [7] * 19}, r"kernel_sizes\[0\] is 0, expected one of 3, 5, 7"),
         ({"kernel_sizes": "7" * 20}, "kernel_sizes is '7+', expected a list of 20"),
         ({"width_mults": [1.0]}, "width_mults has 1 values, expected 0"),
@@ -179,6 +240,13 @@ def test_a_gene_matrix_out_of_range_is_refused() -> None:
         space.as_genes(genes)
     with pytest.raises(InputError, match=r"shape \(N, 46\)"):
         space.as_genes(genes[:, :-1])
+    # no narrowing in silence: 65536 + 160 would be 160 in 16 bits, 256 + 1 would be 1 in 8
+    for column, value, message in ((0, 65696, "resolution 65696"), (0, 3, "resolution 3"), (7, 257, "column 7"),
+                                   (7, 65537, "column 7"), (7, -1, "column 7"), (0, -1, "resolution -1")):  # fmt: skip
+        wide = random_genes(space, 0, 3).astype(np.int64)
+        wide[1, column] = value
+        with pytest.raises(InputError, match=message):
+            space.as_genes(wide)
 
 
 def test_skipped_layers_may_hold_anything_valid_and_read_zero() -> None:
@@ -196,10 +264,9 @@ def test_skipped_layers_may_hold_anything_valid_and_read_zero() -> None:
         ("mbv3", {}),
         ("mbv3-w0.0", {}),
         ("mbv3-w1.0", {"width_mults": [1.0]}),
-        ("mbv3-w1.0", {"resolutions": []}),
-        ("mbv3-w1.0", {"resolutions": [0]}),
         ("mbv3-w1.0", {"num_classes": 0}),
         ("resnet50d", {"width_mults": [-1.0]}),
+        ("resnet50d", {"width_mults": [i / 100 for i in range(1, 257)]}),  # more than a gene can tell apart
     ],
 )
 def test_unknown_spaces_are_refused(name: str, arguments: dict) -> None:

@@ -10,7 +10,7 @@ from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 
-SPACE = get_space("mbv3-w1.0", resolutions=[128, 144, 160])
+SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 144, 160)
 HEADER = {"device": "D", "runtime": "none", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 
 
@@ -28,7 +28,7 @@ def table(resolutions: list[int], without: str = "nothing", **header: str) -> La
 
 
 def test_energy_is_the_sum_of_the_blocks_without_the_correction_of_latencies() -> None:
-    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(0), 20))
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(0), 20, resolutions=RESOLUTIONS))
     expected = [sum(map(energy, blocks_of(SPACE, subnet))) for subnet in subnets]
     measured = table([128, 144, 160], sum_correction="scale=0.9 weights=0.01 borders=0.02")
     assert measured.energy_mj(SPACE, subnets) == pytest.approx(expected)
@@ -38,7 +38,7 @@ def test_energy_between_measured_sizes_is_interpolated_as_latency_is() -> None:
     subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[144]))[0]
     rows = [replace(row, energy_mj=3 * row.latency_ms) for row in table([128, 160]).rows]
     measured = LatencyTable(HEADER, rows)
-    assert measured.lookup(SPACE).interpolated(SPACE.as_genes(subnet)).all()
+    assert measured.lookup(SPACE, RESOLUTIONS).interpolated(SPACE.as_genes(subnet)).all()
     assert measured.energy_mj(SPACE, subnet) == pytest.approx(3 * measured.latency_ms(SPACE, subnet))
 
 
@@ -59,7 +59,7 @@ def test_a_block_without_energy_is_named_and_only_where_it_is_needed() -> None:
     with pytest.raises(InputError, match=r"the table of D tells no energy_mj of \d+ blocks .*k7 .*with --energy"):
         partly.energy_mj(SPACE, large)
     with pytest.raises(InputError, match="tells no energy_mj of"):
-        partly.lookup(SPACE).require_energy()
+        partly.lookup(SPACE, RESOLUTIONS).require_energy()
     assert partly.latency_ms(SPACE, large)[0] > 0
 
 

@@ -30,8 +30,8 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, space
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    space = get_space("mbv3-w1.0", resolutions=[236])  # not among the standard ones
-    subnet = space.subnet([3] * 20, [4] * 20, [2] * 5, 236)
+    space = get_space("mbv3-w1.0")
+    subnet = space.subnet([3] * 20, [4] * 20, [2] * 5, 236)  # not among the standard ones
     path = tmp_path / "n.csv"
     write_networks(path, {"device": "D"}, [("mbv3-w1.0", subnet)], {"latency_ms": ["22"]})
     return path

@@ -14,17 +14,18 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.sum_correction import SumCorrection
 
-SPACE = get_space("mbv3-w1.0", resolutions=[160])
+SPACE = get_space("mbv3-w1.0")
+BLOCKS = all_blocks(SPACE, [160])
 HEADER = {"device": "made up", "runtime": "none", "provenance": "measured", "space": SPACE.name, "source": "test"}
 
 
 def made_up(**header: str) -> LatencyTable:
-    return LatencyTable({**HEADER, **header}, [TableRow(block, 0.5) for block in all_blocks(SPACE)])
+    return LatencyTable({**HEADER, **header}, [TableRow(block, 0.5) for block in BLOCKS])
 
 
 def test_a_network_s_latency_is_scale_weights_borders_and_calls_by_hand() -> None:
     corrected = made_up(sum_correction="scale=1.1 weights=0.05 borders=-0.2 calls=-0.003 (fitted on 25 whole networks)")
-    genes = SPACE.sample(np.random.default_rng(0), 20)
+    genes = SPACE.sample(np.random.default_rng(0), 20, resolutions=[160])
     for subnet, latency in zip(SPACE.decode(genes), corrected.latency_ms(SPACE, genes), strict=True):
         blocks = blocks_of(SPACE, subnet)
         weights = sum(map(block_params, blocks)) * 4 / 1e6
@@ -34,9 +35,9 @@ def test_a_network_s_latency_is_scale_weights_borders_and_calls_by_hand() -> Non
 
 
 def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
-    rows = [TableRow(block, 0.5) for block in all_blocks(SPACE) if block.op != "global_pool"]
+    rows = [TableRow(block, 0.5) for block in BLOCKS if block.op != "global_pool"]
     table = LatencyTable({**HEADER, "omits": "global_pool", "sum_correction": "scale=2 borders=1"}, rows)
-    lookup = table.lookup(SPACE)
+    lookup = table.lookup(SPACE, [160])
     pooled = [i for i, block in enumerate(lookup.index.blocks) if block.op == "global_pool"]
     assert pooled
     assert all(lookup.block_ms[i] == 0 for i in pooled)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.space import get_space
+from ofa.space import get_space, resolutions_in
 from ofa.tables import LatencyTable, TableRow, find_table
 from ofa.tables.amounts import amount
 from ofa.tables.interpolation import TILE
@@ -24,7 +24,7 @@ HEADER = {
     "space": "mbv3-w1.0",
     "source": "made up by a test",
 }
-SPACE = get_space("mbv3-w1.0", resolutions=[128, 144, 160, 176, 224])
+SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 144, 160, 176, 224)
 
 
 def cost(block: Block) -> float:
@@ -52,7 +52,7 @@ def edit(path: Path, line: int, old: str, new: str) -> None:
 
 
 numbers = st.floats(min_value=1e-6, max_value=1e6)
-BLOCKS = all_blocks(SPACE)
+BLOCKS = all_blocks(SPACE, RESOLUTIONS)
 
 
 @given(
@@ -106,8 +106,36 @@ def test_a_million_subnetworks() -> None:
     assert np.all(latency > 0)
 
 
+def test_three_hundred_resolutions_are_priced_as_a_loop_prices_them() -> None:
+    """More than a byte can number: what wraps would take one resolution for another."""
+    resolutions, n = range(128, 428), 20_000
+    table = LatencyTable(HEADER, [TableRow(block, cost(block)) for block in all_blocks(SPACE, resolutions)])
+    genes = SPACE.sample(np.random.default_rng(0), n, resolutions=resolutions)
+    assert resolutions_in(genes) == tuple(resolutions)
+    latency = table.latency_ms(SPACE, genes)
+    for rows in np.array_split(np.random.default_rng(1).permutation(n)[:600], 300):
+        by_hand = [sum(cost(block) for block in blocks_of(SPACE, subnet)) for subnet in SPACE.decode(genes[rows])]
+        assert latency[rows] == pytest.approx(by_hand, rel=1e-12)
+    assert table.coverage(SPACE, resolutions).complete == tuple(resolutions)
+    at_500 = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 500)
+    with pytest.raises(InputError, match=r"conv 500x500x3>16.*\n.*--resolutions 500"):
+        table.latency_ms(SPACE, at_500)
+    with pytest.raises(InputError, match=r"resolution is 500 px, but only 128, 160 px of mbv3-w1\.0 were asked for"):
+        table.lookup(SPACE, [128, 160]).latency_ms(SPACE.as_genes(at_500))
+
+
+def test_the_latest_of_many_lookups_are_kept() -> None:
+    table = made_up([160])
+    first = table.lookup(SPACE, [160])
+    assert table.lookup(SPACE, (160, 160)) is first
+    for resolution in range(200, 280):
+        table.lookup(SPACE, [resolution])
+    assert table.lookup(SPACE, [279]) is table.lookup(SPACE, [279])
+    assert table.lookup(SPACE, [160]) is not first
+
+
 def test_coverage_tells_measured_interpolated_and_missing() -> None:
-    coverage = made_up([144, 224]).coverage(SPACE)
+    coverage = made_up([144, 224]).coverage(SPACE, RESOLUTIONS)
     assert coverage.complete == (144, 224)
     assert coverage.interpolated == (160, 176)
     assert set(coverage.missing) == {128}
@@ -120,7 +148,7 @@ def test_what_rests_on_interpolation_says_so() -> None:
     by_hand = [sum(cost(block) for block in blocks_of(SPACE, subnet)) for subnet in SPACE.decode(genes)]
     assert np.allclose(table.latency_ms(SPACE, genes), by_hand, rtol=1e-12)
     resolutions = [subnet.resolution for subnet in SPACE.decode(genes)]
-    assert table.lookup(SPACE).interpolated(genes).tolist() == [r in (160, 176) for r in resolutions]
+    assert table.lookup(SPACE, RESOLUTIONS).interpolated(genes).tolist() == [r in (160, 176) for r in resolutions]
     assert made_up([128, 160, 224]).interpolation_error_pct == pytest.approx(0, abs=1e-9)
 
 
@@ -130,11 +158,11 @@ def test_missing_blocks_are_named_with_the_command_that_measures_them() -> None:
     with pytest.raises(InputError, match=r"conv 224x224x3>16.*\n.*profilers\.cpu --space mbv3-w1\.0 --resolutions 224"):
         table.latency_ms(SPACE, subnet)
     with pytest.raises(InputError, match=r"lacks \d+ of the blocks of mbv3-w1\.0 at 224 px"):
-        table.lookup(SPACE).require([160, 224])
+        table.lookup(SPACE, RESOLUTIONS).require([160, 224])
     with pytest.raises(
         InputError, match=r"linear 1x1x1280>10 .*\n.*--space mbv3-w1\.0 --num-classes 10 --resolutions 160"
     ):
-        table.lookup(get_space(SPACE.name, 10, [160])).require([160])
+        table.lookup(get_space(SPACE.name, 10), [160]).require([160])
 
 
 def test_omitted_ops_count_nothing_and_only_if_the_header_says_so() -> None:

@@ -83,7 +83,7 @@ def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
     assert all(row["largest_images"] == 2 for row in rows)
     assert "smallest_top1" not in rows[0]
     net = load_supernet(out / "supernet.safetensors")
-    assert (net.space.name, net.space.num_classes, net.space.resolutions) == ("mbv3-w0.1", 3, (32, 40))
+    assert (net.space.name, net.space.num_classes, net.resolutions) == ("mbv3-w0.1", 3, (32, 40))
     facts = read_facts(out / "supernet.safetensors")
     assert facts["classes"] == ["class0", "class1", "class2"]
     assert facts["mean"] == [0.485, 0.456, 0.406]

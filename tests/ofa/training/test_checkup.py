@@ -21,7 +21,8 @@ from ofa.training.checkup import Checkup
 from ofa.training.supply import Preparation
 
 COLOURS = ("red", "lime", "blue")
-SPACE = get_space("mbv3-w0.1", 3, [32])
+SPACE = get_space("mbv3-w0.1", 3)
+SUBNET = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[32]))[0]
 
 
 @pytest.fixture
@@ -47,13 +48,13 @@ def test_batches_to_calibrate_with_are_of_several_classes(coloured: Photos, monk
 
     calibrate_bn = checkup.calibrate_bn
     monkeypatch.setattr(checkup, "calibrate_bn", calibrated)
-    check_of(coloured)(build_supernet(SPACE), {"any": SPACE.decode(SPACE.sample(np.random.default_rng(0), 1))[0]})
+    check_of(coloured)(build_supernet(SPACE), {"any": SUBNET})
     assert [len(images) for images in seen] == [64, 64, 72]  # never a last one of 8
     assert [set(images.mean((2, 3)).argmax(1).tolist()) for images in seen] == [{0, 1, 2}] * 3
 
 
 def test_a_network_trained_alone_is_calibrated_as_a_subnet_is(coloured: Photos) -> None:
-    supernet, subnet = build_supernet(SPACE), SPACE.decode(SPACE.sample(np.random.default_rng(0), 1))[0]
+    supernet, subnet = build_supernet(SPACE), SUBNET
     network = extract(supernet, subnet).train()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     check = check_of(coloured)
@@ -73,6 +74,4 @@ def test_a_network_trained_alone_is_calibrated_as_a_subnet_is(coloured: Photos) 
 
 def test_nothing_is_told_where_nothing_is_held_out(coloured: Photos) -> None:
     kept = Photos(coloured.folder, tuple(range(300)), ())
-    assert (
-        check_of(kept)(build_supernet(SPACE), {"any": SPACE.decode(SPACE.sample(np.random.default_rng(0), 1))[0]}) == {}
-    )
+    assert check_of(kept)(build_supernet(SPACE), {"any": SUBNET}) == {}

@@ -15,12 +15,12 @@ from ofa.space import Subnet, get_space
 from ofa.training.draws import Draws
 from ofa.training.recipe import Stage, as_json, macs_per_image, one_stage, read_stages, scaled, short, shrinking
 
-SPACE = get_space("mbv3-w0.1", 3, (32, 64))
+SPACE, PIXELS = get_space("mbv3-w0.1", 3), (32, 64)
 PAPER = {stage.name: stage for stage in shrinking(SPACE)}
 
 
 def draws(stage: Stage, seed: int = 1, number: int = 5, fixed: Subnet | None = None) -> Draws:
-    return Draws(SPACE, stage, SPACE.resolutions, seed, number, fixed)
+    return Draws(SPACE, stage, PIXELS, seed, number, fixed)
 
 
 # ---- stages
@@ -42,13 +42,13 @@ def test_the_papers_recipe() -> None:
 
 
 def test_the_short_recipe_is_uniform_sampling_with_the_arithmetic_of_the_papers() -> None:
-    (stage,) = short(SPACE, 0.06)
-    assert stage == one_stage("uniform", SPACE, None, 0.06, 1, 0.0)
+    (stage,) = short(SPACE, PIXELS, 0.06)
+    assert stage == one_stage("uniform", SPACE, PIXELS, None, 0.06, 1, 0.0)
     assert (stage.subnets, stage.learning_rate, stage.final_rate, stage.distill) == (1, 0.08125, 0, 0)
     assert stage.choices(SPACE) == PAPER["expand3"].choices(SPACE)
-    paper = sum(s.epochs * macs_per_image(SPACE, s) for s in shrinking(SPACE, 0.06))
-    assert stage.epochs * macs_per_image(SPACE, stage) == pytest.approx(paper, rel=0.01)
-    assert short(SPACE, 1.0, distill=0.5)[0].distill == 0.5
+    paper = sum(s.epochs * macs_per_image(SPACE, PIXELS, s) for s in shrinking(SPACE, 0.06))
+    assert stage.epochs * macs_per_image(SPACE, PIXELS, stage) == pytest.approx(paper, rel=0.01)
+    assert short(SPACE, PIXELS, 1.0, distill=0.5)[0].distill == 0.5
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_the_short_recipe_is_uniform_sampling_with_the_arithmetic_of_the_papers(
 def test_a_stage_draws_all_of_its_choices_and_no_others(
     name: str, kernels: set[int], depths: set[int], expands: set[int]
 ) -> None:
-    drawn = SPACE.decode(PAPER[name].draw(SPACE, np.random.default_rng(0), 300))
+    drawn = SPACE.decode(PAPER[name].draw(SPACE, np.random.default_rng(0), 300, PIXELS))
     assert {k for s in drawn for k in s.kernel_sizes} - {0} == kernels
     assert {d for s in drawn for d in s.depths} == depths
     assert {e for s in drawn for e in s.expand_ratios} - {0} == expands
@@ -81,7 +81,7 @@ def test_a_stage_draws_all_of_its_choices_and_no_others(
 
 
 def test_every_choice_is_as_likely_as_the_others() -> None:
-    drawn = SPACE.decode(PAPER["expand3"].draw(SPACE, np.random.default_rng(0), 3000))
+    drawn = SPACE.decode(PAPER["expand3"].draw(SPACE, np.random.default_rng(0), 3000, PIXELS))
     of_first_layer: tuple[Callable[[Subnet], float], ...] = (
         lambda s: s.depths[0],
         lambda s: s.kernel_sizes[0],
@@ -104,7 +104,11 @@ def test_a_space_without_kernel_choices_and_with_widths_has_stages_that_fit() ->
     stages = {stage.name: stage for stage in shrinking(space)}
     assert list(stages) == ["largest", "depth2", "depth3", "expand2", "expand3", "width2", "width3"]
     found = {
-        name: {w for s in space.decode(stages[name].draw(space, np.random.default_rng(0), 100)) for w in s.width_mults}
+        name: {
+            w
+            for s in space.decode(stages[name].draw(space, np.random.default_rng(0), 100, PIXELS))
+            for w in s.width_mults
+        }
         for name in ("expand3", "width2", "width3")
     }
     assert found == {"expand3": {1.0}, "width2": {0.8, 1.0}, "width3": {0.65, 0.8, 1.0}}
@@ -121,11 +125,11 @@ def test_one_knob_scales_all_stages() -> None:
 
 
 def test_uniform_gets_the_arithmetic_of_shrinking() -> None:
-    stage = one_stage("uniform", SPACE, None, 0.1, 4, 0.0)
-    budget = sum(s.epochs * macs_per_image(SPACE, s) for s in shrinking(SPACE, 0.1))
-    assert stage.epochs * macs_per_image(SPACE, stage) == pytest.approx(budget, rel=0.05)
+    stage = one_stage("uniform", SPACE, PIXELS, None, 0.1, 4, 0.0)
+    budget = sum(s.epochs * macs_per_image(SPACE, PIXELS, s) for s in shrinking(SPACE, 0.1))
+    assert stage.epochs * macs_per_image(SPACE, PIXELS, stage) == pytest.approx(budget, rel=0.05)
     assert stage.learning_rate == pytest.approx(0.08125 / 4)  # four gradients add up
-    alone = one_stage("alone", SPACE, 36, 1.0, 4, 0.0)
+    alone = one_stage("alone", SPACE, PIXELS, 36, 1.0, 4, 0.0)
     assert (alone.epochs, alone.subnets, alone.warmup_epochs) == (36, 1, 1)
     assert alone.learning_rate == pytest.approx(0.08125)
 
@@ -133,10 +137,10 @@ def test_uniform_gets_the_arithmetic_of_shrinking() -> None:
 def test_a_steps_arithmetic_counts_sub_networks_and_teacher() -> None:
     """A forward pass of the teacher is a third of a sub-network's forward and backward."""
     largest = Stage("a", 1, 0.1, kernels=1, depths=1, expands=1)
-    once = macs_per_image(SPACE, largest)
-    assert macs_per_image(SPACE, replace(largest, subnets=2)) == pytest.approx(2 * once)
-    assert macs_per_image(SPACE, replace(largest, distill=1.0)) == pytest.approx(4 / 3 * once, rel=0.05)
-    assert macs_per_image(SPACE, Stage("a", 1, 0.1)) < 0.7 * once
+    once = macs_per_image(SPACE, PIXELS, largest)
+    assert macs_per_image(SPACE, PIXELS, replace(largest, subnets=2)) == pytest.approx(2 * once)
+    assert macs_per_image(SPACE, PIXELS, replace(largest, distill=1.0)) == pytest.approx(4 / 3 * once, rel=0.05)
+    assert macs_per_image(SPACE, PIXELS, Stage("a", 1, 0.1)) < 0.7 * once
 
 
 # ---- what a step draws
@@ -157,7 +161,7 @@ def test_draws_depend_on_seed_stage_and_step_alone() -> None:
 
 
 def test_the_sandwich_has_the_largest_first_and_the_smallest_second() -> None:
-    sandwich = draws(one_stage("sandwich", SPACE, 1, 1.0, 4, 1.0))
+    sandwich = draws(one_stage("sandwich", SPACE, PIXELS, 1, 1.0, 4, 1.0))
     first, second, *others = sandwich.subnets(5)
     assert (set(first.depths), set(first.kernel_sizes), set(first.expand_ratios)) == ({4}, {7}, {6})
     assert (set(second.depths), set(second.kernel_sizes) - {0}, set(second.expand_ratios) - {0}) == ({2}, {3}, {3})
@@ -166,8 +170,8 @@ def test_the_sandwich_has_the_largest_first_and_the_smallest_second() -> None:
 
 
 def test_one_alone_is_drawn_at_every_resolution() -> None:
-    fixed = SPACE.decode(PAPER["expand3"].draw(SPACE, np.random.default_rng(0), 1))[0]
-    alone = draws(one_stage("alone", SPACE, 1, 1.0, 1, 0.0), fixed=fixed)
+    fixed = SPACE.decode(PAPER["expand3"].draw(SPACE, np.random.default_rng(0), 1, PIXELS))[0]
+    alone = draws(one_stage("alone", SPACE, PIXELS, 1, 1.0, 1, 0.0), fixed=fixed)
     found = [alone.subnets(n) for n in range(20)]
     assert found == [[replace(fixed, resolution=alone.resolution(n))] for n in range(20)]
     assert {subnet.resolution for (subnet,) in found} == {32, 64}
@@ -181,7 +185,7 @@ ROW: dict[str, Any] = {"name": "a", "epochs": 2, "learning_rate": 0.1}
 
 def test_a_recipe_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "recipe.json"
-    stages = (*shrinking(SPACE, 0.1), one_stage("sandwich", SPACE, 3, 1.0, 4, 1.0))
+    stages = (*shrinking(SPACE, 0.1), one_stage("sandwich", SPACE, PIXELS, 3, 1.0, 4, 1.0))
     path.write_text(json.dumps(as_json(stages)))
     assert read_stages(path) == stages
     path.write_text(json.dumps([ROW]))

@@ -61,7 +61,7 @@ def test_terms_of_the_other_ops_by_hand() -> None:
 
 @pytest.mark.parametrize("space", ["mbv3-w1.0", "proxyless-w1.3", "resnet50d"])
 def test_convolution_terms_add_up_to_the_macs(space: str) -> None:
-    for block in all_blocks(get_space(space, resolutions=[128])):
+    for block in all_blocks(get_space(space), [128]):
         inside_gates = 2 * block.mid_channels * block.se_channels
         counted = sum(block_terms(block)[:5]) + block_terms(block)[TERMS.index("weights")]
         assert counted == block_macs(block) - inside_gates

@@ -12,14 +12,14 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.whole_networks.choosing import stratified
 from profilers.whole_networks.sum_fit import correction_terms, fit_correction, repeat, score, unit_errors
 
-SPACE = get_space("mbv3-w1.0", resolutions=[128, 160])
+SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
 
 
 def table(too_high: dict[str, float] | None = None) -> LatencyTable:
     """Latencies by MACs, with some blocks measured too high by a factor."""
     rows = []
-    for block in all_blocks(SPACE):
+    for block in all_blocks(SPACE, RESOLUTIONS):
         factor = next((f for text, f in (too_high or {}).items() if text in str(block)), 1.0)
         rows.append(TableRow(block, factor * (0.01 + block_macs(block) / 1e7)))
     return LatencyTable(HEADER, rows)
@@ -48,10 +48,10 @@ def test_a_constant_factor_is_bias_and_no_spread() -> None:
 
 
 def test_networks_are_spread_from_the_fastest_to_the_slowest() -> None:
-    chosen = stratified(table(), SPACE, 50, np.random.default_rng(0))
+    chosen = stratified(table(), SPACE, RESOLUTIONS, 50, np.random.default_rng(0))
     latencies = table().latency_ms(SPACE, chosen)
     assert latencies.tolist() == sorted(latencies)
-    everything = table().latency_ms(SPACE, SPACE.sample(np.random.default_rng(1), 5000))
+    everything = table().latency_ms(SPACE, SPACE.sample(np.random.default_rng(1), 5000, resolutions=RESOLUTIONS))
     assert latencies[0] < np.percentile(everything, 2)
     assert latencies[-1] > np.percentile(everything, 98)
     assert len(np.unique(chosen, axis=0)) == 50
@@ -59,17 +59,17 @@ def test_networks_are_spread_from_the_fastest_to_the_slowest() -> None:
 
 def test_the_unit_that_is_measured_too_high_is_found() -> None:
     wrong = table({"x160>": 1.5, ">160 k": 1.5})  # the blocks of unit 5 have 160 channels
-    genes = stratified(wrong, SPACE, 100, np.random.default_rng(0))
-    errors = unit_errors(wrong.lookup(SPACE), genes, table().latency_ms(SPACE, genes))
+    genes = stratified(wrong, SPACE, RESOLUTIONS, 100, np.random.default_rng(0))
+    errors = unit_errors(wrong.lookup(SPACE, RESOLUTIONS), genes, table().latency_ms(SPACE, genes))
     assert max(errors, key=lambda unit: errors[unit]) == "unit 5"
     assert errors["unit 5"] > 10
-    right = unit_errors(table().lookup(SPACE), genes, table().latency_ms(SPACE, genes))
+    right = unit_errors(table().lookup(SPACE, RESOLUTIONS), genes, table().latency_ms(SPACE, genes))
     assert max(abs(e) for e in right.values()) < 1
 
 
 def test_a_correction_is_found_again_and_only_where_networks_show_it() -> None:
-    genes = SPACE.sample(np.random.default_rng(0), 30)
-    lookup = table().lookup(SPACE)
+    genes = SPACE.sample(np.random.default_rng(0), 30, resolutions=RESOLUTIONS)
+    lookup = table().lookup(SPACE, RESOLUTIONS)
     terms = correction_terms(lookup, lookup.block_ms, genes)
     assert np.allclose(terms[:, 0], table().latency_ms(SPACE, genes))
     noise = np.random.default_rng(1).normal(1, 0.0005, len(genes))

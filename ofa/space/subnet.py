@@ -1,0 +1,31 @@
+"""One sub-network, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One sub-network. Make it with `SearchSpace.subnet`, which validates.
+
+    kernel_sizes: one per elastic layer, 0 where the layer is skipped (empty for ResNet50D)
+    expand_ratios: one per elastic layer, 0 where the layer is skipped
+    depths: one per unit (ResNet50D: 2 or 0 for the stem's residual block, then extra blocks a stage)
+    resolution: side of the square input image, pixels
+    width_mults: ResNet50D only: stem inner, stem outer, then one per stage
+    """
+
+    kernel_sizes: tuple[int, ...]
+    expand_ratios: tuple[float, ...]
+    depths: tuple[int, ...]
+    resolution: int
+    width_mults: tuple[float, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form; `SearchSpace.subnet_from_dict` reads it back."""
+        fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
+        if not self.width_mults:
+            del fields["width_mults"]
+        return fields
