@@ -1,1 +1,1 @@
-"""Finding the best sub-network: evolution under limits, the exact extremes, reports."""
+"""Finding the best sub-network: evolution under limits, reports."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import BlockIndex
-from ofa.search.extremes import cheapest
+from ofa.blocks.extremes import cheapest
 from ofa.space import Genes
 
 Floats = NDArray[np.float64]

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks.costs import block_macs, block_params, count_macs, count_params
+from ofa.blocks.extremes import cheapest
 from ofa.errors import Infeasible, InputError
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.search.evolution import EvolutionSettings, Problem, evolve
-from ofa.search.extremes import cheapest
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch

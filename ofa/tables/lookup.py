@@ -13,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex
+from ofa.blocks.extremes import cheapest
 from ofa.errors import InputError
 from ofa.space import Genes
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
+
+_UNKNOWN_MS = 1e9
 
 
 class BlockLatencies(Protocol):
@@ -67,6 +70,19 @@ class LatencyLookup:
         self.block_ms = table.sum_correction.apply(self.index.blocks, alone)
         self.block_ms[self._omitted] = 0.0
         self.block_interpolated &= ~self._omitted
+        self._check_sums()
+
+    def _check_sums(self) -> None:
+        """InputError where a correction, which may take something off a block, leaves nothing of a network."""
+        if not (self.block_ms <= 0).any():
+            return
+        # a network with blocks that are not known is not the fastest: whoever asks for it is told
+        fastest, latency_ms = cheapest(self.index, np.where(np.isnan(self.block_ms), _UNKNOWN_MS, self.block_ms))
+        if latency_ms <= 0:
+            raise InputError(
+                f"{self._name}: its sum_correction makes a network of {self.space.name} at {fastest[0, 0]} px take "
+                f"{latency_ms:.3g} ms: it is of another table, or was fitted on too few networks"
+            )
 
     @cached_property
     def block_energy_mj(self) -> NDArray[np.float64]:

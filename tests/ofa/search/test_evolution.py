@@ -5,8 +5,8 @@ import pytest
 
 from ofa.blocks import block_index
 from ofa.blocks.costs import block_macs, block_params
+from ofa.blocks.extremes import cheapest
 from ofa.search.evolution import Evaluator, EvolutionSettings, Population, Problem, evolve
-from ofa.search.extremes import cheapest
 from ofa.space import get_space
 
 SPACE = get_space("mbv3-w1.0")

@@ -1,6 +1,7 @@
 """Sums of blocks, corrected by what a network's blocks have in common."""
 
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -73,3 +74,21 @@ def test_what_is_no_correction_is_refused(wrong: str) -> None:
 
 def test_without_one_the_sum_is_plain() -> None:
     assert made_up().sum_correction == SumCorrection(1, 0, 0)
+
+
+def test_a_correction_that_leaves_nothing_of_a_network_is_refused() -> None:
+    """Exactly: a calls term a little above minus a block's time still leaves something of every network."""
+    smallest = min(len(blocks_of(SPACE, subnet)) for subnet in SPACE.decode(SPACE.sample(np.random.default_rng(0), 50)))
+    assert smallest >= 15
+    made_up(sum_correction="scale=1 calls=-0.499").lookup(SPACE, [160])
+    for wrong in ("scale=1 calls=-0.5", "scale=1 calls=-1", "scale=0.5 weights=-1"):
+        with pytest.raises(
+            InputError, match=r"the table of made up: its sum_correction makes a network of mbv3-w1\.0 at 160 px"
+        ):
+            made_up(sum_correction=wrong).lookup(SPACE, [160])
+
+
+def test_published_sums_below_nothing_are_refused(reference: Path) -> None:
+    table = LatencyTable.load(reference.parent / "cases" / "negative_sums.csv")
+    with pytest.raises(InputError, match=r"its sum_correction makes a network of mbv3-w1\.0"):
+        table.lookup(get_space("mbv3-w1.0"), table.resolutions)

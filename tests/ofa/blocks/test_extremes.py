@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ofa.blocks import block_index
-from ofa.search.extremes import cheapest
+from ofa.blocks.extremes import cheapest
 from ofa.space import SearchSpace, get_space
 
 

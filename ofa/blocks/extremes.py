@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import BlockIndex
+from ofa.blocks.index import BlockIndex
 from ofa.space import Genes
 
 
