@@ -11,9 +11,10 @@ from typing import Any
 from ofa.errors import Infeasible, InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import shown
+from ofa.reading.numbers import PIXELS
 from ofa.reading.structured import read_json
 from ofa.space import SearchSpace, Subnet
-from ofa.space.mit_format import subnet_from_mit
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 _MIT_KEYS = {"ks", "e", "d"}
 
@@ -62,7 +63,7 @@ class NamedSubnet:
     @property
     def resolution(self) -> int:
         """Side of the images it was searched for, pixels; InputError if that is missing."""
-        given = self.config.get("resolution", self.config.get("r"))
+        given = self.config.get("resolution", self.config.get("r", self.config.get("image_size")))
         if isinstance(given, list) and len(given) == 1:
             given = given[0]
         if isinstance(given, bool) or not isinstance(given, int):
@@ -77,6 +78,8 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
     Raises InputError, naming the file and field; Infeasible where no result meets the limit.
     """
     content = read_json(path)
+    if "first_conv" in content and "blocks" in content:
+        return _of_net_config(path, content)
     classes = content.get("num_classes")
     if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int)):
         raise InputError(f"{path}: num_classes is {classes!r}, expected a whole number")
@@ -96,6 +99,19 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
         raise InputError(f"{path} holds one sub-network: --index and --limit are for a result.json of ofa.search")
     config = content.get("subnet", {k: v for k, v in content.items() if k not in ("space", "num_classes")})
     return NamedSubnet(path, _fields(path, config), space, classes)
+
+
+def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
+    """The sub-network that the original's net.config describes; run.config beside it says at which resolution."""
+    beside = path.with_name("run.config")
+    if not beside.is_file():
+        raise InputError(f"{path}: a net.config does not say its resolution, and there is no {beside} that does")
+    size = PIXELS.whole(f"{beside}: image_size", read_json(beside).get("image_size"))
+    try:
+        space, subnet = subnet_from_net_config(content, size)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return NamedSubnet(path, subnet.to_dict(), space.name, space.num_classes)
 
 
 def _fields(path: Path, config: Any) -> dict[str, Any]:

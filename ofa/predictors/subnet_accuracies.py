@@ -2,12 +2,13 @@
 
 One row a measured sub-network, with the columns `resolution, depths, kernel_sizes, expand_ratios, top1`
 (and `width_mults` where the space has them); lists are separated by spaces, skipped layers are 0, top1 is
-per cent. Other columns are ignored; lines that start with # are comments.
+per cent. Other columns are ignored; lines that start with # are comments. DyNAS-T's CSV files are read as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +22,14 @@ from ofa.images.facts import ImageFacts
 from ofa.reading.csv_text import CsvText, Row, read_csv_text
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
 from ofa.reading.structured import as_object, parse_json
-from ofa.space import Genes, SearchSpace, get_space, resolutions_in
+from ofa.space import Genes, SearchSpace, Subnet, get_space, resolutions_in
+from ofa.space.mit_format import subnet_from_text
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
 STATED = ("space", "checkpoint_sha256", "image_facts", "rows")  # what is read of a file's comments
 CHOICE = Bounds(0, 1000, "a choice")
+_DYNAS_SUBNET, _DYNAS_TOP1 = "Sub-network", "Top-1 Acc (%)"
 PARTS = ("test", "calibration", "train")
 
 
@@ -70,33 +73,23 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     space = get_space(space_name)
-    columns = ["resolution", "depths", "expand_ratios", "top1"]
-    columns += [f for f in ("kernel_sizes", "width_mults") if space.columns(f).stop > space.columns(f).start]
     texts = {path: read_csv_text(path, "a file of accuracies", header=False, ended=False) for path in files}
     _check_stated(files, texts, space_name)
-    rows = [row for path in files for row in _rows(path, texts[path], columns)]
+    rows = [row for path in files for row in _checked_rows(path, texts[path], space)]
     path = files[0]
     if len(rows) < MIN_ROWS:
         raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
-    sizes = [PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"]) for row in rows]
     accuracies: dict[bytes, list[float]] = {}
-    for row, resolution in zip(rows, sizes, strict=True):
-        fields = {
-            field: [CHOICE.decimal(f"{row.place}: {field}", text) for text in row.cells[field].split()]
-            for field in ("depths", "kernel_sizes", "expand_ratios", "width_mults")
-            if field in columns
-        }
-        try:
-            genes = space.as_genes(space.subnet(**fields, resolution=resolution))  # type: ignore[arg-type]
-        except InputError as error:
-            raise InputError(f"{row.place}: {error}") from None
-        top1 = PERCENT.decimal(f"{row.place}: top1", row.cells["top1"])
+    lowest, place = math.inf, ""
+    for row in rows:
+        subnet, top1 = _subnet_and_top1(row, space)
+        genes = space.as_genes(subnet)
         accuracies.setdefault(genes.tobytes(), []).append(top1)
+        lowest, place = min((lowest, place), (top1, row.place))
     matrix = np.frombuffer(b"".join(accuracies), dtype=genes.dtype).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
     if means.min() <= 1:
-        low, place = min((float(row.cells["top1"]), row.place) for row in rows)
-        raise InputError(f"{place}: top1 is {low:g}, and {means.max():g} at most: a fraction? expected per cent")
+        raise InputError(f"{place}: top1 is {lowest:g}, and {means.max():g} at most: a fraction? expected per cent")
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 
 
@@ -150,12 +143,37 @@ def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
     return found
 
 
-def _rows(path: Path, text: CsvText, columns: Sequence[str]) -> tuple[Row, ...]:
-    """The rows of a file, if it has those columns."""
+def _checked_rows(path: Path, text: CsvText, space: SearchSpace) -> tuple[Row, ...]:
+    """The rows of a file, if it has the columns of ours, or those of DyNAS-T's files."""
+    if _DYNAS_SUBNET in text.columns and _DYNAS_TOP1 in text.columns:
+        return text.rows
+    columns = [*("resolution", "depths", "expand_ratios", "top1"), *_own_lists(space)]
     missing = [column for column in columns if column not in text.columns]
     if missing:
         raise InputError(f"{path}:{text.columns_line}: no column {missing[0]}, expected at least {', '.join(columns)}")
     return text.rows
+
+
+def _own_lists(space: SearchSpace) -> list[str]:
+    """The lists that not every space has."""
+    return [f for f in ("kernel_sizes", "width_mults") if space.columns(f).stop > space.columns(f).start]
+
+
+def _subnet_and_top1(row: Row, space: SearchSpace) -> tuple[Subnet, float]:
+    """What a row says, checked; InputError names its place."""
+    dynas = _DYNAS_SUBNET in row.cells
+    top1 = PERCENT.decimal(f"{row.place}: top1", row.cells[_DYNAS_TOP1 if dynas else "top1"])
+    try:
+        if dynas:
+            return subnet_from_text(space, row.cells[_DYNAS_SUBNET]), top1
+        resolution = PIXELS.integer("resolution", row.cells["resolution"])
+        fields = {
+            field: [CHOICE.decimal(field, text) for text in row.cells[field].split()]
+            for field in ("depths", "expand_ratios", *_own_lists(space))
+        }
+        return space.subnet(**fields, resolution=resolution), top1  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(f"{row.place}: {error}") from None
 
 
 def split(genes: Genes, test: float = 0.15, calibration: float = 0.10) -> dict[str, NDArray[np.bool_]]:

@@ -6,6 +6,7 @@ A single number stands for a whole list. ProxylessNAS has a sixth unit of one bl
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,44 +15,101 @@ from ofa.space.families import get_space
 from ofa.space.space import SearchSpace
 from ofa.space.subnet import Subnet
 
+_SIZES = ("r", "image_size")
+_LONGEST_TEXT = 4000
 _FIELDS = {"ks": "kernel_sizes", "e": "expand_ratios", "d": "depths", "w": "width_mults"}
 
 
 def subnet_from_mit(space: SearchSpace, config: Mapping[str, Any], resolution: int | None = None) -> Subnet:
-    """The sub-network of an MIT dict; the resolution is the argument, or the dict's "r"."""
-    unknown = sorted(set(config) - {*_FIELDS, "r", "wid"})
+    """The sub-network of an MIT dict; the resolution is the argument, or the dict's "r" or "image_size".
+
+    What others write is read as well: lists of the used layers alone, null for what a space does not have, and "w" as
+    the width that the whole space is of. InputError names a key that is unknown, contradicts, or does not fit.
+    """
+    unknown = sorted(map(str, set(config) - {*_FIELDS, *_SIZES, "wid"}))
     if unknown:
         raise InputError(f"MIT sub-network: unknown keys {unknown}, expected ks, e, d, w, r")
-    listed = config.get("r")
-    if isinstance(listed, Sequence) and not isinstance(listed, str):
-        if len(listed) != 1:
-            raise InputError(f"MIT sub-network: r is {listed!r}, expected one resolution")
-        listed = listed[0]
-    if resolution is None and listed is None:
-        raise InputError('MIT sub-network: no resolution: pass resolution=..., or "r" in the dict')
-    if resolution is not None and listed is not None and resolution != listed:
-        raise InputError(f"MIT sub-network: resolution is {resolution}, but r is {listed}")
+    size = _resolution(config, resolution)
     fields: dict[str, list[Any]] = {}
     for key, field in _FIELDS.items():
-        span = space.columns(field)
-        size = span.stop - span.start
-        value = config.get(key)
-        if size == 0:
-            if isinstance(value, Sequence) and len(value) and field == "kernel_sizes":
-                raise InputError(f"MIT sub-network: {space.name} has no elastic kernel sizes, but ks is {value!r}")
+        count = space.columns(field).stop - space.columns(field).start
+        value = config.get(key, config.get("wid") if key == "w" else None)
+        if count == 0:
+            _check_absent(space, key, value)
+        elif value is None:
+            raise InputError(f"MIT sub-network: {key} is missing, expected {count} values for {space.name}")
+        else:
+            fields[field] = list(value) if isinstance(value, list | tuple) else [value] * count
+    if "width_mults" in fields:
+        fields["width_mults"] = [_width(space, i, w) for i, w in enumerate(fields["width_mults"])]
+    fields["depths"] = _depths(space, fields["depths"])
+    for field in ("kernel_sizes", "expand_ratios"):
+        if field in fields:
+            fields[field] = _all_layers(space, fields["depths"], fields[field])
+    return space.subnet(**fields, resolution=size)
+
+
+def subnet_from_text(space: SearchSpace, text: str) -> Subnet:
+    """The sub-network of an MIT dict as Python prints it, as DyNAS-T's CSV files have it; nothing is evaluated."""
+    if len(text) > _LONGEST_TEXT:
+        raise InputError(f"MIT sub-network: a text of {len(text)} characters")
+    try:
+        config = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        config = None
+    if not isinstance(config, dict):
+        raise InputError(f"MIT sub-network: {ascii(text)[:60]} is no dict with ks, e, d and r")
+    return subnet_from_mit(space, config)
+
+
+def _resolution(config: Mapping[str, Any], resolution: int | None) -> int:
+    found = [] if resolution is None else [resolution]
+    for key in _SIZES:
+        listed = config.get(key)
+        if isinstance(listed, list | tuple):
+            if len(listed) != 1:
+                raise InputError(f"MIT sub-network: {key} is {listed!r}, expected one resolution")
+            listed = listed[0]
+        if listed is None:
             continue
-        if value is None:
-            raise InputError(f"MIT sub-network: {key} is missing, expected {size} values for {space.name}")
-        values = list(value) if isinstance(value, Sequence) else [value] * size
-        if field == "depths":
-            values = _depths(space, values)
-        if field == "width_mults":
-            for i, w in enumerate(values):
-                if not isinstance(w, int) or not 0 <= w < len(space.width_choices):
-                    raise InputError(f"MIT sub-network: w[{i}] is {w!r}, expected 0 to {len(space.width_choices) - 1}")
-            values = [space.width_choices[w] for w in values]
-        fields[field] = values
-    return space.subnet(**fields, resolution=resolution if resolution is not None else int(listed or 0))
+        if isinstance(listed, bool) or not isinstance(listed, int):
+            raise InputError(f"MIT sub-network: {key} is {ascii(listed)[:40]}, expected a resolution in pixels")
+        if found and listed != found[0]:
+            raise InputError(f"MIT sub-network: resolution is {found[0]}, but {key} is {listed}")
+        found.append(listed)
+    if not found:
+        raise InputError('MIT sub-network: no resolution: pass resolution=..., or "r" in the dict')
+    return found[0]
+
+
+def _check_absent(space: SearchSpace, key: str, value: Any) -> None:
+    """InputError where a file gives what all networks of the space share, and gives it otherwise."""
+    if key == "w" and value is not None:
+        stated = list(value) if isinstance(value, list | tuple) else [value]
+        width = float(space.name.rpartition("-w")[2])
+        if not all(isinstance(each, int | float) and each == width for each in stated):
+            raise InputError(f"MIT sub-network: w is {ascii(value)[:40]}, but {space.name} is of width {width:g}")
+    if key == "ks" and isinstance(value, list | tuple) and len(value):
+        raise InputError(f"MIT sub-network: {space.name} has no elastic kernel sizes, but ks is {value!r}")
+
+
+def _width(space: SearchSpace, i: int, index: Any) -> float:
+    if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(space.width_choices):
+        raise InputError(f"MIT sub-network: w[{i}] is {index!r}, expected 0 to {len(space.width_choices) - 1}")
+    return space.width_choices[index]
+
+
+def _all_layers(space: SearchSpace, depths: Sequence[Any], values: list[Any]) -> list[Any]:
+    """The list for every layer, where only the used layers were listed."""
+    used = [
+        isinstance(depths[u], int) and j < space.units[u].base_depth + depths[u]
+        for u, j in space.layers
+        if len(depths) == len(space.units)
+    ]
+    if len(values) == len(space.layers) or len(values) != sum(used):
+        return values
+    rest = iter(values)
+    return [next(rest) if here else 0 for here in used]
 
 
 def _depths(space: SearchSpace, values: list[Any]) -> list[Any]:

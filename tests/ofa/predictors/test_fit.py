@@ -58,8 +58,8 @@ def write(path, rows, columns=COLUMNS):
         ({"top1": "101"}, r"bad.csv:5: top1 is '101', expected a number of per cent"),
         ({"top1": "-3"}, r"bad.csv:5: top1 is '-3', expected a number of per cent"),
         ({"top1": ""}, r"bad.csv:5: top1 is '', expected a number"),
-        ({"resolution": "7"}, r"bad.csv:5:1: resolution is '7', expected a whole number of pixels from 32 to 1024"),
-        ({"resolution": "160.5"}, r"bad.csv:5:1: resolution is '160.5', expected a whole number"),
+        ({"resolution": "7"}, r"bad.csv:5: resolution is '7', expected a whole number of pixels from 32 to 1024"),
+        ({"resolution": "160.5"}, r"bad.csv:5: resolution is '160.5', expected a whole number"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, change, message):
@@ -136,6 +136,21 @@ def test_what_files_say_of_themselves_must_be_so(tmp_path):
     first.write_text("".join(cut[:-10]))
     with pytest.raises(InputError, match=r"a.csv says 120 rows, and has 110: it is cut off"):
         read_accuracies_csv(first, "mbv3-w1.0")
+
+
+def test_the_files_of_dynas_t_are_read(tmp_path, reference):
+    lines = (reference.parent / "cases" / "dynas-t.csv").read_text().splitlines()
+    path = tmp_path / "dynas.csv"
+    header, *rows = lines
+    made = [row.replace("'r': [224]", f"'r': [{size}]") for size in range(128, 225, 4) for row in rows]
+    path.write_text("\n".join([header, *made, ""]))
+    if len(made) < 100:
+        pytest.skip("too few rows to be a file of accuracies")
+    data = read_accuracies_csv(path, "mbv3-w1.2")
+    assert len(data.top1) == len(made)
+    assert data.top1.max() == pytest.approx(max(float(row.rpartition(",")[2]) for row in rows))
+    with pytest.raises(InputError, match=r"dynas.csv:2: MIT sub-network"):
+        read_accuracies_csv(path, "resnet50d")
 
 
 def test_where_all_of_a_resolution_share_one_accuracy_its_tau_is_not_defined(tmp_path, capsys):

@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from ofa.errors import InputError
 from ofa.space import SearchSpace, get_space, make_divisible, resolutions_in
-from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config, subnet_to_mit
+from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config, subnet_from_text, subnet_to_mit
 
 SPACES = ("mbv3-w1.0", "proxyless-w1.3", "resnet50d")
 
@@ -310,3 +311,59 @@ def test_a_net_config_that_fits_no_space_is_refused(reference: Path) -> None:
         subnet_from_net_config(config, 224)
     with pytest.raises(InputError, match="name is 'VGG'"):
         subnet_from_net_config({"name": "VGG"}, 224)
+
+
+USED = {"ks": [7, 3, 3, 5, 7, 3, 5, 5, 3, 3], "e": [3, 4, 6, 3, 4, 6, 3, 4, 6, 3], "d": [2, 2, 2, 2, 2]}
+
+
+def spread(values: list[int]) -> list[int]:
+    return [v for i in range(0, 10, 2) for v in (values[i], values[i + 1], 3, 3)]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {**USED, "r": 192},
+        {**USED, "image_size": 192},
+        {**USED, "r": [192], "image_size": 192, "wid": None, "w": None},
+        {**USED, "r": 192, "w": 1.2},
+        {**USED, "r": 192, "w": [1.2, 1.2]},
+        {"ks": spread(USED["ks"]), "e": spread(USED["e"]), "d": USED["d"], "r": 192},
+        {"ks": tuple(USED["ks"]), "e": USED["e"], "d": USED["d"], "r": (192,)},
+    ],
+)
+def test_what_is_in_circulation_is_one_sub_network(config: dict[str, Any]) -> None:
+    space = get_space("mbv3-w1.2")
+    wanted = space.subnet(spread(USED["ks"]), spread(USED["e"]), USED["d"], 192)
+    assert subnet_from_mit(space, config) == wanted
+    assert subnet_from_text(space, str(config)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"w": 1.0}, r"w is 1\.0, but mbv3-w1\.2 is of width 1\.2"),
+        ({"w": "1.2"}, "w is '1.2', but mbv3-w1.2 is of width 1.2"),
+        ({"image_size": 160}, "resolution is 192, but image_size is 160"),
+        ({"r": "192"}, "r is '192', expected a resolution in pixels"),
+        ({"r": True}, "r is True, expected a resolution in pixels"),
+        ({"r": [160, 192]}, r"r is \[160, 192\], expected one resolution"),
+        ({"r": 192.5}, "r is 192.5, expected a resolution"),
+        ({"width": 1.2}, r"unknown keys \['width'\]"),
+        ({"ks": USED["ks"][:9]}, "kernel_sizes has 9 values, expected 20"),
+        ({"d": "22222"}, "depths"),
+        ({"d": [[2], 2, 2, 2, 2]}, "depths"),
+    ],
+)
+def test_what_contradicts_the_space_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        subnet_from_mit(get_space("mbv3-w1.2"), {**USED, "r": 192, **change})
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "1", "{'ks': [", "__import__('os')", "{" * 3000, "(" * 300 + ")" * 300, "x" * 5000]
+)
+def test_a_text_that_is_no_dict_is_refused_unevaluated(text: str) -> None:
+    with pytest.raises(InputError, match="MIT sub-network: ") as refused:
+        subnet_from_text(get_space("mbv3-w1.2"), text)
+    assert len(str(refused.value)) < 200
