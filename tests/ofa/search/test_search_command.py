@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,19 @@ def test_the_classifier_is_the_table_s(tmp_path: Path) -> None:
     assert written(tmp_path)["num_classes"] == 10
     with pytest.raises(InputError, match="linear"):
         main([*chosen, "--latency", "15", "--num-classes", "1000"])
+
+
+def test_a_predictor_and_a_table_are_read_once(toy: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    for kind in (AccuracyPredictor, LatencyTable):
+
+        def counted(path: Path, *rest: object, load: Callable[..., object] = kind.load) -> object:
+            read.append(path.name)
+            return load(path, *rest)
+
+        monkeypatch.setattr(kind, "load", counted)
+    assert main([*toy, "--latency", "20", "--resolutions", "200"]) == 0
+    assert read == ["device.csv", "toy.safetensors"]
 
 
 def test_a_seed_gives_the_same_results_and_several_limits_share_a_run(toy: list[str], tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ def test_any_resolutions_are_drawn_and_round_trip(name: str, resolutions: set[in
         assert {subnet.resolution for subnet in subnets} == set(rows[:, 0].tolist()) == {*resolutions_in(rows)}
         assert {*resolutions_in(rows)} <= resolutions
         assert np.array_equal(space.as_genes(subnets), rows)
+        assert np.array_equal(space.as_genes(rows), rows)
         assert [space.subnet_from_dict(json.loads(json.dumps(s.to_dict()))) for s in subnets] == subnets
 
 
