@@ -50,7 +50,7 @@ class EvaluatedNetwork:
         }
 
 
-class Evaluator:
+class NetworkEvaluator:
     """Evaluates one network after another, chunk by chunk of the images, each process its share of the chunks.
 
     A chunk is `batch_size` images: the batches, and so the results, are the same for any number of processes.

@@ -11,7 +11,7 @@ from typing import Any
 from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
 from ofa.checkpoints.opening import num_classes_of
 from ofa.evaluate.config import EvaluateConfig
-from ofa.evaluate.evaluator import EvaluatedNetwork, Evaluator
+from ofa.evaluate.evaluator import EvaluatedNetwork, NetworkEvaluator
 from ofa.evaluate.networks import NamedNetwork, open_networks
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
@@ -74,7 +74,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
         journal = SharedJournal(config.out, settings, procs, resume=config.resume)
         watcher.begin(images)
         net.to(procs.device).eval()
-        evaluator = Evaluator(net, images, indices, config, procs, journal)
+        evaluator = NetworkEvaluator(net, images, indices, config, procs, journal)
         try:
             networks = evaluator.run(asked, watcher.progress)
         finally:

@@ -21,7 +21,7 @@ from ofa.errors import InputError
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fit.assessment import assess, interpolation
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
-from ofa.predictors.fit.measured import Step
+from ofa.predictors.fit.measured import Progress
 from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, split
 from ofa.space import Genes, SearchSpace
@@ -33,7 +33,7 @@ _OPTIMISM = 1.0
 
 
 def fit_to_teacher(
-    teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Step = lambda *_: None
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Progress = lambda *_: None
 ) -> AccuracyPredictor:
     """A predictor fitted on `samples` predictions of another.
 
@@ -71,7 +71,7 @@ def fit_to_teacher(
 
 
 def _questions(
-    teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Step
+    teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Progress
 ) -> tuple[SubnetAccuracies, dict[str, int]]:
     """What the teacher says of `samples` sub-networks, and how many were chosen in which way."""
     space, known = teacher.space, teacher.resolutions

@@ -13,11 +13,11 @@ from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, counts, split
 
-Step = Callable[[str, float], None]  # what is being done, and the share of it that is
+Progress = Callable[[str, float], None]  # what is being done, and the share of it that is
 _LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
 
 
-def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Step = lambda *_: None) -> AccuracyPredictor:
+def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Progress = lambda *_: None) -> AccuracyPredictor:
     """A predictor fitted on the data less its test part, with its report in `header["report"]`.
 
     Uncertainty is fitted on the calibration part with an ensemble trained without it; the ensemble that is

@@ -12,7 +12,7 @@ from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.distilled import fit_to_teacher
 from ofa.predictors.fit.ensemble_training import Recipe
-from ofa.predictors.fit.measured import Step, fit_to_measured
+from ofa.predictors.fit.measured import Progress, fit_to_measured
 from ofa.predictors.metrics import shown_tau
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts
 from ofa.runs.files import sha256
@@ -54,7 +54,7 @@ class _Fitted:
     description: str
 
 
-def fit_predictor(config: FitConfig, progress: Step = lambda *_: None) -> FitResult:
+def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> FitResult:
     """Fits a predictor, tests it on sub-networks that it never saw, and writes it to `config.path`.
 
     progress: called with what is being done, and the share of it that is
@@ -94,7 +94,7 @@ def _origin(config: FitConfig) -> dict[str, str]:
     }
 
 
-def _of_data(config: FitConfig, progress: Step) -> _Fitted:
+def _of_data(config: FitConfig, progress: Progress) -> _Fitted:
     """Fitted on measured accuracies."""
     recipe, data = recipe_of(config), read_accuracies_csv(config.data, config.space)
     predictor = fit_to_measured(data, recipe, progress)
@@ -108,7 +108,7 @@ def _of_data(config: FitConfig, progress: Step) -> _Fitted:
     return _Fitted(predictor, data, read_image_facts(config.data), "measured accuracies", description)
 
 
-def _of_teacher(config: FitConfig, progress: Step) -> _Fitted:
+def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
     """Fitted on what another predictor says."""
     assert config.teacher is not None
     recipe, teacher = recipe_of(config), AccuracyPredictor.load(config.teacher, get_space(config.space))
