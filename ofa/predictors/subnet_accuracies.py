@@ -85,10 +85,10 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
         subnet, top1 = _subnet_and_top1(row, space)
         genes = space.as_genes(subnet)
         accuracies.setdefault(genes.tobytes(), []).append(top1)
-        lowest, place = min((lowest, place), (top1, row.place))
+        lowest, place = min((lowest, place), (top1 or math.inf, row.place))
     matrix = np.frombuffer(b"".join(accuracies), dtype=genes.dtype).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
-    if means.min() <= 1:
+    if means.max() <= 1 or means[means > 0].min() <= 1:  # 0 % itself is no fraction: such networks there are
         raise InputError(f"{place}: top1 is {lowest:g}, and {means.max():g} at most: a fraction? expected per cent")
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 
