@@ -1,19 +1,20 @@
-"""The one opening of checkpoints: a supernet, or what of a checkpoint a file of sub-networks names.
+"""The one opening of checkpoints: what is in a file or folder, and the network that it holds.
 
-A checkpoint is a supernet's (ours or MIT's), or holds a specialised network, which needs no such file.
+A checkpoint is a supernet's, ours or MIT's, or holds a specialised network.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal
+
+from torch import Tensor
 
 from ofa import networks
 from ofa.checkpoints.subnet_file import NamedSubnet
-from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.tensors import read_metadata, read_tensors
 from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, load_supernet, read_image_facts
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
@@ -23,27 +24,49 @@ WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
 
 
-def open_supernet(path: Path, space_name: str | None = None, num_classes: int | None = None) -> Supernet:
-    """The supernet in a checkpoint, ours or MIT's.
+def checkpoint_kind(path: Path) -> Literal["network", "supernet", "unknown"]:
+    """What a checkpoint says that it is: a specialised network (as every folder), a supernet, or nothing (MIT's files).
 
-    space_name, num_classes: for checkpoints that do not say
-    Raises InputError where it holds something else, its space is not known, or is another than asked for.
+    No tensor is read. InputError where it is not there.
     """
-    if path.is_dir():
-        raise InputError(f"{path} is a folder: expected the file of a supernet")
-    tensors, metadata = read_tensors(path)
-    if metadata.get("format", "").startswith("ofa-network/"):
-        raise InputError(f"{path} holds one specialised network: expected a supernet")
-    if metadata.get("format") == SUPERNET_FORMAT:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    stated = "" if path.is_dir() else read_metadata(path).get("format", "")
+    if path.is_dir() or stated.startswith("ofa-network/"):
+        return "network"
+    return "supernet" if stated == SUPERNET_FORMAT else "unknown"
+
+
+def open_checkpoint(
+    path: Path, space_name: str | None = None, num_classes: int | None = None
+) -> PlainNetwork | Supernet:
+    """The network in a checkpoint. What does not say what it is, is opened as a supernet.
+
+    space_name, num_classes: of supernets that do not say; a plain network says itself
+    Raises InputError where it is damaged, its space is not known, or is another than asked for.
+    """
+    kind = checkpoint_kind(path)
+    if kind == "network":
+        return load_network(path)
+    if kind == "supernet":
         net = load_supernet(path)
         if space_name and space_name != net.space.name:
             raise InputError(f"{path} is of {net.space.name}, not {space_name}")
         return net
     if not space_name:
         raise InputError(f"{path} does not say which space it is of: give --space")
-    classes = _classes_in(tensors) or num_classes or 1000
-    net = build_supernet(get_space(space_name, classes))
+    net = build_supernet(get_space(space_name, _classes_in(read_tensors(path)[0]) or num_classes or 1000))
     load_checkpoint(net, path)
+    return net
+
+
+def open_supernet(path: Path, space_name: str | None = None, num_classes: int | None = None) -> Supernet:
+    """As `open_checkpoint`; InputError where it is no supernet."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: expected the file of a supernet")
+    net = open_checkpoint(path, space_name, num_classes)
+    if not isinstance(net, Supernet):
+        raise InputError(f"{path} holds one specialised network: expected a supernet")
     return net
 
 
@@ -64,8 +87,8 @@ def shipped_checkpoint(named: NamedSubnet | None, space_name: str | None = None)
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
-    """What a checkpoint holds, ready to export: a plain network, or a supernet and the sub-network to cut out."""
+class OpenedNetwork:
+    """A checkpoint's plain network, or its supernet and the sub-network that is to be cut out."""
 
     plain: PlainNetwork | None = None
     supernet: Supernet | None = None
@@ -80,60 +103,39 @@ class Source:
         return self.plain.spec.num_classes
 
 
-def load_source(
+def open_subnet(
     checkpoint: Path, named: NamedSubnet | None, *, space_name: str | None = None, resolution: int | None = None
-) -> Source:
-    """Reads a checkpoint; a supernet's with the sub-network that `named` holds, at the resolution asked for.
+) -> OpenedNetwork:
+    """Opens a checkpoint; a supernet's with the sub-network that `named` holds, at the resolution asked for.
 
     space_name: the space, where neither the file of the sub-network nor the checkpoint says
     Raises InputError where the checkpoint is damaged, of another space or class count than the sub-network, or needs
     a sub-network and has none.
     """
-    if not checkpoint.exists():
-        raise InputError(f"{checkpoint}: no such file or folder")
-    if checkpoint.is_dir():
-        return Source(plain=_specialised(checkpoint, named))
-    tensors, metadata = read_tensors(checkpoint)
-    kind = metadata.get("format", "")
-    if kind.startswith("ofa-network/"):
-        return Source(plain=_specialised(checkpoint, named))
-    stored: dict[str, Any] = {}
-    if kind == SUPERNET_FORMAT:
-        try:
-            stored = json.loads(metadata["config"])
-            stored = {key: stored[key] for key in ("space", "num_classes", "width_mults", "dropout")}
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise InputError(f"{checkpoint}: damaged metadata: {error!r}") from None
+    kind = checkpoint_kind(checkpoint)
+    if kind == "network":
+        return OpenedNetwork(plain=_specialised(checkpoint, named))
     if named is None:
+        space = f" of {open_supernet(checkpoint).space.name}" if kind == "supernet" else ""
         raise InputError(
-            f"{checkpoint} holds a supernet{_of(stored)}, or does not say what it holds: name the sub-network "
+            f"{checkpoint} holds a supernet{space}, or does not say what it holds: name the sub-network "
             "with --subnet (a specialised network is given as its folder)"
         )
-    name = space_name or named.space or stored.get("space")
-    if not name:
+    if kind == "unknown" and not (space_name or named.space):
         raise InputError(f"neither {named.path} nor {checkpoint} says which space they are of: give --space")
-    for label, given in ((f"{checkpoint} is", stored.get("space")), (f"{named.path} is", named.space or None)):
-        if given and given != name:
-            raise InputError(f"{label} of {given}, not {name}")
-    classes = stored.get("num_classes") or _classes_in(tensors)
-    if named.num_classes is not None and classes is not None and classes != named.num_classes:
+    if space_name and named.space and named.space != space_name:
+        raise InputError(f"{named.path} is of {named.space}, not {space_name}")
+    net = open_supernet(checkpoint, space_name or named.space, named.num_classes)
+    classes = net.space.num_classes
+    if named.num_classes not in (None, classes):
         raise InputError(f"{checkpoint} has {classes} classes, but {named.path} says {named.num_classes}")
-    classes = classes or named.num_classes or 1000
-    space = get_space(name, classes, stored.get("width_mults"))
-    subnet = named.subnet(space)
-    if resolution is not None:
-        subnet = replace(subnet, resolution=checked_resolution(resolution))
+    size = named.resolution if resolution is None else resolution
+    subnet = replace(named.subnet(net.space), resolution=checked_resolution(size))
     named.check_classes(read_image_facts(checkpoint), checkpoint)
-    net = Supernet(space, float(stored.get("dropout", 0.0)))
-    load_checkpoint(net, checkpoint)
-    return Source(supernet=net.eval(), subnet=subnet)
+    return OpenedNetwork(supernet=net.eval(), subnet=subnet)
 
 
-def _of(stored: Mapping[str, Any]) -> str:
-    return f" of {stored['space']}" if "space" in stored else ""
-
-
-def _classes_in(tensors: Mapping[str, Any]) -> int | None:
+def _classes_in(tensors: Mapping[str, Tensor]) -> int | None:
     """The class count of a checkpoint that does not state it: the rows of its classifier."""
     for name, tensor in tensors.items():
         if name.removeprefix("module.") in _CLASSIFIERS and tensor.ndim == 2:
@@ -142,7 +144,8 @@ def _classes_in(tensors: Mapping[str, Any]) -> int | None:
 
 
 def _specialised(checkpoint: Path, named: NamedSubnet | None) -> PlainNetwork:
-    network = load_network(checkpoint)
+    network = open_checkpoint(checkpoint)
+    assert isinstance(network, PlainNetwork)  # its kind says so
     spec = network.spec
     if named is not None:
         if spec.subnet is None or not spec.space:

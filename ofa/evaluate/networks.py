@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from ofa.checkpoints.mit_layout import spec_from_net_config
-from ofa.checkpoints.opening import num_classes_of, open_supernet
+from ofa.checkpoints.opening import checkpoint_kind, num_classes_of, open_checkpoint, open_supernet
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
-from ofa.checkpoints.tensors import read_tensors
-from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, read_image_facts
+from ofa.checkpoints.weights import load_checkpoint, read_image_facts
 from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
@@ -37,26 +36,25 @@ class NamedNetwork:
 def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list[NamedNetwork]]:
     """The network of a checkpoint, and which of its networks are asked for; InputError where they do not fit."""
     path = config.checkpoint
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+    kind = checkpoint_kind(path)
     net: PlainNetwork | Supernet
     if config.config is not None:
         assert config.resolution is not None  # the config says so
         net = PlainNetwork(spec_from_net_config(read_json(config.config), config.resolution))
         load_checkpoint(net, path)
         asked = [NamedNetwork(path.stem, config.resolution)]
-    elif path.is_dir() or read_tensors(path)[1].get("format", "").startswith("ofa-network/"):
+    elif kind == "network":
         if config.of_supernet:
             raise InputError(f"{path} holds one specialised network: leave --subnet and --random out")
-        net = load_network(path)
+        net = open_checkpoint(path)
+        assert isinstance(net, PlainNetwork)  # its kind says so
         asked = [NamedNetwork(path.name, config.resolution or net.spec.resolution)]
     else:
         if not config.of_supernet:
-            _, metadata = read_tensors(path)
-            known = metadata.get("format") == SUPERNET_FORMAT
+            holds = "holds a supernet" if kind == "supernet" else "does not say what it holds"
             raise InputError(
-                f"{path} {'holds a supernet' if known else 'does not say what it holds'}: name sub-networks with "
-                "--subnet FILE or --random N; for a specialised network of MIT's give --config"
+                f"{path} {holds}: name sub-networks with --subnet FILE or --random N; for a specialised network of "
+                "MIT's give --config"
             )
         net, asked = _of_supernet(config)
     if config.num_classes is not None and num_classes_of(net) != config.num_classes:

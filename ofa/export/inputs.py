@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ofa.checkpoints.opening import Source, load_source, shipped_checkpoint
+from ofa.checkpoints.opening import OpenedNetwork, open_subnet, shipped_checkpoint
 from ofa.checkpoints.subnet_file import read_subnet
 from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
@@ -38,7 +38,7 @@ class ExportInputs:
 
     config: ExportConfig
     checkpoint: Path
-    source: Source
+    source: OpenedNetwork
     resolution: int
     known: ImageFacts | None
     images_facts: ImageFacts
@@ -72,7 +72,7 @@ def open_inputs(config: ExportConfig) -> ExportInputs:
     if config.subnet is not None:
         named = read_subnet(config.subnet, index=config.index, limit_ms=config.limit)
     checkpoint = config.checkpoint or shipped_checkpoint(named, config.space)
-    source = load_source(checkpoint, named, space_name=config.space, resolution=config.resolution)
+    source = open_subnet(checkpoint, named, space_name=config.space, resolution=config.resolution)
     resolution = resolution_of(source, config.resolution)
     known = read_image_facts(checkpoint)
     prepared_as, line = decided(
@@ -132,7 +132,7 @@ def facts_of_export(
     return replace(known, resolution=resolution, classes=known.classes or (tuple(labels) if unlike else ()))
 
 
-def resolution_of(source: Source, asked: int | None) -> int:
+def resolution_of(source: OpenedNetwork, asked: int | None) -> int:
     """Side of the images of what will be exported, pixels."""
     if source.subnet is not None:
         return source.subnet.resolution
@@ -140,7 +140,7 @@ def resolution_of(source: Source, asked: int | None) -> int:
     return asked or source.plain.spec.resolution
 
 
-def default_out(config: ExportConfig, checkpoint: Path, source: Source, resolution: int) -> Path:
+def default_out(config: ExportConfig, checkpoint: Path, source: OpenedNetwork, resolution: int) -> Path:
     """The file to write where none is named."""
     name = source.supernet.space.name if source.supernet is not None else checkpoint.stem
     return Path("out/export", f"{name}-r{resolution}{'-int8' if config.int8 else ''}{SUFFIXES[config.format]}")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ofa.checkpoints.opening import Source, load_source
+from ofa.checkpoints.opening import OpenedNetwork, checkpoint_kind, open_subnet
 from ofa.checkpoints.subnet_file import read_subnet
-from ofa.checkpoints.weights import load_network, read_image_facts
+from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.finetune.config import FinetuneConfig, StartOptions
 from ofa.finetune.data import FinetuneData, open_data
@@ -50,27 +50,34 @@ class Calibration:
         return self.cut.batches(read)
 
 
-def starting_source(options: StartOptions) -> Source:
+def starting_source(options: StartOptions) -> OpenedNetwork:
     """What --network, or --checkpoint and --subnet, name; InputError where they do not fit together."""
     if options.network is not None:
-        network = load_network(options.network)
-        if options.resolution is not None and options.resolution != network.spec.resolution:
+        if checkpoint_kind(options.network) != "network":
             raise InputError(
-                f"{options.network} is made for {network.spec.resolution} px: another --resolution is chosen with "
+                f"{options.network} does not say what network it holds: give its folder, or a supernet with "
                 "--checkpoint and --subnet"
             )
-        return Source(plain=network)
+        source = open_subnet(options.network, None)
+        assert source.plain is not None  # its kind says so
+        made_for = source.plain.spec.resolution
+        if options.resolution is not None and options.resolution != made_for:
+            raise InputError(
+                f"{options.network} is made for {made_for} px: another --resolution is chosen with "
+                "--checkpoint and --subnet"
+            )
+        return source
     assert options.checkpoint is not None
     assert options.subnet is not None  # the options say so
     named = read_subnet(options.subnet, index=options.index)
-    source = load_source(options.checkpoint, named, space_name=options.space, resolution=options.resolution)
+    source = open_subnet(options.checkpoint, named, space_name=options.space, resolution=options.resolution)
     if source.supernet is None or source.subnet is None:
         raise InputError(f"{options.checkpoint} holds a specialised network: give it with --network")
     return source
 
 
 def starting_network(
-    config: FinetuneConfig, source: Source, classes: int | None, calibration: Calibration
+    config: FinetuneConfig, source: OpenedNetwork, classes: int | None, calibration: Calibration
 ) -> PlainNetwork:
     """The network to begin with; a supernet's sub-network comes calibrated.
 
