@@ -28,6 +28,7 @@ from ofa.space.mit_format import subnet_from_text
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
 STATED = ("space", "checkpoint_sha256", "image_facts", "rows")  # what is read of a file's comments
+LOOKS_LIKE = 0.5  # a figure that, times 100, is half the median or more was meant as a fraction
 CHOICE = Bounds(0, 1000, "a choice")
 _DYNAS_SUBNET, _DYNAS_TOP1 = "Sub-network", "Top-1 Acc (%)"
 PARTS = ("test", "calibration", "train")
@@ -80,15 +81,16 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
     if len(rows) < MIN_ROWS:
         raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
     accuracies: dict[bytes, list[float]] = {}
-    lowest, place = math.inf, ""
+    lowest, place = math.inf, str(path)
     for row in rows:
         subnet, top1 = _subnet_and_top1(row, space)
         genes = space.as_genes(subnet)
         accuracies.setdefault(genes.tobytes(), []).append(top1)
-        lowest, place = min((lowest, place), (top1 or math.inf, row.place))
+        if 0 < top1 < lowest:
+            lowest, place = top1, row.place
     matrix = np.frombuffer(b"".join(accuracies), dtype=genes.dtype).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
-    if means.max() <= 1 or means[means > 0].min() <= 1:  # 0 % itself is no fraction: such networks there are
+    if means.max() <= 1 or LOOKS_LIKE * np.median(means) <= 100 * lowest <= 100:
         raise InputError(f"{place}: top1 is {lowest:g}, and {means.max():g} at most: a fraction? expected per cent")
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 

@@ -59,6 +59,12 @@ class LatencyTable:
         self._lookups: dict[BlockIndex, LatencyLookup] = {}
 
     @property
+    def uncorrected(self) -> LatencyTable:
+        """The same rows, whose sums are plain, and of which no error is known."""
+        of_correction = ("sum_correction", "expected_error")
+        return LatencyTable({key: text for key, text in self.header.items() if key not in of_correction}, self.rows)
+
+    @property
     def provenance(self) -> str:
         return self.header["provenance"]
 

@@ -106,7 +106,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
     measured = np.array([summarise(results).latency_ms for results in visits])
     scored = np.ones(len(rows), dtype=bool)
     scored[FITTED] = False
-    plain = LatencyTable({key: text for key, text in table.header.items() if key != "sum_correction"}, table.rows)
+    plain = table.uncorrected
     alone = plain.lookup(space, resolutions_in(genes))
     correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)

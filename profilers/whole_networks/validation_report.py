@@ -28,7 +28,7 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
             "sum_correction": f"{validation.correction} {validation.remark()}",
             "expected_error": validation.expected_error(when),
         }
-        kept = {key: text for key, text in table.header.items() if key != "sum_correction"}
+        kept = table.uncorrected.header
         LatencyTable({**kept, **facts}, table.rows).save(table.path)
 
 

@@ -165,7 +165,7 @@ def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: P
         ({}, "the sums of this table were not checked"),
         ({"provenance": "estimated"}, "latencies are estimated, not measured here: a test"),
         ({"provenance": "imported"}, "latencies are imported, not measured here: a test"),
-        ({"expected_error": "MAPE 2.0 %"}, "expected error of a latency: MAPE 2.0 %"),
+        ({"expected_error": "mean 2.0 %"}, "expected error of a latency: mean 2.0 %"),
         ({"omits": "global_pool"}, "latencies leave out global_pool"),
         ({"sum_correction": "scale=0.96 (fitted)"}, "latencies are corrected sums of blocks: scale=0.96 (fitted)"),
     ],
