@@ -7,14 +7,15 @@ some resolutions, into index arrays, so that anything that adds up over blocks (
 look-up for a million sub-networks at once.
 """
 
-from ofa.blocks.block import ACTIVATIONS, BLOCK_FIELDS, OPS, Block, block_row
+from ofa.blocks.block import ACTIVATIONS, BLOCK_FIELDS, Block, block_row
 from ofa.blocks.index import BlockIndex, all_blocks, block_index, blocks_of, index_of
+from ofa.blocks.operators import OPERATORS, steps_of
 from ofa.blocks.slots import Slot, slots_of
 
 __all__ = [
     "ACTIVATIONS",
     "BLOCK_FIELDS",
-    "OPS",
+    "OPERATORS",
     "Block",
     "BlockIndex",
     "Slot",
@@ -24,4 +25,5 @@ __all__ = [
     "blocks_of",
     "index_of",
     "slots_of",
+    "steps_of",
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass, fields
 from typing import Any
 
+from ofa.blocks.operators import OPERATORS
 from ofa.errors import InputError
 from ofa.space import make_divisible
 
-OPS = ("conv", "mbconv", "bottleneck", "feature_mix", "max_pool", "global_pool", "linear")
 ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
 
 
@@ -16,7 +16,8 @@ ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
 class Block:
     """One measurable block; two blocks that a device runs alike are equal.
 
-    op: "conv": convolution, batch normalisation, activation
+    op: one of `OPERATORS`:
+        "conv": convolution, batch normalisation, activation
         "mbconv": 1x1 expansion (absent where mid = in channels), depthwise k x k, squeeze-and-excite
             where asked, linear 1x1 projection, all with batch normalisation
         "bottleneck": 1x1, k x k with the stride, 1x1 to out channels, and a shortcut: the identity with
@@ -42,7 +43,7 @@ class Block:
 
     def __post_init__(self) -> None:
         for field, allowed in (
-            ("op", OPS),
+            ("op", OPERATORS),
             ("kernel_size", (1, 3, 5, 7)),
             ("stride", (1, 2)),
             ("activation", ACTIVATIONS),
@@ -50,7 +51,7 @@ class Block:
             value = getattr(self, field)
             if value not in allowed:
                 raise InputError(f"{field} is {value!r}, expected one of {', '.join(map(str, allowed))}")
-        has_inside = self.op in ("mbconv", "bottleneck")
+        has_inside = OPERATORS[self.op].has_inside
         for field, least in (("in_size", 1), ("in_channels", 1), ("out_channels", 1), ("mid_channels", has_inside)):
             if getattr(self, field) < least:
                 raise InputError(f"{field} is {getattr(self, field)}, expected at least {int(least)} for {self.op}")
@@ -62,7 +63,7 @@ class Block:
     @property
     def out_size(self) -> int:
         """Side of the output feature map, pixels."""
-        if self.op in ("global_pool", "linear"):
+        if OPERATORS[self.op].one_pixel:
             return 1
         return -(-self.in_size // self.stride)
 

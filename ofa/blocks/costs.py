@@ -17,70 +17,78 @@ from numpy.typing import NDArray
 
 from ofa.blocks.block import Block
 from ofa.blocks.index import BlockIndex, index_of
+from ofa.blocks.operator import Step
+from ofa.blocks.operators import steps_of
 from ofa.space import Genes, SearchSpace, Subnet
 
 
 def block_macs(block: Block, tile: int = 1) -> int:
     """Multiply-accumulates of one run on one image; with the pixels of each map rounded up to a multiple of `tile`."""
-    b = block
-    inside, outside = (-(-size * size // tile) * tile for size in (b.in_size, b.out_size))
-    kernel = b.kernel_size**2
-    if b.op in ("max_pool", "global_pool"):
-        return 0
-    if b.op == "mbconv":
-        expand = inside * b.in_channels * b.mid_channels if b.mid_channels != b.in_channels else 0
-        squeeze = 2 * b.mid_channels * b.se_channels
-        return expand + outside * b.mid_channels * kernel + squeeze + outside * b.mid_channels * b.out_channels
-    if b.op == "bottleneck":
-        main = inside * b.in_channels * b.mid_channels + outside * b.mid_channels * (
-            b.mid_channels * kernel + b.out_channels
-        )
-        return main + (0 if b.skip else outside * b.in_channels * b.out_channels)
-    return outside * b.in_channels * b.out_channels * kernel
+    steps = steps_of(block)
+    total = 0
+    for step, side in zip(steps, step_sides(block, steps), strict=True):
+        if step.kind == "squeeze_excite":
+            total += 2 * step.channels * step.hidden
+        elif step.name:
+            total += -(-side * side // tile) * tile * _weights(step)
+    return total
 
 
 def block_params(block: Block) -> int:
     """Trainable parameters: weights, biases, batch normalisation's scale and shift."""
-    b, kernel = block, block.kernel_size**2
-    if b.op in ("max_pool", "global_pool"):
-        return 0
-    if b.op == "mbconv":
-        expand = b.mid_channels * (b.in_channels + 2) if b.mid_channels != b.in_channels else 0
-        squeeze = (2 * b.mid_channels + 1) * b.se_channels + b.mid_channels if b.squeeze_excite else 0
-        return expand + b.mid_channels * (kernel + 2) + squeeze + b.out_channels * (b.mid_channels + 2)
-    if b.op == "bottleneck":
-        main = b.mid_channels * (b.in_channels + 2) + b.mid_channels * (b.mid_channels * kernel + 2)
-        main += b.out_channels * (b.mid_channels + 2)
-        return main + (0 if b.skip else b.out_channels * (b.in_channels + 2))
-    weights = b.in_channels * b.out_channels * kernel
-    return weights + {"conv": 2 * b.out_channels, "feature_mix": 0, "linear": b.out_channels}[b.op]
+    total = 0
+    for step in steps_of(block):
+        if step.kind == "squeeze_excite":
+            total += (2 * step.channels + 1) * step.hidden + step.channels
+        elif step.name:
+            total += _weights(step) + _PER_CHANNEL[step.kind] * step.channels
+    return total
+
+
+_PER_CHANNEL = {"conv": 2, "mix": 0, "linear": 1}  # parameters beside the weights: scale and shift, or a bias
+
+
+def _weights(step: Step) -> int:
+    return step.channels * (1 if step.depthwise else step.in_channels) * step.kernel_size**2
+
+
+def step_sides(block: Block, steps: Sequence[Step]) -> list[int]:
+    """Side of every step's output, pixels."""
+    sides = [block.in_size]
+    for step in steps:
+        one_pixel = step.kind in ("global_pool", "linear")
+        sides.append(1 if one_pixel else -(-sides[step.inputs[0]] // step.stride))
+    return sides[1:]
 
 
 def block_peak_elements(block: Block) -> int:
     """Activation values alive at the block's worst moment, for one image.
 
-    Operators run one at a time with batch normalisation and activation fused into convolutions; alive are
-    the operator's inputs and its output, and the block's input as long as a shortcut still needs it.
+    Steps run one at a time, with batch normalisation and activation fused into convolutions and a shortcut as late
+    as it can; alive are the step's inputs and its output, and whatever a later step still reads.
     """
-    b, inside, outside = block, block.in_size**2, block.out_size**2
-    read, written = inside * b.in_channels, outside * b.out_channels
-    if b.op in ("mbconv", "bottleneck"):
-        held = read if b.skip or b.op == "bottleneck" else 0  # the input, kept for the shortcut
-        wide, narrow = inside * b.mid_channels, outside * b.mid_channels
-        if b.op == "mbconv" and b.mid_channels == b.in_channels:
-            moments = [read + narrow]  # no expansion: the depthwise convolution reads the input itself
-        else:
-            moments = [read + wide, held + wide + narrow]
-        if b.squeeze_excite:
-            moments.append(held + 2 * narrow)  # scaled into a new tensor
-        moments.append(held + narrow + written)
-        if b.skip:
-            moments.append(read + 2 * written)
-        elif b.op == "bottleneck":
-            pooled = outside * b.in_channels if b.stride == 2 else 0
-            moments += [held + pooled + written, pooled + 2 * written + (0 if pooled else held), 3 * written]
-        return max(moments)
-    return read + written
+    steps = steps_of(block)
+    sides = step_sides(block, steps)
+    values = [block.in_size**2 * block.in_channels]
+    values += [side * side * step.channels for step, side in zip(steps, sides, strict=True)]
+    peak, needed = 0, {len(steps)}
+    for number in reversed(_shortcut_last(steps)):
+        needed |= {number, *steps[number - 1].inputs}
+        peak = max(peak, sum(values[i] for i in needed))
+        needed.discard(number)
+    return peak
+
+
+def _shortcut_last(steps: Sequence[Step]) -> list[int]:
+    """The numbers of the steps' values, those of a shortcut just before they are read."""
+    shortcut = [number for number, step in enumerate(steps, 1) if step.shortcut]
+    order: list[int] = []
+    for number, step in enumerate(steps, 1):
+        if not step.shortcut:
+            if shortcut and shortcut[-1] in step.inputs:
+                order += shortcut
+            order.append(number)
+    return order
 
 
 @lru_cache(maxsize=64)

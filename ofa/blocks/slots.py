@@ -53,7 +53,7 @@ def _slot(
 
 
 def _mobile_slots(space: SearchSpace) -> list[Slot]:
-    """MobileNetV3 and ProxylessNAS: stem, first block, units of mbconv, head."""
+    """MobileNetV3 and ProxylessNAS: stem, first block, units of the operator that each names, head."""
     stem, first = space.stem_channels[0], space.first_block_channels
     v3 = space.family == "mobilenet_v3"
     stem_act, first_act = ("h_swish", "relu") if v3 else ("relu6", "relu6")
@@ -68,7 +68,7 @@ def _mobile_slots(space: SearchSpace) -> list[Slot]:
         unit, out = space.units[u], space.units[u].out_channels[0]
         stride = unit.stride if j == 0 else 1
 
-        def mbconv(
+        def elastic(
             d: int,
             k: int,
             e: float,
@@ -82,10 +82,10 @@ def _mobile_slots(space: SearchSpace) -> list[Slot]:
                 return None
             mid = make_divisible(round(c * e))
             skip = stride == 1 and c == out
-            return Block("mbconv", 1, c, mid, out, k, stride, unit.activation, unit.squeeze_excite, skip)
+            return Block(unit.op, 1, c, mid, out, k, stride, unit.activation, unit.squeeze_excite, skip)
 
         columns = [depths + u, kernels + i, expands + i]
-        slots.append(_slot(space, f"unit {u + 1} layer {j + 1}", halvings, columns, mbconv))
+        slots.append(_slot(space, f"unit {u + 1} layer {j + 1}", halvings, columns, elastic))
         channels, halvings = out, halvings + (stride == 2)
     wide, act = space.head_channels[0], "h_swish" if v3 else "relu6"
     last, classes = space.head_channels[-1], space.num_classes

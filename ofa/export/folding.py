@@ -14,7 +14,7 @@ from torch import nn
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Array, Graph, Shape, network_graph
-from ofa.networks.layers import Bottleneck, Classifier, ConvNorm, FeatureMix, MBConv
+from ofa.networks.layers import Layer
 from ofa.networks.plain import PlainNetwork
 
 
@@ -31,8 +31,9 @@ class TrainedWeights:
         """Weight of that shape and bias of shape[:1] of the layer "<position>.<name>", as `Graph.block` calls it."""
         position, _, part = layer.partition(".")
         name, module = self._layers[int(position)]
-        source = _part(module, part)
-        weight, biases = _folded(source) if isinstance(source, ConvNorm) else _plain(source)
+        assert isinstance(module, Layer)
+        source, bn = module.weights_of(part)
+        weight, biases = _plain(source) if bn is None else _folded(source, bn)
         for values in (weight, biases):
             if values is not None and not np.isfinite(values).all():
                 raise InputError(f"{name}.{part}: weights are not finite once batch normalisation is folded in")
@@ -41,27 +42,13 @@ class TrainedWeights:
         return weight, biases
 
 
-def _part(module: nn.Module, part: str) -> nn.Module | None:
-    """The module that computes a layer of a block; the names are those of `Graph.block`."""
-    if isinstance(module, MBConv):
-        if module.se is not None and part in ("se_reduce", "se_expand"):
-            return module.se.reduce if part == "se_reduce" else module.se.expand
-        return {"expand": module.expand, "depthwise": module.depthwise, "project": module.project}.get(part)
-    if isinstance(module, Bottleneck):
-        return module.shortcut if part == "downsample" else module.get_submodule(part)
-    if isinstance(module, FeatureMix):
-        return module.conv
-    return module.linear if isinstance(module, Classifier) else module
-
-
-def _folded(layer: ConvNorm) -> tuple[Array, Array]:
+def _folded(conv: nn.Conv2d | nn.Linear, bn: nn.BatchNorm2d) -> tuple[Array, Array]:
     """Weight (out, in / groups, k, k) and bias (out,) of convolution and batch normalisation in one."""
-    bn = layer.bn
     assert bn.running_mean is not None
     assert bn.running_var is not None
     weight, scale, shift, mean, variance = (
         tensor.detach().cpu().double().numpy()
-        for tensor in (layer.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
+        for tensor in (conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var)
     )
     with np.errstate(invalid="ignore", over="ignore"):
         factor = scale / np.sqrt(variance + bn.eps)
@@ -69,9 +56,7 @@ def _folded(layer: ConvNorm) -> tuple[Array, Array]:
         return folded.astype(np.float32, order="C"), (shift - mean * factor).astype(np.float32)
 
 
-def _plain(layer: nn.Module | None) -> tuple[Array, Array | None]:
-    if not isinstance(layer, (nn.Conv2d, nn.Linear)):
-        raise ValueError(f"no weights in {type(layer).__name__}")
+def _plain(layer: nn.Conv2d | nn.Linear) -> tuple[Array, Array | None]:
     weight = layer.weight.detach().cpu().numpy().astype(np.float32, order="C")
     return weight, None if layer.bias is None else layer.bias.detach().cpu().numpy().astype(np.float32)
 

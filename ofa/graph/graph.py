@@ -15,23 +15,12 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block
-from ofa.errors import InputError
+from ofa.blocks import Block, steps_of
+from ofa.blocks.operator import Step
+from ofa.blocks.operators import check_block
 
 Array: TypeAlias = NDArray[np.float32]
 Shape: TypeAlias = tuple[int, ...]
-
-# Fields that an op has no choice in. A key that claims otherwise would be timed as what it is not.
-_ONE_BY_ONE: dict[str, object] = {"kernel_size": 1, "stride": 1, "squeeze_excite": False, "skip": False}
-_FIXED: dict[str, dict[str, object]] = {
-    "conv": {"squeeze_excite": False},
-    "mbconv": {},
-    "bottleneck": {"squeeze_excite": False},
-    "feature_mix": _ONE_BY_ONE,
-    "max_pool": {**_ONE_BY_ONE, "kernel_size": 3, "stride": 2, "activation": "none"},
-    "global_pool": {**_ONE_BY_ONE, "activation": "none"},
-    "linear": {**_ONE_BY_ONE, "in_size": 1, "activation": "none"},
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,59 +81,53 @@ class Graph:
     def block(self, block: Block, weights: Weights, prefix: str = "") -> None:
         """Appends a block to the output so far.
 
-        Its layers are called: "conv" (conv, feature_mix); "expand", "depthwise", "se_reduce", "se_expand",
-        "project" (mbconv); "conv1", "conv2", "conv3", "downsample" (bottleneck); "linear".
+        Its layers are called as the steps of its operator: "expand", "depthwise", "project" of a mbconv; and
+        "se_reduce", "se_expand" for a squeeze-and-excite "se".
         Raises InputError for a block that no op computes, ValueError for one that does not fit the output so far.
         """
-        _check(block)
+        check_block(block)
         x = len(self.shapes) - 1
         if self.shapes[x][1:] != (block.in_channels, block.in_size, block.in_size):
             raise ValueError(f"block {block} does not fit on a tensor of shape {self.shapes[x]}")
-        b, act, mid = block, block.activation, block.mid_channels
+        tensors = [x]
+        for step in steps_of(block):
+            tensors.append(self._step(step, [tensors[i] for i in step.inputs], weights, prefix))
 
-        def conv(layer: str, source: int, out: int, kernel: int = 1, stride: int = 1, activation: str = "none",
-                 groups: int = 1, bias: bool = True) -> int:  # fmt: skip
-            shape = (out, self.shapes[source][1] // groups, kernel, kernel)
-            w, biases = weights(prefix + layer, shape, bias)
-            return self._append(Node("conv", (source,), w, biases, stride, groups, activation), out, stride)
+    def _step(self, step: Step, inputs: list[int], weights: Weights, prefix: str) -> int:
+        """Appends the nodes of a step and returns its output's tensor number."""
+        x, channels = inputs[0], step.channels
+        if step.kind in ("conv", "mix"):
+            w, bias = weights(prefix + step.name, step.weight_shape, step.kind == "conv")
+            groups = channels if step.depthwise else 1
+            return self._append(
+                Node("conv", (x,), w, bias, step.stride, groups, step.activation), channels, step.stride
+            )
+        if step.kind == "squeeze_excite":
+            return self._squeeze_excite(step, x, weights, prefix)
+        if step.kind == "linear":
+            w, bias = weights(prefix + step.name, step.weight_shape, True)
+            flat = self._append_flat(Node("flatten", (x,)), step.in_channels)
+            return self._append_flat(Node("linear", (flat,), w, bias), channels)
+        if step.kind == "add":
+            return self._append(Node("add", tuple(inputs), activation=step.activation), channels)
+        if step.kind == "global_pool":
+            return self._append(Node("global_pool", (x,)), channels, size=1)
+        return self._append(Node(step.kind, (x,), stride=step.stride), channels, step.stride)
 
-        if b.op == "conv":
-            y = conv("conv", x, b.out_channels, b.kernel_size, b.stride, act)
-            if b.skip:
-                self._append(Node("add", (x, y)), b.out_channels)
-        elif b.op == "mbconv":
-            y = x if mid == b.in_channels else conv("expand", x, mid, activation=act)
-            y = conv("depthwise", y, mid, b.kernel_size, b.stride, act, groups=mid)
-            if b.squeeze_excite:
-                pooled = self._append(Node("global_pool", (y,)), mid, size=1)
-                squeezed = conv("se_reduce", pooled, b.se_channels, activation="relu")
-                gate = conv("se_expand", squeezed, mid, activation="hard_sigmoid")
-                y = self._append(Node("multiply", (y, gate)), mid, size=b.out_size)
-            y = conv("project", y, b.out_channels)
-            if b.skip:
-                self._append(Node("add", (x, y)), b.out_channels)
-        elif b.op == "bottleneck":
-            shortcut = x
-            if not b.skip:
-                if b.stride == 2:
-                    shortcut = self._append(Node("average_pool", (x,), stride=2), b.in_channels, 2)
-                shortcut = conv("downsample", shortcut, b.out_channels)
-            y = conv("conv1", x, mid, activation=act)
-            y = conv("conv2", y, mid, b.kernel_size, b.stride, act)
-            y = conv("conv3", y, b.out_channels)
-            self._append(Node("add", (y, shortcut), activation=act), b.out_channels)
-        elif b.op == "feature_mix":
-            conv("conv", x, b.out_channels, activation=act, bias=False)
-        elif b.op == "max_pool":
-            self._append(Node("max_pool", (x,), stride=2), b.out_channels, 2)
-        elif b.op == "global_pool":
-            self._append(Node("global_pool", (x,)), b.out_channels, size=1)
-        else:
-            w, biases = weights(prefix + "linear", (b.out_channels, b.in_channels), True)
-            self.nodes.append(Node("flatten", (x,)))
-            self.shapes.append((self.shapes[x][0], b.in_channels))
-            self.nodes.append(Node("linear", (x + 1,), w, biases))
-            self.shapes.append((self.shapes[x][0], b.out_channels))
+    def _squeeze_excite(self, step: Step, x: int, weights: Weights, prefix: str) -> int:
+        y = self._append(Node("global_pool", (x,)), step.channels, size=1)
+        for name, out, inside, activation in (
+            ("reduce", step.hidden, step.channels, "relu"),
+            ("expand", step.channels, step.hidden, "hard_sigmoid"),
+        ):
+            w, bias = weights(f"{prefix}{step.name}_{name}", (out, inside, 1, 1), True)
+            y = self._append(Node("conv", (y,), w, bias, activation=activation), out)
+        return self._append(Node("multiply", (x, y)), step.channels)
+
+    def _append_flat(self, node: Node, channels: int) -> int:
+        self.nodes.append(node)
+        self.shapes.append((self.shapes[0][0], channels))
+        return len(self.shapes) - 1
 
     def _append(self, node: Node, channels: int, stride: int = 1, size: int | None = None) -> int:
         """Appends a node with an NCHW output and returns the output's tensor number."""
@@ -153,15 +136,6 @@ class Graph:
         self.nodes.append(node)
         self.shapes.append((batch, channels, side, side))
         return len(self.shapes) - 1
-
-
-def _check(block: Block) -> None:
-    fixed = dict(_FIXED[block.op])
-    if block.op in ("max_pool", "global_pool"):
-        fixed["out_channels"] = block.in_channels
-    for field, only in fixed.items():
-        if getattr(block, field) != only:
-            raise InputError(f"block {block}: {field} is {getattr(block, field)}, but {block.op} has only {only}")
 
 
 class RandomWeights:

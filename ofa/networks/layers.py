@@ -1,19 +1,21 @@
-"""Plain layers, one module for each kind of `ofa.blocks.Block`: what a specialised network is made of.
+"""The layer of any `ofa.blocks.Block`, made of the steps of its operator: what a specialised network is made of.
 
-A supernet is made of the same modules at their largest size; `ofa.networks.elastic` runs their first channels.
+A supernet is made of the same layers at their largest size; `ofa.networks.elastic` runs their first channels.
 New layers hold no usable weights: `init_weights`, a checkpoint or a supernet's weights come next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ofa.blocks import Block
+from ofa.blocks import Block, steps_of
+from ofa.blocks.operator import INPUT, Step
 from ofa.networks.depthwise import DepthwiseConv2d
 
 
@@ -46,151 +48,155 @@ def make_activation(name: str) -> nn.Module:
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, batch normalisation, activation; with `skip` the input is added last."""
+    """A convolution without bias, batch normalisation, activation."""
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int = 1,
-        stride: int = 1,
-        activation: str = "none",
-        *,
-        bn_eps: float,
-        groups: int = 1,
-        skip: bool = False,
-    ) -> None:
+    def __init__(self, step: Step, bn_eps: float) -> None:
         super().__init__()
-        padding = kernel_size // 2
+        kernel_size, channels = step.kernel_size, step.channels
         with _KeepUnfilled():
-            make = nn.Conv2d if groups == 1 else DepthwiseConv2d
-            self.conv = make(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=False)
-        self.bn = nn.BatchNorm2d(out_channels, eps=bn_eps)
-        self.activation = make_activation(activation)
-        self.skip = skip
+            make = DepthwiseConv2d if step.depthwise else nn.Conv2d
+            groups = channels if step.depthwise else 1
+            padding = kernel_size // 2
+            self.conv = make(step.in_channels, channels, kernel_size, step.stride, padding, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(channels, eps=bn_eps)
+        self.activation = make_activation(step.activation)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride), rounded up."""
-        out: Tensor = self.activation(self.bn(self.conv(x)))
-        return x + out if self.skip else out
+
+class FeatureMix(nn.Module):
+    """A 1x1 convolution of pooled features and activation: no normalisation."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__()
+        with _KeepUnfilled():
+            self.conv = nn.Conv2d(step.in_channels, step.channels, 1, bias=False)
+        self.activation = make_activation(step.activation)
 
 
 class SqueezeExcite(nn.Module):
     """Scales each channel by a gate computed from all channels' means (Howard et al. 2019, section 5.3)."""
 
-    def __init__(self, channels: int, hidden: int) -> None:
+    def __init__(self, step: Step) -> None:
         super().__init__()
         with _KeepUnfilled():
-            self.reduce = nn.Conv2d(channels, hidden, 1)
-            self.expand = nn.Conv2d(hidden, channels, 1)
+            self.reduce = nn.Conv2d(step.channels, step.hidden, 1)
+            self.expand = nn.Conv2d(step.hidden, step.channels, 1)
         self.relu = nn.ReLU(inplace=True)
         self.gate = nn.Hardsigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        means = x.mean((2, 3), keepdim=True)
-        gate: Tensor = self.gate(self.expand(self.relu(self.reduce(means))))
-        return x * gate
-
-
-class MBConv(nn.Module):
-    """Inverted residual: 1x1 expansion, depthwise k x k, squeeze-and-excite, linear 1x1 projection."""
-
-    def __init__(self, block: Block, *, bn_eps: float) -> None:
-        super().__init__()
-        b = block
-        self.expand: ConvNorm | None = None
-        if b.mid_channels != b.in_channels:
-            self.expand = ConvNorm(b.in_channels, b.mid_channels, activation=b.activation, bn_eps=bn_eps)
-        self.depthwise = ConvNorm(
-            b.mid_channels,
-            b.mid_channels,
-            b.kernel_size,
-            b.stride,
-            b.activation,
-            bn_eps=bn_eps,
-            groups=b.mid_channels,
-        )
-        self.se = SqueezeExcite(b.mid_channels, b.se_channels) if b.squeeze_excite else None
-        self.project = ConvNorm(b.mid_channels, b.out_channels, bn_eps=bn_eps)
-        self.skip = b.skip
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride), rounded up."""
-        out: Tensor = x if self.expand is None else self.expand(x)
-        out = self.depthwise(out)
-        if self.se is not None:
-            out = self.se(out)
-        out = self.project(out)
-        return x + out if self.skip else out
-
-
-class Bottleneck(nn.Module):
-    """ResNet-D bottleneck: 1x1, 3x3 with the stride, 1x1; the shortcut averages before its 1x1 (He et al. 2019)."""
-
-    def __init__(self, block: Block, *, bn_eps: float) -> None:
-        super().__init__()
-        b = block
-        self.conv1 = ConvNorm(b.in_channels, b.mid_channels, activation=b.activation, bn_eps=bn_eps)
-        self.conv2 = ConvNorm(b.mid_channels, b.mid_channels, b.kernel_size, b.stride, b.activation, bn_eps=bn_eps)
-        self.conv3 = ConvNorm(b.mid_channels, b.out_channels, bn_eps=bn_eps)
-        self.pool: nn.Module = nn.AvgPool2d(2, 2, ceil_mode=True) if b.stride == 2 else nn.Identity()
-        self.shortcut = None if b.skip else ConvNorm(b.in_channels, b.out_channels, bn_eps=bn_eps)
-        self.activation = make_activation(b.activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride), rounded up."""
-        shortcut = x if self.shortcut is None else self.shortcut(self.pool(x))
-        out: Tensor = self.activation(self.conv3(self.conv2(self.conv1(x))) + shortcut)
-        return out
-
-
-class FeatureMix(nn.Module):
-    """MobileNetV3's 1x1 convolution of pooled features: no normalisation."""
-
-    def __init__(self, block: Block) -> None:
-        super().__init__()
-        with _KeepUnfilled():
-            self.conv = nn.Conv2d(block.in_channels, block.out_channels, 1, bias=False)
-        self.activation = make_activation(block.activation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, 1, 1) to (N, out, 1, 1)."""
-        out: Tensor = self.activation(self.conv(x))
-        return out
 
 
 class Classifier(nn.Module):
     """Dropout, then a linear layer on flat features."""
 
-    def __init__(self, block: Block, dropout: float) -> None:
+    def __init__(self, step: Step, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
         with _KeepUnfilled():
-            self.linear = nn.Linear(block.in_channels, block.out_channels)
+            self.linear = nn.Linear(step.in_channels, step.channels)
+
+
+# what computes a step that has weights: (the layer, the module that holds them, the step, its input)
+Compute: TypeAlias = "Callable[[Layer, Any, Step, Tensor], Tensor]"
+
+
+class Layer(nn.Module):
+    """The layer of a block, made of the steps of its operator.
+
+    Modules that hold weights are called as the steps say: "depthwise", "se"; those of a shortcut come last.
+    """
+
+    def __init__(self, block: Block, *, bn_eps: float, dropout: float = 0.0) -> None:
+        """dropout: before a linear layer."""
+        super().__init__()
+        self.op = block.op
+        self.steps = steps_of(block)
+        for step in sorted(self.steps, key=lambda step: step.shortcut):
+            if step.name:
+                made = _holder(step, bn_eps, dropout)
+                for name, module in [(step.at, made)] if step.at else list(made.named_children()):
+                    self.add_module(name, module)
+
+    def extra_repr(self) -> str:
+        return self.op
+
+    def holder(self, step: Step) -> Any:
+        """The module with the step's weights: one of the classes above, or the layer itself with what those hold."""
+        return self._modules[step.at] if step.at else self
+
+    def weights_of(self, name: str) -> tuple[nn.Conv2d | nn.Linear, nn.BatchNorm2d | None]:
+        """What computes a layer of the block's graph, and the batch normalisation that is folded into it."""
+        for step in self.steps:
+            found = self.holder(step) if step.name else None
+            if step.kind == "squeeze_excite" and name in (f"{step.name}_reduce", f"{step.name}_expand"):
+                return getattr(found, name.removeprefix(f"{step.name}_")), None
+            if found is not None and step.name == name:
+                return found.linear if step.kind == "linear" else found.conv, getattr(found, "bn", None)
+        raise ValueError(f"{self.op} has no layer {name}")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in, 1, 1) to (N, classes)."""
-        out: Tensor = self.linear(self.dropout(torch.flatten(x, 1)))
-        return out
+        """(N, in, H, W) to the block's output, (N, out) of a classifier."""
+        return self.run(x, self.steps, _PLAIN)
+
+    def run(self, x: Tensor, steps: Sequence[Step], compute: Mapping[str, Compute]) -> Tensor:
+        """The output of steps that this layer has, or smaller ones; those with weights by `compute`, by their kind."""
+        values = {INPUT: x}
+        for number, step in enumerate(steps, 1):
+            # no name keeps what was read for the last time: its memory is free at once
+            inputs = [values.pop(i) if i in step.spent else values[i] for i in step.inputs]
+            if step.name:
+                values[number] = compute[step.kind](self, self.holder(step), step, inputs.pop())
+            else:
+                values[number] = _WEIGHTLESS[step.kind](step, *inputs)
+        return values[len(steps)]
 
 
-def make_layer(block: Block, *, bn_eps: float, dropout: float = 0.0) -> nn.Module:
-    """The module that computes this block. `dropout` is the classifier's."""
-    b = block
-    if b.op == "conv":
-        return ConvNorm(
-            b.in_channels, b.out_channels, b.kernel_size, b.stride, b.activation, bn_eps=bn_eps, skip=b.skip
-        )
-    if b.op == "mbconv":
-        return MBConv(b, bn_eps=bn_eps)
-    if b.op == "bottleneck":
-        return Bottleneck(b, bn_eps=bn_eps)
-    if b.op == "feature_mix":
-        return FeatureMix(b)
-    if b.op == "linear":
-        return Classifier(b, dropout)
-    return nn.MaxPool2d(3, 2, 1) if b.op == "max_pool" else nn.AdaptiveAvgPool2d(1)
+def _holder(step: Step, bn_eps: float, dropout: float) -> nn.Module:
+    if step.kind == "conv":
+        return ConvNorm(step, bn_eps)
+    if step.kind == "mix":
+        return FeatureMix(step)
+    return SqueezeExcite(step) if step.kind == "squeeze_excite" else Classifier(step, dropout)
+
+
+def _conv(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
+    out: Tensor = holder.activation(holder.bn(holder.conv(x)))
+    return out
+
+
+def _mix(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
+    out: Tensor = holder.activation(holder.conv(x))
+    return out
+
+
+def _linear(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
+    out: Tensor = holder.linear(holder.dropout(torch.flatten(x, 1)))
+    return out
+
+
+def _squeeze_excite(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
+    means = x.mean((2, 3), keepdim=True)
+    gate: Tensor = holder.gate(holder.expand(holder.relu(holder.reduce(means))))
+    return x * gate
+
+
+_PLAIN: dict[str, Compute] = {"conv": _conv, "mix": _mix, "linear": _linear, "squeeze_excite": _squeeze_excite}
+
+
+def _add(step: Step, a: Tensor, b: Tensor) -> Tensor:
+    return _ACTIVATIONS[step.activation](a + b)
+
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": lambda x: F.relu(x, inplace=True),
+    "relu6": lambda x: F.relu6(x, inplace=True),
+    "h_swish": F.hardswish,
+}
+_WEIGHTLESS: dict[str, Callable[..., Tensor]] = {
+    "add": _add,
+    "max_pool": lambda _, x: F.max_pool2d(x, 3, 2, 1),
+    "average_pool": lambda _, x: F.avg_pool2d(x, 2, 2, ceil_mode=True),
+    "global_pool": lambda _, x: F.adaptive_avg_pool2d(x, 1),
+}
 
 
 def init_weights(module: nn.Module) -> None:

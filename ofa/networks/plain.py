@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.networks.elastic import ElasticMBConv, first
-from ofa.networks.layers import MBConv, init_weights, make_layer, use_channels_last
+from ofa.networks.elastic import ElasticKernelLayer, first
+from ofa.networks.layers import Layer, init_weights, use_channels_last
 from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
 from ofa.networks.supernet import Supernet, blocks_at
@@ -33,7 +34,7 @@ class PlainNetwork(nn.Sequential):
         super().__init__()
         self.spec = spec
         if layers is None:
-            layers = (make_layer(block, bn_eps=spec.bn_eps, dropout=spec.dropout) for block in spec.blocks)
+            layers = (Layer(block, bn_eps=spec.bn_eps, dropout=spec.dropout) for block in spec.blocks)
         for (name, _), layer in zip(spec.layers, layers, strict=True):
             self.add_module(name, layer)
 
@@ -76,8 +77,10 @@ def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | Non
             # blocks of any size have the same weights; the same few blocks come up again and again
             skeleton = _skeleton(replace(block, in_size=1), net.bn_eps, net.dropout)
             layer = _filled(skeleton, source, net.training)
-            if isinstance(source, ElasticMBConv) and isinstance(layer, MBConv):
-                layer.depthwise.conv.weight.data = _copy(source.kernel(block.mid_channels, block.kernel_size))
+            if isinstance(source, ElasticKernelLayer):
+                for step in layer.steps:
+                    if step.kind == "conv":
+                        layer.holder(step).conv.weight.data = _copy(source.kernel(step))
             layers.append(layer)
         network = PlainNetwork(spec, layers)
         network.training = net.training
@@ -88,14 +91,17 @@ def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | Non
     return network
 
 
+M = TypeVar("M", bound=nn.Module)
+
+
 @lru_cache(maxsize=2048)
-def _skeleton(block: Block, bn_eps: float, dropout: float) -> nn.Module:
+def _skeleton(block: Block, bn_eps: float, dropout: float) -> Layer:
     """The block's layer without memory for its weights, to make copies of: torch's constructors are slow."""
     with torch.device("meta"):
-        return make_layer(block, bn_eps=bn_eps, dropout=dropout)
+        return Layer(block, bn_eps=bn_eps, dropout=dropout)
 
 
-def _filled(skeleton: nn.Module, source: nn.Module, training: bool) -> nn.Module:
+def _filled(skeleton: M, source: nn.Module, training: bool) -> M:
     """A copy of the skeleton, holding copies of the first channels of the weights of a larger layer.
 
     The layers have the same structure, but for kernel matrices, which the skeleton lacks.

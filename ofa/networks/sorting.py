@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from ofa.blocks import Block, Slot, slots_of
+from ofa.blocks import Block, Slot, slots_of, steps_of
+from ofa.blocks.operator import INPUT, Step
 from ofa.errors import InputError
-from ofa.networks.layers import Bottleneck, ConvNorm, MBConv
+from ofa.networks.layers import Layer
 from ofa.networks.supernet import Supernet, layer_name
 from ofa.space import SearchSpace
 
@@ -28,9 +30,9 @@ def sort_channels(net: Supernet, expand_ratios: Iterable[float], width_mults: It
         give the same outputs afterwards, exactly up to rounding
     width_mults: likewise for ResNet50D; all of the space's if None
 
-    A channel's importance is the L1 norm of the weights that read it (the projection's, the second and third
-    convolution's in a bottleneck). Statistics from an earlier `calibrate_bn` no longer fit, nor does an optimiser's
-    momentum: sort between stages. Raises InputError for a ratio or multiplier that the space does not have.
+    A channel's importance is the L1 norm of the convolution's weights that read it (the projection's, the second and
+    third convolution's in a bottleneck). Statistics from an earlier `calibrate_bn` no longer fit, nor does an
+    optimiser's momentum: sort between stages. Raises InputError for a ratio or multiplier that the space does not have.
     """
     ratios = _known("expand_ratios", expand_ratios, net.space.expand_choices, net.space)
     widths = _known(
@@ -42,15 +44,9 @@ def sort_channels(net: Supernet, expand_ratios: Iterable[float], width_mults: It
     with torch.no_grad():
         for slot in slots_of(net.space):
             layer = net.get_submodule(layer_name(slot))
-            blocks = _supported(net.space, slot, ratios, widths)
-            if (
-                isinstance(layer, MBConv)
-                and layer.expand is not None
-                and len({b.mid_channels for b in slot.blocks if b}) > 1
-            ):
-                _sort_mbconv(layer, blocks)
-            elif isinstance(layer, Bottleneck):
-                _sort_bottleneck(layer, blocks)
+            assert isinstance(layer, Layer)
+            if len({block.mid_channels for block in slot.blocks if block is not None}) > 1:
+                _sort_layer(layer, _supported(net.space, slot, ratios, widths))
 
 
 def _known(label: str, values: Iterable[float], choices: Sequence[float], space: SearchSpace) -> set[float]:
@@ -86,40 +82,79 @@ def _order(importance: Tensor, bounds: Iterable[int]) -> Tensor:
     return torch.cat(parts)
 
 
-def _sort_mbconv(layer: MBConv, blocks: list[Block]) -> None:
-    assert layer.expand is not None
-    order = _order(_importance(layer.project.conv), (b.mid_channels for b in blocks))
-    _permute_outputs(layer.expand, order)
-    _permute_outputs(layer.depthwise, order)
-    _permute(layer.project.conv.weight, 1, order)
-    se = layer.se
-    if se is not None:
-        _permute(se.reduce.weight, 1, order)
-        _permute(se.expand.weight, 0, order)
-        _permute(se.expand.bias, 0, order)
-        hidden = _order(_importance(se.expand), (b.se_channels for b in blocks))
-        _permute(se.reduce.weight, 0, hidden)
-        _permute(se.reduce.bias, 0, hidden)
-        _permute(se.expand.weight, 1, hidden)
+def _sort_layer(layer: Layer, blocks: Sequence[Block]) -> None:
+    """Sorts the channels that a layer's inside is made of, those that are read last first.
+
+    blocks: supported; they have the layer's steps, of fewer channels
+    """
+    supported = [{step.name: step for step in steps_of(block)} for block in blocks]
+    groups = _groups(layer.steps)
+    outside = {groups[INPUT], groups[len(layer.steps)]}
+    for step in reversed(layer.steps):
+        if step.kind == "squeeze_excite":
+            _sort_hidden(layer.holder(step), {of[step.name].hidden for of in supported})
+        group = groups[step.inputs[0]]
+        if not _mixes(step) or group in outside:
+            continue
+        outside.add(group)  # it is sorted once
+        writers = [of for of, own in zip(layer.steps, groups[1:], strict=True) if own == group]
+        readers = [of for of in layer.steps if _mixes(of) and groups[of.inputs[0]] == group]
+        bounds = {of[writers[0].name].channels for of in supported}
+        read = [_weight(layer, of) for of in readers]
+        order = _order(torch.stack([_importance(weight) for weight in read]).sum(0), bounds)
+        for writer in writers:
+            _permute_outputs(layer, writer, order)
+        for weight in read:
+            _permute(weight, 1, order)
 
 
-def _sort_bottleneck(layer: Bottleneck, blocks: list[Block]) -> None:
-    mids = {b.mid_channels for b in blocks}
-    for before, after in ((layer.conv2, layer.conv3), (layer.conv1, layer.conv2)):
-        order = _order(_importance(after.conv), mids)
-        _permute_outputs(before, order)
-        _permute(after.conv.weight, 1, order)
+def _groups(steps: Sequence[Step]) -> list[int]:
+    """For every value, which channels it has: two values of one number have the same, in the same order."""
+    groups = [INPUT]
+    for number, step in enumerate(steps, 1):
+        groups.append(number if _mixes(step) else groups[step.inputs[0]])
+        if step.kind == "add":
+            one, other = (groups[i] for i in step.inputs)
+            groups = [one if group == other else group for group in groups]
+    return groups
 
 
-def _importance(reader: nn.Conv2d) -> Tensor:
+def _mixes(step: Step) -> bool:
+    """Whether every output channel is made of all input channels."""
+    return step.kind in ("conv", "mix", "linear") and not step.depthwise
+
+
+def _weight(layer: Layer, step: Step) -> Tensor:
+    holder = layer.holder(step)
+    weight: Tensor = (holder.linear if step.kind == "linear" else holder.conv).weight
+    return weight
+
+
+def _importance(weight: Tensor) -> Tensor:
     """(in,) L1 norm of the weights that read each input channel."""
-    return reader.weight.abs().sum((0, 2, 3))
+    return weight.abs().sum([dim for dim in range(weight.ndim) if dim != 1])
 
 
-def _permute_outputs(layer: ConvNorm, order: Tensor) -> None:
-    bn = layer.bn
-    for tensor in (layer.conv.weight, bn.weight, bn.bias, bn.running_mean, bn.running_var):
+def _permute_outputs(layer: Layer, step: Step, order: Tensor) -> None:
+    if not step.name:
+        return  # it passes its input's channels on
+    holder = layer.holder(step)
+    if step.kind == "squeeze_excite":
+        _permute(holder.reduce.weight, 1, order)
+        outputs = [holder.expand.weight, holder.expand.bias]
+    else:
+        bn = holder.bn if step.kind == "conv" else None
+        outputs = [holder.conv.weight]
+        outputs += [] if bn is None else [bn.weight, bn.bias, bn.running_mean, bn.running_var]
+    for tensor in outputs:
         _permute(tensor, 0, order)
+
+
+def _sort_hidden(holder: Any, bounds: Iterable[int]) -> None:
+    """Squeeze-and-excite's hidden channels."""
+    hidden = _order(_importance(holder.expand.weight), bounds)
+    for tensor, dim in ((holder.reduce.weight, 0), (holder.reduce.bias, 0), (holder.expand.weight, 1)):
+        _permute(tensor, dim, hidden)
 
 
 def _permute(tensor: Tensor | None, dim: int, order: Tensor) -> None:

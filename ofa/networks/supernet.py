@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from ofa.blocks import Block, Slot, index_of, slots_of
 from ofa.errors import InputError
-from ofa.networks.elastic import ElasticMBConv, Normalise, run_elastic
-from ofa.networks.layers import init_weights, make_layer, memory_format_of, use_channels_last
+from ofa.networks.elastic import ElasticKernelLayer, Normalise, run_elastic
+from ofa.networks.layers import Layer, init_weights, memory_format_of, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions
 
@@ -41,13 +41,13 @@ class Supernet(nn.Module):
             self.add_module(layer_name(slot), self._layer(slot))
         use_channels_last(self)
 
-    def _layer(self, slot: Slot) -> nn.Module:
+    def _layer(self, slot: Slot) -> Layer:
         largest = slot.blocks[-1]  # every choice is listed in ascending order
         assert largest is not None
         kernels = {block.kernel_size for block in slot.blocks if block is not None}
-        if largest.op == "mbconv" and len(kernels) > 1:
-            return ElasticMBConv(largest, sorted(kernels), bn_eps=self.bn_eps)
-        return make_layer(largest, bn_eps=self.bn_eps, dropout=self.dropout)
+        if len(kernels) > 1:
+            return ElasticKernelLayer(largest, sorted(kernels), bn_eps=self.bn_eps)
+        return Layer(largest, bn_eps=self.bn_eps, dropout=self.dropout)
 
     def forward(self, images: Tensor, subnet: Subnet, statistics: BatchNormStatistics | None = None) -> Tensor:
         """(N, classes) logits of the sub-network for images (N, 3, R, R), R being the sub-network's resolution.

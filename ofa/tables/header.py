@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ofa.blocks import OPS
+from ofa.blocks import OPERATORS
 from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
@@ -38,8 +38,8 @@ def check_header(name: str, header: Mapping[str, str]) -> None:
     if (emulated := header.get("emulated", "no")) not in ("yes", "no"):
         raise InputError(f"{name}: header emulated is {short(emulated)}, expected yes or no")
     for op in omitted(header):
-        if op not in OPS:
-            raise InputError(f"{name}: header omits {short(op)}, expected some of {', '.join(OPS)}")
+        if op not in OPERATORS:
+            raise InputError(f"{name}: header omits {short(op)}, expected some of {', '.join(OPERATORS)}")
     # what `profilers.validate` writes is the error of corrected sums
     if header.get("expected_error", "").startswith("MAPE") and "sum_correction" not in header:
         raise InputError(

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, index_of
+from ofa.blocks import Block, index_of, steps_of
+from ofa.blocks.costs import step_sides
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
 from ofa.space import Genes, SearchSpace, Subnet, get_space
@@ -47,35 +49,26 @@ _MOST_LEFT_OUT_SINGLY = 20
 
 def block_terms(block: Block) -> tuple[float, ...]:
     """How much of each of `TERMS` one block asks for, for one image."""
-    b, inside, outside = block, block.in_size**2, block.out_size**2
-    read, written = inside * b.in_channels, outside * b.out_channels
     t = dict.fromkeys(TERMS, 0.0)
-    t["operators"] = 1
-    if b.op == "mbconv":
-        expands = b.mid_channels != b.in_channels
-        wide, narrow = inside * b.mid_channels * expands, outside * b.mid_channels
-        t["pointwise"] = wide * b.in_channels + narrow * b.out_channels
-        t[f"depthwise{max(3, b.kernel_size)}"] = narrow * b.kernel_size**2
-        t["values"] = read + 2 * wide + 2 * narrow + written
-        t["gated"] = 2 * narrow * b.squeeze_excite
-        t["swish"] = (wide + narrow) * (b.activation == "h_swish")
-        # pooling, two convolutions and a product for squeeze-and-excite; an addition for the shortcut
-        t["operators"] = 2 + expands + 4 * b.squeeze_excite + b.skip
-    elif b.op == "bottleneck":
-        wide, narrow = inside * b.mid_channels, outside * b.mid_channels
-        shortcut = 0 if b.skip else written * b.in_channels
-        t["pointwise"] = wide * b.in_channels + narrow * b.out_channels + shortcut
-        t["dense"] = narrow * b.mid_channels * b.kernel_size**2
-        t["values"] = 2 * read + 2 * wide + 2 * narrow + 2 * written
-        t["operators"] = 5
-    elif b.op == "conv":
-        t["pointwise" if b.kernel_size == 1 else "dense"] = written * b.in_channels * b.kernel_size**2
-        t["values"] = read + written
-        t["swish"] = written * (b.activation == "h_swish")
-    elif b.op in ("feature_mix", "linear"):
-        t["weights"] = b.in_channels * b.out_channels
-    else:
-        t["pooled"] = read
+    steps = steps_of(block)
+    sides = [block.in_size, *step_sides(block, steps)]
+    for step, side in zip(steps, sides[1:], strict=True):
+        read = sides[step.inputs[0]] ** 2 * step.in_channels
+        written = side**2 * step.channels
+        t["operators"] += 4 if step.kind == "squeeze_excite" else 1  # pooling, two convolutions, a product
+        if step.kind == "conv":
+            name = "pointwise" if step.kernel_size == 1 else "dense"
+            if step.depthwise:
+                name = f"depthwise{max(3, step.kernel_size)}"
+            t[name] += side**2 * prod(step.weight_shape)
+            t["values"] += read + written
+            t["swish"] += written * (step.activation == "h_swish")
+        elif step.kind in ("mix", "linear"):
+            t["weights"] += step.in_channels * step.channels
+        elif step.kind == "squeeze_excite":
+            t["gated"] += 2 * written
+        elif step.kind != "add":
+            t["pooled"] += read
     return tuple(float(t[name]) for name in TERMS)
 
 
