@@ -16,16 +16,9 @@ ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
 class Block:
     """One measurable block; two blocks that a device runs alike are equal.
 
-    op: one of `OPERATORS`:
-        "conv": convolution, batch normalisation, activation
-        "mbconv": 1x1 expansion (absent where mid = in channels), depthwise k x k, squeeze-and-excite
-            where asked, linear 1x1 projection, all with batch normalisation
-        "bottleneck": 1x1, k x k with the stride, 1x1 to out channels, and a shortcut: the identity with
-            `skip`, else average pooling where the stride is 2, then 1x1 (ResNet-D)
-        "feature_mix": 1x1 convolution of pooled features and activation, no normalisation
-        "max_pool": 3 x 3; "global_pool": average to 1 x 1; "linear": with bias, on flat features
+    op: one of `OPERATORS`, which say what it computes
     in_size: side of the square input feature map, pixels
-    mid_channels: channels inside mbconv and bottleneck, 0 for the others
+    mid_channels: channels inside, 0 for an operator that has no inside
     kernel_size: 1 where the op has no kernel; padding is kernel_size // 2 on every side
     skip: whether the block's input is added to its output
     """

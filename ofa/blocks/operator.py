@@ -62,7 +62,11 @@ class Step:
 
 
 class Steps:
-    """Collects the steps of a block. Every method adds one and returns the number of its value."""
+    """Collects the steps of a block. Every method adds one and returns the number of its value.
+
+    name, at: of the weights in graphs, and in networks (as in graphs, if not given)
+    ValueError for what no block can do: two layers of one name, a sum or a depthwise convolution of unequal channels.
+    """
 
     def __init__(self, in_channels: int) -> None:
         self.steps: list[Step] = []
@@ -81,21 +85,19 @@ class Steps:
         shortcut: bool = False,
         at: str | None = None,
     ) -> int:
-        """at: as the name, if not said otherwise."""
-        at = name if at is None else at
         return self._add(
             "conv", (x,), channels, name=name, at=at, kernel_size=kernel_size, stride=stride, activation=activation,
             depthwise=depthwise, shortcut=shortcut,
         )  # fmt: skip
 
-    def mix(self, name: str, x: int, channels: int, activation: str) -> int:
-        return self._add("mix", (x,), channels, name=name, activation=activation)
+    def mix(self, name: str, x: int, channels: int, activation: str, *, at: str | None = None) -> int:
+        return self._add("mix", (x,), channels, name=name, at=at, activation=activation)
 
-    def linear(self, name: str, x: int, channels: int) -> int:
-        return self._add("linear", (x,), channels, name=name)
+    def linear(self, name: str, x: int, channels: int, *, at: str | None = None) -> int:
+        return self._add("linear", (x,), channels, name=name, at=at)
 
     def squeeze_excite(self, name: str, x: int, hidden: int) -> int:
-        return self._add("squeeze_excite", (x,), self._channels[x], name=name, at=name, hidden=hidden)
+        return self._add("squeeze_excite", (x,), self._channels[x], name=name, hidden=hidden)
 
     def add(self, a: int, b: int, activation: str = "none") -> int:
         return self._add("add", (a, b), self._channels[a], activation=activation)
@@ -109,8 +111,17 @@ class Steps:
     def global_pool(self, x: int) -> int:
         return self._add("global_pool", (x,), self._channels[x])
 
-    def _add(self, kind: str, inputs: tuple[int, ...], channels: int, **fields: Any) -> int:
-        self.steps.append(Step(kind, inputs, self._channels[inputs[0]], channels, **fields))
+    def _add(
+        self, kind: str, inputs: tuple[int, ...], channels: int, *, name: str = "", at: str | None = None, **fields: Any
+    ) -> int:
+        at = name if at is None else at
+        step = Step(kind, inputs, self._channels[inputs[0]], channels, name, at, **fields)
+        if name and any(other.name and (other.name == name or other.at == at) for other in self.steps):
+            raise ValueError(f"two layers of a block are called {name}")
+        given = {self._channels[i] for i in inputs} | ({channels} if step.depthwise else set())
+        if len(given) > 1:
+            raise ValueError(f"{name or kind} has {' and '.join(map(str, sorted(given)))} channels, expected as many")
+        self.steps.append(step)
         self._channels.append(channels)
         return len(self.steps)
 

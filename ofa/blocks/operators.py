@@ -1,4 +1,7 @@
-"""The block operators, each described once. docs/contributing/adding_a_block.md adds one."""
+"""The block operators, each described once. docs/contributing/adding_a_block.md adds one.
+
+Every convolution is followed by batch normalisation and its activation; those without one are linear.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ if TYPE_CHECKING:
 
 
 def _conv(b: Block, s: Steps) -> None:
+    """A convolution."""
     y = s.conv("conv", INPUT, b.out_channels, b.kernel_size, b.stride, b.activation, at="")
     if b.skip:
         s.add(INPUT, y)
 
 
 def _mbconv(b: Block, s: Steps) -> None:
+    """Inverted residual: 1x1 expansion (absent where mid = in channels), depthwise k x k, squeeze-and-excite where
+    asked, linear 1x1 projection (Sandler et al. 2018; Howard et al. 2019)."""
     mid, y = b.mid_channels, INPUT
     if mid != b.in_channels:
         y = s.conv("expand", y, mid, activation=b.activation)
@@ -29,6 +35,8 @@ def _mbconv(b: Block, s: Steps) -> None:
 
 
 def _bottleneck(b: Block, s: Steps) -> None:
+    """1x1, k x k with the stride, 1x1 to out channels, and a shortcut: the identity with `skip`, else average pooling
+    where the stride is 2, then 1x1 (ResNet-D, He et al. 2019)."""
     shortcut = INPUT
     if not b.skip:
         if b.stride == 2:
@@ -40,6 +48,15 @@ def _bottleneck(b: Block, s: Steps) -> None:
     s.add(y, shortcut, b.activation)
 
 
+def _feature_mix(b: Block, s: Steps) -> None:
+    """MobileNetV3's 1x1 convolution of pooled features."""
+    s.mix("conv", INPUT, b.out_channels, b.activation, at="")
+
+
+def _linear(b: Block, s: Steps) -> None:
+    s.linear("linear", INPUT, b.out_channels, at="")
+
+
 _ONE_BY_ONE: dict[str, object] = {"kernel_size": 1, "stride": 1, "squeeze_excite": False, "skip": False}
 
 OPERATORS: dict[str, Operator] = {
@@ -48,7 +65,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("conv", _conv, fixed={"squeeze_excite": False}),
         Operator("mbconv", _mbconv, has_inside=True),
         Operator("bottleneck", _bottleneck, has_inside=True, fixed={"squeeze_excite": False}),
-        Operator("feature_mix", lambda b, s: s.mix("conv", INPUT, b.out_channels, b.activation), fixed=_ONE_BY_ONE),
+        Operator("feature_mix", _feature_mix, fixed=_ONE_BY_ONE),
         Operator(
             "max_pool",
             lambda _, s: s.max_pool(INPUT),
@@ -62,7 +79,7 @@ OPERATORS: dict[str, Operator] = {
         ),
         Operator(
             "linear",
-            lambda b, s: s.linear("linear", INPUT, b.out_channels),
+            _linear,
             one_pixel=True,
             fixed={**_ONE_BY_ONE, "in_size": 1, "activation": "none"},
         ),

@@ -158,17 +158,17 @@ class _ResNetSlots:
         unit = self.space.units[u]
         out, before = self.channels(unit.out_channels), self.channels(self.space.units[u - 1].out_channels)
 
-        def bottleneck(d: int, e: float, *w: float) -> Block | None:
+        def elastic(d: int, e: float, *w: float) -> Block | None:
             if j >= unit.base_depth + d:
                 return None
             c = before[w[0]] if j == 0 else out[w[-1]]
             mid, stride = make_divisible(round(out[w[-1]] * e)), unit.stride if j == 0 else 1
-            return Block("bottleneck", 1, c, mid, out[w[-1]], 3, stride, unit.activation, False, j > 0)
+            return Block(unit.op, 1, c, mid, out[w[-1]], 3, stride, unit.activation, False, j > 0)
 
         # the stem has two width genes (inner, outer), so unit u's is u + 1
         width_columns = [u, u + 1] if j == 0 else [u + 1]
         columns = [self.depths + u, self.expands + i]
-        return self.slot(f"unit {u} layer {j + 1}", halvings, columns, width_columns, bottleneck)
+        return self.slot(f"unit {u} layer {j + 1}", halvings, columns, width_columns, elastic)
 
     def head(self, halvings: int) -> list[Slot]:
         last, classes = self.channels(self.space.units[-1].out_channels), self.space.num_classes

@@ -23,13 +23,14 @@ _INSIDE_BLOCKS = (
     (r"^matrices\.(.*)$", r"depth_conv.conv.\1_matrix"),
     (r"^shortcut\.", "downsample."),
 )
+MIT_OPS = ("conv", "mbconv", "bottleneck", "feature_mix", "max_pool", "global_pool", "linear")
 _NETWORKS = {"mobilenet_v3": "MobileNetV3", "proxyless_nas": "ProxylessNASNets", "resnet50d": "ResNets"}
 
 
 def mit_names(
     names: Iterable[str], family: str, layers: Sequence[tuple[str, Block]], *, elastic: bool
 ) -> dict[str, str]:
-    """MIT's name of every tensor, by ours.
+    """MIT's name of every tensor, by ours; those of operators that MIT lacks are left out.
 
     layers: the network's (name, block) in order; elastic: the names in a supernet, else in a plain network
     """
@@ -39,6 +40,8 @@ def mit_names(
     found = {}
     for name in names:
         layer, _, inside = name.partition(".")
+        if layer not in prefixes:
+            continue
         for pattern, replacement in _INSIDE_BLOCKS if blocks[layer].op in ("mbconv", "bottleneck") else ():
             inside = re.sub(pattern, replacement, inside)
         # MobileNetV3's and ProxylessNAS's stem, first block and head are fixed, all of ResNet50D is elastic
@@ -98,6 +101,8 @@ def spec_to_net_config(spec: NetworkSpec) -> dict[str, Any]:
         elif block.op in ("conv", "feature_mix"):
             name = "final_expand_layer" if block.op == "conv" and spec.family == "mobilenet_v3" else "feature_mix_layer"
             config[name] = _conv_config(block)
+        elif block.op not in MIT_OPS:
+            raise InputError(f"the original implementation has no {block.op}: {spec.layers[i][0]}")
         elif block.op == "linear":
             config["classifier"] = {
                 "name": "LinearLayer",

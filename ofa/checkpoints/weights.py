@@ -104,6 +104,9 @@ def save_checkpoint(
     def write(part: Path) -> None:
         if layout == "mit":
             names = _mit_names_of(net)
+            for name in tensors:
+                if name not in names:
+                    raise InputError(f"{path} cannot be written: the original implementation has nothing like {name}")
             torch.save({"state_dict": OrderedDict((names[name], tensor) for name, tensor in tensors.items())}, part)
         else:
             save_file(tensors, part, metadata=metadata)

@@ -21,10 +21,12 @@ from ofa.networks.plain import PlainNetwork
 class TrainedWeights:
     """The `Weights` of a plain network, for `network_graph(network.spec.blocks, weights=TrainedWeights(network))`.
 
+    network: or any other sequence of layers
+
     Raises InputError, naming the layer, where folding gives values that are not finite (a negative variance, say).
     """
 
-    def __init__(self, network: PlainNetwork) -> None:
+    def __init__(self, network: nn.Sequential) -> None:
         self._layers = list(network.named_children())
 
     def __call__(self, layer: str, shape: Shape, bias: bool) -> tuple[Array, Array | None]:

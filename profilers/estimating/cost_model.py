@@ -1,6 +1,6 @@
 """A parametric cost model: what a block takes, as a sum of a few terms that any space's blocks have.
 
-`block_terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
+`cost_terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
 negative. Weights are fitted on a measured table (`fit_blocks`) and then scaled to another device by whole networks
 (`fit_networks`). All fits minimise squared relative errors. docs/transfer.md tells what was tried.
 """
@@ -47,7 +47,7 @@ _LEAST_GAIN = 0.02
 _MOST_LEFT_OUT_SINGLY = 20
 
 
-def block_terms(block: Block) -> tuple[float, ...]:
+def cost_terms(block: Block) -> tuple[float, ...]:
     """How much of each of `TERMS` one block asks for, for one image."""
     t = dict.fromkeys(TERMS, 0.0)
     steps = steps_of(block)
@@ -67,14 +67,14 @@ def block_terms(block: Block) -> tuple[float, ...]:
             t["weights"] += step.in_channels * step.channels
         elif step.kind == "squeeze_excite":
             t["gated"] += 2 * written
-        elif step.kind != "add":
+        elif step.kind.endswith("_pool"):
             t["pooled"] += read
     return tuple(float(t[name]) for name in TERMS)
 
 
 def table_terms(blocks: Iterable[Block]) -> Floats:
     """(N, terms) of N blocks."""
-    return np.array([block_terms(block) for block in blocks])
+    return np.array([cost_terms(block) for block in blocks])
 
 
 def network_terms(networks: Sequence[tuple[str, Subnet]]) -> Floats:

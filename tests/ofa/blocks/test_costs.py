@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa.blocks import Block, block_index, blocks_of
+from ofa.blocks import Block, all_blocks, block_index, blocks_of
 from ofa.blocks.costs import (
     block_macs,
     block_params,
@@ -81,6 +81,29 @@ def test_hand_counted_blocks() -> None:
     assert block_peak_elements(mbconv) == 16 * 8 + 2 * 16 * 24
     pool = Block("global_pool", 7, 960, 0, 960, 1, 1, "none", False, False)
     assert (block_macs(pool), block_params(pool)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "params", "peaks"),
+    [
+        ("mbv3-w1.0", 2112843296, 26925960, 43488227),
+        ("proxyless-w1.3", 4108782184, 39972920, 61917235),
+        ("resnet50d", 47933712544, 411124072, 208364134),
+    ],
+)
+def test_costs_of_all_blocks_are_those_they_had_before_operators_were_described(
+    name: str, macs: int, params: int, peaks: int
+) -> None:
+    blocks = all_blocks(get_space(name, resolutions=(131, 224)))
+    # the peak of a convolution with a shortcut was too low: it forgot the input
+    blocks = tuple(block for block in blocks if not (block.op == "conv" and block.skip))
+    assert sum(map(block_macs, blocks)) == macs
+    assert sum(map(block_params, blocks)) == params
+    assert sum(map(block_peak_elements, blocks)) == peaks
+
+
+def test_the_input_of_a_convolution_is_kept_for_its_shortcut() -> None:
+    assert block_peak_elements(Block("conv", 4, 8, 0, 8, 3, 1, "relu", False, True)) == 3 * 16 * 8
 
 
 def test_a_million_subnetworks_are_one_array() -> None:

@@ -1,6 +1,7 @@
 """Block graphs: every runtime computes what PyTorch's own layers compute."""
 
 import builtins
+import hashlib
 import importlib
 import io
 import subprocess
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ofa.blocks import ACTIVATIONS, Block, blocks_of
+from ofa.blocks import ACTIVATIONS, Block, all_blocks, blocks_of
 from ofa.errors import InputError
 from ofa.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.graph.onnx import write_onnx
@@ -253,6 +254,29 @@ def test_whole_networks(name: str, resolution: int, runtime: str) -> None:
     assert graph.output_shape == (1, 1000)
     x = images(graph)
     assert error(RUNTIMES[runtime](graph, x), run_torch(graph, x)) < TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mbv3-w0.25", "b4810d8986ae22b5"),
+        ("proxyless-w0.25", "d45b03abc75adb47"),
+        ("resnet50d", "db4a6c7c94cc4b50"),
+    ],
+)
+def test_blocks_are_the_graphs_that_tables_were_measured_with(name: str, expected: str) -> None:
+    """Their nodes, shapes and layers' names, from which random weights are drawn."""
+    digest = hashlib.sha256()
+
+    def weights(layer: str, shape: tuple[int, ...], bias: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        digest.update(repr((layer, shape, bias)).encode())
+        return np.zeros(shape, np.float32), np.zeros(shape[:1], np.float32) if bias else None
+
+    for block in all_blocks(get_space(name, 10, (75,), (0.1, 0.2) if name == "resnet50d" else None)):
+        graph = block_graph(block, weights=weights)
+        nodes = [(node.op, node.inputs, node.stride, node.groups, node.activation) for node in graph.nodes]
+        digest.update(repr((nodes, graph.shapes)).encode())
+    assert digest.hexdigest()[:16] == expected
 
 
 @pytest.mark.parametrize("write", [write_onnx, write_tflite, write_torchscript])

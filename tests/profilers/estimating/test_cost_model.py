@@ -12,8 +12,8 @@ from ofa.space import get_space
 from profilers.estimating.cost_model import (
     STRENGTHS,
     TERMS,
-    block_terms,
     choose_strength,
+    cost_terms,
     even_prior,
     fit_blocks,
     fit_networks,
@@ -29,7 +29,7 @@ TRUTH = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 
 
 
 def named(block: Block) -> dict[str, float]:
-    return {name: value for name, value in zip(TERMS, block_terms(block), strict=True) if value}
+    return {name: value for name, value in zip(TERMS, cost_terms(block), strict=True) if value}
 
 
 def networks(count: int, seed: int = 0) -> np.ndarray:
@@ -63,7 +63,7 @@ def test_terms_of_the_other_ops_by_hand() -> None:
 def test_convolution_terms_add_up_to_the_macs(space: str) -> None:
     for block in all_blocks(get_space(space), [128]):
         inside_gates = 2 * block.mid_channels * block.se_channels
-        counted = sum(block_terms(block)[:5]) + block_terms(block)[TERMS.index("weights")]
+        counted = sum(cost_terms(block)[:5]) + cost_terms(block)[TERMS.index("weights")]
         assert counted == block_macs(block) - inside_gates
 
 
