@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from ofa.blocks import OPERATORS, Block, all_blocks, blocks_of, operators, steps_of
+from ofa.blocks import OPERATORS, Block, all_blocks, block_index, blocks_of, operators, steps_of
 from ofa.blocks.costs import block_macs, block_params, block_peak_elements, count_macs, count_params
 from ofa.blocks.operator import INPUT, KINDS, Operator, Steps
 from ofa.checkpoints.weights import load_checkpoint, load_network, save_checkpoint, save_network
@@ -55,7 +55,7 @@ def skipping() -> Block:
 @pytest.fixture
 def space(fused: Unit) -> SearchSpace:
     """MobileNetV3 at a quarter of its width, its first two units of the new operator."""
-    space = get_space("mbv3-w0.25", 10, (32,))
+    space = get_space("mbv3-w0.25", 10)
     units = [
         replace(unit, op=fused.op, squeeze_excite=fused.squeeze_excite) if u < 2 else unit
         for u, unit in enumerate(space.units)
@@ -80,7 +80,7 @@ def net(space: SearchSpace) -> Supernet:
 
 
 def sample(space: SearchSpace, count: int) -> list[Subnet]:
-    return space.decode(space.sample(np.random.default_rng(0), count))
+    return space.decode(space.sample(np.random.default_rng(0), count, resolutions=[32]))
 
 
 def images(count: int, channels: int = 3, side: int = 32) -> torch.Tensor:
@@ -200,12 +200,12 @@ def test_an_agent_times_it_and_a_table_holds_it(
     arguments = ["--space", space.name, "--resolutions", "32", "--quick", "--limit", "5", "--out", str(out)]
     assert cpu.main(arguments) == 0
     table = LatencyTable.load(out)
-    assert [row.block for row in table.rows] == list(all_blocks(space)[:5])
+    assert [row.block for row in table.rows] == list(all_blocks(space, [32])[:5])
     assert sum(row.block.op == "fused_mbconv" for row in table.rows) == 3
-    full = LatencyTable(table.header, [replace(table.rows[0], block=block) for block in all_blocks(space)])
-    genes = space.sample(np.random.default_rng(0), 3)
+    full = LatencyTable(table.header, [replace(table.rows[0], block=block) for block in all_blocks(space, [32])])
+    genes = space.sample(np.random.default_rng(0), 3, resolutions=[32])
     expected = [len(blocks_of(space, subnet)) * table.rows[0].latency_ms for subnet in space.decode(genes)]
-    assert np.allclose(LatencyLookup(full, space).latency_ms(genes), expected)
+    assert np.allclose(LatencyLookup(full, block_index(space, [32])).latency_ms(genes), expected)
 
 
 # ---- every kind of step, in an operator each

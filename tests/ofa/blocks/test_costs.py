@@ -94,7 +94,7 @@ def test_hand_counted_blocks() -> None:
 def test_costs_of_all_blocks_are_those_they_had_before_operators_were_described(
     name: str, macs: int, params: int, peaks: int
 ) -> None:
-    blocks = all_blocks(get_space(name, resolutions=(131, 224)))
+    blocks = all_blocks(get_space(name), (131, 224))
     # the peak of a convolution with a shortcut was too low: it forgot the input
     blocks = tuple(block for block in blocks if not (block.op == "conv" and block.skip))
     assert sum(map(block_macs, blocks)) == macs

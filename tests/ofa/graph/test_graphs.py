@@ -272,7 +272,7 @@ def test_blocks_are_the_graphs_that_tables_were_measured_with(name: str, expecte
         digest.update(repr((layer, shape, bias)).encode())
         return np.zeros(shape, np.float32), np.zeros(shape[:1], np.float32) if bias else None
 
-    for block in all_blocks(get_space(name, 10, (75,), (0.1, 0.2) if name == "resnet50d" else None)):
+    for block in all_blocks(get_space(name, 10, (0.1, 0.2) if name == "resnet50d" else None), (75,)):
         graph = block_graph(block, weights=weights)
         nodes = [(node.op, node.inputs, node.stride, node.groups, node.activation) for node in graph.nodes]
         digest.update(repr((nodes, graph.shapes)).encode())
