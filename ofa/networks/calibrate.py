@@ -103,7 +103,7 @@ def calibrate_bn(
             images = _images(batch).to(device, non_blocking=True)
             images_seen += len(images)
             for subnet, found in zip(listed, moments, strict=True):
-                sized = resized(images, subnet.resolution)
+                sized = resized_images(images, subnet.resolution)
                 net.run(sized, subnet, collect_statistics(names, found))
     if not images_seen:
         raise InputError("calibrating batch normalisation needs at least one batch of images")
@@ -137,7 +137,7 @@ def calibrated_plain(network: PlainNetwork, batches: Iterable[Any]) -> PlainNetw
             for batch in batches:
                 images = _images(batch).to(first.device, non_blocking=True)
                 images_seen += len(images)
-                sized = resized(images, network.spec.resolution)
+                sized = resized_images(images, network.spec.resolution)
                 network(sized.contiguous(memory_format=memory_format_of(network)))
     finally:
         for hook in hooks:
@@ -157,7 +157,7 @@ def _images(batch: Any) -> Tensor:
     return images
 
 
-def resized(images: Tensor, resolution: int) -> Tensor:
+def resized_images(images: Tensor, resolution: int) -> Tensor:
     """Images (N, 3, H, W) at another side: bilinear, antialiased."""
     if images.ndim != 4 or images.shape[-2:] == (resolution, resolution):
         return images

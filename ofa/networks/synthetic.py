@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ofa.networks.calibrate import resized
+from ofa.networks.calibrate import resized_images
 from ofa.networks.elastic import Normalise, first
 from ofa.networks.statistics import BatchNormStatistics
 from ofa.networks.supernet import Supernet
@@ -55,7 +55,7 @@ def synthetic_images(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate * 0.5 * (1 + math.cos(math.pi * step / steps))
             target = targets[step % len(targets)]
-            images = resized(_bounded(pixels, shift, scale), target.subnet.resolution)
+            images = resized_images(_bounded(pixels, shift, scale), target.subnet.resolution)
             distances: list[Tensor] = []
             net.run(images, target.subnet, _measuring(names, target, distances))
             # normalised by the batch, layers do not feel what is wrong before them, but real images will: early ones
@@ -76,7 +76,7 @@ def synthetic_images(
 def prepared(images: Tensor, resolution: int, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Bytes as a network's input: (N, 3, resolution, resolution) float32."""
     shift, scale = (torch.tensor(values).view(3, 1, 1) for values in (mean, std))
-    return resized((images / 255 - shift) / scale, resolution)
+    return resized_images((images / 255 - shift) / scale, resolution)
 
 
 def _bounded(pixels: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
