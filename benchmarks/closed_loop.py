@@ -44,6 +44,7 @@ from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.tables import LatencyTable, find_table
+from profilers.devices.core_options import cpu_numbers
 from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
 from profilers.measuring.drive import Driver
 from profilers.measuring.ledger import Ledger
@@ -170,7 +171,8 @@ def latencies(
     """Measured latency of every file, ms: as the profiler measures, all interleaved."""
     plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, seed)
     threads = int(table.header.get("threads", 1))
-    target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), table.header.get("cpus"), 60.0)
+    cpus = cpu_numbers(table.header["cpus"]) if "cpus" in table.header else None
+    target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), cpus, 60.0)
     journal = Journal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
     with tempfile.TemporaryDirectory(prefix="ofa-loop-") as name:
         folder = Path(name)

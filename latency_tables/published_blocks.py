@@ -1,4 +1,4 @@
-"""Imports block latencies published by others into our CSV: `python -m latency_tables.convert --help`.
+"""Block latencies as others published them, and how their keys become blocks of ours.
 
 Two formats, YAML or JSON, both a mapping from a key to the mean latency in ms and its spread:
 
@@ -10,17 +10,14 @@ nsganet  the i7-8700K table of NSGANetV2, one file. `expand` is the ratio; the a
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
@@ -43,42 +40,6 @@ _PLAIN_OPS = {
     "Logits": "linear",
     "classifier": "linear",
 }
-
-
-NOT_STATED = "not stated by the source"
-NOT_COMPARED = "not known: never compared with whole networks"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvertOptions:
-    """Block latencies that others published."""
-
-    files: Sequence[Path]
-    """published files, one or more"""
-
-    format: str
-    """how their keys are written, mit or nsganet"""
-
-    space: Sequence[str]
-    """the spaces the blocks are of"""
-
-    device: str
-    """what was measured"""
-
-    source: str
-    """who published it, where, under which licence"""
-
-    out: Path
-    """the CSV to write"""
-
-    runtime: str = NOT_STATED
-    """what ran the blocks, with its version"""
-
-    threads: str = NOT_STATED
-    """of one operator"""
-
-    expected_error: str = NOT_COMPARED
-    """what is known of the error of its sums"""
 
 
 def parse_key(key: str, *, v3: bool) -> Block | None:
@@ -179,7 +140,8 @@ def _with_activation_of(rows: Iterable[TableRow], spaces: Sequence[str]) -> tupl
     return known, unknown
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read(path: Path) -> Mapping[str, Any]:
+    """The entries of a published file, {key: {"mean", ...}}; InputError for what is no such file."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -201,62 +163,3 @@ def _read(path: Path) -> Mapping[str, Any]:
     if not isinstance(loaded, dict) or not loaded:
         raise InputError(f"{path}: not a mapping from block keys to latencies")
     return loaded
-
-
-def parser() -> argparse.ArgumentParser:
-    parsed = argparse.ArgumentParser(
-        prog="python -m latency_tables.convert",
-        description="Import block latencies published by others (YAML or JSON) into a latency table.",
-        epilog="example: python -m latency_tables.convert note10/*.yaml --format mit --space mbv3-w1.2 "
-        '--device "Samsung Galaxy Note10" --source "once-for-all, Apache-2.0" --out latency_tables/note10.csv',
-    )
-    add = parsed.add_argument
-    add("files", nargs="+", type=Path, help="published files, one or more")
-    add("--format", choices=("mit", "nsganet"), required=True, help="how their keys are written")
-    add("--space", action="append", required=True, help="the space the blocks are of (repeatable)")
-    add("--device", required=True, help="what was measured")
-    add("--source", required=True, help="who published it, where, under which licence")
-    add("--runtime", default=NOT_STATED)
-    add("--threads", default=NOT_STATED)
-    add("--expected-error", default=NOT_COMPARED, metavar="TEXT", help="what is known of the error of its sums")
-    add("--out", type=Path, required=True, help="the CSV to write")
-    return parsed
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    options = ConvertOptions(**vars(parser().parse_args(argv)))
-    table, left_out = convert_files(options)
-    table.save(options.out)
-    print(f"wrote {options.out}: {len(table.rows)} blocks of {table.device}")
-    if left_out:
-        print(f"left out {len(left_out)} entries that are no block of ours, such as {left_out[0]}")
-    print(f"next: python -m ofa.search --table {options.out} --space {options.space[0]}")
-    return 0
-
-
-def convert_files(options: ConvertOptions) -> tuple[LatencyTable, list[str]]:
-    """The table of published files, and the keys left out. InputError names what cannot be read."""
-    header = {
-        "device": options.device,
-        "runtime": options.runtime,
-        "threads": options.threads,
-        "batch": "1",
-        "dtype": "float32",
-        "when": f"imported {datetime.now(UTC):%Y-%m-%d}",
-        "tool": f"ofa-latency {__version__}",
-        "source": options.source,
-        "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
-        "expected_error": options.expected_error,
-    }
-    if options.format == "nsganet":
-        header["omits"] = "global_pool"  # the format has no entry for it
-    for name in options.space:
-        get_space(name)
-    sources = {str(path): _read(path) for path in options.files}
-    return convert(sources, options.format, options.space, header)
-
-
-if __name__ == "__main__":
-    from ofa.cli.run import run
-
-    run(main)

@@ -1,4 +1,4 @@
-"""Imports whole-network latencies published by others: `python -m latency_tables.convert_networks --help`.
+"""Lists of whole-network latencies as others published them.
 
 Two formats:
 
@@ -10,51 +10,16 @@ help  the CSV of HELP's random OFA-MobileNetV3 sub-networks: resolution, depths,
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.space import Subnet, get_space
 from ofa.space.mit_format import subnet_from_net_config
-from ofa.tables.network_times import write_networks
 
 Networks = list[tuple[str, Subnet]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConvertNetworksOptions:
-    """Whole-network latencies that others published."""
-
-    file: Path
-    """the published list"""
-
-    format: str
-    """how it is written, mit or help"""
-
-    source: str
-    """who published it, where, under which licence"""
-
-    out: Path
-    """the CSV to write"""
-
-    only: str | None = None
-    """mit: the list's name of the device"""
-
-    space: str = "mbv3-w1.2"
-    """help: the space of the networks"""
-
-    every: int = 1
-    """help: only every N-th network"""
-
-    device: str | None = None
-    """what was measured, if it is one device"""
-
-    batch: str = "1"
-    """images a run"""
 
 
 def read_mit(path: Path, device: str) -> tuple[Networks, dict[str, list[str]], list[str]]:
@@ -94,50 +59,3 @@ def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     if missing:
         raise InputError(f"{path}: column {missing[0]} is missing, or there are no rows")
     return rows
-
-
-def parser() -> argparse.ArgumentParser:
-    parsed = argparse.ArgumentParser(
-        prog="python -m latency_tables.convert_networks",
-        description="Import whole-network latencies published by others, for python -m profilers.transfer.",
-        epilog="example: python -m latency_tables.convert_networks published.csv --format mit --only note8 "
-        '--device "Samsung Galaxy Note8" --source "once-for-all" --out latency_tables/networks/note8.csv',
-    )
-    add = parsed.add_argument
-    add("file", type=Path, help="the published list")
-    add("--format", choices=("mit", "help"), required=True, help="how it is written")
-    add("--only", metavar="D", help="mit: the list's name of the device")
-    add("--space", default="mbv3-w1.2", metavar="S", help="help: the space of the networks (default mbv3-w1.2)")
-    add("--every", type=int, default=1, metavar="N", help="help: only every N-th network (default 1: all)")
-    add("--device", metavar="D", help="what was measured, if it is one device")
-    add("--batch", default="1", metavar="N", help="images a run (default 1); several are told by the columns' names")
-    add("--source", required=True, help="who published it, where, under which licence")
-    add("--out", type=Path, required=True, help="the CSV to write")
-    return parsed
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    options = ConvertNetworksOptions(**vars(parser().parse_args(argv)))
-    print(f"wrote {options.out}: {convert_networks(options)} networks")
-    return 0
-
-
-def convert_networks(options: ConvertNetworksOptions) -> int:
-    """Writes the networks of a published list; how many. InputError names what cannot be read."""
-    header = {"source": options.source}
-    names: list[str] = []
-    if options.format == "mit":
-        if not options.only or not options.device:
-            raise InputError("--format mit needs --only and --device")
-        networks, latencies, names = read_mit(options.file, options.only)
-        header = {"device": options.device, "batch": options.batch, **header}
-    else:
-        networks, latencies = read_help(options.file, options.space, options.every)
-    write_networks(options.out, header, networks, latencies, names)
-    return len(networks)
-
-
-if __name__ == "__main__":
-    from ofa.cli.run import run
-
-    run(main)

@@ -2,59 +2,42 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from profilers.devices.local_cpu import cpu_target
-from profilers.measuring.models import RUNTIMES
-from profilers.profiling.arguments import add_options, command_line, options_of
-from profilers.profiling.profile import profile
-from profilers.profiling.profile_options import ProfileOptions, at_least_1
+from ofa.cli.command import Command
+from ofa.cli.config import Option
+from profilers.devices.core_options import CoreOptions, cpu_numbers
+from profilers.profiling.command_words import command_line
+from profilers.profiling.profile_options import ProfileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CpuOptions(ProfileOptions):
-    """A space that is measured on this machine's CPU."""
+class CpuConfig(CoreOptions, ProfileOptions):
+    """Measure every block of a search space on this CPU, once, into a latency table."""
 
-    runtime: str = "onnxruntime"
-    """what runs the models, one of RUNTIMES"""
+    runtime: Annotated[str, Option(metavar="R")] = "onnxruntime"
+    """what runs the models: onnxruntime, tflite, tflite-runtime or torch"""
 
-    threads: int = 1
-    """of one operator, at least 1"""
-
-    cpu: str | None = None
-    """CPUs to pin to, such as "3" or "2,3" (default: the last ones, one a thread)"""
+    cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
+    """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one a thread)"""
 
 
-def parser() -> argparse.ArgumentParser:
-    parsed = argparse.ArgumentParser(
-        prog="python -m profilers.cpu",
-        description="Measure every block of a search space on this CPU, once, into a latency table.",
-        epilog="example: python -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --out my-cpu.csv",
-    )
-    add = parsed.add_argument
-    add("--runtime", default="onnxruntime", metavar="R", help=f"{', '.join(RUNTIMES)} (default onnxruntime)")
-    add("--threads", type=int, default=1, metavar="N", help="threads of one operator (default 1)")
-    add("--cpu", metavar="N,N", help="CPUs to pin to (default: the last ones, one a thread)")
-    add_options(parsed)
-    return parsed
-
-
-def options(argv: Sequence[str] | None = None) -> CpuOptions:
-    """What a command line asks for."""
-    return options_of(CpuOptions, parser().parse_args(argv))
+COMMAND = Command("profilers.cpu", CpuConfig, "--space mbv3-w1.0 --resolutions 128,160,192,224 --out my-cpu.csv")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return profile_cpu(options(argv), command_line("profilers.cpu", argv))
+    return profile_cpu(COMMAND.parse(argv), command_line("profilers.cpu", argv))
 
 
-def profile_cpu(asked: CpuOptions, command: str) -> int:
+def profile_cpu(config: CpuConfig, command: str) -> int:
     """Measures a space on this CPU; 1 if blocks failed. command: as typed, for the table's header."""
-    at_least_1("--threads", asked.threads)
-    target = cpu_target(asked.runtime, asked.threads, asked.batch_size, asked.cpu, asked.timeout)
-    return profile(asked, target, command)
+    from profilers.devices.local_cpu import cpu_target
+    from profilers.profiling.profile import profile
+
+    target = cpu_target(config.runtime, config.threads, config.batch_size, config.cpu, config.timeout)
+    return profile(config, target, command)
 
 
 if __name__ == "__main__":

@@ -2,94 +2,66 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar, Literal
 
-from profilers.devices.board.board_target import board_target, chosen_cpus
-from profilers.devices.board.ssh import Board
-from profilers.measuring.models import check_runtime
-from profilers.profiling.arguments import add_options, command_line, options_of
-from profilers.profiling.profile import profile
-from profilers.profiling.profile_options import ProfileOptions, at_least_1
+from device_agents.android.agent_options import AgentOptions
+from ofa.cli.command import Command
+from ofa.cli.config import Free, Option
+from profilers.devices.core_options import CoreOptions
+from profilers.profiling.command_words import command_line
+from profilers.profiling.profile_options import ProfileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinuxOptions(ProfileOptions):
-    """A space that is measured on a board, over ssh."""
+class LinuxConfig(CoreOptions, AgentOptions, ProfileOptions):
+    """Measure every block of a search space on a 64-bit Linux board over ssh, into a latency table."""
 
-    host: str
-    """USER@ADDRESS, or a name of ssh's configuration"""
+    PANEL: ClassVar[str] = "Board"
 
-    ssh_config: Path | None = None
-    """that configuration (default: ssh's own)"""
+    host: Annotated[str, Free(), Option(metavar="H")]
+    """USER@ADDRESS, or a name of ~/.ssh/config; logged in to by key"""
 
-    threads: int = 1
-    """of one operator, at least 1"""
+    ssh_config: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    """ssh's configuration (default: ssh's own)"""
 
-    cpu: str | None = None
-    """CPUs to pin to, such as "3" or "2,3" (default: the fastest, one a thread)"""
-
-    delegate: str = "xnnpack"
+    delegate: Annotated[Literal["xnnpack", "none"], Option(metavar="D")] = "xnnpack"
     """xnnpack, or none for the runtime's own kernels"""
 
-    agent_bin: Path | None = None
-    """your own build of the agent"""
 
-    agent_lib: Path | None = None
-    """your own build of the runtime's library"""
-
-
-def parser() -> argparse.ArgumentParser:
-    parsed = argparse.ArgumentParser(
-        prog="python -m profilers.linux",
-        description="Measure every block of a search space on a 64-bit Linux board over ssh, into a latency table.",
-        epilog="example: python -m profilers.linux --host pi@raspberrypi.local --space mbv3-w1.0 --out pi.csv",
-    )
-    add = parsed.add_argument
-    add("--host", required=True, metavar="H", help="USER@ADDRESS, or a name of ~/.ssh/config; logged in to by key")
-    add("--ssh-config", type=Path, metavar="FILE", help="ssh's configuration (default: ssh's own)")
-    add("--threads", type=int, default=1, metavar="N", help="threads of one operator (default 1)")
-    add("--cpu", metavar="N,N", help="CPUs to pin to (default: the fastest, one a thread)")
-    add("--delegate", default="xnnpack", choices=("xnnpack", "none"), metavar="D",
-        help="xnnpack, or none for the runtime's own kernels (default xnnpack)")  # fmt: skip
-    add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent")
-    add("--agent-lib", type=Path, metavar="FILE", help="your own build of the runtime's library")
-    add_options(parsed)
-    return parsed
-
-
-def options(argv: Sequence[str] | None = None) -> LinuxOptions:
-    """What a command line asks for."""
-    return options_of(LinuxOptions, parser().parse_args(argv))
+COMMAND = Command("profilers.linux", LinuxConfig, "--host pi@raspberrypi.local --space mbv3-w1.0 --out pi.csv")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    return profile_linux(options(argv), command_line("profilers.linux", argv))
+    return profile_linux(COMMAND.parse(argv), command_line("profilers.linux", argv))
 
 
-def profile_linux(asked: LinuxOptions, command: str) -> int:
+def profile_linux(config: LinuxConfig, command: str) -> int:
     """Measures a space on a board; 1 if blocks failed. command: as typed, for the table's header."""
     from device_agents.android import bundle
+    from profilers.devices.board.board_target import board_target, chosen_cpus
+    from profilers.devices.board.ssh import Board
+    from profilers.measuring.models import check_runtime
+    from profilers.profiling.profile import profile
 
-    at_least_1("--threads", asked.threads)
     check_runtime("tflite")
-    board = Board(asked.host, asked.ssh_config)
+    board = Board(config.host, config.ssh_config)
     facts = board.facts()
-    cpus = chosen_cpus(facts, asked.cpu, asked.threads)
-    agent = bundle.make(facts.machine, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, tell=print)
+    cpus = chosen_cpus(facts, config.cpu, config.threads)
+    agent = bundle.make(facts.machine, agent_bin=config.agent_bin, agent_lib=config.agent_lib, tell=print)
     target = board_target(
         board,
         agent,
-        batch=asked.batch_size,
-        delegate=asked.delegate,
-        threads=asked.threads,
+        batch=config.batch_size,
+        delegate=config.delegate,
+        threads=config.threads,
         cpus=cpus,
-        timeout_s=asked.timeout,
+        timeout_s=config.timeout,
         say=print,
     )
-    return profile(asked, target, command)
+    return profile(config, target, command)
 
 
 if __name__ == "__main__":

@@ -164,6 +164,53 @@ def test_imports_point_one_way(who: str, whom: str) -> None:
     assert way(arrows(trees()), who, whom) == []
 
 
+# what runs on a device alone imports nothing of the host's: it would have to parse its own command line
+ALONE = ("device_agents.cpu", "device_agents.cuda")
+
+
+def hand_made_parsers(code: str) -> list[str]:
+    """What shows that a module parses a command line by hand, or takes what such a parser made."""
+    found = []
+    for node in ast.walk(ast.parse(code)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+        found += [f"imports {name}" for name in names if name.split(".")[0] in ("argparse", "optparse", "getopt")]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            args = node.args
+            given = (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
+            kinds = [node.returns, *(argument.annotation for argument in given if argument)]
+            if any(kind is not None and "Namespace" in ast.unparse(kind) for kind in kinds):
+                found.append(f"{node.name} takes or gives a Namespace")
+    return found
+
+
+def test_no_command_has_a_parser_of_its_own() -> None:
+    found = {
+        name: faults
+        for name, (path, _) in trees().items()
+        if not any(_within(name, agent) for agent in ALONE)
+        and (faults := hand_made_parsers(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "faults"),
+    [
+        ("import argparse", ["imports argparse"]),
+        ("def f():\n    from argparse import ArgumentParser as P", ["imports argparse"]),
+        ("if TYPE_CHECKING:\n    import argparse as a", ["imports argparse"]),
+        ("def f(args: argparse.Namespace) -> int: ...", ["f takes or gives a Namespace"]),
+        ("def f(*, args: 'Namespace | None' = None): ...", ["f takes or gives a Namespace"]),
+        ("async def f(*args: Namespace): ...", ["f takes or gives a Namespace"]),
+        ("def f() -> Namespace: ...", ["f takes or gives a Namespace"]),
+        ("from types import SimpleNamespace\nimport args", []),
+    ],
+)
+def test_a_planted_parser_is_found(code: str, faults: list[str]) -> None:
+    assert hand_made_parsers(code) == faults
+
+
 def test_an_agent_imports_nothing_of_the_host() -> None:
     for name, found in arrows(trees()).items():
         if _within(name, "device_agents") and not _within(name, "device_agents.android"):

@@ -7,7 +7,6 @@ against its hash and kept in the cache: a second time nothing is fetched.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import os
@@ -19,8 +18,12 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from device_agents.android.agent_options import AgentOptions
 from device_agents.android.downloads import cached, deb_members, debian_package, sha256_of, wheel
+from ofa.cli.command import Command
+from ofa.cli.config import Free, Option
 from ofa.errors import InputError
 from ofa.runs.files import write_json
 
@@ -255,43 +258,51 @@ def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS) -> None:
         raise InputError(f"zig cannot compile the agent: {done.stderr.strip()[:2000]}")
 
 
-def parser() -> argparse.ArgumentParser:
-    parsed = argparse.ArgumentParser(
-        prog="python -m device_agents.android.bundle",
-        description="Make the folder that a phone or board needs to run the agent: agent, runtime, C libraries.",
-        epilog="example: python -m device_agents.android.bundle --abi aarch64 --out bundle",
-    )
-    add = parsed.add_argument
-    add("--out", type=Path, metavar="DIR", help="copy the bundle there (default: it stays in the cache)")
-    add("--abi", default="aarch64", metavar="A", help=f"{' or '.join(ABIS)} (default aarch64)")
-    add("--backend", default="litert", metavar="B",
-        help="C API of the runtime: litert (ai-edge-litert 2.3.0) or tflite (1.4.0) (default litert)")  # fmt: skip
-    add("--agent-bin", type=Path, metavar="FILE", help="your own build of the agent, such as by the NDK")
-    add("--agent-lib", type=Path, metavar="FILE", help="your own build of libLiteRt.so or libtensorflowlite_c.so")
-    add("--mirror", default=MIRROR, metavar="URL", help=f"of Debian's packages (default {MIRROR})")
-    return parsed
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig(AgentOptions):
+    """Make the folder that a phone or board needs to run the agent: agent, runtime, C libraries."""
+
+    out: Annotated[Path | None, Free(), Option(metavar="DIR")] = None
+    """copy the bundle there (default: it stays in the cache)"""
+
+    abi: Annotated[str, Option(metavar="A")] = "aarch64"
+    """of the device's processor: aarch64 or x86_64"""
+
+    backend: Annotated[str, Option(metavar="B")] = "litert"
+    """C API of the runtime: litert (ai-edge-litert 2.3.0) or tflite (1.4.0)"""
+
+    mirror: Annotated[str, Option(metavar="URL")] = MIRROR
+    """of Debian's packages"""
+
+
+COMMAND = Command("device_agents.android.bundle", BundleConfig, "--abi aarch64 --out bundle")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
-    if args.out is not None and args.out.exists() and (not args.out.is_dir() or any(args.out.iterdir())):
-        raise InputError(f"--out {args.out} exists and is not an empty folder")
-    bundle = make(
-        args.abi,
-        backend=args.backend,
-        agent_bin=args.agent_bin,
-        agent_lib=args.agent_lib,
-        mirror=args.mirror,
-        tell=lambda text: print(text, flush=True),
-    )
-    folder = bundle.folder
-    if args.out is not None:
-        shutil.copytree(folder, args.out, dirs_exist_ok=True)
-        folder = args.out
+    bundle, folder = copied_bundle(COMMAND.parse(argv), lambda text: print(text, flush=True))
     size = sum((bundle.folder / name).stat().st_size for name in bundle.files)
     print(f"{folder}: {len(bundle.files)} files, {size / 1e6:.1f} MB, {bundle.runtime}, sha256 {bundle.sha256}")
     print(f"start it there with: {' '.join(bundle.start_command)} manifest.json")
     return 0
+
+
+def copied_bundle(config: BundleConfig, tell: Callable[[str], object]) -> tuple[Bundle, Path]:
+    """The bundle, and the folder it is in: `out`, or the cache's. tell: as of `make`"""
+    out = config.out
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out} exists and is not an empty folder")
+    bundle = make(
+        config.abi,
+        backend=config.backend,
+        agent_bin=config.agent_bin,
+        agent_lib=config.agent_lib,
+        mirror=config.mirror,
+        tell=tell,
+    )
+    if out is None:
+        return bundle, bundle.folder
+    shutil.copytree(bundle.folder, out, dirs_exist_ok=True)
+    return bundle, out
 
 
 if __name__ == "__main__":

@@ -333,10 +333,10 @@ def main(argv: list[str]) -> int:
         try:
             result = agent.visit(name, paths[name])
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
             if isinstance(error, CaptureFailed) or not usable(agent):
-                end_lost(said)
-            speaker.say("error", visit=number, id=name, message=said)
+                end_lost(reason)
+            speaker.say("error", visit=number, id=name, message=reason)
         else:
             speaker.say("result", visit=number, id=name, **result)
     speaker.say("done")

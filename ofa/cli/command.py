@@ -55,7 +55,7 @@ class Command(Generic[C]):
         try:
             function, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         except CycloptsError as error:
-            raise UsageError(_plain(error, words)) from None
+            raise UsageError(_plain(error, words, [f.flag for f in fields_of(self.config)])) from None
         if function is not target:  # the help
             function(*bound.args, **bound.kwargs)
             raise SystemExit(0)
@@ -134,8 +134,8 @@ def _first_line(config: type[Config]) -> str:
     return inspect.cleandoc(config.__doc__ or "").split("\n", 1)[0]
 
 
-def _plain(error: CycloptsError, words: Sequence[str]) -> str:
-    """What is wrong, on one line, with what a terminal would act on escaped."""
+def _plain(error: CycloptsError, words: Sequence[str], flags: Sequence[str]) -> str:
+    """What is wrong, on one line, with what a terminal would act on escaped. flags: that there are"""
     from cyclopts import MissingArgumentError, UnusedCliTokensError
 
     text = str(error)
@@ -143,7 +143,8 @@ def _plain(error: CycloptsError, words: Sequence[str]) -> str:
         text = str(error.__cause__)
     elif isinstance(error, MissingArgumentError) and error.argument is not None:
         name = error.argument.name
-        (close, *_) = [*difflib.get_close_matches(name, [w for w in words if w.startswith("-")], 1), ""]
+        unknown = [word for word in words if word.startswith("-") and word.partition("=")[0] not in flags]
+        (close, *_) = [*difflib.get_close_matches(name, unknown, 1), ""]
         text = f"{name} is needed" if not close else f"unknown option {close}: did you mean {name}?"
         if name in words:
             text = f"{name} needs a value"
@@ -165,7 +166,7 @@ def _parameter(field: Field, panel: Group, words: str) -> inspect.Parameter:
         n_tokens=1 if field.option.parse else None,
         json_list=False,  # "[1]" may be a file's name
         json_dict=False,
-        consume_multiple=True if field.is_list else None,
+        consume_multiple=not field.option.each if field.is_list else None,
         # of a repeated option the last counts, so that a script's user can add to its options; lists extend
         allow_repeating=None if get_origin(field.bare) is tuple else True,
         show_default=False if nothing else lambda value: _spelled(field, value),

@@ -24,7 +24,7 @@ import typing
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol, get_args, get_origin, runtime_checkable
+from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, get_origin, runtime_checkable
 
 from ofa.errors import UsageError
 
@@ -96,11 +96,13 @@ class Option:
     metavar: stands for the value in the help, such as MS
     parse: makes the value of one word; its ValueError says what is wrong with it
     positional: the value stands without the field's name, which is its metavar
+    each: of a list, one word after the option, which is repeated for more: what follows is not taken for another
     """
 
     metavar: str = ""
     parse: Callable[[str], Any] | None = None
     positional: bool = False
+    each: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,9 +139,8 @@ class Config:
             value = _as_declared(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             for item in value if isinstance(value, tuple) else (value,):
-                for mark in field.marks:
-                    if item is not None and isinstance(mark, Bound) and (fault := mark.fault(item)):
-                        raise UsageError(f"{field.flag} is {item!r}, {fault}")
+                if item is not None and (fault := field.fault(item)):
+                    raise UsageError(f"{field.flag} is {item!r}, {fault}")
 
     def at_most_one(self, *names: str) -> None:
         """UsageError if more than one of these fields is given: neither None, nor False, nor an empty list."""
@@ -201,6 +202,13 @@ class Field:
         """Whether it takes several words: a tuple of any length that no parser makes of one word."""
         return get_origin(self.bare) is tuple and self.option.parse is None
 
+    def fault(self, item: Any) -> str | None:
+        """What was expected of a value, or of an item of a list, instead; None if it is fine."""
+        kind = get_args(self.bare)[0] if get_origin(self.bare) is tuple else self.bare
+        if get_origin(kind) is Literal and item not in get_args(kind):
+            return f"expected one of {', '.join(map(str, get_args(kind)))}"
+        return next((fault for mark in self.marks if isinstance(mark, Bound) and (fault := mark.fault(item))), None)
+
 
 def _as_declared(field: Field, value: Any) -> Any:
     """Paths may be given as text, and lists as lists: from Python that is what comes to hand."""
@@ -214,8 +222,8 @@ def _as_declared(field: Field, value: Any) -> Any:
 
 
 def flag_of(name: str) -> str:
-    """ "batch_size" as it is spelled on the command line."""
-    return "--" + name.replace("_", "-")
+    """ "batch_size" as it is spelled on the command line; "from_" is a Python keyword's."""
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def fields_of(config: type[Config]) -> tuple[Field, ...]:

@@ -6,16 +6,11 @@ differ. A function that needs the group alone takes the group's type: every such
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option
-
-
-class WrongValue(argparse.ArgumentTypeError, ValueError):
-    """A word is not a value of its option. argparse shows this kind's text, cyclopts that of any ValueError."""
 
 
 def resolutions(text: str) -> tuple[int, ...]:
@@ -31,7 +26,7 @@ def resolutions(text: str) -> tuple[int, ...]:
         elif len(numbers) == 3 and numbers[2] > 0 and numbers[0] <= numbers[1]:
             found.update(range(numbers[0], numbers[1] + 1, numbers[2]))
         else:
-            raise WrongValue(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
+            raise ValueError(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
     return tuple(sorted(found))
 
 
@@ -39,7 +34,7 @@ def shard(text: str) -> tuple[int, int]:
     """ "2/4": the second of four parts."""
     part, _, parts = text.partition("/")
     if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise WrongValue(f"{text!r} is not I/N, such as 1/4 to 4/4")
+        raise ValueError(f"{text!r} is not I/N, such as 1/4 to 4/4")
     return int(part), int(parts)
 
 

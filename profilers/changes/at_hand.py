@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from device_agents.cpu.agent import cpu_model
 from ofa.optional_packages import require
 
 
 def cpu_model_here() -> str | None:
     """This machine's CPU."""
+    from device_agents.cpu.agent import cpu_model
+
     return cpu_model()
 
 

@@ -20,14 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from profilers.changes.levels import ALPHA, EFFECT
 from profilers.measuring.statistics import standard_error_of_median
 
 Floats = NDArray[np.float64]
 
-# a change below this share is of no matter to a search
-EFFECT = 0.05
-# the share of false ones among the blocks said to have changed; where none did, the chance of any alarm
-ALPHA = 0.01
 # with fewer blocks, what all have in common is not to be told from what one does
 FEWEST_BLOCKS = 10
 # freedom of the t distribution where no block tells of its own noise: wide tails, since some are noisier than others
@@ -95,12 +92,12 @@ def _moderated(before: Sequence[Floats], after: Sequence[Floats]) -> tuple[Float
     """
     pairs = list(zip(before, after, strict=True))
     own = np.array([len(x) + len(y) - 2.0 for x, y in pairs])
-    told = own > 0
-    if not told.any():
+    has_scatter = own > 0
+    if not has_scatter.any():
         return np.zeros(len(pairs)), np.full(len(pairs), _FREEDOM_UNTOLD)
     squares = np.array([sum(float(((v - v.mean()) ** 2).sum()) for v in pair) for pair in pairs])
-    scatter = np.divide(squares, own, out=np.zeros(len(pairs)), where=told)
-    prior, prior_freedom = _prior(scatter[told], own[told])
+    scatter = np.divide(squares, own, out=np.zeros(len(pairs)), where=has_scatter)
+    prior, prior_freedom = _prior(scatter[has_scatter], own[has_scatter])
     if math.isinf(prior_freedom):
         shrunk, freedom = np.full(len(pairs), prior), np.full(len(pairs), np.inf)
     else:

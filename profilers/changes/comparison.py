@@ -11,7 +11,8 @@ import numpy as np
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
-from profilers.changes.change import ALPHA, EFFECT, Changes, find_changes
+from profilers.changes.change import Changes, find_changes
+from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.visit_medians import visit_medians
 
 # header facts that two tables of the same measurement have in common; what neither states is no difference

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,54 +17,34 @@ from ofa.errors import InputError
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.journal import Journal
 from ofa.tables import LatencyTable
-from profilers.changes.change import EFFECT
 from profilers.changes.comparison import Comparison, compare_tables, to_json
 from profilers.changes.comparison_report import write_plot
+from profilers.changes.levels import EFFECT
+from profilers.changes.regenerate_config import RegenerateConfig
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
 from profilers.changes.second_look import confirm, second_arguments
 from profilers.changes.tables_config import TableEntry, why_not_here
+from profilers.profiling.command_words import replaced
 from profilers.profiling.console import STOPPED
 
 JOURNAL = "regenerate.journal.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RegenerateOptions:
-    """Tables that are measured again."""
-
-    config: Path
-    """the tables, a TOML file; the committed ones lie beside it"""
-
-    out: Path
-    """folder for the new tables, journals and the report"""
-
-    accept: bool = False
-    """replace the tables that changed"""
-
-    resume: bool = False
-    """go on with an interrupted run in the same folder"""
-
-    overwrite: bool = False
-    """start anew over an earlier run in the same folder"""
-
-
-def open_journal(options: RegenerateOptions, entries: Sequence[TableEntry]) -> Journal:
+def open_journal(asked: RegenerateConfig, entries: Sequence[TableEntry]) -> Journal:
     """A new or a resumed journal of the whole run, bound to the configuration and to the tables compared with."""
-    path = options.out / JOURNAL
+    path = asked.out / JOURNAL
     settings = {
-        entry.file: [entry.profiler, *entry.args, _digest(options.config.parent / entry.file)] for entry in entries
+        entry.file: [entry.profiler, *entry.args, _digest(asked.config.parent / entry.file)] for entry in entries
     }
-    if options.resume and path.is_file():
+    if asked.resume and path.is_file():
         return Journal.resume(path, settings)
-    if path.exists() and not options.overwrite:
-        raise InputError(
-            f"{options.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite"
-        )
+    if path.exists() and not asked.overwrite:
+        raise InputError(f"{asked.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite")
     journal = Journal.create(path, settings)
     for entry in entries:
         for file in (entry.file, again(entry.file)):
-            (options.out / file).unlink(missing_ok=True)
-            (options.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
+            (asked.out / file).unlink(missing_ok=True)
+            (asked.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
     return journal
 
 
@@ -115,7 +95,7 @@ class Regeneration:
         estimate = old is not None and old.provenance != "measured"
         if not self._made(entry.file) and (reason := why_not_here(entry, old.header if old and not estimate else {})):
             return TableResult(entry, SKIPPED, reason)
-        new, failures = self._measured(entry, entry.file, [])
+        new, failures = self._measured(entry, entry.file, {})
         if old is None or estimate:
             what = f"a measured one replaces it: the committed one is {old.provenance}" if old else "there was none"
             return TableResult(entry, FAILED if failures else NEW, failures or what)
@@ -145,10 +125,10 @@ class Regeneration:
     def _made(self, file: str) -> bool:
         return any(record["file"] == file for record in self.journal.records)
 
-    def _measured(self, entry: TableEntry, file: str, more: Sequence[str]) -> tuple[LatencyTable, str]:
-        """The table, measured unless it already is, and what was said of blocks that failed."""
+    def _measured(self, entry: TableEntry, file: str, instead: Mapping[str, str]) -> tuple[LatencyTable, str]:
+        """The table, measured unless it already is, and a word on blocks that failed. instead: other options' values"""
         if not self._made(file):
-            code, last_error = self._profile(entry, [*entry.args, *more], self.out / file)
+            code, last_error = self._profile(entry, replaced(entry.args, instead), self.out / file)
             if code not in (0, 1) or not (self.out / file).is_file():
                 raise InputError(f"profilers.{entry.profiler} ended with {code}: {last_error or 'it said nothing'}")
             self.journal.append({"kind": "measured", "file": file})

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ofa.blocks import Block
-from profilers.changes.change import ALPHA, EFFECT
 from profilers.changes.comparison import BlockChange, Comparison
+from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.tables_config import TableEntry
 
 UNCHANGED, CHANGED, NEW, SKIPPED, FAILED = "unchanged", "changed", "new", "skipped", "failed"

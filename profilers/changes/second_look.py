@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from ofa.blocks import Block, all_blocks
 from ofa.space import get_space
-from profilers.changes.change import ALPHA, EFFECT
 from profilers.changes.comparison import BlockChange, Comparison
+from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.tables_config import TableEntry
 
 
-def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> list[str]:
-    """Arguments that measure the suspects once more: another order, and no more resolutions than they need."""
+def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> dict[str, str]:
+    """{option: its value} to measure the suspects once more: another order, and no more resolutions than they need."""
     options = entry.options
-    arguments = ["--seed", str(options.seed + 1)]
+    arguments = {"--seed": str(options.seed + 1)}
     if options.limit is not None:
         return arguments
     space = get_space(options.space, options.num_classes)
@@ -26,7 +26,7 @@ def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> list
             return arguments
         chosen.append(most)
         left -= blocks[most]
-    return [*arguments, "--resolutions", ",".join(map(str, sorted(chosen)))]
+    return {**arguments, "--resolutions": ",".join(map(str, sorted(chosen)))}
 
 
 def confirm(first: Comparison, second: Comparison) -> tuple[tuple[BlockChange, ...], tuple[Block, ...]]:

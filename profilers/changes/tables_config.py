@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import InputError
+from ofa.errors import InputError, UsageError
 from ofa.reading.structured import read_toml
-from ofa.tables.shipped import shipped_folder
-from profilers.profiling.profile_options import ProfileOptions
+from profilers.profiling.profile_options import MeasureOptions
 
 _KEYS = ("file", "profiler", "args")
 
@@ -24,11 +23,11 @@ class Asked:
     InputError where the device is not to be had
     """
 
-    options: ProfileOptions
+    options: MeasureOptions
     model: Callable[[], str | None]
 
 
-# {module of `profilers`: what its arguments ask for, or None for something else than a table}; as argparse, it exits
+# {module of `profilers`: what its arguments ask for, or None for something else than a table}. UsageError: wrong ones
 Profilers = Mapping[str, Callable[[Sequence[str]], Asked | None]]
 
 
@@ -43,13 +42,15 @@ class TableEntry:
     file: str
     profiler: str
     args: tuple[str, ...]
-    options: ProfileOptions
+    options: MeasureOptions
     model: Callable[[], str | None]
 
 
 def load_config(path: Path, profilers: Profilers) -> list[TableEntry]:
     """The tables of a configuration; InputError names the entry and the field that is wrong."""
     if not path.is_file():
+        from ofa.tables.shipped import shipped_folder
+
         raise InputError(f"{path}: no such configuration (the project's own is {shipped_folder() / 'tables.toml'})")
     content = read_toml(path)
     tables = content.pop("table", None)
@@ -72,13 +73,14 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
         raise InputError(f"{where}: profiler is {profiler!r}, expected one of {', '.join(profilers)}")
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
         raise InputError(f"{where}: args is {args!r}, expected a list of strings")
-    errors = StringIO()
+    words = f"{where}: args are not those of profilers.{profiler}"
     try:
-        with redirect_stderr(errors):
+        with redirect_stdout(StringIO()):  # the help is no table
             asked = profilers[profiler]([*args, "--out", file, "--resume"])
     except SystemExit:
-        words = (errors.getvalue().strip() or "--help").splitlines()[-1]
-        raise InputError(f"{where}: args are not those of profilers.{profiler}: {words}") from None
+        raise InputError(f"{words}: --help") from None
+    except UsageError as error:
+        raise InputError(f"{words}: {error}") from None
     if asked is None:
         raise InputError(f"{where}: args ask profilers.{profiler} for something else than a table")
     return TableEntry(file, profiler, tuple(args), asked.options, asked.model)

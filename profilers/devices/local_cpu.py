@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ofa.errors import InputError
+from profilers.devices.core_options import cpu_numbers
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.models import RUNTIMES, check_runtime
 from profilers.measuring.target import Target
@@ -22,7 +23,7 @@ RUNTIME_OF = {
 }
 
 
-def cpu_target(runtime: str, threads: int, batch: int, cpus: str | None, timeout_s: float) -> Target:
+def cpu_target(runtime: str, threads: int, batch: int, cpus: Sequence[int] | None, timeout_s: float) -> Target:
     """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had."""
     check_runtime(runtime)
     return Target(
@@ -40,10 +41,14 @@ def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
     if runtime is None:
         raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
     threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
-    return cpu_target(runtime, threads, batch, header.get("cpus"), timeout_s)
+    try:
+        cpus = cpu_numbers(header["cpus"]) if "cpus" in header else None
+    except ValueError as error:
+        raise InputError(f"cpus: {error}") from None
+    return cpu_target(runtime, threads, batch, cpus, timeout_s)
 
 
-def chosen_cpus(asked: str | None, threads: int) -> list[int]:
+def chosen_cpus(asked: Sequence[int] | None, threads: int) -> list[int]:
     """The CPUs to pin to; InputError if one is not to be had."""
     if not hasattr(os, "sched_getaffinity"):
         raise InputError(
@@ -55,11 +60,7 @@ def chosen_cpus(asked: str | None, threads: int) -> list[int]:
             raise InputError(f"--threads is {threads}, but this process may use {len(available)} CPUs")
         # the last ones: the first serves most interrupts
         return available[-threads:]
-    try:
-        cpus = sorted({int(number) for number in asked.split(",")})
-    except ValueError:
-        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
-    missing = [cpu for cpu in cpus if cpu not in available]
+    missing = [cpu for cpu in asked if cpu not in available]
     if missing:
         raise InputError(f"--cpu names CPU {missing[0]}, this process may use {', '.join(map(str, available))}")
-    return cpus
+    return sorted({*asked})

@@ -21,8 +21,6 @@ from profilers.measuring.pace import Pace
 from profilers.measuring.target import Target
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cuda" / "agent.py"
-DTYPES = ("fp32", "tf32", "fp16", "bf16")
-MODES = ("graph", "eager", "compile")
 RULES = {
     "warmup_runs": 20,
     "warmup_seconds": 0.01,

@@ -12,7 +12,7 @@ import numpy as np
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.space import get_space
+from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import NetworkTimes, read_networks
 from profilers.estimating.cost_model import (
@@ -24,7 +24,7 @@ from profilers.estimating.cost_model import (
     network_terms,
     table_terms,
 )
-from profilers.estimating.transfer_options import TransferOptions
+from profilers.estimating.transfer_config import TransferConfig
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
 _FEW_FOR_PERCENTILE = 20  # networks, up to which the worst is told rather than a percentile
@@ -34,39 +34,40 @@ LEAST_MS = 1e-6
 _NOT_STATED = "not stated by the source"
 
 
-def estimate(options: TransferOptions, source: LatencyTable | None, command: str) -> LatencyTable:
+def estimate(config: TransferConfig, source: LatencyTable | None, command: str) -> LatencyTable:
     """The estimated table; InputError where the networks do not suffice. source: of a related device, or none.
 
     command: as typed, for the header
     """
-    assert options.networks is not None
-    times = read_networks(options.networks, options.column)
+    assert config.networks is not None
+    times = read_networks(config.networks, config.column)
     count = len(times.networks)
     if source is None and count < LEAST_FOR_TERMS:
         raise InputError(
-            f"{options.networks} has {count} networks: name a table of a related device with --from, or time at least "
+            f"{config.networks} has {count} networks: name a table of a related device with --from, or time at least "
             f"{LEAST_FOR_TERMS}"
         )
-    device = options.device or times.header.get("device")
+    device = config.device or times.header.get("device")
     if not device:
-        raise InputError(f"{options.networks} does not say '# device: ...': name it with --device")
+        raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
     terms = network_terms(times.networks)
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
-    spaces = [get_space(name, options.num_classes) for name in options.spaces]
-    blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, options.resolutions)))
+    resolutions = config.resolutions or RESOLUTIONS
+    spaces = [get_space(name, config.num_classes) for name in config.space]
+    blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
     header = {
         "device": device,
         "runtime": times.header.get("runtime", _NOT_STATED),
         "threads": times.header.get("threads", _NOT_STATED),
-        "batch": str(options.batch or times.header.get("batch", "1")),
+        "batch": str(config.batch or times.header.get("batch", "1")),
         "dtype": times.header.get("dtype", _NOT_STATED),
         "when": f"{datetime.now(UTC):%Y-%m-%d}",
         "tool": f"ofa-latency {__version__}",
         "provenance": "estimated",
-        "source": _rests_on(options, source, times),
+        "source": _rests_on(config, source, times),
         "command": command,
-        "space": ", ".join(options.spaces),
-        "resolutions": ", ".join(map(str, options.resolutions)),
+        "space": ", ".join(config.space),
+        "resolutions": ", ".join(map(str, resolutions)),
         "scaled_by": "one factor"
         if math.isinf(fit.strength)
         else f"a factor a term, held together by {fit.strength:g}",
@@ -84,9 +85,9 @@ def check_replaceable(out: Path, overwrite: bool) -> None:
             raise InputError(f"{out} is {old.provenance}, which no estimate replaces unless told by --overwrite")
 
 
-def _rests_on(options: TransferOptions, source: LatencyTable | None, times: NetworkTimes) -> str:
+def _rests_on(config: TransferConfig, source: LatencyTable | None, times: NetworkTimes) -> str:
     """What the table rests on, in words."""
-    how = f"of {options.source} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
+    how = f"of {config.from_} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
     networks_source = times.header.get("source", "")
     words = f"a cost model {how} {len(times.networks)} whole networks"
     return words + (f": {networks_source}" if networks_source else "")

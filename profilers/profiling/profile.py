@@ -14,8 +14,9 @@ from ofa.runs.journal import Journal
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
-from profilers.profiling.profile_options import ProfileOptions, Work, planned
+from profilers.profiling.profile_options import ProfileOptions
 from profilers.profiling.profile_report import report, say_failures, table_of
+from profilers.profiling.work import Work, planned
 
 
 def profile(options: ProfileOptions, target: Target, command: str) -> int:
@@ -24,9 +25,7 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     command: as typed, for the table's header.
     """
     started = time.monotonic()
-    work = planned(options, target.pace)
-    if options.energy:
-        target = replace(target, manifest={**target.manifest, "energy_seconds": ENERGY_SECONDS})
+    work, target = planned(options, target.pace), asked_of(options, target)
     journal = open_journal(options, identity(options, work, target))
     console = Console()
     resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
@@ -35,6 +34,12 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     table = table_of(options, work, outcome, target, command)
     table.save(options.out)
     return report(console, options, outcome, table, resume, time.monotonic() - started)
+
+
+def asked_of(options: ProfileOptions, target: Target) -> Target:
+    """The target, asked for what the options want of any device."""
+    energy = {"energy_seconds": ENERGY_SECONDS} if options.energy else {}
+    return replace(target, manifest={**target.manifest, **energy})
 
 
 def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, Any]:
@@ -55,8 +60,8 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
 def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journal:
     """A new or a resumed journal; InputError rather than losing an older table or journal."""
     out, path = options.out, options.out.with_suffix(".journal.jsonl")
-    if out.is_dir() or out.suffix != ".csv":
-        raise InputError(f"--out is {out}, expected a file that ends in .csv")
+    if out.is_dir():
+        raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
     if options.resume and path.is_file():
         return Journal.resume(path, settings)
     if not options.overwrite and not options.resume:

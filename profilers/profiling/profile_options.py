@@ -1,99 +1,109 @@
-"""What a profiler is asked for, as values."""
+"""What a profiler is asked for, as values: the options that all of them share. Nothing here computes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from ofa.blocks import all_blocks
-from ofa.errors import InputError
-from ofa.space import SearchSpace, get_space
-from profilers.measuring.pace import CPU_PACE, Pace
-from profilers.measuring.plan import VisitPlan, make_plan
+from ofa.cli.config import Above, Config, Free, Option
+from ofa.cli.options import Count, OptionalCount, Seed, resolutions
+from ofa.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions:
+class PlanOptions(Config):
     """What is measured, and how often."""
 
-    space: str = "mbv3-w1.0"
-    """name of the search space"""
+    PANEL: ClassVar[str] = "What is measured"
 
-    num_classes: int = 1000
+    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.0"
+    """search space"""
+
+    num_classes: Count = 1000
     """classes of the classifier"""
 
-    resolutions: tuple[int, ...] = (128, 160, 192, 208, 224)
-    """of the images, pixels"""
+    resolutions: Annotated[tuple[int, ...], Option(metavar="R", parse=resolutions)] = (128, 160, 192, 208, 224)
+    """of the images, pixels, such as 128,160 or 128:224:32; search interpolates between"""
 
-    batch_size: int = 1
-    """images a run, at least 1"""
+    batch_size: Count = 1
+    """images a run"""
 
-    rounds: int | None = None
-    """visits of a block, apart in time, at least 1 (default: as many as the device's pace says)"""
+    rounds: OptionalCount = None
+    """visits of a block, apart in time (default: 5, with --quick 3)"""
 
     quick: bool = False
-    """a fraction of the time, noisier"""
+    """a fraction of the time, noisier: for a first look"""
 
-    limit: int | None = None
-    """only the first so many blocks, at least 1 (default: all)"""
+    limit: OptionalCount = None
+    """only the first N blocks, to try it: not a complete table; one --resolutions is"""
 
-    seed: int = 0
+    seed: Seed = 0
     """of the order of visits"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileOptions(PlanOptions):
-    """A space that is measured into a table."""
+class TimingOptions(Config):
+    """How long a device may be silent."""
 
-    out: Path
-    """the table, a file that ends in .csv; its journal is written next to it"""
+    PANEL: ClassVar[str] = "Timing"
+
+    timeout: Annotated[float, Above(0), Free(), Option(metavar="S")] = 60.0
+    """seconds before a silent block or network is given up"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumeOptions(Config):
+    """A long measurement, which a killed run leaves and a resumed one takes up."""
+
+    PANEL: ClassVar[str] = "Run"
+
+    resume: Annotated[bool, Free()] = False
+    """go on with the journal of an interrupted run, or retry what failed or drifted"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalOptions(ResumeOptions):
+    """One that replaces nothing unless it is told to."""
+
+    PANEL: ClassVar[str] = "Run"
+
+    overwrite: Annotated[bool, Free()] = False
+    """start anew over an earlier run and what it made"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_most_one("resume", "overwrite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(PlanOptions, TimingOptions, JournalOptions):
+    """A space that is measured."""
+
+    PANEL: ClassVar[str] = "What is measured"
 
     energy: bool = False
-    """also millijoules a block, where the device tells"""
+    """also millijoules a block, where the device tells: 0.6 s a block more"""
 
-    timeout: float = 60.0
-    """seconds before a silent block is given up"""
-
-    name: str | None = None
-    """what to call the device (default: its model)"""
-
-    resume: bool = False
-    """go on with the journal of an interrupted run"""
-
-    overwrite: bool = False
-    """start anew over an existing table or journal"""
+    name: Annotated[str | None, Free(), Option(metavar="NAME")] = None
+    """what to call this device (default: its model)"""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What is to be measured, by the options. blocks: how many the space has; the plan may be of the first few."""
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions(MeasureOptions):
+    """A space that is measured into a table."""
 
-    space: SearchSpace
-    blocks: int
-    plan: VisitPlan
-    rules: Mapping[str, Any]
-    rounds: int
+    PANEL: ClassVar[str] = "Run"
 
+    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    """the table to write; its journal is written next to it"""
 
-def planned(options: PlanOptions, pace: Pace = CPU_PACE) -> Work:
-    """What the options ask for; InputError if they make no sense."""
-    for name, value in (
-        ("--batch-size", options.batch_size),
-        ("--rounds", options.rounds),
-        ("--limit", options.limit),
-    ):
-        at_least_1(name, value)
-    space = get_space(options.space, options.num_classes)
-    blocks = all_blocks(space, options.resolutions)
-    rules, rounds = (pace.quick, pace.quick_rounds) if options.quick else (pace.rules, pace.rounds)
-    rounds = options.rounds or rounds
-    plan = make_plan([(block,) for block in blocks[: options.limit]], rounds, options.seed)
-    return Work(space, len(blocks), plan, rules, rounds)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        csv_file("--out", self.out)
 
 
-def at_least_1(name: str, value: int | None) -> None:
-    """InputError for a count that was given and is below 1. name: of the option."""
-    if value is not None and value < 1:
-        raise InputError(f"{name} is {value}, expected at least 1")
+def csv_file(flag: str, path: Path) -> None:
+    """UsageError for a file that is to be written and is called otherwise."""
+    if path.suffix != ".csv":
+        raise UsageError(f"{flag} is {path}, expected a file that ends in .csv")

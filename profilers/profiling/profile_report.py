@@ -13,8 +13,9 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.measuring.judge import Outcome
 from profilers.measuring.statistics import Summary, summarise
 from profilers.measuring.target import Target
-from profilers.profiling.profile_options import ProfileOptions, Work
+from profilers.profiling.profile_options import ProfileOptions
 from profilers.profiling.table_header import device_header, device_model, device_name, known, quality_header
+from profilers.profiling.work import Work
 
 
 def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Target, command: str) -> LatencyTable:

@@ -28,11 +28,10 @@ from profilers.whole_networks.sum_fit import (
     score,
     unit_errors,
 )
+from profilers.whole_networks.validate_config import FEWEST
 
 Floats = NDArray[np.float64]
 
-# with fewer networks neither a fit nor a score says anything
-FEWEST = 10
 # every fifth network, from fastest to slowest, fits the correction of the sums; the others are scored with it
 FITTED = slice(2, None, 5)
 # a machine that runs its blocks this much faster or slower than when the table was made cannot judge it

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from latency_tables.convert import main, parse_key
+from latency_tables.convert import main
+from latency_tables.published_blocks import parse_key
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, find_table

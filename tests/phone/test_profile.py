@@ -150,5 +150,5 @@ def test_the_adb_client_sees_what_was_pushed(phone: TestPhone, adb_client: list[
 
 
 def test_importing_the_command_needs_no_adb_shell() -> None:
-    program = "import sys; sys.modules['adb_shell'] = None; import profilers.android as a; a.parser().format_help()"
+    program = "import sys; sys.modules['adb_shell'] = None; import profilers.android as a; a.COMMAND.help()"
     subprocess.run([sys.executable, "-c", program], check=True)

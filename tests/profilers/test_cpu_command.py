@@ -133,7 +133,7 @@ def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
         (["--threads", "0"], "--threads is 0, expected at least 1"),
         (["--threads", "9999"], "--threads is 9999, but this process may use"),
         (["--cpu", "9999"], "--cpu names CPU 9999, this process may use"),
-        (["--cpu", "x"], "--cpu is 'x', expected numbers"),
+        (["--cpu", "x"], "--cpu: 'x', expected numbers such as 3 or 2,3"),
         (["--limit", "-1"], "--limit is -1"),
     ],
 )
@@ -152,4 +152,4 @@ def test_the_output_is_a_csv_file(tmp_path: Path, out: str) -> None:
 def test_the_last_cpus_are_taken_unless_others_are_named() -> None:
     available = sorted(os.sched_getaffinity(0))
     assert chosen_cpus(None, 1) == available[-1:]
-    assert chosen_cpus(str(available[0]), 1) == available[:1]
+    assert chosen_cpus([available[0]], 1) == available[:1]

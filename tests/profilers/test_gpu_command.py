@@ -15,7 +15,7 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.devices import nvidia
 from profilers.devices.from_header import target_of
 from profilers.devices.nvidia import found_devices, gpu_target, target_of_header
-from profilers.gpu import GpuOptions, main, options
+from profilers.gpu import COMMAND, GpuConfig, main
 from profilers.measuring.events import Done, Hello
 from profilers.measuring.pace import Pace
 from profilers.profiling import merge
@@ -35,7 +35,7 @@ def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "t.csv"
-    assert main([*SMALL, "--limit", "4", "--device", "cpu", "--batch", "2", "--energy", "--out", str(out)]) == 0
+    assert main([*SMALL, "--limit", "4", "--device", "cpu", "--batch-size", "2", "--energy", "--out", str(out)]) == 0
     table = LatencyTable.load(out)
     assert [row.block for row in table.rows] == list(BLOCKS[:4])
     assert {key: table.header[key] for key in ("agent", "cuda_device", "dtype", "mode", "inputs", "batch")} == {
@@ -73,8 +73,8 @@ def test_whole_networks_are_measured_as_the_table_was(tmp_path: Path, monkeypatc
 
 def test_the_layout_is_pytorchs_own_unless_the_other_is_asked_for(tmp_path: Path) -> None:
     asked = [*SMALL, "--out", str(tmp_path / "t.csv")]
-    assert options(asked).memory_format == GpuOptions.memory_format == "contiguous"
-    assert options([*asked, "--memory-format", "channels-last"]).memory_format == "channels-last"
+    assert COMMAND.parse(asked).memory_format == GpuConfig.memory_format == "contiguous"
+    assert COMMAND.parse([*asked, "--memory-format", "channels-last"]).memory_format == "channels-last"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -224,17 +224,17 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
 def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path) -> None:
     (entry,) = load_config(folder / "tables.toml", PROFILERS)
 
-    def asked(blocks: list[Block]) -> list[str]:
+    def asked(blocks: list[Block]) -> dict[str, str]:
         return second_arguments(entry, [BlockChange(b, 1, 1, 0, 1, 1, True) for b in blocks])
 
     small, large = (set(all_blocks(SPACE, [r])) for r in (64, 96))
     only_small, only_large = (sorted(x - y, key=str)[0] for x, y in ((small, large), (large, small)))
-    assert asked([only_small]) == ["--seed", "1", "--resolutions", "64"]
-    assert asked([only_large]) == ["--seed", "1", "--resolutions", "96"]
-    assert asked([only_small, only_large]) == ["--seed", "1", "--resolutions", "64,96"]
+    assert asked([only_small]) == {"--seed": "1", "--resolutions": "64"}
+    assert asked([only_large]) == {"--seed": "1", "--resolutions": "96"}
+    assert asked([only_small, only_large]) == {"--seed": "1", "--resolutions": "64,96"}
     (folder / "tables.toml").write_text(ENTRY.format(file="t.csv").replace('"64,96"', '"64,96", "--limit", "5"'))
     (entry,) = load_config(folder / "tables.toml", PROFILERS)
-    assert asked([only_small]) == ["--seed", "1"]
+    assert asked([only_small]) == {"--seed": "1"}
 
 
 SMALL = (

@@ -114,8 +114,8 @@ def test_suggested_networks_are_to_be_filled_in(related: Path, tmp_path: Path, c
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "one of --networks and --suggest is needed"),
-        (["--networks", "N", "--suggest", "3"], "one of --networks and --suggest is needed"),
+        ([], "one of --networks, --suggest is needed"),
+        (["--networks", "N", "--suggest", "3"], "--suggest is not allowed with --networks: leave one out"),
         (["--suggest", "0"], "--suggest is 0, expected at least 1"),
         (["--suggest", "3", "--space", "mbv3-w1.0", "--space", "mbv3-w1.2"], "networks of one --space"),
         (["--suggest", "3", "--runtime", "ncnn"], "unknown runtime 'ncnn'"),

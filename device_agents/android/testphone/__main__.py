@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 from device_agents.android.testphone.phone import TestPhone
 from device_agents.android.testphone.root import TestPhoneImpossible
+from ofa.cli.command import Command
+from ofa.cli.config import AtLeast, Between, Config, Option
 
 ENDING = {signal.SIGINT, signal.SIGTERM}
 
 
+@dataclass(frozen=True, kw_only=True)
+class TestPhoneConfig(Config):
+    """Boot a stand-in phone with a real adbd on 127.0.0.1. Its times mean nothing."""
+
+    port: Annotated[int, Between(0, 65535, "a port"), Option(metavar="N")] = 5999
+    """on 127.0.0.1; 0: any that is free"""
+
+    abi: Annotated[str, Option(metavar="A")] = "arm64-v8a"
+    """arm64-v8a, emulated, or x86_64, native"""
+
+    mib: Annotated[int, AtLeast(1), Option(metavar="N")] = 512
+    """size of /data/local/tmp, MiB"""
+
+
+COMMAND = Command("device_agents.android.testphone", TestPhoneConfig, "--port 5999")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    parsed = argparse.ArgumentParser(
-        prog="python -m device_agents.android.testphone",
-        description="Boot a stand-in phone with a real adbd on 127.0.0.1. Its times mean nothing.",
-        epilog="example: python -m device_agents.android.testphone --port 5999",
-    )
-    parsed.add_argument("--port", type=int, default=5999, metavar="N", help="on 127.0.0.1 (default 5999)")
-    parsed.add_argument("--abi", default="arm64-v8a", metavar="A",
-        help="arm64-v8a, emulated, or x86_64, native (default arm64-v8a)")  # fmt: skip
-    parsed.add_argument("--mib", type=int, default=512, metavar="N", help="size of /data/local/tmp (default 512)")
-    args = parsed.parse_args(argv)
+    return hold(COMMAND.parse(argv))
+
+
+def hold(config: TestPhoneConfig) -> int:
+    """Boots the phone, and ends it at SIGINT or SIGTERM; 1 where there can be none, and says why."""
     try:
-        with TestPhone(args.abi, args.mib, args.port) as phone:
+        with TestPhone(config.abi, config.mib, config.port) as phone:
             print(f"booted: python -m profilers.android --serial {phone.serial} ...; Ctrl-C ends it", flush=True)
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
             signal.sigwait(ENDING)
@@ -36,4 +51,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from ofa.cli.run import run
+
+    run(main)

@@ -67,17 +67,13 @@ class AgentOnBoard:
         yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
 
 
-def chosen_cpus(facts: Facts, asked: str | None, threads: int) -> list[int]:
+def chosen_cpus(facts: Facts, asked: Sequence[int] | None, threads: int) -> list[int]:
     """The CPUs asked for, or the fastest, the last of equal ones first; InputError if they are not to be had."""
     if asked is None:
         if threads > len(facts.usable):
             raise InputError(f"--threads is {threads}, but the board lets us use {len(facts.usable)} CPUs")
         return fastest(facts.usable, facts.max_khz, threads)
-    try:
-        cpus = sorted({int(number) for number in asked.split(",")})
-    except ValueError:
-        raise InputError(f"--cpu is {asked!r}, expected numbers such as 3 or 2,3") from None
-    for cpu in cpus:
+    for cpu in asked:
         if cpu not in facts.usable:
             raise InputError(f"--cpu names CPU {cpu}, the board has {', '.join(map(str, facts.usable))}")
-    return cpus
+    return sorted({*asked})

@@ -2,40 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from device_agents.android.agent_options import AgentOptions
+from ofa.cli.config import Between, Free, Option
+from profilers.devices.core_options import CoreOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhoneOptions:
+class PhoneOptions(CoreOptions, AgentOptions):
     """How a phone is asked."""
 
-    serial: str | None = None
+    PANEL: ClassVar[str] = "Phone"
+
+    serial: Annotated[str | None, Free(), Option(metavar="S")] = None
     """USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
 
-    threads: int = 1
-    """of one operator, at least 1"""
+    delegate: Annotated[Literal["xnnpack", "gpu", "nnapi", "none"], Option(metavar="D")] = "xnnpack"
+    """what runs the operators; gpu and nnapi need your own --agent-lib"""
 
-    cpu: list[int] | None = None
-    """CPUs to pin to (default: the fastest, one a thread)"""
+    runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
+    """agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin"""
 
-    delegate: str = "xnnpack"
-    """xnnpack, gpu, nnapi or none"""
-
-    runner: str = "agent"
-    """agent, or benchmark_model, TensorFlow Lite's stock one, which is given as agent_bin"""
-
-    agent_bin: Path | None = None
-    """your own build of the agent"""
-
-    agent_lib: Path | None = None
-    """your own build of the runtime's library"""
-
-    max_temperature: float = 70.0
+    max_temperature: Annotated[float, Between(0, math.inf), Free(), Option(metavar="C")] = 70.0
     """visits wait while the processor is hotter, Celsius"""
 
-    cool_seconds: float = 180.0
-    """the longest to wait for that; then the run ends"""
+    cool_seconds: Annotated[float, Between(0, math.inf), Free(), Option(metavar="S")] = 180.0
+    """the longest to wait for that, seconds; then the run ends"""
 
     no_fixed_performance: bool = False
-    """leave Android's fixed-performance mode alone"""
+    """leave Android's fixed-performance mode alone (default: on while measuring)"""

@@ -56,6 +56,8 @@ def session_of(
                 "threads": asked.threads,
                 "cpus": list(cpus),
                 "phone": phone.identity,
+                # not told where it is on, so that journals of before it was part of them are gone on with
+                **({"fixed_performance": False} if asked.no_fixed_performance else {}),
             },
             start=session.start,
             header={

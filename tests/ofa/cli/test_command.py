@@ -106,6 +106,8 @@ def test_a_repeated_list_extends_a_list_in_one_word_is_refused_and_of_others_the
     [
         ("", "--table is needed"),
         ("--tabel a", "unknown option --tabel: did you mean --table?"),
+        ("--share 0.5", "--table is needed"),
+        ("--latency 3 --kind cheese", "--table is needed"),
         ("--table a --latncy 3", "Unknown option: --latncy. Did you mean --latency?"),
         ("--table", "--table needs at least one value"),
         ("--table a --latency", "--latency needs at least one value"),
@@ -258,3 +260,47 @@ def test_a_wrong_option_ends_with_code_2_and_one_line(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: unknown option --tabel: did you mean --table?\n"
+
+
+def test_a_required_option_that_looks_like_a_given_one_is_needed_all_the_same() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Board(Config):
+        """Measure a board."""
+
+        host: str
+        """whose"""
+
+        out: Annotated[Path, Free()]
+        """where to"""
+
+    board = Command("board", Board, "")
+    for words in (["--host", "pi"], ["--host=pi"]):
+        with pytest.raises(UsageError, match=r"^--out is needed$"):
+            board.parse(words)
+
+
+def test_a_list_may_take_a_word_at_a_time_and_leave_the_next_to_others() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Convert(Config):
+        """Convert files."""
+
+        files: Annotated[tuple[Path, ...], Input(), Option(positional=True)]
+        """which"""
+
+        space: Annotated[tuple[str, ...], Option(each=True)]
+        """of what (repeatable)"""
+
+        from_: str = "far"
+        """where from"""
+
+    convert = Command("convert", Convert, "")
+    expected = Convert(files=(Path("a"), Path("b")), space=("s", "t"), from_="near")
+    for words in ("a b --space s --space t --from near", "--space s --from=near --space t a b"):
+        assert convert.parse(words.split()) == expected
+    with pytest.raises(UsageError, match="FILES is needed"):
+        convert.parse(["--space", "s"])
+
+
+def test_from_python_a_choice_is_checked_too() -> None:
+    with pytest.raises(UsageError, match="--kind is 'spnge', expected one of sponge, cheese"):
+        Toy(table=("a",), kind="spnge")  # type: ignore[arg-type]

@@ -40,7 +40,11 @@ def test_the_projects_configuration_names_measured_tables_that_are_there() -> No
         ("a.csv", "a.txt", "expected the name of a .csv file"),
         ('"64"]', "64]", "expected a list of strings"),
         ("--space", "--spice", "args are not those of profilers.cpu: .*--spice"),
-        ('"64"]', '"64", "--overwrite"]', "args are not those of profilers.cpu: .*not allowed with argument"),
+        (
+            '"64"]',
+            '"64", "--overwrite"]',
+            "args are not those of profilers.cpu: .*--overwrite is not allowed",
+        ),
         ('"64"]', '"64", "--help"]', "args are not those of profilers.cpu: --help"),
         ('"cpu"', '"linux"', "args are not those of profilers.linux: .*--host"),
     ],

@@ -37,8 +37,9 @@ from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.target import Target
-from profilers.profiling.profile_options import ProfileOptions, planned
+from profilers.profiling.profile_options import ProfileOptions
 from profilers.profiling.profile_report import table_of
+from profilers.profiling.work import planned
 
 HELLO = {"type": "hello", "protocol": 1, "agent": "a", "runtime": "r 1", "device": {"cpu_model": "Z80"}}
 RESULT = {"type": "result", "visit": 3, "id": "b00001", "samples_ns": [7, 8], "cpu_ns": None, "calls_per_sample": 2}

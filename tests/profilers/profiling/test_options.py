@@ -1,59 +1,190 @@
-"""What a command line asks for is a value: the same as in Python, and nothing below takes anything else."""
+"""What a command line asks for is a value, as in Python; and a run's identity is of every field that counts."""
 
-import ast
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ofa.tables import LatencyTable
+from ofa.blocks import all_blocks
+from ofa.cli.command import docs_of
+from ofa.cli.config import Free, fields_of
+from ofa.errors import UsageError
+from ofa.space import RESOLUTIONS, get_space
+from ofa.tables import LatencyTable, TableRow
 from profilers import android, compare, cpu, gpu, linux, regenerate, transfer, validate
-from profilers.changes.regeneration import RegenerateOptions
-from profilers.compare import CompareOptions
-from profilers.cpu import CpuOptions, profile_cpu
-from profilers.devices.phone.phone_options import PhoneOptions
-from profilers.estimating.transfer_options import TransferOptions
-from profilers.gpu import GpuOptions
-from profilers.linux import LinuxOptions
-from profilers.profiling.arguments import options_of
-from profilers.profiling.profile_options import ProfileOptions
-from profilers.validate import ValidateOptions
+from profilers.android import AndroidConfig
+from profilers.changes.regenerate_config import RegenerateConfig
+from profilers.compare import CompareConfig
+from profilers.cpu import CpuConfig, profile_cpu
+from profilers.devices.local_cpu import cpu_target
+from profilers.devices.nvidia import PACE
+from profilers.estimating.cost_model import LEAST_FOR_TERMS
+from profilers.estimating.transfer_config import TransferConfig
+from profilers.gpu import GpuConfig
+from profilers.linux import LinuxConfig
+from profilers.measuring.models import RUNTIMES
+from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS
+from profilers.profiling.command_words import replaced
+from profilers.profiling.profile import asked_of, identity
+from profilers.profiling.profile_options import MeasureOptions, ProfileOptions
+from profilers.profiling.work import planned
+from profilers.validate import open_journal
+from profilers.whole_networks.validate_config import ValidateConfig
 
-ROOT = Path(__file__).resolve().parents[3]
 OUT = Path("x.csv")
 
 
 def test_the_defaults_of_the_command_line_are_those_of_the_values() -> None:
     given = ["--out", "x.csv"]
-    assert cpu.options(given) == CpuOptions(out=OUT)
-    assert gpu.options(given) == GpuOptions(out=OUT)
-    assert linux.options([*given, "--host", "pi"]) == LinuxOptions(out=OUT, host="pi")
-    assert android.table_options(given) == (PhoneOptions(), ProfileOptions(out=OUT))
-    assert options_of(ValidateOptions, validate.parser().parse_args(["--table", "t"])) == ValidateOptions(table="t")
-    assert options_of(CompareOptions, compare.parser().parse_args(["a", "b"])) == CompareOptions(old="a", new="b")
-    asked = regenerate.parser().parse_args(["--config", "c", "--out", "o"])
-    assert options_of(RegenerateOptions, asked) == RegenerateOptions(config=Path("c"), out=Path("o"))
-    asked = transfer.parser().parse_args([*given, "--space", "mbv3-w1.0"])
-    assert options_of(TransferOptions, asked, spaces=tuple(asked.spaces)) == TransferOptions(out=OUT)
+    assert cpu.COMMAND.parse(given) == CpuConfig(out=OUT)
+    assert gpu.COMMAND.parse(given) == GpuConfig(out=OUT)
+    assert linux.COMMAND.parse([*given, "--host", "pi"]) == LinuxConfig(out=OUT, host="pi")
+    assert android.COMMAND.parse(given) == AndroidConfig(out=OUT)
+    assert validate.COMMAND.parse(["--table", "t"]) == ValidateConfig(table="t")
+    assert compare.COMMAND.parse(["a", "b"]) == CompareConfig(old="a", new="b")
+    assert regenerate.COMMAND.parse(["--config", "c", "--out", "o"]) == RegenerateConfig(
+        config=Path("c"), out=Path("o")
+    )
+    assert transfer.COMMAND.parse([*given, "--suggest", "3"]) == TransferConfig(out=OUT, suggest=3)
 
 
 def test_every_option_arrives() -> None:
-    many = "--runtime tflite --threads 2 --cpu 0,1 --space mbv3-w0.35 --num-classes 10 --resolutions 64,96 --quick"
+    many = "--runtime tflite --threads 2 --cpu 1,0 --space mbv3-w0.35 --num-classes 10 --resolutions 64,96 --quick"
     more = "--batch-size 4 --rounds 7 --energy --limit 5 --seed 3 --timeout 9 --name N --out x.csv --resume"
-    asked = cpu.options([*many.split(), *more.split()])
-    assert asked == CpuOptions(
-        runtime="tflite", threads=2, cpu="0,1", space="mbv3-w0.35", num_classes=10, resolutions=(64, 96), batch_size=4,
+    assert cpu.COMMAND.parse([*many.split(), *more.split()]) == CpuConfig(
+        runtime="tflite", threads=2, cpu=(0, 1), space="mbv3-w0.35", num_classes=10, resolutions=(64, 96), batch_size=4,
         rounds=7, quick=True, energy=True, limit=5, seed=3, timeout=9.0, name="N", out=OUT, resume=True,
     )  # fmt: skip
+    spaces = ["--space", "mbv3-w1.0", "--space", "mbv3-w1.2"]
+    asked = transfer.COMMAND.parse(["--networks", "n.csv", "--from", "note10", *spaces, "--out", "x.csv"])
+    assert (asked.from_, asked.space) == ("note10", ("mbv3-w1.0", "mbv3-w1.2"))
+    assert asked.resolutions is None, f"which stands for all, {RESOLUTIONS}"
 
 
-@pytest.mark.parametrize("task", ["--list", "--dry-run", "--clean"])
-def test_what_a_phone_is_asked_beside_a_table_is_no_table(task: str) -> None:
-    assert android.table_options([task]) is None
+def test_a_phone_s_options_are_those_of_its_table() -> None:
+    words = "--serial S --quick --limit 5 --seed 3 --energy --timeout 9 --name N --resolutions 64 --out x.csv --resume"
+    config = android.COMMAND.parse(words.split())
+    assert config.profile_options() == ProfileOptions(
+        quick=True, limit=5, seed=3, energy=True, timeout=9.0, name="N", resolutions=(64,), out=OUT, resume=True
+    )
+    assert config.is_for_a_table
+    for task in ("--list", "--dry-run", "--clean"):
+        assert not android.COMMAND.parse([task]).is_for_a_table
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "message"),
+    [
+        (android, "", "--out is needed"),
+        (android, "--list --clean", "--clean is not allowed with --list"),
+        (android, "--out t.txt", "--out is t.txt, expected a file that ends in .csv"),
+        (android, "--out x.csv --threads 0", "--threads is 0, expected at least 1"),
+        (android, "--out x.csv --delegate xnpack", "Did you mean .xnnpack.?"),
+        (android, "--out x.csv --max-temperature nan", "--max-temperature is nan, expected a number from 0 to inf"),
+        (cpu, "--out x.csv --resume --overwrite", "--overwrite is not allowed with --resume"),
+        (cpu, "--out x.csv --timeout 0", "--timeout is 0.0, expected a number above 0"),
+        (cpu, "--out x.csv --resolutions 64 --resolutions 96", "--resolutions is given twice"),
+        (cpu, "--out x.csv --cpu 0-3", "--cpu: '0-3', expected numbers such as 3 or 2,3"),
+        (cpu, "--out x.csv --resolution 64", "Unknown option: --resolution. Did you mean --resolutions?"),
+        (linux, "--host pi --out x.csv --cpu x", "--cpu: 'x', expected numbers such as 3 or 2,3"),
+        (linux, "--host pi --out x.csv --delegate gpu", "Invalid value .gpu. for --delegate"),
+        (gpu, "--out x.csv --mode graphs", "Did you mean .graph.?"),
+        (validate, "--table t --networks 3", "--networks is 3, expected at least 10"),
+        (compare, "a", "NEW is needed"),
+        (compare, "a b --alpha 1", "--alpha is 1.0, expected a number between 0 and 1"),
+        (compare, "a b --effect -1", "--effect is -1.0, expected at least 0"),
+        (transfer, "--out x.csv", "one of --networks, --suggest is needed"),
+        (transfer, "--out x.csv --suggest 3 --networks n", "--suggest is not allowed with --networks"),
+        (regenerate, "--config c --out o --overwrite --resume", "--overwrite is not allowed with --resume"),
+    ],
+)
+def test_wrong_options_are_named_before_anything_is_done(command: Any, words: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        command.COMMAND.parse(words.split())
+
+
+def test_from_python_the_same_is_refused() -> None:
+    with pytest.raises(UsageError, match="--mode is 'graphs', expected one of graph, eager, compile"):
+        GpuConfig(out=OUT, mode="graphs")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--cpu is '0,1', expected a list of them"):
+        CpuConfig(out=OUT, cpu="0,1")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--overwrite is not allowed with --resume"):
+        ProfileOptions(out=OUT, resume=True, overwrite=True)
+
+
+def test_the_help_s_figures_are_the_code_s() -> None:
+    def words(pace: Any) -> str:
+        return f"(default: {pace.rounds}, with --quick {pace.quick_rounds})"
+
+    assert words(CPU_PACE) in docs_of(CpuConfig)["rounds"] and words(CPU_PACE) in docs_of(AndroidConfig)["rounds"]
+    assert words(PACE) in docs_of(GpuConfig)["rounds"]
+    assert f"{2 * ENERGY_SECONDS:g} s a block more" in docs_of(MeasureOptions)["energy"]
+    assert f"at least {LEAST_FOR_TERMS} networks" in docs_of(TransferConfig)["from_"]
+    assert (RESOLUTIONS, "128:224:4" in docs_of(TransferConfig)["resolutions"]) == (tuple(range(128, 225, 4)), True)
+    for config in (CpuConfig, TransferConfig):
+        assert all(runtime in docs_of(config)["runtime"] for runtime in RUNTIMES)
+
+
+# a value of every field that is not its default's; the runtime is another's to install
+OTHERS: dict[str, Any] = {
+    "space": "mbv3-w1.2", "num_classes": 10, "resolutions": (128,), "batch_size": 2, "rounds": 4, "quick": True,
+    "limit": 7, "seed": 1, "energy": True, "threads": 2, "cpu": (0,), "runtime": "torch", "timeout": 9.0, "name": "N",
+    "out": Path("y.csv"), "resume": True, "overwrite": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", fields_of(CpuConfig), ids=lambda field: field.name)
+def test_what_decides_a_profile_is_in_its_identity_and_what_is_free_is_not(
+    monkeypatch: pytest.MonkeyPatch, field: Any
+) -> None:
+    monkeypatch.setattr("profilers.devices.local_cpu.check_runtime", lambda _: None)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+
+    def settings(config: CpuConfig) -> dict[str, Any]:
+        target = cpu_target(config.runtime, config.threads, config.batch_size, config.cpu, config.timeout)
+        return identity(config, planned(config, target.pace), asked_of(config, target))
+
+    plain = CpuConfig(out=OUT, space="mbv3-w1.0", resolutions=(160, 192))
+    changed = replace(plain, **{field.name: OTHERS[field.name]})
+    free = any(isinstance(mark, Free) for mark in field.marks)
+    assert (settings(changed) == settings(plain)) == free
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"networks": 11}, "networks = 10, but this one has 11"),
+        ({"seed": 1}, "seed = 0, but this one has 1"),
+        ({"space": "mbv3-w0.35"}, 'space = null, but this one has "mbv3-w0.35"'),
+        ({"num_classes": 10}, "num_classes = null, but this one has 10"),
+    ],
+)
+def test_a_validation_of_other_networks_is_not_gone_on_with(
+    tmp_path: Path, change: dict[str, Any], difference: str
+) -> None:
+    header = {"device": "D", "runtime": "onnxruntime 1", "space": "mbv3-w0.35", "source": "test"}
+    table = LatencyTable({**header, "provenance": "measured"}, [TableRow(all_blocks(get_space("mbv3-w0.35"))[0], 1.0)])
+    config = ValidateConfig(table="t.csv", networks=10)
+    open_journal(config, tmp_path / "t.csv", table).close()
+    again = replace(config, resume=True, timeout=9.0)
+    open_journal(again, tmp_path / "t.csv", table).close()
+    with pytest.raises(ValueError, match=difference):
+        open_journal(replace(again, **change), tmp_path / "t.csv", table)
+
+
+def test_an_option_is_replaced_in_a_command_line_however_it_was_given() -> None:
+    words = ["--seed", "3", "--resolutions=64,96", "--quick", "--name", "a --seed 3", "--seed=4"]
+    assert replaced(words, {"--seed": "5", "--resolutions": "64"}) == [
+        "--quick", "--name", "a --seed 3", "--seed", "5", "--resolutions", "64",
+    ]  # fmt: skip
+    assert replaced(words, {}) == words
+    assert cpu.COMMAND.parse([*replaced(words, {"--resolutions": "96"}), "--out", "x.csv"]).resolutions == (96,)
 
 
 def test_a_profile_from_python_is_that_of_the_command_line(tmp_path: Path) -> None:
     made = tmp_path / "t.csv"
-    options = CpuOptions(out=made, space="mbv3-w0.35", resolutions=(64,), quick=True, rounds=1, limit=4)
+    options = CpuConfig(out=made, space="mbv3-w0.35", resolutions=(64,), quick=True, rounds=1, limit=4)
     assert profile_cpu(options, "a script") == 0
     arguments = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--limit", "4", "--out"]
     assert cpu.main([*arguments, str(tmp_path / "u.csv")]) == 0
@@ -61,15 +192,3 @@ def test_a_profile_from_python_is_that_of_the_command_line(tmp_path: Path) -> No
     assert table.header["source"] == "a script"
     assert [row.block for row in table.rows] == [row.block for row in other.rows]
     assert table.header.keys() == other.header.keys()
-
-
-def test_nothing_below_the_edge_takes_what_argparse_made() -> None:
-    takes = []
-    for package in ("profilers", "latency_tables"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.FunctionDef):
-                    kinds = [argument.annotation for argument in (*node.args.args, *node.args.kwonlyargs)]
-                    if any(kind is not None and "Namespace" in ast.unparse(kind) for kind in kinds):
-                        takes.append(node.name)
-    assert takes == ["options_of"]

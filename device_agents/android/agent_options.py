@@ -1,0 +1,25 @@
+"""The user's own build of the agent, an option of every command that sends it to a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from ofa.cli.config import Config, Free, Option
+
+# the bundle is made of their content, and a journal is bound to the device and to what it says of its runtime
+OwnFile = Annotated[Path | None, Free(), Option(metavar="FILE")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentOptions(Config):
+    """What runs on the device, where that is not the agent and the runtime that are made for it."""
+
+    PANEL: ClassVar[str] = "Agent"
+
+    agent_bin: OwnFile = None
+    """your own build of the agent, such as by the NDK"""
+
+    agent_lib: OwnFile = None
+    """your own build of the runtime's library, libLiteRt.so or libtensorflowlite_c.so"""

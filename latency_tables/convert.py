@@ -1,0 +1,99 @@
+"""Imports block latencies published by others into our CSV: `python -m latency_tables.convert --help`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from ofa.cli.command import Command
+from ofa.cli.config import Config, Free, Input, Option
+
+if TYPE_CHECKING:
+    from ofa.tables import LatencyTable
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertConfig(Config):
+    """Import block latencies published by others (YAML or JSON) into a latency table."""
+
+    files: Annotated[tuple[Path, ...], Input(), Option(positional=True)]
+    """published files, one or more"""
+
+    format: Literal["mit", "nsganet"]
+    """how their keys are written"""
+
+    space: Annotated[tuple[str, ...], Option(metavar="S", each=True)]
+    """the space the blocks are of (repeatable)"""
+
+    device: Annotated[str, Option(metavar="D")]
+    """what was measured"""
+
+    source: Annotated[str, Option(metavar="TEXT")]
+    """who published it, where, under which licence"""
+
+    runtime: Annotated[str, Option(metavar="R")] = "not stated by the source"
+    """what ran the blocks, with its version"""
+
+    threads: Annotated[str, Option(metavar="N")] = "not stated by the source"
+    """of one operator"""
+
+    expected_error: Annotated[str, Option(metavar="TEXT")] = "not known: never compared with whole networks"
+    """what is known of the error of its sums"""
+
+    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    """the table to write"""
+
+
+COMMAND = Command(
+    "latency_tables.convert",
+    ConvertConfig,
+    'note10/*.yaml --format mit --space mbv3-w1.2 --device "Samsung Galaxy Note10" '
+    '--source "once-for-all, Apache-2.0" --out latency_tables/note10.csv',
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config = COMMAND.parse(argv)
+    table, left_out = convert_files(config)
+    table.save(config.out)
+    print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}")
+    if left_out:
+        print(f"left out {len(left_out)} entries that are no block of ours, such as {left_out[0]}")
+    print(f"next: python -m ofa.search --table {config.out} --space {config.space[0]}")
+    return 0
+
+
+def convert_files(config: ConvertConfig) -> tuple[LatencyTable, list[str]]:
+    """The table of published files, and the keys left out. InputError names what cannot be read."""
+    from datetime import UTC, datetime
+
+    from latency_tables.published_blocks import convert, read
+    from ofa import __version__
+    from ofa.space import get_space
+
+    header = {
+        "device": config.device,
+        "runtime": config.runtime,
+        "threads": config.threads,
+        "batch": "1",
+        "dtype": "float32",
+        "when": f"imported {datetime.now(UTC):%Y-%m-%d}",
+        "tool": f"ofa-latency {__version__}",
+        "source": config.source,
+        "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
+        "expected_error": config.expected_error,
+    }
+    if config.format == "nsganet":
+        header["omits"] = "global_pool"  # the format has no entry for it
+    for name in config.space:
+        get_space(name)
+    sources = {str(path): read(path) for path in config.files}
+    return convert(sources, config.format, config.space, header)
+
+
+if __name__ == "__main__":
+    from ofa.cli.run import run
+
+    run(main)

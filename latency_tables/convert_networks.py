@@ -1,0 +1,86 @@
+"""Imports whole-network latencies published by others: `python -m latency_tables.convert_networks --help`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from ofa.cli.command import Command
+from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.options import Count
+from ofa.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertNetworksConfig(Config):
+    """Import whole-network latencies published by others, for python -m profilers.transfer."""
+
+    file: Annotated[Path, Input(), Option(positional=True)]
+    """the published list"""
+
+    format: Literal["mit", "help"]
+    """how it is written"""
+
+    only: Annotated[str | None, Option(metavar="D")] = None
+    """mit: the list's name of the device"""
+
+    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.2"
+    """help: the space of the networks"""
+
+    every: Count = 1
+    """help: only every N-th network"""
+
+    device: Annotated[str | None, Option(metavar="D")] = None
+    """what was measured, if it is one device"""
+
+    batch: Annotated[str, Option(metavar="N")] = "1"
+    """images a run; several are told by the columns' names"""
+
+    source: Annotated[str, Option(metavar="TEXT")]
+    """who published it, where, under which licence"""
+
+    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    """the file to write"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.format == "mit" and not (self.only and self.device):
+            raise UsageError("--format mit needs --only and --device")
+
+
+COMMAND = Command(
+    "latency_tables.convert_networks",
+    ConvertNetworksConfig,
+    'published.csv --format mit --only note8 --device "Samsung Galaxy Note8" --source "once-for-all" '
+    "--out latency_tables/networks/note8.csv",
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config = COMMAND.parse(argv)
+    print(f"wrote {config.out}: {convert_networks(config)} networks")
+    return 0
+
+
+def convert_networks(config: ConvertNetworksConfig) -> int:
+    """Writes the networks of a published list; how many. InputError names what cannot be read."""
+    from latency_tables.published_networks import read_help, read_mit
+    from ofa.tables.network_times import write_networks
+
+    header = {"source": config.source}
+    names: list[str] = []
+    if config.only and config.device and config.format == "mit":
+        networks, latencies, names = read_mit(config.file, config.only)
+        header = {"device": config.device, "batch": config.batch, **header}
+    else:
+        networks, latencies = read_help(config.file, config.space, config.every)
+    write_networks(config.out, header, networks, latencies, names)
+    return len(networks)
+
+
+if __name__ == "__main__":
+    from ofa.cli.run import run
+
+    run(main)

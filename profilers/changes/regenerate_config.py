@@ -1,0 +1,29 @@
+"""What `python -m profilers.regenerate` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from ofa.cli.config import Free, Input, Option
+from profilers.profiling.profile_options import JournalOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegenerateConfig(JournalOptions):
+    """Measure every table of a configuration again whose device is at hand.
+
+    Each is compared block by block with the one beside the configuration, and report.md is written. What looks changed
+    is measured once more before it counts. Exit code 0: nothing changed, 1: blocks changed or a table is new, 2:
+    something failed.
+    """
+
+    config: Annotated[Path, Input(), Option(metavar="TOML")]
+    """the tables: file, profiler, args; the committed ones lie beside it"""
+
+    out: Annotated[Path, Free(), Option(metavar="DIR")]
+    """folder for the new tables, journals and the report"""
+
+    accept: Annotated[bool, Free()] = False
+    """replace the tables that changed; with --resume, after a finished run, without measuring"""

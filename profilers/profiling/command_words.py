@@ -1,0 +1,23 @@
+"""A command line as words: as it was typed, and with other values in it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+
+
+def command_line(module: str, argv: Sequence[str] | None) -> str:
+    """The command as a user would type it."""
+    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+
+
+def replaced(words: Sequence[str], values: Mapping[str, str]) -> list[str]:
+    """The words with these options' values in place of their own, if they had any. values: {such as "--seed": value}"""
+    kept, left = [], iter(words)
+    for word in left:
+        if word in values:
+            next(left, None)
+        elif word.partition("=")[0] not in values:
+            kept.append(word)
+    return [*kept, *(word for option in values.items() for word in option)]

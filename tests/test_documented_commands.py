@@ -1,0 +1,116 @@
+"""Every command line of the README, the documentation and the workflows is one that its command takes."""
+
+import importlib
+import importlib.util
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofa.cli.command import choose
+from ofa.cli.overview import STEPS
+from ofa.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = (
+    *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("device_agents/**/*.md"), *ROOT.glob("benchmarks/*.md"),
+    *ROOT.glob(".github/workflows/*.yml"), ROOT / "Makefile",
+)  # fmt: skip
+BY_NAME = {entry.name: entry.module for entries in STEPS.values() for entry in entries}
+MODULES = {*BY_NAME.values(), "device_agents.android.bundle", "device_agents.android.testphone"}
+START = re.compile(
+    r"(?:python[\d.]*|\$\(PYTHON\)) -m (?P<module>[a-z_.]+)|\bofa (?P<name>[a-z-]+(?: (?:cpu|gpu|android|linux))?)"
+)
+# what ends a command in a shell, and what stands for more of it in a text
+END = re.compile(r"\s(?:\||>|<|&&|\|\||;|\.\.\.)(?:\s|$)|;\s|;$|[)`]+$|\s\.\.\.")
+
+
+def lines_of(text: str) -> Iterator[tuple[bool, str]]:
+    """(whether it is whole, the text) of every place for a command: a line of a block of code, code in a sentence."""
+    text = re.sub(r"\\\n\s*", " ", text)
+    fenced = False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif fenced or line.startswith(("    ", "\t")):
+            yield True, line
+        else:
+            yield from ((False, code) for code in re.findall(r"`([^`]+)`", line))
+
+
+def commands_of(text: str) -> Iterator[tuple[bool, str, list[str]]]:
+    """(whether it is whole, module, its words) of every command of ours."""
+    for whole, line in lines_of(text):
+        for match in START.finditer(line):
+            module = match["module"] or BY_NAME.get(match["name"] or "", "")
+            if module in MODULES:
+                end = END.search(line, match.end())
+                rest = line[match.end() : end.start() if end else None]
+                yield whole, module, words_of(rest)
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a command, which may stand in quotes itself, and of which a part in brackets may be left out."""
+    text = re.sub(r"\[[^\]]*\]", "", text)
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return shlex.split(text[: text.rindex('"')], comments=True)
+
+
+def parse(module: str, words: list[str]) -> Any:
+    """The config of a command line, as its command makes it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    made = importlib.import_module(f"{module}.__main__" if spec.submodule_search_locations is not None else module)
+    if hasattr(made, "COMMANDS"):
+        return choose(module, made.COMMANDS, words)
+    return made.COMMAND.parse(words)
+
+
+FOUND = [
+    (page.relative_to(ROOT), whole, module, words)
+    for page in sorted(PAGES)
+    if page.name != "CHANGELOG.md"  # tells of options as they were
+    for whole, module, words in commands_of(page.read_text(encoding="utf-8"))
+]
+
+
+def test_they_are_found() -> None:
+    text = "See `ofa profile cpu --quick` or `python -m ofa.search`.\n```\n$ python -m profilers.gpu --out a.csv \\\n"
+    text += "    --name 'a b'  # slow\nls\n```\n    $(PYTHON) -m profilers.validate --table t | tee log\n"
+    text += '    C="ofa compare a b [--json c]"\n'
+    assert list(commands_of(text)) == [
+        (False, "profilers.cpu", ["--quick"]),
+        (False, "ofa.search", []),
+        (True, "profilers.gpu", ["--out", "a.csv", "--name", "a b"]),
+        (True, "profilers.validate", ["--table", "t"]),
+        (True, "profilers.compare", ["a", "b"]),
+    ]
+    named = {module for _, _, module, _ in FOUND}
+    assert {module for module in MODULES if module.startswith(("profilers", "latency_tables"))} <= named
+    assert sum(whole for _, whole, _, _ in FOUND) > 40
+
+
+@pytest.mark.parametrize(
+    ("page", "whole", "module", "words"),
+    FOUND,
+    ids=[f"{page}-{module}-{i}" for i, (page, _, module, _) in enumerate(FOUND)],
+)
+def test_a_documented_command_line_is_taken(page: Path, whole: bool, module: str, words: list[str]) -> None:
+    try:
+        parse(module, words)
+    except UsageError as error:
+        # a sentence may leave out what a command needs, and N or $n stand for a number; but options are to be there
+        left_out = re.search(r"is needed|needs a value|needs at least one value|no command", str(error))
+        stands_for_more = re.search(r"'[A-Z]+', expected|\"\$[a-z]+\"", str(error))
+        mentioned = not whole or not words
+        assert (mentioned and left_out) or stands_for_more, f"{page}: {module} {shlex.join(words)}: {error}"
+
+
+def test_a_planted_fault_is_found() -> None:
+    with pytest.raises(UsageError, match="Did you mean --batch-size"):
+        parse("profilers.gpu", ["--device", "cuda:0", "--batch-siz", "64", "--out", "a.csv"])
