@@ -90,7 +90,7 @@ def gpu_target(device: str, asked: Mapping[str, str], batch: int, timeout_s: flo
     if asked["mode"] == "eager":
         header["eager"] = "ATen operators called one by one from generated code: an nn.Module's own calls come on top"
     if device.startswith("cpu"):
-        header["emulated"] = "the CPU stood in a GPU's place, to test the command"
+        header |= {"emulated": "yes", "stand_in": "the CPU stood in a GPU's place, to test the command"}
     return Target(
         runtime="torch",
         batch=batch,

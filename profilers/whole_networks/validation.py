@@ -107,7 +107,10 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
     scored[FITTED] = False
     plain = table.uncorrected
     alone = plain.lookup(space, resolutions_in(genes))
-    correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
+    try:
+        correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
+    except InputError as error:
+        raise InputError(f"{table.path} is not of this device as it is now: correction of its sums: {error}") from None
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
     predicted = corrected.latency_ms(space, genes)
     return Validation(

@@ -139,7 +139,7 @@ def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
 )
 def test_wrong_arguments_are_named(tmp_path: Path, arguments: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        main([*SMALL, "--out", str(tmp_path / "t.csv"), *arguments])
+        main(["--space", "mbv3-w0.35", "--quick", "--out", str(tmp_path / "t.csv"), *arguments])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -41,7 +41,8 @@ def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
     assert {key: table.header[key] for key in ("agent", "cuda_device", "dtype", "mode", "inputs", "batch")} == {
         "agent": "cuda", "cuda_device": "cpu", "dtype": "fp32", "mode": "graph", "inputs": "cold", "batch": "2",
     }  # fmt: skip
-    assert table.header["emulated"] == "the CPU stood in a GPU's place, to test the command"
+    assert table.header["emulated"] == "yes"
+    assert table.header["stand_in"] == "the CPU stood in a GPU's place, to test the command"
     assert table.emulated
     assert table.header["nvml"] == "not to be had: this is a CPU"
     assert {row.energy_mj for row in table.rows} == {None}
@@ -58,13 +59,16 @@ def test_whole_networks_are_measured_as_the_table_was(tmp_path: Path, monkeypatc
         "source": "test", "resolutions": "64", "batch": "2", **asked,
     }  # fmt: skip
     path = tmp_path / "t.csv"
-    LatencyTable(header, [TableRow(block, 1000.0) for block in BLOCKS]).save(path)
+    LatencyTable(header, [TableRow(block, 1e6) for block in BLOCKS]).save(path)
+    with pytest.raises(InputError, match=r"t\.csv is not of this device as it is now: .*scale is "):
+        validate(["--table", str(path), "--networks", "10"])
+    LatencyTable(header, [TableRow(block, 20.0) for block in BLOCKS]).save(path)
     before = path.read_bytes()
     assert validate(["--table", str(path), "--networks", "10"]) == 1
     result = json.loads((tmp_path / "t.validation.json").read_text())
     assert len(result["networks"]) == 10
     assert all(0 < network["measured_ms"] < 1000 for network in result["networks"])
-    # single blocks do not take the second that the table says: it is not judged by this machine
+    # single blocks do not take the 20 ms that the table says: it is not judged by this machine
     assert result["machine_pct"] < -90
     assert path.read_bytes() == before
     settings = json.loads(path.with_suffix(".validation.journal.jsonl").read_text().splitlines()[0])

@@ -179,7 +179,9 @@ def test_a_journal_without_records_hinders_nobody(tmp_path: Path) -> None:
 
 
 def classes_named(word: str, code: str) -> list[str]:
-    return [node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ClassDef) and node.name.endswith(word)]
+    return [
+        node.name for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ClassDef) and node.name.endswith(word)
+    ]
 
 
 def test_there_is_one_journal() -> None:
