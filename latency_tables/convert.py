@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.options import OptionalCount
 
 if TYPE_CHECKING:
     from ofa.tables import LatencyTable
@@ -39,6 +41,12 @@ class ConvertConfig(Config):
     threads: Annotated[str, Option(metavar="N")] = "not stated by the source"
     """of one operator"""
 
+    batch: OptionalCount = None
+    """images at a time, where the source says (default: not stated; latencies are then taken as of one image)"""
+
+    dtype: Annotated[str, Option(metavar="T")] = "not stated by the source"
+    """numbers that were computed with, such as float32"""
+
     expected_error: Annotated[str, Option(metavar="TEXT")] = "not known: never compared with whole networks"
     """what is known of the error of its sums"""
 
@@ -56,12 +64,23 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    from latency_tables.published_blocks import copies, fit_of
+
     table, left_out = convert_files(config)
+    fits = {name: fit_of(table, name) for name in config.space}
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}")
+    for name, fit in fits.items():
+        sizes = f"complete at {len(fit.priced)} resolutions" if fit.priced else "at no resolution complete"
+        print(f"{fit.blocks} of {len(table.rows)} blocks are of {name}, {sizes}")
+    if copied := copies(table):
+        name, count = copied
+        print(f"{count} latencies are those of the shipped table {name}, to the digit: is it another device's?")
     if left_out:
         print(f"left out {len(left_out)} entries that are no block of ours, such as {left_out[0]}")
-    print(f"next: python -m ofa.search --table {config.out} --space {config.space[0]}")
+    searched = next((name for name, fit in fits.items() if fit.priced), None)
+    if searched is not None:
+        print(f"next: {shlex.join(['python', '-m', 'ofa.search', '--table', str(config.out), '--space', searched])}")
     return 0
 
 
@@ -77,8 +96,8 @@ def convert_files(config: ConvertConfig) -> tuple[LatencyTable, list[str]]:
         "device": config.device,
         "runtime": config.runtime,
         "threads": config.threads,
-        "batch": "1",
-        "dtype": "float32",
+        **({} if config.batch is None else {"batch": str(config.batch)}),
+        "dtype": config.dtype,
         "when": f"imported {datetime.now(UTC):%Y-%m-%d}",
         "tool": f"ofa-latency {__version__}",
         "source": config.source,

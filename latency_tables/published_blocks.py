@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from ofa.errors import InputError
 from ofa.optional_packages import missing_package
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.shipped import shipped_tables
+
+SIZES = tuple(range(64, 321, 4))  # pixels at which tables are published
 
 _KEY = re.compile(
     r"(?P<kind>\w+)-input:(?P<in>[\dx]+)-output:(?P<out>[\dx]+)"
@@ -42,11 +45,17 @@ _PLAIN_OPS = {
 }
 
 
-def parse_key(key: str, *, v3: bool) -> Block | None:
+def pools_first(key: str) -> bool:
+    """Whether the key is of pooling and classifier measured as one."""
+    match = _KEY.fullmatch(key.rstrip(":"))
+    return match is not None and _PLAIN_OPS.get(match["kind"]) == "linear" and _size_and_channels(match["in"])[0] > 1
+
+
+def parse_key(key: str, *, v3: bool) -> Block:
     """The block of a published key, with h-swish or ReLU6 assumed where the key does not tell.
 
-    v3: whether the file is of MobileNetV3 (which decides stem and head activations). None for what is not one
-    block of ours: a classifier that pools first. InputError for a key that is not understood.
+    v3: whether the file is of MobileNetV3 (which decides stem and head activations). A classifier that pools first
+    is the classifier: see `pools_first`. InputError for a key that is not understood.
     """
     match = _KEY.fullmatch(key.rstrip(":"))
     kind = match["kind"] if match else ""
@@ -64,7 +73,7 @@ def parse_key(key: str, *, v3: bool) -> Block | None:
         return Block("mbconv", in_size, in_channels, mid, out_channels, kernel, stride, activation, se, skip)
     op = _PLAIN_OPS[kind]
     if op == "linear":
-        return None if in_size > 1 else Block(op, 1, in_channels, 0, out_channels, 1, 1, "none", False, False)
+        return Block(op, 1, in_channels, 0, out_channels, 1, 1, "none", False, False)
     if op == "stem":
         return Block("conv", in_size, in_channels, 0, out_channels, 3, 2, late, False, False)
     if op == "global_pool":
@@ -90,6 +99,7 @@ def convert(
     A block that several files measured gets the mean weighted by runs.
     """
     gathered: dict[Block, list[tuple[float, float, int]]] = {}
+    fused: dict[Block, list[tuple[float, float, int]]] = {}
     left_out: list[str] = []
     for file, entries in sources.items():
         v3 = style == "nsganet" or any("-se:" in key for key in entries)
@@ -102,16 +112,65 @@ def convert(
                 raise InputError(f"{file}: {error}") from None
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise InputError(f"{file}: entry {key!r} is not a mean and std (or var): {error!r}") from None
-            if block is None:
-                left_out.append(key)
-            else:
-                gathered.setdefault(block, []).append(measured)
+            (fused if pools_first(key) else gathered).setdefault(block, []).append(measured)
+    pooled = any(block.op == "global_pool" for block in gathered)
+    if fused and not pooled:
+        # the pooling's time is in the classifier's: as a block of its own it takes nothing
+        gathered |= {block: measured for block, measured in fused.items() if block not in gathered}
+        header = {**header, "omits": "global_pool"}
+    elif fused:
+        left_out += [f"{block}, which pools first" for block in fused]
     rows = [_pooled(block, measured) for block, measured in gathered.items()]
     if style == "nsganet":
         rows, unknown = _with_activation_of(rows, spaces)
         left_out += unknown
     rows.sort(key=lambda row: (row.block.op, row.block))
     return LatencyTable({**header, "space": ", ".join(spaces), "provenance": "imported"}, rows), left_out
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How far a table is of a space.
+
+    blocks: rows of the table that are blocks of the space; priced: resolutions at which no block of it is missing
+    """
+
+    blocks: int
+    priced: tuple[int, ...]
+
+
+def fit_of(table: LatencyTable, space_name: str) -> Fit:
+    """How far the table is of that space; InputError, naming a space that fits, where no row is a block of it."""
+    space = get_space(space_name)
+    rows = {row.block for row in table.rows}
+    found = rows & set(all_blocks(space, SIZES))
+    if not found:
+        other = _space_of(rows)
+        said = f"they are of {other}" if other else "no width of mbv3 or proxyless has them"
+        raise InputError(f"none of the {len(rows)} blocks is of {space_name}: {said}")
+    coverage = table.coverage(space, SIZES)
+    return Fit(len(found), tuple(sorted(coverage.complete + coverage.interpolated)))
+
+
+def _space_of(blocks: set[Block]) -> str | None:
+    """The space of most of the blocks, whatever their sizes; None where it would be few."""
+    shapes = {replace(block, in_size=1) for block in blocks if block.op == "mbconv"}
+    names = [f"{family}-w{round(width / 20, 2)}" for family in ("mbv3", "proxyless") for width in range(2, 61)]
+    share = {name: len(shapes & {replace(b, in_size=1) for b in all_blocks(get_space(name), [224])}) for name in names}
+    best = max(share, key=lambda name: share[name])
+    return best if 2 * share[best] > len(shapes) > 0 else None
+
+
+def copies(table: LatencyTable) -> tuple[str, int] | None:
+    """A shipped table of another device, and how many of its latencies this one has to the digit; None without any."""
+    own = {row.block: row.latency_ms for row in table.rows}
+    found: dict[str, int] = {}
+    for name, path in shipped_tables().items():
+        other = LatencyTable.load(path)
+        if other.device != table.device:
+            found[name] = sum(own.get(row.block) == row.latency_ms for row in other.rows)
+    name = max(found, key=lambda key: found[key])
+    return (name, found[name]) if found[name] > 1 else None
 
 
 def _pooled(block: Block, measured: Sequence[tuple[float, float, int]]) -> TableRow:
@@ -128,7 +187,7 @@ def _with_activation_of(rows: Iterable[TableRow], spaces: Sequence[str]) -> tupl
     """The rows with the activation that their block has in the spaces; blocks of none of them are left out."""
     activations: dict[Block, str] = {}
     for name in spaces:
-        for block in all_blocks(get_space(name), range(64, 321, 4)):
+        for block in all_blocks(get_space(name), SIZES):
             activations[replace(block, activation="none")] = block.activation
     known, unknown = [], []
     for row in rows:

@@ -1,6 +1,7 @@
 """Imports of latencies that others published."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from ofa.tables import LatencyTable, find_table
 KEY = "expanded_conv-input:10x10x136-output:10x10x136-expand:408-kernel:3-stride:1-idskip:1-se:1-hs:1"
 
 
-def arguments(out: Path, *files: Path, style: str = "mit") -> list[str]:
-    given = [*map(str, files), "--format", style, "--space", "mbv3-w1.2", "--device", "D", "--source", "S"]
+def arguments(out: Path, *files: Path, style: str = "mit", space: str = "mbv3-w1.2") -> list[str]:
+    given = [*map(str, files), "--format", style, "--space", space, "--device", "D", "--source", "S"]
     return [*given, "--out", str(out)]
 
 
@@ -48,7 +49,7 @@ def arguments(out: Path, *files: Path, style: str = "mit") -> list[str]:
         ),
         ("classifier-input:1280-output:1000:", True, Block("linear", 1, 1280, 0, 1000, 1, 1, "none", False, False)),
         # pools first: two blocks of ours, measured as one
-        ("Logits-input:7x7x1280-output:1000:", False, None),
+        ("Logits-input:7x7x1280-output:1000:", False, Block("linear", 1, 1280, 0, 1000, 1, 1, "none", False, False)),
     ],
 )
 def test_published_keys(key: str, v3: bool, block: Block | None) -> None:
@@ -94,11 +95,44 @@ def test_the_shipped_tables_are_what_the_command_makes(reference: Path, tmp_path
 def test_other_published_tables_are_read_too(
     reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(arguments(tmp_path / "pixel1.csv", reference / "tables" / "pixel1_proxylessnas_mobile_trim.yaml"))
-    assert len(LatencyTable.load(tmp_path / "pixel1.csv").rows) > 60
-    assert "left out 1 entries" in capsys.readouterr().out
-    main(arguments(tmp_path / "dpu.csv", *sorted((reference / "tables" / "vitis-dpu").glob("*.yaml"))))
-    assert len(LatencyTable.load(tmp_path / "dpu.csv").rows) > 400
+    pixel1 = reference / "tables" / "pixel1_proxylessnas_mobile_trim.yaml"
+    with pytest.raises(InputError, match=r"none of the 72 blocks is of mbv3-w1\.2: they are of proxyless-w1\.0"):
+        main(arguments(tmp_path / "pixel1.csv", pixel1))
+    main(arguments(tmp_path / "pixel1.csv", pixel1, space="proxyless-w1.0"))
+    table = LatencyTable.load(tmp_path / "pixel1.csv")
+    assert len(table.rows) == 72
+    assert table.omits == ("global_pool",)  # the classifier's row holds it
+    assert table.header["dtype"] == "not stated by the source"
+    assert "batch" not in table.header
+    assert re.search(r"[0-9]+ of 72 blocks are of proxyless-w1.0, ", capsys.readouterr().out)
+    with pytest.raises(InputError, match=r"none of the 658 blocks is of mbv3-w1\.2: no width of mbv3 or proxyless"):
+        main(arguments(tmp_path / "dpu.csv", *sorted((reference / "tables" / "vitis-dpu").glob("*.yaml"))))
+    assert not (tmp_path / "dpu.csv").exists()
+
+
+def test_rows_of_another_device_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    note10 = LatencyTable.load(find_table("note10"))
+    keys = {
+        f"expanded_conv-input:{b.in_size}x{b.in_size}x{b.in_channels}-output:{b.out_size}x{b.out_size}x{b.out_channels}"
+        f"-expand:{b.mid_channels}-kernel:{b.kernel_size}-stride:{b.stride}-idskip:{int(b.skip)}"
+        f"-se:{int(b.squeeze_excite)}-hs:{int(b.activation == 'h_swish')}": row.latency_ms
+        for row in note10.rows
+        if (b := row.block).op == "mbconv"
+    }
+    copied = {key: {"mean": ms if i < 6 else 2 * ms, "std": 0.1} for i, (key, ms) in enumerate(keys.items())}
+    (tmp_path / "t.json").write_text(json.dumps(copied))
+    assert main(arguments(tmp_path / "t.csv", tmp_path / "t.json")) == 0
+    assert "6 latencies are those of the shipped table note10, to the digit" in capsys.readouterr().out
+
+
+def test_pooling_that_is_measured_with_the_classifier_is_kept_once(tmp_path: Path) -> None:
+    fused = {"Logits-input:7x7x1536-output:1000:": {"mean": 3.0, "std": 0.1}, KEY: {"mean": 1.0, "std": 0.1}}
+    pooling = {"AvgPool2D-input:7x7x1152-output:1x1x1152:": {"mean": 0.5, "std": 0.1}}
+    for name, entries, omits, blocks in (("a", fused, ("global_pool",), 2), ("b", fused | pooling, (), 2)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(entries))
+        assert main(arguments(tmp_path / f"{name}.csv", tmp_path / f"{name}.json")) == 0
+        table = LatencyTable.load(tmp_path / f"{name}.csv")
+        assert (table.omits, len(table.rows)) == (omits, blocks)
 
 
 @pytest.mark.parametrize(

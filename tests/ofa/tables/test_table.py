@@ -308,6 +308,7 @@ def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
     for name in table.spaces:
         coverage = table.coverage(get_space(name))
         assert table.provenance == "imported" or coverage.complete
+        assert coverage.complete or coverage.interpolated, f"it cannot price {name}"
     resaved = path.read_text()
     assert resaved.startswith("# schema: 1\n")
 
