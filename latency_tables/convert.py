@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from ofa.cli.command import Command
-from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.config import Config, Input, Option, Output
 from ofa.cli.options import OptionalCount
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ConvertConfig(Config):
     expected_error: Annotated[str, Option(metavar="TEXT")] = "not known: never compared with whole networks"
     """what is known of the error of its sums"""
 
-    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the table to write"""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.command import Command
-from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.config import Config, Input, Option, Output
 from ofa.cli.options import Count
 from ofa.errors import UsageError
 
@@ -41,7 +41,7 @@ class ConvertNetworksConfig(Config):
     source: Annotated[str, Option(metavar="TEXT")]
     """who published it, where, under which licence"""
 
-    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the file to write"""
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.command import Command
-from ofa.cli.config import Free, Option
+from ofa.cli.config import Free, Option, Output
 from ofa.cli.console import make_console
 from ofa.errors import InputError, UsageError
 from ofa.optional_packages import require
@@ -38,7 +38,7 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     clean: Annotated[bool, Free()] = False
     """end what runs on the phone, restore its mode, remove all files of ours, and end"""
 
-    out: Annotated[Path | None, Free(), Option(metavar="CSV")] = None
+    out: Annotated[Path | None, Output(), Option(metavar="CSV")] = None
     """the table to write, needed for one; its journal is written next to it"""
 
     def __post_init__(self) -> None:

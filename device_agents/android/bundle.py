@@ -23,7 +23,7 @@ from typing import Annotated
 from device_agents.android.agent_options import AgentOptions
 from device_agents.android.downloads import cached, deb_members, debian_package, sha256_of, wheel
 from ofa.cli.command import Command
-from ofa.cli.config import Free, Option
+from ofa.cli.config import Option, Output
 from ofa.errors import InputError
 from ofa.runs.files import write_json
 
@@ -262,7 +262,7 @@ def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS) -> None:
 class BundleConfig(AgentOptions):
     """Make the folder that a phone or board needs to run the agent: agent, runtime, C libraries."""
 
-    out: Annotated[Path | None, Free(), Option(metavar="DIR")] = None
+    out: Annotated[Path | None, Output(folder=True), Option(metavar="DIR")] = None
     """copy the bundle there (default: it stays in the cache)"""
 
     abi: Annotated[str, Option(metavar="A")] = "aarch64"

@@ -19,11 +19,13 @@ import operator
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
 
-from ofa.cli.config import Config, Field, fields_of
+from ofa.cli.config import Config, Field, Output, fields_of
 from ofa.cli.console import make_console
 from ofa.errors import UsageError
+from ofa.runs.places import check_writable
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError, Group
@@ -62,7 +64,9 @@ class Command(Generic[C]):
         for field in fields_of(self.config):
             if field.is_list and bound.arguments.get(field.name) == () and field.flag in words:
                 raise UsageError(f"{field.flag} needs at least one value")
-        return self.config(**bound.arguments)
+        config = self.config(**bound.arguments)
+        _check_outputs(config)
+        return config
 
     def help(self) -> str:
         """The text of `--help`, without colours."""
@@ -100,6 +104,15 @@ class Command(Generic[C]):
         target.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
         app.default(target)
         return app, target
+
+
+def _check_outputs(config: Config) -> None:
+    """InputError where what is to be written could not be."""
+    for field in fields_of(type(config)):
+        for mark in field.marks:
+            value = getattr(config, field.name)
+            if isinstance(mark, Output) and value is not None:
+                check_writable(Path(value), folder=mark.folder, name=field.flag)
 
 
 def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[str] | None = None) -> Any:

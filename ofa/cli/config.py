@@ -124,6 +124,16 @@ class Free:
     """The field may change when a run is resumed: where it writes, how fast it works, what it shows."""
 
 
+@dataclass(frozen=True)
+class Output(Free):
+    """The field names what is written: the command line looks, before the work, whether it can be.
+
+    folder: a folder of files
+    """
+
+    folder: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Base of every command's config, and of the options that several share. InputError names a wrong value.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ofa.cli.config import AtLeast, Config, Free, Input, Option
+from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
 
 
 def resolutions(text: str) -> tuple[int, ...]:
@@ -158,7 +158,7 @@ class RunOptions(Config):
 
     PANEL: ClassVar[str] = "Run"
 
-    out: Annotated[Path, Free(), Option(metavar="RUN")]
+    out: Annotated[Path, Output(folder=True), Option(metavar="RUN")]
     """folder for all of the run's files"""
 
     resume: Annotated[bool, Free()] = False

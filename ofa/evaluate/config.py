@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Free, Input, Option
+from ofa.cli.config import AtLeast, Input, Option, Output
 from ofa.cli.options import (
     CalibrationOptions,
     DeviceOptions,
@@ -55,7 +55,7 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     seed: Seed = 0
     """of --random, --limit and the calibration images"""
 
-    out: Annotated[Path, Free(), Option(metavar="FILE")] = Path("out/evaluate/result.json")
+    out: Annotated[Path, Output(), Option(metavar="FILE")] = Path("out/evaluate/result.json")
     """where to write the result"""
 
     def __post_init__(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import Free, Input, Option
+from ofa.cli.config import Free, Input, Option, Output
 from ofa.cli.options import CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
 from ofa.errors import UsageError
 
@@ -43,7 +43,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     space: SpaceName = None
     """the search space, where no file says it, such as mbv3-w1.0"""
 
-    out: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    out: Annotated[Path | None, Output(), Option(metavar="FILE")] = None
     """the file to write (default: out/export/<space>-<format, resolution>)"""
 
     batch: Count = 1

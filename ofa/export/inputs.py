@@ -15,13 +15,14 @@ from ofa.export.config import ExportConfig
 from ofa.export.images import ExportImages, choose_images
 from ofa.export.labels import check_order, read_labels, read_stored_labels
 from ofa.export.metadata import Preprocessing
-from ofa.export.model_file import LAYOUTS, SUFFIXES, check_writable
+from ofa.export.model_file import LAYOUTS, SUFFIXES
 from ofa.export.quantize import check_quantizer
 from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
 from ofa.networks.calibrate import Calibrating
 from ofa.runs.files import sha256
+from ofa.runs.places import check_writable
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,6 @@ Files are written in one step: an interrupted export leaves no half-written mode
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -54,17 +53,6 @@ def safetensors_model(network: PlainNetwork, metadata: Mapping[str, str]) -> byt
     config = network.spec.to_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     return save(tensors, {**metadata, "format": config["format"], "config": json.dumps(config)})
-
-
-def check_writable(path: Path) -> None:
-    """Raises InputError, before any work is done, where a file cannot be written there."""
-    if path.is_dir():
-        raise InputError(f"--out {path} is a folder: name a file")
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"--out {path} cannot be written: {folder} is not a folder that you may write to")
 
 
 def write_file(path: Path, content: bytes) -> None:

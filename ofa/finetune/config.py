@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ofa.cli.config import AtLeast, Config, Free, Input, Option, Part, Share
+from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output, Part, Share
 from ofa.cli.options import (
     CalibratingOptions,
     Count,
@@ -121,7 +121,7 @@ class FinetuneConfig(StartOptions, DataOptions, CalibratingOptions, DeviceOption
     weight_decay: Annotated[float, Option(metavar="D")] = 3e-5
     """not of biases and normalisation"""
 
-    out: Annotated[Path, Free(), Option(metavar="RUN")]
+    out: Annotated[Path, Output(folder=True), Option(metavar="RUN")]
     """folder for checkpoint, metrics.jsonl and the network"""
 
     resume: Annotated[bool, Free()] = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Free, Input, Option
+from ofa.cli.config import Input, Option, Output
 from ofa.cli.options import CalibratingOptions
 from ofa.errors import UsageError
 
@@ -54,7 +54,7 @@ class PublishConfig(CalibratingOptions):
     seed: Annotated[int, OrMore(0), Option(metavar="N")] = 0
     """of everything random"""
 
-    out: Annotated[Path, Free(), Option(metavar="W")]
+    out: Annotated[Path, Output(), Option(metavar="W")]
     """the file to write, .safetensors"""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.config import Config, Input, Option, Output
 from ofa.cli.options import Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
@@ -56,7 +56,7 @@ class SearchConfig(Config):
     seed: Seed = 0
     """the same seed gives the same result"""
 
-    out: Annotated[Path, Free(), Option(metavar="DIR")] = Path("out/search")
+    out: Annotated[Path, Output(folder=True), Option(metavar="DIR")] = Path("out/search")
     """where to write result.json and frontier.png"""
 
     def __post_init__(self) -> None:

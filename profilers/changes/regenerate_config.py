@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Free, Input, Option
+from ofa.cli.config import Free, Input, Option, Output
 from profilers.profiling.profile_options import JournalOptions
 
 
@@ -22,7 +22,7 @@ class RegenerateConfig(JournalOptions):
     config: Annotated[Path, Input(), Option(metavar="TOML")]
     """the tables: file, profiler, args; the committed ones lie beside it"""
 
-    out: Annotated[Path, Free(), Option(metavar="DIR")]
+    out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]
     """folder for the new tables, journals and the report"""
 
     accept: Annotated[bool, Free()] = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Config, Free, Input, Option
+from ofa.cli.config import Config, Free, Input, Option, Output
 from ofa.cli.options import Count, OptionalCount, Resolutions, Seed
 from profilers.profiling.profile_options import csv_file
 
@@ -51,7 +51,7 @@ class TransferConfig(Config):
     seed: Seed = 0
     """of --suggest's candidates"""
 
-    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the file to write"""
 
     overwrite: Annotated[bool, Free()] = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ofa.cli.config import Above, Config, Free, Option
+from ofa.cli.config import Above, Config, Free, Option, Output
 from ofa.cli.options import Count, OptionalCount, Seed, resolutions
 from ofa.errors import UsageError
 
@@ -95,7 +95,7 @@ class ProfileOptions(MeasureOptions):
 
     PANEL: ClassVar[str] = "Run"
 
-    out: Annotated[Path, Free(), Option(metavar="CSV")]
+    out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the table to write; its journal is written next to it"""
 
     def __post_init__(self) -> None:

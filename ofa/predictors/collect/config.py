@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Between, Free, Input, Option
+from ofa.cli.config import AtLeast, Between, Input, Option, Output
 from ofa.cli.options import (
     CalibrationOptions,
     Count,
@@ -56,7 +56,7 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     shard: Shard = None
     """only the I-th of N parts, into a CSV of its own: for machines without torchrun (default: all)"""
 
-    out: Annotated[Path, Free(), Option(metavar="CSV")] = Path("out/predictors/accuracies.csv")
+    out: Annotated[Path, Output(), Option(metavar="CSV")] = Path("out/predictors/accuracies.csv")
     """where to write"""
 
     def __post_init__(self) -> None:

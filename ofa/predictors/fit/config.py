@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option
+from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
 from ofa.cli.options import OptionalCount
 from ofa.errors import UsageError
 
@@ -30,7 +30,7 @@ class FitConfig(Config):
     space: Annotated[str, Option(metavar="S")]
     """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..."""
 
-    out: Annotated[Path | None, Free(), Option(metavar="PATH")] = None
+    out: Annotated[Path | None, Output(), Option(metavar="PATH")] = None
     """where to write it (default: out/predictors/SPACE.safetensors)"""
 
     samples: Annotated[int, Option(metavar="N")] = 16000

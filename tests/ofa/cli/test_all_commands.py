@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from ofa.cli.command import Command, docs_of
-from ofa.cli.config import Free, Input, fields_of
+from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.overview import STEPS
 
 
@@ -97,3 +97,10 @@ def test_the_help_of_every_program_has_an_example(
     assert not left.value.code
     text = capsys.readouterr().out
     assert re.search(r"^ *(examples?:|.*Start with: )", text, re.MULTILINE), text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_written_is_marked_so_that_it_is_looked_at_first(name: str) -> None:
+    for field in fields_of(COMMANDS[name].config):
+        if field.name == "out":
+            assert any(isinstance(mark, Output) for mark in field.marks)

@@ -1,0 +1,67 @@
+"""Where a run writes: looked at before the work, and temporary folders that a killed run does not leave for ever."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ofa.errors import InputError
+
+LEAST_FREE_MIB = 64
+
+
+def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> None:
+    """InputError, before any work is done, where a file, or a folder of files, cannot be written there.
+
+    name: what the user calls it
+    """
+    if folder and path.exists() and not path.is_dir():
+        raise InputError(f"{name} {path} is a file: name a folder")
+    if not folder and path.is_dir():
+        raise InputError(f"{name} {path} is a folder: name a file")
+    there = path if folder else path.parent
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise InputError(f"{name} {path} cannot be written: {there} is not a folder that you may write to")
+    free_mib = shutil.disk_usage(there).free / 2**20
+    if free_mib < LEAST_FREE_MIB:
+        raise InputError(f"{name} {path}: {free_mib:.0f} MiB are free on its disk, {LEAST_FREE_MIB} are needed")
+
+
+@contextmanager
+def temporary_folder(kind: str) -> Iterator[Path]:
+    """A folder of one's own, gone at the end; those of killed runs of the same kind are gone at the beginning.
+
+    Every run holds a lock on its folder, so that one that nobody holds is a dead run's.
+    """
+    base = Path(tempfile.gettempdir())
+    for left in base.glob(f"ofa.{kind}.*"):
+        if not left.is_symlink() and left.is_dir() and left.stat().st_uid == os.getuid():
+            _remove_if_dead(left)
+    with tempfile.TemporaryDirectory(prefix=f"ofa.{kind}.") as name:
+        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield Path(name)
+        finally:
+            os.close(handle)
+
+
+def _remove_if_dead(folder: Path) -> None:
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return  # gone meanwhile
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        pass  # held: its run lives
+    finally:
+        os.close(handle)

@@ -1,0 +1,75 @@
+"""Places to write: looked at before the work; temporary folders of killed runs go with the next run."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InputError
+from ofa.runs.places import check_writable, temporary_folder
+from ofa.search.__main__ import main as search
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "new" / "deep" / "a.csv")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path, folder=True)
+    with pytest.raises(InputError, match=r"--out .* is a folder: name a file"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match=r"--out .*file is a file: name a folder"):
+        check_writable(tmp_path / "file", folder=True)
+    with pytest.raises(InputError, match="file is not a folder that you may write to"):
+        check_writable(tmp_path / "file" / "a.csv")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**9, 10**9, 3 * 2**20))
+    with pytest.raises(InputError, match="3 MiB are free on its disk, 64 are needed"):
+        check_writable(tmp_path / "a.csv")
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
+def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="is not a folder that you may write to"):
+        check_writable(tmp_path / "a.csv")
+    tmp_path.chmod(0o700)
+
+
+def test_a_command_looks_before_it_works(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--out .*file is a file: name a folder"):
+        search(["--table", "no such table", "--out", str(tmp_path / "file")])
+
+
+HOLD = """
+import sys, time
+from ofa.runs.places import temporary_folder
+with temporary_folder("trial") as folder:
+    print(folder, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_folders_of_killed_runs_go_and_those_of_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    living, killed = (
+        subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    )
+    folders = [Path(process.stdout.readline().strip()) for process in (living, killed) if process.stdout]
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert all(folder.is_dir() for folder in folders)
+    with temporary_folder("trial") as own:
+        assert own.is_dir()
+        assert [folder.is_dir() for folder in folders] == [True, False]
+    assert not own.exists()
+    living.kill()
+    living.communicate()
