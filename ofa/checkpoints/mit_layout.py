@@ -213,10 +213,10 @@ def spec_from_net_config(config: Mapping[str, Any], resolution: int, *, calibrat
             for entry in config["blocks"]:
                 reader.mbconv(entry)
             head = "final_expand_layer" if reader.family == "mobilenet_v3" else "feature_mix_layer"
-            reader.conv(config[head], head.removesuffix("_layer"))
+            if config[head] is not None:  # MCUNet's have none
+                reader.conv(config[head], head.removesuffix("_layer"))
         reader.pool("global_pool", 1)
-        if reader.family == "mobilenet_v3":
-            mix = config["feature_mix_layer"]
+        if reader.family == "mobilenet_v3" and (mix := config["feature_mix_layer"]) is not None:
             reader.add("feature_mix", "feature_mix", mix["in_channels"], 0, mix["out_channels"], 1, 1, mix["act_func"])
         last = config["classifier"]
         reader.add("classifier", "linear", last["in_features"], 0, last["out_features"], 1, 1, None)

@@ -288,6 +288,15 @@ def test_damaged_specs_are_refused(small: Supernet) -> None:
             NetworkSpec.from_dict(config)
 
 
+def test_a_network_without_a_layer_before_its_classifier_is_read(reference: Path) -> None:
+    """MCUNet's net.config, in which feature_mix_layer is null."""
+    config = json.loads((reference.parent / "cases" / "mcunet-256kb-1mb.net.config.json").read_text())
+    network = PlainNetwork(spec_from_net_config(config, 160)).eval()
+    assert network(torch.zeros(2, 3, 160, 160)).shape == (2, 1000)
+    assert network.spec.layers[-2][1].op == "global_pool"
+    assert network.spec.layers[-1][1].in_channels == config["classifier"]["in_features"]
+
+
 def test_damaged_net_configs_are_refused(small: Supernet) -> None:
     good = spec_to_net_config(extract(small, sample(small.space)).spec)
     for config, message in (
