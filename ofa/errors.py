@@ -3,11 +3,27 @@
 Command-line tools print these without a traceback and exit with `exit_code`.
 """
 
+LONGEST = 1000  # characters of a message
+
 
 class InputError(ValueError):
-    """A file, field, name or flag is wrong; the message names it and the way out."""
+    """A file, field, name or flag is wrong; the message names it and the way out.
+
+    As text it is one printable line of bounded length, whatever a file's name or content put into it.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
+
+
+def one_line(text: str) -> str:
+    """The text with all escaped that a terminal would act on; of a long one the beginning and the end."""
+    shown = text[: 2 * LONGEST] + text[2 * LONGEST :][-LONGEST:]
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST * 2 // 3]} ... {shown[5 - LONGEST // 3 :]}"
 
 
 class Infeasible(InputError):

@@ -7,6 +7,7 @@ from typing import Any
 
 from ofa.blocks.operators import OPERATORS
 from ofa.errors import InputError
+from ofa.reading.numbers import short
 from ofa.space import make_divisible
 
 ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
@@ -43,7 +44,7 @@ class Block:
         ):
             value = getattr(self, field)
             if value not in allowed:
-                raise InputError(f"{field} is {value!r}, expected one of {', '.join(map(str, allowed))}")
+                raise InputError(f"{field} is {short(value)}, expected one of {', '.join(map(str, allowed))}")
         has_inside = OPERATORS[self.op].has_inside
         for field, least in (("in_size", 1), ("in_channels", 1), ("out_channels", 1), ("mid_channels", has_inside)):
             if getattr(self, field) < least:

@@ -12,7 +12,8 @@ from typing import Any
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.networks.spec import NetworkSpec
+from ofa.networks.spec import NetworkSpec, share_of_1
+from ofa.reading.numbers import CHANNELS, SIZE, short
 from ofa.space import make_divisible
 
 _INSIDE_BLOCKS = (
@@ -197,9 +198,9 @@ def spec_from_net_config(config: Mapping[str, Any], resolution: int, *, calibrat
     InputError names what is missing or not of the three families.
     """
     families = {name: family for family, name in _NETWORKS.items()}
-    if not isinstance(config, Mapping) or config.get("name") not in families:
+    if not isinstance(config, Mapping) or config.get("name") not in list(families):
         shown = config.get("name") if isinstance(config, Mapping) else config
-        raise InputError(f"net.config: name is {shown!r}, expected one of {', '.join(families)}")
+        raise InputError(f"net.config: name is {short(shown)}, expected one of {', '.join(families)}")
     reader = _Reader(families[config["name"]], resolution)
     try:
         if reader.family == "resnet50d":
@@ -221,11 +222,12 @@ def spec_from_net_config(config: Mapping[str, Any], resolution: int, *, calibrat
         last = config["classifier"]
         reader.add("classifier", "linear", last["in_features"], 0, last["out_features"], 1, 1, None)
         eps, dropout = config["bn"]["eps"], last.get("dropout_rate") or 0.0
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        raise InputError(f"net.config: {error!r} while reading {reader.place()}") from None
+    except (KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise InputError(f"net.config: {short(error)} while reading {reader.place()}") from None
     except InputError as error:
         raise InputError(f"net.config: {reader.place()}: {error}") from None
-    return NetworkSpec(reader.family, tuple(reader.layers), float(eps), float(dropout), calibrated)
+    eps, dropout = share_of_1("net.config: bn: eps", eps), share_of_1("net.config: classifier: dropout_rate", dropout)
+    return NetworkSpec(reader.family, tuple(reader.layers), eps, dropout, calibrated)
 
 
 class _Reader:
@@ -243,6 +245,10 @@ class _Reader:
         self, name: str, op: str, inside: int, mid: int, out: int, kernel: int, stride: int, activation: str | None,
         *, se: bool = False, skip: bool = False,
     ) -> None:  # fmt: skip
+        for what, size in (("size", self.size), ("kernel_size", kernel), ("stride", stride)):
+            SIZE.whole(what, size)
+        for what, channels in (("in_channels", inside), ("mid_channels", mid), ("out_channels", out)):
+            CHANNELS.whole(what, channels)
         block = Block(op, self.size, inside, mid, out, kernel, stride, activation or "none", se, skip)
         self.layers.append((name, block))
         self.size = block.out_size

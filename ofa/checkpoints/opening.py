@@ -13,9 +13,17 @@ from typing import Literal
 from torch import Tensor
 
 from ofa import networks
+from ofa.blocks import slots_of
 from ofa.checkpoints.subnet_file import NamedSubnet
 from ofa.checkpoints.tensors import read_metadata, read_tensors
-from ofa.checkpoints.weights import SUPERNET_FORMAT, load_checkpoint, load_network, load_supernet, read_image_facts
+from ofa.checkpoints.weights import (
+    SUPERNET_FORMAT,
+    check_plausible,
+    load_checkpoint,
+    load_network,
+    load_supernet,
+    read_image_facts,
+)
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.space import Subnet, checked_resolution, get_space
@@ -55,7 +63,10 @@ def open_checkpoint(
         return net
     if not space_name:
         raise InputError(f"{path} does not say which space it is of: give --space")
-    net = build_supernet(get_space(space_name, _classes_in(read_tensors(path)[0]) or num_classes or 1000))
+    tensors = read_tensors(path)[0]
+    space = get_space(space_name, _classes_in(tensors) or num_classes or 1000)
+    check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
+    net = build_supernet(space)
     load_checkpoint(net, path)
     return net
 

@@ -11,9 +11,9 @@ from typing import Any
 from ofa.errors import Infeasible, InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import shown
-from ofa.reading.numbers import PIXELS
+from ofa.reading.numbers import MILLISECONDS, PERCENT, PIXELS, cut, short
 from ofa.reading.structured import read_json
-from ofa.space import SearchSpace, Subnet
+from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 _MIT_KEYS = {"ks", "e", "d"}
@@ -67,7 +67,7 @@ class NamedSubnet:
         if isinstance(given, list) and len(given) == 1:
             given = given[0]
         if isinstance(given, bool) or not isinstance(given, int):
-            raise InputError(f"{self.path}: resolution is {given!r}, expected pixels")
+            raise InputError(f"{self.path}: resolution is {short(given)}, expected pixels")
         return given
 
 
@@ -82,10 +82,15 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
         return _of_net_config(path, content)
     classes = content.get("num_classes")
     if classes is not None and (isinstance(classes, bool) or not isinstance(classes, int)):
-        raise InputError(f"{path}: num_classes is {classes!r}, expected a whole number")
+        raise InputError(f"{path}: num_classes is {short(classes)}, expected a whole number")
     space = content.get("space", "")
     if not isinstance(space, str):
-        raise InputError(f"{path}: space is {space!r}, expected a name such as mbv3-w1.0")
+        raise InputError(f"{path}: space is {short(space)}, expected a name such as mbv3-w1.0")
+    if space:
+        try:
+            get_space(space)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
     if "results" in content:
         results = content["results"]
         if not isinstance(results, list) or not results or not all(isinstance(r, dict) for r in results):
@@ -93,6 +98,8 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
         chosen = results[_position(path, results, index, limit_ms)]
         keys = ("table", "limit_ms", "latency_ms", "predicted_top1")
         facts = {key: chosen[key] for key in keys if key in chosen}
+        if not isinstance(facts.get("table", ""), str):
+            raise InputError(f"{path}: table is {short(facts['table'])}, expected a name")
         images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
         return NamedSubnet(path, _fields(path, chosen.get("subnet")), space, classes, facts, images)
     if index is not None or limit_ms is not None:
@@ -133,11 +140,12 @@ def _position(path: Path, results: Sequence[dict[str, Any]], index: int | None, 
     for i, result in enumerate(results):
         # a frontier of energy has no limits in ms
         for key in ("limit_ms", "latency_ms") if result.get("limit_ms") is not None else ("latency_ms",):
-            if isinstance(result.get(key), bool) or not isinstance(result.get(key), (int, float)):
-                raise InputError(f"{path}: results[{i}].{key} is {result.get(key)!r}, expected milliseconds")
+            MILLISECONDS.check(f"{path}: results[{i}].{key}", result.get(key))
+        if result.get("predicted_top1") is not None:
+            PERCENT.check(f"{path}: results[{i}].predicted_top1", result["predicted_top1"])
     tables = sorted({str(result.get("table")) for result in results})
     if len(tables) > 1:
-        raise InputError(f"{path} has results of several devices ({', '.join(tables)}): choose with --index")
+        raise InputError(f"{path} has results of several devices ({cut(', '.join(tables), 120)}): choose with --index")
     exact = [i for i, result in enumerate(results) if math.isclose(result.get("limit_ms") or 0.0, limit_ms)]
     fitting = exact or [i for i, result in enumerate(results) if result["latency_ms"] <= limit_ms]
     if not fitting:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,18 +20,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ofa.blocks import slots_of
+from ofa.blocks import Block, slots_of
+from ofa.blocks.costs import block_params
 from ofa.checkpoints.mit_layout import mit_names, modern_name, spec_from_net_config, spec_to_net_config
 from ofa.checkpoints.tensors import read_metadata, read_tensors
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.networks.plain import PlainNetwork
-from ofa.networks.spec import NetworkSpec
+from ofa.networks.spec import NetworkSpec, share_of_1
 from ofa.networks.supernet import Supernet, layer_name
-from ofa.reading.structured import read_json
+from ofa.reading.numbers import PIXELS, Bounds, cut
+from ofa.reading.structured import need, parse_object, read_json
 from ofa.runs.files import replace_file, write_json
-from ofa.space import get_space
+from ofa.space import checked_resolutions, get_space
+from ofa.space.resolutions import MOST_RESOLUTION
 
+CLASSES = Bounds(1, 10**6, "classes")
+WIDTH = Bounds(0.01, 4, "a width")
 SUPERNET_FORMAT = "ofa-supernet/1"
 WEIGHTS_FILE, CONFIG_FILE = "network.safetensors", "network.json"
 CALIBRATION = "calibration.images"  # a tensor that is not a weight: see `read_calibration`
@@ -121,11 +126,7 @@ def save_checkpoint(
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What `save_checkpoint` was told of the training; empty if nothing."""
-    try:
-        facts = json.loads(read_metadata(path).get("training", "{}"))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: damaged metadata: {error}") from None
-    return dict(facts)
+    return parse_object(read_metadata(path).get("training", "{}"), f"{path}: damaged metadata")
 
 
 def read_image_facts(path: str | os.PathLike[str]) -> ImageFacts | None:
@@ -150,17 +151,52 @@ def read_calibration(path: str | os.PathLike[str]) -> Tensor | None:
 
 def load_supernet(path: str | os.PathLike[str]) -> Supernet:
     """The supernet of a checkpoint of ours, which names its space. For MIT's, build it and use `load_checkpoint`."""
-    _, metadata = read_tensors(path)
+    tensors, metadata = read_tensors(path)
     if metadata.get("format") != SUPERNET_FORMAT:
         raise InputError(f"{path} does not say what supernet it holds: use build_supernet and load_checkpoint")
+    where = f"{path}: damaged metadata"
+    config = _config_of(metadata, path)
+    widths = config.get("width_mults")
     try:
-        config = json.loads(metadata["config"])
-        space = get_space(config["space"], config["num_classes"], config["width_mults"])
-        net = Supernet(space, float(config["dropout"]), config["resolutions"])
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: damaged metadata: {error!r}") from None
+        space = get_space(
+            need(config, "space", str, where),
+            CLASSES.whole(f"{where}: num_classes", config.get("num_classes")),
+            None
+            if widths is None
+            else [WIDTH.check("width_mults", w) for w in need(config, "width_mults", list, where)],
+        )
+        dropout = share_of_1("dropout", config.get("dropout"))
+        listed = need(config, "resolutions", list, where)
+        if len(listed) > MOST_RESOLUTION:
+            raise InputError(f"{len(listed)} resolutions")
+        resolutions = checked_resolutions(listed)
+    except InputError as error:
+        raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
+    check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
+    net = Supernet(space, dropout, resolutions)
     load_checkpoint(net, path)
     return net
+
+
+def check_plausible(
+    path: str | os.PathLike[str], blocks: Iterable[Block | None], tensors: Mapping[str, Tensor]
+) -> None:
+    """InputError where blocks that a file speaks of need many more weights than it holds.
+
+    They would be allocated before the first tensor is found to be of another shape.
+    """
+    said = sum(block_params(block) for block in blocks if block is not None)
+    held = sum(tensor.numel() for tensor in tensors.values())
+    if said > 2 * held + 10**6:
+        raise InputError(f"{path}: holds {held:,} weights, but is said to hold a network of {said:,}")
+
+
+def load_plain(spec: NetworkSpec, path: str | os.PathLike[str]) -> PlainNetwork:
+    """The plain network of that architecture, in evaluation mode, with a checkpoint's weights."""
+    check_plausible(path, spec.blocks, read_tensors(path)[0])
+    network = PlainNetwork(spec)
+    load_checkpoint(network, path)
+    return network.eval()
 
 
 def save_network(network: PlainNetwork, folder: str | os.PathLike[str], images: ImageFacts | None = None) -> None:
@@ -189,25 +225,18 @@ def load_network(path: str | os.PathLike[str]) -> PlainNetwork:
     or a folder of MIT's (net.config, run.config, init)."""
     path = Path(path)
     if path.is_dir() and (path / "net.config").is_file():
-        size = read_json(path / "run.config").get("image_size")
-        if isinstance(size, bool) or not isinstance(size, int):
-            raise InputError(f"{path / 'run.config'}: image_size is {size!r}, expected pixels")
-        network = PlainNetwork(_in_file(path / "net.config", spec_from_net_config, size))
-        load_checkpoint(network, path / "init")
-        return network.eval()
+        size = PIXELS.whole(f"{path / 'run.config'}: image_size", read_json(path / "run.config").get("image_size"))
+        return load_plain(_in_file(path / "net.config", spec_from_net_config, size), path / "init")
     if path.is_dir():
-        network = PlainNetwork(_in_file(path / CONFIG_FILE, NetworkSpec.from_dict))
-        load_checkpoint(network, path / WEIGHTS_FILE)
-        return network.eval()
-    _, metadata = read_tensors(path)
+        return load_plain(_in_file(path / CONFIG_FILE, NetworkSpec.from_dict), path / WEIGHTS_FILE)
+    metadata = read_metadata(path)
     if not metadata.get("format", "").startswith("ofa-network/"):
         raise InputError(f"{path} does not say what network it holds: give its folder, or use load_checkpoint")
     try:
-        network = PlainNetwork(NetworkSpec.from_dict(json.loads(metadata["config"])))
-    except (KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: damaged metadata: {error!r}") from None
-    load_checkpoint(network, path)
-    return network.eval()
+        spec = NetworkSpec.from_dict(_config_of(metadata, path))
+    except InputError as error:
+        raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from None
+    return load_plain(spec, path)
 
 
 def _in_file(path: Path, read: Any, *arguments: Any) -> Any:
@@ -235,13 +264,18 @@ def _metadata(net: Supernet | PlainNetwork) -> dict[str, str]:
     return {"format": SUPERNET_FORMAT, "config": json.dumps(config)}
 
 
+def _config_of(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a file of ours says of its architecture."""
+    return parse_object(metadata.get("config", ""), f"{path}: damaged metadata")
+
+
 def _check_origin(net: Supernet | PlainNetwork, path: str | os.PathLike[str], metadata: dict[str, str]) -> None:
     """Says which space a supernet's file is of, rather than which of its 475 tensors has another shape first."""
     if metadata.get("format") == SUPERNET_FORMAT and isinstance(net, Supernet):
-        given, wanted = json.loads(metadata["config"]), json.loads(_metadata(net)["config"])
+        given, wanted = _config_of(metadata, path), json.loads(_metadata(net)["config"])
         for key in ("space", "num_classes", "width_mults"):
             if given.get(key) != wanted[key]:
-                raise InputError(f"{path}: {key} is {given.get(key)}, but the network's is {wanted[key]}")
+                raise InputError(f"{path}: {key} is {cut(given.get(key))}, but the network's is {wanted[key]}")
 
 
 def _mit_names_of(net: Supernet | PlainNetwork) -> dict[str, str]:

@@ -12,7 +12,7 @@ import numpy as np
 from ofa.checkpoints.mit_layout import spec_from_net_config
 from ofa.checkpoints.opening import checkpoint_kind, num_classes_of, open_checkpoint, open_supernet
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
-from ofa.checkpoints.weights import load_checkpoint, read_image_facts
+from ofa.checkpoints.weights import load_plain, read_image_facts
 from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
@@ -40,8 +40,7 @@ def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list
     net: PlainNetwork | Supernet
     if config.config is not None:
         assert config.resolution is not None  # the config says so
-        net = PlainNetwork(spec_from_net_config(read_json(config.config), config.resolution))
-        load_checkpoint(net, path)
+        net = load_plain(spec_from_net_config(read_json(config.config), config.resolution), path)
         asked = [NamedNetwork(path.stem, config.resolution)]
     elif kind == "network":
         if config.of_supernet:

@@ -9,6 +9,7 @@ from ofa.checkpoints.tensors import read_metadata
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
+from ofa.reading.numbers import short
 from ofa.reading.structured import parse_json
 
 
@@ -62,5 +63,5 @@ def _json_labels(path: Path, text: str) -> list[str]:
     flat = [" ".join(map(str, label)) if isinstance(label, list) else label for label in content]
     for i, label in enumerate(flat):
         if not isinstance(label, str):
-            raise InputError(f"{path}: label {i} is {label!r}, expected text")
+            raise InputError(f"{path}: label {i} is {short(label)}, expected text")
     return flat

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
+from ofa.reading.numbers import Bounds, short
 from ofa.reading.structured import parse_object
 
 if TYPE_CHECKING:
     from ofa.images.files.folder import ImageFolder
 
+CLASS = Bounds(0, 999_999, "a class")
 # ImageNet's class numbers of Imagenette's ten classes
 IMAGENETTE = {
     "n01440764": 0, "n02102040": 217, "n02979186": 482, "n03000684": 491, "n03028079": 497,
@@ -54,22 +56,21 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     if text.lstrip().startswith("{"):
         found = parse_object(text, path)
         for name, label in found.items():
-            if isinstance(label, bool) or not isinstance(label, int) or label < 0:
-                raise InputError(f"{path}: {name} is {label!r}, expected a class number")
-        return {str(name): int(label) for name, label in found.items()}
+            CLASS.whole(f"{path}: {short(name)}", label)
+        return found
     lines = [(number, line.split()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
-    numbered = all(len(words) >= 2 and words[-1].isdecimal() for _, words in lines)
+    numbered = all(len(words) >= 2 and words[-1].isdecimal() for _, words in lines)  # of any script: then refused
     labels: dict[str, int] = {}
     for i, (number, words) in enumerate(lines):
         if not numbered and len(words) == 2 and re.fullmatch(r"[+-]?\d+", words[1]):
             raise InputError(
-                f"{path}:{number}: {shown(words[0])} is given the number {words[1]}, but not all lines have a class "
-                "number, from 0: number all of them, or none"
+                f"{path}:{number}: {short(words[0])} is given the number {short(words[1])}, but not all lines have "
+                "a class number, from 0: number all of them, or none"
             )
         name = " ".join(words[:-1]) if numbered else words[0]
         if name in labels:
-            raise InputError(f"{path}:{number}: {shown(name)} is listed twice")
-        labels[name] = int(words[-1]) if numbered else i
+            raise InputError(f"{path}:{number}: {short(name)} is listed twice")
+        labels[name] = CLASS.integer(f"{path}:{number}: the number of {short(name)}", words[-1]) if numbered else i
     if not labels:
         raise InputError(f"{path}: no class")
     return labels

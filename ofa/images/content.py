@@ -55,6 +55,8 @@ class ContentSample:
         if not all(type(n) is int and 0 <= n <= _BITS for n in bits):
             raise InputError(f"bits are {bits}, expected whole numbers from 0 to {_BITS}")
         try:
+            if len(content["hashes"]) > 12 * (MOST_HASHES + 1):
+                raise InputError(f"more than {MOST_HASHES} hashes of images")
             packed = base64.b64decode(content["hashes"], validate=True)
             hashes = np.frombuffer(packed, dtype=">u8").tolist()
         except (binascii.Error, ValueError) as error:

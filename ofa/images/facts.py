@@ -10,13 +10,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from os.path import commonpath
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from ofa.images.content import ContentSample
 from ofa.images.files.names import shown
+from ofa.reading.numbers import Bounds, short
 from ofa.reading.structured import parse_json, parse_object
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 SAMPLED = 16  # images whose content is part of a data set's identity
 MOST_CONTENTS = 4  # trainings, one after the other, whose images a network remembers
 CROP_RATIO = 0.875
+MOST_NORMALISED = 1e6  # of mean and std, whose pixels are 0 to 1, or 0 to 255
+PIXELS_OF_IMAGES = Bounds(1, 4096, "pixels")
+SHARE = Bounds(1e-9, 1, "a share")
+COUNTED = Bounds(0, 2**63, "images, or a seed")
 Triple = tuple[float, float, float]
 
 
@@ -88,12 +93,16 @@ class ImageFacts:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if len(values) != 3 or not all(_is_number(v) for v in values):
-                raise InputError(f"{name} is {values}, expected three numbers")
+            if len(values) != 3 or not all(_is_number(v) and abs(v) <= MOST_NORMALISED for v in values):
+                raise InputError(f"{name} is {short(values)}, expected three numbers")
         if min(self.std) <= 0:
-            raise InputError(f"std is {self.std}, expected more than 0")
+            raise InputError(f"std is {short(self.std)}, expected more than 0")
+        if self.resolution is not None:
+            PIXELS_OF_IMAGES.whole("resolution", self.resolution)
+        if self.smallest_crop is not None:
+            SHARE.check("smallest_crop", self.smallest_crop)
         if self.crop_ratio != CROP_RATIO:
-            raise InputError(f"crop_ratio is {self.crop_ratio}, but images are prepared with {CROP_RATIO}")
+            raise InputError(f"crop_ratio is {short(self.crop_ratio)}, but images are prepared with {CROP_RATIO}")
         if len(set(self.classes)) < len(self.classes):
             twice = next(name for name in self.classes if self.classes.count(name) > 1)
             raise InputError(f"two classes are called {shown(twice)}")
@@ -139,14 +148,14 @@ class ImageFacts:
                 mean=_triple(content["mean"]),
                 std=_triple(content["std"]),
                 classes=_texts(content.get("classes", [])),
-                trained_on=None if trained_on is None else DataIdentity(**trained_on),
-                held_out=None if held_out is None else HeldOut(**held_out),
+                trained_on=None if trained_on is None else DataIdentity(**_of_kinds(DataIdentity, trained_on)),
+                held_out=None if held_out is None else HeldOut(**_of_kinds(HeldOut, held_out)),
                 contents=tuple(ContentSample.from_dict(sample) for sample in content.get("contents", [])),
                 marks=_texts(content.get("marks", [])),
                 **known,
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{source}: what it says of its images is damaged: {error!r}") from None
+            raise InputError(f"{source}: what it says of its images is damaged: {short(error)}") from None
         except InputError as error:
             raise InputError(f"{source}: what it says of its images is damaged: {error}") from None
 
@@ -181,15 +190,26 @@ def _common(names: Sequence[str]) -> str:
     return f"{shared}/" if shared else ""
 
 
+def _of_kinds(of: type, stated: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields, which are texts and whole numbers, each of its kind; what is missing or more, the class refuses."""
+    kinds = {field.name: field.type for field in fields(of)}
+    for name, value in stated.items():
+        if type(value).__name__ != kinds.get(name, type(value).__name__):
+            raise InputError(f"{short(name)} is {short(value)}, expected {kinds[name]}")
+        if isinstance(value, int):
+            COUNTED.whole(name, value)
+    return stated
+
+
 def _triple(values: Any) -> Triple:
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != 3:
-        raise InputError(f"expected three numbers, not {values!r}")
+        raise InputError(f"expected three numbers, not {short(values)}")
     return (values[0], values[1], values[2])
 
 
 def _texts(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InputError(f"expected a list of texts, not {values!r}")
+        raise InputError(f"expected a list of texts, not {short(values)}")
     return tuple(values)
 
 

@@ -12,9 +12,12 @@ from typing import Any
 
 from ofa.blocks import BLOCK_FIELDS, Block
 from ofa.errors import InputError
+from ofa.reading.numbers import CHANNELS, PIXELS, SIZE, Bounds, cut, short
 from ofa.space import Subnet
 
 FORMAT = "ofa-network/1"
+CHOICE = Bounds(0, 1000, "a choice")
+MOST_LAYERS = 1000
 FAMILIES = ("mobilenet_v3", "proxyless_nas", "resnet50d")
 
 
@@ -41,7 +44,7 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
-            raise InputError(f"network: family is {self.family!r}, expected one of {', '.join(FAMILIES)}")
+            raise InputError(f"network: family is {short(self.family)}, expected one of {', '.join(FAMILIES)}")
         if not self.layers or self.layers[-1][1].op != "linear":
             raise InputError("network: the last layer must be the linear classifier")
         names = [name for name, _ in self.layers]
@@ -94,12 +97,12 @@ class NetworkSpec:
             subnet = config["subnet"]
             return cls(
                 family=config["family"],
-                layers=tuple(_layer(i, row) for i, row in enumerate(config["layers"])),
-                bn_eps=_number("bn_eps", config["bn_eps"]),
-                dropout=_number("dropout", config["dropout"]),
-                calibrated=bool(config["calibrated"]),
-                space=str(config["space"]),
-                subnet=None if subnet is None else Subnet(**{k: _frozen(v) for k, v in subnet.items()}),
+                layers=tuple(_layer(i, row) for i, row in enumerate(_entries(config["layers"]))),
+                bn_eps=share_of_1("network: bn_eps", config["bn_eps"]),
+                dropout=share_of_1("network: dropout", config["dropout"]),
+                calibrated=_of_kind("calibrated", config["calibrated"], bool),
+                space=_of_kind("space", config["space"], str),
+                subnet=None if subnet is None else _subnet(subnet),
             )
         except KeyError as error:
             raise InputError(f"network: {error} is missing") from None
@@ -107,22 +110,48 @@ class NetworkSpec:
             raise InputError(f"network: {error}") from None
 
 
+def _entries(rows: Any) -> list[Any]:
+    if not isinstance(rows, list) or len(rows) > MOST_LAYERS:
+        raise InputError(f"network: layers is {short(rows)}, expected a list of at most {MOST_LAYERS}")
+    return rows
+
+
+def _of_kind(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise InputError(f"network: {name} is {short(value)}, expected {kind.__name__}")
+    return value
+
+
+def _subnet(stated: Mapping[str, Any]) -> Subnet:
+    """Numbers alone: whether the space has it, is for whoever knows the space."""
+    found: dict[str, Any] = {}
+    for field, value in stated.items():
+        if field == "resolution":
+            found[field] = PIXELS.whole("network: subnet: resolution", value)
+        else:
+            found[field] = tuple(CHOICE.check(f"network: subnet: {short(field)}", item) for item in _entries(value))
+    return Subnet(**found)
+
+
 def _layer(i: int, row: Mapping[str, Any]) -> tuple[str, Block]:
+    if not isinstance(row, Mapping) or not isinstance(row.get("name"), str):
+        raise InputError(f"network: layers[{i}] is {short(row)}, expected a block with a name")
     unknown = sorted(set(row) - {"name", *BLOCK_FIELDS})
     if unknown:
-        raise InputError(f"network: layers[{i}] has unknown fields {', '.join(unknown)}")
+        raise InputError(f"network: layers[{i}] has unknown fields {cut(', '.join(map(str, unknown)))}")
     for field in fields(Block):
         value = row[field.name]
-        if type(value).__name__ != field.type:
-            raise InputError(f"network: layers[{i}].{field.name} is {value!r}, expected {field.type}")
-    return str(row["name"]), Block(**{field: row[field] for field in BLOCK_FIELDS})
+        if field.type == "int":
+            (SIZE if field.name in ("in_size", "kernel_size", "stride") else CHANNELS).whole(
+                f"network: layers[{i}].{field.name}", value
+            )
+        elif type(value).__name__ != field.type:
+            raise InputError(f"network: layers[{i}].{field.name} is {short(value)}, expected {field.type}")
+    return row["name"], Block(**{field: row[field] for field in BLOCK_FIELDS})
 
 
-def _number(name: str, value: Any) -> float:
+def share_of_1(name: str, value: Any) -> float:
+    """A number from 0 to below 1; InputError names it."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < 1:
-        raise InputError(f"network: {name} is {value!r}, expected a number from 0 to below 1")
+        raise InputError(f"{name} is {short(value)}, expected a number from 0 to below 1")
     return float(value)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value

@@ -18,16 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.errors import InputError
+from ofa.errors import InputError, one_line
 from ofa.predictors.encoder import FIELDS, FeatureEncoder
 from ofa.predictors.mit_predictor import looks_like_torch, read_mit_predictor
 from ofa.predictors.mlp import Ensemble, Mlp
-from ofa.reading.numbers import short
-from ofa.reading.structured import read_json
+from ofa.reading.numbers import PERCENT, PIXELS, Bounds, cut, short
+from ofa.reading.structured import as_object, read_json
 from ofa.space import Genes, SearchSpace, Subnet
-from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
+from ofa.space.resolutions import MOST_RESOLUTION
 
 SCHEMA = "ofa-accuracy-predictor/1"
+SPREAD = Bounds(0, 1e6, "times")
 WEIGHTS = Path(__file__).parent / "weights"
 
 
@@ -97,7 +98,7 @@ class AccuracyPredictor:
     @property
     def description(self) -> str:
         """One line: origin and fidelity."""
-        return str(self.header.get("description", ""))
+        return one_line(str(self.header.get("description", "")))
 
     @staticmethod
     def shipped() -> tuple[str, ...]:
@@ -267,21 +268,33 @@ def _read_files(path: Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     return header, tensors
 
 
+def _uncertainty(stated: Mapping[str, Any] | None) -> Uncertainty | None:
+    """As a header has it, each figure checked."""
+    if stated is None:
+        return None
+    noise, scale, interpolation = stated["noise"], stated["scale"], stated.get("interpolation", 0.0)
+    if unknown := set(stated) - {"noise", "scale", "interpolation"}:
+        raise InputError(f"uncertainty has unknown fields {short(sorted(unknown))}")
+    return Uncertainty(
+        tuple(PERCENT.check("noise", n) for n in noise),
+        SPREAD.check("scale", scale),
+        PERCENT.check("interpolation", interpolation),
+    )
+
+
 def _from_file(
     path: Path, header: dict[str, Any], tensors: Mapping[str, NDArray[Any]], space: SearchSpace
 ) -> AccuracyPredictor:
     try:
-        made_for, choices = str(header["space"]), header["choices"]
-        resolutions = [int(r) for r in header["resolutions"]]
+        made_for, choices = cut(header["space"]), as_object(header["choices"], "choices")
+        resolutions = [PIXELS.whole("resolution", r) for r in header["resolutions"][: MOST_RESOLUTION + 1]]
         order = [str(field) for field in header["features"]]
-        stated = header["uncertainty"]
-        uncertainty = None if stated is None else Uncertainty(**(stated | {"noise": tuple(stated["noise"])}))
+        uncertainty = _uncertainty(header["uncertainty"])
         if choices != _choices(space):
             differ = [key for key, value in _choices(space).items() if choices.get(key) != value]
             raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {differ})")
-        possible = all(LEAST_RESOLUTION <= r <= MOST_RESOLUTION for r in resolutions) and resolutions
-        if not possible or resolutions != sorted(set(resolutions)) or sorted(order) != sorted(FIELDS):
-            raise ValueError(f"resolutions {resolutions} or features {order}")
+        if not resolutions or resolutions != sorted(set(resolutions)) or sorted(order) != sorted(FIELDS):
+            raise ValueError(f"resolutions {short(resolutions)} or features {short(order)}")
         members: list[Mlp] = []
         while f"members.{len(members)}.weight.0" in tensors:
             stem = f"members.{len(members)}."
@@ -295,7 +308,8 @@ def _from_file(
         return AccuracyPredictor(
             FeatureEncoder(space, resolutions, order), members, header, uncertainty, tensors["levels"].tolist()
         )
-    except InputError:
-        raise
+    except InputError as error:
+        beside = path.with_suffix(".json")
+        raise error if str(path) in str(error) else InputError(f"{beside}: damaged: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{path.with_suffix('.json')}: damaged: {error!r}") from None
+        raise InputError(f"{path.with_suffix('.json')}: damaged: {short(error)}") from None

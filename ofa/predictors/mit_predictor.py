@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
+from ofa.reading.numbers import cut, short
 from ofa.reading.torch_file import read_torch_file
 from ofa.space import SearchSpace
 
@@ -105,7 +106,11 @@ def _normal(values: NDArray[Any]) -> NDArray[np.float32]:
 
 def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     """The float tensors of the checkpoint; InputError for anything but a plain state dict of a predictor."""
-    state = {key: value.float().numpy() for key, value in read_torch_file(path).items()}
+    tensors = read_torch_file(path)
+    odd = next((k for k, v in tensors.items() if v.is_complex() or not (v.ndim or k == "base_acc")), None)
+    if odd is not None:
+        raise InputError(f"{path}: not an accuracy predictor: {short(odd)} holds no matrix or vector of real numbers")
+    state = {key: value.float().numpy() for key, value in tensors.items()}
     tutorial = {f"{2 * i}.{part}" for i in range(len(state) // 2) for part in ("weight", "bias")}
     layers = (len(state) - 2) // 2
     nas = {"base_acc", f"layers.{layers}.weight"}
@@ -113,6 +118,6 @@ def _read_state(path: Path) -> dict[str, NDArray[Any]]:
     if not state or set(state) not in (tutorial, nas):
         raise InputError(
             f"{path}: not an accuracy predictor: expected tensors 0.weight, 0.bias, 2.weight ... or "
-            f"base_acc, layers.0.0.weight ..., got {', '.join(sorted(state)[:4])} ..."
+            f"base_acc, layers.0.0.weight ..., got {cut(', '.join(sorted(state)[:4]), 120)} ..."
         )
     return state

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.reading.numbers import short
+from ofa.reading.numbers import cut, short
 
 MAX_FIELD = 131_072  # characters of one field: the csv module's own limit
 
@@ -98,7 +98,9 @@ def read_csv_text(path: Path, what: str, *, header: bool = True, ended: bool = T
     rows = []
     for number, cells in table:
         if len(cells) != len(columns):
-            raise InputError(f"{path}:{number}: {len(cells)} fields, expected {len(columns)} ({','.join(columns)})")
+            raise InputError(
+                f"{path}:{number}: {len(cells)} fields, expected {len(columns)} ({cut(','.join(columns), 120)})"
+            )
         rows.append(Row(f"{path}:{number}", dict(zip(columns, cells, strict=True))))
     return CsvText(facts, comments, tuple(columns), start + 1, tuple(rows))
 

@@ -65,6 +65,12 @@ def short(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
+def cut(text: object, longest: int = 60) -> str:
+    """A name for a message, as it is and not longer than a line; whatever cannot be printed, the error escapes."""
+    whole = str(text)
+    return whole if len(whole) <= longest else f"{whole[: longest - 3]}..."
+
+
 # a block of a network, or a network, on anything: a nanosecond to three hours
 MILLISECONDS = Bounds(1e-6, 1e7, "milliseconds")
 SPREAD_MS = Bounds(0, 1e7, "milliseconds")

@@ -208,10 +208,10 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The whole records, and how many bytes they take."""
     records: list[dict[str, Any]] = []
     size = 0
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            break
-        size += len(line)
+    # only \n ends a line: a damaged one may hold a carriage return
+    *lines, _cut_short = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        size += len(line) + 1
         try:
             records.append(parse_object(line, f"{path}:{number}"))
         except InputError:

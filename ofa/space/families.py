@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.reading.numbers import short
 from ofa.space.space import SearchSpace, Unit
 
 _NAMES = ("mbv3-w<width>", "proxyless-w<width>", "resnet50d")
@@ -27,10 +28,10 @@ def get_space(name: str, num_classes: int = 1000, width_mults: Iterable[float] |
     common: dict[str, Any] = {"name": name, "num_classes": num_classes}
     if name == "resnet50d":
         return _resnet50d(common, (0.65, 0.8, 1.0) if width_mults is None else tuple(sorted(set(width_mults))))
-    match = re.fullmatch(r"(mbv3|proxyless)-w(\d+(?:\.\d+)?)", name)
+    match = re.fullmatch(r"(mbv3|proxyless)-w([0-9]{1,9}(?:\.[0-9]{1,9})?)", name)
     width = float(match.group(2)) if match else 0.0
     if match is None or not 0.05 <= width <= 4:
-        raise InputError(f"unknown space {name!r}, expected one of {', '.join(_NAMES)} (width 0.05 to 4)")
+        raise InputError(f"unknown space {short(name)}, expected one of {', '.join(_NAMES)} (width 0.05 to 4)")
     if width_mults is not None:
         raise InputError(f"{name} has one width, in its name: width_mults is for resnet50d")
     return (_mobilenet_v3 if match.group(1) == "mbv3" else _proxyless_nas)(common, width)
@@ -81,7 +82,7 @@ def _proxyless_nas(common: dict[str, Any], width: float) -> SearchSpace:
 
 def _resnet50d(common: dict[str, Any], widths: tuple[float, ...]) -> SearchSpace:
     if not widths or any(not math.isfinite(w) or not 0 < w <= 4 for w in widths):
-        raise InputError(f"width_mults is {widths}, expected positive numbers up to 4")
+        raise InputError(f"width_mults is {short(widths)}, expected positive numbers up to 4")
     stem = Unit("stem", tuple(make_divisible(64 * w) for w in widths), 2, "relu", False, (0, 2))
     stages = tuple(
         Unit("bottleneck", tuple(make_divisible(c * w) for w in widths), stride, "relu", False, (0, 1, 2), base)

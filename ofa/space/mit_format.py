@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.reading.numbers import Bounds, short
 from ofa.space.families import get_space
 from ofa.space.space import SearchSpace
 from ofa.space.subnet import Subnet
 
+SIZES = Bounds(1, 10**6, "channels, pixels or classes")
 _SIZES = ("r", "image_size")
 _LONGEST_TEXT = 4000
 _FIELDS = {"ks": "kernel_sizes", "e": "expand_ratios", "d": "depths", "w": "width_mults"}
@@ -28,7 +30,7 @@ def subnet_from_mit(space: SearchSpace, config: Mapping[str, Any], resolution: i
     """
     unknown = sorted(map(str, set(config) - {*_FIELDS, *_SIZES, "wid"}))
     if unknown:
-        raise InputError(f"MIT sub-network: unknown keys {unknown}, expected ks, e, d, w, r")
+        raise InputError(f"MIT sub-network: unknown keys {short(unknown)}, expected ks, e, d, w, r")
     size = _resolution(config, resolution)
     fields: dict[str, list[Any]] = {}
     for key, field in _FIELDS.items():
@@ -58,7 +60,7 @@ def subnet_from_text(space: SearchSpace, text: str) -> Subnet:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         config = None
     if not isinstance(config, dict):
-        raise InputError(f"MIT sub-network: {ascii(text)[:60]} is no dict with ks, e, d and r")
+        raise InputError(f"MIT sub-network: {short(text)} is no dict with ks, e, d and r")
     return subnet_from_mit(space, config)
 
 
@@ -68,14 +70,14 @@ def _resolution(config: Mapping[str, Any], resolution: int | None) -> int:
         listed = config.get(key)
         if isinstance(listed, list | tuple):
             if len(listed) != 1:
-                raise InputError(f"MIT sub-network: {key} is {listed!r}, expected one resolution")
+                raise InputError(f"MIT sub-network: {key} is {short(listed)}, expected one resolution")
             listed = listed[0]
         if listed is None:
             continue
         if isinstance(listed, bool) or not isinstance(listed, int):
-            raise InputError(f"MIT sub-network: {key} is {ascii(listed)[:40]}, expected a resolution in pixels")
+            raise InputError(f"MIT sub-network: {key} is {short(listed)}, expected a resolution in pixels")
         if found and listed != found[0]:
-            raise InputError(f"MIT sub-network: resolution is {found[0]}, but {key} is {listed}")
+            raise InputError(f"MIT sub-network: resolution is {found[0]}, but {key} is {short(listed)}")
         found.append(listed)
     if not found:
         raise InputError('MIT sub-network: no resolution: pass resolution=..., or "r" in the dict')
@@ -88,14 +90,14 @@ def _check_absent(space: SearchSpace, key: str, value: Any) -> None:
         stated = list(value) if isinstance(value, list | tuple) else [value]
         width = float(space.name.rpartition("-w")[2])
         if not all(isinstance(each, int | float) and each == width for each in stated):
-            raise InputError(f"MIT sub-network: w is {ascii(value)[:40]}, but {space.name} is of width {width:g}")
+            raise InputError(f"MIT sub-network: w is {short(value)}, but {space.name} is of width {width:g}")
     if key == "ks" and isinstance(value, list | tuple) and len(value):
-        raise InputError(f"MIT sub-network: {space.name} has no elastic kernel sizes, but ks is {value!r}")
+        raise InputError(f"MIT sub-network: {space.name} has no elastic kernel sizes, but ks is {short(value)}")
 
 
 def _width(space: SearchSpace, i: int, index: Any) -> float:
     if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(space.width_choices):
-        raise InputError(f"MIT sub-network: w[{i}] is {index!r}, expected 0 to {len(space.width_choices) - 1}")
+        raise InputError(f"MIT sub-network: w[{i}] is {short(index)}, expected 0 to {len(space.width_choices) - 1}")
     return space.width_choices[index]
 
 
@@ -117,7 +119,7 @@ def _depths(space: SearchSpace, values: list[Any]) -> list[Any]:
     if space.family == "proxyless_nas":
         if len(values) == len(space.units) - 1:
             values = [*values, 1]
-        if len(values) == len(space.units) and values[-1] in (1, 2, 3, 4):
+        if len(values) == len(space.units) and values[-1] in (1, 2, 3, 4) and values[-1] is not True:
             values[-1] = 1
     if space.family == "resnet50d" and values and values[0] == 1:
         values[0] = 0
@@ -141,20 +143,21 @@ def subnet_from_net_config(config: Mapping[str, Any], resolution: int) -> tuple[
     Covers MobileNetV3 and ProxylessNAS, the families of the published networks.
     """
     names = {"MobileNetV3": "mbv3", "ProxylessNASNets": "proxyless"}
-    if config.get("name") not in names:
-        raise InputError(f"net.config: name is {config.get('name')!r}, expected one of {', '.join(names)}")
+    if config.get("name") not in list(names):
+        raise InputError(f"net.config: name is {short(config.get('name'))}, expected one of {', '.join(names)}")
     try:
         convs = [block.get("mobile_inverted_conv") or block["conv"] for block in config["blocks"]]
-        stem, classes = config["first_conv"]["out_channels"], config["classifier"]["out_features"]
-        first, *rest = [(c["in_channels"], c["out_channels"], c["kernel_size"], c["stride"], c) for c in convs]
+        stem, classes = _sizes(config["first_conv"], "out_channels") + _sizes(config["classifier"], "out_features")
+        columns = ("in_channels", "out_channels", "kernel_size", "stride")
+        first, *rest = [(*_sizes(c, *columns), c.get("expand_ratio")) for c in convs]
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"net.config: {error!r} while reading blocks, first_conv and classifier") from None
+        raise InputError(f"net.config: {short(error)} while reading blocks, first_conv and classifier") from None
     space = _space_with_channels(names[config["name"]], stem, first[1], classes, [row[1] for row in rest])
     kernels: list[int] = [0] * len(space.layers)
     expands: list[float] = [0] * len(space.layers)
     depths = [0] * len(space.units)
     u = -1
-    for position, (in_channels, out_channels, kernel, stride, conv) in enumerate(rest, start=1):
+    for position, (in_channels, out_channels, kernel, stride, expand) in enumerate(rest, start=1):
         opens = u + 1 < len(space.units) and (in_channels != out_channels or stride == 2)
         if opens:
             u += 1
@@ -167,8 +170,12 @@ def subnet_from_net_config(config: Mapping[str, Any], resolution: int) -> tuple[
         if j >= space.units[u].num_layers:
             raise InputError(f"net.config: unit {u + 1} has more than {space.units[u].num_layers} blocks")
         layer = space.layers.index((u, j))
-        kernels[layer], expands[layer] = kernel, conv["expand_ratio"]
+        kernels[layer], expands[layer] = kernel, expand
     return space, space.subnet(kernels, expands, depths, resolution)
+
+
+def _sizes(entry: Mapping[str, Any], *keys: str) -> tuple[int, ...]:
+    return tuple(SIZES.whole(f"net.config: {key}", entry[key]) for key in keys)
 
 
 def _space_with_channels(family: str, stem: int, first: int, classes: int, channels: Sequence[int]) -> SearchSpace:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.reading.numbers import short
 
 LEAST_RESOLUTION, MOST_RESOLUTION = 32, 1024
 RESOLUTIONS = tuple(range(128, 225, 4))  # of Cai et al. 2020, section 4.1
@@ -18,9 +19,9 @@ def checked_resolution(resolution: Any) -> int:
     """The resolution as pixels; InputError unless it is a whole number from 32 to 1024."""
     number = not isinstance(resolution, (bool, str)) and hasattr(resolution, "__index__")
     if not number and not (isinstance(resolution, float) and resolution.is_integer()):
-        raise InputError(f"resolution {resolution!r} is not a whole number of pixels")
+        raise InputError(f"resolution {short(resolution)} is not a whole number of pixels")
     if not LEAST_RESOLUTION <= resolution <= MOST_RESOLUTION:
-        raise InputError(f"resolution {resolution} is not within {LEAST_RESOLUTION} to {MOST_RESOLUTION} pixels")
+        raise InputError(f"resolution {short(resolution)} is not within {LEAST_RESOLUTION} to {MOST_RESOLUTION} pixels")
     return int(resolution)
 
 

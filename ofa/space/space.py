@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
+from ofa.reading.numbers import short
 from ofa.space.resolutions import (
     LEAST_RESOLUTION,
     MOST_RESOLUTION,
@@ -250,7 +251,7 @@ class SearchSpace:
             span = self.columns(field)
             expected = span.stop - span.start
             if isinstance(values, (str, Mapping)) or not isinstance(values, (Sequence, np.ndarray)):
-                raise InputError(f"{field} is {values!r}, expected a list of {expected} for {self.name}")
+                raise InputError(f"{field} is {short(values)}, expected a list of {expected} for {self.name}")
             if len(values) != expected:
                 raise InputError(f"{field} has {len(values)} values, expected {expected} for {self.name}")
             if field == "kernel_sizes":
@@ -267,7 +268,7 @@ class SearchSpace:
                 if value == choice:
                     return i
         shown = ", ".join(map(str, allowed)) if len(allowed) < 8 else f"{allowed[0]}, {allowed[1]} ... {allowed[-1]}"
-        raise InputError(f"{label} is {value!r}, expected one of {shown} ({self.name})")
+        raise InputError(f"{label} is {short(value)}, expected one of {shown} ({self.name})")
 
     def encode(self, subnets: Sequence[Subnet]) -> Genes:
         """(N, genes) of N sub-networks, validated."""
@@ -334,7 +335,9 @@ class SearchSpace:
         extra = sorted(set(fields) - set(known))
         missing = sorted({"expand_ratios", "depths", "resolution"} - set(fields))
         if extra or missing:
-            raise InputError(f"sub-network: unknown fields {extra}, missing fields {missing}; expected {list(known)}")
+            raise InputError(
+                f"sub-network: unknown fields {short(extra)}, missing fields {missing}; expected {list(known)}"
+            )
         return self.subnet(**fields)
 
 

@@ -48,7 +48,9 @@ def check_header(name: str, header: Mapping[str, str]) -> None:
         )
     for key, value in header.items():
         if ":" in key or not (key + value).isprintable() or key != key.strip() or value != value.strip():
-            raise InputError(f"{name}: header line {key!r}: {value!r} cannot be written on one '# key: value' line")
+            raise InputError(
+                f"{name}: header line {short(key)}: {short(value)} cannot be written on one '# key: value' line"
+            )
 
 
 def omitted(header: Mapping[str, str]) -> tuple[str, ...]:

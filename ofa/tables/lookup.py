@@ -23,6 +23,9 @@ from ofa.tables.sum_correction import SumCorrection
 _UNKNOWN_MS = 1e9
 
 
+NAMED = 5  # of missing blocks, in a message
+
+
 class BlockLatencies(Protocol):
     """What a look-up needs to know of a table; a `LatencyTable` is one."""
 
@@ -151,18 +154,18 @@ class LatencyLookup:
         """
         for resolution in resolutions:
             if lacking := self.coverage.missing.get(resolution):
-                shown = "\n  ".join(str(block) for block in lacking[:10])
-                more = f"\n  ... and {len(lacking) - 10} more" if len(lacking) > 10 else ""
+                shown = ", ".join(str(block) for block in lacking[:NAMED])
+                more = f" and {len(lacking) - NAMED} more" if len(lacking) > NAMED else ""
                 raise InputError(
                     f"{self._name} lacks {len(lacking)} of the blocks of {self.space.name} at {resolution} px, "
-                    f"and cannot interpolate them:\n  {shown}{more}{self.remedy(resolution)}"
+                    f"and cannot interpolate them: {shown}{more}{self.remedy(resolution)}"
                 )
 
     def remedy(self, resolution: int) -> str:
         """The command that measures what is missing, as the end of an error message."""
         classes = "" if self.space.num_classes == 1000 else f"--num-classes {self.space.num_classes} "
         return (
-            f"\nmeasure them on the device, for this CPU: python -m profilers.cpu --space {self.space.name} "
+            f"; measure them on the device, for this CPU: python -m profilers.cpu --space {self.space.name} "
             f"{classes}--resolutions {resolution} --out measured.csv"
         )
 

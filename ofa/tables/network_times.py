@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, Row, near_miss, read_csv_text
-from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds, short
+from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds, cut, short
 from ofa.runs.files import replace_file
 from ofa.space import Subnet, get_space
 from ofa.tables.header import READ
@@ -116,10 +116,9 @@ def _latency_column(path: Path, text: CsvText, asked: str | None) -> str:
     if asked is None and len(there) == 1:
         return there[0]
     if asked not in there:
-        which = "no column" if asked is None and not there else f"column {asked!r}" if asked else "several columns"
-        raise InputError(
-            f"{path}:{text.columns_line}: {which}: choose one of {', '.join(there) or 'latency_ms'} with --column"
-        )
+        which = "no column" if asked is None and not there else f"column {short(asked)}" if asked else "several columns"
+        known = cut(", ".join(there), 120) or "latency_ms"
+        raise InputError(f"{path}:{text.columns_line}: {which}: choose one of {known} with --column")
     return asked
 
 

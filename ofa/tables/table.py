@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ofa.blocks import BLOCK_FIELDS, Block, BlockIndex, block_index, block_row, index_of
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
+from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
 from ofa.tables.header import check_header, omitted
 from ofa.tables.interpolation import Interpolation
@@ -95,7 +96,9 @@ class LatencyTable:
     @property
     def resolutions(self) -> tuple[int, ...]:
         """Those that the header lists, pixels: a hint at what was measured, `coverage` tells for sure."""
-        return tuple(int(r) for r in self.header.get("resolutions", "").split(",") if r.strip().isdigit())
+        listed = (r.strip() for r in self.header.get("resolutions", "").split(","))
+        plain = [int(r) for r in listed if r.isascii() and r.isdecimal() and len(r) <= 4]
+        return tuple(r for r in plain if LEAST_RESOLUTION <= r <= MOST_RESOLUTION)
 
     @property
     def num_classes(self) -> int:

@@ -17,11 +17,15 @@ import numpy as np
 
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
+from ofa.reading.numbers import Bounds
+from ofa.reading.numbers import short as shown
 from ofa.reading.structured import content_of, parse_json
 from ofa.space import Genes, SearchSpace
 
 # learning rates of stages are for this many images a step, over all processes, and proportional to them
 RATE_IMAGES = 64
+EPOCHS, COUNT = Bounds(0, 10**6, "epochs"), Bounds(0, 1000, "sub-networks or choices")
+FACTOR = Bounds(0, 1e6, "epochs, a rate or a weight")
 TEACHERS = ("first", "previous")
 METHODS = ("shrinking", "uniform", "sandwich", "alone")
 
@@ -59,21 +63,20 @@ class Stage:
     final_rate: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.name or not all(c.isalnum() or c in "-_" for c in self.name):
-            raise InputError(f"stage name is {self.name!r}, expected letters, digits, - and _")
-        where = f"stage {self.name}"
+        name = self.name
+        if not isinstance(name, str) or not 0 < len(name) <= 100 or not all(c.isalnum() or c in "-_" for c in name):
+            raise InputError(f"stage name is {shown(name)}, expected letters, digits, - and _, up to 100")
+        where = f"stage {name}"
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise InputError(f"{where}: {field.name} is {value!r}, expected a whole number, 0 or more")
-            if field.type == "float" and not (
-                isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
-            ):
-                raise InputError(f"{where}: {field.name} is {value!r}, expected a number, 0 or more")
+            if field.type == "int":
+                (EPOCHS if field.name == "epochs" else COUNT).whole(f"{where}: {field.name}", value)
+            if field.type == "float":
+                FACTOR.check(f"{where}: {field.name}", value)
         if self.teacher not in TEACHERS:
-            raise InputError(f"{where}: teacher is {self.teacher!r}, expected one of {', '.join(TEACHERS)}")
+            raise InputError(f"{where}: teacher is {shown(self.teacher)}, expected one of {', '.join(TEACHERS)}")
         if not isinstance(self.sandwich, bool):
-            raise InputError(f"{where}: sandwich is {self.sandwich!r}, expected true or false")
+            raise InputError(f"{where}: sandwich is {shown(self.sandwich)}, expected true or false")
         if self.epochs < 1 or self.subnets < 1 or self.learning_rate <= 0:
             raise InputError(f"{where}: epochs, subnets and learning_rate must be more than 0")
         if self.final_rate > self.learning_rate:
@@ -227,7 +230,7 @@ def read_stages(path: Path) -> tuple[Stage, ...]:
         unknown = sorted(set(row) - known)
         missing = sorted({"name", "epochs", "learning_rate"} - set(row))
         if unknown or missing:
-            raise InputError(f"{path}: [{i}]: unknown fields {unknown}, missing fields {missing}")
+            raise InputError(f"{path}: [{i}]: unknown fields {shown(unknown)}, missing fields {missing}")
         stages.append(_in_file(path, i, row))
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names):
@@ -237,7 +240,7 @@ def read_stages(path: Path) -> tuple[Stage, ...]:
 
 def _in_file(path: Path, i: int, row: Mapping[str, Any]) -> Stage:
     if not isinstance(row["name"], str):
-        raise InputError(f"{path}: [{i}]: name is {row['name']!r}, expected text")
+        raise InputError(f"{path}: [{i}]: name is {shown(row['name'])}, expected text")
     try:
         return Stage(**row)
     except InputError as error:

@@ -27,7 +27,8 @@ from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
-from ofa.reading.structured import read_json
+from ofa.reading.numbers import Bounds
+from ofa.reading.structured import as_object, need, read_json
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.lock import Lock
 from ofa.runs.processes import Processes
@@ -44,6 +45,7 @@ from ofa.training.step import SupernetStep, supernet_run
 from ofa.training.supply import Supply
 
 Net = TypeVar("Net", Supernet, PlainNetwork)
+COUNTED = Bounds(0, 255, "choices")
 RUN, RESULT, NETWORK = "run.json", "supernet.safetensors", "network"
 
 
@@ -317,10 +319,11 @@ def trained_choices(space: SearchSpace, path: Path) -> tuple[tuple[float, ...], 
 
     By the last stage that its metadata names; where it names none, the largest alone (so with MIT's teachers).
     """
-    stages = read_facts(path).get("stages") or [{"expands": 1, "widths": 1}]
-    last = stages[-1]
-    stage = Stage("trained", 1, 1.0, expands=int(last.get("expands", 0)), widths=int(last.get("widths", 0)))
-    return stage.supported(space)
+    facts, where = read_facts(path), f"{path}: damaged metadata"
+    stages = need(facts, "stages", list, where) if facts.get("stages") else [{"expands": 1, "widths": 1}]
+    last = as_object(stages[-1], f"{where}: the last stage")
+    expands, widths = (COUNTED.whole(f"{where}: {key}", last.get(key, 0)) for key in ("expands", "widths"))
+    return Stage("trained", 1, 1.0, expands=expands, widths=widths).supported(space)
 
 
 def _plain_run(net: PlainNetwork) -> Callable[[Tensor, Subnet], Tensor]:

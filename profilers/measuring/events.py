@@ -18,6 +18,7 @@ LARGEST_NUMBER = 1e18
 LONGEST_TEXT = 300
 LONGEST_MESSAGE = 2000
 LONGEST_LIST = 4096
+MOST_VISITS = 10**9
 # a thread's CPU time may be a clock's tick longer than the wall time, and no more
 CPU_TICK_NS = 20_000_000
 
@@ -173,8 +174,8 @@ def shown(line: Any) -> str:
 
 
 def _hello(line: Mapping[str, Any], may_tell: frozenset[str]) -> Hello:
-    if line.get("protocol") != PROTOCOL:
-        raise AgentFailed(f"the agent speaks protocol {line.get('protocol')!r}, this host speaks {PROTOCOL}")
+    if type(line.get("protocol")) is not int or line["protocol"] != PROTOCOL:
+        raise AgentFailed(f"the agent speaks protocol {shown(line.get('protocol'))}, this host speaks {PROTOCOL}")
     runtime, device = line.get("runtime"), line.get("device")
     if not isinstance(runtime, str) or not clean(runtime) or not isinstance(device, dict):
         raise AgentFailed(f"the agent's hello names no runtime or device: {shown(line)}")
@@ -208,7 +209,7 @@ def _plain_cores(value: Any) -> bool:
 def _visit(line: Mapping[str, Any]) -> tuple[int, str]:
     """Number and id of the visit that a line is of."""
     visit, name = line.get("visit"), line.get("id")
-    if type(visit) is not int or not isinstance(name, str):
+    if type(visit) is not int or not 0 <= visit <= MOST_VISITS or not isinstance(name, str):
         raise AgentFailed(f"the agent spoke of visit {shown(visit)} of {shown(name)}, expected a number and an id")
     return visit, name
 

@@ -12,6 +12,7 @@ from ofa.errors import InputError
 from ofa.images.files.listing import File, LeftOut, Parts
 from ofa.images.files.names import composed, shown
 from ofa.images.pixels.decoding import SUFFIXES
+from ofa.reading.numbers import MAX_DIGITS, cut
 
 NAME = "labels.csv"
 FILE_COLUMNS = ("file", "filename", "file_name", "filepath", "image", "image_id", "img", "name", "path", "id")
@@ -35,7 +36,7 @@ class Labels:
     def classes(self) -> tuple[str, ...]:
         """All labels, sorted; by value where all are whole numbers."""
         names = set(self.of.values())
-        numbers = all(name.isascii() and name.isdecimal() for name in names)
+        numbers = all(name.isascii() and name.isdecimal() and len(name) <= MAX_DIGITS for name in names)
         return tuple(sorted(names, key=lambda name: (int(name) if numbers else 0, name)))
 
 
@@ -95,7 +96,7 @@ def read_labels(content: bytes, where: str, folder: Parts, images: Sequence[Part
                 f"{where}:{line}: {len(row)} columns, expected {columns}: put a label with a delimiter in it in quotes"
             )
         if not label:
-            raise InputError(f"{where}:{line}: {shown(named)} has no label")
+            raise InputError(f"{where}:{line}: {cut(shown(named))} has no label")
         image = index.find(named)
         if image is None:
             remarks.append(LeftOut((shown(named),), f"lines of {table} whose file is not there"))
@@ -105,9 +106,11 @@ def read_labels(content: bytes, where: str, folder: Parts, images: Sequence[Part
             remarks.append(LeftOut((shown(named),), f"lines of {table} that repeat a file"))
         else:
             first, before = labels[image]
-            raise InputError(f"{where}:{line}: {shown(named)} is {label}, but line {before} says {first}")
+            raise InputError(
+                f"{where}:{line}: {cut(shown(named))} is {cut(label)}, but line {before} says {cut(first)}"
+            )
     if not labels:
-        raise InputError(f"{where}: none of the files that it lists is there, the first is {shown(rows[0][1][0])}")
+        raise InputError(f"{where}: none of the files that it lists is there, the first is {cut(shown(rows[0][1][0]))}")
     return Labels(where, {image: label for image, (label, _) in labels.items()}, tuple(remarks))
 
 
@@ -140,8 +143,8 @@ def _header(rows: Sequence[tuple[int, list[str]]], index: _Index, where: str) ->
     at_label = next((names.index(name) for name in LABEL_COLUMNS if name in names), None)
     if at_label is None and len(others) > 1:  # any of them: dates, splits, a column a class
         raise InputError(
-            f"{where}: none of its columns {', '.join(map(shown, names))} is called label or class: rename the one "
-            "that holds the labels to label"
+            f"{where}: none of its columns {cut(', '.join(map(shown, names)))} is called label or class: rename the "
+            "one that holds the labels to label"
         )
     at_label = at_label if at_label is not None else others[0] if others else 1
     return at_file, at_label

@@ -278,7 +278,10 @@ def test_damaged_specs_are_refused(small: Supernet) -> None:
         (damaged(family="vgg"), "family is 'vgg'"),
         (damaged(layers=[]), "last layer must be the linear classifier"),
         (damaged(layers=layers[:2] + layers[3:]), "takes .* but is given"),
-        (damaged(layers=[{**layers[0], "stride": "2"}, *layers[1:]]), r"layers\[0\]\.stride is '2', expected int"),
+        (
+            damaged(layers=[{**layers[0], "stride": "2"}, *layers[1:]]),
+            r"layers\[0\]\.stride is '2', expected a whole number",
+        ),
         (damaged(layers=[{**layers[0], "colour": 1}, *layers[1:]]), "unknown fields colour"),
         (damaged(layers=[layers[0], *layers]), "names must differ"),
         (damaged(bn_eps="small"), "bn_eps is 'small'"),

@@ -118,7 +118,7 @@ def test_three_hundred_resolutions_are_priced_as_a_loop_prices_them() -> None:
         assert latency[rows] == pytest.approx(by_hand, rel=1e-12)
     assert table.coverage(SPACE, resolutions).complete == tuple(resolutions)
     at_500 = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 500)
-    with pytest.raises(InputError, match=r"conv 500x500x3>16.*\n.*--resolutions 500"):
+    with pytest.raises(InputError, match=r"conv 500x500x3>16.*; measure them .*--resolutions 500"):
         table.latency_ms(SPACE, at_500)
     with pytest.raises(InputError, match=r"resolution is 500 px, but only 128, 160 px of mbv3-w1\.0 were asked for"):
         table.lookup(SPACE, [128, 160]).latency_ms(SPACE.as_genes(at_500))
@@ -155,12 +155,14 @@ def test_what_rests_on_interpolation_says_so() -> None:
 def test_missing_blocks_are_named_with_the_command_that_measures_them() -> None:
     table = made_up([160])
     subnet = SPACE.decode(SPACE.sample(np.random.default_rng(0), 1, resolutions=[224]))
-    with pytest.raises(InputError, match=r"conv 224x224x3>16.*\n.*profilers\.cpu --space mbv3-w1\.0 --resolutions 224"):
+    with pytest.raises(
+        InputError, match=r"conv 224x224x3>16.*; measure them .*profilers\.cpu --space mbv3-w1\.0 --resolutions 224"
+    ):
         table.latency_ms(SPACE, subnet)
     with pytest.raises(InputError, match=r"lacks \d+ of the blocks of mbv3-w1\.0 at 224 px"):
         table.lookup(SPACE, RESOLUTIONS).require([160, 224])
     with pytest.raises(
-        InputError, match=r"linear 1x1x1280>10 .*\n.*--space mbv3-w1\.0 --num-classes 10 --resolutions 160"
+        InputError, match=r"linear 1x1x1280>10 .*; measure them .*--space mbv3-w1\.0 --num-classes 10 --resolutions 160"
     ):
         table.lookup(get_space(SPACE.name, 10), [160]).require([160])
 
