@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.space import Genes, SearchSpace, resolutions_in
 from ofa.tables import LatencyTable
+from ofa.tables.lookup import LatencyLookup
 from ofa.tables.sum_correction import SumCorrection
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
@@ -107,10 +108,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
     scored[FITTED] = False
     plain = table.uncorrected
     alone = plain.lookup(space, resolutions_in(genes))
-    try:
-        correction = fit_correction(correction_terms(alone, alone.block_ms, genes[~scored]), measured[~scored])
-    except InputError as error:
-        raise InputError(f"{table.path} is not of this device as it is now: correction of its sums: {error}") from None
+    correction = correction_of(plain, alone, genes[~scored], measured[~scored])
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
     predicted = corrected.latency_ms(space, genes)
     return Validation(
@@ -128,6 +126,14 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
         unit_errors_pct=unit_errors(corrected.lookup(space, alone.index.resolutions), genes, measured),
         failed=outcome.failed,
     )
+
+
+def correction_of(table: LatencyTable, alone: LatencyLookup, genes: Genes, measured: Floats) -> SumCorrection:
+    """The correction of a table's sums, of (N, genes) networks that took (N,) ms; InputError where none can be that."""
+    try:
+        return fit_correction(correction_terms(alone, alone.block_ms, genes), measured)
+    except InputError as error:
+        raise InputError(f"{table.path} is not of this device as it is now: correction of its sums: {error}") from None
 
 
 def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:

@@ -1,16 +1,19 @@
 """How well sums predict whole networks: the scores by hand, the correction, and which networks are chosen."""
 
 from dataclasses import astuple
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
+from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.whole_networks.choosing import stratified
 from profilers.whole_networks.sum_fit import correction_terms, fit_correction, repeat, score, unit_errors
+from profilers.whole_networks.validation import correction_of
 
 SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
@@ -79,3 +82,13 @@ def test_a_correction_is_found_again_and_only_where_networks_show_it() -> None:
     # two networks say nothing of so many terms
     few = fit_correction(terms[:2], (terms @ (1.2, 0.05, -0.1, 0.0))[:2])
     assert astuple(few)[1:] == (0, 0, 0)
+
+
+def test_a_table_of_another_device_is_named_where_its_sums_cannot_be_corrected() -> None:
+    genes = stratified(table(), SPACE, RESOLUTIONS, 12, np.random.default_rng(0))
+    of_another = LatencyTable(HEADER, table().rows, Path("t.csv"))
+    alone = of_another.lookup(SPACE, RESOLUTIONS)
+    sums = alone.latency_ms(genes)
+    assert correction_of(of_another, alone, genes, 1.5 * sums).scale == pytest.approx(1.5, rel=0.01)
+    with pytest.raises(InputError, match=r"^t\.csv is not of this device as it is now: .*scale is 0\.0005"):
+        correction_of(of_another, alone, genes, 0.0005 * sums)
