@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.prediction import Predictor
+from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.space import get_space
 
 REFERENCE_PER_SECOND = 37_300
@@ -36,8 +38,12 @@ def side_by_side(work: Callable[[], object], yardstick: Callable[[], object], re
     return fastest[0], fastest[1]
 
 
-def flops_per_subnet(predictor: AccuracyPredictor) -> int:
-    """Two a weight, of every member."""
+def flops_per_subnet(predictor: Predictor) -> int:
+    """Two a weight, of every member; a separable predictor's are those of its interval."""
+    if isinstance(predictor, SeparablePredictor):
+        networks = predictor.networks
+        return 2 * (networks.choices.size + networks.outputs.size)
+    assert isinstance(predictor, AccuracyPredictor)
     return sum(2 * weight.size for member in predictor.ensemble for weight in member.weights)
 
 

@@ -1,5 +1,7 @@
 """Search, table look-ups and predictions: how fast and how good, beside the original implementation.
 
+First the exact search by the shipped predictor of width 1.0 on a Xeon's table; then MIT's predictor.
+
     python benchmarks/search.py --figures FOLDER                       # ours alone
     python benchmarks/search.py --figures FOLDER --reference PACKAGES  # and the original, taking turns
 
@@ -50,7 +52,7 @@ def ours(figures: Path, task: str) -> Any:
         started = time.perf_counter()
         (found,), evaluations = search.run([limit], np.random.default_rng(seed))
         seconds = time.perf_counter() - started
-        return {"seconds": seconds, "top1": found.predicted_top1, "evaluations": evaluations}
+        return {"seconds": seconds, "top1": found.predictor_top1, "evaluations": evaluations}
     count, run = {
         "table": (1_000_000, lambda genes: table.latency_ms(space, genes)),
         "predictor": (100_000, predictor.predict),
@@ -59,6 +61,66 @@ def ours(figures: Path, task: str) -> Any:
     genes = space.sample(rng, count, resolutions=resolutions)
     run(genes[:1000])
     return {"per_second": count / median_seconds(lambda: run(genes), 5)}
+
+
+def exact(figures: Path, task: str) -> Any:
+    """Answers one task of the exact search: "limit MS", "frontier RESOLUTIONS" or "devices N", best of several runs."""
+    import resource
+
+    import numpy as np
+
+    from ofa.predictors.accuracy import AccuracyPredictor
+    from ofa.predictors.separable.predictor import SeparablePredictor
+    from ofa.search.exact.search import ExactSearch
+    from ofa.search.specialise import DeviceSearch
+    from ofa.space import RESOLUTIONS, get_space
+    from ofa.tables import LatencyTable, find_table
+
+    del figures
+    kind, _, rest = task.partition(" ")
+    space = get_space("mbv3-w1.0")
+    resolutions = RESOLUTIONS if rest == "25" else (128, 160, 176, 192, 224)
+    table = LatencyTable.load(find_table("xeon-vm-onnxruntime"))
+    predictor = AccuracyPredictor.default(space)
+    assert isinstance(predictor, SeparablePredictor)
+    search = DeviceSearch("xeon", table, predictor, space, resolutions)
+    scores = [predictor.unit_scores(r) for r in search.resolutions]
+    block_ns = search.lookup.block_ns.astype(np.int64)
+    rng, seconds, points = np.random.default_rng(0), [], 0
+    for _ in range(1 if kind == "devices" else 7):
+        started = time.perf_counter()
+        if kind == "frontier":
+            whole = ExactSearch(search.index, scores, block_ns[None]).front()
+            points = len(whole.cost)
+        elif kind == "limit":
+            ExactSearch(search.index, scores, block_ns[None]).best(np.array([int(float(rest) * 1e6)]))
+        else:
+            for _ in range(int(rest)):
+                scaled = np.rint(block_ns * rng.lognormal(0, 0.3, len(block_ns))).astype(np.int64)
+                one = ExactSearch(search.index, scores, scaled[None])
+                least = one.range()
+                one.best(np.geomspace(*least, 20).astype(np.int64))
+        seconds.append(time.perf_counter() - started)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": min(seconds), "points": points, "megabytes": memory}
+
+
+def shell(figures: Path, task: str) -> Any:
+    """`python -m ofa.search` with one limit, a process of its own, best of several: seconds of wall time and of CPU."""
+    import resource
+    import tempfile
+
+    del figures
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(7):
+            before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            command = [sys.executable, "-m", "ofa.search", "--table", "xeon-vm-onnxruntime", "--latency", task, "--out"]
+            subprocess.run([*command, folder], check=True, capture_output=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found.append((time.perf_counter() - started, cpu))
+    return {"seconds": min(wall for wall, _ in found), "cpu_seconds": min(cpu for _, cpu in found)}
 
 
 def theirs(figures: Path, task: str) -> Any:
@@ -117,7 +179,7 @@ def median_seconds(run: Callable[[], object], repeats: int) -> float:
 
 def ask(side: str, arguments: argparse.Namespace, task: str, cores: int = 1) -> Any:
     """The answer of a fresh process, held to the first cores."""
-    path = "" if side == "ours" else f"sys.path.insert(0, {str(arguments.reference.resolve())!r}); "
+    path = "" if side != "theirs" else f"sys.path.insert(0, {str(arguments.reference.resolve())!r}); "
     code = (
         f"import sys; {path}import runpy, json, pathlib; module = runpy.run_path({str(Path(__file__).resolve())!r}); "
     )
@@ -144,6 +206,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reference", type=Path, help="folder of the original implementation's package")
     parser.add_argument("--seeds", type=int, default=5, help="ours per limit (default 5; the original's: one)")
     arguments = parser.parse_args(argv)
+    for kind in ("frontier 5", "frontier 25", "limit 5", "devices 1000"):
+        answer = ask("exact", arguments, kind)
+        points = f", {answer['points']:,} networks" if answer["points"] else ""
+        print(f"exact, {kind}: {answer['seconds']:.3f} s{points}, {answer['megabytes']:.0f} MB", flush=True)
+    answer = ask("shell", arguments, "5")
+    print(f"from the shell, one limit: {answer['seconds']:.2f} s, {answer['cpu_seconds']:.2f} s of CPU", flush=True)
     for limit in LIMITS_MS:
         answers = [ask("ours", arguments, f"search {limit} {seed}") for seed in range(arguments.seeds)]
         top1, seconds = [a["top1"] for a in answers], [a["seconds"] for a in answers]

@@ -19,6 +19,7 @@ from ofa.predictors.fit.assessment import without_resolution
 from ofa.predictors.fit.baselines import macs_features, ridge
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.metrics import figures, kendall_tau, rmse
+from ofa.predictors.prediction import Predictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, split
 
 FOLDS = 5
@@ -160,7 +161,7 @@ def compare_powers(fitted: SubnetAccuracies, asked: SubnetAccuracies) -> Iterato
             yield f"{left_out} px, power {power:2}: bias {bias:+.3f} %, RMSE {rmse(guess, there.top1):.3f} %"
 
 
-def by_distance(predictor: AccuracyPredictor, fitted: SubnetAccuracies, test: SubnetAccuracies) -> Iterator[str]:
+def by_distance(predictor: Predictor, fitted: SubnetAccuracies, test: SubnetAccuracies) -> Iterator[str]:
     """A line a resolution and distance: the error, and what the predictor states."""
     for r in test.known:
         near, here = fitted.genes[fitted.resolutions == r], test.where(test.resolutions == r)

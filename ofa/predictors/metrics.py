@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.predictors.accuracy import Prediction
+from ofa.predictors.prediction import Prediction
 
 Floats = NDArray[np.float64]
 _Z68, _Z95 = 1.0, 1.959964  # half widths of normal intervals, in standard deviations

@@ -66,7 +66,7 @@ class SubnetAccuracies:
         return SubnetAccuracies(self.space, self.known, self.genes[rows], self.top1[rows])
 
 
-def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> SubnetAccuracies:
+def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: int = MIN_ROWS) -> SubnetAccuracies:
     """Reads and checks whole files; InputError names file, line, column and what was expected.
 
     A sub-network measured more than once, in whichever file, counts once, with the mean accuracy. Files that say that
@@ -78,8 +78,8 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str) -> Subnet
     _check_stated(files, texts, space_name)
     rows = [row for path in files for row in _checked_rows(path, texts[path], space)]
     path = files[0]
-    if len(rows) < MIN_ROWS:
-        raise InputError(f"{path}: {len(rows)} rows, at least {MIN_ROWS} are needed to fit and test a predictor")
+    if len(rows) < least:
+        raise InputError(f"{path}: {len(rows)} rows, at least {least} are needed to fit and test a predictor")
     accuracies: dict[bytes, list[float]] = {}
     lowest, place = math.inf, str(path)
     for row in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from ofa.runs.files import write_json
 from ofa.search.config import SearchConfig
 from ofa.search.report import print_results, write_plot
 from ofa.search.run import SearchResult, search_subnets
+from ofa.search.specialise import Frontier
+from ofa.tables.network_times import write_networks
 
 CLOUD_SIZE = 2000
 COMMAND = Command(
@@ -30,18 +33,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
         print_results(console, name, search.table, result.predictor, result.found[name])
-    console.print(
-        f"{result.evaluations} sub-networks of {result.space.name} evaluated in {result.seconds:.2f} s, "
-        f"seed {config.seed}"
-    )
+    console.print(work_done(result))
     write_json(config.out / "result.json", result.to_dict())
     console.print(f"wrote {config.out / 'result.json'}")
+    for name, frontier in result.frontiers.items():
+        path = config.out / f"{name}.frontier.csv"
+        write_frontier(path, name, result, frontier)
+        console.print(f"wrote {path}: all {len(frontier.genes):,} networks of the frontier")
+    if sum(map(len, result.found.values())) < 2:
+        return 0  # one point is no plot, and drawing it takes longer than finding it
     if importlib.util.find_spec("matplotlib") is None:
         console.print("no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
         return 0
     draw_frontier(result)
     console.print(f"wrote {config.out / 'frontier.png'}")
     return 0
+
+
+def work_done(result: SearchResult) -> str:
+    """What the search took, in words."""
+    space, seconds = result.space.name, f"{result.seconds:.2f} s"
+    if all(search.method == "exact" for search in result.searches.values()):
+        return f"exact: {result.evaluations:,} configurations of units of {space} put together in {seconds}"
+    return f"{result.evaluations} sub-networks of {space} evaluated in {seconds}, seed {result.config.seed}"
+
+
+def write_frontier(path: Path, name: str, result: SearchResult, frontier: Frontier) -> None:
+    """Every network of a whole frontier, as a file of networks and what they take (`ofa.tables.network_times`)."""
+    table = result.searches[name].table
+    header = {"device": table.device, "source": f"python -m ofa.search: sums of the blocks of {name}"}
+    subnets = [(result.space.name, subnet) for subnet in result.space.decode(frontier.genes)]
+    unit = "latency_ms" if result.axis == "latency" else "energy_mj"
+    shown = {unit: [f"{v:.6f}" for v in frontier.cost], "predicted_top1": [f"{v:.4f}" for v in frontier.top1]}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_networks(path, header, subnets, shown)
 
 
 def draw_frontier(result: SearchResult) -> None:

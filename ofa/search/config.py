@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import Config, Input, Option, Output
+from ofa.cli.config import AtLeast, Config, Input, Option, Output
 from ofa.cli.options import Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
@@ -50,6 +50,28 @@ class SearchConfig(Config):
     predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
     """accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)"""
 
+    method: Literal["exact", "evolution"] | None = None
+    """exact: the best there is, proven; evolution: the paper's (default: exact where the predictor adds up over units,
+    else an evolution that starts from the exact frontier of an imitation)"""
+
+    kernel_sizes: Annotated[tuple[int, ...], Option(metavar="K")] = ()
+    """use no others, such as 3 5"""
+
+    expand_ratios: Annotated[tuple[float, ...], Option(metavar="E")] = ()
+    """use no others, such as 3 4"""
+
+    depths: Annotated[tuple[int, ...], Option(metavar="D")] = ()
+    """use no others in any unit, such as 2 3"""
+
+    best: Annotated[int, AtLeast(1), Option(metavar="N")] = 1
+    """so many networks for each limit"""
+
+    differ: Annotated[int, AtLeast(1), Option(metavar="N")] = 1
+    """in how many choices they differ from each other at least"""
+
+    together: bool = False
+    """one network for all tables, within each one's limit: as many --latency as --table, or one for all"""
+
     allow_emulated: bool = False
     """take tables of emulated devices, whose latencies mean nothing"""
 
@@ -63,3 +85,12 @@ class SearchConfig(Config):
         super().__post_init__()
         if self.frontier and self.latency:
             raise UsageError("--frontier is what to search without limits: leave out --latency, or give --max-energy")
+        if self.differ > 1 and self.best == 1:
+            raise UsageError("--differ is how much several networks differ: say how many, such as --best 3")
+        if self.together and len(self.latency) not in (1, len(self.table)):
+            raise UsageError(
+                f"--together needs one --latency for each of {len(self.table)} tables, or one for all, not "
+                f"{len(self.latency)}"
+            )
+        if self.together and (self.method == "evolution" or self.frontier or self.max_energy is not None):
+            raise UsageError("--together is an exact search of latencies: leave out --method, --frontier, --max-energy")

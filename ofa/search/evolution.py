@@ -102,6 +102,11 @@ class Population:
         self.genes = np.concatenate([self.genes, genes[fits]])[order]
         self.costs = np.concatenate([self.costs, costs[fits]])[order]
 
+    def best_elsewhere(self) -> Genes:
+        """The best of each resolution but the best one's, best first."""
+        _, first = np.unique(self.genes[:, 0], return_index=True)
+        return self.genes[np.sort(first)[1:]]
+
     def parents(self, rng: np.random.Generator, n: int) -> Genes:
         """n parents, with repetition: the chance falls geometrically with rank, by half within a third."""
         size = len(self.scores)
@@ -151,11 +156,22 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Found:
-    """The best network under one limit: (genes,) row, its score, its costs (C,)."""
+    """The best network under one limit: (genes,) row, its score, its costs (C,).
+
+    others: (N, genes) the best at other resolutions, best first
+    """
 
     genes: Genes
     score: float
     costs: Floats
+    others: Genes
+
+
+def better(one: Found | None, other: Found | None) -> Found | None:
+    """The one with the higher score, of equals the first."""
+    if one is None or (other is not None and other.score > one.score):
+        return other
+    return one
 
 
 def evolve(
@@ -164,14 +180,18 @@ def evolve(
     rng: np.random.Generator,
     settings: EvolutionSettings | None = None,
     progress: Callable[[float], None] | None = None,
+    starts: Genes | None = None,
 ) -> tuple[list[Found | None], int]:
     """The best network found under each of L limits, (L, C), and how many were evaluated.
 
     None where no network was found within the limit. `progress` is told the share of the work done.
+    starts: (N, genes) networks to begin with, beside random ones
     """
     settings = settings or EvolutionSettings()
     populations = [Population(limit, problem.index.space.num_genes) for limit in limits]
     evaluator = Evaluator(problem, populations, settings.population)
+    if starts is not None:
+        evaluator.ask_new(starts, problem.totals(starts), limits.max(axis=0))
     steps = settings.generations + settings.exchange_rounds
     for population in populations:
         _settle(problem, evaluator, population, rng, settings)
@@ -190,7 +210,10 @@ def evolve(
             progress((settings.generations + done + 1) / steps)
     if progress:
         progress(1.0)
-    found = [Found(p.genes[0], float(p.scores[0]), p.costs[0]) if len(p.scores) else None for p in populations]
+    found = [
+        Found(p.genes[0], float(p.scores[0]), p.costs[0], p.best_elsewhere()) if len(p.scores) else None
+        for p in populations
+    ]
     return found, evaluator.count
 
 

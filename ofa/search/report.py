@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.prediction import Predictor
 from ofa.runs.files import replace_file
-from ofa.search.specialise import Axis, Specialised
+from ofa.search.specialised import Axis, Specialised
 from ofa.tables import LatencyTable
 
 # two-sided 95 % of a normal distribution
@@ -62,8 +62,43 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     return lines
 
 
+def regret_in_words(results: Sequence[Specialised]) -> str:
+    """How far the networks may be from the best that the predictor knows within the limits."""
+    worst = [result.regret for result in results]
+    if any(regret is None for regret in worst):
+        return "evolved: the predictor may know better networks within the limits; how much better is not known"
+    most = max(regret for regret in worst if regret is not None)
+    if most == 0:
+        return "exact: regret 0: the predictor knows no better network within the limits"
+    return f"the predictor knows no network within the limits that is better by more than {most:.3f} %"
+
+
+def accuracy_caveats(predictor: Predictor) -> list[str]:
+    """What the accuracies are, and how they stand to measured ones."""
+    lines = [f"accuracy: {predictor.description}"]
+    if (optimism := predictor.optimism).any():
+        halves = ", ".join(f"{r} px {o / 2:.2f}" for r, o in zip(predictor.resolutions, optimism, strict=True))
+        lines.append(f"accuracies are less by half of what a search overrates, in %: {halves}; the interval covers it")
+    if (level := predictor.source_sd).any():
+        shown = ", ".join(f"{r} px {sd:.2f}" for r, sd in zip(predictor.resolutions, level, strict=True) if sd)
+        lines.append(
+            f"accuracies were taken on a sample of the images; the interval covers its level, sd in %: {shown}"
+        )
+    if predictor.scale is not None:
+        scale = predictor.scale
+        lines.append(
+            f"accuracies are the predictor's {scale.offset:+.2f} %, the scale of {scale.checked}; "
+            f"error left there {scale.sd:.2f} %"
+        )
+    elif "measured accuracies" not in str(predictor.header.get("origin", {}).get("kind", "")):
+        lines.append(
+            "the scale of the accuracies was not checked against measured ones: compare networks by them alone"
+        )
+    return lines
+
+
 def print_results(
-    console: Console, name: str, table: LatencyTable, predictor: AccuracyPredictor, results: Sequence[Specialised]
+    console: Console, name: str, table: LatencyTable, predictor: Predictor, results: Sequence[Specialised]
 ) -> None:
     """The results of one device as a table, with provenance and caveats."""
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
@@ -91,9 +126,11 @@ def print_results(
             "-".join(map(str, r.subnet.depths)),
         )
     console.print(shown)
+    console.print(f"  {regret_in_words(results)}", highlight=False)
     for line in caveats(table, results):
         console.print(f"  {line}", highlight=False)
-    console.print(f"  accuracy: {predictor.description}", highlight=False)
+    for line in accuracy_caveats(predictor):
+        console.print(f"  {line}", highlight=False)
 
 
 def _figure(value: float | None, batch: int) -> str:

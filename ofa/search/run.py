@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,14 @@ import numpy as np
 from ofa import __version__
 from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
+from ofa.predictors.prediction import Predictor
 from ofa.runs.settings import file_identity, identity_of
 from ofa.search.config import SearchConfig
+from ofa.search.exact.chain import allowed_choices
 from ofa.search.report import table_facts
-from ofa.search.specialise import Axis, DeviceSearch, Specialised, shared_resolutions
+from ofa.search.specialise import DeviceSearch, Frontier, Wanted, shared_resolutions
+from ofa.search.specialised import Axis, Specialised
+from ofa.search.together import search_together
 from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
 
@@ -27,14 +31,17 @@ class SearchResult:
     """What was found, and by what.
 
     searches, found: by the tables' names; found: one sub-network a limit, or the frontier from the cheapest up
-    evaluations: how many sub-networks the predictor was asked for
+    frontiers: by the tables' names, where no limit was given and the search is exact: every network that no other
+        beats: gene rows, ms or mJ, per cent
+    evaluations: how many sub-networks the predictor was asked for; of an exact search, how many configurations of units
     """
 
     config: SearchConfig
     space: SearchSpace
-    predictor: AccuracyPredictor
+    predictor: Predictor
     searches: Mapping[str, DeviceSearch]
     found: Mapping[str, Sequence[Specialised]]
+    frontiers: Mapping[str, Frontier]
     evaluations: int
     seconds: float
 
@@ -63,6 +70,8 @@ class SearchResult:
             "evaluations": self.evaluations,
             "seconds": round(self.seconds, 3),
             "seed": self.config.seed,
+            "method": next(iter(self.searches.values())).method,
+            "scale": None if self.predictor.scale is None else asdict(self.predictor.scale),
             "settings": identity_of(self.config, version=__version__, predictor=self._predictor_file),
         }
 
@@ -84,22 +93,30 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
     space = get_space(config.space or common_space(tables, preferred), classes)
     predictor = load_predictor(config.predictor, space)
+    require_classes(predictor, classes, next(iter(tables)))
     axis = axis_of(config)
     searches = {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
-    for search in searches.values():
-        search.check_feasible(config.latency)
+    each = config.latency * len(tables) if config.together and len(config.latency) == 1 else config.latency
+    for position, search in enumerate(searches.values()):
+        search.check_feasible([each[position]] if config.together else config.latency)
 
     found: dict[str, Sequence[Specialised]] = {}
+    frontiers: dict[str, Frontier] = {}
     evaluations, started = 0, time.perf_counter()
-    for name, search in searches.items():
+    if config.together:
+        together, evaluations = search_together(searches, each)
+        found.update(together)
+    for name, search in ({} if config.together else searches).items():
         # one generator a device: its result does not depend on which others are searched
         rng = np.random.default_rng(config.seed)
         limits = config.latency or search.frontier_limits()
         results, asked = search.run(limits, rng, progress=None if progress is None else partial(progress, name))
         found[name] = results if config.latency else undominated(results, axis)
         evaluations += asked
+        if not config.latency and (whole := search.frontier()) is not None:
+            frontiers[name] = whole
     seconds = time.perf_counter() - started
-    return SearchResult(config, predictor.space, predictor, searches, found, evaluations, seconds)
+    return SearchResult(config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds)
 
 
 def axis_of(config: SearchConfig) -> Axis:
@@ -107,21 +124,39 @@ def axis_of(config: SearchConfig) -> Axis:
     return "energy" if config.frontier == "energy" else "latency"
 
 
-def _device_search(name: str, table: LatencyTable, predictor: AccuracyPredictor, config: SearchConfig) -> DeviceSearch:
+def _device_search(name: str, table: LatencyTable, predictor: Predictor, config: SearchConfig) -> DeviceSearch:
     return DeviceSearch(
         name,
         table,
         predictor,
         predictor.space,
         shared_resolutions(table, predictor, predictor.space, config.resolutions),
-        max_macs=config.max_macs,
-        max_params=config.max_params,
-        max_energy_mj=config.max_energy,
-        axis=axis_of(config),
+        Wanted(
+            axis=axis_of(config),
+            method=config.method,
+            max_macs=config.max_macs,
+            max_params=config.max_params,
+            max_energy_mj=config.max_energy,
+            allowed=allowed_choices(predictor.space, config.kernel_sizes, config.expand_ratios, config.depths),
+            best=config.best,
+            differ=config.differ,
+        ),
     )
 
 
-def load_predictor(path: Path | None, space: SearchSpace) -> AccuracyPredictor:
+def require_classes(predictor: Predictor, classes: int, table: str) -> None:
+    """InputError where the predictor's accuracies are of another number of classes than the classifier."""
+    facts = predictor.header.get("images") or {}
+    stated = predictor.header.get("num_classes") or len(facts.get("classes") or ()) or None
+    if stated is not None and stated != classes:
+        raise InputError(
+            f"the predictor's accuracies are of {stated} classes, but the classifier of {table} has {classes}: take a "
+            f"table of {stated} classes (--num-classes of the profiler), or a predictor of your own accuracies "
+            "(python -m ofa.predictors.collect, then python -m ofa.predictors.fit)"
+        )
+
+
+def load_predictor(path: Path | None, space: SearchSpace) -> Predictor:
     """The predictor of a file, or the shipped one, bound to the space."""
     return AccuracyPredictor.default(space) if path is None else AccuracyPredictor.load(path, space)
 
@@ -157,7 +192,7 @@ def common_space(tables: dict[str, LatencyTable], preferred: Sequence[str] = ())
 def undominated(found: Sequence[Specialised], axis: Axis) -> list[Specialised]:
     """The frontier proper: without those that a faster, or thriftier, network already beats."""
     kept: list[Specialised] = []
-    for result in sorted(found, key=lambda r: (r.cost(axis), -r.predicted_top1)):
-        if not kept or result.predicted_top1 > kept[-1].predicted_top1:
+    for result in sorted(found, key=lambda r: (r.cost(axis), -r.predictor_top1)):
+        if not kept or result.predictor_top1 > kept[-1].predictor_top1:
             kept.append(result)
     return kept

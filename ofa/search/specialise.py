@@ -1,7 +1,8 @@
 """From a latency table and an accuracy predictor to the best sub-network for every limit.
 
 The search runs on the resolutions that the predictor knows and the table holds; what rests on an
-interpolated block or an interpolated accuracy says so in its result.
+interpolated block or an interpolated accuracy says so in its result. Where the predictor adds up over units, the
+search is exact (`ofa.search.exact`); where it does not, it evolves.
 """
 
 from __future__ import annotations
@@ -10,75 +11,31 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks.costs import block_macs, block_params, count_macs, count_params
-from ofa.blocks.extremes import cheapest
+from ofa.blocks.costs import count_macs, count_params
 from ofa.errors import Infeasible, InputError
-from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.search.evolution import EvolutionSettings, Problem, evolve
-from ofa.space import Genes, SearchSpace, Subnet
+from ofa.predictors.prediction import Predictor
+from ofa.predictors.separable.predictor import SeparablePredictor
+from ofa.search.costs import Allowed, Cost, Limit, energy_cost, exclusion, latency_cost, least, macs_cost, params_cost
+from ofa.search.evolution import EvolutionSettings, Problem, better, evolve
+from ofa.search.exact.search import Answer, ExactSearch
+from ofa.search.polish import polish
+from ofa.search.specialised import Axis, Specialised
+from ofa.search.student import good_starts
+from ofa.space import Genes, SearchSpace
 from ofa.tables import LatencyTable
-from ofa.tables.amounts import amount, of_batch
 
 FRONTIER_POINTS = 16
-Axis = Literal["latency", "energy"]
-
-
-@dataclass(frozen=True)
-class Specialised:
-    """The best sub-network found for one device under one limit.
-
-    limit_ms, limit_mj: the limit of latency or energy; on a frontier, the point of its axis it was sought for
-    energy_mj: None where the table does not tell
-    predicted_top1, predicted_top1_std: per cent; the standard deviation is NaN where the predictor has none
-    latency_interpolated: some block's latency is interpolated from other sizes
-    top1_interpolated: the accuracy is interpolated from other resolutions
-    """
-
-    table: str
-    limit_ms: float | None
-    limit_mj: float | None
-    latency_ms: float
-    energy_mj: float | None
-    predicted_top1: float
-    predicted_top1_std: float
-    macs_millions: float
-    params_millions: float
-    latency_interpolated: bool
-    top1_interpolated: bool
-    subnet: Subnet
-
-    def cost(self, axis: Axis) -> float:
-        """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
-        if axis == "latency":
-            return self.latency_ms
-        return math.nan if self.energy_mj is None else self.energy_mj
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form: plain types, null for what is not known."""
-        std = None if math.isnan(self.predicted_top1_std) else round(self.predicted_top1_std, 4)
-        return {
-            "table": self.table,
-            "limit_ms": self.limit_ms,
-            "limit_mj": self.limit_mj,
-            "latency_ms": round(self.latency_ms, 6),
-            "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
-            "predicted_top1": round(self.predicted_top1, 4),
-            "predicted_top1_std": std,
-            "macs_millions": self.macs_millions,
-            "params_millions": self.params_millions,
-            "latency_interpolated": self.latency_interpolated,
-            "top1_interpolated": self.top1_interpolated,
-            "subnet": self.subnet.to_dict(),
-        }
+POLISHED = 2  # networks a limit, of different resolutions, that an evolution ends with
+Method = Literal["exact", "evolution"]
 
 
 def shared_resolutions(
-    table: LatencyTable, predictor: AccuracyPredictor, space: SearchSpace, asked: Iterable[int] | None = None
+    table: LatencyTable, predictor: Predictor, space: SearchSpace, asked: Iterable[int] | None = None
 ) -> tuple[int, ...]:
     """The resolutions to search: those asked for, else those the predictor knows and the table holds.
 
@@ -96,16 +53,33 @@ def shared_resolutions(
     return shared
 
 
-class _Limit(NamedTuple):
-    """A limit beside the axis, on the sum of block_costs, (U,). words, unit: how a message says it."""
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of the networks beside a limit of the axis.
 
-    words: str
-    unit: float
-    limit: float
-    block_costs: NDArray[np.float64]
+    method: None: exact where the predictor allows it
+    max_macs, max_params: in millions
+    allowed: which configurations of each unit may be chosen (`ofa.search.exact.chain.allowed_choices`); None: all
+    best, differ: so many networks a limit, that differ from each other in at least so many choices
+    """
 
-    def __str__(self) -> str:
-        return f"{self.limit / self.unit:g} {self.words}"
+    axis: Axis = "latency"
+    method: Method | None = None
+    max_macs: float | None = None
+    max_params: float | None = None
+    max_energy_mj: float | None = None
+    allowed: Allowed = None
+    best: int = 1
+    differ: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Frontier:
+    """All networks that no other beats, ascending: genes (P, genes), cost (P,) ms or mJ, top1 (P,) as promised."""
+
+    genes: Genes
+    cost: NDArray[np.float64]
+    top1: NDArray[np.float64]
 
 
 class DeviceSearch:
@@ -113,44 +87,50 @@ class DeviceSearch:
 
     resolutions: those searched, pixels, ascending
     axis: what accuracy is traded for, "latency" (ms) or "energy" (mJ); limits and frontiers are of it
+    method: "exact" or "evolution"
     """
 
     def __init__(
         self,
         name: str,
         table: LatencyTable,
-        predictor: AccuracyPredictor,
+        predictor: Predictor,
         space: SearchSpace,
         resolutions: Sequence[int],
-        *,
-        max_macs: float | None = None,
-        max_params: float | None = None,
-        max_energy_mj: float | None = None,
-        axis: Axis = "latency",
+        wanted: Wanted | None = None,
     ) -> None:
-        """max_macs, max_params: limits, in millions. InputError if energies are asked for that the table lacks."""
+        """InputError if energies are asked for that the table lacks, or a method that the predictor does not allow."""
+        self.wanted = wanted = wanted or Wanted()
         self.name, self.table, self.predictor = name, table, predictor
         self.space, self.lookup = space, table.lookup(space, resolutions)
-        self.resolutions = self.lookup.index.resolutions
-        self.axis, self.unit = axis, "ms" if axis == "latency" else "mJ"
-        if axis == "energy" or max_energy_mj is not None:
+        self.index = self.lookup.index
+        self.resolutions = self.index.resolutions
+        self.axis = wanted.axis
+        self.method = method_of(predictor, wanted)
+        if self.axis == "energy" or wanted.max_energy_mj is not None:
             self.lookup.require_energy()
-        self._axis_costs = self.lookup.block_ms if axis == "latency" else self.lookup.block_energy_mj
-        blocks = self.lookup.index.blocks
-        self._others: list[_Limit] = []
-        for words, limit, cost in (("M MACs", max_macs, block_macs), ("M parameters", max_params, block_params)):
-            if limit is not None:
-                of_blocks = np.array([cost(block) for block in blocks], dtype=np.float64)
-                self._others.append(_Limit(words, 1e6, limit * 1e6, of_blocks))
-        if max_energy_mj is not None:
-            self._others.append(_Limit(f"mJ{of_batch(table.batch)}", 1.0, max_energy_mj, self.lookup.block_energy_mj))
-        costs = [self._axis_costs, *(other.block_costs for other in self._others)]
-        self.problem = Problem(self.lookup.index, self._score, np.stack(costs))
+        energy = self.axis == "energy"
+        self._axis_cost = energy_cost(self.lookup, table.batch) if energy else latency_cost(self.lookup, table.batch)
+        self._others = [
+            Limit(cost(self.index), value)
+            for cost, value in ((macs_cost, wanted.max_macs), (params_cost, wanted.max_params))
+            if value is not None
+        ]
+        if wanted.max_energy_mj is not None:
+            self._others.append(Limit(energy_cost(self.lookup, table.batch), wanted.max_energy_mj))
+        self._costs = np.stack([self._axis_cost.per_block, *(other.cost.per_block for other in self._others)])
+
+    @cached_property
+    def exact(self) -> ExactSearch:
+        """The exact search of a separable predictor; costs are the axis, then the further limits' in order."""
+        assert isinstance(self.predictor, SeparablePredictor)
+        scores = [self.predictor.unit_scores(r) for r in self.resolutions]
+        return ExactSearch(self.index, scores, self._costs, self.wanted.allowed)
 
     @cached_property
     def fastest(self) -> Genes:
-        """The sub-network with the least of the axis, (1, genes): exact, by variable elimination."""
-        return cheapest(self.problem.index, self._axis_costs)[0]
+        """The sub-network with the least of the axis, (1, genes)."""
+        return least(self.index, self._axis_cost, self.wanted.allowed)[0]
 
     @property
     def least(self) -> float:
@@ -159,32 +139,44 @@ class DeviceSearch:
 
     def frontier_limits(self, points: int = FRONTIER_POINTS) -> list[float]:
         """Limits from the sub-network with the least of the axis to the one with the most, in equal ratios."""
-        slowest = cheapest(self.problem.index, -self._axis_costs)[0]
+        minus = Cost(-self._axis_cost.per_block, "")
+        slowest = least(self.index, minus, self.wanted.allowed)[0]
         limits = np.geomspace(self.least, float(self._on_axis(slowest)[0]), points)
         # rounding must not put the first limit below the least
         return [float(limit) for limit in np.maximum(limits, self.least)]
+
+    def frontier(self) -> Frontier | None:
+        """The whole exact frontier of the axis.
+
+        None where the method is not exact, or another cost is limited too.
+        """
+        if self.method != "exact" or self._others:
+            return None
+        found = self.exact.frontier()
+        genes = self.exact.genes(found)
+        return Frontier(genes, found.costs[:, 0] / self._axis_cost.wholes, self.predictor.promised(genes).top1)
 
     def check_feasible(self, limits: Iterable[float]) -> None:
         """Infeasible, saying what the least possible is, if one limit alone already rules out every sub-network."""
         for limit in limits:
             if not (math.isfinite(limit) and limit > 0):
-                raise InputError(f"{self.axis} limit is {limit}, expected a positive number of {self.unit}")
-            if limit < self.least:
+                raise InputError(f"{self.axis} limit is {limit}, expected a positive number of {self._axis_cost.unit}")
+            if self._axis_cost.whole(limit) < self._axis_cost.whole(self.least):
                 fastest = self.space.decode(self.fastest)[0]
                 raise Infeasible(
-                    f"no sub-network of {self.space.name} runs within {self._amount(limit)} on {self.table.device}: "
-                    f"the {'fastest' if self.axis == 'latency' else 'thriftiest'} takes "
-                    f"{self._amount(self.least, '.3f')} "
+                    f"no sub-network of {self.space.name} runs within {self._axis_cost.words(limit)} on "
+                    f"{self.table.device}: the {'fastest' if self.axis == 'latency' else 'thriftiest'} takes "
+                    f"{self._axis_cost.words(self.least, '.3f')} "
                     f"({fastest.resolution} px, depths {'-'.join(map(str, fastest.depths))})"
                 )
         for other in self._others:
-            if not other.limit > 0:
+            if not other.value > 0:
                 raise InputError(f"the limit of {other} is not a positive number")
-            least = cheapest(self.problem.index, other.block_costs)[1]
-            if other.limit < least:
+            fewest = least(self.index, other.cost, self.wanted.allowed)[1]
+            if other.cost.whole(other.value) < fewest:
                 raise Infeasible(
                     f"no sub-network of {self.space.name} at {self.resolutions[0]} px or more has at most "
-                    f"{other}: the least is {least / other.unit:.4g} {other.words}"
+                    f"{other}: the least is {other.cost.words(fewest / other.cost.wholes, '.4g')}"
                 )
 
     def run(
@@ -194,59 +186,123 @@ class DeviceSearch:
         settings: EvolutionSettings | None = None,
         progress: Callable[[float], None] | None = None,
     ) -> tuple[list[Specialised], int]:
-        """The best sub-network found for each limit of the axis, in one run, and how many were evaluated.
+        """The best sub-networks found for each limit of the axis, in one run, and how many were evaluated.
 
+        An exact search evaluates configurations of units, draws nothing at random, and needs no settings.
         Raises Infeasible if a limit cannot be met, or if together with the others no network was found.
         """
         self.check_feasible(limits)
-        bounds = np.array([[limit, *(other.limit for other in self._others)] for limit in limits])
-        found, evaluations = evolve(self.problem, bounds, rng, settings, progress)
+        if self.method == "exact":
+            return self._run_exact(limits, progress), sum(len(i.number) for c in self.exact.chains for i in c.units)
+        others = [other.cost.whole(other.value) for other in self._others]
+        bounds = np.array([[self._axis_cost.whole(limit), *others] for limit in limits], dtype=np.float64)
+        problem = Problem(self.index, self.predictor.top1, self._costs.astype(np.float64))
+        found, evaluations = evolve(problem, bounds, rng, settings, progress)
+        starts = None
+        if self.wanted.method is None:  # `--method evolution` is the paper's alone
+            starts = good_starts(self.index, problem.score, self._costs, rng)
+            seeded, asked = evolve(problem, bounds, rng, settings, progress, starts)
+            evaluations += asked
+            found = [better(one, other) for one, other in zip(found, seeded, strict=True)]
         results = []
         for limit, best in zip(limits, found, strict=True):
             if best is None:
-                raise Infeasible(
-                    f"found no sub-network within {self._amount(limit)} and {' and '.join(map(str, self._others))}: "
-                    "each alone is possible, together they may not be "
-                    f"(least possible {self._amount(self.least, '.3f')}); relax one of them"
-                )
-            results.append(self._specialised(limit, best.genes[None]))
+                raise self._nothing_within(limit)
+            genes = best.genes[None]
+            if starts is not None:
+                whole = np.array([self._axis_cost.whole(limit), *others], dtype=np.int64)
+                near = np.concatenate([genes, best.others[: POLISHED - 1]])
+                genes, _, asked = polish(self.index, problem.score, self._costs, whole, near)
+                evaluations += asked
+            results.append(self._specialised(limit, genes))
         return results, evaluations
+
+    def _run_exact(self, limits: Sequence[float], progress: Callable[[float], None] | None) -> list[Specialised]:
+        others = [other.cost.whole(other.value) for other in self._others]
+        results: list[Specialised] = []
+        for n, limit in enumerate(limits):
+            whole = np.array([self._axis_cost.whole(limit), *others], dtype=np.int64)
+            if self.wanted.best > 1:
+                answers = self.exact.different(whole, self.wanted.best, self.wanted.differ)
+            else:
+                best = self.exact.best_under(whole)
+                answers = [] if best is None else [best]
+            if not answers:
+                raise self._nothing_within(limit)
+            results += [self._answered(limit, answer, rank) for rank, answer in enumerate(answers, 1)]
+            if progress:
+                progress((n + 1) / len(limits))
+        return results
+
+    def _answered(self, limit: float, answer: Answer, rank: int) -> Specialised:
+        assert isinstance(self.predictor, SeparablePredictor)
+        score, bound = self.predictor.of_sums(np.array([answer.score, answer.bound]))
+        return self._specialised(limit, answer.genes, float(bound - score), rank)
+
+    def _nothing_within(self, limit: float) -> Infeasible:
+        if words := exclusion(self.index, [Limit(self._axis_cost, limit), *self._others], self.wanted.allowed):
+            return Infeasible(f"no sub-network of {self.space.name} keeps both: {words}; relax one of them")
+        rest = f" and {' and '.join(map(str, self._others))}" if self._others else ""
+        return Infeasible(
+            f"found no sub-network within {self._axis_cost.words(limit)}{rest}: each alone is possible, together they "
+            f"may not be (least possible {self._axis_cost.words(self.least, '.3f')}); relax one of them"
+        )
 
     def random_cloud(self, rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Latency or energy and predicted top-1 of n random sub-networks: what the search is compared with."""
         genes = self.space.sample(rng, n, resolutions=self.resolutions)
-        return self._on_axis(genes), self._score(genes)
-
-    def _amount(self, value: float, form: str = "g") -> str:
-        """A value of the axis in words."""
-        return amount(value, self.unit, self.table.batch, form)
+        offset = 0.0 if self.predictor.scale is None else self.predictor.scale.offset
+        return self._on_axis(genes), self.predictor.top1(genes) + offset
 
     def _on_axis(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) ms or mJ."""
         return self.lookup.latency_ms(genes) if self.axis == "latency" else self._energy_mj(genes)
 
     def _energy_mj(self, genes: Genes) -> NDArray[np.float64]:
-        """(N,) millijoules; NaN if not known."""
-        return self.lookup.index.total(genes, self.lookup.block_energy_mj)
+        """(N,) millijoules, whole nanojoules; NaN if not known."""
+        return self.index.total(genes, np.rint(self.lookup.block_energy_mj * 1e6)) / 1e6
 
-    def _score(self, genes: Genes) -> NDArray[np.float64]:
-        return self.predictor.predict(genes).top1
+    def _specialised(self, limit: float, genes: Genes, regret: float | None = None, rank: int = 1) -> Specialised:
+        return specialised(self, limit, genes, regret, rank)
 
-    def _specialised(self, limit: float, genes: Genes) -> Specialised:
-        energy = float(self._energy_mj(genes)[0])
-        subnet = self.space.decode(genes)[0]
-        predicted = self.predictor.predict(genes)
-        return Specialised(
-            table=self.name,
-            limit_ms=float(limit) if self.axis == "latency" else None,
-            limit_mj=float(limit) if self.axis == "energy" else None,
-            latency_ms=float(self.lookup.latency_ms(genes)[0]),
-            energy_mj=None if math.isnan(energy) else energy,
-            predicted_top1=float(predicted.top1[0]),
-            predicted_top1_std=float(predicted.std[0]),
-            macs_millions=count_macs(self.space, subnet) / 1e6,
-            params_millions=count_params(self.space, subnet) / 1e6,
-            latency_interpolated=bool(self.lookup.interpolated(genes)[0]),
-            top1_interpolated=bool(predicted.interpolated[0]),
-            subnet=subnet,
+
+def specialised(
+    search: DeviceSearch, limit: float, genes: Genes, regret: float | None = None, rank: int = 1
+) -> Specialised:
+    """What is said of one network, (1, genes), that was found on a device within a limit of its axis."""
+    energy = float(search._energy_mj(genes)[0])
+    subnet = search.space.decode(genes)[0]
+    promised = search.predictor.promised(genes)
+    return Specialised(
+        table=search.name,
+        limit_ms=float(limit) if search.axis == "latency" else None,
+        limit_mj=float(limit) if search.axis == "energy" else None,
+        latency_ms=float(search.lookup.latency_ms(genes)[0]),
+        energy_mj=None if math.isnan(energy) else energy,
+        predicted_top1=float(promised.top1[0]),
+        predicted_top1_std=float(promised.std[0]),
+        predictor_top1=float(search.predictor.top1(genes)[0]),
+        macs_millions=count_macs(search.space, subnet) / 1e6,
+        params_millions=count_params(search.space, subnet) / 1e6,
+        latency_interpolated=bool(search.lookup.interpolated(genes)[0]),
+        top1_interpolated=bool(promised.interpolated[0]),
+        subnet=subnet,
+        regret=regret,
+        rank=rank,
+    )
+
+
+def method_of(predictor: Predictor, wanted: Wanted) -> Method:
+    """How to search with a predictor; InputError where that cannot be as it is wanted."""
+    separable = isinstance(predictor, SeparablePredictor)
+    if wanted.method == "exact" and not separable:
+        raise InputError(
+            f"--method exact needs a predictor that adds up over units, which this one does not "
+            f"({predictor.description}): leave --method out, or imitate it by one that does: "
+            f"python -m ofa.predictors.fit --teacher PREDICTOR --space {predictor.space.name}"
         )
+    method: Method = wanted.method or ("exact" if separable else "evolution")
+    if method == "evolution" and (wanted.allowed is not None or wanted.best > 1):
+        option = "--best" if wanted.best > 1 else "--kernel-sizes, --expand-ratios and --depths"
+        raise InputError(f"{option} need the exact search: no --method evolution, and a separable predictor")
+    return method

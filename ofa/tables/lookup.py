@@ -88,6 +88,11 @@ class LatencyLookup:
             )
 
     @cached_property
+    def block_ns(self) -> NDArray[np.float64]:
+        """(U,) `block_ms` in whole nanoseconds; NaN if not known: sums of those are exact in any order."""
+        return np.rint(self.block_ms * 1e6)
+
+    @cached_property
     def block_energy_mj(self) -> NDArray[np.float64]:
         """(U,) millijoules of each block of the index, interpolated like latencies; NaN if not known."""
         known = {row.block: row.energy_mj for row in self.table.rows if row.energy_mj is not None}
@@ -117,8 +122,8 @@ class LatencyLookup:
         )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
-        """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""
-        latency = self.index.total(genes, self.block_ms)
+        """(N,) milliseconds of a canonical gene matrix, whole nanoseconds; InputError names missing blocks."""
+        latency: NDArray[np.float64] = self.index.total(genes, self.block_ns) / 1e6
         unknown = np.flatnonzero(np.isnan(latency))
         if len(unknown):
             numbers = self.index.block_numbers(genes[unknown[:1]])[0]

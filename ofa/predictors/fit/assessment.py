@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
+from ofa.predictors.fit.ensemble_training import Recipe
 from ofa.predictors.metrics import figures, rmse, tau_figure
+from ofa.predictors.prediction import Predictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies
 
+Train = Callable[[SubnetAccuracies, Recipe, Callable[[float], None]], Predictor]  # on all of the data
 
-def assess(predictor: AccuracyPredictor, test: SubnetAccuracies) -> dict[str, Any]:
+
+def assess(predictor: Predictor, test: SubnetAccuracies) -> dict[str, Any]:
     """`metrics.figures` of the whole test part ("all") and of each resolution that has two rows or more, in pixels."""
     predicted = predictor.predict(test.genes)
     report = {"all": figures(predicted, test.top1)}
@@ -28,7 +30,7 @@ def assess(predictor: AccuracyPredictor, test: SubnetAccuracies) -> dict[str, An
 
 
 def interpolation(
-    fitted: SubnetAccuracies, test: SubnetAccuracies, recipe: Recipe, step: Callable[[float], None]
+    fitted: SubnetAccuracies, test: SubnetAccuracies, recipe: Recipe, train: Train, step: Callable[[float], None]
 ) -> dict[str, Any]:
     """Leave one resolution out: what it costs to interpolate it from those around, for each that has both.
 
@@ -39,9 +41,9 @@ def interpolation(
     recipe = replace(recipe, members=min(2, recipe.members))
     inner = fitted.known[1:-1]
     report: dict[str, Any] = {}
-    direct = train_ensemble(fitted, recipe, lambda share: step(share / (len(inner) + 1))) if inner else None
+    direct = train(fitted, recipe, lambda share: step(share / (len(inner) + 1))) if inner else None
     for n, left_out in enumerate(inner, 1):
-        narrow = train_ensemble(
+        narrow = train(
             without_resolution(fitted, left_out),
             recipe,
             lambda share, n=n: step((n + share) / (len(inner) + 1)),  # type: ignore[misc]
@@ -68,7 +70,7 @@ def without_resolution(data: SubnetAccuracies, left_out: int) -> SubnetAccuracie
     return replace(kept, known=tuple(r for r in data.known if r != left_out))
 
 
-def largest(predictor: AccuracyPredictor, test: SubnetAccuracies) -> dict[str, Any]:
+def largest(predictor: Predictor, test: SubnetAccuracies) -> dict[str, Any]:
     """The largest sub-network at the highest resolution, which should be predicted near the top of the test part."""
     genes = np.array([[predictor.resolutions[-1], *(predictor.space.cardinalities[1:] - 1)]], dtype=np.uint16)
     predicted = float(predictor.predict(genes).top1[0])

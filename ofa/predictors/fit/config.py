@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
 from ofa.cli.options import OptionalCount
@@ -33,6 +33,18 @@ class FitConfig(Config):
     out: Annotated[Path | None, Output(), Option(metavar="PATH")] = None
     """where to write it (default: out/predictors/SPACE.safetensors)"""
 
+    kind: Literal["separable", "ensemble"] = "separable"
+    """separable: scores that add up over units, for the exact search; ensemble: networks that read it whole"""
+
+    scale: Annotated[Path | None, Input(), Option(metavar="CSV")] = None
+    """measured accuracies of the same supernet on all images, to put the predictor on their scale"""
+
+    all_images: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None
+    """how many images the accuracies stand for, where they were taken on a sample (ImageNet's: 50000)"""
+
+    num_classes: OptionalCount = None
+    """classes that the accuracies are of (default: what the data or the teacher says)"""
+
     samples: Annotated[int, Option(metavar="N")] = 16000
     """predictions to read from the teacher"""
 
@@ -43,25 +55,25 @@ class FitConfig(Config):
     """a caveat to show wherever the predictor is described"""
 
     members: OptionalCount = None
-    """networks in the ensemble (default: 8; with --teacher 6)"""
+    """networks that are averaged (default: 8; with --teacher 4)"""
 
     epochs: OptionalCount = None
-    """passes over the data (default: 120; with --teacher 80)"""
+    """passes over the data (default: 60; with --teacher 20)"""
 
     batch_size: OptionalCount = None
     """rows a step (default: 128; with --teacher 256)"""
 
     learning_rate: Annotated[float | None, Above(0), Option(metavar="N")] = None
-    """peak of the one-cycle schedule (default: 0.003)"""
+    """peak of the one-cycle schedule (default: 0.01)"""
 
     weight_decay: Annotated[float | None, AtLeast(0), Option(metavar="N")] = None
-    """of AdamW (default: 2.0; with --teacher 1.0)"""
+    """of AdamW (default: 1.5; with --teacher 0.1)"""
 
     seed: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """the same seed gives the same files, bit for bit (default: 0)"""
 
     hidden: Annotated[tuple[int, ...], AtLeast(1), Option(metavar="N")] = ()
-    """hidden widths (default: 64; with --teacher 256)"""
+    """hidden widths, one of them unless --kind ensemble (default: 32; with --teacher 32)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

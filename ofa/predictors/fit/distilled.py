@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from ofa.blocks import block_index
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.fit.assessment import assess, interpolation
+from ofa.predictors.fit.assessment import Train, assess, interpolation
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.fit.measured import Progress
-from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
+from ofa.predictors.fit.optimism import near_frontiers
+from ofa.predictors.fit.uncertainty import fit_uncertainty
+from ofa.predictors.prediction import Predictor
+from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, split
 from ofa.space import Genes, SearchSpace
 
@@ -33,8 +35,8 @@ _OPTIMISM = 1.0
 
 
 def fit_to_teacher(
-    teacher: AccuracyPredictor, samples: int, recipe: Recipe, step: Progress = lambda *_: None
-) -> AccuracyPredictor:
+    teacher: Predictor, samples: int, recipe: Recipe, step: Progress = lambda *_: None, train: Train = train_ensemble
+) -> Predictor:
     """A predictor fitted on `samples` predictions of another.
 
     A quarter of the sub-networks asked about are random; a quarter are near the best that searches with the
@@ -47,19 +49,19 @@ def fit_to_teacher(
     if samples < 400:
         raise InputError(f"samples is {samples}, expected at least 400")
     rng = np.random.default_rng(recipe.seed)
-    asked, sources = _questions(teacher, samples, recipe, rng, step)
+    asked, sources = _questions(teacher, samples, recipe, train, rng, step)
     known = len(asked.known)
     held = split(asked.genes)["calibration"]
-    first = train_ensemble(asked.where(~held), recipe, lambda share: step("uncertainty", share))
+    first = train(asked.where(~held), recipe, lambda share: step("uncertainty", share))
     aside = asked.where(held)
     uncertainty = fit_uncertainty(first.members(aside.genes), aside.top1, aside.groups, known)
-    final = train_ensemble(asked, recipe, lambda share: step("final", share))
+    final = train(asked, recipe, lambda share: step("final", share))
 
     random, optimal = _examination(teacher, asked, max(200, samples // 8), rng)
-    between = interpolation(asked, random, recipe, lambda share: step("interpolation", share))
+    between = interpolation(asked, random, recipe, train, lambda share: step("interpolation", share))
     if between:
         uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
-    predictor = with_uncertainty(final, uncertainty)
+    predictor = final.with_uncertainty(uncertainty)
     predictor.header["report"] = {
         "rows": sources,
         "test": {"random": assess(predictor, random), "near_optimal": assess(predictor, optimal)},
@@ -71,7 +73,7 @@ def fit_to_teacher(
 
 
 def _questions(
-    teacher: AccuracyPredictor, samples: int, recipe: Recipe, rng: np.random.Generator, step: Progress
+    teacher: Predictor, samples: int, recipe: Recipe, train: Train, rng: np.random.Generator, step: Progress
 ) -> tuple[SubnetAccuracies, dict[str, int]]:
     """What the teacher says of `samples` sub-networks, and how many were chosen in which way."""
     space, known = teacher.space, teacher.resolutions
@@ -80,17 +82,21 @@ def _questions(
     searching = partial(step, "searching the teacher")
     best = near_optimal(space, known, teacher.top1, at_best * 9 // 8, rng, searching)
     asked = _joined(asked, _answers(teacher, _different(best, asked.genes, at_best)))
-    draft = replace(recipe, members=min(4, recipe.members), epochs=max(1, recipe.epochs // 2))
-    for n in range(_ROUNDS):
-        student = train_ensemble(asked, draft, lambda share, n=n: step("asking", (n + share) / _ROUNDS))  # type: ignore[misc]
+    draft = replace(recipe, members=min(3, recipe.members), epochs=max(1, recipe.epochs // 2))
+    rounds = _ROUNDS if train is train_ensemble else max(1, _ROUNDS // 2)  # exact frontiers tell more
+    for n in range(rounds):
+        student = train(asked, draft, lambda share, n=n: step("asking", (n + share) / rounds))  # type: ignore[misc]
 
-        def hopeful(genes: Genes, student: AccuracyPredictor = student) -> NDArray[np.float64]:
+        def hopeful(genes: Genes, student: Predictor = student) -> NDArray[np.float64]:
             members = student.members(genes)
             upper: NDArray[np.float64] = members.mean(axis=0) + _OPTIMISM * members.std(axis=0)
             return upper
 
-        count = (samples - len(asked.genes)) // (_ROUNDS - n)
-        found = near_optimal(space, known, hopeful, count * 9 // 8, rng)
+        count = (samples - len(asked.genes)) // (rounds - n)
+        if isinstance(student, SeparablePredictor):
+            found = near_frontiers(student, count * 9 // 8, rng)
+        else:
+            found = near_optimal(space, known, hopeful, count * 9 // 8, rng)
         asked = _joined(asked, _answers(teacher, _different(found, asked.genes, count)))
     sources = {
         "random": at_random,
@@ -101,7 +107,7 @@ def _questions(
 
 
 def _examination(
-    teacher: AccuracyPredictor, asked: SubnetAccuracies, rows: int, rng: np.random.Generator
+    teacher: Predictor, asked: SubnetAccuracies, rows: int, rng: np.random.Generator
 ) -> tuple[SubnetAccuracies, SubnetAccuracies]:
     """What the teacher says of others than those it was asked about: random ones, and ones near its optimum."""
     space, known = teacher.space, teacher.resolutions
@@ -110,7 +116,7 @@ def _examination(
     return random, _answers(teacher, _different(best, asked.genes, rows))
 
 
-def _answers(teacher: AccuracyPredictor, genes: Genes) -> SubnetAccuracies:
+def _answers(teacher: Predictor, genes: Genes) -> SubnetAccuracies:
     """Sub-networks with what the teacher says of them."""
     return SubnetAccuracies(teacher.space, teacher.resolutions, genes, teacher.predict(genes).top1)
 
@@ -130,7 +136,7 @@ def _different(genes: Genes, known: Sequence[NDArray[np.uint16]] | Genes, n: int
     return np.stack(list(rows.values())[:n])
 
 
-def _loss_in_search(teacher: AccuracyPredictor, student: AccuracyPredictor, devices: int, seed: int) -> dict[str, Any]:
+def _loss_in_search(teacher: Predictor, student: Predictor, devices: int, seed: int) -> dict[str, Any]:
     """What the teacher thinks of the best by the student, against the best by the teacher, on the same devices."""
     best = [
         teacher.top1(

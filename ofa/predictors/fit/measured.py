@@ -6,18 +6,20 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from ofa.errors import InputError
-from ofa.predictors.accuracy import AccuracyPredictor
-from ofa.predictors.fit.assessment import assess, interpolation, largest
+from ofa.predictors.fit.assessment import Train, assess, interpolation, largest
 from ofa.predictors.fit.baselines import baselines
 from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
-from ofa.predictors.fit.uncertainty import fit_uncertainty, with_uncertainty
+from ofa.predictors.fit.uncertainty import fit_uncertainty
+from ofa.predictors.prediction import Predictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, counts, split
 
 Progress = Callable[[str, float], None]  # what is being done, and the share of it that is
 _LEAST_ROWS = 5  # of the test and the calibration part, at every resolution
 
 
-def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Progress = lambda *_: None) -> AccuracyPredictor:
+def fit_to_measured(
+    data: SubnetAccuracies, recipe: Recipe, step: Progress = lambda *_: None, train: Train = train_ensemble
+) -> Predictor:
     """A predictor fitted on the data less its test part, with its report in `header["report"]`.
 
     Uncertainty is fitted on the calibration part with an ensemble trained without it; the ensemble that is
@@ -34,15 +36,15 @@ def fit_to_measured(data: SubnetAccuracies, recipe: Recipe, step: Progress = lam
                     f"measure more there, or leave {r} px out"
                 )
     held = data.where(masks["calibration"])
-    first = train_ensemble(data.where(masks["train"]), recipe, lambda share: step("uncertainty", share))
+    first = train(data.where(masks["train"]), recipe, lambda share: step("uncertainty", share))
     uncertainty = fit_uncertainty(first.members(held.genes), held.top1, held.groups, len(known))
     fitted = data.where(~masks["test"])
     test = data.where(masks["test"])
-    between = interpolation(fitted, test, recipe, lambda share: step("interpolation", share))
+    between = interpolation(fitted, test, recipe, train, lambda share: step("interpolation", share))
     if between:
         uncertainty = replace(uncertainty, interpolation=max(row["added_rmse"] for row in between.values()))
-    final = train_ensemble(fitted, recipe, lambda share: step("final", share))
-    predictor = with_uncertainty(final, uncertainty)
+    final = train(fitted, recipe, lambda share: step("final", share))
+    predictor = final.with_uncertainty(uncertainty)
     predictor.header["report"] = {
         "rows": {part: sum(sizes[part].values()) for part in sizes},
         "rows_per_resolution": sizes,

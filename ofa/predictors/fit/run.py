@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.fit.assessment import Train
 from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.distilled import fit_to_teacher
-from ofa.predictors.fit.ensemble_training import Recipe
+from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.fit.measured import Progress, fit_to_measured
+from ofa.predictors.fit.optimism import measure_optimism, optimism_against, source_sd
+from ofa.predictors.fit.scale import fit_scale
 from ofa.predictors.metrics import shown_tau
-from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts
+from ofa.predictors.prediction import Predictor
+from ofa.predictors.separable.fitted import train_separable
+from ofa.predictors.separable.predictor import SeparablePredictor
+from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts, split
 from ofa.runs.files import sha256
 from ofa.space import get_space
 
 # Predictions have no noise to smooth away, and there are many: wider networks, less weight decay.
-TEACHER_RECIPE = Recipe(members=6, hidden=(256,), weight_decay=1.0, epochs=80, batch_size=256)
+RECIPES = {
+    ("ensemble", "data"): Recipe(),
+    ("ensemble", "teacher"): Recipe(members=6, hidden=(256,), weight_decay=1.0, epochs=80, batch_size=256),
+    ("separable", "data"): Recipe(hidden=(32,), weight_decay=1.5, epochs=60, learning_rate=1e-2),
+    ("separable", "teacher"): Recipe(
+        members=4, hidden=(32,), weight_decay=0.1, epochs=20, batch_size=256, learning_rate=1e-2
+    ),
+}
+TRAINERS: dict[str, Train] = {"ensemble": train_ensemble, "separable": train_separable}
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,7 @@ class FitResult:
     images: what is known of the images behind the accuracies
     """
 
-    predictor: AccuracyPredictor
+    predictor: Predictor
     path: Path
     data: SubnetAccuracies | None
     images: ImageFacts | None
@@ -47,7 +61,7 @@ class FitResult:
 class _Fitted:
     """A predictor, before its header says where it comes from."""
 
-    predictor: AccuracyPredictor
+    predictor: Predictor
     data: SubnetAccuracies | None
     images: ImageFacts | None
     kind: str
@@ -63,6 +77,11 @@ def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> Fi
     origin = _origin(config)
     fitted = _of_data(config, progress) if config.data else _of_teacher(config, progress)
     predictor, description = fitted.predictor, fitted.description
+    if config.scale is not None:
+        predictor.header["scale"] = asdict(fit_scale(predictor, config.scale))
+    classes = _classes(config, fitted)
+    if classes is not None:
+        predictor.header["num_classes"] = classes
     if fitted.images is not None:
         predictor.header["images"] = fitted.images.to_dict()
         if fitted.images.marks:
@@ -78,7 +97,7 @@ def recipe_of(config: FitConfig) -> Recipe:
     """How members are trained: what the config says, else what suits measured accuracies, or a teacher."""
     chosen = {name: getattr(config, name) for name in vars(Recipe())}
     given = {name: value for name, value in chosen.items() if value is not None and value != ()}
-    return replace(Recipe() if config.teacher is None else TEACHER_RECIPE, **given)
+    return replace(RECIPES[config.kind, "data" if config.teacher is None else "teacher"], **given)
 
 
 def _origin(config: FitConfig) -> dict[str, str]:
@@ -94,10 +113,23 @@ def _origin(config: FitConfig) -> dict[str, str]:
     }
 
 
+def _classes(config: FitConfig, fitted: _Fitted) -> int | None:
+    """Of the network behind the accuracies, None where nobody says; InputError where two say otherwise."""
+    listed = len(fitted.images.classes) if fitted.images is not None and fitted.images.classes else None
+    stated = listed or fitted.predictor.header.get("num_classes")
+    if config.num_classes is not None and stated not in (None, config.num_classes):
+        raise InputError(f"--num-classes is {config.num_classes}, but the accuracies are of {stated} classes")
+    return config.num_classes or stated
+
+
 def _of_data(config: FitConfig, progress: Progress) -> _Fitted:
     """Fitted on measured accuracies."""
     recipe, data = recipe_of(config), read_accuracies_csv(config.data, config.space)
-    predictor = fit_to_measured(data, recipe, progress)
+    predictor = fit_to_measured(data, recipe, progress, TRAINERS[config.kind])
+    predictor.header["source_sd"] = source_sd(data, config.all_images)
+    if isinstance(predictor, SeparablePredictor):
+        fitted = data.where(~split(data.genes)["test"])
+        predictor.header["optimism"] = measure_optimism(fitted, recipe, lambda share: progress("optimism", share))
     report = predictor.header["report"]
     figures = report["test"]["all"]
     description = (
@@ -114,7 +146,12 @@ def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
     recipe, teacher = recipe_of(config), AccuracyPredictor.load(config.teacher, get_space(config.space))
     stated = teacher.header.get("images")
     images = None if stated is None else ImageFacts.from_dict(stated, config.teacher)
-    predictor = fit_to_teacher(teacher, config.samples, recipe, progress)
+    predictor = fit_to_teacher(teacher, config.samples, recipe, progress, TRAINERS[config.kind])
+    if isinstance(predictor, SeparablePredictor):
+        predictor.header["optimism"] = optimism_against(teacher.top1, predictor, range(100, 105))
+    for key in ("scale", "num_classes"):
+        if key in teacher.header:
+            predictor.header[key] = teacher.header[key]
     test = predictor.header["report"]["test"]
     random, best = test["random"]["all"], test["near_optimal"]["all"]
     description = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.predictors.accuracy import AccuracyPredictor, Uncertainty
 from ofa.predictors.metrics import Floats
+from ofa.predictors.prediction import Uncertainty
 
 
 def fit_uncertainty(members: Floats, actual: Floats, groups: NDArray[np.intp], num_groups: int) -> Uncertainty:
@@ -31,10 +31,3 @@ def fit_uncertainty(members: Floats, actual: Floats, groups: NDArray[np.intp], n
         if loss < best_loss:
             best_scale, best_noise, best_loss = float(scale), chosen, loss
     return Uncertainty(tuple(round(float(noise), 4) for noise in best_noise), round(best_scale, 4))
-
-
-def with_uncertainty(predictor: AccuracyPredictor, uncertainty: Uncertainty) -> AccuracyPredictor:
-    """The same ensemble, with intervals."""
-    return AccuracyPredictor(
-        predictor.encoder, predictor.ensemble, predictor.header, uncertainty, predictor.levels.tolist()
-    )

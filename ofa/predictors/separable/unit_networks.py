@@ -1,0 +1,92 @@
+"""The members of a separable predictor: for every unit a small network from its configuration to a score.
+
+A unit's network reads the one-hot choices of its live layers, its widths, and the resolution, has one hidden layer,
+and puts out one number. A network's score is the sum over its units and a level of the resolution. In numpy, for
+predicting; `ofa.predictors.separable.training` makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.space import SearchSpace
+from ofa.space.unit_choices import unit_choices
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class UnitNetworks:
+    """The networks of M members and U units, at R known resolutions.
+
+    choices: (M, U, F, H) weights of the one-hot choices; resolutions: (M, U, R, H), of the resolution
+    hidden: (M, U, H) biases; outputs: (M, U, H) weights of the hidden layer
+    levels: (M, R) added to the sum
+    """
+
+    choices: Float32
+    resolutions: Float32
+    hidden: Float32
+    outputs: Float32
+    levels: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        m, u, _, h = self.choices.shape
+        r = self.levels.shape[-1]
+        shapes = (self.resolutions.shape, self.hidden.shape, self.outputs.shape, self.levels.shape)
+        if shapes != ((m, u, r, h), (m, u, h), (m, u, h), (m, r)):
+            raise ValueError(f"tensors of shapes {self.choices.shape}, {shapes} do not belong together")
+        tensors = (self.choices, self.resolutions, self.hidden, self.outputs, self.levels)
+        if not all(np.isfinite(tensor).all() for tensor in tensors):
+            raise ValueError("weights are not finite")
+
+    @property
+    def members(self) -> int:
+        return len(self.choices)
+
+    def unit_table(self, features: Float32, u: int) -> NDArray[np.float64]:
+        """(R, N) the members' mean score of N configurations of a unit, given their (N, F) features."""
+        m, _, _, h = self.choices.shape
+        weights = self.choices[:, u].transpose(1, 0, 2).reshape(-1, m * h)
+        read = features @ weights + self.hidden[:, u].reshape(m * h)  # (N, M H)
+        by_resolution = self.resolutions[:, u].transpose(1, 0, 2).reshape(-1, m * h)
+        out = self.outputs[:, u].reshape(m * h) / np.float32(m)
+        room = np.empty_like(read)
+        table = np.empty((len(by_resolution), len(read)))
+        for r, shift in enumerate(by_resolution):
+            np.add(read, shift, out=room)
+            np.maximum(room, 0, out=room)
+            table[r] = room @ out
+        return table
+
+    def member_sums(self, features: Float32, resolution: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(M, N) every member's sum of N networks: features (N, U, F), and the index of the resolution, (N,)."""
+        read = np.einsum("nuf,mufh->mnuh", features, self.choices) + self.hidden[:, None]
+        read += self.resolutions[:, :, resolution].transpose(0, 2, 1, 3)
+        scores = np.einsum("mnuh,muh->mn", np.maximum(read, 0), self.outputs)
+        sums: NDArray[np.float64] = scores.astype(np.float64) + self.levels[:, resolution]
+        return sums
+
+
+@lru_cache(maxsize=16)
+def unit_features(space: SearchSpace) -> tuple[Float32, ...]:
+    """For each unit (N, F): the one-hot choices of its N configurations; F is that of the widest unit.
+
+    A unit's depth shows in which layers are all zero, and is a feature only where there are no layers (ResNet50D's
+    stem).
+    """
+    found = []
+    for unit, choices in zip(space.units, unit_choices(space), strict=True):
+        first = 0 if unit.num_layers == 0 else 1
+        columns = [
+            choices.marked[:, i] == value
+            for i in range(first, len(choices.columns))
+            for value in range(len(space.choices[choices.columns[i]]))
+        ]
+        found.append(np.stack(columns, axis=1).astype(np.float32))
+    width = max(features.shape[1] for features in found)
+    return tuple(np.pad(features, ((0, 0), (0, width - features.shape[1]))) for features in found)

@@ -1,0 +1,70 @@
+"""What a search answers: a sub-network for one device and one limit, with everything that is said of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ofa.space import Subnet
+
+Axis = Literal["latency", "energy"]
+
+
+@dataclass(frozen=True)
+class Specialised:
+    """The best sub-network found for one device under one limit.
+
+    limit_ms, limit_mj: the limit of latency or energy; on a frontier, the point of its axis it was sought for
+    energy_mj: None where the table does not tell
+    predicted_top1, predicted_top1_std: per cent, as promised of a network that was searched for, on the scale of
+        measured accuracies; the standard deviation is NaN where the predictor has none
+    predictor_top1: what the predictor itself says, which is what the search maximises
+    latency_interpolated: some block's latency is interpolated from other sizes
+    top1_interpolated: the accuracy is interpolated from other resolutions
+    regret: no network within the limits has a `predictor_top1` that is higher by more, per cent; None: not known
+    rank: 1 for the best, then the alternatives that were asked for
+    """
+
+    table: str
+    limit_ms: float | None
+    limit_mj: float | None
+    latency_ms: float
+    energy_mj: float | None
+    predicted_top1: float
+    predicted_top1_std: float
+    macs_millions: float
+    params_millions: float
+    latency_interpolated: bool
+    top1_interpolated: bool
+    subnet: Subnet
+    predictor_top1: float
+    regret: float | None = None
+    rank: int = 1
+
+    def cost(self, axis: Axis) -> float:
+        """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
+        if axis == "latency":
+            return self.latency_ms
+        return math.nan if self.energy_mj is None else self.energy_mj
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form: plain types, null for what is not known."""
+        std = None if math.isnan(self.predicted_top1_std) else round(self.predicted_top1_std, 4)
+        return {
+            "table": self.table,
+            "limit_ms": self.limit_ms,
+            "limit_mj": self.limit_mj,
+            "latency_ms": round(self.latency_ms, 6),
+            "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
+            "predicted_top1": round(self.predicted_top1, 4),
+            "predicted_top1_std": std,
+            "predictor_top1": round(self.predictor_top1, 4),
+            "regret": None if self.regret is None else round(self.regret, 4),
+            "rank": self.rank,
+            "macs_millions": self.macs_millions,
+            "params_millions": self.params_millions,
+            "latency_interpolated": self.latency_interpolated,
+            "top1_interpolated": self.top1_interpolated,
+            "subnet": self.subnet.to_dict(),
+        }
