@@ -102,11 +102,6 @@ class Population:
         self.genes = np.concatenate([self.genes, genes[fits]])[order]
         self.costs = np.concatenate([self.costs, costs[fits]])[order]
 
-    def best_elsewhere(self) -> Genes:
-        """The best of each resolution but the best one's, best first."""
-        _, first = np.unique(self.genes[:, 0], return_index=True)
-        return self.genes[np.sort(first)[1:]]
-
     def parents(self, rng: np.random.Generator, n: int) -> Genes:
         """n parents, with repetition: the chance falls geometrically with rank, by half within a third."""
         size = len(self.scores)
@@ -156,22 +151,11 @@ class Evaluator:
 
 @dataclass(frozen=True)
 class Found:
-    """The best network under one limit: (genes,) row, its score, its costs (C,).
-
-    others: (N, genes) the best at other resolutions, best first
-    """
+    """The best network under one limit: (genes,) row, its score, its costs (C,)."""
 
     genes: Genes
     score: float
     costs: Floats
-    others: Genes
-
-
-def better(one: Found | None, other: Found | None) -> Found | None:
-    """The one with the higher score, of equals the first."""
-    if one is None or (other is not None and other.score > one.score):
-        return other
-    return one
 
 
 def evolve(
@@ -210,10 +194,7 @@ def evolve(
             progress((settings.generations + done + 1) / steps)
     if progress:
         progress(1.0)
-    found = [
-        Found(p.genes[0], float(p.scores[0]), p.costs[0], p.best_elsewhere()) if len(p.scores) else None
-        for p in populations
-    ]
+    found = [Found(p.genes[0], float(p.scores[0]), p.costs[0]) if len(p.scores) else None for p in populations]
     return found, evaluator.count
 
 

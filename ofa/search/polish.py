@@ -19,8 +19,8 @@ from ofa.search.exact.limits import Networks, TooMany, all_within, best_within
 from ofa.space import Genes, SearchSpace
 from ofa.space.unit_choices import unit_choices
 
-ROUNDS = 6
-ASKED = 1500
+ROUNDS = 3
+ASKED = 1000
 _BEHIND = 0.1  # per cent
 _PER_CENT = 1_000_000
 Score = Callable[[Genes], NDArray[np.float64]]

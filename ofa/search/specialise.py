@@ -21,7 +21,7 @@ from ofa.errors import Infeasible, InputError
 from ofa.predictors.prediction import Predictor
 from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.search.costs import Allowed, Cost, Limit, energy_cost, exclusion, latency_cost, least, macs_cost, params_cost
-from ofa.search.evolution import EvolutionSettings, Problem, better, evolve
+from ofa.search.evolution import EvolutionSettings, Problem, evolve
 from ofa.search.exact.search import Answer, ExactSearch
 from ofa.search.polish import polish
 from ofa.search.specialised import Axis, Specialised
@@ -30,7 +30,7 @@ from ofa.space import Genes, SearchSpace
 from ofa.tables import LatencyTable
 
 FRONTIER_POINTS = 16
-POLISHED = 2  # networks a limit, of different resolutions, that an evolution ends with
+POLISHED = 4  # limits: with more of them, a frontier's, an evolution does without
 Method = Literal["exact", "evolution"]
 
 
@@ -197,22 +197,18 @@ class DeviceSearch:
         others = [other.cost.whole(other.value) for other in self._others]
         bounds = np.array([[self._axis_cost.whole(limit), *others] for limit in limits], dtype=np.float64)
         problem = Problem(self.index, self.predictor.top1, self._costs.astype(np.float64))
-        found, evaluations = evolve(problem, bounds, rng, settings, progress)
-        starts = None
-        if self.wanted.method is None:  # `--method evolution` is the paper's alone
-            starts = good_starts(self.index, problem.score, self._costs, rng)
-            seeded, asked = evolve(problem, bounds, rng, settings, progress, starts)
-            evaluations += asked
-            found = [better(one, other) for one, other in zip(found, seeded, strict=True)]
+        # `--method evolution` is the paper's, which starts from random networks
+        own = self.wanted.method is None
+        starts = good_starts(self.index, problem.score, self._costs, rng) if own else None
+        found, evaluations = evolve(problem, bounds, rng, settings, progress, starts)
         results = []
         for limit, best in zip(limits, found, strict=True):
             if best is None:
                 raise self._nothing_within(limit)
             genes = best.genes[None]
-            if starts is not None:
+            if own and len(limits) <= POLISHED:
                 whole = np.array([self._axis_cost.whole(limit), *others], dtype=np.int64)
-                near = np.concatenate([genes, best.others[: POLISHED - 1]])
-                genes, _, asked = polish(self.index, problem.score, self._costs, whole, near)
+                genes, _, asked = polish(self.index, problem.score, self._costs, whole, genes)
                 evaluations += asked
             results.append(self._specialised(limit, genes))
         return results, evaluations

@@ -21,9 +21,9 @@ from ofa.space.unit_choices import UnitChoices, unit_choices
 
 Floats = NDArray[np.float64]
 Score = Callable[[Genes], Floats]
-QUESTIONS = 3000
+QUESTIONS = 2000
 ROUNDS = 2
-POINTS = 150  # of each resolution's frontier, a round
+POINTS = 100  # of each resolution's frontier, a round
 _PER_CENT = 1_000_000
 _RIDGE = 1.0
 _NEAR_FRONT = 8.0  # how much more a network of the frontier weighs than a random one
@@ -63,7 +63,7 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
     place = np.array([-1.0] * 1025)
     place[list(index.resolutions)] = np.linspace(-1, 1, len(index.resolutions)) if len(index.resolutions) > 1 else 0.0
     at = np.stack([genes[:, 0] == r for r in index.resolutions], axis=1).astype(np.float64)
-    columns = [at]
+    columns: list[Floats] = [at]
     for part, table in zip(units, features, strict=True):
         read = table[part.numbers(genes)]
         narrow = read[:, : part.marked.shape[1] * 4]
@@ -79,7 +79,7 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
     solved = np.linalg.solve(gram, scaled.T @ ((values - level) * root[:, 0]))
     tables = []
     for r, resolution in enumerate(index.resolutions):
-        begin = at.shape[1]
+        begin: int = len(index.resolutions)
         scores = []
         for part, table in zip(units, features, strict=True):
             narrow = part.marked.shape[1] * 4

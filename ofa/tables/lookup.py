@@ -90,7 +90,8 @@ class LatencyLookup:
     @cached_property
     def block_ns(self) -> NDArray[np.float64]:
         """(U,) `block_ms` in whole nanoseconds; NaN if not known: sums of those are exact in any order."""
-        return np.rint(self.block_ms * 1e6)
+        whole: NDArray[np.float64] = np.rint(self.block_ms * 1e6)
+        return whole
 
     @cached_property
     def block_energy_mj(self) -> NDArray[np.float64]:

@@ -123,7 +123,7 @@ def make_chains(
     return chains
 
 
-def genes_of(space: SearchSpace, resolutions: Sequence[int], numbers: NDArray[np.intp]) -> Genes:
+def genes_of(space: SearchSpace, resolutions: Sequence[int] | Ints, numbers: NDArray[np.intp]) -> Genes:
     """(M, genes) of M networks: their resolutions, and numbers (M, units) of their units' configurations."""
     genes: Genes = np.zeros((len(numbers), space.num_genes), dtype=np.uint16)
     genes[:, 0] = resolutions
