@@ -260,7 +260,7 @@ def test_the_help_tells_the_recipes_own_defaults():
             data, teacher = (getattr(recipe_of(config), name) for config in (by_data, by_teacher))
             expected = [" ".join(map(str, v)) if isinstance(v, tuple) else str(v) for v in (data, teacher)]
             assert [stated[1], stated[2] or stated[1]] == expected, name
-    given = FitConfig(data=["a.csv"], space="S", members=1, hidden=[8, 4], weight_decay=0, seed=5)
+    given = FitConfig(data=["a.csv"], space="S", kind="ensemble", members=1, hidden=[8, 4], weight_decay=0, seed=5)
     assert recipe_of(given) == Recipe(members=1, hidden=(8, 4), weight_decay=0, seed=5)
     with pytest.raises(InputError, match="one of --data, --teacher is needed"):
         FitConfig(space="S")
