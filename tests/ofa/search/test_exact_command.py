@@ -1,0 +1,131 @@
+"""`python -m ofa.search` with a separable predictor: exact, under any limits, and what it refuses."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_macs, count_macs, count_params
+from ofa.blocks.extremes import cheapest
+from ofa.errors import Infeasible, InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.prediction import Uncertainty
+from ofa.predictors.separable.bend import Bend
+from ofa.predictors.separable.predictor import SeparablePredictor
+from ofa.predictors.separable.unit_networks import UnitNetworks, unit_features
+from ofa.search.__main__ import main
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.network_times import read_networks
+
+SPACE = get_space("mbv3-w1.0")
+KNOWN = (128, 160, 224)
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> list[str]:
+    """Arguments for a predictor that likes large choices, and a table of 1 ms a 10 MMACs."""
+    rng = np.random.default_rng(0)
+    units, width = len(SPACE.units), unit_features(SPACE)[0].shape[1]
+    shapes = (2, units, width, 4), (2, units, 3, 4), (2, units, 4), (2, units, 4)
+    tensors = [rng.uniform(0.0, 0.2, shape).astype(np.float32) for shape in shapes]
+    tensors[0] *= 1 + np.arange(width)[:, None] % 3
+    networks = UnitNetworks(*tensors, np.array([[60.0, 61.0, 62.0]] * 2))
+    bend = Bend(np.array([50.0, 70.0]), np.array([50.0, 70.0]))
+    header = {"description": "a toy", "num_classes": 1000}
+    predictor = SeparablePredictor(SPACE, KNOWN, networks, bend, header, Uncertainty((0.2, 0.2, 0.2), 1.0))
+    predictor.save(tmp_path / "toy.safetensors")
+    return [
+        *("--table", str(table_file(tmp_path, "device.csv"))),
+        *("--predictor", str(tmp_path / "toy.safetensors"), "--out", str(tmp_path / "out")),
+    ]
+
+
+def table_file(folder: Path, name: str, scale: float = 1.0, classes: int = 1000) -> Path:
+    facts = {"device": name[:-4], "runtime": "none", "provenance": "measured", "space": SPACE.name, "source": "a test"}
+    blocks = all_blocks(get_space(SPACE.name, classes), KNOWN)
+    rng = np.random.default_rng(len(name))
+    factors = rng.lognormal(0, 0.3, len(blocks)) * scale
+    rows = [TableRow(b, round(0.01 + f * block_macs(b) / 1e7, 6)) for b, f in zip(blocks, factors, strict=True)]
+    LatencyTable(facts, rows).save(folder / name)
+    return folder / name
+
+
+def results(tmp_path: Path) -> list[dict]:
+    return json.loads((tmp_path / "out" / "result.json").read_text())["results"]
+
+
+def test_nothing_random_is_better_within_any_limit(toy: list[str], tmp_path: Path, capsys) -> None:
+    assert main([*toy, "--latency", "15", "25", "--max-macs", "200", "--max-params", "5"]) == 0
+    assert "exact: regret 0" in capsys.readouterr().out
+    table, predictor = LatencyTable.load(tmp_path / "device.csv"), AccuracyPredictor.load(toy[3], SPACE)
+    genes = SPACE.sample(np.random.default_rng(1), 20_000, resolutions=KNOWN)
+    macs, params = count_macs(SPACE, genes) / 1e6, count_params(SPACE, genes) / 1e6
+    latency, top1 = table.latency_ms(SPACE, genes), predictor.top1(genes)
+    for found in results(tmp_path):
+        subnet = SPACE.subnet_from_dict(found["subnet"])
+        assert table.latency_ms(SPACE, subnet)[0] == found["latency_ms"] <= found["limit_ms"]
+        assert found["macs_millions"] <= 200
+        assert found["params_millions"] <= 5
+        fits = (latency <= found["limit_ms"]) & (macs <= 200) & (params <= 5)
+        assert found["predictor_top1"] >= top1[fits].max()
+        assert found["regret"] == 0
+
+
+def test_the_whole_frontier_is_a_file_of_networks(toy: list[str], tmp_path: Path) -> None:
+    assert main(toy) == 0
+    networks = read_networks(tmp_path / "out" / "device.frontier.csv")
+    latency = LatencyTable.load(tmp_path / "device.csv").latency_ms(SPACE, [subnet for _, subnet in networks.networks])
+    assert len(latency) > 200
+    assert np.array_equal(np.round(latency, 6), networks.latency_ms)
+    assert (np.diff(latency) > 0).all()
+    assert (np.diff(AccuracyPredictor.load(toy[3], SPACE).top1([s for _, s in networks.networks])) > 0).all()
+
+
+def test_choices_alternatives_and_one_network_for_two_devices(toy: list[str], tmp_path: Path) -> None:
+    other = table_file(tmp_path, "another.csv", 2.0)
+    chosen = ["--kernel-sizes", "3", "5", "--depths", "2", "3", "--best", "3", "--differ", "4"]
+    assert main([*toy, "--table", str(other), "--latency", "20", "35", "--together", *chosen]) == 0
+    found = results(tmp_path)
+    assert [(r["table"], r["rank"]) for r in found] == [(t, k) for t in ("device", "another") for k in (1, 2, 3)]
+    assert [r["subnet"] for r in found[:3]] == [r["subnet"] for r in found[3:]]
+    assert all(r["latency_ms"] <= r["limit_ms"] for r in found)
+    values = []
+    for r in found[:3]:
+        assert set(r["subnet"]["kernel_sizes"]) <= {0, 3, 5}
+        assert set(r["subnet"]["depths"]) <= {2, 3}
+        s = SPACE.subnet_from_dict(r["subnet"])
+        values.append(np.array([s.resolution, *s.depths, *s.kernel_sizes, *s.expand_ratios]))
+    assert all((values[i] != values[j]).sum() >= 4 for i in range(3) for j in range(i))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--latency", "20", "--kernel-sizes", "9"], "has no 9 among its kernel sizes: 3, 5, 7"),
+        (["--latency", "20", "--method", "evolution", "--best", "2"], "--best need the exact search"),
+        (["--latency", "20", "30", "40", "--together"], "one --latency for each of 1 tables"),
+        (["--latency", "20", "--differ", "3"], "say how many, such as --best 3"),
+    ],
+)
+def test_what_cannot_be_is_one_line(toy: list[str], arguments: list[str], words: str) -> None:
+    with pytest.raises((InputError, Infeasible), match=words):
+        main([*toy, *arguments])
+
+
+def test_two_limits_that_exclude_each_other_are_named(toy: list[str], tmp_path: Path) -> None:
+    lookup = LatencyTable.load(tmp_path / "device.csv").lookup(SPACE, KNOWN)
+    fastest = cheapest(lookup.index, lookup.block_ns)[1] / 1e6
+    smallest = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 128)
+    fewest = count_params(SPACE, smallest) / 1e6
+    limits = ["--latency", repr(fastest), "--max-params", repr(fewest)]
+    with pytest.raises(Infeasible, match=r"ms and .* M parameters exclude each other: within .* ms the least is"):
+        main([*toy, *limits])
+
+
+def test_another_number_of_classes_is_refused(toy: list[str], tmp_path: Path) -> None:
+    few = table_file(tmp_path, "few.csv", classes=5)
+    with pytest.raises(InputError, match="accuracies are of 1000 classes, but the classifier of few has 5"):
+        main(["--table", str(few), *toy[2:], "--latency", "20"])
