@@ -82,11 +82,10 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
         begin: int = len(index.resolutions)
         scores = []
         for part, table in zip(units, features, strict=True):
-            narrow = part.marked.shape[1] * 4
-            plain, tilted = solved[begin : begin + table.shape[1]], np.zeros(table.shape[1])
-            begin += table.shape[1]
-            tilted[: min(narrow, table.shape[1])] = solved[begin : begin + min(narrow, table.shape[1])]
-            begin += min(narrow, table.shape[1])
+            size, single = int(table.shape[1]), int(part.marked.shape[1]) * 4
+            plain, tilted = solved[begin : begin + size], np.zeros(size)
+            tilted[:single] = solved[begin + size : begin + size + single]
+            begin += size + single
             scores.append(np.rint(table @ (plain + place[resolution] * tilted) * _PER_CENT).astype(np.int64))
         tables.append((round((solved[r] + level) * _PER_CENT), scores))
     return tables
