@@ -22,6 +22,7 @@ from ofa.space import Genes
 from ofa.tables.amounts import amount
 from ofa.tables.lookup import LatencyLookup
 
+_BLOCKS = 30  # a network has no more
 Allowed = Sequence[NDArray[np.bool_]] | None
 
 
@@ -39,8 +40,13 @@ class Cost:
     of: str = ""
 
     def whole(self, value: float) -> int:
-        """The greatest whole number that keeps a limit, which was written in units."""
-        return int(np.floor(round(value * self.wholes, 3)))
+        """The greatest whole number that keeps a limit, which was written in units.
+
+        A limit with more digits than that is some network's own cost, added up before anything was rounded up: that
+        network keeps it, with one whole number for each of its blocks.
+        """
+        wholes = round(value * self.wholes, 3)
+        return int(np.floor(wholes)) + (0 if wholes == np.floor(wholes) else _BLOCKS)
 
     def words(self, value: float, form: str = "g") -> str:
         """A value in units, in words."""

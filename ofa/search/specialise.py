@@ -236,12 +236,12 @@ class DeviceSearch:
         return self._specialised(limit, answer.genes, float(bound - score), rank)
 
     def _nothing_within(self, limit: float) -> Infeasible:
-        if words := exclusion(self.index, [Limit(self._axis_cost, limit), *self._others], self.wanted.allowed):
-            return Infeasible(f"no sub-network of {self.space.name} keeps both: {words}; relax one of them")
+        words = exclusion(self.index, [Limit(self._axis_cost, limit), *self._others], self.wanted.allowed)
         rest = f" and {' and '.join(map(str, self._others))}" if self._others else ""
         return Infeasible(
             f"found no sub-network within {self._axis_cost.words(limit)}{rest}: each alone is possible, together they "
-            f"may not be (least possible {self._axis_cost.words(self.least, '.3f')}); relax one of them"
+            f"may not be (least possible {self._axis_cost.words(self.least, '.3f')}); "
+            f"{words + ': ' if words else ''}relax one of them"
         )
 
     def random_cloud(self, rng: np.random.Generator, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -252,7 +252,11 @@ class DeviceSearch:
 
     def _on_axis(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) ms or mJ."""
-        return self.lookup.latency_ms(genes) if self.axis == "latency" else self._energy_mj(genes)
+        return self._latency_ms(genes) if self.axis == "latency" else self._energy_mj(genes)
+
+    def _latency_ms(self, genes: Genes) -> NDArray[np.float64]:
+        """(N,) milliseconds, whole nanoseconds: so that what keeps a limit is shown to."""
+        return self.index.total(genes, self.lookup.block_ns) / 1e6
 
     def _energy_mj(self, genes: Genes) -> NDArray[np.float64]:
         """(N,) millijoules, whole nanojoules; NaN if not known."""
@@ -273,7 +277,7 @@ def specialised(
         table=search.name,
         limit_ms=float(limit) if search.axis == "latency" else None,
         limit_mj=float(limit) if search.axis == "energy" else None,
-        latency_ms=float(search.lookup.latency_ms(genes)[0]),
+        latency_ms=float(search._latency_ms(genes)[0]),
         energy_mj=None if math.isnan(energy) else energy,
         predicted_top1=float(promised.top1[0]),
         predicted_top1_std=float(promised.std[0]),

@@ -89,8 +89,11 @@ class LatencyLookup:
 
     @cached_property
     def block_ns(self) -> NDArray[np.float64]:
-        """(U,) `block_ms` in whole nanoseconds; NaN if not known: sums of those are exact in any order."""
-        whole: NDArray[np.float64] = np.rint(self.block_ms * 1e6)
+        """(U,) `block_ms` rounded up to whole nanoseconds; NaN if not known.
+
+        Sums of those are exact in any order, and never less than the sums of what was measured.
+        """
+        whole: NDArray[np.float64] = np.ceil(np.round(self.block_ms * 1e6, 3))
         return whole
 
     @cached_property
@@ -123,8 +126,8 @@ class LatencyLookup:
         )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:
-        """(N,) milliseconds of a canonical gene matrix, whole nanoseconds; InputError names missing blocks."""
-        latency: NDArray[np.float64] = self.index.total(genes, self.block_ns) / 1e6
+        """(N,) milliseconds of a canonical gene matrix; InputError names missing blocks."""
+        latency = self.index.total(genes, self.block_ms)
         unknown = np.flatnonzero(np.isnan(latency))
         if len(unknown):
             numbers = self.index.block_numbers(genes[unknown[:1]])[0]
