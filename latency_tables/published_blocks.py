@@ -10,7 +10,6 @@ nsganet  the i7-8700K table of NSGANetV2, one file. `expand` is the ratio; the a
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,8 @@ from typing import Any
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
+from ofa.reading.numbers import CHANNELS, MILLISECONDS, SPREAD_MS, Bounds, cut, short
+from ofa.reading.structured import content_of, parse_json
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.shipped import shipped_tables
@@ -28,10 +29,11 @@ from ofa.tables.shipped import shipped_tables
 SIZES = tuple(range(64, 321, 4))  # pixels at which tables are published
 
 _KEY = re.compile(
-    r"(?P<kind>\w+)-input:(?P<in>[\dx]+)-output:(?P<out>[\dx]+)"
-    r"(?:-expand:(?P<expand>\d+)-kernel:(?P<kernel>\d+)-stride:(?P<stride>\d+)-idskip:(?P<skip>[01]))?"
+    r"(?P<kind>\w{1,40})-input:(?P<in>[0-9x]{1,20})-output:(?P<out>[0-9x]{1,20})"
+    r"(?:-expand:(?P<expand>[0-9]{1,6})-kernel:(?P<kernel>[0-9]{1,2})-stride:(?P<stride>[0-9])-idskip:(?P<skip>[01]))?"
     r"(?:-se:(?P<se>[01]))?(?:-hs:(?P<hs>[01]))?"
 )
+RUNS = Bounds(0, 10**9, "runs")
 _PLAIN_OPS = {
     "Conv": "stem",
     "first_conv": "stem",
@@ -60,7 +62,7 @@ def parse_key(key: str, *, v3: bool) -> Block:
     match = _KEY.fullmatch(key.rstrip(":"))
     kind = match["kind"] if match else ""
     if match is None or (kind in _PLAIN_OPS) == bool(match["expand"]):
-        raise InputError(f"key {key!r} is not understood")
+        raise InputError(f"key {short(key)} is not understood")
     in_size, in_channels = _size_and_channels(match["in"])
     _, out_channels = _size_and_channels(match["out"])
     late = "h_swish" if v3 else "relu6"
@@ -83,11 +85,11 @@ def parse_key(key: str, *, v3: bool) -> Block:
 
 def _size_and_channels(text: str) -> tuple[int, int]:
     """ "14x14x96" -> (14, 96); "1000" -> (1, 1000)."""
-    numbers = [int(n) for n in text.split("x")]
+    numbers = [CHANNELS.integer("a size", n) for n in text.split("x")]
     if len(numbers) == 1:
         return 1, numbers[0]
     if len(numbers) != 3 or numbers[0] != numbers[1]:
-        raise InputError(f"feature map {text!r} is not a square: HxWxC")
+        raise InputError(f"feature map {short(text)} is not a square: HxWxC")
     return numbers[0], numbers[2]
 
 
@@ -102,16 +104,17 @@ def convert(
     fused: dict[Block, list[tuple[float, float, int]]] = {}
     left_out: list[str] = []
     for file, entries in sources.items():
-        v3 = style == "nsganet" or any("-se:" in key for key in entries)
+        v3 = style == "nsganet" or any("-se:" in str(key) for key in entries)
         for key, entry in entries.items():
             try:
                 block = parse_key(key, v3=v3)
-                std = math.sqrt(entry["var"]) if "var" in entry else float(entry["std"])
-                measured = (float(entry["mean"]), std, int(entry.get("count", 0)))
+                spread = _number(SPREAD_MS, "var" if "var" in entry else "std", entry)
+                std = math.sqrt(spread) if "var" in entry else spread
+                measured = (_number(MILLISECONDS, "mean", entry), std, RUNS.whole("count", entry.get("count", 0)))
             except InputError as error:
-                raise InputError(f"{file}: {error}") from None
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
-                raise InputError(f"{file}: entry {key!r} is not a mean and std (or var): {error!r}") from None
+                raise InputError(f"{file}: {short(key)}: {error}") from None
+            except (KeyError, TypeError, AttributeError) as error:
+                raise InputError(f"{file}: entry {short(key)} is not a mean and std (or var): {short(error)}") from None
             (fused if pools_first(key) else gathered).setdefault(block, []).append(measured)
     pooled = any(block.op == "global_pool" for block in gathered)
     if fused and not pooled:
@@ -173,6 +176,12 @@ def copies(table: LatencyTable) -> tuple[str, int] | None:
     return (name, found[name]) if found[name] > 1 else None
 
 
+def _number(bounds: Bounds, name: str, entry: Mapping[str, Any]) -> float:
+    """YAML takes 1e-3, without a dot, for text."""
+    value = entry[name]
+    return bounds.decimal(name, value) if isinstance(value, str) else bounds.check(name, value)
+
+
 def _pooled(block: Block, measured: Sequence[tuple[float, float, int]]) -> TableRow:
     """Mean and standard deviation of all runs together, from those of each file."""
     weights = [count or 1 for _, _, count in measured]
@@ -201,24 +210,24 @@ def _with_activation_of(rows: Iterable[TableRow], spaces: Sequence[str]) -> tupl
 
 def read(path: Path) -> Mapping[str, Any]:
     """The entries of a published file, {key: {"mean", ...}}; InputError for what is no such file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not YAML or JSON text") from None
-    try:
-        if path.suffix == ".json":
-            loaded = json.loads(text)
-        else:
-            try:
-                import yaml
-            except ImportError:
-                raise missing_package("yaml", "reading YAML") from None
-            try:
-                loaded = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise InputError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from None
+    loaded = parse_json(content_of(path), path) if path.suffix == ".json" else _yaml(path)
     if not isinstance(loaded, dict) or not loaded:
         raise InputError(f"{path}: not a mapping from block keys to latencies")
     return loaded
+
+
+def _yaml(path: Path) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise missing_package("yaml", "reading YAML") from None
+    try:
+        return yaml.safe_load(content_of(path).decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not YAML or JSON text") from None
+    except RecursionError:
+        raise InputError(f"{path}: not YAML: lists lie too deep in each other") from None
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # dates that are none, integers of 5,000 digits
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not YAML: {cut(' '.join(str(error).split()), 250)}") from None

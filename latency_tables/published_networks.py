@@ -10,16 +10,18 @@ help  the CSV of HELP's random OFA-MobileNetV3 sub-networks: resolution, depths,
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.reading.csv_text import Row, read_csv_text
+from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds
+from ofa.reading.structured import read_json
 from ofa.space import Subnet, get_space
 from ofa.space.mit_format import subnet_from_net_config
 
 Networks = list[tuple[str, Subnet]]
+CHOICE = Bounds(0, 1000, "a choice")
 
 
 def read_mit(path: Path, device: str) -> tuple[Networks, dict[str, list[str]], list[str]]:
@@ -27,15 +29,18 @@ def read_mit(path: Path, device: str) -> tuple[Networks, dict[str, list[str]], l
     networks: Networks = []
     latencies, names = [], []
     for row in _rows(path, ("name", "device", "image_size", "latency_ms")):
-        if row["device"] == device:
-            config = path.parent / "specialized" / f"{row['name']}.net.json"
+        cells = row.cells
+        if cells["device"] == device:
+            name = Path(cells["name"]).name  # of a file in that folder, and nowhere else
+            config = path.parent / "specialized" / f"{name}.net.json"
+            size = PIXELS.integer(f"{row.where('image_size')}: image_size", cells["image_size"])
             try:
-                space, subnet = subnet_from_net_config(json.loads(config.read_text()), int(row["image_size"]))
-            except ValueError as error:
-                raise InputError(f"{config}: {error}") from None
+                space, subnet = subnet_from_net_config(read_json(config), size)
+            except InputError as error:
+                raise error if str(config) in str(error) else InputError(f"{config}: {error}") from None
             networks.append((space.name, subnet))
-            latencies.append(row["latency_ms"])
-            names.append(row["name"])
+            latencies.append(_milliseconds(row, "latency_ms"))
+            names.append(cells["name"])
     if not networks:
         raise InputError(f"{path} lists no network of {device}")
     return networks, {"latency_ms": latencies}, names
@@ -47,15 +52,28 @@ def read_help(path: Path, space_name: str, every: int) -> tuple[Networks, dict[s
     space = get_space(space_name)
     networks: Networks = []
     for row in rows:
-        lists = {f: [int(n) for n in row[f].split()] for f in ("depths", "kernel_sizes", "expand_ratios")}
-        networks.append((space.name, space.subnet(**lists, resolution=int(row["resolution"]))))
-    return networks, {column: [row[column] for row in rows] for column in rows[0] if column.endswith("_ms")}
+        lists = {
+            f: [CHOICE.integer(f"{row.where(f)}: {f}", n) for n in row.cells[f].split()]
+            for f in ("depths", "kernel_sizes", "expand_ratios")
+        }
+        resolution = PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"])
+        try:
+            networks.append((space.name, space.subnet(**lists, resolution=resolution)))
+        except InputError as error:
+            raise InputError(f"{row.place}: {error}") from None
+    columns = [column for column in rows[0].cells if column.endswith("_ms")]
+    return networks, {column: [_milliseconds(row, column) for row in rows] for column in columns}
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [column for column in columns if not rows or column not in rows[0]]
+def _milliseconds(row: Row, column: str) -> str:
+    """To the digit, once it is known to be a latency."""
+    MILLISECONDS.decimal(f"{row.where(column)}: {column}", row.cells[column])
+    return row.cells[column]
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    text = read_csv_text(path, "a list of networks", header=False, ended=False)
+    missing = [column for column in columns if not text.rows or column not in text.columns]
     if missing:
         raise InputError(f"{path}: column {missing[0]} is missing, or there are no rows")
-    return rows
+    return list(text.rows)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, ge
 from ofa.cli.config import Config, Field, Output, fields_of
 from ofa.cli.console import make_console
 from ofa.errors import UsageError
+from ofa.reading.numbers import plain_decimal, plain_whole, short
 from ofa.runs.places import check_writable
 
 if TYPE_CHECKING:
@@ -198,6 +199,11 @@ def _spelled(field: Field, value: Any) -> str:
     return str(value)
 
 
+def _decimal(word: str) -> float | None:
+    """What is not finite is read, so that it is refused with the bounds of its option."""
+    return float(word) if word in ("nan", "inf", "-inf") else plain_decimal(word)
+
+
 def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
     """Where cyclopts' own conversion is not wanted: what a parser makes of one word, and numbers (it rounds 3.7)."""
     number: type = get_args(field.bare)[0] if field.is_list else field.bare
@@ -212,13 +218,13 @@ def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
                 return field.option.parse(words[-1].value)
             except ValueError as error:
                 raise UsageError(f"{field.flag}: {error}") from None
-        numbers = []
+        numbers: list[float] = []
         for word in words:
-            try:
-                numbers.append(number(word.value))
-            except ValueError:
+            value = plain_whole(word.value) if number is int else _decimal(word.value)
+            if value is None:
                 expected = "a whole number" if number is int else "a number"
-                raise UsageError(f"{field.flag} is {word.value!r}, expected {expected}") from None
+                raise UsageError(f"{field.flag} is {short(word.value)}, expected {expected}")
+            numbers.append(value)
         return tuple(numbers) if field.is_list else numbers[-1]
 
     return converted

@@ -26,7 +26,9 @@ from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, get_args, get_origin, runtime_checkable
 
+from ofa.cli.plausible import kind_fault, size_fault
 from ofa.errors import UsageError
+from ofa.reading.numbers import short
 
 
 @runtime_checkable
@@ -150,7 +152,7 @@ class Config:
             object.__setattr__(self, field.name, value)
             for item in value if isinstance(value, tuple) else (value,):
                 if item is not None and (fault := field.fault(item)):
-                    raise UsageError(f"{field.flag} is {item!r}, {fault}")
+                    raise UsageError(f"{field.flag} is {short(item)}, {fault}")
 
     def at_most_one(self, *names: str) -> None:
         """UsageError if more than one of these fields is given: neither None, nor False, nor an empty list."""
@@ -217,14 +219,17 @@ class Field:
         kind = get_args(self.bare)[0] if get_origin(self.bare) is tuple else self.bare
         if get_origin(kind) is Literal and item not in get_args(kind):
             return f"expected one of {', '.join(map(str, get_args(kind)))}"
-        return next((fault for mark in self.marks if isinstance(mark, Bound) and (fault := mark.fault(item))), None)
+        if kind in (int, float) and (fault := kind_fault(kind, item)):
+            return fault
+        marked = next((fault for mark in self.marks if isinstance(mark, Bound) and (fault := mark.fault(item))), None)
+        return size_fault(self.name, item) if marked is None and kind in (int, float) else marked
 
 
 def _as_declared(field: Field, value: Any) -> Any:
     """Paths may be given as text, and lists as lists: from Python that is what comes to hand."""
     if get_origin(field.bare) is tuple:
         if isinstance(value, str):
-            raise UsageError(f"{field.flag} is {value!r}, expected a list of them")
+            raise UsageError(f"{field.flag} is {short(value)}, expected a list of them")
         if isinstance(value, Iterable):
             of_paths = get_args(field.bare)[0] is Path
             return tuple(Path(item) if of_paths else item for item in value)

@@ -11,31 +11,34 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
+from ofa.reading.numbers import plain_whole, short
+
+MOST_PIXELS, MOST_PARTS = 10_000, 10_000
 
 
 def resolutions(text: str) -> tuple[int, ...]:
     """ "160,192" or "128:224:4" (first:last:step, the last included), or both, ascending."""
     found: set[int] = set()
     for part in text.split(","):
-        try:
-            numbers = [int(number) for number in part.split(":")]
-        except ValueError:
-            numbers = []
-        if len(numbers) == 1:
-            found.add(numbers[0])
-        elif len(numbers) == 3 and numbers[2] > 0 and numbers[0] <= numbers[1]:
-            found.update(range(numbers[0], numbers[1] + 1, numbers[2]))
+        numbers = [plain_whole(number) for number in part.split(":")[:4]]
+        # beyond any resolution, so that a range of them is a short list: who takes them says which there are
+        plain = [n for n in numbers if n is not None and abs(n) <= MOST_PIXELS]
+        if len(plain) == len(numbers) == 1:
+            found.add(plain[0])
+        elif len(plain) == len(numbers) == 3 and plain[2] > 0 and plain[0] <= plain[1]:
+            found.update(range(plain[0], plain[1] + 1, plain[2]))
         else:
-            raise ValueError(f"{text!r} is not a list such as 160,192,224 or 128:224:4")
+            raise ValueError(f"{short(text)} is not a list such as 160,192,224 or 128:224:4")
     return tuple(sorted(found))
 
 
 def shard(text: str) -> tuple[int, int]:
     """ "2/4": the second of four parts."""
     part, _, parts = text.partition("/")
-    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
-        raise ValueError(f"{text!r} is not I/N, such as 1/4 to 4/4")
-    return int(part), int(parts)
+    first, last = plain_whole(part), plain_whole(parts)
+    if first is None or last is None or not 1 <= first <= last <= MOST_PARTS:
+        raise ValueError(f"{short(text)} is not I/N, such as 1/4 to 4/4")
+    return first, last
 
 
 def file_or_name(text: str) -> Path | None:

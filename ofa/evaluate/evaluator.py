@@ -19,8 +19,11 @@ from ofa.evaluate.networks import NamedNetwork
 from ofa.evaluate.scores import Scores, first_choices
 from ofa.images.reading import batches, read_chunks
 from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet, calibrate_bn
+from ofa.reading.numbers import Bounds
 from ofa.runs.journal import SharedJournal
 from ofa.runs.processes import Processes
+
+FIGURE = Bounds(0, 1e12, "images, or nats")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +81,27 @@ class NetworkEvaluator:
         self._chunks = [indices[i : i + self._size] for i in range(0, len(indices), self._size)]
         self.broken: set[str] = set()
         self._done: dict[tuple[int, int], Mapping[str, Any]] = {}
-        for line in journal.done:
+        for line in filter(self._is_evaluated, journal.done):
             self._done[line["network"], line["chunk"]] = line
             self.broken.update(line["broken"])
+
+    def _is_evaluated(self, line: Mapping[str, Any]) -> bool:
+        """Whether a journal's record is what an evaluation writes; one that is damaged is evaluated again."""
+        try:
+            places = [FIGURE.whole(key, line[key]) for key in ("network", "chunk")]
+            listed = [line[key] for key in ("labels", "predicted", "broken", "counts")]
+            if places[1] >= len(self._chunks) or not all(isinstance(items, list) for items in listed):
+                return False
+            labels, predicted, broken, counts = listed
+            known = range(num_classes_of(self._net))
+            return (
+                all(type(n) is int and n in known for n in labels + predicted)
+                and all(isinstance(name, str) for name in broken)
+                and len([FIGURE.check("counts", n) for n in counts]) == 5
+                and len(labels) == len(predicted) == counts[0]
+            )
+        except (KeyError, InputError):
+            return False
 
     def run(
         self, networks: Sequence[NamedNetwork], progress: Callable[[str, float, float], object]

@@ -23,6 +23,7 @@ from ofa.images.reading import batches
 from ofa.networks import PlainNetwork
 from ofa.runs import processes
 from ofa.runs.files import write_json
+from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
 from ofa.training.loop import Step, StepResult, Training
 from ofa.training.schedule import Plan
@@ -71,29 +72,36 @@ def finetune_network(config: FinetuneConfig, watcher: FinetuneWatcher | None = N
         if procs.count > 1:
             raise InputError("ofa.finetune runs in one process: start it without torchrun")
         start = begin(config)
-        network, data, how = start.network, start.data, start.calibration.how
+        network, data = start.network, start.data
         training = Training(network, _plan(config, data), config.out, _settings(config, start), procs)
-        if config.resume:
-            training.resume()
-        else:
-            training.start()
-        watcher.begin(start)
-        write_json(config.out / "classes.json", data.train.class_index)
+        with Lock(config.out):
+            return _run(config, start, training, watcher)
 
-        def validate() -> dict[str, Any]:
-            assert data.validation is not None
-            return _validate(network, data.validation, data.validate_with, config.batch_size, procs.device, how)
 
-        validation = validate if data.validation is not None else None
-        saved = config.out / "network"
-        if not _train(training, config, start, validation, watcher):
-            return Finetuned(saved, finished=False, metrics={}, data=data)
-        network.eval()
-        recalibrated(network, start.calibration)
-        metrics = {"calibration_images": len(start.calibration.indices), **(validation() if validation else {})}
-        write_json(config.out / "result.json", metrics)
-        save_network(network.cpu(), saved, start.facts)
-        return Finetuned(saved, finished=True, metrics=metrics, data=data)
+def _run(config: FinetuneConfig, start: Beginning, training: Training, watcher: FinetuneWatcher) -> Finetuned:
+    """The folder is this run's alone."""
+    network, data, how = start.network, start.data, start.calibration.how
+    if config.resume:
+        training.resume()
+    else:
+        training.start()
+    watcher.begin(start)
+    write_json(config.out / "classes.json", data.train.class_index)
+
+    def validate() -> dict[str, Any]:
+        assert data.validation is not None
+        return _validate(network, data.validation, data.validate_with, config.batch_size, training.device, how)
+
+    validation = validate if data.validation is not None else None
+    saved = config.out / "network"
+    if not _train(training, config, start, validation, watcher):
+        return Finetuned(saved, finished=False, metrics={}, data=data)
+    network.eval()
+    recalibrated(network, start.calibration)
+    metrics = {"calibration_images": len(start.calibration.indices), **(validation() if validation else {})}
+    write_json(config.out / "result.json", metrics)
+    save_network(network.cpu(), saved, start.facts)
+    return Finetuned(saved, finished=True, metrics=metrics, data=data)
 
 
 def _plan(config: FinetuneConfig, data: FinetuneData) -> Plan:

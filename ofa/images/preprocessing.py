@@ -14,6 +14,7 @@ from ofa.errors import InputError
 from ofa.images.facts import CROP_RATIO, ImageFacts
 from ofa.images.facts import Triple as Triple
 from ofa.images.pixels.decoding import decode
+from ofa.reading.numbers import plain_decimal, short
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,12 +121,10 @@ def _text(values: Triple) -> str:
 
 
 def _triple(flag: str, text: str) -> Triple:
-    try:
-        numbers = [float(number) for number in text.split(",")]
-    except ValueError:
-        numbers = []
-    numbers = numbers * 3 if len(numbers) == 1 else numbers
-    if len(numbers) != 3 or not all(math.isfinite(n) for n in numbers):
+    found = [plain_decimal(number) for number in text.split(",")[:4]]
+    numbers = [number for number in found if number is not None and math.isfinite(number)]
+    numbers = numbers * 3 if len(found) == 1 else numbers
+    if len(numbers) != 3 or len(found) not in (1, 3):
         names = ", ".join(NORMALISATIONS)
-        raise InputError(f"{flag} is {text!r}, expected {names}, a number, or three such as 0.485,0.456,0.406")
+        raise InputError(f"{flag} is {short(text)}, expected {names}, a number, or three such as 0.485,0.456,0.406")
     return numbers[0], numbers[1], numbers[2]

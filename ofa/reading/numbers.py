@@ -5,7 +5,6 @@ Python's own `float` and `int` take more than anyone writes: 1_0.5, full-width d
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 
@@ -45,16 +44,27 @@ class Bounds:
 
     def decimal(self, name: str, text: str) -> float:
         """A decimal number as text."""
-        value = float(text) if len(text) <= MAX_DIGITS and _DECIMAL.fullmatch(text) else math.nan
-        if not self.least <= value <= self.most:
+        value = plain_decimal(text)
+        if value is None or not self.least <= value <= self.most:
             raise InputError(f"{name} is {short(text)}, expected {self}")
         return value
 
     def integer(self, name: str, text: str) -> int:
         """A whole number as text."""
-        if not (len(text) <= MAX_DIGITS and _WHOLE.fullmatch(text)) or not self.least <= int(text) <= self.most:
+        value = plain_whole(text)
+        if value is None or not self.least <= value <= self.most:
             raise InputError(f"{name} is {short(text)}, expected a whole {str(self)[2:]}")
-        return int(text)
+        return value
+
+
+def plain_decimal(text: str) -> float | None:
+    """A decimal number as people write it, None for what is none; 1e999 is infinite."""
+    return float(text) if len(text) <= MAX_DIGITS and _DECIMAL.fullmatch(text) else None
+
+
+def plain_whole(text: str) -> int | None:
+    """A whole number as people write it, None for what is none."""
+    return int(text) if len(text) <= MAX_DIGITS and _WHOLE.fullmatch(text) else None
 
 
 def short(value: object) -> str:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError, UsageError
+from ofa.reading.numbers import cut, short
 from ofa.reading.structured import read_toml
+from ofa.space import checked_resolutions, get_space
 from profilers.profiling.profile_options import MeasureOptions
 
 _KEYS = ("file", "profiler", "args")
@@ -68,11 +70,11 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
         raise InputError(f"{where}: expected the keys {', '.join(_KEYS)}")
     file, profiler, args = (table[key] for key in _KEYS)
     if not isinstance(file, str) or Path(file).name != file or Path(file).suffix != ".csv":
-        raise InputError(f"{where}: file is {file!r}, expected the name of a .csv file beside the configuration")
-    if profiler not in profilers:
-        raise InputError(f"{where}: profiler is {profiler!r}, expected one of {', '.join(profilers)}")
+        raise InputError(f"{where}: file is {short(file)}, expected the name of a .csv file beside the configuration")
+    if profiler not in list(profilers):
+        raise InputError(f"{where}: profiler is {short(profiler)}, expected one of {', '.join(profilers)}")
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
-        raise InputError(f"{where}: args is {args!r}, expected a list of strings")
+        raise InputError(f"{where}: args is {short(args)}, expected a list of strings")
     words = f"{where}: args are not those of profilers.{profiler}"
     try:
         with redirect_stdout(StringIO()):  # the help is no table
@@ -80,9 +82,14 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
     except SystemExit:
         raise InputError(f"{words}: --help") from None
     except UsageError as error:
-        raise InputError(f"{words}: {error}") from None
+        raise InputError(f"{words}: {cut(error, 150)}") from None
     if asked is None:
         raise InputError(f"{where}: args ask profilers.{profiler} for something else than a table")
+    try:
+        get_space(asked.options.space, asked.options.num_classes)
+        checked_resolutions(asked.options.resolutions)
+    except InputError as error:
+        raise InputError(f"{words}: {error}") from None
     return TableEntry(file, profiler, tuple(args), asked.options, asked.model)
 
 

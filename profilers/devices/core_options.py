@@ -7,14 +7,18 @@ from typing import Annotated, ClassVar
 
 from ofa.cli.config import Config, Option
 from ofa.cli.options import Count
+from ofa.reading.numbers import plain_whole, short
+
+MOST_CPUS = 8192  # of a kernel
 
 
 def cpu_numbers(text: str) -> tuple[int, ...]:
     """ "3" or "2,3", ascending; ValueError for what is none."""
-    try:
-        return tuple(sorted({int(number) for number in text.split(",")}))
-    except ValueError:
-        raise ValueError(f"{text!r}, expected numbers such as 3 or 2,3") from None
+    numbers = [plain_whole(number) for number in text.split(",")]
+    cpus = {number for number in numbers if number is not None and 0 <= number < MOST_CPUS}
+    if None in numbers or len(cpus) < len(set(numbers)):
+        raise ValueError(f"{short(text)}, expected numbers such as 3 or 2,3")
+    return tuple(sorted(cpus))
 
 
 @dataclass(frozen=True, kw_only=True)

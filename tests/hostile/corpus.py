@@ -301,6 +301,13 @@ def compressed(files: dict[str, bytes]) -> dict[str, bytes]:
     return {"weights.pth": target.getvalue()}
 
 
+def _laughs() -> str:
+    """Ten lists of ten of the one before, nine times: a thousand million, in a kilobyte."""
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    return "\n".join(rows) + "\n"
+
+
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> Edit:
     def change(_: dict[str, bytes]) -> dict[str, bytes]:
         file = io.BytesIO()
@@ -316,7 +323,7 @@ T, N, A = "table.csv", "times.csv", "accuracies.csv"
 P, PJ = "predictor.safetensors", "predictor.json"
 R, S = "result.json", "subnet.json"
 SUPER, NET, NETJ, MIT = "supernet.safetensors", "network.safetensors", "network/network.json", "network/net.config"
-J, L = "run.journal.jsonl", "lines"
+J, L, Y = "run.journal.jsonl", "lines", "published.yaml"
 RUN = "network/run.config"
 
 SPECIAL: dict[str, dict[str, Edit]] = {
@@ -671,7 +678,43 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "args-text": swap("tables.toml", '["--space"', '["--spade"'),
         "args-numbers": swap("tables.toml", '["--space", "mbv3-w0.35"', "[1, 2"),
         "args-help": swap("tables.toml", '"64"]', '"64", "--help"]'),
+        "file-long": swap("tables.toml", "a.csv", "a\\u001b" * 900),
+        "profiler-list": swap("tables.toml", '"cpu"', '["cpu"]'),
+        "profiler-long": swap("tables.toml", '"cpu"', '"' + "x\\u001b" * 900 + '"'),
+        "args-many": swap("tables.toml", '"64"]', '"64", ' + ", ".join(['"x"'] * 5000) + "]"),
+        "args-space": swap("tables.toml", "mbv3-w0.35", "mbv3-" + "w" * 3000),
+        "args-resolution": swap("tables.toml", '"64"', '"1_0"'),
         "key-more": swap("tables.toml", "profiler", "x = 1\nprofiler"),
+    },
+    "published": {
+        "empty": put(Y, ""),
+        "not-utf-8": put(Y, b"a: \xff\n"),
+        "list": put(Y, "- 1\n"),
+        "deep": put(Y, "a: " + "[" * 1500),
+        "digits": swap(Y, "1.5", DIGITS),
+        "date": swap(Y, "1.5", "2001-99-99"),
+        "code": put(Y, "!!python/object/apply:os.system [false]"),
+        "key-number": put(Y, "5: {mean: 1, std: 0}\n"),
+        "key-list": put(Y, "? [1]\n: {mean: 1, std: 0}\n"),
+        "key-long": put(Y, "x" * 3000 + ": {mean: 1, std: 0}\n"),
+        "key-digits": swap(Y, "10x10x136", f"{DIGITS}x{DIGITS}x3"),
+        "key-wide": swap(Y, "10x10x136", f"{WIDE}x{WIDE}x136"),
+        "key-x": swap(Y, "10x10x136", "10xx136"),
+        "zero-size": swap(Y, "10x10x136", "0x0x136"),
+        "entry-list": swap(Y, "{mean: 1.5", "[{mean: 1.5"),
+        "entry-text": put(Y, "a: " + "b" * 3000),
+        "mean-nan": swap(Y, "1.5", ".nan"),
+        "mean-inf": swap(Y, "1.5", ".inf"),
+        "mean-true": swap(Y, "1.5", "yes"),
+        "mean-negative": swap(Y, "1.5", "-1.5"),
+        "mean-null": swap(Y, "1.5", "null"),
+        "mean-underscore": swap(Y, "1.5", "'1_5'"),
+        "mean-seconds": swap(Y, "1.5", "1.0e-12"),
+        "std-negative": swap(Y, "0.1", "-0.1"),
+        "std-gone": swap(Y, ", std: 0.1", ""),
+        "count-negative": swap(Y, "count: 10", "count: -1"),
+        "count-half": swap(Y, "count: 10", "count: 1.5"),
+        "aliases": put(Y, _laughs()),
     },
     "lines": {
         "empty": put(L, ""),
@@ -807,5 +850,6 @@ ODD: dict[str, dict[str, Edit]] = {
         "backslashes": zipped(("a\\0.png", picture()), ("b\\0.png", picture())),
         "image-cut": zipped(("a/0.png", picture()[:50]), ("b/0.png", b"")),
     },
+    "published": {"mean-text": swap(Y, "1.5", "15e-1"), "var": swap(Y, "std: 0.1", "var: 0.01")},
     "classes": {"words": put("classes.txt", "\x1b[31m 0\nb 1\n"), "odd-json": put("classes.txt", '{"\\u001b": 0}')},
 }

@@ -492,6 +492,14 @@ def make_published(folder: Path) -> None:
     (folder / "published.yaml").write_text(f"{key}: {{mean: 1.5, count: 10, std: 0.1}}\n")
 
 
+def read_published(path: Path) -> None:
+    from latency_tables.published_blocks import convert, read
+
+    header = {"device": "D", "runtime": "R", "source": "S"}
+    table, _ = convert({str(path): read(path)}, "mit", ["mbv3-w1.2"], header)
+    assert all(np.isfinite(row.latency_ms) and row.latency_ms > 0 for row in table.rows)
+
+
 FORMATS: Mapping[str, Format] = {
     "table": Format("table.csv", make_table, read_table),
     "times": Format("times.csv", make_times, read_times),
@@ -511,6 +519,7 @@ FORMATS: Mapping[str, Format] = {
     "journal": Format("run.journal.jsonl", make_journal, read_journal),
     "recipe": Format("recipe.json", make_recipe, read_recipe),
     "tables-toml": Format("tables.toml", make_tables_toml, read_tables_toml),
+    "published": Format("published.yaml", make_published, read_published),
     "lines": Format("lines", make_lines, read_lines),
     "labels": Format("images", make_labels, read_images),
     "zip": Format("images.zip", make_zip, read_images),

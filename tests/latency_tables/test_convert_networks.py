@@ -47,6 +47,6 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         main([*given, "help"])
     (tmp_path / "specialized").mkdir()
     (tmp_path / "specialized" / "x.net.json").write_text("{")
-    with pytest.raises(InputError, match=r"x.net.json: Expecting property name"):
+    with pytest.raises(InputError, match=r"x.net.json: not JSON: Expecting property name"):
         main([*given, "mit", "--only", "note8", "--device", "D"])
     assert not (tmp_path / "n.csv").exists()

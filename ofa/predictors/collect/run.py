@@ -13,16 +13,19 @@ from typing import Any
 
 from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
 from ofa.checkpoints.opening import open_supernet
+from ofa.errors import InputError
 from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
+from ofa.reading.numbers import PERCENT, Bounds
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 from ofa.space import SearchSpace, Subnet, checked_resolutions
 
+COUNT, LOSS = Bounds(0, 10**9, "items"), Bounds(0, 1e9, "nats")
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
 
@@ -80,7 +83,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         subnets = draw(space, resolutions, config.seed, range(first, first + config.subnets), config.tilted)
         chosen = share(space, subnets, tree_order(space, subnets), part, parts)
         journal = SharedJournal(out, settings, procs, resume=config.resume)
-        done = {item["index"]: item for item in journal.done}
+        done = {item["index"]: item for item in journal.done if _is_measured(item)}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
         net.to(procs.device).eval()
@@ -134,6 +137,19 @@ def _facts(
         "calibration_sha256": _names_sha256(calibration, calibrated),
         "image_facts": images.facts.to_dict(),
     }
+
+
+def _is_measured(item: Mapping[str, Any]) -> bool:
+    """Whether a journal's record is what a collection writes; one that is damaged is measured again."""
+    try:
+        COUNT.whole("index", item["index"])
+        COUNT.whole("images", item["images"])
+        for key in ("top1", "top5"):
+            PERCENT.check(key, item[key])
+        LOSS.check("loss", item["loss"])
+        return isinstance(item["broken"], list) and all(isinstance(name, str) for name in item["broken"])
+    except (KeyError, InputError):
+        return False
 
 
 def _accuracy(subnet: Subnet, item: Mapping[str, Any]) -> SubnetAccuracy:
