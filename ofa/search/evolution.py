@@ -59,6 +59,10 @@ class EvolutionSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected a share from 0 to 1")
 
 
+SMALL = EvolutionSettings(population=400, children=800, exchange_rounds=4)
+ISLANDS = 7
+
+
 @dataclass(frozen=True)
 class Problem:
     """What to maximise, and what is limited.
@@ -196,6 +200,20 @@ def evolve(
         progress(1.0)
     found = [Found(p.genes[0], float(p.scores[0]), p.costs[0]) if len(p.scores) else None for p in populations]
     return found, evaluator.count
+
+
+def islands(problem: Problem, limits: Floats, rng: np.random.Generator, starts: Genes | None) -> tuple[Genes, int]:
+    """(N, genes) what several small evolutions end with, each from random networks of its own, and how many were asked.
+
+    A population settles near one optimum, and which one is chance. The first begins with the starts too.
+    """
+    ends: list[Genes] = []
+    asked = 0
+    for island in range(ISLANDS):
+        found, count = evolve(problem, limits, rng, SMALL, starts=None if island else starts)
+        ends += [best.genes[None] for best in found if best is not None]
+        asked += count
+    return np.concatenate([*ends, np.empty((0, problem.index.space.num_genes), dtype=np.uint16)]), asked
 
 
 def _settle(

@@ -21,7 +21,7 @@ from ofa.errors import Infeasible, InputError
 from ofa.predictors.prediction import Predictor
 from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.search.costs import Allowed, Cost, Limit, energy_cost, exclusion, latency_cost, least, macs_cost, params_cost
-from ofa.search.evolution import EvolutionSettings, Problem, evolve
+from ofa.search.evolution import EvolutionSettings, Problem, evolve, islands
 from ofa.search.exact.search import Answer, ExactSearch
 from ofa.search.polish import polish
 from ofa.search.specialised import Axis, Specialised
@@ -199,8 +199,13 @@ class DeviceSearch:
         problem = Problem(self.index, self.predictor.top1, self._costs.astype(np.float64))
         # `--method evolution` is the paper's, which starts from random networks
         own = self.wanted.method is None
-        starts = good_starts(self.index, problem.score, self._costs, rng) if own else None
-        found, evaluations = evolve(problem, bounds, rng, settings, progress, starts)
+        starts, evaluations = None, 0
+        if own:
+            starts = good_starts(self.index, problem.score, self._costs, rng)
+        if own and len(limits) <= POLISHED:
+            starts, evaluations = islands(problem, bounds, rng, starts)
+        found, asked = evolve(problem, bounds, rng, settings, progress, starts)
+        evaluations += asked
         results = []
         for limit, best in zip(limits, found, strict=True):
             if best is None:

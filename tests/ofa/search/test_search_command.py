@@ -271,7 +271,8 @@ def test_a_table_without_the_blocks_says_which_and_how_to_measure_them(tmp_path:
 
 def test_tables_of_several_spaces_need_a_choice(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"do not name one space in common .*choose with --space"):
-        main(["--table", "i7-8700k", "--out", str(tmp_path)])
+        table = table_file(tmp_path, [128], space="mbv3-w1.0, mbv3-w1.2")
+        main(["--table", str(table), "--out", str(tmp_path)])
 
 
 def command(arguments: list[str], folder: Path) -> subprocess.CompletedProcess:
