@@ -132,7 +132,7 @@ def convert(
 
 
 @dataclass(frozen=True)
-class Fit:
+class SpaceFit:
     """How far a table is of a space.
 
     blocks: rows of the table that are blocks of the space; priced: resolutions at which no block of it is missing
@@ -142,7 +142,7 @@ class Fit:
     priced: tuple[int, ...]
 
 
-def fit_of(table: LatencyTable, space_name: str) -> Fit:
+def fit_of(table: LatencyTable, space_name: str) -> SpaceFit:
     """How far the table is of that space; InputError, naming a space that fits, where no row is a block of it."""
     space = get_space(space_name)
     rows = {row.block for row in table.rows}
@@ -152,7 +152,7 @@ def fit_of(table: LatencyTable, space_name: str) -> Fit:
         said = f"they are of {other}" if other else "no width of mbv3 or proxyless has them"
         raise InputError(f"none of the {len(rows)} blocks is of {space_name}: {said}")
     coverage = table.coverage(space, SIZES)
-    return Fit(len(found), tuple(sorted(coverage.complete + coverage.interpolated)))
+    return SpaceFit(len(found), tuple(sorted(coverage.complete + coverage.interpolated)))
 
 
 def _space_of(blocks: set[Block]) -> str | None:
