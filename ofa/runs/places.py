@@ -24,6 +24,9 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
         raise InputError(f"{name} {path} is a file: name a folder")
     if not folder and path.is_dir():
         raise InputError(f"{name} {path} is a folder: name a file")
+    for part in (path, *path.parents):
+        if part.is_symlink() and not part.exists():
+            raise InputError(f"{name} {path}: {part} is a link to what is not there")
     there = path if folder else path.parent
     while not there.exists():
         there = there.parent

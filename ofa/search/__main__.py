@@ -12,6 +12,8 @@ from ofa.cli.command import Command
 from ofa.cli.console import make_console, progress_bar
 from ofa.cli.run import run
 from ofa.runs.files import write_json
+from ofa.runs.lock import Lock
+from ofa.runs.places import check_writable
 from ofa.search.config import SearchConfig
 from ofa.search.report import print_results, write_plot
 from ofa.search.run import SearchResult, search_subnets
@@ -19,6 +21,7 @@ from ofa.search.specialise import Frontier
 from ofa.tables.network_times import write_networks
 
 CLOUD_SIZE = 2000
+RESULT, PLOT, FRONTIER = "result.json", "frontier.png", ".frontier.csv"
 COMMAND = Command(
     "ofa.search",
     SearchConfig,
@@ -28,16 +31,33 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_writable(config.out / RESULT)
+    # two searches into one folder would leave one's result beside the other's plot
+    with Lock(config.out):
+        return search_and_write(config)
+
+
+def search_and_write(config: SearchConfig) -> int:
+    """Searches, shows what was found, and writes it into the folder, over what an earlier search left there."""
     console = make_console()
     with progress_bar(console) as bar:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
         print_results(console, name, search.table, result.predictor, result.found[name])
     console.print(work_done(result))
-    write_json(config.out / "result.json", result.to_dict())
-    console.print(f"wrote {config.out / 'result.json'}")
+    for name, found in result.found.items():
+        limits = 1 if config.together else max(1, len(config.latency))
+        if config.best > 1 and len(found) < config.best * limits:
+            console.print(
+                f"{name}: {len(found)} of {config.best * limits} networks asked for: no more of them differ in "
+                f"{config.differ} choices"
+            )
+    for old in (PLOT, *(path.name for path in config.out.glob(f"*{FRONTIER}"))):
+        (config.out / old).unlink(missing_ok=True)
+    write_json(config.out / RESULT, result.to_dict())
+    console.print(f"wrote {config.out / RESULT}")
     for name, frontier in result.frontiers.items():
-        path = config.out / f"{name}.frontier.csv"
+        path = config.out / f"{name}{FRONTIER}"
         write_frontier(path, name, result, frontier)
         console.print(f"wrote {path}: all {len(frontier.genes):,} networks of the frontier")
     if sum(map(len, result.found.values())) < 2:
@@ -46,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print("no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
         return 0
     draw_frontier(result)
-    console.print(f"wrote {config.out / 'frontier.png'}")
+    console.print(f"wrote {config.out / PLOT}")
     return 0
 
 
@@ -77,7 +97,7 @@ def draw_frontier(result: SearchResult) -> None:
     }
     title = f"{result.space.name}: predicted accuracy against {result.axis}"
     batches = {name: search.table.batch for name, search in result.searches.items()}
-    write_plot(result.config.out / "frontier.png", title, result.found, clouds, result.axis, batches)
+    write_plot(result.config.out / PLOT, title, result.found, clouds, result.axis, batches)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "file", folder=True)
     with pytest.raises(InputError, match="file is not a folder that you may write to"):
         check_writable(tmp_path / "file" / "a.csv")
+    (tmp_path / "broken").symlink_to(tmp_path / "none")
+    for path in (tmp_path / "broken", tmp_path / "broken" / "a.csv"):
+        with pytest.raises(InputError, match="broken is a link to what is not there"):
+            check_writable(path, folder=path.name == "broken")
     monkeypatch.setattr("shutil.disk_usage", lambda _: Usage(10**9, 10**9, 3 * 2**20))
     with pytest.raises(InputError, match="3 MiB are free on its disk, 64 are needed"):
         check_writable(tmp_path / "a.csv")

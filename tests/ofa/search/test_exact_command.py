@@ -15,6 +15,7 @@ from ofa.predictors.prediction import Uncertainty
 from ofa.predictors.separable.bend import Bend
 from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.predictors.separable.unit_networks import UnitNetworks, unit_features
+from ofa.runs.lock import Lock
 from ofa.search.__main__ import main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -100,6 +101,31 @@ def test_choices_alternatives_and_one_network_for_two_devices(toy: list[str], tm
         s = SPACE.subnet_from_dict(r["subnet"])
         values.append(np.array([s.resolution, *s.depths, *s.kernel_sizes, *s.expand_ratios]))
     assert all((values[i] != values[j]).sum() >= 4 for i in range(3) for j in range(i))
+
+
+def test_fewer_alternatives_than_asked_for_are_told(toy: list[str], tmp_path: Path, capsys) -> None:
+    assert main([*toy, "--latency", "20", "--best", "2", "--differ", "47"]) == 0
+    assert "device: 1 of 2 networks asked for: no more of them differ in 47 choices" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert len(results(tmp_path)) == 1
+
+
+def test_nothing_of_an_earlier_search_stays_beside_a_result(toy: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(toy) == 0
+    assert {path.name for path in out.iterdir()} == {"result.json", "frontier.png", "device.frontier.csv"}
+    (out / "mine.csv").touch()
+    assert main([*toy, "--latency", "20"]) == 0
+    assert {path.name for path in out.iterdir()} == {"result.json", "mine.csv"}
+
+
+def test_two_searches_do_not_write_one_folder(toy: list[str], tmp_path: Path) -> None:
+    with Lock(tmp_path / "out"), pytest.raises(InputError, match="out is being written by process"):
+        main([*toy, "--latency", "20"])
+    (tmp_path / "out" / "result.json").mkdir(parents=True)
+    with pytest.raises(InputError, match=r"result\.json is a folder"):
+        main([*toy, "--latency", "20"])
 
 
 @pytest.mark.parametrize(
