@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ofa.cli.run import FAULT
 from ofa.errors import InputError
 from ofa.optional_packages import OPTIONAL, MissingPackage, explained, missing_package, require
 
@@ -114,8 +116,11 @@ run(main, failed={failed})
     assert done.stderr == "error: this needs SciPy: pip install 'ofa-latency[report]'\n"
 
 
-def test_a_fault_of_ours_keeps_its_traceback() -> None:
+def test_a_fault_of_ours_keeps_its_traceback(tmp_path: Path) -> None:
     program = "from ofa.cli.run import run\ndef main():\n    import ofa.no_such\nrun(main)"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, text=True, capture_output=True)
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    surroundings = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, text=True, capture_output=True, env=surroundings)
+    assert done.returncode == FAULT
+    (file,) = tmp_path.iterdir()
+    assert done.stderr.endswith(f"please report it with {file}\n")
+    assert "Traceback" in file.read_text()

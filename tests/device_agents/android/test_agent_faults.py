@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -334,4 +335,5 @@ def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(
     assert result["cooled_seconds"] is not None
     _, _, error, done = heard(limit=41)
     assert (error["type"], error["reason"], done["type"]) == ("error", "too_hot", "done")
-    assert error["message"] == "too hot: 41.5 C after waiting 0 s, the limit is 41.0 C"
+    # whole seconds: a busy machine may add one to the 0.2
+    assert re.fullmatch(r"too hot: 41\.5 C after waiting [0-9]+ s, the limit is 41\.0 C", error["message"])

@@ -89,6 +89,10 @@ def test_the_help_of_every_program_has_an_example(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [name, "--help"])
+    parent, _, child = name.rpartition(".")
+    if parent and hasattr(package := importlib.import_module(parent), child):
+        # the module that is started anew must not take the place of the one that other tests have
+        monkeypatch.setattr(package, child, getattr(package, child))
     for started in (name, f"{name}.__main__"):
         if started not in ("ofa", "profilers"):  # or runpy warns that it is imported already
             monkeypatch.delitem(sys.modules, started, raising=False)

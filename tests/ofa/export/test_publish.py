@@ -144,6 +144,6 @@ def test_images_of_another_kind_in_a_file_are_refused(published: Path, tmp_path:
 
 def test_a_space_without_a_shipped_supernet_is_named(tmp_path: Path) -> None:
     subnet = tmp_path / "subnet.json"
-    subnet.write_text('{"space": "mbv3-w9.9", "ks": [3], "e": [3], "d": [2], "r": 64}')
-    with pytest.raises(InputError, match=r"no supernet is shipped for mbv3-w9\.9"):
+    subnet.write_text('{"space": "mbv3-w3.9", "ks": [3], "e": [3], "d": [2], "r": 64}')
+    with pytest.raises(InputError, match=r"no supernet is shipped for mbv3-w3\.9"):
         export([f"--subnet={subnet}", "--format=onnx"])

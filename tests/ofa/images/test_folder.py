@@ -187,7 +187,7 @@ def test_class_files(tmp_path: Path) -> None:
     for text in ('{"cat": 1, "dog": 0}', "cat 1\ndog 0\n", "dog domestic, barks\ncat tabby\n"):
         (tmp_path / "classes").write_text(text)
         assert read_classes(tmp_path / "classes") == {"cat": 1, "dog": 0}
-    for text, fault in [('{"cat": -1}', "cat is -1"), ("a\na\n", "classes:2: a is listed twice"), ("{", "not JSON")]:
+    for text, fault in [('{"cat": -1}', "cat' is -1"), ("a\na\n", "classes:2: 'a' is listed twice"), ("{", "not JSON")]:
         (tmp_path / "classes").write_text(text)
         with pytest.raises(InputError, match=fault):
             read_classes(tmp_path / "classes")
@@ -201,7 +201,7 @@ def test_class_numbers_are_never_passed_over(tmp_path: Path) -> None:
     assert read_classes(path) == {"n02690373": 0, "n01440764": 1}
     for text in ("a -1\nb 0\n", "a 3\nb\n"):  # by position, a would be class 0
         path.write_text(text)
-        with pytest.raises(InputError, match=r"classes:1: a is given the number -?\d, but not all lines have"):
+        with pytest.raises(InputError, match=r"classes:1: 'a' is given the number '-?\d', but not all lines have"):
             read_classes(path)
     path.write_bytes("Äpfel 0".encode("cp1252"))
     with pytest.raises(InputError, match="is not UTF-8"):
