@@ -66,7 +66,7 @@ class SubnetAccuracies:
         return SubnetAccuracies(self.space, self.known, self.genes[rows], self.top1[rows])
 
 
-def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: int = MIN_ROWS) -> SubnetAccuracies:
+def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: int | None = None) -> SubnetAccuracies:
     """Reads and checks whole files; InputError names file, line, column and what was expected.
 
     A sub-network measured more than once, in whichever file, counts once, with the mean accuracy. Files that say that
@@ -78,6 +78,7 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: in
     _check_stated(files, texts, space_name)
     rows = [row for path in files for row in _checked_rows(path, texts[path], space)]
     path = files[0]
+    least = MIN_ROWS if least is None else least
     if len(rows) < least:
         raise InputError(f"{path}: {len(rows)} rows, at least {least} are needed to fit and test a predictor")
     accuracies: dict[bytes, list[float]] = {}

@@ -400,7 +400,6 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "resolutions-huge": at(PJ, "resolutions", value=[64, 10**30]),
         "choices": at(PJ, "choices", value={"family": "x"}),
         "choices-list": at(PJ, "choices", value=[1]),
-        "features": at(PJ, "features", value=["a"] * 5000),
         "uncertainty-number": at(PJ, "uncertainty", value=5),
         "uncertainty-text": at(PJ, "uncertainty", value={"noise": ["0.1"], "scale": "1"}),
         "scale-text": at(PJ, "uncertainty", "scale", value="1"),
