@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.reading.torch_file import read_torch_file
 
 
@@ -23,7 +24,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             with safe_open(path, framework="pt") as opened:
                 return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise InputError(f"{path}: damaged safetensors file: {error}") from None
+            raise InputError(f"{path}: damaged safetensors file: {cut(error, 200)}") from None
     return read_torch_file(path), {}
 
 
@@ -36,7 +37,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
         with safe_open(path, framework="pt") as opened:
             return dict(opened.metadata() or {})
     except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: damaged safetensors file: {error}") from None
+        raise InputError(f"{path}: damaged safetensors file: {cut(error, 200)}") from None
 
 
 def _is_safetensors(path: Path) -> bool:

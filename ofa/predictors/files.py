@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from ofa.errors import InputError
 from ofa.predictors.prediction import Uncertainty
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, cut, short
 from ofa.reading.structured import as_object, read_json
+from ofa.runs.files import replace_file
 from ofa.space import SearchSpace
 from ofa.space.resolutions import MOST_RESOLUTION
+from ofa.space.space import MOST_CHOICES
 
 SPREAD = Bounds(0, 1e6, "times")
 
@@ -58,7 +61,8 @@ def uncertainty_in(header: Mapping[str, Any]) -> Uncertainty | None:
 def resolutions_stated(header: Mapping[str, Any]) -> list[int]:
     """The resolutions that a header names; ValueError unless they ascend."""
     resolutions = [PIXELS.whole("resolution", r) for r in header["resolutions"][: MOST_RESOLUTION + 1]]
-    if not resolutions or resolutions != sorted(set(resolutions)):
+    # their indices are kept in bytes
+    if not 0 < len(resolutions) <= MOST_CHOICES or resolutions != sorted(set(resolutions)):
         raise ValueError(f"resolutions {short(resolutions)}")
     return resolutions
 
@@ -71,11 +75,12 @@ def write_files(path: Path, header: Mapping[str, Any], tensors: Mapping[str, NDA
         raise InputError(f"{path}: a predictor is saved as .safetensors, with its .json next to it")
     data = safetensors.numpy.save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
     text = json.dumps({**header, "sha256": hashlib.sha256(data).hexdigest()}, indent=1, allow_nan=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
     for target, content in ((path, data), (path.with_suffix(".json"), text.encode())):
-        temporary = target.with_name(target.name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        replace_file(target, partial(_write, content))
+
+
+def _write(content: bytes, temporary: Path) -> None:
+    temporary.write_bytes(content)
 
 
 def read_files(path: Path, schemas: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -95,7 +100,7 @@ def read_files(path: Path, schemas: tuple[str, ...]) -> tuple[dict[str, Any], di
     try:
         tensors = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not a safetensors file: {error}") from None
+        raise InputError(f"{path}: not a safetensors file: {cut(error, 200)}") from None
     if hashlib.sha256(data).hexdigest() != header.get("sha256"):
         raise InputError(f"{path}: its sha256 is not the one in {beside.name}: damaged, or not of one fit; fit again")
     return header, tensors

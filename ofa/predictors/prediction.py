@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,10 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError, one_line
+from ofa.reading.numbers import PERCENT, Bounds, short
+from ofa.reading.structured import as_object
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.space.resolutions import MOST_RESOLUTION
 
 Floats = NDArray[np.float64]
+
+OFFSET = Bounds(-100, 100, "per cent")
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,10 @@ class Scale:
     checked: str
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.offset) and math.isfinite(self.sd) and self.sd >= 0):
-            raise ValueError(f"scale is {self.offset}, {self.sd}")
+        OFFSET.check("offset", self.offset)
+        PERCENT.check("sd", self.sd)
+        if not isinstance(self.checked, str):
+            raise InputError(f"checked is {short(self.checked)}, expected text")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +127,8 @@ class Predictor(ABC):
         self.between = Between.of(self.resolutions)
         stated = self.header.get("scale")
         self.scale = None if stated is None else Scale(**stated)
+        for key in ("optimism", "source_sd"):
+            self._per_resolution(key)
 
     @property
     def description(self) -> str:
@@ -139,8 +146,8 @@ class Predictor(ABC):
         return self._per_resolution("source_sd")
 
     def _per_resolution(self, key: str) -> Floats:
-        stated = self.header.get(key) or {}
-        return np.array([float(stated.get(str(r), 0.0)) for r in self.resolutions])
+        stated = as_object(self.header.get(key) or {}, key)
+        return np.array([float(OFFSET.check(key, stated.get(str(r), 0.0))) for r in self.resolutions])
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same predictor, with intervals."""

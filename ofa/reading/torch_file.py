@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from ofa.reading.numbers import short
+from ofa.reading.zip_file import is_zip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ def _check_zip(path: Path) -> None:
     """torch stores its entries as they are. Packed ones make 6 GB of 6 MB before anything can be checked."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return  # the older format: a bare pickle
     try:
         with zipfile.ZipFile(path) as archive:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
 
 _NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
@@ -38,7 +39,9 @@ class Lock:
             except BlockingIOError:
                 holder = os.read(handle, 4096)
                 os.close(handle)
-                raise InputError(f"{path} is being written by {_words(holder)}: wait for its end, or stop it") from None
+                raise InputError(
+                    f"{path} is being written by {holder_in(holder)}: wait for its end, or stop it"
+                ) from None
             except OSError as error:
                 os.close(handle)
                 if error.errno not in _NOT_HERE:
@@ -49,7 +52,7 @@ class Lock:
             else:
                 os.close(handle)  # its holder took it away when it was done: another is to be made
         os.truncate(self._handle, 0)
-        os.write(self._handle, json.dumps(_self()).encode())
+        os.write(self._handle, this_process())
         self._sweep()
 
     def release(self) -> None:
@@ -79,21 +82,23 @@ def glob_escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _self() -> dict[str, object]:
-    return {
+def this_process() -> bytes:
+    """Who holds a lock, as its file says it."""
+    said = {
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300] if sys.argv else "",
     }
+    return json.dumps(said).encode()
 
 
-def _words(holder: bytes) -> str:
+def holder_in(holder: bytes) -> str:
     """The holder for a message; the file is anyone's to write, so it is shown escaped."""
     with contextlib.suppress(InputError):
         said = parse_object(holder, "lock")
         text = f"process {said.get('process')} on {said.get('host')} since {said.get('since')} ({said.get('command')})"
-        return ascii(text)[1:-1]
+        return cut(ascii(text)[1:-1], 300)
     return "another process"
 
 

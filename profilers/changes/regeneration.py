@@ -16,6 +16,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.journal import Journal
+from ofa.runs.lock import holder_in, this_process
 from ofa.tables import LatencyTable
 from profilers.changes.comparison import Comparison, compare_tables, to_json
 from profilers.changes.comparison_report import write_plot
@@ -59,11 +60,17 @@ def locked(folder: Path) -> Iterator[int]:
 
     So a run that was killed cannot be resumed while its orphaned profiler still writes into the same journal.
     """
-    with (folder / ".lock").open("w") as file:
+    with (folder / ".lock").open("a+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"{folder} is in use by another run, or by a profiler that one left behind") from None
+            file.seek(0)
+            raise InputError(
+                f"{folder} is in use by {holder_in(file.read(4096))}, or by a profiler that it left behind"
+            ) from None
+        file.truncate(0)
+        file.write(this_process())
+        file.flush()
         yield file.fileno()
 
 

@@ -221,6 +221,7 @@ JSON = {
     "subnet": "subnet.json",
     "mit-subnet": "subnet.json",
     "predictor": "predictor.json",
+    "ensemble": "predictor.json",
     "network": "network/network.json",
     "mit-network": "network/net.config",
     "net-config": "network/net.config",
@@ -306,6 +307,12 @@ def _laughs() -> str:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
     return "\n".join(rows) + "\n"
+
+
+def disks(file: str) -> Edit:
+    """A zip that says that it is one of two."""
+    locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)
+    return partial(_with, file, lambda content: content[:-22] + locator + content[-22:])
 
 
 def zipped(*members: tuple[str | zipfile.ZipInfo, bytes]) -> Edit:
@@ -409,6 +416,19 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "noise-negative": at(PJ, "uncertainty", "noise", 0, value=-0.1),
         "interpolation-text": at(PJ, "uncertainty", "interpolation", value="x"),
         "uncertainty-more": at(PJ, "uncertainty", "magic", value=1),
+        "optimism-list": at(PJ, "optimism", value=[1]),
+        "optimism-text": at(PJ, "optimism", value={"48": "1"}),
+        "source-1e300": at(PJ, "source_sd", value={"48": 1e300}),
+        "scale-number": at(PJ, "scale", value=5),
+        "scale-list": at(PJ, "scale", value={"offset": [1], "sd": 1, "checked": "x"}),
+        "scale-more": at(PJ, "scale", value={"x" * 2000: 1}),
+        "resolutions-300": at(PJ, "resolutions", value=list(range(64, 364))),
+        **_safetensors_cases(P),
+    },
+    "ensemble": {
+        "features": at(PJ, "features", value=["a"] * 5000),
+        "features-number": at(PJ, "features", value=5),
+        "noise-short": at(PJ, "uncertainty", "noise", value=[0.1]),
         **_safetensors_cases(P),
     },
     "mit-predictor": {
@@ -613,6 +633,7 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "kernel-null": at(MIT, "blocks", 1, CONV, "kernel_size", value=None),
     },
     "weights": {
+        "two-disks": disks("weights.pth"),
         "compressed": compressed,
         "expanded": torch_file(_tensors(a=lambda t: t.zeros(1).expand(10**9))),
         "integers": torch_file({1: 2}),
@@ -763,6 +784,7 @@ SPECIAL: dict[str, dict[str, Edit]] = {
     },
     "zip": {
         "no-images": zipped(("a/x.txt", b"x")),
+        "two-disks": disks("images.zip"),
         "outside": zipped(("../a/0.png", picture()), ("/b/0.png", picture())),
     },
     "classes": {

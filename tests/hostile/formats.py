@@ -12,7 +12,7 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +115,17 @@ def make_predictor(folder: Path) -> None:
     AccuracyPredictor.default(SPACE).save(folder / "predictor.safetensors")
 
 
-def read_predictor(path: Path) -> None:
-    predictor = AccuracyPredictor.load(path, SPACE)
+def make_ensemble(folder: Path) -> None:
+    AccuracyPredictor.default(get_space("mbv3-w1.2")).save(folder / "predictor.safetensors")
+
+
+def read_predictor(path: Path, space: str = SPACE.name) -> None:
+    predictor = AccuracyPredictor.load(path, get_space(space))
     assert predictor.description.isprintable()
-    found = predictor.predict(SPACE.sample(np.random.default_rng(0), 20, resolutions=predictor.resolutions))
-    assert np.isfinite(found.top1).all()
-    assert (found.std[np.isfinite(found.std)] >= 0).all()
+    genes = predictor.space.sample(np.random.default_rng(0), 20, resolutions=predictor.resolutions)
+    for found in (predictor.predict(genes), predictor.promised(genes)):
+        assert np.isfinite(found.top1).all()
+        assert (found.std[np.isfinite(found.std)] >= 0).all()
 
 
 def make_mit_predictor(folder: Path) -> None:
@@ -370,7 +375,7 @@ def read_recipe(path: Path) -> None:
 
     for stage in read_stages(path):
         assert 1 <= stage.epochs <= 10**6
-        assert 0 < stage.learning_rate < 1e6
+        assert 0 < stage.learning_rate <= 1e6
         stage.draw(SPACE, np.random.default_rng(0), 2, [64])
 
 
@@ -505,6 +510,7 @@ FORMATS: Mapping[str, Format] = {
     "times": Format("times.csv", make_times, read_times),
     "accuracies": Format("accuracies.csv", make_accuracies, read_accuracies),
     "predictor": Format("predictor.safetensors", make_predictor, read_predictor),
+    "ensemble": Format("predictor.safetensors", make_ensemble, partial(read_predictor, space="mbv3-w1.2")),
     "mit-predictor": Format("predictor.pth", make_mit_predictor, read_predictor),
     "result": Format("result.json", make_result, read_result),
     "subnet": Format("subnet.json", make_subnet, read_one_subnet),

@@ -17,6 +17,7 @@ from ofa.images.files.labels import Labels, find_labels
 from ofa.images.files.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
 from ofa.images.files.names import composed
 from ofa.images.pixels.decoding import SUFFIXES, Unreadable, missing
+from ofa.reading.zip_file import is_zip
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -60,7 +61,7 @@ class ImageFolder:
         self._zipped = not self.path.is_dir()
         if not self.path.exists():
             raise InputError(f"{self.path}: no such folder or zip")
-        if self._zipped and not (self.path.is_file() and zipfile.is_zipfile(self.path)):
+        if self._zipped and not (self.path.is_file() and is_zip(self.path)):
             raise InputError(f"{self.path}: expected a folder of images, or a zip of one")
         listing = self._listed()
         images, left_out = _sorted_out(listing)
