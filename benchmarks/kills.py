@@ -285,7 +285,9 @@ def paired(job: Job, folder: Path, expected: Any, rng: random.Random) -> bool:
     refused = [any(said in text for said in TAKEN) for text in words]
     codes = [first.returncode, second.returncode]
     if not any(refused):
-        return False  # one after the other
+        if sorted((first.returncode, second.returncode)) == [0, 0]:
+            return False  # one after the other
+        raise Lost(f"{job.name}: neither is told of the other: {words[0][-300:]} {words[1][-300:]}")
     winner = refused.index(False)
     if codes[winner] not in job.codes or codes[1 - winner] != 2:
         raise Lost(f"{job.name}: two at once end with {codes}: {words[0][-300:]} {words[1][-300:]}")

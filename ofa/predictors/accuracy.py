@@ -27,7 +27,7 @@ from ofa.predictors.files import (
     write_files,
 )
 from ofa.predictors.mit_predictor import looks_like_torch, read_mit_predictor
-from ofa.predictors.mlp import Ensemble, Mlp
+from ofa.predictors.mlp import Ensemble, Mlp, plausible
 from ofa.predictors.prediction import Prediction, Predictor, Uncertainty
 from ofa.predictors.separable.predictor import SCHEMA as SEPARABLE_SCHEMA
 from ofa.predictors.separable.predictor import separable_from
@@ -59,8 +59,8 @@ class AccuracyPredictor(Predictor):
         self.encoder = encoder
         self._ensemble = Ensemble(members)
         self.levels = np.zeros(len(self.resolutions)) if levels is None else np.array(levels, dtype=np.float64)
-        if len(self.levels) != len(self.resolutions):
-            raise ValueError("levels are expected to have one value a resolution")
+        if self.levels.shape != (len(self.resolutions),) or not plausible(self.levels):
+            raise ValueError("levels are expected to have one value a resolution, finite")
 
     @property
     def ensemble(self) -> tuple[Mlp, ...]:

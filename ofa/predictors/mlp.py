@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,12 @@ Float32 = NDArray[np.float32]
 
 # rows at a time: the widest activations, 400 features of float32, then stay within a core's cache
 CHUNK = 512
+LARGEST = 1e6  # of a weight
+
+
+def plausible(*tensors: NDArray[Any]) -> bool:
+    """Whether a file's tensors are such as a fit leaves: decimals, no product of which overflows."""
+    return all(np.issubdtype(t.dtype, np.floating) and bool((np.abs(t) <= LARGEST).all()) for t in tensors)
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,8 @@ class Mlp:
                 raise ValueError(
                     f"layer {i}: weight {weight.shape} and bias {bias.shape} do not follow {width} features"
                 )
-            if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
-                raise ValueError(f"layer {i}: holds values that are not finite")
+            if not plausible(weight, bias):
+                raise ValueError(f"layer {i}: holds values that are not finite, or beyond {LARGEST:g}")
             width = weight.shape[1]
         if width != 1:
             raise ValueError(f"the last layer has {width} outputs, expected 1")

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
+from ofa.runs.lock import Lock
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
@@ -65,6 +66,7 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     if options.resume and path.is_file():
         return Journal.resume(path, settings)
     if not options.overwrite and not options.resume:
+        Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
         for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
             if existing.exists():
                 raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
@@ -309,6 +310,20 @@ def _laughs() -> str:
     return "\n".join(rows) + "\n"
 
 
+def tensor(name: str, change: Callable[[Any], Any]) -> Edit:
+    """A predictor with another tensor, and the digest that goes with it."""
+
+    def changed(files: dict[str, bytes]) -> dict[str, bytes]:
+        from safetensors.numpy import load, save
+
+        tensors = load(files[P])
+        data = save({**tensors, name: change(tensors[name])})
+        header = {**json.loads(files[PJ]), "sha256": hashlib.sha256(data).hexdigest()}
+        return {P: data, PJ: json.dumps(header).encode()}
+
+    return changed
+
+
 def disks(file: str) -> Edit:
     """A zip that says that it is one of two."""
     locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)
@@ -416,6 +431,12 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "noise-negative": at(PJ, "uncertainty", "noise", 0, value=-0.1),
         "interpolation-text": at(PJ, "uncertainty", "interpolation", value="x"),
         "uncertainty-more": at(PJ, "uncertainty", "magic", value=1),
+        "weights-nan": tensor("hidden", lambda t: t * float("nan")),
+        "weights-1e30": tensor("choices", lambda t: t * 0 + 1e30),
+        "weights-whole": tensor("levels", lambda t: t.astype("int64")),
+        "weights-shape": tensor("levels", lambda t: t[:, :2].copy()),
+        "weights-none": tensor("choices", lambda t: t[:0].copy()),
+        "knots": tensor("bend.knots", lambda t: t[::-1].copy()),
         "optimism-list": at(PJ, "optimism", value=[1]),
         "optimism-text": at(PJ, "optimism", value={"48": "1"}),
         "source-1e300": at(PJ, "source_sd", value={"48": 1e300}),
@@ -429,6 +450,9 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "features": at(PJ, "features", value=["a"] * 5000),
         "features-number": at(PJ, "features", value=5),
         "noise-short": at(PJ, "uncertainty", "noise", value=[0.1]),
+        "levels-nan": tensor("levels", lambda t: t * float("nan")),
+        "weights-1e30": tensor("members.0.weight.0", lambda t: t * 0 + 1e30),
+        "weights-shape": tensor("members.0.weight.0", lambda t: t[:, :5].copy()),
         **_safetensors_cases(P),
     },
     "mit-predictor": {

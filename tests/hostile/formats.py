@@ -185,7 +185,7 @@ def sound_subnet(subnet: Subnet) -> None:
 
 def sound_images(facts: Any) -> None:
     if facts is not None:
-        assert all(0 < s < 1e6 for s in facts.std)
+        assert all(0 < s <= 1e6 for s in facts.std)
         assert all(isinstance(name, str) for name in facts.classes)
         assert facts.resolution is None or 1 <= facts.resolution <= 4096
         assert facts.smallest_crop is None or 0 < facts.smallest_crop <= 1

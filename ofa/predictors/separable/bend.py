@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.predictors.mlp import plausible
+
 Floats = NDArray[np.float64]
 
 
@@ -24,8 +26,8 @@ class Bend:
     def __post_init__(self) -> None:
         if self.knots.shape != self.values.shape or len(self.knots) < 2:
             raise ValueError("a bend has as many values as knots, and at least two")
-        if not (np.isfinite(self.knots).all() and np.isfinite(self.values).all()):
-            raise ValueError("a bend's knots and values are finite")
+        if self.knots.ndim != 1 or not plausible(self.knots, self.values):
+            raise ValueError("a bend's knots and values are finite, and no larger than weights")
         if (np.diff(self.knots) <= 0).any() or (np.diff(self.values) <= 0).any():
             raise ValueError("a bend rises from each knot to the next")
 

@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.predictors.mlp import plausible
 from ofa.space import SearchSpace
 from ofa.space.unit_choices import unit_choices
 
@@ -41,8 +42,10 @@ class UnitNetworks:
         if shapes != ((m, u, r, h), (m, u, h), (m, u, h), (m, r)):
             raise ValueError(f"tensors of shapes {self.choices.shape}, {shapes} do not belong together")
         tensors = (self.choices, self.resolutions, self.hidden, self.outputs, self.levels)
-        if not all(np.isfinite(tensor).all() for tensor in tensors):
-            raise ValueError("weights are not finite")
+        if not plausible(*tensors):
+            raise ValueError("weights are not finite, or beyond what a fit leaves")
+        if not m or not h:
+            raise ValueError("there are no members, or nothing in them")
 
     @property
     def members(self) -> int:
