@@ -21,7 +21,7 @@ MOST: dict[str, float] = {
     "rounds": 1000,
     "seed": 2**63 - 1,
     "subnets_per_step": 1000,
-    "threads": 1024,
+    "threads": 100_000,  # how many there are, the device says
     "workers": 256,
 }
 
