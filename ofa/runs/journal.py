@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
 from ofa.runs.lock import Lock
 from ofa.runs.settings import first_difference, shown
@@ -77,7 +79,7 @@ class Journal:
         if different := first_difference(self.settings, _as_read(settings)):
             key, was, is_ = different
             raise InputError(
-                f"{self.path} was begun with {key} = {shown(was)}, but this one has {shown(is_)}: "
+                f"{self.path} was begun with {cut(key, 80)} = {shown(was)}, but this one has {shown(is_)}: "
                 "give the same settings, or start anew without it"
             )
 
@@ -89,18 +91,22 @@ class Journal:
     def close(self) -> None:
         """Gives the file and its lock back."""
         if self._file is not None:
-            self._file.close()
+            with suppress(OSError):  # of a full disk: every record that is kept is there already
+                self._file.close()
             self._file = None
         if self._lock is not None:
             self._lock.release()
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        if self._file is None:
-            self._file = self.path.open("a", encoding="utf-8")
-        self._file.write(json.dumps(record) + "\n")
-        # flushed text alone would still wait in the page cache
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            if self._file is None:
+                self._file = self.path.open("a", encoding="utf-8")
+            self._file.write(json.dumps(record) + "\n")
+            # flushed text alone would still wait in the page cache
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:  # a full disk knows no file's name
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
 
 class SharedJournal:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ofa.cli.config import Config, Field, Free, Input, fields_of
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.runs.files import sha256
 
 
@@ -55,9 +56,8 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
 def shown(value: Any) -> str:
     """A setting for a message: short, and files by name."""
     if isinstance(value, dict) and _is_file(value):
-        return f"{value['file']} (SHA-256 {str(value['sha256'])[:12]}...)"
-    text = json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+        return f"{cut(value['file'])} (SHA-256 {str(value['sha256'])[:12]}...)"
+    return cut(json.dumps(value), 120)
 
 
 def _identity(field: Field, value: Any) -> Any:

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from ofa.errors import InputError
 from ofa.images.pixels.augment import derived_seed
 from ofa.networks.layers import memory_format_of
+from ofa.reading.numbers import cut
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
 from ofa.runs.settings import first_difference, shown
@@ -124,7 +125,7 @@ class Training:
         if different:
             name, before, now = different
             raise InputError(
-                f"{self.checkpoint} was made with {name} = {shown(before)}, but this run has {shown(now)}: "
+                f"{self.checkpoint} was made with {cut(name, 80)} = {shown(before)}, but this run has {shown(now)}: "
                 "give the same settings, or another --out"
             )
         try:

@@ -27,7 +27,7 @@ from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
-from ofa.reading.numbers import Bounds
+from ofa.reading.numbers import Bounds, cut
 from ofa.reading.structured import as_object, need, read_json
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.lock import Lock
@@ -160,7 +160,7 @@ class SupernetTraining:
             if different:
                 name, old, new = different
                 raise InputError(
-                    f"{self.out} was begun with {name} = {shown(old)}, but this run has {shown(new)}: give "
+                    f"{self.out} was begun with {cut(name, 80)} = {shown(old)}, but this run has {shown(new)}: give "
                     "the same settings, or another --out"
                 )
         self.procs.wait()

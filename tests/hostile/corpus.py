@@ -227,6 +227,7 @@ JSON = {
     "mit-network": "network/net.config",
     "net-config": "network/net.config",
     "recipe": "recipe.json",
+    "run": "run.json",
     "label-names": "labels.json",
 }
 BINARY = {
@@ -710,6 +711,15 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "distill-huge": at("recipe.json", 0, "distill", value=1e300),
         "teacher-list": at("recipe.json", 0, "teacher", value=["first"] * 900),
         "sandwich-text": at("recipe.json", 0, "sandwich", value="yes" * 900),
+    },
+    "run": {
+        "gone": without("run.json"),
+        "seed-text": at("run.json", "seed", value="0" * 3000),
+        "seed-deep": at("run.json", "seed", value=[[0] * 1000] * 20),
+        "file-long": at("run.json", "data", value={"file": "x\x1b" * 2000, "sha256": [1] * 900}),
+        "file-number": at("run.json", "data", value={"file": 5, "sha256": 6}),
+        "stages": at("run.json", "stages", value={"0": 1}),
+        "more": at("run.json", "k\x1b" * 900, value=1),
     },
     "tables-toml": {
         "empty": put("tables.toml", ""),

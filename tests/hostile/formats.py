@@ -365,6 +365,29 @@ def read_journal(path: Path) -> None:
     assert len(Journal.read(path).records) == before + 1
 
 
+SETTINGS = {
+    "data": {"file": "x", "sha256": "00" * 32},
+    "seed": 0,
+    "stages": [{"name": "a", "epochs": 2}],
+    "dropout": None,
+}
+
+
+def make_run(folder: Path) -> None:
+    (folder / "run.json").write_text(json.dumps(SETTINGS))
+
+
+def read_run(path: Path) -> None:
+    """As a training looks at what it goes on with."""
+    from ofa.reading.numbers import cut
+    from ofa.reading.structured import read_json
+    from ofa.runs.settings import first_difference, shown
+
+    if different := first_difference(read_json(path), SETTINGS):
+        name, before, now = different
+        raise InputError(f"{path} was begun with {cut(name, 80)} = {shown(before)}, but this run has {shown(now)}")
+
+
 def make_recipe(folder: Path) -> None:
     stages = [{"name": "a", "epochs": 2, "learning_rate": 0.1}, {"name": "b", "epochs": 3, "learning_rate": 0.1}]
     (folder / "recipe.json").write_text(json.dumps(stages))
@@ -523,6 +546,7 @@ FORMATS: Mapping[str, Format] = {
     "weights": Format("weights.pth", make_weights, read_weights),
     "state": Format("state.safetensors", make_state, read_training_state),
     "journal": Format("run.journal.jsonl", make_journal, read_journal),
+    "run": Format("run.json", make_run, read_run),
     "recipe": Format("recipe.json", make_recipe, read_recipe),
     "tables-toml": Format("tables.toml", make_tables_toml, read_tables_toml),
     "published": Format("published.yaml", make_published, read_published),

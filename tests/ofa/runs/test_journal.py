@@ -1,7 +1,9 @@
 """The journal: nothing but the record in flight is ever lost, and a run of other settings is not gone on with."""
 
 import ast
+import errno
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -193,3 +195,35 @@ def test_there_is_one_journal() -> None:
         if (names := classes_named("Journal", path.read_text(encoding="utf-8")))
     }
     assert found == {"ofa/runs/journal.py": ["Journal", "SharedJournal"]}
+
+
+def test_a_damaged_line_costs_its_own_record_whatever_it_holds(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "j", {})
+    for i in range(300):
+        journal.append({"i": i, "word": "a fine one"})
+    journal.close()
+    content = (tmp_path / "j").read_bytes()
+    for damage in (b"\r", b"\0", b"\xff", b'"', b"\x0b", b"\x1c", b"\xc2\x85"):
+        (tmp_path / "j").write_bytes(content.replace(b'"i": 7,', b'"i": 7' + damage, 1))
+        assert [record["i"] for record in Journal.read(tmp_path / "j").records] == [i for i in range(300) if i != 7]
+        journal = Journal.resume(tmp_path / "j", {})
+        journal.append({"i": 300})
+        journal.close()
+        assert len(Journal.read(tmp_path / "j").records) == 300
+
+
+def test_a_full_disk_names_the_journal_and_what_was_kept_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.create(tmp_path / "j", {})
+    journal.append({"i": 0})
+    with monkeypatch.context() as patched:
+
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left") as raised:
+            journal.append({"i": 1})
+        assert raised.value.filename == str(tmp_path / "j")
+        journal.close()
+    (tmp_path / "j").write_bytes((tmp_path / "j").read_bytes()[:-4])  # half of the line was written
+    assert Journal.resume(tmp_path / "j", {}).records == [{"i": 0}]
