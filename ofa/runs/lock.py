@@ -10,6 +10,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shlex
 import socket
 import sys
@@ -20,6 +21,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
 
+_TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # of `replace_file`
 _NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
 
 
@@ -53,7 +55,7 @@ class Lock:
                 os.close(handle)  # its holder took it away when it was done: another is to be made
         os.truncate(self._handle, 0)
         os.write(self._handle, this_process())
-        self._sweep()
+        sweep(self.path)
 
     def release(self) -> None:
         """Gives it back; a second time does nothing."""
@@ -71,10 +73,17 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _sweep(self) -> None:
-        """Nobody else writes here now: half-written files are a dead process's."""
-        for left in self.path.parent.glob(f".{glob_escaped(self.path.name)}.*.tmp"):
-            left.unlink(missing_ok=True)
+
+def sweep(path: Path) -> None:
+    """Takes away what a killed process left half-written of a file, or of all files below a folder.
+
+    For whoever holds the lock that guards it: nobody else writes there now.
+    """
+    left = list(path.parent.glob(f".{glob_escaped(path.name)}.*.tmp"))
+    if path.is_dir():
+        left += [file for file in path.rglob(".*.tmp") if _TEMPORARY.fullmatch(file.name)]
+    for file in left:
+        file.unlink(missing_ok=True)
 
 
 def glob_escaped(name: str) -> str:

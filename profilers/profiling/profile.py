@@ -11,7 +11,7 @@ from rich.console import Console
 
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
-from ofa.runs.lock import Lock
+from ofa.runs.lock import Lock, sweep
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
@@ -28,6 +28,7 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     started = time.monotonic()
     work, target = planned(options, target.pace), asked_of(options, target)
     journal = open_journal(options, identity(options, work, target))
+    sweep(options.out)
     console = Console()
     resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
     outcome = measure_shown(work.plan, target, work.rules, options.seed, journal, console, resume)

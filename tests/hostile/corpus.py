@@ -744,7 +744,7 @@ SPECIAL: dict[str, dict[str, Edit]] = {
         "empty": put(Y, ""),
         "not-utf-8": put(Y, b"a: \xff\n"),
         "list": put(Y, "- 1\n"),
-        "deep": put(Y, "a: " + "[" * 1500),
+        "deep": put(Y, "a: " + "[" * 400),
         "digits": swap(Y, "1.5", DIGITS),
         "date": swap(Y, "1.5", "2001-99-99"),
         "code": put(Y, "!!python/object/apply:os.system [false]"),

@@ -80,3 +80,16 @@ def test_twenty_processes_at_once_hold_it_one_at_a_time(tmp_path: Path) -> None:
     assert any(code == 0 for _, code in ended)
     assert all(code == 0 or b"is being written by" in said for said, code in ended)
     assert not any(b"FileExistsError" in said for said, _ in ended)
+
+
+def test_what_a_killed_run_left_in_its_folder_goes_and_nothing_else(tmp_path: Path) -> None:
+    stage = tmp_path / "run" / "1-largest"
+    stage.mkdir(parents=True)
+    left = [stage / ".supernet.safetensors.j2ztrvd_.tmp", tmp_path / "run" / ".run.json.abcdefgh.tmp"]
+    left.append(tmp_path / ".run.abcdefgh.tmp")
+    kept = [stage / "x.tmp", stage / ".tmp", stage / ".mine.tmp", tmp_path / ".other.json.abcdefgh.tmp"]
+    for file in (*left, *kept):
+        file.write_text("x")
+    with Lock(tmp_path / "run"):
+        assert [file for file in left if file.exists()] == []
+        assert [file for file in kept if not file.exists()] == []
