@@ -31,7 +31,7 @@ from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import InputError
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner
-from ofa.images.choice import Chosen, images_to_evaluate
+from ofa.images.choice import ChosenImages, images_to_evaluate
 from ofa.images.classes import matched, read_classes
 from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def division(images: Chosen, collected: Sequence[Path]) -> tuple[list[int], list[int]]:
+def division(images: ChosenImages, collected: Sequence[Path]) -> tuple[list[int], list[int]]:
     """Of the images to evaluate on, those that the predictor rests on, and the others in random order."""
     used: set[int] = set()
     for path in collected:

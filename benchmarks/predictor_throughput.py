@@ -64,7 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, predictor in predictors.items():
         work = flops_per_subnet(predictor)
         interval = "with interval" if predictor.uncertainty else "no interval"
-        print(f"{name}: {len(predictor.ensemble)} network(s), {work / 1000:.0f} kFLOP a sub-network, {interval}")
+        kind_of = "separable" if isinstance(predictor, SeparablePredictor) else "ensemble"
+        print(f"{name}: {kind_of}, {work / 1000:.0f} kFLOP a sub-network, {interval}")
         for kind, resolutions in (("known px", predictor.resolutions), ("interpolated px", (180, 200))):
             space = predictor.space
             for n in BATCHES:
