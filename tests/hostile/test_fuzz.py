@@ -21,7 +21,7 @@ FEW = {
     "accuracies": 15,
     "predictor": 15,
 }
-USUAL = 40
+USUAL = 80
 
 
 @pytest.mark.parametrize("name", FORMATS)
