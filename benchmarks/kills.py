@@ -313,7 +313,7 @@ def main() -> int:
         (home / "table").mkdir()
         profile = ["profilers.cpu", "--space", SPACE, "--resolutions", 32, "--quick", "--rounds", 1]
         whole(Job("table", lambda f: [*profile, "--out", f / "t.csv"], lambda _: None, codes=(0, 1)), home / "table")
-    faults = 0
+    faults, began = 0, time.monotonic()
     for i, job in enumerate(chosen):
         kills, pairs, tries = ((i + 1) * n // len(chosen) - i * n // len(chosen) for n in (args.kills, args.pairs, 0))
         expected, seconds = whole(job, home / job.name / "whole")
@@ -323,7 +323,9 @@ def main() -> int:
             folder = home / job.name / f"{tries}"
             try:
                 if hits < kills:
-                    hits += killed(job, folder, expected, seconds, rng, min(IN_A_ROW, kills - hits))
+                    hit = killed(job, folder, expected, seconds, rng, min(IN_A_ROW, kills - hits))
+                    hits += hit
+                    seconds *= 1 if hit else 0.8  # the machine was slower then
                 else:
                     held += paired(job, folder, expected, rng)
             except Lost as lost:
@@ -331,7 +333,7 @@ def main() -> int:
                 print(f"LOST {lost}", flush=True)
                 break
         print(f"{job.name:11} writes for {seconds:5.1f} s: {hits} kills, {held} pairs", flush=True)
-    print(f"{faults} faults")
+    print(f"{faults} faults, {(time.monotonic() - began) / 60:.0f} minutes")
     return int(faults > 0)
 
 
