@@ -108,7 +108,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
     scored[FITTED] = False
     plain = table.uncorrected
     alone = plain.lookup(space, resolutions_in(genes))
-    correction = correction_of(plain, alone, genes[~scored], measured[~scored])
+    correction = correction_of(table, alone, genes[~scored], measured[~scored])
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
     predicted = corrected.latency_ms(space, genes)
     return Validation(
