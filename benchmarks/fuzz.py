@@ -20,7 +20,8 @@ from random import Random
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.hostile.formats import FORMATS, write  # noqa: E402
+from tests.hostile.format import write  # noqa: E402
+from tests.hostile.formats import FORMATS  # noqa: E402
 from tests.hostile.mutations import Find, mutated, tried  # noqa: E402
 
 SLICE_S = 2.0  # of one format, before the next has its turn: their examples differ in cost by a thousand

@@ -14,7 +14,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from .formats import FORMATS, Files, Format, fault_of, refusal, safetensors, write
+from .format import Files, Format, fault_of, refusal, safetensors, write
+from .formats import FORMATS
 
 SECONDS = 2.0  # of CPU; the corpus holds every case to one
 TOKENS = (

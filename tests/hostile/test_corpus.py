@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from .corpus import Case, cases
-from .formats import FORMATS, fault_of, refusal, write
+from .corpus import cases
+from .format import fault_of, refusal, write
+from .formats import FORMATS
+from .general import Case
 
 ALL = list(cases())
 SECONDS = 1.0  # of this thread's CPU

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from .formats import FORMATS, Files, write
+from .format import Files, Format, write
+from .formats import FORMATS
 from .mutations import mutated, tried
 
 # so many that all together take some 20 s
@@ -45,12 +46,10 @@ def test_a_planted_fault_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     """A reader that forgets one check, or says nothing of the file."""
     import json
 
-    from . import formats
-
     form = FORMATS["recipe"]
     files = form.files(tmp_path)
-    for i, wrong in enumerate((lambda path: json.loads(path.read_bytes())[0]["epochs"] + 1, formats.write)):
-        monkeypatch.setitem(FORMATS, "recipe", formats.Format(form.name, form.make, wrong))  # type: ignore[dict-item]
+    for i, wrong in enumerate((lambda path: json.loads(path.read_bytes())[0]["epochs"] + 1, write)):
+        monkeypatch.setitem(FORMATS, "recipe", Format(form.name, form.make, wrong))  # type: ignore[dict-item]
         finds = []
         for seed in range(40):
             folder = tmp_path / f"{i}-{seed}"

@@ -1,0 +1,1 @@
+"""Every format by what it is of: sound files, readers, and what someone could make of them."""
