@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,9 @@ def validate(config: ValidateConfig, command: str) -> int:
     """Measures whole networks against a table; 1 if some failed, or the machine is not as it was. command: as typed"""
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import target_of
-    from profilers.measuring.plan import make_plan
     from profilers.profiling.console import measure_shown
     from profilers.whole_networks.choosing import choose, space_of
+    from profilers.whole_networks.measured import measure_networks, of_table
     from profilers.whole_networks.validation import validation_of
     from profilers.whole_networks.validation_report import report, write
 
@@ -42,17 +43,15 @@ def validate(config: ValidateConfig, command: str) -> int:
     table = LatencyTable.load(path)
     if table.provenance != "measured":
         raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
-    target = target_of(table, config.timeout)
+    target = of_table(target_of(table, config.timeout), table)
     space, resolutions = space_of(table, config.space, config.num_classes)
     chosen = choose(table, space, resolutions, config.networks, config.seed)
-    plan = make_plan(chosen.chains(), target.pace.whole_rounds, config.seed)
     journal = open_journal(config, path, table)
     console = make_console()
     resume = f"{command.replace(' --resume', '')} --resume"
-    outcome = measure_shown(plan, target, target.pace.whole, config.seed, journal, console, resume)
-    if outcome.greeted.runtime != table.header["runtime"]:
-        raise InputError(f"{path} was made with {table.header['runtime']}, installed is {outcome.greeted.runtime}")
-    validation = validation_of(table, chosen, plan, outcome)
+    measure = partial(measure_shown, journal=journal, console=console, resume=resume)
+    measured = measure_networks(chosen, target, measure, visits=target.pace.whole_rounds, seed=config.seed)
+    validation = validation_of(table, chosen, measured)
     write(validation, table, command)
     return report(validation, table, console.out)
 

@@ -56,9 +56,14 @@ def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> 
 def choose(table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], count: int, seed: int) -> Chosen:
     """`count` networks from the fastest to the slowest, and CONTROLS blocks."""
     genes = stratified(table, space, resolutions, count, np.random.default_rng(seed))
+    return Chosen(space, genes, controls_of(table))
+
+
+def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[TableRow, ...]:
+    """Rows of the table, from fast ones to slow ones, whose blocks tell whether the machine is as it was."""
     by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
-    shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, CONTROLS)
-    return Chosen(space, genes, tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares))
+    shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, count)
+    return tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares)
 
 
 def stratified(

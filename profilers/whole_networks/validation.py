@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -15,11 +14,9 @@ from ofa.space import Genes, SearchSpace, resolutions_in
 from ofa.tables import LatencyTable
 from ofa.tables.lookup import LatencyLookup
 from ofa.tables.sum_correction import SumCorrection
-from profilers.measuring.judge import Outcome
-from profilers.measuring.plan import VisitPlan
-from profilers.measuring.statistics import summarise, visit_median_ns
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
+from profilers.whole_networks.measured import MeasuredNetworks
 from profilers.whole_networks.sum_fit import (
     Repeat,
     SumScores,
@@ -35,8 +32,6 @@ Floats = NDArray[np.float64]
 
 # every fifth network, from fastest to slowest, fits the correction of the sums; the others are scored with it
 FITTED = slice(2, None, 5)
-# a machine that runs its blocks this much faster or slower than when the table was made cannot judge it
-LARGEST_CHANGE_PCT = 5.0
 # the networks that are named as predicted worst
 WORST = 5
 
@@ -47,9 +42,8 @@ class Validation:
 
     genes: (N, genes); predicted, measured: (N,) ms; scored: (N,) whether a network is scored, or fitted the correction
     scores: of corrected sums; plain_scores: of plain ones; repeated: of the networks against themselves
-    machine_pct: by how much single blocks take longer now than the table says
+    measurement: what the networks took, and how the machine was
     correction: of the sums; corrected: the table with it; unit_errors_pct: see profilers.whole_networks.sum_fit
-    failed: {id: why}
     """
 
     space: SearchSpace
@@ -60,16 +54,10 @@ class Validation:
     scores: SumScores
     plain_scores: SumScores
     repeated: Repeat
-    machine_pct: float
+    measurement: MeasuredNetworks
     correction: SumCorrection
     corrected: LatencyTable
     unit_errors_pct: dict[str, float]
-    failed: dict[str, str]
-
-    @property
-    def same_machine(self) -> bool:
-        """Whether the machine runs as it did when the table was made."""
-        return abs(self.machine_pct) <= LARGEST_CHANGE_PCT
 
     @property
     def fitted_on(self) -> int:
@@ -95,15 +83,14 @@ class Validation:
         )
 
 
-def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> Validation:
-    """Judges a table by what was measured of the plan of `chosen.chains()`; InputError if that is too little."""
-    ids = list(plan.models)
-    rows = [i for i, name in enumerate(ids[: len(chosen.genes)]) if name in outcome.results]
+def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetworks) -> Validation:
+    """Judges a table by what was measured of the chosen networks; InputError if that is too little."""
+    rows = [i for i, network in enumerate(measurement.networks) if network is not None]
     if len(rows) < FEWEST:
-        raise InputError(f"only {len(rows)} networks could be measured: {outcome.failed}")
+        raise InputError(f"only {len(rows)} networks could be measured: {measurement.failed}")
     genes, space = chosen.genes[rows], chosen.space
-    visits = [outcome.results[ids[i]] for i in rows]
-    measured = np.array([summarise(results).latency_ms for results in visits])
+    networks = [network for network in measurement.networks if network is not None]
+    measured = np.array([network.latency_ms for network in networks])
     scored = np.ones(len(rows), dtype=bool)
     scored[FITTED] = False
     plain = table.uncorrected
@@ -119,12 +106,11 @@ def validation_of(table: LatencyTable, chosen: Chosen, plan: VisitPlan, outcome:
         scored=scored,
         scores=score(predicted[scored], measured[scored]),
         plain_scores=score(alone.latency_ms(genes[scored]), measured[scored]),
-        repeated=repeat([[visit_median_ns(result) / 1e6 for result in results] for results in visits]),
-        machine_pct=_machine_pct(chosen, ids[len(chosen.genes) :], outcome),
+        repeated=repeat([network.visits_ms for network in networks]),
+        measurement=measurement,
         correction=correction,
         corrected=corrected,
         unit_errors_pct=unit_errors(corrected.lookup(space, alone.index.resolutions), genes, measured),
-        failed=outcome.failed,
     )
 
 
@@ -134,16 +120,6 @@ def correction_of(table: LatencyTable, alone: LatencyLookup, genes: Genes, measu
         return fit_correction(correction_terms(alone, alone.block_ms, genes), measured)
     except InputError as error:
         raise InputError(f"{table.path} is not of this device as it is now: correction of its sums: {error}") from None
-
-
-def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:
-    """By how much the control blocks, of these ids, take longer now than the table says: the median."""
-    now = [
-        summarise(outcome.results[name]).latency_ms / row.latency_ms - 1
-        for name, row in zip(ids, chosen.controls, strict=True)
-        if name in outcome.results
-    ]
-    return round(100 * float(np.median(now)), 2) if now else 0.0
 
 
 def to_json(validation: Validation, table: LatencyTable, command: str, when: datetime) -> dict[str, Any]:
@@ -160,7 +136,7 @@ def to_json(validation: Validation, table: LatencyTable, command: str, when: dat
         "scores": asdict(v.scores),
         "scores_without_correction": asdict(v.plain_scores),
         "repeat": asdict(v.repeated),
-        "machine_pct": v.machine_pct,
+        "machine_pct": v.measurement.machine_pct,
         "sum_correction": str(v.correction),
         "fitted_on": v.fitted_on,
         "too_high_by_unit_pct": v.unit_errors_pct,
@@ -174,5 +150,5 @@ def to_json(validation: Validation, table: LatencyTable, command: str, when: dat
             for p, m, used, subnet in zip(v.predicted, v.measured, v.scored, v.space.decode(v.genes), strict=True)
         ],
         "worst": v.worst,
-        "failed": v.failed,
+        "failed": dict(v.measurement.failed),
     }

@@ -23,7 +23,7 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
     write_json(table.path.with_suffix(".validation.json"), to_json(validation, table, command, when))
     title = f"{table.device}, {table.header['runtime']}"
     write_plot(table.path.with_suffix(".validation.png"), title, validation, f"ms{of_batch(table.batch)}")
-    if validation.same_machine:
+    if validation.measurement.same_machine:
         facts = {
             "sum_correction": f"{validation.correction} {validation.remark()}",
             "expected_error": validation.expected_error(when),
@@ -38,16 +38,16 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
     assert path is not None
     say_scores(v, table.batch, say)
     result = path.with_suffix(".validation.json")
-    if not v.same_machine:
+    if not v.measurement.same_machine:
         say(f"wrote {result} and .png, but nothing into {path}:")
         say(
-            f"single blocks take {v.machine_pct:+} % longer than in the table: something slows the machine now, "
-            f"or did then. Close other programs and validate again, or measure the table anew"
+            f"single blocks take {v.measurement.machine_pct:+} % longer than in the table: something slows the machine "
+            f"now, or did then. Close other programs and validate again, or measure the table anew"
         )
         return 1
     say(f"wrote {result}, .png, and the expected error into {path}")
     say(f"next: python -m ofa.search --table {path}")
-    return 1 if v.failed else 0
+    return 1 if v.measurement.failed else 0
 
 
 def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -> None:
@@ -61,7 +61,7 @@ def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -
     for key, value in asdict(v.scores).items():
         again = f", the same networks again: {repeated[key]}" if key in repeated else ""
         say(f"{key:>16} {value:>10} (plain sums: {plain[key]}{again})")
-    say(f"single blocks take {v.machine_pct:+} % longer than when the table was made")
+    say(f"single blocks take {v.measurement.machine_pct:+} % longer than when the table was made")
     for i in v.worst:
         subnet = v.space.decode(v.genes[i : i + 1])[0]
         took = amount(v.measured[i], "ms", batch, ".3f")

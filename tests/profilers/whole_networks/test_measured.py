@@ -1,0 +1,84 @@
+"""Whole networks measured in visits: what is told of each, and whose device it was."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import Block, all_blocks
+from ofa.blocks.costs import block_macs
+from ofa.errors import InputError
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from profilers.measuring.events import Hello
+from profilers.whole_networks.choosing import CONTROLS, Chosen, controls_of
+from profilers.whole_networks.measured import MeasuredNetwork, measure_networks, of_table
+from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice, new_journal
+
+SPACE, RESOLUTIONS = get_space("mbv3-w0.35"), (64, 96)
+HEADER = {"device": "D", "runtime": RUNTIME, "provenance": "measured", "space": SPACE.name, "source": "test"}
+
+
+def alone_ms(block: Block) -> float:
+    return 0.01 + block_macs(block) / 1e7
+
+
+TABLE = LatencyTable({**HEADER, "soc": SOC}, [TableRow(b, alone_ms(b)) for b in all_blocks(SPACE, RESOLUTIONS)])
+GENES = SPACE.sample(np.random.default_rng(0), 30, resolutions=RESOLUTIONS)
+
+
+def slower(chain: Sequence[Block]) -> float:
+    """Whole networks take 20 % more than their blocks, which take what the table says."""
+    return sum(map(alone_ms, chain)) * (1.0 if len(chain) == 1 else 1.2)
+
+
+def test_networks_take_what_was_planted_in_the_order_they_were_given(tmp_path: Path) -> None:
+    device, chosen = PlantedDevice(slower), Chosen(SPACE, GENES, controls_of(TABLE))
+    measure = partial(device.measure, journal=new_journal(tmp_path))
+    found = measure_networks(chosen, device.target(), measure, visits=6, seed=1)
+    taken = [network.latency_ms for network in found.networks if network is not None]
+    assert taken == pytest.approx(1.2 * TABLE.latency_ms(SPACE, GENES), rel=1e-5)
+    assert {len(network.visits_ms) for network in found.networks if network is not None} == {6}
+    assert (found.machine_pct, found.same_machine, found.failed) == (0.0, True, {})
+    # every chain six times, the reference before, after and between every 20 of these
+    assert device.visits == 6 * (30 + CONTROLS) + 1 + -(-6 * (30 + CONTROLS) // 20)
+
+
+def test_odd_and_even_visits_by_hand() -> None:
+    network = MeasuredNetwork((1.0, 10.0, 3.0, 30.0, 2.0, 20.0))
+    assert (network.odd_ms, network.even_ms, network.latency_ms) == (2.0, 20.0, 6.5)
+    assert MeasuredNetwork((1.0,)).even_ms is None
+
+
+def test_a_network_that_fails_is_none_and_a_changed_machine_is_told(tmp_path: Path) -> None:
+    longest = max(map(len, Chosen(SPACE, GENES, ()).chains()))
+    device = PlantedDevice(lambda chain: 1.1 * slower(chain), fails=lambda chain: len(chain) == longest)
+    chosen = Chosen(SPACE, GENES, controls_of(TABLE))
+    measure = partial(device.measure, journal=new_journal(tmp_path))
+    found = measure_networks(chosen, device.target(), measure, visits=2, seed=0)
+    lost = [i for i, chain in enumerate(chosen.chains()[:30]) if len(chain) == longest]
+    assert [i for i, network in enumerate(found.networks) if network is None] == lost
+    assert sorted(found.failed) == [f"b{i:05d}" for i in lost]
+    assert (found.machine_pct, found.same_machine) == (10.0, False)
+
+
+@pytest.mark.parametrize(
+    ("hello", "words"),
+    [
+        (Hello("a", "onnxruntime 2", {"cpu_model": SOC}), "was made with onnxruntime 1, installed is onnxruntime 2"),
+        (Hello("a", RUNTIME, {"cpu_model": "other"}), "was measured on planted, this is other: measure a table"),
+    ],
+)
+def test_another_device_is_refused_before_a_visit(tmp_path: Path, hello: Hello, words: str) -> None:
+    began = []
+    target = replace(PlantedDevice(slower).target(), start=lambda _folder, _manifest: iter([hello, began]))
+    with pytest.raises(InputError, match=words):
+        for event in of_table(target, TABLE).start(tmp_path, {}):
+            assert event is not began
+    # a table or an agent that does not tell its processor is not refused for that
+    for table in (TABLE, LatencyTable(HEADER, TABLE.rows)):
+        silent = replace(target, start=lambda _folder, _manifest: iter([Hello("a", RUNTIME, {})]))
+        assert len(list(of_table(silent, table).start(tmp_path, {}))) == 1
