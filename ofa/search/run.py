@@ -88,15 +88,9 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     progress: called with a table's name and the share of its search that is done
     Writes nothing. Raises Infeasible for a limit that no sub-network meets, InputError for what is wrong or missing.
     """
-    tables = load_tables(config.table, config.allow_emulated)
-    preferred = () if config.predictor else AccuracyPredictor.shipped()
-    classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
-    space = get_space(config.space or common_space(tables, preferred), classes)
-    predictor = load_predictor(config.predictor, space)
-    require_classes(predictor, classes, next(iter(tables)))
-    axis = axis_of(config)
-    searches = {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
-    each = config.latency * len(tables) if config.together and len(config.latency) == 1 else config.latency
+    predictor, searches = open_searches(config)
+    axis, tables = axis_of(config), len(searches)
+    each = config.latency * tables if config.together and len(config.latency) == 1 else config.latency
     for position, search in enumerate(searches.values()):
         search.check_feasible([each[position]] if config.together else config.latency)
 
@@ -117,6 +111,20 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
             frontiers[name] = whole
     seconds = time.perf_counter() - started
     return SearchResult(config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds)
+
+
+def open_searches(config: SearchConfig) -> tuple[Predictor, dict[str, DeviceSearch]]:
+    """What the config searches by, bound to the space, and each table's search, by its name; nothing is searched yet.
+
+    InputError for what is wrong or missing, or does not fit together.
+    """
+    tables = load_tables(config.table, config.allow_emulated)
+    preferred = () if config.predictor else AccuracyPredictor.shipped()
+    classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
+    space = get_space(config.space or common_space(tables, preferred), classes)
+    predictor = load_predictor(config.predictor, space)
+    require_classes(predictor, classes, next(iter(tables)))
+    return predictor, {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
 
 
 def axis_of(config: SearchConfig) -> Axis:
