@@ -6,9 +6,17 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "benchmarks"
+FILES = sorted(FOLDER.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
+def test_they_are_found_and_listed() -> None:
+    assert len(FILES) >= 18
+    text = (FOLDER / "README.md").read_text()
+    scripts = [path for path in (*FILES, *FOLDER.rglob("*.sh")) if path.name != "first_gpu_probe.py"]
+    assert [path.name for path in scripts if f"benchmarks/{path.relative_to(FOLDER).as_posix()}" not in text] == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_finds_what_it_imports(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.syspath_prepend(str(path.parent))
     assert "main" in runpy.run_path(str(path), run_name="imported")

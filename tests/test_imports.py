@@ -109,6 +109,12 @@ def arrows(modules: Mapping[str, tuple[Path, ast.Module]]) -> dict[str, set[str]
     return {name: {to for to in imported(name, tree, modules) if to != name} for name, (_, tree) in modules.items()}
 
 
+@cache
+def house() -> dict[str, set[str]]:
+    """The arrows of all packages, read once."""
+    return arrows(trees())
+
+
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
     """Some circle of a graph; [] where there is none."""
     done: set[str] = set()
@@ -155,13 +161,13 @@ def test_circles_and_ways_are_found() -> None:
 
 
 def test_imports_have_no_circle() -> None:
-    assert circle(arrows(trees())) == []
+    assert circle(house()) == []
 
 
 @pytest.mark.parametrize(("who", "whom"), FORBIDDEN)
 def test_imports_point_one_way(who: str, whom: str) -> None:
     assert any(_within(name, who) for name in trees()), f"there is no {who}"
-    assert way(arrows(trees()), who, whom) == []
+    assert way(house(), who, whom) == []
 
 
 # what runs on a device alone imports nothing of the host's: it would have to parse its own command line
@@ -212,13 +218,13 @@ def test_a_planted_parser_is_found(code: str, faults: list[str]) -> None:
 
 
 def test_an_agent_imports_nothing_of_the_host() -> None:
-    for name, found in arrows(trees()).items():
+    for name, found in house().items():
         if _within(name, "device_agents") and not _within(name, "device_agents.android"):
             assert not [to for to in found if not _within(to, "device_agents")], name
 
 
 def test_the_profilers_root_holds_the_commands_and_rooms_reach_no_command() -> None:
-    graph = arrows(trees())
+    graph = house()
     root = {name.split(".")[1] for name in graph if name.startswith("profilers.")} - {"__main__"}
     assert root == {*COMMANDS, *ROOMS}
     commands = {f"profilers.{name}" for name in COMMANDS}

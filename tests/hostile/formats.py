@@ -1,4 +1,4 @@
-"""Every format that a command reads: used by the corpus, by the fuzzers of `make test` and by `benchmarks/fuzz.py`."""
+"""Every format that a command reads: used by the corpus, the fuzzers of `make test` and benchmarks/reliability/fuzz.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reader on files that were damaged at random: `benchmarks/fuzz.py` does the same for hours."""
+"""Every reader on files that were damaged at random: `benchmarks/reliability/fuzz.py` does the same for hours."""
 
 import shutil
 from pathlib import Path

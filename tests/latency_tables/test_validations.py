@@ -12,7 +12,7 @@ NAME = "h200-b64-fp16"
 
 
 def checked(*paths: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "benchmarks/check_validations.py", *map(str, paths)]
+    command = [sys.executable, "benchmarks/latency/check_validations.py", *map(str, paths)]
     return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 

@@ -3,13 +3,13 @@
 # facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; tables, validated; at last
 # the test that compiles. It ends within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
 #
-#     OUT=out/first-gpu benchmarks/first_gpu.sh
-#     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/first_gpu.sh      # a dry run, marked in all that it writes
+#     OUT=out/first-gpu benchmarks/latency/first_gpu.sh
+#     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/latency/first_gpu.sh      # a dry run, marked in all that it writes
 #
 # Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, STEPS, WORK, PYTHON) are handed on.
 # RESERVE seconds are kept for the test that compiles.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/first-gpu}
@@ -49,11 +49,11 @@ tests() {
 
 : >"$OUT/pytest.log"
 tests 75 "not compiled"
-timeout --kill-after=5 40 "$PYTHON" benchmarks/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
+timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
 export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - RESERVE - 10))}
-OUT=$OUT/gpu bash benchmarks/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
+OUT=$OUT/gpu bash benchmarks/latency/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
 if [ $((LIMIT - SECONDS)) -ge 50 ]; then
     tests $((LIMIT - SECONDS)) "compiled"
 else

@@ -1,8 +1,8 @@
 """Damages sound files of every format at random, for hours, and keeps what a reader neither takes nor refuses well.
 
-python benchmarks/fuzz.py --minutes 60                     # a find is a folder below --out, with the files and why.txt
-python benchmarks/fuzz.py --minutes 5 --only supernet      # one format
-python benchmarks/fuzz.py --again out/fuzz/supernet-17     # reads a find once more, after a cure
+python benchmarks/reliability/fuzz.py --minutes 60           # a find: a folder of files and why.txt
+python benchmarks/reliability/fuzz.py --minutes 5 --only supernet  # one format
+python benchmarks/reliability/fuzz.py --again out/fuzz/supernet-17 # reads a find once more, after a cure
 
 The readers, what is sound of what they return, and the damages are those of the tests (tests/hostile).
 """
@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from random import Random
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tests.hostile.format import write  # noqa: E402

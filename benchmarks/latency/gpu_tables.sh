@@ -4,11 +4,11 @@
 # operators launched one by one at batch 1, whose times scatter so that many visits are repeated.
 # It ends within BUDGET seconds, whatever is left then, and says what is left; run again, it makes only that.
 #
-#     benchmarks/gpu_tables.sh                         # on a machine with an NVIDIA GPU
-#     OUT=/somewhere BUDGET=300 SPACES=mbv3-w1.0 DTYPES=fp16 benchmarks/gpu_tables.sh
-#     DEVICE=cpu SPACES=mbv3-w0.35 RESOLUTIONS=64 BATCHES="2 1" DTYPES=fp32 NETWORKS=10 benchmarks/gpu_tables.sh
+#     benchmarks/latency/gpu_tables.sh                         # on a machine with an NVIDIA GPU
+#     OUT=/somewhere BUDGET=300 SPACES=mbv3-w1.0 DTYPES=fp16 benchmarks/latency/gpu_tables.sh
+#     DEVICE=cpu SPACES=mbv3-w0.35 RESOLUTIONS=64 BATCHES="2 1" DTYPES=fp32 NETWORKS=10 benchmarks/latency/gpu_tables.sh
 #
-#     STEPS="energy eager" benchmarks/gpu_tables.sh    # only what is missing
+#     STEPS="energy eager" benchmarks/latency/gpu_tables.sh    # only what is missing
 #
 # The last but one is a dry run of the way, on the CPU; everything it writes says so. Measured on an H200, fp16, three
 # resolutions (284 blocks), contiguous: 43 s (batch 64) and 71 s (batch 1) a table, some 50 s its validation by 40 networks.
@@ -19,7 +19,7 @@
 # line a step (exit code, seconds, visits, what the table and its validation say); gpu_tables.tar.gz, every table,
 # journal, validation and log; in the end summary.txt.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/gpu}

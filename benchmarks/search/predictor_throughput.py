@@ -1,6 +1,6 @@
 """Sub-networks a second that accuracy predictors judge: ours, and MIT's where its file is given.
 
-    python benchmarks/predictor_throughput.py [--mit ../shared/reference/predictors/acc_predictor.pth]
+    python benchmarks/search/predictor_throughput.py [--mit ../shared/reference/predictors/acc_predictor.pth]
 
 The yardstick is the machine's own speed at the arithmetic that cannot be avoided: one float32 matrix product
 of a layer of MIT's predictor, 400 x 400. "of peak" is the share of that speed which a whole prediction (features, every
@@ -49,7 +49,8 @@ def flops_per_subnet(predictor: Predictor) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], epilog="example: python benchmarks/predictor_throughput.py --repeats 20"
+        description=__doc__.splitlines()[0],
+        epilog="example: python benchmarks/search/predictor_throughput.py --repeats 20",
     )
     parser.add_argument("--mit", type=Path, metavar="PTH", help="MIT's acc_predictor.pth, if at hand")
     parser.add_argument("--repeats", type=int, default=10, metavar="N", help="runs, the fastest counts (default 10)")

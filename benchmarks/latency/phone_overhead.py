@@ -1,6 +1,6 @@
 """What measuring over adb costs beside the runs themselves: the native x86-64 agent through a real adbd on loopback.
 
-python benchmarks/phone_overhead.py                # 1,000 blocks, 5 + 30 runs each; 100 MB pushed
+python benchmarks/latency/phone_overhead.py                # 1,000 blocks, 5 + 30 runs each; 100 MB pushed
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The phone agent, built for this machine, beside the CPU agent on the same .tflite models; and what it costs a model.
 
-python benchmarks/agent_agreement.py
-python benchmarks/agent_agreement.py --blocks 60 --rounds 9 --resolution 224
+python benchmarks/latency/agent_agreement.py
+python benchmarks/latency/agent_agreement.py --blocks 60 --rounds 9 --resolution 224
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """How fast supernets train, run, calibrate and are cut, beside the original implementation in the same run.
 
-    python benchmarks/supernet_speed.py                        # ours alone
-    python benchmarks/supernet_speed.py --reference FOLDER     # FOLDER holds the package `ofa` of PyPI, unpacked:
+    python benchmarks/training/supernet_speed.py                     # ours alone
+    python benchmarks/training/supernet_speed.py --reference FOLDER  # which holds the package `ofa` of PyPI, unpacked:
         pip download --no-deps ofa==0.1.0.post202307202001 && python -m zipfile -e ofa-*.whl FOLDER
-    python benchmarks/supernet_speed.py --reference FOLDER --only "shrinking step" --threads 2
+    python benchmarks/training/supernet_speed.py --reference FOLDER --only "shrinking step" --threads 2
 
 Both run the same sub-networks, taking turns, each in a process of its own (the packages share a name). A training step
 has one sub-network and no teacher; a shrinking step has four and is distilled from the largest network, as both train.

@@ -1,7 +1,7 @@
 """Recomputes what the shipped validations say, a second way: from their own networks, and from the tables' rows.
 
-    python benchmarks/check_validations.py                          # all in latency_tables/
-    python benchmarks/check_validations.py my-gpu.validation.json   # beside my-gpu.csv
+    python benchmarks/latency/check_validations.py                          # all in latency_tables/
+    python benchmarks/latency/check_validations.py my-gpu.validation.json   # beside my-gpu.csv
 
 Errors, bias and Kendall's tau are counted here by plain loops over the scored networks' predicted_ms and measured_ms;
 plain sums are the rows of the CSV, added up block by block; predicted_ms is compared with what LatencyTable says.
@@ -21,7 +21,7 @@ from ofa.blocks import BLOCK_FIELDS, block_row, blocks_of
 from ofa.space import get_space
 from ofa.tables import LatencyTable
 
-TABLES = Path(__file__).resolve().parents[1] / "latency_tables"
+TABLES = Path(__file__).resolve().parents[2] / "latency_tables"
 SHOWN = ("mape_pct", "bias_pct", "worst_pct", "kendall_tau")
 
 

@@ -1,7 +1,7 @@
 """What a GPU's first seconds must tell: does cuDNN compile depthwise convolutions at run time, and what does NVML cost?
 
-    python benchmarks/first_gpu_probe.py --out probe.jsonl                # on a GPU
-    python benchmarks/first_gpu_probe.py --out probe.jsonl --device cpu   # a dry run, marked as one
+    python benchmarks/latency/first_gpu_probe.py --out probe.jsonl                # on a GPU
+    python benchmarks/latency/first_gpu_probe.py --out probe.jsonl --device cpu   # a dry run, marked as one
 
 One JSON object a line, each on disk as soon as it is known: `facts`, `nvml`, a `case` for every shape, type and layout
 (milliseconds of the first and of the second call, forward and backward; of a later call, by events, in microseconds),
@@ -29,7 +29,7 @@ from typing import Any
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from device_agents.cuda.nvml import nvml_of
 

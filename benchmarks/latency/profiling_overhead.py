@@ -1,7 +1,7 @@
 """How much of a profile goes into timed runs and warm-up, and how much into everything else.
 
-python benchmarks/profiling_overhead.py                       # one resolution, onnxruntime and tflite
-python benchmarks/profiling_overhead.py --resolutions 128,160,192,208,224 --runtimes onnxruntime
+python benchmarks/latency/profiling_overhead.py                       # one resolution, onnxruntime and tflite
+python benchmarks/latency/profiling_overhead.py --resolutions 128,160,192,208,224 --runtimes onnxruntime
 """
 
 from __future__ import annotations

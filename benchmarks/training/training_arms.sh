@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The trainings that docs/training.md compares, side by side: a process each, resumable, each in OUT/ARM-SEED.
 #
-#     DATA=imagenette2-224.zip benchmarks/training_arms.sh uniform-0 uniform-1 late-0         # JOBS at a time (2)
-#     DATA=images DEVICE=cuda JOBS=8 BUDGET=300 benchmarks/training_arms.sh uniform-0 self-0  # stops after BUDGET s
+#     DATA=imagenette2-224.zip benchmarks/training/training_arms.sh uniform-0 uniform-1 late-0         # JOBS at a time (2)
+#     DATA=images DEVICE=cuda JOBS=8 BUDGET=300 benchmarks/training/training_arms.sh uniform-0 self-0  # stops after BUDGET s
 #
 # Arms, all of about the same arithmetic (mbv3-w0.35, 48 to 96 px; 2,566 million MACs an image):
 #   uniform   everything elastic from the start: --recipe short
@@ -16,7 +16,7 @@
 #   alone128.d2-e3-k3   for 128 epochs, as many as uniform; with 39, three of them take the arithmetic of the supernet
 # Run again, it goes on with what was stopped, and leaves alone what is done.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/arms}
@@ -43,7 +43,7 @@ arm() {
     [ -e "$run/supernet.safetensors" ] || [ -e "$run/network" ] && { echo "$name: done before"; return; }
     case $kind in
         uniform) how=("${PLAIN[@]}" --method uniform --subnets-per-step 1 --epochs-scale 0.06) ;;
-        self | control | late | shrinking) how=("${PLAIN[@]}" --recipe "benchmarks/recipes/$kind.json") ;;
+        self | control | late | shrinking) how=("${PLAIN[@]}" --recipe "benchmarks/training/recipes/$kind.json") ;;
         sandwich) how=(--label-smoothing 0 --method sandwich --subnets-per-step 4 --epochs-scale 0.06) ;;
         alone*.d*-e*-k*)
             how=("${PLAIN[@]}" --method alone --epochs "$(expr "$kind" : 'alone\([0-9]*\)')" --subnet "$OUT/${kind#*.}.json")

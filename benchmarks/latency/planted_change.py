@@ -1,8 +1,8 @@
 """Does a regeneration see a block whose graph became slower? Runs one with exactly that.
 
 python -m profilers.regenerate --config TOML --out DIR --accept           # once, if there is no table to compare with
-python benchmarks/planted_change.py --config TOML --out DIR2              # the same with one block made slower
-python benchmarks/planted_change.py --config TOML --out DIR2 --block "mbconv 20x20x40>240>40 k5 s1 relu se skip"
+python benchmarks/latency/planted_change.py --config TOML --out DIR2              # the same with one block made slower
+python benchmarks/latency/planted_change.py --config TOML --out DIR2 --block "mbconv 20x20x40>240>40 k5 s1 relu se skip"
 
 The block's written graph gets a second, cheap block of its space behind it: the profiler still believes that it
 measures the block alone. Nothing of this is in the product: the profiler's process starts in a wrapper that replaces
@@ -24,7 +24,7 @@ from profilers import regenerate
 from profilers.changes.tables_config import load_config
 from profilers.regenerate import PROFILERS
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 WRAPPER = """#!{python}
 import runpy
 import sys

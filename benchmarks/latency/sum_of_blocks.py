@@ -1,6 +1,6 @@
 """Why blocks timed alone do not add up to the network, and what each way of timing or correcting them gives.
 
-python benchmarks/sum_of_blocks.py --runtime tflite --networks 28
+python benchmarks/latency/sum_of_blocks.py --runtime tflite --networks 28
 
 Random networks, each timed in turns with its own blocks, alone and in pairs, warm (again and again, as profilers do)
 and cold (6 MB read in between, so that weights come from beyond the level-2 cache).

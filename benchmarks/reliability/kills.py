@@ -1,7 +1,7 @@
 """Long commands killed (-9) at random moments and resumed, and two of them at once: is anything lost, or there twice?
 
-python benchmarks/kills.py --kills 60 --pairs 20 --out out/kills         # an hour on two busy cores
-python benchmarks/kills.py --kills 7 --pairs 7 --only collect evaluate
+python benchmarks/reliability/kills.py --kills 60 --pairs 20 --out out/kills         # an hour on two busy cores
+python benchmarks/reliability/kills.py --kills 7 --pairs 7 --only collect evaluate
 
 A command is run once undisturbed. Then it is started, killed at a random moment after it began to write, started with
 --resume, and so on, three kills in a row, until it is left alone. What it makes must be what the undisturbed run made:
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 SPACE = "mbv3-w0.1"
 IN_A_ROW = 3

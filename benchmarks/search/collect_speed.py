@@ -3,7 +3,7 @@
 Both calibrate and evaluate the same random sub-networks on the same random images, in turns, on one thread; the time
 is the processor's. The figures are checked to be equal.
 
-    python benchmarks/collect_speed.py --space mbv3-w0.35 --resolutions 48,64,80,96 --group 16
+    python benchmarks/search/collect_speed.py --space mbv3-w0.35 --resolutions 48,64,80,96 --group 16
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ For every limit: searches with a table measured on this CPU and a predictor, cut
 calibrates and exports it by the public commands, counts what the exported file gets right on images that the predictor
 never rested on, and measures how long one image takes, all files interleaved.
 
-    python benchmarks/closed_loop.py --table my-cpu.csv --predictor accuracies.safetensors --checkpoint supernet \
-        --collected accuracies.csv --data imagenette2-224.zip --out out/loop
+    python benchmarks/search/closed_loop.py --table my-cpu.csv --predictor accuracies.safetensors \
+        --checkpoint supernet --collected accuracies.csv --data imagenette2-224.zip --out out/loop
 """
 
 from __future__ import annotations

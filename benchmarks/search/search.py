@@ -2,8 +2,8 @@
 
 First the exact search by the shipped predictor of width 1.0 on a Xeon's table; then MIT's predictor.
 
-    python benchmarks/search.py --figures FOLDER                       # ours alone
-    python benchmarks/search.py --figures FOLDER --reference PACKAGES  # and the original, taking turns
+    python benchmarks/search/search.py --figures FOLDER                       # ours alone
+    python benchmarks/search/search.py --figures FOLDER --reference PACKAGES  # and the original, taking turns
 
 FOLDER holds MIT's published `predictors/acc_predictor.pth` and `tables/note10/*.yaml`; PACKAGES the package `ofa` of
 PyPI, unpacked (see benchmarks/README.md). Both searches use that predictor and the Note10 latencies, over MobileNetV3

@@ -1,7 +1,7 @@
 """How well a table of few resolutions predicts the others, by several ways of interpolating.
 
-python benchmarks/resolutions.py                 # Note10: every choice of 5 of its 13 resolutions, the ends among them
-python benchmarks/resolutions.py --table xeon-vm-tflite --keep 4
+python benchmarks/latency/resolutions.py    # Note10: every choice of 5 of its 13 resolutions, the ends among them
+python benchmarks/latency/resolutions.py --table xeon-vm-tflite --keep 4
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How often profilers.changes names blocks of unchanged tables, and finds one that is 15 % slower: simulated pairs.
 
-python benchmarks/change_alarms.py --pairs 100
+python benchmarks/latency/change_alarms.py --pairs 100
 
 461 blocks; each scatters between visits by 0.2 to 2.5 % (log-normal, median 0.7 %), and the runs drift by 10 %.
 Visits: normal; Student's t of 3 degrees; that and one visit in thirty 10 to 50 % too slow. Between runs, each block

@@ -1,8 +1,8 @@
 """How well estimated tables predict: every figure of docs/transfer.md, from the files under latency_tables/.
 
-python benchmarks/transfer.py phones    # published networks of six phones, each predicted from the device's others
-python benchmarks/transfer.py gpus      # HELP's GPUs: fitted on 10 of 500 networks, scored on the rest
-python benchmarks/transfer.py machine   # networks measured on the development machine: 2 to 20 fit, the rest score
+python benchmarks/latency/transfer.py phones   # published networks of six phones, each from the device's others
+python benchmarks/latency/transfer.py gpus     # HELP's GPUs: fitted on 10 of 500 networks, scored on the rest
+python benchmarks/latency/transfer.py machine  # networks of the development machine: 2 to 20 fit, the rest score
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from profilers.estimating.cost_model import (
 
 Floats = NDArray[np.float64]
 
-TABLES = Path(__file__).resolve().parent.parent / "latency_tables"
+TABLES = Path(__file__).resolve().parents[2] / "latency_tables"
 PHONES = ("note8", "note10", "pixel1", "pixel2", "s7edge", "lg-g8")
 OTHERS = ("1080ti-b64", "tx2-b16", "v100-b64", "xeon")
 SOURCES = ("titan-xp-help-b64", "2080ti-help-b64", "v100-help-b64", "i7-8700k", "xeon-vm-onnxruntime", "note10")

@@ -2,9 +2,9 @@
 # What --start W --new-classes is worth: a supernet of five of Imagenette's classes, carried over to the other five with 50
 # photographs of each, beside the same steps from random weights; both on the validation photographs of those five.
 #
-#     IMAGES=imagenette2-224 benchmarks/new_classes.sh        # an unpacked folder with train and val
+#     IMAGES=imagenette2-224 benchmarks/training/new_classes.sh        # an unpacked folder with train and val
 set -eu
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-python3}
 IMAGES=$(realpath "${IMAGES:?a folder with train and val, each with Imagenette\'s ten classes}")

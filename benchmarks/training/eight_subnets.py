@@ -5,7 +5,7 @@ with 2,000 training images and evaluated on all validation images: `ofa.evaluate
 Supernets called NAME-SEED are trainings of one kind: their mean, the standard deviation between seeds, and differences
 to the first kind, paired image by image, are told.
 
-    python benchmarks/eight_subnets.py --data imagenette2-224.zip --resolution 96 \
+    python benchmarks/training/eight_subnets.py --data imagenette2-224.zip --resolution 96 \
         --supernet uniform-0=out/arms/uniform-0/supernet.safetensors late-0=out/arms/late-0/supernet.safetensors \
         --alone d2-w3-k3=out/alone/network --out out/eight_subnets.json
 """
