@@ -28,7 +28,7 @@ types: .venv/installed
 
 # one process a core: each with one thread
 unit: .venv/installed
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
 
 # torch first and alone: with it there, nothing else can pull in another build
 .venv/installed: pyproject.toml constraints.txt

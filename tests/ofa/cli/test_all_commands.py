@@ -6,6 +6,7 @@ import re
 import runpy
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -84,23 +85,41 @@ def test_all_programs_are_found() -> None:
     assert steps | {"ofa", "profilers", "ofa.predictors.compare", "device_agents.android.bundle"} <= set(programs())
 
 
-@pytest.mark.parametrize("name", programs())
-def test_the_help_of_every_program_has_an_example(
-    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", [name, "--help"])
-    parent, _, child = name.rpartition(".")
-    if parent and hasattr(package := importlib.import_module(parent), child):
-        # the module that is started anew must not take the place of the one that other tests have
-        monkeypatch.setattr(package, child, getattr(package, child))
-    for started in (name, f"{name}.__main__"):
-        if started not in ("ofa", "profilers"):  # or runpy warns that it is imported already
-            monkeypatch.delitem(sys.modules, started, raising=False)
-    with pytest.raises(SystemExit) as left:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
-    assert not left.value.code
+@pytest.fixture(params=programs())
+def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Starts a program with a word, as `python -m` does but in this process; gives its exit code."""
+    name: str = request.param
+
+    def started(word: str) -> Any:
+        monkeypatch.setattr(sys, "argv", [name, word])
+        parent, _, child = name.rpartition(".")
+        if parent and hasattr(package := importlib.import_module(parent), child):
+            # the module that is started anew must not take the place of the one that other tests have
+            monkeypatch.setattr(package, child, getattr(package, child))
+        for module in (name, f"{name}.__main__"):
+            if module not in ("ofa", "profilers"):  # or runpy warns that it is imported already
+                monkeypatch.delitem(sys.modules, module, raising=False)
+        with pytest.raises(SystemExit) as left:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
+        return left.value.code
+
+    return started
+
+
+def test_the_help_of_every_program_has_an_example(start: Callable[[str], Any], capsys: pytest.CaptureFixture) -> None:
+    assert not start("--help")
     text = capsys.readouterr().out
     assert re.search(r"^ *(examples?:|.*Start with: )", text, re.MULTILINE), text
+
+
+def test_every_program_ends_a_mistake_with_2_and_one_line(
+    start: Callable[[str], Any], capsys: pytest.CaptureFixture
+) -> None:
+    """So that other tests may call `main` and let `ofa.cli.run.run` end it (tests/programs.py)."""
+    assert start("--no-such-option") == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert re.fullmatch(r"(warning: [^\n]+\n)?error: [^\n]+\n", said.err)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

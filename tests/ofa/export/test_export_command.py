@@ -4,8 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -27,6 +25,7 @@ from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.space import get_space
 from ofa.space.mit_format import subnet_to_mit
+from tests.programs import ended
 
 from .conftest import CATEGORIES, PIXELS, Toy
 
@@ -416,16 +415,13 @@ def test_a_specialised_network_and_a_sub_network_that_is_not_it(toy: Toy, specia
         main([*command, "--index=1"])
 
 
-def test_exit_codes_and_help() -> None:
-    def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, "-m", "ofa.export", *arguments], capture_output=True, text=True)
-
-    helped = python("--help")
+def test_exit_codes_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    helped = ended(main, capsys, "--help")
     assert helped.returncode == 0
     assert "example, from a search to a phone:" in helped.stdout
-    assert python("--checkpoint=W").returncode == 2
-    nothing = python("--format=onnx")
+    assert ended(main, capsys, "--checkpoint=W").returncode == 2
+    nothing = ended(main, capsys, "--format=onnx")
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert "give --checkpoint" in nothing.stderr
-    refused = python("--format=onnx", "--checkpoint=nowhere")
+    refused = ended(main, capsys, "--format=onnx", "--checkpoint=nowhere")
     assert (refused.returncode, refused.stderr) == (2, "error: nowhere: no such file or folder\n")
