@@ -22,11 +22,13 @@ class Ended:
     stderr: str
 
 
-def ended(main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *words: object) -> Ended:
-    """Runs a command line to its end."""
+def ended(
+    main: Callable[[Sequence[str]], int], capsys: pytest.CaptureFixture[str], *words: object, failed: int | None = None
+) -> Ended:
+    """Runs a command line to its end; failed: as the program gives it to `run`."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as left:
-        run(lambda: main([*map(str, words)]))
+        run(lambda: main([*map(str, words)]), failed)
     said = capsys.readouterr()
     assert left.value.code is None or isinstance(left.value.code, int)
     return Ended(left.value.code or 0, said.out, said.err)

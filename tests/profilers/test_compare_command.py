@@ -1,8 +1,6 @@
 """`python -m profilers.compare`: what it prints, writes and exits with."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +14,8 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.changes.comparison import compare_tables, differences
 from profilers.compare import main
+from tests.programs import ended
 
-ROOT = Path(__file__).resolve().parents[2]
 BLOCKS = all_blocks(get_space("mbv3-w0.35"), [64])
 HEADER = {
     "device": "D",
@@ -42,11 +40,6 @@ def write(path: Path, seed: int, slower: dict[int, float] | None = None, drift: 
         rows.append(TableRow(block, float(np.median(visits)), visits_ms=tuple(visits.tolist())))
     LatencyTable({**HEADER, **header}, rows).save(path)
     return path
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "profilers.compare", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
 def test_a_changed_block_is_named_and_drift_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,8 +74,10 @@ def test_an_unchanged_table_exits_with_0(tmp_path: Path, capsys: pytest.CaptureF
         (["note10"], "NEW"),
     ],
 )
-def test_what_cannot_be_compared_exits_with_2(arguments: list[str], message: str) -> None:
-    done = run(*arguments)
+def test_what_cannot_be_compared_exits_with_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = ended(main, capsys, *arguments, failed=2)  # 1 is an answer
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
