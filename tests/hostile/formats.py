@@ -1,4 +1,4 @@
-"""Every format that a command reads: used by the corpus, the fuzzers of `make test` and benchmarks/reliability/fuzz.py."""
+"""Every format that a command reads: for the corpus, the fuzzers of `make test` and benchmarks/reliability/fuzz.py."""
 
 from __future__ import annotations
 
