@@ -70,7 +70,7 @@ FORBIDDEN = (
     ("ofa.search", "ofa.export"),
 )
 ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes")
-COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "regenerate", "transfer", "validate"}
+COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate"}
 
 
 @cache

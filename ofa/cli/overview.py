@@ -28,6 +28,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("profile android", "profilers.android", "a phone, over adb"),
         Entry("profile linux", "profilers.linux", "a board, over ssh"),
         Entry("validate", "profilers.validate", "how well the table's sums predict whole networks"),
+        Entry("margin", "profilers.margin", "how much longer searched networks take than their sums"),
         Entry("estimate", "profilers.transfer", "a table for a device that is not at hand"),
         Entry("compare", "profilers.compare", "what changed between two tables"),
         Entry("regenerate", "profilers.regenerate", "all tables anew, every night"),

@@ -67,6 +67,11 @@ class AccuracyPredictor(Predictor):
         """The networks whose outputs, plus the level of the resolution, are averaged."""
         return self._ensemble.members
 
+    def bootstrapped(self, rng: np.random.Generator) -> AccuracyPredictor:
+        chosen = rng.integers(len(self.ensemble), size=len(self.ensemble))
+        members = [self.ensemble[i] for i in chosen]
+        return AccuracyPredictor(self.encoder, members, self.header, self.uncertainty, self.levels.tolist())
+
     @staticmethod
     def shipped() -> tuple[str, ...]:
         """Names of the spaces that `default` knows."""

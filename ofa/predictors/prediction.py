@@ -155,6 +155,11 @@ class Predictor(ABC):
         other.uncertainty = uncertainty
         return other
 
+    def bootstrapped(self, rng: np.random.Generator) -> Predictor:
+        """As if it had been fitted anew: its members are drawn with replacement. Of one member: itself."""
+        del rng
+        return self
+
     @abstractmethod
     def predict(self, subnets: Subnet | Sequence[Subnet] | Genes) -> Prediction:
         """Predicts one sub-network, several, or N rows of genes of `space`.

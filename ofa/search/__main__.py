@@ -43,7 +43,7 @@ def search_and_write(config: SearchConfig) -> int:
     with progress_bar(console) as bar:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
-        print_results(console, name, search.table, result.predictor, result.found[name])
+        print_results(console, name, search.table, result.predictor, result.found[name], result.margins.get(name))
     console.print(work_done(result))
     for name, found in result.found.items():
         limits = 1 if config.together else max(1, len(config.latency))

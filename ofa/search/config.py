@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import AtLeast, Config, Input, Option, Output
+from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
 from ofa.cli.options import Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
@@ -25,6 +25,10 @@ class SearchConfig(Config):
 
     latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
     """limits in ms, for as many images at once as the table is for; searched in one run"""
+
+    confidence: Annotated[float | None, Between(50, 99.9, "a per cent"), Option(metavar="PCT")] = None
+    """keep the limits on the device with so many per cent, such as 95: by what whole networks took there
+    (python -m profilers.margin)"""
 
     max_macs: Annotated[float | None, Option(metavar="M")] = None
     """at most M million MACs"""
@@ -85,6 +89,8 @@ class SearchConfig(Config):
         super().__post_init__()
         if self.frontier and self.latency:
             raise UsageError("--frontier is what to search without limits: leave out --latency, or give --max-energy")
+        if self.confidence is not None and not self.latency:
+            raise UsageError("--confidence is that of keeping latency limits: name them with --latency")
         if self.differ > 1 and self.best == 1:
             raise UsageError("--differ is how much several networks differ: say how many, such as --best 3")
         if self.together and len(self.latency) not in (1, len(self.table)):

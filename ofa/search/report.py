@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ from ofa.predictors.prediction import Predictor
 from ofa.runs.files import replace_file
 from ofa.search.specialised import Axis, Specialised
 from ofa.tables import LatencyTable
+from ofa.tables.margin import Margin
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
 
 
-def table_facts(table: LatencyTable, resolutions: Sequence[int], interpolated: bool) -> dict[str, Any]:
+def table_facts(
+    table: LatencyTable, resolutions: Sequence[int], interpolated: bool, margin: Margin | None
+) -> dict[str, Any]:
     """What result.json says of a table: where its figures come from and how far to trust them."""
     facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
+    if margin is not None and table.margins is not None:
+        facts["margin"] = {**asdict(margin), "networks": table.margins.networks, "rests_on": table.margins.rests_on}
     if interpolated:
         facts["interpolation_error_pct"] = table.interpolation_error_pct
     return facts
@@ -62,6 +68,27 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     return lines
 
 
+def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
+    """How surely the limits are kept on the device; None where nobody measured that."""
+    margins = table.margins
+    if margins is None:
+        return None
+    if margin is None:
+        ratios = np.array(margins.fast + margins.slow)
+        return (
+            f"limits are those of sums: of {len(ratios)} {margins.networks} networks {100 * np.mean(ratios > 1):.0f} % "
+            "took longer than theirs when measured whole; --confidence 95 takes a margin off"
+        )
+    what = "limits are kept" if margin.limits == 1 else f"the {margin.limits} limits are all kept"
+    line = f"{what} with {margin.confidence:g} %: searched within limits divided by {margin}; {margins.rests_on}"
+    if margins.networks == "random":
+        line += (
+            ". Those were random networks, not searched ones: a search ends where sums err in its favour; "
+            f"python -m profilers.margin --table {table.path} measures searched ones"
+        )
+    return line
+
+
 def regret_in_words(results: Sequence[Specialised]) -> str:
     """How far the networks may be from the best that the predictor knows within the limits."""
     worst = [result.regret for result in results]
@@ -98,7 +125,12 @@ def accuracy_caveats(predictor: Predictor) -> list[str]:
 
 
 def print_results(
-    console: Console, name: str, table: LatencyTable, predictor: Predictor, results: Sequence[Specialised]
+    console: Console,
+    name: str,
+    table: LatencyTable,
+    predictor: Predictor,
+    results: Sequence[Specialised],
+    margin: Margin | None = None,
 ) -> None:
     """The results of one device as a table, with provenance and caveats."""
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
@@ -127,6 +159,8 @@ def print_results(
         )
     console.print(shown)
     console.print(f"  {regret_in_words(results)}", highlight=False)
+    if any(r.limit_ms is not None for r in results) and (kept := kept_in_words(table, margin)):
+        console.print(f"  {kept}", highlight=False)
     for line in caveats(table, results):
         console.print(f"  {line}", highlight=False)
     for line in accuracy_caveats(predictor):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ofa import __version__
-from ofa.errors import InputError
+from ofa.errors import Infeasible, InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
 from ofa.predictors.prediction import Predictor
 from ofa.runs.settings import file_identity, identity_of
@@ -24,6 +25,7 @@ from ofa.search.specialised import Axis, Specialised
 from ofa.search.together import search_together
 from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
+from ofa.tables.margin import Margin
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class SearchResult:
     frontiers: by the tables' names, where no limit was given and the search is exact: every network that no other
         beats: gene rows, ms or mJ, per cent
     evaluations: how many sub-networks the predictor was asked for; of an exact search, how many configurations of units
+    margins: by the tables' names, what `--confidence` divided limits by; empty without it
     """
 
     config: SearchConfig
@@ -44,6 +47,7 @@ class SearchResult:
     frontiers: Mapping[str, Frontier]
     evaluations: int
     seconds: float
+    margins: Mapping[str, Margin]
 
     @property
     def axis(self) -> Axis:
@@ -52,7 +56,9 @@ class SearchResult:
     def to_dict(self) -> dict[str, Any]:
         """The content of result.json."""
         tables = {
-            name: table_facts(s.table, s.resolutions, any(r.latency_interpolated for r in self.found[name]))
+            name: table_facts(
+                s.table, s.resolutions, any(r.latency_interpolated for r in self.found[name]), self.margins.get(name)
+            )
             for name, s in self.searches.items()
         }
         return {
@@ -89,28 +95,84 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     Writes nothing. Raises Infeasible for a limit that no sub-network meets, InputError for what is wrong or missing.
     """
     predictor, searches = open_searches(config)
-    axis, tables = axis_of(config), len(searches)
-    each = config.latency * tables if config.together and len(config.latency) == 1 else config.latency
-    for position, search in enumerate(searches.values()):
-        search.check_feasible([each[position]] if config.together else config.latency)
+    axis, tables = axis_of(config), {name: search.table for name, search in searches.items()}
+    margins = margins_of(tables, config)
+    asked = {name: limits_of(config, position) for position, name in enumerate(tables)}
+    limits = {name: margins[name].less(asked[name]) if name in margins else asked[name] for name in tables}
+    for name, search in searches.items():
+        with _of_margin(margins.get(name)):
+            search.check_feasible(limits[name])
 
     found: dict[str, Sequence[Specialised]] = {}
     frontiers: dict[str, Frontier] = {}
     evaluations, started = 0, time.perf_counter()
     if config.together:
-        together, evaluations = search_together(searches, each)
+        with _of_margin(next(iter(margins.values()), None)):
+            together, evaluations = search_together(searches, [only for (only,) in limits.values()])
         found.update(together)
     for name, search in ({} if config.together else searches).items():
         # one generator a device: its result does not depend on which others are searched
         rng = np.random.default_rng(config.seed)
-        limits = config.latency or search.frontier_limits()
-        results, asked = search.run(limits, rng, progress=None if progress is None else partial(progress, name))
+        with _of_margin(margins.get(name)):
+            results, count = search.run(
+                limits[name] or search.frontier_limits(),
+                rng,
+                progress=None if progress is None else partial(progress, name),
+            )
         found[name] = results if config.latency else undominated(results, axis)
-        evaluations += asked
+        evaluations += count
         if not config.latency and (whole := search.frontier()) is not None:
             frontiers[name] = whole
     seconds = time.perf_counter() - started
-    return SearchResult(config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds)
+    for name in margins:
+        whole_limit: dict[float | None, float] = dict(zip(limits[name], asked[name], strict=True))
+        found[name] = [replace(r, limit_ms=whole_limit[r.limit_ms], searched_ms=r.limit_ms) for r in found[name]]
+    return SearchResult(config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds, margins)
+
+
+def limits_of(config: SearchConfig, position: int) -> list[float]:
+    """Of the table at that position, ms: all that are given, or with --together its own."""
+    given = config.latency
+    return [given[position if len(given) > 1 else 0]] if config.together else list(given)
+
+
+def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig) -> dict[str, Margin]:
+    """What `--confidence` divides each table's limits by; InputError where a table does not tell."""
+    if config.confidence is None:
+        return {}
+    # limits on several tables are all kept where none is broken: each may be with its share of what is left
+    each = 100 - (100 - config.confidence) / len(tables) if config.together else config.confidence
+    margins = {}
+    for position, (name, table) in enumerate(tables.items()):
+        if table.margins is None:
+            raise InputError(_no_margin(table))
+        try:
+            margins[name] = table.margins.margin(limits_of(config, position), each)
+        except InputError as error:
+            raise InputError(f"{table.path}: {error}") from None
+    return margins
+
+
+def _no_margin(table: LatencyTable) -> str:
+    way = f"python -m profilers.margin --table {table.path} measures those that searches find"
+    if table.provenance != "measured":
+        way = "measure a table on the device"
+    return (
+        f"--confidence rests on networks that were measured whole, and {table.path} ({table.provenance}) tells of "
+        f"none: {way}, or leave --confidence out"
+    )
+
+
+@contextmanager
+def _of_margin(margin: Margin | None) -> Iterator[None]:
+    """A limit that cannot be met says what was taken off it."""
+    try:
+        yield
+    except Infeasible as error:
+        if margin is None:
+            raise
+        words = f"limits were divided by {margin.ratio:g}, the margin of --confidence {margin.confidence:g}"
+        raise Infeasible(f"{error} ({words})") from None
 
 
 def open_searches(config: SearchConfig) -> tuple[Predictor, dict[str, DeviceSearch]]:

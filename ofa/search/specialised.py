@@ -24,6 +24,7 @@ class Specialised:
     top1_interpolated: the accuracy is interpolated from other resolutions
     regret: no network within the limits has a `predictor_top1` that is higher by more, per cent; None: not known
     rank: 1 for the best, then the alternatives that were asked for
+    searched_ms: what was searched within: limit_ms less the margin of a confidence; None without one
     """
 
     table: str
@@ -41,6 +42,7 @@ class Specialised:
     predictor_top1: float
     regret: float | None = None
     rank: int = 1
+    searched_ms: float | None = None
 
     def cost(self, axis: Axis) -> float:
         """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
@@ -55,6 +57,7 @@ class Specialised:
             "table": self.table,
             "limit_ms": self.limit_ms,
             "limit_mj": self.limit_mj,
+            **({} if self.searched_ms is None else {"searched_ms": round(self.searched_ms, 6)}),
             "latency_ms": round(self.latency_ms, 6),
             "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
             "predicted_top1": round(self.predicted_top1, 4),

@@ -16,9 +16,13 @@ BATCH = Bounds(1, 999_999, "images")
 READ = (
     *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", "expected_error"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
+    *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
 )
 # Remarks of our own that resemble some of these
-_REMARKS = ("when", "tool", "mode", "os", "cpus", "cuda", "nvml", "inputs", "networks", "command", "python")
+_REMARKS = (
+    *("when", "tool", "mode", "os", "cpus", "cuda", "nvml", "inputs", "networks", "command", "python"),
+    *("margin_95", "margin_checked"),
+)
 
 
 def check_header(name: str, header: Mapping[str, str]) -> None:

@@ -24,6 +24,7 @@ from ofa.tables.csv_format import columns_of, read_csv, write_csv
 from ofa.tables.header import check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
+from ofa.tables.margin import MARGIN, Margins
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
 
@@ -50,6 +51,7 @@ class LatencyTable:
         name = path.name if path else "latency table"
         check_header(name, self.header)
         self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"), name)
+        self.margins = Margins.parse(self.header, name)
         seen: set[Block] = set()
         for row in self.rows:
             if row.block in seen:
@@ -62,8 +64,9 @@ class LatencyTable:
     @property
     def uncorrected(self) -> LatencyTable:
         """The same rows, whose sums are plain, and of which no error is known."""
-        of_correction = ("sum_correction", "expected_error")
-        return LatencyTable({key: text for key, text in self.header.items() if key not in of_correction}, self.rows)
+        of_sums = ("sum_correction", "expected_error")
+        kept = {k: text for k, text in self.header.items() if k not in of_sums and not k.startswith(MARGIN)}
+        return LatencyTable(kept, self.rows)
 
     @property
     def provenance(self) -> str:

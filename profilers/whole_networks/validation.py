@@ -13,6 +13,7 @@ from ofa.errors import InputError
 from ofa.space import Genes, SearchSpace, resolutions_in
 from ofa.tables import LatencyTable
 from ofa.tables.lookup import LatencyLookup
+from ofa.tables.margin import Margins
 from ofa.tables.sum_correction import SumCorrection
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
@@ -81,6 +82,10 @@ class Validation:
             f"({self.scores.networks} other whole networks, {when:%Y-%m-%d}; "
             f"the same networks again: {known(self.repeated.mape_pct)} %)"
         )
+
+    def margins(self, when: datetime) -> Margins:
+        """For the table's header: what a confidence takes off a limit, by the networks that are scored."""
+        return Margins.of_random(self.predicted[self.scored], self.measured[self.scored], f"{when:%Y-%m-%d}")
 
 
 def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetworks) -> Validation:

@@ -27,6 +27,7 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
         facts = {
             "sum_correction": f"{validation.correction} {validation.remark()}",
             "expected_error": validation.expected_error(when),
+            **validation.margins(when).to_header(),
         }
         kept = table.uncorrected.header
         LatencyTable({**kept, **facts}, table.rows).save(table.path)

@@ -40,6 +40,8 @@ def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
     if code == 0:
         assert loaded.header["sum_correction"].startswith(result["sum_correction"])
         assert loaded.header["expected_error"].startswith(f"MAPE {result['scores']['mape_pct']} %")
+        assert loaded.margins is not None
+        assert (loaded.margins.networks, len(loaded.margins.fast + loaded.margins.slow)) == ("random", 8)
     else:
         assert path.read_bytes() == before
         assert "Close other programs and validate again" in capsys.readouterr().out

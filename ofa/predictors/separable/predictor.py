@@ -60,6 +60,11 @@ class SeparablePredictor(Predictor):
         self.networks, self.bend = networks, bend
         self._scores: dict[int, tuple[int, list[Ints]]] = {}
 
+    def bootstrapped(self, rng: np.random.Generator) -> SeparablePredictor:
+        chosen = rng.integers(self.networks.members, size=self.networks.members)
+        networks = self.networks.of_members(chosen)
+        return SeparablePredictor(self.space, self.resolutions, networks, self.bend, self.header, self.uncertainty)
+
     @cached_property
     def _tables(self) -> list[Floats]:
         """For each unit (R, N) scores at the known resolutions, in whole numbers."""

@@ -51,6 +51,16 @@ class UnitNetworks:
     def members(self) -> int:
         return len(self.choices)
 
+    def of_members(self, chosen: NDArray[np.intp]) -> UnitNetworks:
+        """Those of some members, in that order; one may be there more than once."""
+        return UnitNetworks(
+            self.choices[chosen],
+            self.resolutions[chosen],
+            self.hidden[chosen],
+            self.outputs[chosen],
+            self.levels[chosen],
+        )
+
     def unit_table(self, features: Float32, u: int) -> NDArray[np.float64]:
         """(R, N) the members' mean score of N configurations of a unit, given their (N, F) features."""
         m, _, _, h = self.choices.shape

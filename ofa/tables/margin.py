@@ -1,0 +1,159 @@
+"""The margin: what a confidence takes off a latency limit, by networks that were measured whole.
+
+About half of all networks are slower than their sum of blocks says, so that "sum <= limit" is a coin toss. The ratios
+measured / predicted of n networks, in the order in which they were drawn, stand in a table's header. A further network
+that is drawn as those were takes at most the k-th smallest ratio times its sum with a probability of k / (n + 1),
+whatever the ratios' distribution (a rank among n + 1 exchangeable ones): the 38th of 39 for 95 %. So a search within
+limit / that ratio keeps the limit with that confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.errors import InputError
+from ofa.reading.numbers import MILLISECONDS, Bounds, short
+
+Floats = NDArray[np.float64]
+Networks = Literal["searched", "random"]
+RATIO = Bounds(0.01, 100, "measured / predicted latency")
+MARGIN = "margin_"  # what header keys of margins begin with
+_NETWORKS, _SPLIT, _FAST, _SLOW = "margin_networks", "margin_split_ms", "margin_fast", "margin_slow"
+_RESTS_ON = "margin_rests_on"
+_STATED = 95.0
+
+
+@dataclass(frozen=True)
+class Margin:
+    """ratio: limits are divided by it; rank: the ratio is the rank-th smallest of `of`; limits: kept all at once."""
+
+    ratio: float
+    confidence: float
+    rank: int
+    of: int
+    limits: int
+
+    def less(self, limits_ms: Sequence[float]) -> list[float]:
+        """The limits to search within, so that these are kept: whole nanoseconds, as sums are."""
+        return [math.floor(limit / self.ratio * 1e6) / 1e6 for limit in limits_ms]
+
+    def __str__(self) -> str:
+        th = {1: "st", 2: "nd", 3: "rd"}.get(self.rank % 10 if self.rank % 100 not in (11, 12, 13) else 0, "th")
+        what = "" if self.limits == 1 else f" runs of {self.limits} networks, each by its worst"
+        return f"{self.ratio:.4f}, the {self.rank}{th} of {self.of}{what}"
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Ratios measured / predicted of whole networks, for limits up to `split_ms` and for those above.
+
+    networks: "searched": found by searches within limits; "random": drawn at random, which a search does not do
+    fast, slow: the ratios of either half of the latency range, as drawn
+    rests_on: how they were measured, in words
+    """
+
+    networks: Networks
+    split_ms: float
+    fast: tuple[float, ...]
+    slow: tuple[float, ...]
+    rests_on: str
+
+    @classmethod
+    def of_random(cls, predicted_ms: Floats, measured_ms: Floats, when: str) -> Margins:
+        """Of N networks that were drawn at random, at least two, and measured on one occasion; when: its date.
+
+        The halves are those of the networks, by their sums.
+        """
+        order = np.random.default_rng(0).permutation(len(predicted_ms))  # they may be sorted by their sums
+        split = float(f"{np.median(predicted_ms):g}")
+        fast, slow = (
+            tuple(rounded_up(measured_ms[i] / predicted_ms[i]) for i in order if (predicted_ms[i] <= split) == half)
+            for half in (True, False)
+        )
+        return cls("random", split, fast, slow, f"{len(order)} random networks, measured on one occasion ({when})")
+
+    @classmethod
+    def parse(cls, header: Mapping[str, str], name: str) -> Margins | None:
+        """Of a table's header; None where it has none. InputError, beginning with `name`, where they are damaged."""
+        keys = (_NETWORKS, _SPLIT, _FAST, _SLOW, _RESTS_ON)
+        there = [key for key in keys if key in header]
+        if not there:
+            return None
+        if lacking := [key for key in keys if key not in header]:
+            raise InputError(f"{name}: header has {there[0]}, but no {lacking[0]}: put that line back, or take all out")
+        networks = header[_NETWORKS]
+        if networks not in get_args(Networks):
+            raise InputError(f"{name}: header {_NETWORKS} is {short(networks)}, expected searched or random")
+        split = MILLISECONDS.decimal(f"{name}: header {_SPLIT}", header[_SPLIT])
+        fast, slow = (
+            tuple(RATIO.decimal(f"{name}: header {key}", text) for text in header[key].split())
+            for key in (_FAST, _SLOW)
+        )
+        if not fast or not slow:
+            raise InputError(f"{name}: header {_SLOW if fast else _FAST} is empty, expected ratios")
+        return cls(networks, split, fast, slow, header[_RESTS_ON])  # type: ignore[arg-type]
+
+    def to_header(self) -> dict[str, str]:
+        """The lines of a table's header, the margins of `_STATED` per cent first, for whoever reads it."""
+        halves = []
+        for words, limit in ((f"up to {self.split_ms:g} ms", self.split_ms), ("above", math.inf)):
+            try:
+                halves.append(f"{self.margin([limit], _STATED)} {words}")
+            except InputError:
+                halves.append(f"too few networks {words}")
+        return {
+            f"margin_{_STATED:g}": "; ".join(halves),
+            _NETWORKS: self.networks,
+            _SPLIT: f"{self.split_ms:g}",
+            _FAST: " ".join(f"{ratio:.4f}" for ratio in self.fast),
+            _SLOW: " ".join(f"{ratio:.4f}" for ratio in self.slow),
+            _RESTS_ON: self.rests_on,
+        }
+
+    def margin(self, limits_ms: Sequence[float], confidence: float) -> Margin:
+        """What to divide these limits by, so that all of them are kept at once with so many per cent.
+
+        Of several limits a run of as many networks, of the same halves, is scored by its worst. InputError where
+        there are too few networks for that.
+        """
+        fast = sum(limit <= self.split_ms for limit in limits_ms)
+        runs = self.runs(fast, len(limits_ms) - fast)
+        rank = math.ceil(round((len(runs) + 1) * confidence / 100, 9))
+        if rank > len(runs):
+            raise InputError(self._too_few(limits_ms, fast, confidence, len(runs)))
+        return Margin(sorted(runs)[rank - 1], confidence, rank, len(runs), len(limits_ms))
+
+    def runs(self, fast: int, slow: int) -> list[float]:
+        """The worst ratio of every run of so many networks of either half; no network is in two."""
+        count = min(len(of) // each for of, each in ((self.fast, fast), (self.slow, slow)) if each)
+        return [max(self.fast[i * fast : (i + 1) * fast] + self.slow[i * slow : (i + 1) * slow]) for i in range(count)]
+
+    def _too_few(self, limits_ms: Sequence[float], fast: int, confidence: float, runs: int) -> str:
+        needed = needed_runs(confidence)
+        each = max(fast, len(limits_ms) - fast)
+        there = f"{runs} network{'s' * (runs != 1)}"
+        if len(limits_ms) > 1:
+            there = f"{runs} run{'s' * (runs != 1)} of {len(limits_ms)} networks"
+        ways = [f"measure more (python -m profilers.margin --winners {needed * each})"]
+        if runs:
+            most = math.floor(1000 * runs / (runs + 1)) / 10
+            ways.append(f"ask for at most {most:g} %")
+        if len(limits_ms) > 1:
+            ways.append("search for one limit at a time")
+        return f"a confidence of {confidence:g} % needs {needed} and the table has {there}: {', or '.join(ways)}"
+
+
+def rounded_up(ratio: float) -> float:
+    """To four decimals, as a header has it."""
+    return math.ceil(round(ratio * 1e4, 6)) / 1e4
+
+
+def needed_runs(confidence: float) -> int:
+    """The fewest ratios, or runs, that a confidence in per cent can rest on: 19 for 95 %."""
+    return math.ceil(round(confidence / (100 - confidence), 9))

@@ -1,0 +1,175 @@
+"""One run of `profilers.margin`: networks are drawn, measured on an occasion, and the table's header is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ofa.errors import InputError
+from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
+from ofa.predictors.prediction import Predictor
+from ofa.runs.journal import Journal
+from ofa.runs.settings import file_identity, identity_of
+from ofa.search.run import common_space, load_predictor, require_classes
+from ofa.search.specialise import DeviceSearch, shared_resolutions
+from ofa.space import SearchSpace, get_space
+from ofa.tables import LatencyTable, find_table
+from profilers.devices.from_header import target_of
+from profilers.measuring.target import Target
+from profilers.profiling.console import measure_shown
+from profilers.whole_networks.choosing import Chosen, controls_of
+from profilers.whole_networks.margin_config import MarginConfig
+from profilers.whole_networks.margin_report import say_check, say_occasion
+from profilers.whole_networks.measured import MeasuredNetworks, measure_networks, of_table
+from profilers.whole_networks.occasions import (
+    Check,
+    Measured,
+    Occasion,
+    now,
+    read_measured,
+    table_identity,
+    with_margins,
+)
+from profilers.whole_networks.winners import Winner, draw_checks, draw_winners, genes_of_winners
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, eq=False)
+class MarginRun:
+    """settings: what the file of occasions is bound to; command: as typed"""
+
+    config: MarginConfig
+    command: str
+    console: Console
+    path: Path
+    table: LatencyTable
+    target: Target
+    predictor: Predictor
+    space: SearchSpace
+    resolutions: tuple[int, ...]
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: MarginConfig, command: str, console: Console) -> MarginRun:
+        """InputError where the table is not of this machine, or does not fit the predictor."""
+        path = find_table(config.table)
+        table = LatencyTable.load(path)
+        if table.provenance != "measured":
+            raise InputError(f"{path} is {table.provenance}: networks are measured where a table was: measure one here")
+        target = of_table(target_of(table, config.timeout), table)
+        preferred = () if config.predictor else AccuracyPredictor.shipped()
+        classes = table.num_classes if config.num_classes is None else config.num_classes
+        space = get_space(config.space or common_space({path.stem: table}, preferred), classes)
+        predictor = load_predictor(config.predictor, space)
+        require_classes(predictor, classes, path.stem)
+        resolutions = shared_resolutions(table, predictor, space, config.resolutions)
+        settings = {
+            **identity_of(config),
+            "table": table_identity(table),
+            "predictor": file_identity(config.predictor or WEIGHTS / f"{space.name}.safetensors", beside=".json"),
+            "resolutions": list(resolutions),
+        }
+        return cls(config, command, console, path, table, target, predictor, space, resolutions, settings)
+
+    @property
+    def file(self) -> Path:
+        return self.path.with_suffix(".margin.json")
+
+    def search_by(self, predictor: Predictor) -> DeviceSearch:
+        return DeviceSearch(self.path.stem, self.table, predictor, self.space, self.resolutions)
+
+    def read(self) -> Measured:
+        return read_measured(self.file, self.settings, self.space)
+
+    def begin(self, count: int) -> Measured:
+        """Draws the networks, and keeps them."""
+        rng = np.random.default_rng(self.config.seed)
+        measured = Measured(self.file, self.settings, draw_winners(self.search_by, self.predictor, count, rng))
+        measured.save()
+        return measured
+
+    def occasion(self, measured: Measured) -> int:
+        """Measures the networks once more; 1 if that does not count."""
+        number = len(measured.occasions) + 1
+        made = self._measure(measured.winners.all, f"{number}", self.config.seed + number)
+        if made is None:
+            return 1
+        measured.occasions.append(made)
+        measured.save()
+        self._write(measured)
+        say_occasion(measured, self.path, self.command, self.console.out)
+        return 0
+
+    def check(self, measured: Measured, count: int, confidence: float) -> int:
+        """Measures other networks, found with the margin; 1 if that does not count."""
+        margins = measured.margins()
+        if margins is None:
+            raise InputError(f"{self.file}: measured on one occasion: measure on another one first, without --check")
+        number = len(measured.checks) + 1
+        rng = np.random.default_rng([self.config.seed, number])
+        search = self.search_by(self.predictor)
+        known = [*measured.winners.all, *(w for check in measured.checks for w in check.winners)]
+        drawn = draw_checks(search, margins, confidence, count, known, rng)
+        if not drawn:
+            raise InputError(f"{self.file}: no network is left that was not measured yet: leave --check out")
+        winners = tuple(one.winner for one in drawn)
+        made = self._measure(winners, f"check{number}", self.config.seed + number)
+        if made is None:
+            return 1
+        measured.checks.append(Check(confidence, made, winners, tuple(one.costs_top1 for one in drawn)))
+        measured.save()
+        self._write(measured)
+        say_check(measured, self.path, self.console.out)
+        return 0
+
+    def _write(self, measured: Measured) -> None:
+        """The margin into the table's header, as the file is now."""
+        if (margins := measured.margins()) is None:
+            return
+        with_margins(LatencyTable.load(self.path), margins, measured.checks).save(self.path)
+
+    def _measure(self, winners: Sequence[Winner], name: str, seed: int) -> Occasion | None:
+        """What the networks take now; None, having said why, where some failed or the machine is not as it was."""
+        genes, at = genes_of_winners(self.space, winners)
+        journal = self._journal(name, genes.tolist())
+        measure = partial(
+            measure_shown,
+            journal=journal,
+            console=self.console,
+            resume=f"{self.command.replace(' --resume', '')} --resume",
+        )
+        visits = self.config.visits or self.target.pace.whole_rounds
+        chosen = Chosen(self.space, genes, controls_of(self.table))
+        found = measure_networks(chosen, self.target, measure, visits=visits, seed=seed)
+        return self._counted(found, at.tolist())
+
+    def _counted(self, found: MeasuredNetworks, at: Sequence[int]) -> Occasion | None:
+        say = self.console.out
+        latencies = [None if network is None else network.latency_ms for network in found.networks]
+        lacking = latencies.count(None)
+        if lacking:
+            say(f"{lacking} of {len(latencies)} networks could not be measured: {dict(found.failed)}: not counted")
+            say("--resume measures them again")
+            return None
+        if not found.same_machine:
+            say(
+                f"single blocks take {found.machine_pct:+} % longer than in the table: not counted. Something slows "
+                "the machine now, or did then: close other programs and try again, or measure the table anew"
+            )
+            return None
+        measured = [float(ms) for ms in latencies if ms is not None]
+        return Occasion(now(), found.machine_pct, tuple(round(measured[i], 6) for i in at))
+
+    def _journal(self, name: str, genes: list[list[int]]) -> Journal:
+        path = self.path.with_suffix(f".margin.{name}.journal.jsonl")
+        settings = {**self.settings, "networks": genes, "visits": self.config.visits}
+        if self.config.resume and path.is_file():
+            return Journal.resume(path, settings)
+        return Journal.create(path, settings)

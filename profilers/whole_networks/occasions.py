@@ -1,0 +1,200 @@
+"""TABLE.margin.json: the networks that searches found, and what they took on every occasion; and the margin of that."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ofa.errors import InputError
+from ofa.reading.numbers import MILLISECONDS, Bounds
+from ofa.reading.structured import as_object, read_json
+from ofa.runs.files import write_json
+from ofa.runs.settings import first_difference, shown
+from ofa.space import SearchSpace
+from ofa.tables import LatencyTable
+from ofa.tables.margin import MARGIN, Margins, rounded_up
+from profilers.whole_networks.winners import Winner, Winners
+
+FEWEST_OCCASIONS = 2
+VERSION = 1
+COST = Bounds(-100, 100, "per cent")
+
+
+@dataclass(frozen=True)
+class Occasion:
+    """when: its end, in UTC; machine_pct: by how much single blocks took longer than in the table
+
+    measured_ms: of every network, in the order of the file
+    """
+
+    when: datetime
+    machine_pct: float
+    measured_ms: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        when = self.when.isoformat(timespec="seconds")
+        return {"when": when, "machine_pct": self.machine_pct, "measured_ms": list(self.measured_ms)}
+
+
+@dataclass(frozen=True)
+class Check:
+    """Networks of neither occasion that were found with the margin: what they took on one occasion."""
+
+    confidence: float
+    occasion: Occasion
+    winners: tuple[Winner, ...]
+    costs_top1: tuple[float, ...]
+
+    @property
+    def kept(self) -> int:
+        """How many keep their limits."""
+        return sum(m <= w.limit_ms for m, w in zip(self.occasion.measured_ms, self.winners, strict=True))
+
+    @property
+    def within_sum(self) -> int:
+        """How many would keep a limit that is their sum: without a margin."""
+        return sum(m <= w.predicted_ms for m, w in zip(self.occasion.measured_ms, self.winners, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "confidence": self.confidence,
+            **self.occasion.to_dict(),
+            "kept": self.kept,
+            "within_sum": self.within_sum,
+            "costs_top1": [round(cost, 4) for cost in self.costs_top1],
+            "winners": [winner.to_dict() for winner in self.winners],
+        }
+
+
+@dataclass
+class Measured:
+    """The file. settings: of the command and the table, see `settings_of`"""
+
+    path: Path
+    settings: Mapping[str, Any]
+    winners: Winners
+    occasions: list[Occasion] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+
+    def ratios(self) -> list[float]:
+        """Measured / predicted of every network, on its worst occasion."""
+        worst = np.max([occasion.measured_ms for occasion in self.occasions], axis=0)
+        return [rounded_up(ms / winner.predicted_ms) for ms, winner in zip(worst, self.winners.all, strict=True)]
+
+    def margins(self) -> Margins | None:
+        """None with too few occasions."""
+        if len(self.occasions) < FEWEST_OCCASIONS:
+            return None
+        ratios, count = self.ratios(), len(self.winners.fast)
+        when = ", ".join(f"{occasion.when:%Y-%m-%d %H:%M}" for occasion in self.occasions)
+        rests_on = (
+            f"{len(ratios)} networks found by searches within log-uniform limits, each with a predictor of members "
+            f"drawn anew; measured / predicted on the worst of {len(self.occasions)} occasions ({when} UTC)"
+        )
+        return Margins("searched", self.winners.split_ms, tuple(ratios[:count]), tuple(ratios[count:]), rests_on)
+
+    def require_apart(self, minutes: float) -> None:
+        """InputError where the last occasion is too near."""
+        if self.occasions and now() < (free := self.occasions[-1].when + timedelta(minutes=minutes)):
+            raise InputError(
+                f"{self.path}: the last occasion ended at {self.occasions[-1].when:%H:%M} UTC: another one begins at "
+                f"{free:%H:%M} UTC or later (--apart {minutes:g} minutes)"
+            )
+
+    def save(self) -> None:
+        w = self.winners
+        content = {
+            "version": VERSION,
+            "settings": self.settings,
+            "split_ms": w.split_ms,
+            "fast": [winner.to_dict() for winner in w.fast],
+            "slow": [winner.to_dict() for winner in w.slow],
+            "occasions": [occasion.to_dict() for occasion in self.occasions],
+            "checks": [check.to_dict() for check in self.checks],
+        }
+        write_json(self.path, content)
+
+
+def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -> Measured:
+    """The file as it is; InputError where it is damaged, or of other settings or another table."""
+    stated = read_json(path)
+    if stated.get("version") != VERSION:
+        raise InputError(f"{path}: not a file of profilers.margin, version {VERSION}: start anew with --overwrite")
+    if different := first_difference(as_object(stated.get("settings"), f"{path}: settings"), settings):
+        key, was, now = different
+        raise InputError(
+            f"{path} was begun with {key} = {shown(was)}, but this one has {shown(now)}: give the same, or start anew "
+            "with --overwrite"
+        )
+    try:
+        winners = Winners(
+            MILLISECONDS.check("split_ms", stated.get("split_ms")),
+            *(
+                tuple(Winner.from_dict(one, space, f"{half}[{i}]") for i, one in enumerate(stated[half]))
+                for half in ("fast", "slow")
+            ),
+        )
+        count = len(winners.all)
+        occasions = [_occasion(one, count) for one in stated["occasions"]]
+        checks = [_check(one, space) for one in stated["checks"]]
+        return Measured(path, settings, winners, occasions, checks)
+    except InputError as error:
+        raise InputError(f"{path}: damaged: {error}: start anew with --overwrite") from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged ({type(error).__name__}): start anew with --overwrite") from None
+
+
+def _occasion(stated: Any, count: int) -> Occasion:
+    one = as_object(stated, "occasions")
+    when = datetime.fromisoformat(one["when"])
+    measured = tuple(MILLISECONDS.check("measured_ms", ms) for ms in one["measured_ms"])
+    if len(measured) != count or when.tzinfo is None or not math.isfinite(one["machine_pct"]):
+        raise InputError("an occasion is not of these networks")
+    return Occasion(when, float(one["machine_pct"]), measured)
+
+
+def _check(stated: Any, space: SearchSpace) -> Check:
+    one = as_object(stated, "checks")
+    winners = tuple(Winner.from_dict(w, space, f"checks: winners[{i}]") for i, w in enumerate(one["winners"]))
+    costs = tuple(COST.check("costs_top1", cost) for cost in one["costs_top1"])
+    if len(costs) != len(winners):
+        raise InputError("a check is not of its networks")
+    return Check(float(one["confidence"]), _occasion(one, len(winners)), winners, costs)
+
+
+def table_identity(table: LatencyTable) -> str:
+    """Of what sums rest on: the rows and the correction."""
+    return hashlib.sha256(repr((table.rows, str(table.sum_correction))).encode()).hexdigest()
+
+
+def with_margins(table: LatencyTable, margins: Margins, checks: Sequence[Check]) -> LatencyTable:
+    """The table with what its header says of margins, and of networks that were measured to check them."""
+    kept = {key: text for key, text in table.header.items() if not key.startswith(MARGIN)}
+    facts = margins.to_header()
+    if checks:
+        facts["margin_checked"] = checked_words(checks)
+    return LatencyTable({**kept, **facts}, table.rows, table.path)
+
+
+def checked_words(checks: Sequence[Check]) -> str:
+    """What all checks together found."""
+    networks, kept, alone = (
+        sum(of) for of in zip(*((len(c.winners), c.kept, c.within_sum) for c in checks), strict=True)
+    )
+    asked = " or ".join(f"{confidence:g}" for confidence in sorted({check.confidence for check in checks}))
+    costs = [cost for check in checks for cost in check.costs_top1]
+    return (
+        f"{kept} of {networks} other networks, found with a confidence of {asked} %, kept their limits; {alone} took "
+        f"at most their sums; the margin costs {np.mean(costs):.2f} % top-1 on average, {max(costs):.2f} at most"
+    )
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,104 @@
+"""`python -m ofa.search --confidence`: limits less a margin, what is said of it, and what is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_macs
+from ofa.errors import Infeasible, InputError, UsageError
+from ofa.search.__main__ import main
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.margin import Margins
+
+SPACE, RESOLUTIONS = get_space("mbv3-w0.35", 10), (48, 96)
+RATIOS = tuple((1.01 + 0.002 * np.random.default_rng(0).permutation(39)).tolist())  # the 38th: 1.084
+
+
+def save(path: Path, margins: Margins | None) -> Path:
+    facts = {"device": path.stem, "runtime": "R", "provenance": "measured", "space": "mbv3-w0.35", "source": "a test"}
+    rows = [TableRow(b, round(0.001 + block_macs(b) / 1e8, 6)) for b in all_blocks(SPACE, RESOLUTIONS)]
+    LatencyTable({**facts, **({} if margins is None else margins.to_header())}, rows).save(path)
+    return path
+
+
+def result(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return save(tmp_path / "d.csv", Margins("searched", 0.1, RATIOS, tuple(r + 0.1 for r in RATIOS), "39 by hand"))
+
+
+def test_the_network_is_that_of_the_limit_less_the_margin(table: Path, tmp_path: Path, capsys) -> None:
+    assert main(["--table", str(table), "--latency", "0.14", "--confidence", "95", "--out", str(tmp_path / "a")]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "limits are kept with 95 %: searched within limits divided by 1.1840, the 38th of 39; 39 by hand" in said
+    assert "random" not in said
+    assert main(["--table", str(table), "--latency", "0.118243", "--out", str(tmp_path / "b")]) == 0
+    assert "limits are those of sums: of 78 searched networks 100 % took longer" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    kept, plain = result(tmp_path / "a"), result(tmp_path / "b")
+    (one,), (other,) = kept["results"], plain["results"]
+    assert one["subnet"] == other["subnet"]
+    assert (one["limit_ms"], one["searched_ms"]) == (0.14, 0.118243)
+    assert one["latency_ms"] * 1.184 <= 0.14
+    stated = kept["tables"]["d"]["margin"]
+    assert {key: stated[key] for key in ("ratio", "confidence", "rank", "of", "networks", "rests_on")} == {
+        **{"ratio": 1.184, "confidence": 95.0, "rank": 38, "of": 39},
+        **{"networks": "searched", "rests_on": "39 by hand"},
+    }
+    assert "margin" not in plain["tables"]["d"]
+
+
+def test_several_limits_and_alternatives_are_each_under_their_own(table: Path, tmp_path: Path) -> None:
+    asked = ["--latency", "0.14", "0.08", "--confidence", "95", "--best", "2", "--differ", "3"]
+    assert main(["--table", str(table), *asked, "--out", str(tmp_path)]) == 0
+    found = result(tmp_path)
+    ratio = found["tables"]["d"]["margin"]["ratio"]
+    assert ratio == max(1.184, 1.084)  # a run's worst is of the slower half
+    assert [(r["limit_ms"], r["rank"]) for r in found["results"]] == [(0.14, 1), (0.14, 2), (0.08, 1), (0.08, 2)]
+    for one in found["results"]:
+        assert one["searched_ms"] == pytest.approx(one["limit_ms"] / ratio, abs=1e-6)
+        assert one["latency_ms"] <= one["searched_ms"]
+        assert one["latency_ms"] * ratio <= one["limit_ms"]
+
+
+def test_one_network_for_two_devices_shares_what_may_be_broken(table: Path, tmp_path: Path) -> None:
+    other = save(tmp_path / "e.csv", Margins("random", 0.1, RATIOS, RATIOS, "drawn at random"))
+    both = ["--table", str(table), "--table", str(other), "--together", "--latency", "0.15", "0.14"]
+    assert main([*both, "--confidence", "95", "--out", str(tmp_path)]) == 0
+    found = result(tmp_path)
+    # 97.5 % each: the 39th of 39
+    assert [found["tables"][name]["margin"]["rank"] for name in "de"] == [39, 39]
+    assert [r["limit_ms"] for r in found["results"]] == [0.15, 0.14]
+    assert [r["searched_ms"] for r in found["results"]] == [0.126475, 0.128913]
+
+
+def test_random_networks_are_said_to_be_no_searched_ones(tmp_path: Path, capsys) -> None:
+    path = save(tmp_path / "r.csv", Margins("random", 0.1, RATIOS, RATIOS, "drawn at random"))
+    assert main(["--table", str(path), "--latency", "0.14", "--confidence", "90", "--out", str(tmp_path)]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "divided by 1.0800, the 36th of 39; drawn at random. Those were random networks, not searched ones" in said
+
+
+def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "out")]
+    bare = save(tmp_path / "bare.csv", None)
+    for path, arguments, error, message in (
+        (bare, ["--latency", "1"], InputError, "tells of none: python -m profilers.margin --table .*bare.csv"),
+        (table, ["--latency", "0.02"], Infeasible, r"limits were divided by 1.084, the margin of --confidence 95\)"),
+        (table, ["--latency", "1", "2", "3"], InputError, "d.csv: a confidence of 95 % needs 19 and .* 13 runs of 3"),
+        (table, [], UsageError, "--confidence is that of keeping latency limits: name them with --latency"),
+        (table, ["--latency", "1", "--confidence", "100"], UsageError, "expected a per cent from 50 to 99.9"),
+    ):
+        with pytest.raises(error, match=message):
+            main(["--table", str(path), "--confidence", "95", *arguments, *out])
+    with pytest.raises(InputError, match=r"note10.csv .imported. tells of none: measure a table on the device"):
+        main(["--table", "note10", "--latency", "20", "--confidence", "95", *out])
+    assert not (tmp_path / "out" / "result.json").exists()

@@ -1,0 +1,170 @@
+"""`python -m profilers.margin` on a device whose latencies are known: occasions, the margin of them, a check of it."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import Block, all_blocks, blocks_of
+from ofa.blocks.costs import block_macs
+from ofa.errors import InputError
+from ofa.search.__main__ import main as search
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from profilers.margin import main
+from profilers.whole_networks import margin_run
+from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
+
+SPACE, RESOLUTIONS = get_space("mbv3-w0.35", 10), (48,)
+HEADER = {
+    "device": "D",
+    "runtime": RUNTIME,
+    "provenance": "measured",
+    "space": SPACE.name,
+    "source": "test",
+    "soc": SOC,
+}
+
+
+def alone_ms(block: Block) -> float:
+    return round(0.001 + block_macs(block) / 1e8, 6)
+
+
+class Device(PlantedDevice):
+    """Blocks take what the table says times `slower`; networks up to 20 % more, each its own share of that."""
+
+    def __init__(self) -> None:
+        super().__init__(self._latency)
+        self.slower = 1.0
+
+    def share(self, chain: Sequence[Block]) -> float:
+        return int.from_bytes(hashlib.blake2b(repr(chain).encode(), digest_size=4).digest(), "big") / 2**32
+
+    def _latency(self, chain: Sequence[Block]) -> float:
+        more = 1.0 if len(chain) == 1 else 1 + 0.2 * self.share(chain)
+        return self.slower * more * sum(map(alone_ms, chain))
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device:
+    planted = Device()
+    monkeypatch.setattr(margin_run, "target_of", lambda *_: planted.target())
+    monkeypatch.setattr(
+        margin_run,
+        "measure_shown",
+        lambda *plan, journal, **_shown: planted.measure(*plan, journal=journal),
+    )
+    return planted
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rows = [TableRow(block, alone_ms(block)) for block in all_blocks(SPACE, RESOLUTIONS)]
+    LatencyTable(HEADER, rows).save(tmp_path / "t.csv")
+    return tmp_path / "t.csv"
+
+
+def chain_of(winner: dict) -> tuple[Block, ...]:
+    return blocks_of(SPACE, SPACE.subnet_from_dict(winner["subnet"]))
+
+
+def test_two_occasions_make_a_margin_that_others_keep(device: Device, table: Path, tmp_path: Path, capsys) -> None:
+    command = ["--table", str(table), "--visits", "2", "--winners", "19"]
+    rows = LatencyTable.load(table).rows
+    assert main(command) == 0
+    assert LatencyTable.load(table).margins is None
+    assert "one occasion says little" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"the last occasion ended at .*--apart 20 minutes"):
+        main(command)
+    device.slower = 1.03  # by less than says that the machine is another one
+    assert main([*command, "--apart", "0"]) == 0
+    made = LatencyTable.load(table)
+    assert (made.rows, made.header["device"]) == (rows, "D")
+    assert made.margins is not None
+    assert made.margins.networks == "searched"
+    assert "38 networks found by searches" in made.margins.rests_on
+    assert "on the worst of 2 occasions" in made.margins.rests_on
+
+    file = json.loads(table.with_suffix(".margin.json").read_text())
+    for half, ratios in (("fast", made.margins.fast), ("slow", made.margins.slow)):
+        winners = file[half]
+        assert len(winners) == 19
+        assert all((w["limit_ms"] <= file["split_ms"]) == (half == "fast") for w in winners)
+        assert all(w["predicted_ms"] <= w["limit_ms"] for w in winners)
+        planted = [1.03 * (1 + 0.2 * device.share(chain_of(w))) for w in winners]
+        assert ratios == pytest.approx(planted, abs=2e-4)
+        # limits are spread evenly over the logarithm of the half
+        position = np.log([w["limit_ms"] for w in winners])
+        assert np.ptp(position) > 0.7 * np.log(file["split_ms"] / min(w["limit_ms"] for w in file["fast"]))
+    assert len({json.dumps(w["subnet"]) for w in file["fast"] + file["slow"]}) > 25
+    q = max(made.margins.slow)
+    assert made.header["margin_95"].endswith(f"; {q:.4f}, the 19th of 19 above")
+
+    assert main([*command, "--check", "20"]) == 0
+    said = capsys.readouterr().out
+    check = json.loads(table.with_suffix(".margin.json").read_text())["checks"][0]
+    took = [1.03 * (1 + 0.2 * device.share(chain_of(w))) * w["predicted_ms"] for w in check["winners"]]
+    assert check["kept"] == sum(t <= w["limit_ms"] for t, w in zip(took, check["winners"], strict=True))
+    assert check["kept"] >= 18
+    assert check["within_sum"] == 0
+    measured_before = {json.dumps(w["subnet"]) for w in file["fast"] + file["slow"]}
+    assert not measured_before & {json.dumps(w["subnet"]) for w in check["winners"]}
+    assert min(check["costs_top1"]) >= 0
+    assert f"{check['kept']} of 20 other networks keep limits that they were searched for with 95 %" in said
+    header = LatencyTable.load(table).header
+    assert header["margin_checked"].startswith(f"{check['kept']} of 20 other networks, found with a confidence of 95 %")
+
+    assert (
+        search(["--table", str(table), "--latency", "0.05", "--confidence", "95", "--out", str(tmp_path / "out")]) == 0
+    )
+    (found,) = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
+    assert found["latency_ms"] * q <= 0.05
+
+
+def test_an_occasion_that_does_not_count_leaves_no_trace(device: Device, table: Path, capsys) -> None:
+    command = ["--table", str(table), "--visits", "1", "--apart", "0", "--winners", "19"]
+    device.slower = 1.06
+    assert main(command) == 1
+    assert "% longer than in the table: not counted" in capsys.readouterr().out
+    device.slower = 1.0
+    device.fails = lambda chain: len(chain) > 1 and device.share(chain) < 0.1
+    assert main(command) == 1
+    assert "networks could not be measured" in capsys.readouterr().out
+    assert json.loads(table.with_suffix(".margin.json").read_text())["occasions"] == []
+    device.fails = lambda _: False
+    assert main([*command, "--resume"]) == 0
+    assert len(json.loads(table.with_suffix(".margin.json").read_text())["occasions"]) == 1
+
+
+@pytest.mark.usefixtures("device")
+def test_what_does_not_belong_together_is_one_line(table: Path) -> None:
+    command = ["--table", str(table), "--visits", "1", "--apart", "0", "--winners", "19"]
+    with pytest.raises(InputError, match=r"t.margin.json is not there: nothing was measured that could be checked"):
+        main([*command, "--check", "5"])
+    assert main(command) == 0
+    with pytest.raises(InputError, match="measured on one occasion: measure on another one first"):
+        main([*command, "--check", "5"])
+    with pytest.raises(InputError, match=r"begun with winners = 19, but this one has 39: .* with --overwrite"):
+        main(["--table", str(table)])
+    other = LatencyTable.load(table)
+    LatencyTable({**other.header, "sum_correction": "scale=1.1"}, other.rows).save(table)
+    with pytest.raises(InputError, match="begun with table = "):
+        main(command)
+    other.save(table)
+    file = table.with_suffix(".margin.json")
+    whole = json.loads(file.read_text())
+    for change, message in (
+        ({"occasions": [{**whole["occasions"][0], "measured_ms": [1.0]}]}, "an occasion is not of these networks"),
+        ({"fast": [{}]}, "limit_ms is None"),
+        ({"split_ms": "2"}, "split_ms is '2'"),
+        ({"version": 9}, "not a file of profilers.margin"),
+        ({"slow": 3}, "TypeError"),
+    ):
+        file.write_text(json.dumps({**whole, **change}))
+        with pytest.raises(InputError, match=f"t.margin.json: .*{message}.*--overwrite"):
+            main(command)
+    with pytest.raises(InputError, match="is imported: networks are measured where a table was"):
+        main(["--table", "note10"])
