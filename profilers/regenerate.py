@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
+from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.runs.files import replace_file
+from ofa.runs.places import check_writable
 from profilers import android, cpu, gpu, linux
 from profilers.changes.at_hand import board_model, cpu_model_here, gpu_model, phone_model
 from profilers.changes.regenerate_config import RegenerateConfig
@@ -61,22 +63,30 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
     resume = shlex.join(
         ["python", "-m", "profilers.regenerate", "--config", str(asked.config), "--out", str(asked.out), "--resume"]
     )
+    if asked.out.resolve() == asked.config.parent.resolve():
+        raise InputError(f"--out {asked.out} is the folder of the tables that are compared with: name another")
+    if asked.accept:
+        check_writable(asked.config.parent, folder=True, name="the tables' folder")
     asked.out.mkdir(parents=True, exist_ok=True)
     with locked(asked.out) as lock, ended_by_sigterm():
         run = Regeneration(asked.config.parent, asked.out, open_journal(asked, entries), lock, resume)
         try:
             results = [run.table(entry) for entry in entries]
+            wanted = [result for result in results if result.status in (CHANGED, NEW)]
+            accepted = {
+                result.entry.file: run.accept(result)
+                for result in wanted
+                if asked.accept or run.has_accepted(result.entry.file)
+            }
         except KeyboardInterrupt:
             print(f"stopped; what was measured is in {asked.out}; go on with: {resume}", file=sys.stderr)
             return STOPPED
         finally:
             run.journal.close()
-        wanted = [result for result in results if asked.accept and result.status in (CHANGED, NEW)]
-        accepted = [run.accept(result) for result in wanted]
     report = asked.out / "report.md"
     text = markdown(results, accepted, command, f"{resume} --accept")
     replace_file(report, lambda file: file.write_text(text, encoding="utf-8"))
-    _say(results, accepted, report)
+    _say(results, [*accepted.values()], report)
     statuses = {result.status for result in results}
     if FAILED in statuses:
         return 2

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.runs.files import replace_file, write_json
+from ofa.runs.files import replace_file, sha256, write_json
 from ofa.runs.journal import Journal
-from ofa.runs.lock import holder_in, this_process
+from ofa.runs.lock import holder_in, sweep, this_process
 from ofa.tables import LatencyTable
 from profilers.changes.comparison import Comparison, compare_tables, to_json
 from profilers.changes.comparison_report import write_plot
@@ -29,29 +29,60 @@ from profilers.profiling.command_words import replaced
 from profilers.profiling.console import STOPPED
 
 JOURNAL = "regenerate.journal.jsonl"
+NO_TABLE = "no table"
 
 
 def open_journal(asked: RegenerateConfig, entries: Sequence[TableEntry]) -> Journal:
     """A new or a resumed journal of the whole run, bound to the configuration and to the tables compared with."""
     path = asked.out / JOURNAL
+    resumed = asked.resume and path.is_file()
+    taken_over = _taken_over(Journal.read(path)) if resumed and path.stat().st_size else {}
     settings = {
-        entry.file: [entry.profiler, *entry.args, _digest(asked.config.parent / entry.file)] for entry in entries
+        entry.file: [
+            entry.profiler,
+            *entry.args,
+            _digest_at_first(asked.config.parent / entry.file, taken_over.get(entry.file)),
+        ]
+        for entry in entries
     }
-    if asked.resume and path.is_file():
+    if resumed:
         return Journal.resume(path, settings)
     if path.exists() and not asked.overwrite:
         raise InputError(f"{asked.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite")
-    journal = Journal.create(path, settings)
+    # the journal first: killed now, it would say of tables that they are there
+    path.unlink(missing_ok=True)
     for entry in entries:
-        for file in (entry.file, again(entry.file)):
+        for file in (entry.file, again(entry.file), before(entry.file)):
             (asked.out / file).unlink(missing_ok=True)
-            (asked.out / file).with_suffix(".journal.jsonl").unlink(missing_ok=True)
-    return journal
+            _journal_of(asked.out / file).unlink(missing_ok=True)
+    return Journal.create(path, settings)
 
 
 def _digest(path: Path) -> str:
-    """Of a table, which may not change between a run and its resumption."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no table"
+    return sha256(path) if path.is_file() else NO_TABLE
+
+
+def _digest_at_first(path: Path, taken_over: Mapping[str, str] | None) -> str:
+    """Of a committed table, which may not change between a run and its resumption but by the run itself."""
+    digest = _digest(path)
+    return taken_over["replaced"] if taken_over and taken_over["by"] == digest else digest
+
+
+def _taken_over(journal: Journal) -> dict[str, Mapping[str, str]]:
+    """{file: the digests of the committed table, "replaced", and of the new one, "by"}, of those that were accepted.
+
+    A run that was killed between the record and the replacement has only said so: the table's digest tells.
+    """
+    keys = ("file", "replaced", "by")
+    return {
+        record["file"]: record
+        for record in journal.records
+        if record.get("kind") == "accepted" and all(isinstance(record.get(key), str) for key in keys)
+    }
+
+
+def _journal_of(table: Path) -> Path:
+    return table.with_suffix(".journal.jsonl")
 
 
 @contextmanager
@@ -79,6 +110,11 @@ def again(file: str) -> str:
     return f"{Path(file).stem}.again.csv"
 
 
+def before(file: str) -> str:
+    """Name of the copy of the committed table, made before the new one takes its place."""
+    return f"{Path(file).stem}.before.csv"
+
+
 @dataclass
 class Regeneration:
     """One run. committed: folder of the tables compared with; out: of the new ones; lock: see `locked`."""
@@ -97,7 +133,7 @@ class Regeneration:
             return TableResult(entry, FAILED, str(error))
 
     def _table(self, entry: TableEntry) -> TableResult:
-        path = self.committed / entry.file
+        path = self.out / before(entry.file) if self.has_accepted(entry.file) else self.committed / entry.file
         old = LatencyTable.load(path) if path.is_file() else None
         estimate = old is not None and old.provenance != "measured"
         if not self._made(entry.file) and (reason := why_not_here(entry, old.header if old and not estimate else {})):
@@ -130,7 +166,7 @@ class Regeneration:
         return comparison
 
     def _made(self, file: str) -> bool:
-        return any(record["file"] == file for record in self.journal.records)
+        return {"kind": "measured", "file": file} in self.journal.records
 
     def _measured(self, entry: TableEntry, file: str, instead: Mapping[str, str]) -> tuple[LatencyTable, str]:
         """The table, measured unless it already is, and a word on blocks that failed. instead: other options' values"""
@@ -163,14 +199,34 @@ class Regeneration:
             raise KeyboardInterrupt
         return code, text.splitlines()[-1] if text else ""
 
+    def has_accepted(self, file: str) -> bool:
+        """Whether the new table is in its place, of this session or an earlier one."""
+        record = _taken_over(self.journal).get(file)
+        return record is not None and record["by"] == _digest(self.committed / file)
+
     def accept(self, result: TableResult) -> str:
-        """Replaces the committed table; what was done, in words."""
+        """Replaces the committed table, unless that is done; what was done, in words.
+
+        The table that is replaced is kept beside the new one: a resumed run compares with it.
+        """
         file = result.entry.file
-        if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
-            return f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again"
-        content = (self.out / file).read_bytes()
-        replace_file(self.committed / file, lambda temporary: temporary.write_bytes(content))
+        committed, new = self.committed / file, self.out / file
+        if not self.has_accepted(file):
+            if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
+                return f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again"
+            kept = self.out / before(file)
+            # the journal has the single visits, which a table may lack
+            for old, copy in ((committed, kept), (_journal_of(committed), _journal_of(kept))):
+                if old.is_file():
+                    _copy(old, copy)
+            self.journal.append({"kind": "accepted", "file": file, "replaced": _digest(committed), "by": _digest(new)})
+            sweep(committed)
+            _copy(new, committed)
         return (
             f"{file}: accepted; for the correction and expected error of its sums: "
-            f"python -m profilers.validate --table {shlex.quote(str(self.committed / file))}"
+            f"python -m profilers.validate --table {shlex.quote(str(committed))}"
         )
+
+
+def _copy(source: Path, target: Path) -> None:
+    replace_file(target, lambda temporary: shutil.copyfile(source, temporary))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -33,8 +33,8 @@ class TableResult:
     doubted: tuple[Block, ...] = ()
 
 
-def markdown(results: Sequence[TableResult], accepted: Sequence[str], command: str, accept: str) -> str:
-    """The report. accepted: what was taken over, in words; accept: the command that takes over."""
+def markdown(results: Sequence[TableResult], accepted: Mapping[str, str], command: str, accept: str) -> str:
+    """The report. accepted: {table: whether it was taken over, in words}; accept: the command that takes over."""
     when = datetime.now(UTC).isoformat(timespec="seconds")
     lines = [
         "# Latency tables, measured again",
@@ -63,10 +63,10 @@ def markdown(results: Sequence[TableResult], accepted: Sequence[str], command: s
     ]
     for result in results:
         lines += ["", f"## {result.entry.file}: {result.status}", "", *_section(result)]
-    waiting = [result for result in results if result.status in (CHANGED, NEW)]
+    waiting = [r for r in results if r.status in (CHANGED, NEW) and r.entry.file not in accepted]
     if accepted:
-        lines += ["", "## Accepted", "", *(f"- {_plain(line)}" for line in accepted)]
-    elif waiting:
+        lines += ["", "## Accepted", "", *(f"- {_plain(line)}" for line in accepted.values())]
+    if waiting:
         lines += [
             "",
             "## To accept",

@@ -221,6 +221,75 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
     assert len(device.asked) == 2
 
 
+@pytest.fixture
+def three(folder: Path) -> Path:
+    """Three tables: one without visits, whose journal is not beside it, one that is new, and one as ever."""
+    (folder / "tables.toml").write_text("".join(ENTRY.format(file=f"{name}.csv") for name in "tuv"))
+    old = table(100, {}, 1.0)
+    LatencyTable(HEADER, [TableRow(row.block, row.latency_ms) for row in old.rows]).save(folder / "t.csv")
+    old.save(folder / "v.csv")
+    return folder
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("moment", range(5))
+def test_a_run_that_was_killed_as_it_accepted_goes_on_and_compares_with_what_was_there(
+    moment: int, device: Device, run: Run, three: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.first = device.second = {BLOCKS[7]: 1.3}
+    whole, done = regeneration._copy, []
+
+    def copied(source: Path, target: Path) -> None:
+        if len(done) == moment:
+            raise Killed
+        done.append(target)
+        whole(source, target)
+
+    monkeypatch.setattr(regeneration, "_copy", copied)
+    # t and v are kept, t, u and v replaced: five copies in all
+    with pytest.raises(Killed):
+        run("--accept")
+    monkeypatch.setattr(regeneration, "_copy", whole)
+    measured, replaced = len(device.asked), [path for path in done if path.parent == three]
+    code, report = run("--resume")
+    assert code == 1
+    assert [f"- {path.name}: accepted" in report for path in replaced] == [True] * len(replaced)
+    for path in (three / f"{name}.csv" for name in "tuv"):
+        is_new = path.is_file() and path.read_bytes() == (three / "out" / path.name).read_bytes()
+        assert is_new == (path in replaced)
+    for table_after in ("t.csv | cpu | changed", "u.csv | cpu | new", "v.csv | cpu | changed"):
+        assert table_after in report
+    code, report = run("--resume", "--accept")
+    assert (code, len(device.asked)) == (1, measured), "nothing is measured again"
+    assert report.count(".csv: accepted;") == 3
+    assert "To accept" not in report
+    again = run("--resume", "--accept")
+    assert (again[0], again[1].splitlines()[3:]) == (code, report.splitlines()[3:]), "the same, but for the time"
+    assert not list(three.rglob("*.tmp"))
+
+
+def test_a_table_that_another_changed_after_it_was_accepted_is_not_taken_for_the_runs_own(
+    device: Device, run: Run, folder: Path
+) -> None:
+    device.first = device.second = {BLOCKS[7]: 1.3}
+    run("--accept")
+    table(101, {}, 1.0).save(folder / "t.csv")
+    with pytest.raises(ValueError, match=r"was begun with t\.csv\[5\] = .*, but this one has"):
+        run("--resume")
+    assert run("--overwrite", "--accept")[0] == 1
+    assert run("--resume")[0] == 1
+
+
+def test_the_folder_of_the_committed_tables_is_no_place_for_the_new_ones(folder: Path) -> None:
+    before = (folder / "t.csv").read_bytes()
+    with pytest.raises(ValueError, match="is the folder of the tables that are compared with: name another"):
+        main(["--config", str(folder / "tables.toml"), "--out", str(folder / "x" / "..")])
+    assert (folder / "t.csv").read_bytes() == before
+
+
 def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path) -> None:
     (entry,) = load_config(folder / "tables.toml", PROFILERS)
 
