@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,12 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_na
                 raise InputError(f"{path} is of another checkpoint than {other}: a predictor is of one supernet")
 
 
-def stated_facts(comments: Sequence[str], path: Path) -> dict[str, Any]:
-    """What `# key: JSON` lines of `ofa.predictors.collect` say; other comments are passed over."""
+def stated_facts(comments: Sequence[str], path: Path, keys: Collection[str] = STATED) -> dict[str, Any]:
+    """What `# key: JSON` lines of `ofa.predictors.collect` say of these; other comments are passed over."""
     facts = {}
     for line in comments:
         key, colon, value = line.removeprefix("#").strip().partition(": ")
-        if colon and key in STATED:
+        if colon and key in keys:
             facts[key] = parse_json(value, f"{path}: what it says of its {key}")
     return facts
 

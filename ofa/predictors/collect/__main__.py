@@ -82,8 +82,9 @@ def conclude(console: Console, result: Collected) -> None:
             cells = (min(top1), sum(top1) / len(top1), max(top1))
             table.add_row(str(resolution), str(len(top1)), *(f"{value:.2f}" for value in cells))
     console.print(table)
+    done = "wrote" if result.new else "finished before:"
     console.print(
-        f"wrote {result.path}: {len(result.accuracies):,} sub-networks of {space.name}, {result.seconds:.0f} s"
+        f"{done} {result.path}: {len(result.accuracies):,} sub-networks of {space.name}, {result.seconds:.0f} s"
     )
     parts = config.part[1]
     files = " ".join(str(config.out_of(i)) for i in range(1, parts + 1))

@@ -17,15 +17,15 @@ from ofa.errors import InputError
 from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
+from ofa.predictors.collect.finished import COUNT, LOSS, find_finished
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
-from ofa.reading.numbers import PERCENT, Bounds
+from ofa.reading.numbers import PERCENT
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 from ofa.space import SearchSpace, Subnet, checked_resolutions
 
-COUNT, LOSS = Bounds(0, 10**9, "items"), Bounds(0, 1e9, "nats")
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
 
@@ -48,6 +48,7 @@ class Collected:
     path: of the CSV; resolutions: that they were drawn from, pixels
     images: what they were evaluated on and calibrated with; broken: names of those that could not be read
     first: whether this is the first of several processes, which speaks for all
+    new: whether it was measured now, rather than found as an earlier run had finished it
     """
 
     config: CollectConfig
@@ -59,12 +60,14 @@ class Collected:
     broken: tuple[str, ...]
     seconds: float
     first: bool
+    new: bool = True
 
 
 def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = None) -> Collected:
     """Measures random sub-networks of a supernet, each calibrated and evaluated at its own resolution.
 
-    Writes the CSV, and until it is there a journal beside it, by which `config.resume` continues.
+    Writes the CSV, and until it is there a journal beside it, by which `config.resume` continues. A CSV of other
+    settings is not overwritten; one of these is taken as it is by `config.resume`.
     Raises InputError for what is wrong with images, files or settings.
     """
     with processes.processes(config.device) as procs:
@@ -82,6 +85,12 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         out = config.out_of(part)
         subnets = draw(space, resolutions, config.seed, range(first, first + config.subnets), config.tilted)
         chosen = share(space, subnets, tree_order(space, subnets), part, parts)
+        found_items = find_finished(out, facts, [i + first for i in chosen])
+        if found_items is not None and config.resume:
+            accuracies = tuple(_accuracy(subnets[i], found_items[i + first]) for i in sorted(chosen))
+            seconds = time.monotonic() - started
+            first_process = procs.rank == 0
+            return Collected(config, out, space, resolutions, accuracies, images, (), seconds, first_process, new=False)
         journal = SharedJournal(out, settings, procs, resume=config.resume)
         done = {item["index"]: item for item in journal.done if _is_measured(item)}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)

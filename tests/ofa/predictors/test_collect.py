@@ -125,6 +125,49 @@ def test_killed_and_resumed_it_writes_the_same_file(
     assert out.read_text() == (tmp_path / "whole.csv").read_text()
 
 
+def test_a_file_of_other_settings_is_neither_overwritten_nor_gone_on_with(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.csv"
+    found = collected(out, *flags(files, "--subnets", 20))
+    before = out.read_bytes()
+    for change, match in (
+        (["--seed", "1"], "with seed = 0, but this one has 1: delete it, or name another --out"),
+        (["--subnets", "21"], "with subnets = 20, but this one has 21"),
+        (["--tilted", "0.5"], r"with tilted = 0\.0, but this one has 0\.5"),
+        (["--images", "13"], "with images = 14, but this one has 13"),
+        (["--resolutions", "32"], r"with resolutions = \[32, 48\], but this one has \[32\]"),
+    ):
+        for resume in ([], ["--resume"]):
+            with pytest.raises(InputError, match=match):
+                collect.main([*flags(files, "--subnets", 20), *change, *resume, "--out", str(out)])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+    capsys.readouterr()
+    out.chmod(0o444)
+    assert collected(out, *flags(files, "--subnets", 20), "--resume") == found
+    assert f"finished before: {out}: 20 sub-networks" in capsys.readouterr().out.replace("\n", " ")
+    assert out.read_bytes() == before
+    lines = before.decode().splitlines(keepends=True)
+    for content, match in (
+        ("my,own\n1,2\n", "is no file of ofa.predictors.collect: delete it, or name another --out"),
+        ("mine", "is no file of ofa.predictors.collect"),
+        ("", "is no file of ofa.predictors.collect"),
+        ("".join(lines[:-1]), "has 19 of 20 sub-networks"),
+        ("".join(lines)[:-3] + "x5\n", r"a\.csv:\d+: images is '1?x5', expected a whole number"),
+    ):
+        out.chmod(0o644)
+        out.write_text(content)
+        for resume in ([], ["--resume"]):
+            with pytest.raises(InputError, match=match):
+                collect.main([*flags(files, "--subnets", 20), *resume, "--out", str(out)])
+        assert out.read_text() == content
+    out.unlink()
+    collected(out, *flags(files, "--subnets", 20))
+    assert out.read_bytes() == before
+    collected(out, *flags(files, "--subnets", 20))
+    assert out.read_bytes() == before, "of the same settings: measured again, the same file"
+
+
 def test_parts_and_additions_are_rows_of_the_whole(files: Path, tmp_path: Path) -> None:
     whole = collected(tmp_path / "whole.csv", *flags(files, "--subnets", 9))
     parts: list[dict[str, str]] = []
