@@ -27,6 +27,7 @@ from ofa.checkpoints.weights import (
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.space import Subnet, checked_resolution, get_space
+from ofa.zoo_files import published_space
 
 WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
@@ -62,7 +63,7 @@ def open_checkpoint(
             raise InputError(f"{path} is of {net.space.name}, not {space_name}")
         return net
     if not space_name:
-        raise InputError(f"{path} does not say which space it is of: give --space")
+        raise InputError(f"{path} does not say which space it is of: give --space{_hint(path)}")
     tensors = read_tensors(path)[0]
     space = get_space(space_name, _classes_in(tensors) or num_classes or 1000)
     check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
@@ -133,7 +134,9 @@ def open_subnet(
             "with --subnet (a specialised network is given as its folder)"
         )
     if kind == "unknown" and not (space_name or named.space):
-        raise InputError(f"neither {named.path} nor {checkpoint} says which space they are of: give --space")
+        raise InputError(
+            f"neither {named.path} nor {checkpoint} says which space they are of: give --space{_hint(checkpoint)}"
+        )
     if space_name and named.space and named.space != space_name:
         raise InputError(f"{named.path} is of {named.space}, not {space_name}")
     net = open_supernet(checkpoint, space_name or named.space, named.num_classes)
@@ -144,6 +147,12 @@ def open_subnet(
     subnet = replace(named.subnet(net.space), resolution=checked_resolution(size))
     named.check_classes(read_image_facts(checkpoint), checkpoint)
     return OpenedNetwork(supernet=net.eval(), subnet=subnet)
+
+
+def _hint(path: Path) -> str:
+    """The end of a message that asks for the space: that of the original's file of this name."""
+    space = published_space(path)
+    return f", such as {space}, which the original's file of that name is of" if space else ""
 
 
 def _classes_in(tensors: Mapping[str, Tensor]) -> int | None:

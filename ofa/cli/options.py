@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
 from ofa.reading.numbers import plain_whole, short
+from ofa.zoo_files import file_or_fetched
 
 MOST_PIXELS, MOST_PARTS = 10_000, 10_000
 
@@ -46,6 +47,7 @@ def file_or_name(text: str) -> Path | None:
     return Path(text) if Path(text).is_file() else None
 
 
+CHECKPOINT = Option(metavar="W", parse=file_or_fetched)  # a file, a folder, or an id of ofa.zoo
 Resolutions = Annotated[tuple[int, ...] | None, Option(metavar="R", parse=resolutions)]
 Shard = Annotated[tuple[int, int] | None, Option(metavar="I/N", parse=shard)]
 SpaceName = Annotated[str | None, Option(metavar="S")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "ofa.evaluate",
     EvaluateConfig,
-    example="--checkpoint ofa_mbv3_d234_e346_k357_w1.0 --subnet out/search/result.json --data imagenet --split val",
+    example="--checkpoint supernet.safetensors --subnet out/search/result.json --data imagenet --split val",
 )
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ofa.cli.config import AtLeast, Input, Option, Output
 from ofa.cli.options import (
+    CHECKPOINT,
     CalibrationOptions,
     DeviceOptions,
     ImageOptions,
@@ -28,8 +29,8 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     several processes: torchrun --nproc-per-node 4 -m ofa.evaluate ...
     """
 
-    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
-    """a specialised network's folder or a supernet's file"""
+    checkpoint: Annotated[Path, Input(), CHECKPOINT]
+    """a specialised network's folder, a supernet's file, or an id of ofa.zoo"""
 
     config: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
     """MIT's network config, for weights of a specialised network alone"""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Free, Input, Option, Output
-from ofa.cli.options import CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
+from ofa.cli.options import CHECKPOINT, CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
 from ofa.errors import UsageError
 
 
@@ -24,9 +24,9 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     exit codes: 0 written, 1 something given is wrong, 2 no result meets --limit or wrong usage, 130 stopped
     """
 
-    checkpoint: Annotated[Path | None, Input(), Option(metavar="W")] = None
-    """a supernet (ours or MIT's), or a specialised network: its folder or .safetensors (default: the supernet that is
-    shipped for the sub-network's space)"""
+    checkpoint: Annotated[Path | None, Input(), CHECKPOINT] = None
+    """a supernet (ours or MIT's), or a specialised network: its folder or .safetensors, or an id of ofa.zoo (default:
+    the supernet that is shipped for the sub-network's space)"""
 
     format: Literal["onnx", "tflite", "torchscript", "safetensors"]
     """of the file to write"""

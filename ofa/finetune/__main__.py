@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COMMAND = Command(
     "ofa.finetune",
     FinetuneConfig,
-    example="--checkpoint ofa_mbv3_d234_e346_k357_w1.0 --subnet out/search/result.json --data imagenet --epochs 25 "
+    example="--checkpoint supernet.safetensors --subnet out/search/result.json --data imagenet --epochs 25 "
     "--out runs/note10",
 )
 

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output, Part, Share
 from ofa.cli.options import (
+    CHECKPOINT,
     CalibratingOptions,
     Count,
     DeviceOptions,
@@ -26,11 +27,11 @@ class StartOptions(Config):
 
     PANEL: ClassVar[str] = "Network"
 
-    network: Annotated[Path | None, Input(), Option(metavar="FOLDER")] = None
-    """a specialised network: of save_network, ofa.finetune or MIT"""
+    network: Annotated[Path | None, Input(), CHECKPOINT] = None
+    """a specialised network: a folder of save_network, ofa.finetune or MIT, or an id of ofa.zoo"""
 
-    checkpoint: Annotated[Path | None, Input(), Option(metavar="W")] = None
-    """a supernet's checkpoint, with --subnet"""
+    checkpoint: Annotated[Path | None, Input(), CHECKPOINT] = None
+    """a supernet's checkpoint or an id of ofa.zoo, with --subnet"""
 
     subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
     """result.json of ofa.search, or one sub-network"""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ofa.cli.config import Input, Option, Output
-from ofa.cli.options import CalibratingOptions
+from ofa.cli.options import CHECKPOINT, CalibratingOptions
 from ofa.errors import UsageError
 
 
@@ -27,7 +27,7 @@ class PublishConfig(CalibratingOptions):
     as well as the photographs it was trained on: ofa.export then needs none.
     """
 
-    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
+    checkpoint: Annotated[Path, Input(), CHECKPOINT]
     """a supernet that ofa.train made"""
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]

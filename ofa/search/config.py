@@ -10,6 +10,7 @@ from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
 from ofa.cli.options import Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
+from ofa.zoo_files import file_or_fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +52,8 @@ class SearchConfig(Config):
     resolutions: Resolutions = None
     """such as 160,192 or 128:224:4 (default: what table and predictor share)"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
-    """accuracy predictor: .safetensors, or MIT's .pth (default: the space's own)"""
+    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    """accuracy predictor: .safetensors, MIT's .pth, or an id of ofa.zoo (default: the space's own)"""
 
     method: Literal["exact", "evolution"] | None = None
     """exact: the best there is, proven; evolution: the paper's (default: exact where the predictor adds up over units,

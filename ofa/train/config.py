@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option, Part, Share
-from ofa.cli.options import Count, DeviceOptions, OptionalCount, RunOptions, Seed
+from ofa.cli.options import CHECKPOINT, Count, DeviceOptions, OptionalCount, RunOptions, Seed
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import UsageError
 from ofa.space import RESOLUTIONS
@@ -143,13 +143,14 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
     """which result of result.json, from 0 (default: the first)"""
 
-    start: Annotated[Path | None, Input(), Option(metavar="W")] = None
-    """a supernet checkpoint to begin with: its largest network takes the place of the first stage of shrinking"""
+    start: Annotated[Path | None, Input(), CHECKPOINT] = None
+    """a supernet checkpoint, or an id of ofa.zoo, to begin with: its largest network takes the place of the first stage
+    of shrinking"""
 
     new_classes: bool = False
     """the classes of --data are others than those of --start: a new classifier is drawn, all other weights are kept"""
 
-    teacher: Annotated[Path | None, Input(), Option(metavar="W")] = None
+    teacher: Annotated[Path | None, Input(), CHECKPOINT] = None
     """a supernet checkpoint to distil from (default: --start, or what the first stage gives; uniform and alone do
     without; sandwich has its own largest)"""
 

@@ -1,5 +1,6 @@
 """The zoo: ids, download from a file:// mirror, checksums, clear errors."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -12,8 +13,9 @@ import torch
 from ofa import zoo
 from ofa.checkpoints.weights import save_checkpoint, save_mit_network
 from ofa.errors import InputError
-from ofa.networks import build_supernet, extract
+from ofa.networks import PlainNetwork, Supernet, build_supernet, extract
 from ofa.space import get_space
+from ofa.zoo_files import file_or_fetched
 
 NETWORK = "note10_lat@16ms_top1@75.5_finetune@25"
 SUPERNET = "ofa_mbv3_d234_e346_k357_w1.0"
@@ -31,6 +33,69 @@ def mirror(tmp_path_factory: pytest.TempPathFactory) -> str:
     subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[160]))[0]
     save_mit_network(extract(net, subnet), folder / "ofa_specialized" / NETWORK.replace("@", "-"))
     return folder.as_uri()
+
+
+ASKED = {  # options that name trained weights or predictors
+    "evaluate --checkpoint": "--data x", "collect --checkpoint": "--data x",
+    "publish --checkpoint": "--data x --out y.safetensors", "export --checkpoint": "--format onnx",
+    "finetune --checkpoint": "--data x --subnet s --out y",
+    "finetune --network": "--data x --out y", "train --start": "--data x --space mbv3-w1.0 --out y",
+    "train --teacher": "--data x --space mbv3-w1.0 --out y", "search --predictor": "--table note10",
+    "fit --teacher": "--space mbv3-w1.0 --out y.safetensors",
+}  # fmt: skip
+MODULES = {"collect": "ofa.predictors.collect", "fit": "ofa.predictors.fit"}
+
+
+@pytest.mark.parametrize("asked", ASKED)
+def test_an_id_stands_for_what_was_fetched_wherever_weights_are_asked_for(
+    asked: str, mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ofa.cli.config import flag_of
+
+    monkeypatch.setenv("OFA_ZOO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    program, flag = asked.split()
+    module = importlib.import_module(f"{MODULES.get(program, f'ofa.{program}')}.__main__")
+    for id_ in (SUPERNET, NETWORK, NETWORK.replace("@", "-")):
+        words = [flag, id_, *ASKED[asked].split()]
+        with pytest.raises(InputError, match=f"{flag}: .* is of the zoo, and .*: python -m ofa.zoo fetch .*, then"):
+            module.COMMAND.parse(words)
+    for id_ in (SUPERNET, NETWORK):
+        zoo.fetch(id_, base_url=mirror)
+        config = module.COMMAND.parse([flag, id_, *ASKED[asked].split()])
+        (path,) = [getattr(config, f) for f in vars(config) if flag_of(f) == flag]
+        assert path.exists()
+    Path(SUPERNET).write_text("mine")
+    config = module.COMMAND.parse([flag, SUPERNET, *ASKED[asked].split()])
+    assert Path(SUPERNET) in vars(config).values(), "a file of that name comes first"
+
+
+def test_what_an_id_stands_for_is_opened(mirror: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ofa.checkpoints.opening import open_checkpoint
+
+    monkeypatch.setenv("OFA_ZOO_CACHE", str(tmp_path))
+    for id_, kind in ((SUPERNET, Supernet), (NETWORK, PlainNetwork)):
+        zoo.fetch(id_, base_url=mirror)
+        assert isinstance(open_checkpoint(file_or_fetched(id_), "mbv3-w1.0"), kind)
+    with pytest.raises(InputError, match=r"give --space, such as mbv3-w1\.0, which the original's file of that name"):
+        open_checkpoint(file_or_fetched(SUPERNET))
+
+
+def test_every_option_for_trained_weights_is_among_those() -> None:
+    from ofa.cli.config import Input, fields_of
+    from ofa.cli.overview import STEPS
+
+    found = set()
+    for entries in STEPS.values():
+        for entry in entries:
+            package = importlib.import_module(entry.module)
+            module = importlib.import_module(entry.module + (".__main__" if hasattr(package, "__path__") else ""))
+            if command := getattr(module, "COMMAND", None):
+                for field in fields_of(command.config):
+                    read = any(isinstance(mark, Input) for mark in field.marks)
+                    if field.option.metavar in ("W", "P") and read:
+                        found.add(f"{entry.module.rpartition('.')[2]} {field.flag}")
+    assert found == set(ASKED)
 
 
 def test_ids_are_those_published(reference: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ofa.cli.config import AtLeast, Between, Input, Option, Output
 from ofa.cli.options import (
+    CHECKPOINT,
     CalibrationOptions,
     Count,
     DeviceOptions,
@@ -29,8 +30,8 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     processes: torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
     """
 
-    checkpoint: Annotated[Path, Input(), Option(metavar="W")]
-    """a supernet's file"""
+    checkpoint: Annotated[Path, Input(), CHECKPOINT]
+    """a supernet's file, or an id of ofa.zoo"""
 
     images: Count = 2000
     """how many to evaluate on, at random"""

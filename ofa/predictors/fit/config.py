@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
 from ofa.cli.options import OptionalCount
 from ofa.errors import UsageError
+from ofa.zoo_files import file_or_fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +25,8 @@ class FitConfig(Config):
     expand_ratios (lists separated by spaces, 0 for skipped layers), top1 in per cent; width_mults for resnet50d.
     Repeated sub-networks are averaged"""
 
-    teacher: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
-    """a predictor, MIT's .pth or ours, to imitate"""
+    teacher: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    """a predictor, MIT's .pth or ours, or an id of ofa.zoo, to imitate"""
 
     space: Annotated[str, Option(metavar="S")]
     """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..."""
