@@ -41,9 +41,9 @@ class NamedSubnet:
     def check_classes(self, known: ImageFacts | None, checkpoint: Path) -> None:
         """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
         ours, theirs = (() if facts is None else facts.classes for facts in (self.images, known))
-        if ours and theirs and ours != theirs:
+        if ours and theirs and sorted(ours) != sorted(theirs):  # in another order they are the same task
             a, b = next(
-                (pair for pair in zip(ours, theirs, strict=False) if pair[0] != pair[1]),  # of as many as both have
+                zip(sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours)), strict=False),
                 (f"{len(ours)} classes", f"{len(theirs)}"),
             )
             raise InputError(

@@ -136,6 +136,12 @@ class Predictor(ABC):
         return one_line(str(self.header.get("description", "")))
 
     @property
+    def stated_classes(self) -> int | None:
+        """How many classes its accuracies are of, as it says; None where it does not."""
+        facts = self.header.get("images") or {}
+        return self.header.get("num_classes") or len(facts.get("classes") or ()) or None
+
+    @property
     def optimism(self) -> Floats:
         """(R,) per cent: how much too well a search's optimum is predicted, by models of half the data."""
         return self._per_resolution("optimism")

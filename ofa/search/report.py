@@ -103,9 +103,13 @@ def regret_in_words(results: Sequence[Specialised]) -> str:
 def accuracy_caveats(predictor: Predictor) -> list[str]:
     """What the accuracies are, and how they stand to measured ones."""
     lines = [f"accuracy: {predictor.description}"]
+    if predictor.stated_classes is None:
+        lines.append("the predictor does not say which classes its accuracies are of: see that they are your network's")
     if (optimism := predictor.optimism).any():
         halves = ", ".join(f"{r} px {o / 2:.2f}" for r, o in zip(predictor.resolutions, optimism, strict=True))
         lines.append(f"accuracies are less by half of what a search overrates, in %: {halves}; the interval covers it")
+    elif "optimism" not in predictor.header:
+        lines.append("how much a search overrates them was not measured for this predictor: expect less than is said")
     if (level := predictor.source_sd).any():
         shown = ", ".join(f"{r} px {sd:.2f}" for r, sd in zip(predictor.resolutions, level, strict=True) if sd)
         lines.append(

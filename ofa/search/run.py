@@ -216,8 +216,7 @@ def _device_search(name: str, table: LatencyTable, predictor: Predictor, config:
 
 def require_classes(predictor: Predictor, classes: int, table: str) -> None:
     """InputError where the predictor's accuracies are of another number of classes than the classifier."""
-    facts = predictor.header.get("images") or {}
-    stated = predictor.header.get("num_classes") or len(facts.get("classes") or ()) or None
+    stated = predictor.stated_classes
     if stated is not None and stated != classes:
         raise InputError(
             f"the predictor's accuracies are of {stated} classes, but the classifier of {table} has {classes}: take a "

@@ -215,7 +215,7 @@ class DeviceSearch:
                 whole = np.array([self._axis_cost.whole(limit), *others], dtype=np.int64)
                 genes, _, asked = polish(self.index, problem.score, self._costs, whole, genes)
                 evaluations += asked
-            results.append(self._specialised(limit, genes))
+            results.append(self._specialised(limit, genes, self._regret(limit, genes)))
         return results, evaluations
 
     def _run_exact(self, limits: Sequence[float], progress: Callable[[float], None] | None) -> list[Specialised]:
@@ -234,6 +234,15 @@ class DeviceSearch:
             if progress:
                 progress((n + 1) / len(limits))
         return results
+
+    def _regret(self, limit: float, genes: Genes) -> float | None:
+        """What a network that was evolved loses against the best, per cent; None where the best is not known."""
+        if not isinstance(self.predictor, SeparablePredictor):
+            return None
+        others = [other.cost.whole(other.value) for other in self._others]
+        best = self.exact.best_under(np.array([self._axis_cost.whole(limit), *others], dtype=np.int64))
+        assert best is not None  # the network itself is within the limits
+        return float(self.predictor.of_sums(np.array([best.bound]))[0] - self.predictor.top1(genes)[0])
 
     def _answered(self, limit: float, answer: Answer, rank: int) -> Specialised:
         assert isinstance(self.predictor, SeparablePredictor)

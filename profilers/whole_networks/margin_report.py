@@ -30,7 +30,8 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
     say(f"wrote {measured.path}")
     margins = measured.margins()
     if margins is None:
-        say(f"one occasion says little: on another one, such as tomorrow: {command.replace(' --overwrite', '')}")
+        again = command.replace(" --overwrite", "").replace(" --resume", "")
+        say(f"one occasion says little: on another one, such as tomorrow: {again}")
         return
     for words, limit in ((f"up to {margins.split_ms:.3g} ms", margins.split_ms), ("above", math.inf)):
         for confidence in SHOWN:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ofa.errors import InputError
-from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
+from ofa.predictors.accuracy import WEIGHTS
 from ofa.predictors.prediction import Predictor
 from ofa.runs.journal import Journal
 from ofa.runs.settings import file_identity, identity_of
-from ofa.search.run import common_space, load_predictor, require_classes
-from ofa.search.specialise import DeviceSearch, shared_resolutions
-from ofa.space import SearchSpace, get_space
+from ofa.search.config import SearchConfig
+from ofa.search.run import open_searches
+from ofa.search.specialise import DeviceSearch
+from ofa.space import SearchSpace
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.from_header import target_of
 from profilers.measuring.target import Target
@@ -49,41 +50,51 @@ class MarginRun:
     command: str
     console: Console
     path: Path
-    table: LatencyTable
     target: Target
     predictor: Predictor
-    space: SearchSpace
-    resolutions: tuple[int, ...]
+    search: DeviceSearch
     settings: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: MarginConfig, command: str, console: Console) -> MarginRun:
         """InputError where the table is not of this machine, or does not fit the predictor."""
         path = find_table(config.table)
-        table = LatencyTable.load(path)
+        asked = SearchConfig(
+            table=(str(path),),
+            predictor=config.predictor,
+            space=config.space,
+            num_classes=config.num_classes,
+            resolutions=config.resolutions,
+        )
+        predictor, searches = open_searches(asked)
+        (search,) = searches.values()
+        table, space = search.table, search.space
         if table.provenance != "measured":
             raise InputError(f"{path} is {table.provenance}: networks are measured where a table was: measure one here")
         target = of_table(target_of(table, config.timeout), table)
-        preferred = () if config.predictor else AccuracyPredictor.shipped()
-        classes = table.num_classes if config.num_classes is None else config.num_classes
-        space = get_space(config.space or common_space({path.stem: table}, preferred), classes)
-        predictor = load_predictor(config.predictor, space)
-        require_classes(predictor, classes, path.stem)
-        resolutions = shared_resolutions(table, predictor, space, config.resolutions)
         settings = {
             **identity_of(config),
             "table": table_identity(table),
             "predictor": file_identity(config.predictor or WEIGHTS / f"{space.name}.safetensors", beside=".json"),
-            "resolutions": list(resolutions),
+            "resolutions": list(search.resolutions),
         }
-        return cls(config, command, console, path, table, target, predictor, space, resolutions, settings)
+        return cls(config, command, console, path, target, predictor, search, settings)
+
+    @property
+    def table(self) -> LatencyTable:
+        return self.search.table
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.search.space
 
     @property
     def file(self) -> Path:
         return self.path.with_suffix(".margin.json")
 
     def search_by(self, predictor: Predictor) -> DeviceSearch:
-        return DeviceSearch(self.path.stem, self.table, predictor, self.space, self.resolutions)
+        """The search as it is but for the predictor."""
+        return DeviceSearch(self.search.name, self.table, predictor, self.space, self.search.resolutions)
 
     def read(self) -> Measured:
         return read_measured(self.file, self.settings, self.space)
@@ -114,9 +125,8 @@ class MarginRun:
             raise InputError(f"{self.file}: measured on one occasion: measure on another one first, without --check")
         number = len(measured.checks) + 1
         rng = np.random.default_rng([self.config.seed, number])
-        search = self.search_by(self.predictor)
         known = [*measured.winners.all, *(w for check in measured.checks for w in check.winners)]
-        drawn = draw_checks(search, margins, confidence, count, known, rng)
+        drawn = draw_checks(self.search, margins, confidence, count, known, rng)
         if not drawn:
             raise InputError(f"{self.file}: no network is left that was not measured yet: leave --check out")
         winners = tuple(one.winner for one in drawn)

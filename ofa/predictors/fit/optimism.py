@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,16 @@ from numpy.typing import NDArray
 from ofa.blocks import block_index
 from ofa.blocks.costs import block_macs
 from ofa.predictors.fit.ensemble_training import Recipe
+from ofa.predictors.prediction import Predictor
 from ofa.predictors.separable.fitted import train_separable
 from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies
+from ofa.search.evolution import Problem, evolve
 from ofa.search.exact.chain import UnitCosts, genes_of, make_chains
 from ofa.search.exact.fronts import ChainFronts
 from ofa.search.exact.search import ExactSearch
+from ofa.search.polish import polish
+from ofa.search.student import good_starts
 from ofa.space import Genes
 
 SPLITS = 5
@@ -34,29 +39,60 @@ _POINTS = 40  # of each resolution's frontier
 
 
 def measure_optimism(
-    data: SubnetAccuracies, recipe: Recipe, step: Callable[[float], None] = lambda _: None, parts: int = 2
+    data: SubnetAccuracies, recipe: Recipe, step: Callable[[float], None] = lambda _: None
 ) -> dict[str, float]:
-    """Per cent, by pixels: mean of A's prediction less B's at A's optima, over splits and both ways round.
+    """Per cent, by pixels: mean of A's prediction less B's at A's optima, over splits into halves, both ways round."""
+    differ, _ = optimism_by_parts(data, recipe, 2, 1, SPLITS, step)
+    return {r: round(max(0.0, float(np.mean(values))), 4) for r, values in differ.items() if values}
 
-    parts: A and B are each one of so many equal parts of the data
+
+def optimism_by_parts(
+    data: SubnetAccuracies,
+    recipe: Recipe,
+    parts: int,
+    chosen_by: int,
+    splits: int = SPLITS,
+    step: Callable[[float], None] = lambda _: None,
+) -> tuple[dict[str, list[float]], int]:
+    """What A says more than B at each of A's optima, per cent, by pixels; and of how many splits.
+
+    parts: equal parts of the data that share no architecture; A is fitted on `chosen_by` of them, B on one other, and
+        every part is a B once in each split
     """
-    recipe = _lighter(recipe)
     found: dict[str, list[float]] = {str(r): [] for r in data.known}
-    for split in range(SPLITS):
-        part = _parts(data.genes, parts, split)
-        pair = [data.where(part == i) for i in (0, 1)]
-        if any(set(half.resolutions.tolist()) != set(data.known) for half in pair):
-            continue  # a resolution without a row in one of them
-        fitted = [
-            train_separable(half, recipe, lambda share, n=2 * split + i: step((n + share) / (2 * SPLITS)))  # type: ignore[misc]
-            for i, half in enumerate(pair)
-        ]
-        for chooser, judge in (fitted, fitted[::-1]):
+    used = 0
+    for split in range(splits):
+        cut = _Cut(data, _parts(data.genes, parts, split), _lighter(recipe))
+        if not all(cut.is_whole(i) for i in range(parts)):
+            continue
+        used += 1
+        for judge in range(parts):
+            chooser = cut.fitted(*sorted((judge + 1 + i) % parts for i in range(chosen_by)))
             optima = made_up_optima(chooser, np.random.default_rng(split))
-            differ = chooser.top1(optima) - judge.top1(optima)
+            differ = chooser.top1(optima) - cut.fitted(judge).top1(optima)
             for r in data.known:
                 found[str(r)] += differ[optima[:, 0] == r].tolist()
-    return {r: round(max(0.0, float(np.mean(values))), 4) for r, values in found.items() if values}
+            step((split + (judge + 1) / parts) / splits)
+    return found, used
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """Data in parts, (N,) which of them each row is in, and the predictors fitted on some of them."""
+
+    data: SubnetAccuracies
+    part: NDArray[np.intp]
+    recipe: Recipe
+    made: dict[tuple[int, ...], SeparablePredictor] = field(default_factory=dict)
+
+    def is_whole(self, part: int) -> bool:
+        """Whether a part has a row at every resolution."""
+        return set(self.data.resolutions[self.part == part].tolist()) == set(self.data.known)
+
+    def fitted(self, *parts: int) -> SeparablePredictor:
+        if parts not in self.made:
+            self.made[parts] = train_separable(self.data.where(np.isin(self.part, parts)), self.recipe)
+        return self.made[parts]
 
 
 def made_up_optima(predictor: SeparablePredictor, rng: np.random.Generator) -> Genes:
@@ -140,12 +176,32 @@ def _parts(genes: Genes, parts: int, key: int) -> NDArray[np.intp]:
 
 
 def optimism_against(
-    teacher: Callable[[Genes], NDArray[np.float64]], student: SeparablePredictor, seeds: Sequence[int]
+    teacher: Callable[[Genes], NDArray[np.float64]], student: Predictor, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Per cent, by pixels: twice the mean of what a student says more than its teacher at the student's own optima.
 
     Twice, since half of the optimism is taken off (`Predictor.promised`): there is no half of the data here.
     """
-    optima = np.concatenate([made_up_optima(student, np.random.default_rng(seed)) for seed in seeds])
+    exact = isinstance(student, SeparablePredictor)
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    optima = np.concatenate([made_up_optima(student, r) if exact else evolved_optima(student, r) for r in rngs])  # type: ignore[arg-type]
     differ = student.top1(optima) - teacher(optima)
     return {str(r): round(max(0.0, 2 * float(differ[optima[:, 0] == r].mean())), 4) for r in student.resolutions}
+
+
+def evolved_optima(predictor: Predictor, rng: np.random.Generator) -> Genes:
+    """(N, genes): at every resolution what a search finds within limits of one made-up device: of any predictor."""
+    optima = []
+    for r in predictor.resolutions:
+        index = block_index(predictor.space, (r,))
+        macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
+        costs = np.rint(macs * rng.lognormal(0.0, 0.5, size=len(macs))).astype(np.int64)[None]
+        problem = Problem(index, predictor.top1, costs.astype(np.float64))
+        starts = good_starts(index, problem.score, costs, rng)
+        taken = index.total(predictor.space.sample(rng, 1000, resolutions=(r,)), problem.costs[0])
+        limits = np.quantile(taken, np.linspace(0, 1, _LIMITS + 2)[1:-1]).astype(np.int64)[:, None]
+        found, _ = evolve(problem, limits.astype(np.float64), rng, starts=starts)
+        for limit, best in zip(limits, found, strict=True):
+            if best is not None:
+                optima.append(polish(index, problem.score, costs, limit, best.genes[None])[0])
+    return np.concatenate(optima)

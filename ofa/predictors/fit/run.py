@@ -147,8 +147,7 @@ def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
     stated = teacher.header.get("images")
     images = None if stated is None else ImageFacts.from_dict(stated, config.teacher)
     predictor = fit_to_teacher(teacher, config.samples, recipe, progress, TRAINERS[config.kind])
-    if isinstance(predictor, SeparablePredictor):
-        predictor.header["optimism"] = optimism_against(teacher.top1, predictor, range(100, 105))
+    predictor.header["optimism"] = optimism_against(teacher.top1, predictor, range(100, 105))
     for key in ("scale", "num_classes"):
         if key in teacher.header:
             predictor.header[key] = teacher.header[key]

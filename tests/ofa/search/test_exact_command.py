@@ -111,6 +111,19 @@ def test_fewer_alternatives_than_asked_for_are_told(toy: list[str], tmp_path: Pa
     assert len(results(tmp_path)) == 1
 
 
+def test_an_evolution_tells_what_it_loses_where_the_best_is_known(toy: list[str], tmp_path: Path, capsys) -> None:
+    limits = ["--latency", "15", "25", "--max-macs", "200"]
+    assert main([*toy, *limits]) == 0
+    best = results(tmp_path)
+    capsys.readouterr()
+    assert main([*toy, *limits, "--method", "evolution"]) == 0
+    evolved = results(tmp_path)
+    lost = [b["predictor_top1"] - e["predictor_top1"] for b, e in zip(best, evolved, strict=True)]
+    assert [e["regret"] for e in evolved] == pytest.approx(lost, abs=2e-4)
+    assert max(lost) > 0.001  # so short an evolution does not find the best
+    assert "better by more than" in capsys.readouterr().out
+
+
 def test_nothing_of_an_earlier_search_stays_beside_a_result(toy: list[str], tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(toy) == 0
