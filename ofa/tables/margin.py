@@ -65,7 +65,7 @@ class Margins:
     rests_on: str
 
     @classmethod
-    def of_random(cls, predicted_ms: Floats, measured_ms: Floats, when: str) -> Margins:
+    def of_random(cls, predicted_ms: Floats, measured_ms: Floats, space: str, when: str) -> Margins:
         """Of N networks that were drawn at random, at least two, and measured on one occasion; when: its date.
 
         The halves are those of the networks, by their sums.
@@ -76,7 +76,8 @@ class Margins:
             tuple(rounded_up(measured_ms[i] / predicted_ms[i]) for i in order if (predicted_ms[i] <= split) == half)
             for half in (True, False)
         )
-        return cls("random", split, fast, slow, f"{len(order)} random networks, measured on one occasion ({when})")
+        rests_on = f"{len(order)} random networks of {space}, measured on one occasion ({when})"
+        return cls("random", split, fast, slow, rests_on)
 
     @classmethod
     def parse(cls, header: Mapping[str, str], name: str) -> Margins | None:

@@ -102,7 +102,8 @@ class MarginRun:
     def begin(self, count: int) -> Measured:
         """Draws the networks, and keeps them."""
         rng = np.random.default_rng(self.config.seed)
-        measured = Measured(self.file, self.settings, draw_winners(self.search_by, self.predictor, count, rng))
+        winners = draw_winners(self.search_by, self.predictor, count, rng)
+        measured = Measured(self.file, self.settings, self.space.name, winners)
         measured.save()
         return measured
 

@@ -75,10 +75,11 @@ class Check:
 
 @dataclass
 class Measured:
-    """The file. settings: of the command and the table, see `settings_of`"""
+    """The file. settings: of the command, the table and the predictor; space: its name"""
 
     path: Path
     settings: Mapping[str, Any]
+    space: str
     winners: Winners
     occasions: list[Occasion] = field(default_factory=list)
     checks: list[Check] = field(default_factory=list)
@@ -95,8 +96,9 @@ class Measured:
         ratios, count = self.ratios(), len(self.winners.fast)
         when = ", ".join(f"{occasion.when:%Y-%m-%d %H:%M}" for occasion in self.occasions)
         rests_on = (
-            f"{len(ratios)} networks found by searches within log-uniform limits, each with a predictor of members "
-            f"drawn anew; measured / predicted on the worst of {len(self.occasions)} occasions ({when} UTC)"
+            f"{len(ratios)} networks of {self.space} found by searches within log-uniform limits, each with a "
+            f"predictor of members drawn anew; measured / predicted on the worst of {len(self.occasions)} occasions "
+            f"({when} UTC)"
         )
         return Margins("searched", self.winners.split_ms, tuple(ratios[:count]), tuple(ratios[count:]), rests_on)
 
@@ -144,7 +146,7 @@ def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -
         count = len(winners.all)
         occasions = [_occasion(one, count) for one in stated["occasions"]]
         checks = [_check(one, space) for one in stated["checks"]]
-        return Measured(path, settings, winners, occasions, checks)
+        return Measured(path, settings, space.name, winners, occasions, checks)
     except InputError as error:
         raise InputError(f"{path}: damaged: {error}: start anew with --overwrite") from None
     except (KeyError, TypeError, ValueError) as error:

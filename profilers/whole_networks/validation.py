@@ -85,7 +85,9 @@ class Validation:
 
     def margins(self, when: datetime) -> Margins:
         """For the table's header: what a confidence takes off a limit, by the networks that are scored."""
-        return Margins.of_random(self.predicted[self.scored], self.measured[self.scored], f"{when:%Y-%m-%d}")
+        scored = self.scored
+        day = f"{when:%Y-%m-%d}"
+        return Margins.of_random(self.predicted[scored], self.measured[scored], self.space.name, day)
 
 
 def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetworks) -> Validation:

@@ -85,7 +85,7 @@ def test_two_occasions_make_a_margin_that_others_keep(device: Device, table: Pat
     assert (made.rows, made.header["device"]) == (rows, "D")
     assert made.margins is not None
     assert made.margins.networks == "searched"
-    assert "38 networks found by searches" in made.margins.rests_on
+    assert "38 networks of mbv3-w0.35 found by searches" in made.margins.rests_on
     assert "on the worst of 2 occasions" in made.margins.rests_on
 
     file = json.loads(table.with_suffix(".margin.json").read_text())

@@ -16,11 +16,14 @@ from ofa.predictors.fit import distilled
 from ofa.predictors.fit.baselines import ridge
 from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.ensemble_training import Recipe
+from ofa.predictors.fit.optimism import evolved_optima, optimism_against
 from ofa.predictors.fit.run import recipe_of
 from ofa.predictors.fit.uncertainty import fit_uncertainty
 from ofa.predictors.metrics import kendall_tau
 from ofa.predictors.subnet_accuracies import read_accuracies_csv, split
+from ofa.search.evolution import EvolutionSettings
 from ofa.space import get_space
+from tests.ofa.predictors.test_accuracy import planted
 
 COLUMNS = ("resolution", "depths", "kernel_sizes", "expand_ratios", "top1")
 TOY = ["--members", "2", "--epochs", "6", "--hidden", "16", "--seed", "3"]
@@ -275,3 +278,23 @@ def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
     assert report["rows"] == {"random": 100, "near_optimal": 100, "searched_with_student": 200}
     assert report["test"]["random"]["all"]["kendall_tau"] > 0.5
     assert report["search"]["mean_loss"] < 2
+
+
+def test_an_ensemble_is_searched_for_its_optimism(monkeypatch):
+    short = EvolutionSettings(population=100, children=200, generations=3, finalists=2, exchange_rounds=1)
+    monkeypatch.setattr("ofa.search.evolution.EvolutionSettings", lambda: short)
+    monkeypatch.setattr("ofa.search.polish._BEHIND", 0.001)
+    space = get_space("mbv3-w1.0")
+    student = planted(space, (128, 224))
+
+    def teacher(genes):
+        return student.top1(genes) - np.where(genes[:, 0] == 128, 0.3, -0.2)
+
+    optima = evolved_optima(student, np.random.default_rng(0))
+    monkeypatch.setattr("ofa.predictors.fit.optimism.evolved_optima", lambda *_: optima)
+    assert optimism_against(teacher, student, (0,)) == {"128": 0.6, "224": 0.0}
+    assert sorted(optima[:, 0].tolist()) == [128] * 4 + [224] * 4
+    for r in (128, 224):
+        random = student.top1(space.sample(np.random.default_rng(1), 1000, resolutions=(r,)))
+        # within limits that 80, 60, 40 and 20 % of random networks break
+        assert student.top1(optima[optima[:, 0] == r]).min() > np.quantile(random, 0.9)

@@ -115,7 +115,7 @@ def test_margins_of_random_networks_are_those_of_the_shipped_validations() -> No
 
 def test_random_networks_are_drawn_in_an_order_that_says_nothing_of_their_sums() -> None:
     predicted = np.geomspace(1, 10, 100)
-    own = Margins.of_random(predicted, predicted * np.linspace(1, 1.5, 100), "today")
+    own = Margins.of_random(predicted, predicted * np.linspace(1, 1.5, 100), "mbv3-w0.35", "today")
     assert len(own.fast) == len(own.slow) == 50
     assert max(own.fast) < min(own.slow)
     rises = [b > a for a, b in pairwise(own.fast)]
