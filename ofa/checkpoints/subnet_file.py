@@ -42,10 +42,10 @@ class NamedSubnet:
         """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
         ours, theirs = (() if facts is None else facts.classes for facts in (self.images, known))
         if ours and theirs and sorted(ours) != sorted(theirs):  # in another order they are the same task
-            a, b = next(
-                zip(sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours)), strict=False),
-                (f"{len(ours)} classes", f"{len(theirs)}"),
-            )
+            only_ours, only_theirs = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
+            a, b = f"{len(ours)} classes", f"{len(theirs)}"
+            if only_ours and only_theirs:
+                a, b = only_ours[0], only_theirs[0]
             raise InputError(
                 f"{self.path} was searched by a predictor of other classes than {checkpoint} has: {shown(a)} instead "
                 f"of {shown(b)}: search with a predictor of this supernet"
