@@ -112,7 +112,7 @@ class Input:
     """The field names what is read. Its content identifies a run, not its name or place.
 
     find: the path that a name stands for, such as a shipped table's
-    images: a folder or ZIP of images: too large to be read twice, so names and sizes stand for the content
+    images: a folder or ZIP of images: names, sizes and contents, of a folder those of 1 GiB; of a ZIP its checksums
     beside: the ending of a second file that is read with it, such as a predictor's .json
     """
 

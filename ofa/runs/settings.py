@@ -11,8 +11,11 @@ from typing import Any
 
 from ofa.cli.config import Config, Field, Free, Input, fields_of
 from ofa.errors import InputError
+from ofa.images.files.listing import list_folder
 from ofa.reading.numbers import cut
 from ofa.runs.files import sha256
+
+MOST_READ = 1 << 30  # bytes of a folder of images, some seconds: of a larger one, not every file is read
 
 
 def identity_of(config: Config, **found: Any) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
 def shown(value: Any) -> str:
     """A setting for a message: short, and files by name."""
     if isinstance(value, dict) and _is_file(value):
-        return f"{cut(value['file'])} (SHA-256 {str(value['sha256'])[:12]}...)"
+        return f"{cut(value['file'])} (SHA-256 {str(value.get('content', value['sha256']))[:12]}...)"
     return cut(json.dumps(value), 120)
 
 
@@ -75,7 +78,8 @@ def _identity(field: Field, value: Any) -> Any:
     if not path.exists():
         raise InputError(f"{field.flag}: there is no {path}")
     if inputs[0].images:
-        return {"file": path.name, "sha256": _listing_sha256(path)}
+        content = {"content": _content_sha256(path)} if path.is_dir() else {}  # a ZIP's listing has checksums
+        return {"file": path.name, "sha256": _listing_sha256(path), **content}
     return file_identity(path, inputs[0].beside)
 
 
@@ -88,17 +92,45 @@ def file_identity(path: Path, beside: str = "") -> dict[str, str]:
 
 
 def _is_file(value: dict[str, Any]) -> bool:
-    return {"file", "sha256"} <= set(value) <= {"file", "sha256", "beside"}
+    return {"file", "sha256"} <= set(value) <= {"file", "sha256", "beside", "content"}
 
 
 def _same_content(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    if "content" in before and "content" in now:
+        return bool(before["content"] == now["content"])
     # until 2026-11-26 what was written for a file was the SHA-256 of its SHA-256's bytes
     former = hashlib.sha256(bytes.fromhex(now["sha256"])).hexdigest()
     return before["sha256"] in (now["sha256"], former) and before.get("beside") in (None, now.get("beside"))
 
 
+def _content_sha256(folder: Path) -> str:
+    """SHA-256 of all files that a reader of images sees below a folder: their names, sizes and contents.
+
+    Of contents, MOST_READ bytes and no more: of a larger folder those of some files, which names and sizes decide.
+    """
+    named = {_name_and_size(folder, file.place): folder / file.place for file in list_folder(folder).files}
+    digest, room = hashlib.sha256(), MOST_READ
+    for line in sorted(named):
+        digest.update(line + b"\n")
+    for line in sorted(named, key=lambda line: hashlib.sha256(line).digest()):
+        try:
+            content = named[line].read_bytes() if room > 0 else b""
+        except OSError:  # whoever reads the images says so
+            content = b""
+        room -= len(content)
+        digest.update(hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _name_and_size(folder: Path, place: str) -> bytes:
+    return f"{place!r} {(folder / place).stat().st_size}".encode()
+
+
 def _listing_sha256(path: Path) -> str:
-    """SHA-256 of the names and sizes of a folder's files, or of the names and checksums in a ZIP file."""
+    """SHA-256 of the names and sizes of a folder's files, or of the names and checksums in a ZIP file.
+
+    Of folders, it is what runs before 2026-11-27 are known by.
+    """
     digest = hashlib.sha256()
     for line in sorted(_zip_lines(path) if path.is_file() else _folder_lines(path)):
         digest.update(line.encode("utf-8", "surrogateescape") + b"\n")

@@ -11,6 +11,7 @@ import pytest
 
 from ofa.cli.config import Config, Free, Input
 from ofa.errors import InputError
+from ofa.runs import settings
 from ofa.runs.files import sha256
 from ofa.runs.settings import file_identity, first_difference, identity_of, shown
 
@@ -94,18 +95,65 @@ def test_a_file_beside_an_input_is_part_of_it(tmp_path: Path) -> None:
     assert first_difference(before, identity_of(search))[0] == "predictor"  # type: ignore[index]
 
 
-def test_images_are_known_by_names_and_sizes(tmp_path: Path) -> None:
+def differs(before: dict[str, object], data: Path) -> bool:
+    return first_difference(before, identity_of(Run(data=data))) is not None
+
+
+def test_images_are_known_by_names_and_content(tmp_path: Path) -> None:
     data = photographs(tmp_path / "photos")
     before = identity_of(Run(data=data))
     (data / ".DS_Store").write_bytes(b"a remark")
-    assert identity_of(Run(data=data)) == before
+    assert not differs(before, data)
     photo = data / "class1" / "298.jpg"
+    # of the same size, as a picture that was corrected in place may be
+    photo.write_bytes(b"y" + b"x" * 298)
+    found = first_difference(before, identity_of(Run(data=data)))
+    assert found is not None
+    assert found[0] == "data"
+    assert shown(found[1]) != shown(found[2])
     photo.write_bytes(b"")
-    assert first_difference(before, identity_of(Run(data=data)))[0] == "data"  # type: ignore[index]
+    assert differs(before, data)
     photo.write_bytes(b"x" * 299)
-    assert identity_of(Run(data=data)) == before
-    photo.rename(data / "class2" / "298.jpg")
-    assert identity_of(Run(data=data)) != before
+    assert not differs(before, data.rename(tmp_path / "elsewhere"))
+    photo = tmp_path / "elsewhere" / "class1" / "298.jpg"
+    photo.rename(tmp_path / "elsewhere" / "class2" / "298.jpg")
+    assert differs(before, tmp_path / "elsewhere")
+
+
+def test_images_behind_links_are_part_of_a_folder(tmp_path: Path) -> None:
+    """A folder of links to the folders of classes was known by nothing."""
+    data, links = photographs(tmp_path / "photos"), tmp_path / "links"
+    links.mkdir()
+    for name in ("class0", "class1"):
+        (links / name).symlink_to(data / name)
+    before = identity_of(Run(data=links))
+    assert not differs(before, links)
+    (data / "class1" / "298.jpg").write_bytes(b"y" * 299)
+    assert differs(before, links)
+
+
+def test_of_a_folder_too_large_to_be_read_some_files_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = photographs(tmp_path / "photos")  # 45,150 bytes
+    monkeypatch.setattr(settings, "MOST_READ", 10_000)
+    before, seen = identity_of(Run(data=data)), 0
+    for photo in sorted(data.rglob("*.jpg"))[::10]:
+        content = photo.read_bytes()
+        photo.write_bytes(b"y" * len(content))
+        seen += differs(before, data)
+        photo.write_bytes(content)
+    assert 3 <= seen <= 15
+    for photo in data.rglob("*.jpg"):
+        photo.write_bytes(photo.read_bytes().replace(b"x", b"y"))
+    assert differs(before, data)
+
+
+def test_a_run_that_knew_names_and_sizes_alone_goes_on(tmp_path: Path) -> None:
+    data = photographs(tmp_path / "photos")
+    before = identity_of(Run(data=data))
+    del before["data"]["content"]
+    assert not differs(before, data)
+    (data / "class1" / "298.jpg").write_bytes(b"")
+    assert differs(before, data)
 
 
 def test_a_zip_is_known_by_the_checksums_in_it(tmp_path: Path) -> None:
