@@ -30,6 +30,7 @@ from ofa.tables.lookup import LatencyLookup
 from profilers import cpu
 from profilers.estimating.cost_model import TERMS, cost_terms
 from profilers.profiling import work
+from tests.helpers.supernets import lively
 
 PAGE = Path(__file__).parents[1] / "docs/contributing/adding_a_block.md"
 
@@ -66,17 +67,7 @@ def space(fused: Unit) -> SearchSpace:
 @pytest.fixture
 def net(space: SearchSpace) -> Supernet:
     """All of whose tensors matter."""
-    torch.manual_seed(0)
-    net = build_supernet(space, dropout=0.0).eval()
-    with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            if name.endswith(("running_var", "bn.weight")):
-                tensor.uniform_(0.5, 1.5)
-            elif name.endswith(("running_mean", "bias")):
-                tensor.normal_(0, 0.1)
-            elif ".matrices." in name:
-                tensor.add_(torch.randn_like(tensor) * 0.05)
-    return net
+    return lively(space)
 
 
 def sample(space: SearchSpace, count: int) -> list[Subnet]:

@@ -62,20 +62,14 @@ class Job:
 def make_inputs(home: Path) -> None:
     """Images of three classes, a supernet, a network, a search's result, a recipe and a table."""
     import torch
-    from PIL import Image
 
     from ofa.checkpoints.weights import save_checkpoint, save_network
     from ofa.networks import build_supernet, extract
     from ofa.space import get_space
+    from tests.helpers.photographs import write_classes
 
     rng = np.random.default_rng(0)
-    for split, count in (("train", 40), ("val", 20)):
-        for label in range(3):
-            folder = home / "images" / split / f"class{label}"
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(70 * label, 70 * label + 100, (6, 7, 3), dtype=np.uint8)
-                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    write_classes(home / "images", {"train": 40, "val": 20}, classes=3, step=70, rng=rng)
     torch.manual_seed(0)
     space = get_space(SPACE, 3)
     net = build_supernet(space, 0.0, (32, 40))

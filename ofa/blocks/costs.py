@@ -96,16 +96,21 @@ def _per_block(index: BlockIndex, cost: Callable[[Block], int]) -> NDArray[np.in
     return np.array([cost(block) for block in index.blocks], dtype=np.int64)
 
 
+def _total(space: SearchSpace, subnets: Any, cost: Callable[[Block], int]) -> Any:
+    """What adds up over blocks."""
+    genes = space.as_genes(subnets)
+    index = index_of(space, genes)
+    totals = index.total(genes, _per_block(index, cost))
+    return int(totals[0]) if isinstance(subnets, Subnet) else totals
+
+
 @overload
 def count_macs(space: SearchSpace, subnets: Subnet) -> int: ...
 @overload
 def count_macs(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> NDArray[np.int64]: ...
 def count_macs(space: SearchSpace, subnets: Any) -> Any:
     """Multiply-accumulates for one image: an int for a Subnet, else (N,)."""
-    genes = space.as_genes(subnets)
-    index = index_of(space, genes)
-    totals = index.total(genes, _per_block(index, block_macs))
-    return int(totals[0]) if isinstance(subnets, Subnet) else totals
+    return _total(space, subnets, block_macs)
 
 
 @overload
@@ -114,10 +119,7 @@ def count_params(space: SearchSpace, subnets: Subnet) -> int: ...
 def count_params(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> NDArray[np.int64]: ...
 def count_params(space: SearchSpace, subnets: Any) -> Any:
     """Parameters of the extracted network: an int for a Subnet, else (N,)."""
-    genes = space.as_genes(subnets)
-    index = index_of(space, genes)
-    totals = index.total(genes, _per_block(index, block_params))
-    return int(totals[0]) if isinstance(subnets, Subnet) else totals
+    return _total(space, subnets, block_params)
 
 
 @overload

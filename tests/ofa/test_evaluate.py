@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -23,6 +22,7 @@ from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
+from tests.helpers.photographs import write_classes
 
 SPACE = get_space("mbv3-w0.1", 6)
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
@@ -33,14 +33,7 @@ SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """imgs: 6 classes, 2 training and 3 validation images each; supernet; network, its extracted sub-network."""
     root = tmp_path_factory.mktemp("evaluate")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 2), ("val", 3)):
-        for label in range(6):
-            folder = root / "imgs" / split / f"class{label}"
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
-                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    write_classes(root / "imgs", {"train": 2, "val": 3}, classes=6)
     torch.manual_seed(0)
     net = build_supernet(SPACE, dropout=0.0, resolutions=(32, 48))
     save_checkpoint(net, root / "supernet.safetensors")

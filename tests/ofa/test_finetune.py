@@ -5,16 +5,15 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -36,6 +35,8 @@ from ofa.runs.processes import Processes
 from ofa.space import get_space
 from ofa.training.loop import StepResult, Training
 from ofa.training.schedule import Plan, cosine_rate, parameter_groups
+from tests.helpers.interrupted import Killed, assert_same, die, terminate
+from tests.helpers.photographs import write_classes
 
 SPACE = get_space("mbv3-w0.1", 3)
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
@@ -46,14 +47,7 @@ STEPS = 3  # of a batch of 4, in 14 images
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """imgs: two classes, dark and bright, 7 training and 2 validation images each; a supernet; a network."""
     root = tmp_path_factory.mktemp("finetune")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 7), ("val", 2)):
-        for label in range(2):
-            folder = root / "imgs" / split / f"class{label}"
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(100 * label, 100 * label + 100, (6, 7, 3), dtype=np.uint8)
-                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    write_classes(root / "imgs", {"train": 7, "val": 2}, classes=2, step=100)
     torch.manual_seed(0)
     net = build_supernet(SPACE, dropout=0.2)
     save_checkpoint(net, root / "supernet.safetensors")
@@ -72,13 +66,28 @@ def weights(out: Path) -> dict[str, Tensor]:
     return load_network(out / "network").state_dict()
 
 
-def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
-
-
 def lines(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@contextmanager
+def before_step(monkeypatch: pytest.MonkeyPatch, number: int, do: Callable[[], object]) -> Iterator[None]:
+    """Does something before the step of that number."""
+    original = ofa.finetune.run._step
+
+    def made(*given: Any) -> Any:
+        step = original(*given)
+
+        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
+            if n == number:
+                do()
+            return step(images, labels, n)
+
+        return taken
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ofa.finetune.run, "_step", made)
+        yield
 
 
 def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -193,21 +202,8 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_does_not(
 def test_stopped_by_sigterm_it_continues_to_the_same_weights(
     files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    original = ofa.finetune.run._step
-
-    def stopping(network: Any, label_smoothing: float) -> Any:
-        step = original(network, label_smoothing)
-
-        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
-            if n == number:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(images, labels, n)
-
-        return taken
-
     handler = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune.run, "_step", stopping)
+    with before_step(monkeypatch, number, terminate):
         assert main(flags(files, tmp_path / "run")) == 130
     assert signal.getsignal(signal.SIGTERM) == handler
     assert not (tmp_path / "run" / "network").exists()
@@ -219,29 +215,12 @@ def test_stopped_by_sigterm_it_continues_to_the_same_weights(
     assert_same(weights(tmp_path / "run"), weights(whole))
 
 
-class Killed(BaseException):
-    pass
-
-
 @pytest.mark.parametrize("number", [1, 2 * STEPS + 1])
 def test_killed_it_continues_from_the_last_epoch(
     files: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def dying(*_: Any) -> Any:
-        step = original(*_)
-
-        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
-            if n == number:
-                raise Killed
-            return step(images, labels, n)
-
-        return taken
-
-    original = ofa.finetune.run._step
-    with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune.run, "_step", dying)
-        with pytest.raises(Killed):
-            main(flags(files, tmp_path / "run"))
+    with before_step(monkeypatch, number, die), pytest.raises(Killed):
+        main(flags(files, tmp_path / "run"))
     if number > STEPS:
         with (tmp_path / "run" / "metrics.jsonl").open("a") as file:
             file.write('{"epoch": 3')
@@ -259,20 +238,7 @@ def test_from_a_supernet_resumed_too(files: Path, tmp_path: Path, monkeypatch: p
     assert main(given) == 0
     assert load_network(tmp_path / "whole" / "network").spec.subnet == SUBNET
     given[given.index("--out") + 1] = str(tmp_path / "run")
-    original = ofa.finetune.run._step
-
-    def stopping(*arguments: Any) -> Any:
-        step = original(*arguments)
-
-        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
-            if n == STEPS + 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(images, labels, n)
-
-        return taken
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune.run, "_step", stopping)
+    with before_step(monkeypatch, STEPS + 1, terminate):
         assert main(given) == 130
     assert main([*given, "--resume"]) == 0
     assert_same(weights(tmp_path / "run"), weights(tmp_path / "whole"))
@@ -285,20 +251,7 @@ def test_a_run_is_known_by_the_content_of_its_network(
     start = tmp_path / "start"
     shutil.copytree(files / "network", start)
     config = COMMAND.parse(flags(files, tmp_path / "run", "--network", start))
-    original = ofa.finetune.run._step
-
-    def stopping(*arguments: Any) -> Any:
-        step = original(*arguments)
-
-        def taken(images: Tensor, labels: Tensor, n: int) -> StepResult:
-            if n == STEPS + 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return step(images, labels, n)
-
-        return taken
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ofa.finetune.run, "_step", stopping)
+    with before_step(monkeypatch, STEPS + 1, terminate):
         assert not finetune_network(config).finished
     renamed = start.rename(tmp_path / "renamed")
     torch.manual_seed(5)

@@ -14,7 +14,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.changes.comparison import compare_tables, differences
 from profilers.compare import main
-from tests.programs import ended
+from tests.helpers.programs import ended
 
 BLOCKS = all_blocks(get_space("mbv3-w0.35"), [64])
 HEADER = {

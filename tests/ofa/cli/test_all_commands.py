@@ -115,7 +115,7 @@ def test_the_help_of_every_program_has_an_example(start: Callable[[str], Any], c
 def test_every_program_ends_a_mistake_with_2_and_one_line(
     start: Callable[[str], Any], capsys: pytest.CaptureFixture
 ) -> None:
-    """So that other tests may call `main` and let `ofa.cli.run.run` end it (tests/programs.py)."""
+    """So that other tests may call `main` and let `ofa.cli.run.run` end it (tests/helpers/programs.py)."""
     assert start("--no-such-option") == 2
     said = capsys.readouterr()
     assert said.out == ""

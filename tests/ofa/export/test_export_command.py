@@ -25,7 +25,7 @@ from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.space import get_space
 from ofa.space.mit_format import subnet_to_mit
-from tests.programs import ended
+from tests.helpers.programs import ended
 
 from .conftest import CATEGORIES, PIXELS, Toy
 

@@ -7,27 +7,16 @@ import pytest
 import torch
 
 from ofa.errors import InputError
-from ofa.networks import Supernet, build_supernet
+from ofa.networks import Supernet
 from ofa.networks.sorting import sort_channels
 from ofa.space import SearchSpace, Subnet, get_space
+from tests.helpers.supernets import lively
 
 SPACES = {
     "mbv3": get_space("mbv3-w0.5", 5),
     "proxyless": get_space("proxyless-w0.5", 5),
     "resnet": get_space("resnet50d", 5, (0.1, 0.2)),
 }
-
-
-def make(space: SearchSpace) -> Supernet:
-    torch.manual_seed(0)
-    net = build_supernet(space).double().eval()
-    with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            if name.endswith(("running_var", "bn.weight")):
-                tensor.uniform_(0.5, 1.5)
-            elif name.endswith(("running_mean", "bias")):
-                tensor.normal_(0, 0.1)
-    return net
 
 
 def of_ratios(space: SearchSpace, ratios: Iterable[float], n: int = 4) -> list[Subnet]:
@@ -50,7 +39,7 @@ def outputs(net: Supernet, subnets: list[Subnet]) -> list[torch.Tensor]:
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_every_supported_sub_network_keeps_its_outputs(family: str, steps: int) -> None:
     space = SPACES[family]
-    net = make(space)
+    net = lively(space).double()
     supported = sorted(space.expand_choices, reverse=True)[:steps]
     subnets = of_ratios(space, supported)
     before = outputs(net, subnets)
@@ -62,7 +51,7 @@ def test_every_supported_sub_network_keeps_its_outputs(family: str, steps: int) 
 
 
 def test_unsupported_sub_networks_do_change() -> None:
-    net = make(SPACES["mbv3"])
+    net = lively(SPACES["mbv3"]).double()
     subnets = of_ratios(net.space, [3])
     before = outputs(net, subnets)
     sort_channels(net, [6, 4])
@@ -70,12 +59,12 @@ def test_unsupported_sub_networks_do_change() -> None:
 
 
 def test_importance_falls_between_supported_widths() -> None:
-    net = make(SPACES["mbv3"])
+    net = lively(SPACES["mbv3"]).double()
     sort_channels(net, [6])
     project = net.get_submodule("unit_2_layer_2").project.conv.weight
     importance = project.abs().sum((0, 2, 3))
     assert (importance.diff() <= 0).all()
-    fresh = make(SPACES["mbv3"])
+    fresh = lively(SPACES["mbv3"]).double()
     sort_channels(fresh, [6, 4])
     layer = fresh.get_submodule("unit_2_layer_2")
     importance = layer.project.conv.weight.abs().sum((0, 2, 3))
@@ -85,7 +74,7 @@ def test_importance_falls_between_supported_widths() -> None:
 
 
 def test_sorting_twice_changes_nothing_more_and_keeps_the_parameters() -> None:
-    net = make(SPACES["resnet"])
+    net = lively(SPACES["resnet"]).double()
     parameters = list(net.parameters())
     sort_channels(net, [0.35], [0.2])
     once = {name: tensor.clone() for name, tensor in net.state_dict().items()}
@@ -96,7 +85,7 @@ def test_sorting_twice_changes_nothing_more_and_keeps_the_parameters() -> None:
 
 
 def test_unknown_ratios_are_refused() -> None:
-    net = make(SPACES["mbv3"])
+    net = lively(SPACES["mbv3"]).double()
     with pytest.raises(InputError, match=r"expand_ratios is \[5\], expected some of 3, 4, 6"):
         sort_channels(net, [5])
     with pytest.raises(InputError, match="width_mults"):

@@ -18,6 +18,7 @@ from ofa.networks import Supernet, build_supernet, extract
 from ofa.networks.layers import memory_format_of, use_memory_format
 from ofa.space import SearchSpace, Subnet, get_space
 from ofa.space.mit_format import subnet_from_mit
+from tests.helpers.supernets import lively
 
 # golden file, space, widths
 GOLDEN = [
@@ -33,21 +34,6 @@ SMALL = {
 }
 
 
-def make(space: SearchSpace) -> Supernet:
-    """A supernet whose every tensor matters: random statistics and kernel matrices."""
-    torch.manual_seed(0)
-    net = build_supernet(space, dropout=0.0).eval()
-    with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            if name.endswith(("running_var", "bn.weight")):
-                tensor.uniform_(0.5, 1.5)
-            elif name.endswith(("running_mean", "bias")):
-                tensor.normal_(0, 0.1)
-            elif ".matrices." in name:
-                tensor.add_(torch.randn_like(tensor) * 0.05)
-    return net
-
-
 def sample(space: SearchSpace, n: int, seed: int = 0) -> list[Subnet]:
     return space.decode(space.sample(np.random.default_rng(seed), n, resolutions=RESOLUTIONS))
 
@@ -59,7 +45,7 @@ def images_for(subnet: Subnet, n: int = 2) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=sorted(SMALL))
 def net(request: pytest.FixtureRequest) -> Supernet:
-    return make(SMALL[request.param])
+    return lively(SMALL[request.param])
 
 
 @pytest.mark.parametrize(("golden", "name", "widths"), GOLDEN)
@@ -101,7 +87,7 @@ def largest_subnet(space: SearchSpace) -> Subnet:
 @pytest.mark.parametrize("family", sorted(SMALL))
 def test_extracted_networks_give_the_same_outputs_at_the_counted_cost(family: str, data: st.DataObject) -> None:
     space = SMALL[family]
-    net = NETS.setdefault(family, make(space))
+    net = NETS.setdefault(family, lively(space))
     subnet = sample(space, 1, data.draw(st.integers(0, 2**32 - 1)))[0]
     plain = extract(net, subnet)
     images = images_for(subnet)
@@ -145,7 +131,7 @@ def test_nothing_is_remembered_between_calls(net: Supernet) -> None:
 
 def test_gradients_reach_only_what_the_sub_network_uses() -> None:
     space = SMALL["mbv3"]
-    net = make(space).train()
+    net = lively(space).train()
     subnet = space.subnet([3] * 20, [3] * 20, [2] * 5, 48)
     net(images_for(subnet), subnet).square().sum().backward()
     skipped = [p.grad for name, p in net.named_parameters() if name.startswith("unit_1_layer_3.")]
@@ -164,7 +150,7 @@ def test_gradients_reach_only_what_the_sub_network_uses() -> None:
 
 def test_training_updates_only_the_running_statistics_in_use() -> None:
     space = SMALL["mbv3"]
-    net = make(space).train()
+    net = lively(space).train()
     subnet = space.subnet([3] * 20, [3] * 20, [2] * 5, 48)
     bn = net.get_submodule("unit_2_layer_2").depthwise.bn
     before = bn.running_mean.clone()
@@ -176,7 +162,7 @@ def test_training_updates_only_the_running_statistics_in_use() -> None:
 
 def test_evaluating_many_sub_networks_does_not_grow() -> None:
     space = SMALL["proxyless"]
-    net = make(space)
+    net = lively(space)
     attributes = {name: set(vars(module)) for name, module in net.named_modules()}
     with torch.no_grad():
         for subnet in sample(space, 20):

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -25,6 +24,7 @@ from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from tests.helpers.photographs import write_classes
 
 SPACE, RESOLUTIONS = get_space("mbv3-w0.1", 6), (32, 48)
 POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
@@ -34,14 +34,7 @@ POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twe
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """imgs: 6 classes, 2 training and 3 validation images each; supernet."""
     root = tmp_path_factory.mktemp("collect")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 2), ("val", 3)):
-        for label in range(6):
-            folder = root / "imgs" / split / f"class{label}"
-            folder.mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 256, (6, 7, 3), dtype=np.uint8)
-                Image.fromarray(pixels).resize((50, 44)).save(folder / f"{i}.png")
+    write_classes(root / "imgs", {"train": 2, "val": 3}, classes=6)
     torch.manual_seed(0)
     save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=RESOLUTIONS), root / "supernet.safetensors")
     return root

@@ -127,12 +127,11 @@ def test_other_classes_need_new_classes_and_keep_all_else(start: Path, tmp_path:
 
 def test_shrinking_with_new_classes_trains_its_teacher_first(start: Path, tmp_path: Path) -> None:
     others = folder_of(tmp_path / "others", {"dog": 40, "emu": 40})
-    assert train(others, tmp_path / "run", "--epochs-scale", 0.001, "--start", start, "--new-classes") == 0
+    assert train(others, tmp_path / "run", "--epochs-scale", 1e-6, "--start", start, "--new-classes") == 0
     rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["stage"] == "largest"
-    assert (
-        train(folder_of(tmp_path / "same", COUNTS), tmp_path / "again", "--epochs-scale", 0.001, "--start", start) == 0
-    )
+    same = folder_of(tmp_path / "same", dict.fromkeys(COUNTS, 30))
+    assert train(same, tmp_path / "again", "--epochs-scale", 1e-6, "--start", start) == 0
     rows = [json.loads(line) for line in (tmp_path / "again" / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["stage"] == "kernel"  # the start is the teacher
 

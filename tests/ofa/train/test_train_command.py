@@ -5,7 +5,6 @@ import math
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +25,7 @@ from ofa.train.__main__ import main
 from ofa.training import shrinking
 from ofa.training.loop import StepResult
 from ofa.training.step import SupernetStep
+from tests.helpers.interrupted import Killed, assert_same, die, terminate
 
 STAGES = ["largest", "kernel", "depth2", "depth3", "expand2", "expand3"]
 IMAGES = 22  # of 24, two held out
@@ -54,11 +54,6 @@ def weights(out: Path) -> dict[str, Tensor]:
     return load_supernet(out / "supernet.safetensors").state_dict()
 
 
-def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert found.keys() == expected.keys()
-    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
-
-
 def lines(out: Path) -> list[dict[str, Any]]:
     rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
@@ -75,7 +70,7 @@ def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
         sort_channels(net, ratios, widths)
 
     monkeypatch.setattr(shrinking, "sort_channels", sorting)
-    assert main(flags(photos, out, "--epochs-scale", 0.001)) == 0
+    assert main(flags(photos, out, "--epochs-scale", 1e-6)) == 0
     rows = lines(out)
     assert [row["stage"] for row in rows] == STAGES
     assert sorted_for == [(6,), (4, 6)]  # before either width stage; what is trained by then keeps its outputs
@@ -91,7 +86,7 @@ def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
     asked = ["--checkpoint", out / "supernet.safetensors", "--random", 2, "--data", photos, "--allow-poor-calibration"]
     assert evaluate([*map(str, asked), "--out", str(tmp_path / "r.json")]) == 0
     with pytest.raises(InputError, match="already has a run: continue it with --resume"):
-        main(flags(photos, out, "--epochs-scale", 0.001))
+        main(flags(photos, out, "--epochs-scale", 1e-6))
 
 
 def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
@@ -119,11 +114,11 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
 
 
 def test_the_short_recipe_is_uniform_without_dropout_and_smoothing(photos: Path, tmp_path: Path) -> None:
-    assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 0.001)) == 0
+    assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 1e-6)) == 0
     assert {row["stage"] for row in lines(tmp_path / "run")} == {"uniform"}
     hyper = read_facts(tmp_path / "run" / "supernet.safetensors")["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0, 0)
-    assert main(flags(photos, tmp_path / "asked", "--recipe", "short", "--epochs-scale", 0.001, "--dropout", 0.2)) == 0
+    assert main(flags(photos, tmp_path / "asked", "--recipe", "short", "--epochs-scale", 1e-6, "--dropout", 0.2)) == 0
     hyper = read_facts(tmp_path / "asked" / "supernet.safetensors")["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0.2, 0)
 
@@ -173,18 +168,6 @@ def _at(monkeypatch: pytest.MonkeyPatch, stage: str, number: int, do: Any) -> No
     monkeypatch.setattr(SupernetStep, "__call__", taken)
 
 
-class Killed(BaseException):
-    pass
-
-
-def _die() -> None:
-    raise Killed
-
-
-def _terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 @pytest.mark.parametrize(("stage", "number"), [("largest", 0), ("largest", STEPS), ("narrow", 1)])
 def test_stopped_it_continues_to_the_same_weights(
     photos: Path,
@@ -196,7 +179,7 @@ def test_stopped_it_continues_to_the_same_weights(
 ) -> None:
     more, expected = whole
     with monkeypatch.context() as patched:
-        _at(patched, stage, number, _terminate)
+        _at(patched, stage, number, terminate)
         assert main(flags(photos, tmp_path / "run", *more)) == 130
     assert not (tmp_path / "run" / "supernet.safetensors").exists()
     assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0
@@ -215,7 +198,7 @@ def test_killed_it_continues_from_the_last_epoch(
 ) -> None:
     more, expected = whole
     with monkeypatch.context() as patched:
-        _at(patched, stage, number, _die)
+        _at(patched, stage, number, die)
         with pytest.raises(Killed):
             main(flags(photos, tmp_path / "run", *more))
     assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0

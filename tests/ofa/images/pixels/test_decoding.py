@@ -23,7 +23,7 @@ from ofa.images.pixels.decoding import Unreadable, decode, image_size, unreadabl
 from ofa.images.preprocessing import CROP_RATIO, centre_crop
 from ofa.images.reading import batches
 
-CASES = Path(__file__).resolve().parents[4] / "shared" / "cases"
+CASES = Path(__file__).resolve().parents[5] / "shared" / "cases"
 
 
 def saved(image: Any, kind: str, **options: Any) -> bytes:

@@ -281,7 +281,7 @@ def test_a_tar_is_told_to_be_unpacked(tmp_path: Path) -> None:
 
 def test_no_command_opens_images_another_way() -> None:
     """Or it would know fewer data sets than the others: collect and export did not know CIFAR."""
-    root = Path(__file__).resolve().parents[3]
+    root = Path(__file__).resolve().parents[4]
     files = [*(root / "ofa").rglob("*.py"), *(root / "benchmarks").rglob("*.py")]
     assert len(files) > 100
     others = [str(f.relative_to(root)) for f in files if "ImageFolder(" in f.read_text(encoding="utf-8")]
