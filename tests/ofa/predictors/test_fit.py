@@ -272,6 +272,9 @@ def test_the_help_tells_the_recipes_own_defaults():
 
 def test_a_teacher_is_imitated_and_questions_are_counted(monkeypatch):
     monkeypatch.setattr(distilled, "_ROUNDS", 2)
+    search = distilled.search_devices
+    # fewer devices than a real distillation searches for: each gives twenty networks
+    monkeypatch.setattr(distilled, "search_devices", lambda *given: search(*given[:3], min(16, given[3]), given[4]))
     teacher = AccuracyPredictor.default(get_space("mbv3-w1.2"))
     student = distilled.fit_to_teacher(teacher, 400, Recipe(members=2, hidden=(16,), epochs=40, weight_decay=0.1))
     report = student.header["report"]
