@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option, Output
+from ofa.cli.console import spelled
 from ofa.cli.options import OptionalCount
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"left out {len(left_out)} entries that are no block of ours, such as {left_out[0]}")
     searched = next((name for name, fit in fits.items() if fit.priced), None)
     if searched is not None:
-        print(f"next: {shlex.join(['python', '-m', 'ofa.search', '--table', str(config.out), '--space', searched])}")
+        print(f"next: {spelled('ofa.search', '--table', config.out, '--space', searched)}")
     return 0
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
+from ofa.cli.console import spelled
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.profiling.command_words import command_line
 
@@ -41,7 +42,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     print(f"expected error: {table.header['expected_error']}")
-    print(f"next: python -m ofa.search --table {config.out}")
+    print(f"next: {spelled('ofa.search', '--table', config.out)}")
     return 0
 
 

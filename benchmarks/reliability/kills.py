@@ -132,8 +132,9 @@ def jobs(home: Path) -> list[Job]:
         ),
         Job(
             "regenerate",
-            lambda f: ["profilers.regenerate", "--config", f / "tables.toml", "--out", f / "new"],
-            lambda f: [[_blocks(f / "new" / f"{n}.csv"), _visits(f / "new" / f"{n}.journal.jsonl")] for n in TABLES],
+            lambda f: ["profilers.regenerate", "--config", f / "tables.toml", "--out", f / "new", "--accept"],
+            lambda f: [[_blocks(f / f"{n}.csv"), _visits(f / "new" / f"{n}.journal.jsonl"),
+                        (f / f"{n}.csv").read_bytes() == (f / "new" / f"{n}.csv").read_bytes()] for n in TABLES],
             lambda f: (f / "tables.toml").write_text("".join(_entry(name, cpu) for name in TABLES)),
             codes=(0, 1),
         ),

@@ -12,7 +12,6 @@ from typing import Literal
 
 from torch import Tensor
 
-from ofa import networks
 from ofa.blocks import slots_of
 from ofa.checkpoints.subnet_file import NamedSubnet
 from ofa.checkpoints.tensors import read_metadata, read_tensors
@@ -29,7 +28,6 @@ from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.space import Subnet, checked_resolution, get_space
 from ofa.zoo_files import published_space
 
-WEIGHTS = Path(networks.__file__).parent / "weights"  # a supernet a space, each with its model card
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
 
 
@@ -85,17 +83,6 @@ def open_supernet(path: Path, space_name: str | None = None, num_classes: int | 
 def num_classes_of(net: PlainNetwork | Supernet) -> int:
     """Classes of a network's classifier."""
     return net.space.num_classes if isinstance(net, Supernet) else net.spec.num_classes
-
-
-def shipped_checkpoint(named: NamedSubnet | None, space_name: str | None = None) -> Path:
-    """The supernet that comes with the package for a sub-network's space; InputError names those that exist."""
-    name = space_name or ("" if named is None else named.space)
-    path = WEIGHTS / f"{name}.safetensors"
-    if named is None or not path.is_file():
-        shipped = ", ".join(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
-        what = "without a sub-network" if named is None else f"for {name or f'{named.path}, which names no space'}"
-        raise InputError(f"no supernet is shipped {what} (there is one for {shipped}): give --checkpoint")
-    return path
 
 
 @dataclass(frozen=True, eq=False)

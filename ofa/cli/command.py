@@ -22,9 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
 
-from ofa.cli.config import Config, Field, Output, fields_of
+from ofa.cli.config import Config, Field, Input, Output, fields_of
 from ofa.cli.console import make_console
-from ofa.errors import UsageError
+from ofa.errors import InputError, UsageError
 from ofa.reading.numbers import plain_decimal, plain_whole, short
 from ofa.runs.places import check_writable
 
@@ -114,6 +114,17 @@ def _check_outputs(config: Config) -> None:
             value = getattr(config, field.name)
             if isinstance(mark, Output) and value is not None:
                 check_writable(Path(value), folder=mark.folder, name=field.flag)
+
+
+def check_inputs(config: Config) -> None:
+    """InputError where what is to be read is not there: asked before what takes seconds to import."""
+    for field in fields_of(type(config)):
+        value = getattr(config, field.name)
+        for mark in field.marks:
+            for item in (value if isinstance(value, tuple) else (value,)) if isinstance(mark, Input) else ():
+                path = mark.find(item) if mark.find is not None and item is not None else item
+                if path is not None and not Path(path).exists():
+                    raise InputError(f"{path}: no such {'folder or zip' if mark.images else 'file or folder'}")
 
 
 def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[str] | None = None) -> Any:

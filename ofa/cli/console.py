@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,12 @@ def tell(console: Console, lines: Iterable[str | None], marks: Iterable[str], *,
     for mark in marks:
         if not quiet:
             print(f"warning: {mark}", file=sys.stderr)
+
+
+def spelled(module: str, *words: object) -> str:
+    """`python -m module words` as one types it: quoted, and on one line whatever is in a file's name."""
+    line = shlex.join(["python", "-m", module, *map(str, words)])
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 class Bar:

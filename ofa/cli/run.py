@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from ofa.errors import InputError
+from ofa.errors import InputError, one_line
 from ofa.optional_packages import explained
 
 FAULT = 70  # EX_SOFTWARE of sysexits.h
@@ -35,7 +35,7 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print(one_line(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": ")), file=sys.stderr)
         code = failed or InputError.exit_code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ofa.cli.command import Command
+from ofa.cli.command import Command, check_inputs
 from ofa.cli.console import make_console, progress_bar, tell
 from ofa.cli.run import run
 from ofa.evaluate.config import EvaluateConfig
@@ -24,6 +24,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_inputs(config)
     from ofa.evaluate.report import print_evaluation, write_pictures
     from ofa.evaluate.run import EvaluateWatcher, evaluate_networks
     from ofa.images.reading import broken_lines

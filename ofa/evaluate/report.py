@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ofa.cli.console import spelled
 from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.confusion import write_picture
 from ofa.evaluate.run import Evaluation
@@ -68,10 +68,9 @@ def _accuracies(rows: Sequence[Mapping[str, Any]], *, with_top5: bool) -> Table:
 
 
 def _next(config: EvaluateConfig) -> str:
-    checkpoint = quote(str(config.checkpoint))
     if config.of_supernet:
-        export = f"python -m ofa.export --checkpoint {checkpoint} --subnet FILE --format onnx"
+        export = spelled("ofa.export", "--checkpoint", config.checkpoint, "--subnet", "FILE", "--format", "onnx")
         return f"next: {export}, or fine-tune one: python -m ofa.finetune --help"
     if config.config is None:
-        return f"next: deploy it with python -m ofa.export --checkpoint {checkpoint} --format onnx"
+        return f"next: deploy it with {spelled('ofa.export', '--checkpoint', config.checkpoint, '--format', 'onnx')}"
     return "next: measure it on this machine: python -m profilers.cpu --help"

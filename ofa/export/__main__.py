@@ -6,17 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ofa.cli.command import Command
+from ofa.cli.command import Command, check_inputs
 from ofa.cli.console import make_console, progress_bar
 from ofa.cli.run import run
 from ofa.export.config import ExportConfig
+from ofa.export.first import check_first
 
 COMMAND = Command("ofa.export", ExportConfig, example="--subnet out/search/result.json --format onnx --out net.onnx")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
-    # torch takes seconds to load, which --help need not
+    check_inputs(config)
+    check_first(config)
+    # torch takes seconds to load, which --help need not, and many a mistake
     from ofa.export.run import ExportWatcher, export_model
 
     console = make_console()

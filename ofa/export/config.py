@@ -11,6 +11,8 @@ from ofa.cli.config import Free, Input, Option, Output
 from ofa.cli.options import CHECKPOINT, CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
 from ofa.errors import UsageError
 
+SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(PreparationOptions, CalibratingOptions):
@@ -21,7 +23,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
       python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.2 \\
           --format tflite --int8 --calibration imagenet/train --labels labels.txt --out out/note10-20ms.tflite
 
-    exit codes: 0 written, 1 something given is wrong, 2 no result meets --limit or wrong usage, 130 stopped
+    exit codes: 0 written, 2 something given is wrong or no result meets --limit, 130 stopped
     """
 
     checkpoint: Annotated[Path | None, Input(), CHECKPOINT] = None
@@ -80,6 +82,9 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_most_one("index", "limit")
+        other = next((name for name, suffix in SUFFIXES.items() if self.out and self.out.suffix == suffix), self.format)
+        if other != self.format:
+            raise UsageError(f"--out is {self.out}, the name of a file of {other}, but --format is {self.format}")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
         if self.limit is not None and not (math.isfinite(self.limit) and self.limit > 0):

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ofa.checkpoints.opening import OpenedNetwork, open_subnet, shipped_checkpoint
-from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.opening import OpenedNetwork, open_subnet
+from ofa.checkpoints.shipped import shipped_checkpoint
 from ofa.checkpoints.weights import read_image_facts
-from ofa.errors import InputError
-from ofa.export.config import ExportConfig
+from ofa.export.config import SUFFIXES, ExportConfig
+from ofa.export.first import check_first
 from ofa.export.images import ExportImages, choose_images
 from ofa.export.labels import check_order, read_labels, read_stored_labels
 from ofa.export.metadata import Preprocessing
-from ofa.export.model_file import LAYOUTS, SUFFIXES
-from ofa.export.quantize import check_quantizer
+from ofa.export.model_file import LAYOUTS
 from ofa.images.facts import ImageFacts
 from ofa.images.files.folder import ImageFolder
 from ofa.images.preprocessing import decided
@@ -68,10 +67,7 @@ class ExportInputs:
 
 def open_inputs(config: ExportConfig) -> ExportInputs:
     """Reads what the config names; InputError where something is missing, damaged or does not fit."""
-    check_before(config)
-    named = None
-    if config.subnet is not None:
-        named = read_subnet(config.subnet, index=config.index, limit_ms=config.limit)
+    named = check_first(config)
     checkpoint = config.checkpoint or shipped_checkpoint(named, config.space)
     source = open_subnet(checkpoint, named, space_name=config.space, resolution=config.resolution)
     resolution = resolution_of(source, config.resolution)
@@ -104,16 +100,6 @@ def open_inputs(config: ExportConfig) -> ExportInputs:
         facts=facts,
         out=out,
     )
-
-
-def check_before(config: ExportConfig) -> None:
-    """InputError for what can be known to fail before anything is read."""
-    if config.int8:
-        check_quantizer(config.format)
-        if config.calibration is None:
-            raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
-    if config.out is not None:
-        check_writable(config.out)
 
 
 def calibrating(config: ExportConfig) -> Calibrating:

@@ -14,7 +14,6 @@ from ofa.graph import Graph
 from ofa.networks.plain import PlainNetwork
 from ofa.runs.files import replace_file
 
-SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
 LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}
 
 

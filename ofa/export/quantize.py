@@ -11,10 +11,8 @@ import importlib.metadata
 import importlib.util
 import io
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +20,7 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.graph import Array
 from ofa.optional_packages import MissingPackage
+from ofa.runs.places import temporary_folder
 
 TFLITE_BATCH = 10  # images whose extremes count as one observation
 
@@ -79,8 +78,8 @@ def _onnx(model: bytes, batches: list[Array]) -> bytes:
             images = next(self._rest, None)
             return None if images is None else {"input": images}
 
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        source, target = Path(folder, "float.onnx"), Path(folder, "int8.onnx")
+    with temporary_folder("export") as folder, _quiet():
+        source, target = folder / "float.onnx", folder / "int8.onnx"
         # shapes of all tensors: without them the tool warns, and asks for another pass
         onnx.save(onnx.shape_inference.infer_shapes(onnx.load_from_string(model)), source)
         quantize_static(

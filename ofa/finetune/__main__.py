@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from ofa.cli.command import Command
-from ofa.cli.console import make_console, progress_bar, tell
+from ofa.cli.command import Command, check_inputs
+from ofa.cli.console import make_console, progress_bar, spelled, tell
 from ofa.cli.run import run
 from ofa.finetune.config import FinetuneConfig
 
@@ -28,6 +27,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_inputs(config)
     from ofa.finetune.run import FinetuneWatcher, finetune_network
     from ofa.images.reading import broken_lines
 
@@ -62,13 +62,10 @@ def conclude(console: Console, config: FinetuneConfig, result: Finetuned) -> Non
         text += f": validation top-1 {result.metrics['val_top1']:.2f} %"
     console.print(text, soft_wrap=True)
     console.print(f"wrote {result.network}", soft_wrap=True)
-    saved, images = (quote(str(path)) for path in (result.network, config.val_data or config.data))
-    classes = f" --classes {quote(config.classes)}" if config.classes else ""
-    console.print(
-        f"next: python -m ofa.evaluate --checkpoint {saved} --data {images}{classes}, "
-        f"then python -m ofa.export --checkpoint {saved} --format tflite",
-        soft_wrap=True,
-    )
+    saved = ("--checkpoint", result.network)
+    classes = ("--classes", config.classes) if config.classes else ()
+    evaluate = spelled("ofa.evaluate", *saved, "--data", config.val_data or config.data, *classes)
+    console.print(f"next: {evaluate}, then {spelled('ofa.export', *saved, '--format', 'tflite')}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING
 
-from ofa.cli.command import Command
-from ofa.cli.console import make_console, progress_bar, tell
+from ofa.cli.command import Command, check_inputs
+from ofa.cli.console import make_console, progress_bar, spelled, tell
 from ofa.cli.run import run
 from ofa.publish.config import PublishConfig
 
@@ -27,6 +26,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_inputs(config)
     from ofa.images.reading import broken_lines, left_out_lines
     from ofa.publish.run import PublishWatcher, publish_supernet
 
@@ -42,8 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in broken_lines(*result.folders):
         print(line, file=sys.stderr)
     size = result.path.stat().st_size / 1e6
-    console.print(f"wrote {result.path}: {size:.2f} MB, with {config.images} synthetic images")
-    console.print(f"next: python -m ofa.export --checkpoint {quote(str(result.path))} --subnet FILE --format onnx")
+    console.print(f"wrote {result.path}: {size:.2f} MB, with {config.images} synthetic images", soft_wrap=True)
+    given = ("--checkpoint", result.path, "--subnet", "FILE", "--format", "onnx")
+    console.print(f"next: {spelled('ofa.export', *given)}", soft_wrap=True)
     return 0
 
 

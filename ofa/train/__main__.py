@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
-from ofa.cli.command import Command
-from ofa.cli.console import make_console, progress_bar
+from ofa.cli.command import Command, check_inputs
+from ofa.cli.console import make_console, progress_bar, spelled
 from ofa.cli.run import run
 from ofa.train.config import TrainConfig
 
@@ -26,6 +25,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_inputs(config)
     from ofa.images.files.names import shown
     from ofa.images.reading import broken_line, left_out_lines
     from ofa.train.run import TrainWatcher, class_counts, rare_classes, train_supernet
@@ -62,11 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result.broken and result.first:
         print(broken_line(result.photos.folder, result.broken), file=sys.stderr)
     if not result.finished:
-        console.print(f"stopped: the run is kept; the same command with --resume continues it ({config.out})")
+        text = f"stopped: the run is kept; the same command with --resume continues it ({config.out})"
+        console.print(text, soft_wrap=True)
         return 130
-    console.print(f"wrote {result.path}")
-    which = "" if config.method == "alone" else " --random 3"
-    evaluate = f"python -m ofa.evaluate --checkpoint {quote(str(result.path))}{which} --data {quote(str(config.data))}"
+    console.print(f"wrote {result.path}", soft_wrap=True)
+    which = () if config.method == "alone" else ("--random", 3)
+    evaluate = spelled("ofa.evaluate", "--checkpoint", result.path, *which, "--data", config.data)
     console.print(f"next: {evaluate}", soft_wrap=True)
     return 0
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ofa.runs.journal import Journal
+from ofa.runs.places import temporary_folder
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.run import measure_on
@@ -40,10 +39,10 @@ def measure_shown(
     Ctrl-C and SIGTERM exit with STOPPED, saying how to go on: by the command `resume`.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="ofa-models-") as folder, ended_by_sigterm():
+        with temporary_folder("models") as folder, ended_by_sigterm():
             console.print(f"writing {len(plan.models)} models for {target.runtime}", highlight=False)
             with _shown_progress(console) as progress:
-                return measure_on(target, plan, rules, seed, journal, Path(folder), progress)
+                return measure_on(target, plan, rules, seed, journal, folder, progress)
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
         raise SystemExit(STOPPED) from None

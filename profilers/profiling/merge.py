@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from profilers.profiling.console import STOPPED, ended_by_sigterm
@@ -106,7 +107,7 @@ def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: st
     }
     LatencyTable(header, mean_rows(tables)).save(out)
     print(f"wrote {out}, the mean of {kept}, which {words}")
-    print(f"next: python -m ofa.search --table {out}")
+    print(f"next: {spelled('ofa.search', '--table', out)}")
     return 0
 
 

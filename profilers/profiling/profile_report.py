@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ofa import __version__
+from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from profilers.measuring.judge import Outcome
@@ -99,5 +100,5 @@ def report(
         say(console, f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
         return 1
     if not table.emulated:
-        say(console, f"next: python -m ofa.search --table {options.out}")
+        say(console, f"next: {spelled('ofa.search', '--table', options.out)}")
     return 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa.cli.console import spelled
 from ofa.errors import InputError
 from profilers.whole_networks.occasions import Measured, checked_words
 
@@ -40,7 +41,7 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
             except InputError as error:
                 say(f"limits {words}: {error}")
     say(f"wrote that into {path}")
-    say(f"next: python -m ofa.search --table {path} --latency MS --confidence 95")
+    say(f"next: {spelled('ofa.search', '--table', path, '--latency', 'MS', '--confidence', 95)}")
 
 
 def say_check(measured: Measured, path: Path, say: Callable[[str], None]) -> None:

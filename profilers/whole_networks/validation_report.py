@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa.cli.console import spelled
 from ofa.runs.files import replace_file, write_json
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
@@ -47,7 +48,7 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
         )
         return 1
     say(f"wrote {result}, .png, and the expected error into {path}")
-    say(f"next: python -m ofa.search --table {path}")
+    say(f"next: {spelled('ofa.search', '--table', path)}")
     return 1 if v.measurement.failed else 0
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ofa.cli.command import Command
-from ofa.cli.console import make_console, progress_bar, tell
+from ofa.cli.command import Command, check_inputs
+from ofa.cli.console import make_console, progress_bar, spelled, tell
 from ofa.cli.run import run
 from ofa.predictors.collect.config import CollectConfig
 
@@ -29,6 +29,7 @@ COMMAND = Command(
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    check_inputs(config)
     from ofa.images.reading import broken_lines
     from ofa.predictors.collect.collection import CollectWatcher
     from ofa.predictors.collect.run import collect_accuracies
@@ -84,15 +85,14 @@ def conclude(console: Console, result: Collected) -> None:
     console.print(table)
     done = "wrote" if result.new else "finished before:"
     console.print(
-        f"{done} {result.path}: {len(result.accuracies):,} sub-networks of {space.name}, {result.seconds:.0f} s"
-    )
-    parts = config.part[1]
-    files = " ".join(str(config.out_of(i)) for i in range(1, parts + 1))
-    console.print(
-        f"next{', with all parts in one place' if parts > 1 else ''}: python -m ofa.predictors.fit --data {files} "
-        f"--space {space.name} --out {config.out.with_suffix('.safetensors')}",
+        f"{done} {result.path}: {len(result.accuracies):,} sub-networks of {space.name}, {result.seconds:.0f} s",
         soft_wrap=True,
     )
+    parts = config.part[1]
+    files = [config.out_of(i) for i in range(1, parts + 1)]
+    given = ("--data", *files, "--space", space.name, "--out", config.out.with_suffix(".safetensors"))
+    together = ", with all parts in one place" if parts > 1 else ""
+    console.print(f"next{together}: {spelled('ofa.predictors.fit', *given)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

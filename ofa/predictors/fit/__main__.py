@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ofa.cli.command import Command
-from ofa.cli.console import make_console, progress_bar
+from ofa.cli.console import make_console, progress_bar, spelled
 from ofa.cli.run import run
 from ofa.predictors.fit.config import FitConfig
 
@@ -37,10 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if result.images is not None and result.images.marks:
         print(f"warning: the accuracies are {', '.join(result.images.marks)}", file=sys.stderr)
     beside = result.path.with_suffix(".json").name
-    console.print(f"wrote {result.path} and {beside}: {result.predictor.description}")
-    console.print(
-        f"next: python -m ofa.search --table TABLE.csv --space {config.space} --predictor {result.path} --latency MS"
-    )
+    console.print(f"wrote {result.path} and {beside}: {result.predictor.description}", soft_wrap=True)
+    given = ("--table", "TABLE.csv", "--space", config.space, "--predictor", result.path, "--latency", "MS")
+    console.print(f"next: {spelled('ofa.search', *given)}", soft_wrap=True)
     return 0
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.runs.places import temporary_folder
 from profilers.devices.phone.adb import Adb, PushFailed
 from profilers.devices.sent_files import SUMS, SentFolder, write_tar
 
@@ -39,8 +38,8 @@ def ensure(adb: Adb, wanted: SentFolder, say: Callable[[str], None]) -> int:
     """
     if adb.run(CHECK, place(wanted), SUMS).code == 0:
         return 0
-    with tempfile.TemporaryDirectory(prefix="ofa-push-") as work:
-        archive = Path(work) / "archive.tar"
+    with temporary_folder("push") as work:
+        archive = work / "archive.tar"
         with archive.open("wb") as file:
             write_tar(wanted, file)
         size = archive.stat().st_size

@@ -22,6 +22,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     [
         (InputError("a.csv: wrong"), 2, "error: a.csv: wrong\n"),
         (OSError(errno.ENOSPC, "No space left on device", "a.csv"), 2, "error: No space left on device: a.csv\n"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "a\x1b[2J\nb"), 2, "error: No such file: a\\x1b[2J\\nb\n"),
         (KeyboardInterrupt(), 130, "stopped\n"),
         (KeyError("x"), FAULT, "error: a fault of ours: KeyError: 'x'; please report it with "),
         (

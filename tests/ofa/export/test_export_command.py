@@ -347,10 +347,15 @@ REFUSED = {
     "absent": (lambda t, f: _checkpoint(t, f, "absent"), "no such file or folder"),
     "resolution": (["--resolution=8"], "--resolution is 8"),
     "int8 without images": (["--int8"], "--calibration"),
-    "int8 torchscript": (["--int8", "--format=torchscript"], "--int8 is for onnx and tflite"),
+    "int8 torchscript": (["--int8", "--format=torchscript", "--out=GIVEN/m.pt"], "--int8 is for onnx and tflite"),
     "no images": (["--calibration=GIVEN"], "holds no images"),
     "no folder": (["--calibration=GIVEN/none"], "no such folder"),
     "no std": (["--std=0"], "--std is 0"),
+    "out of another format": (
+        ["--out=GIVEN/m.tflite"],
+        r"m\.tflite, the name of a file of tflite, but --format is onnx",
+    ),
+    "unknown space": (lambda t, f: _edited(t, f, space="mbv9"), r"result\.json: .*mbv9"),
     "out is a folder": (["--out=GIVEN"], "is a folder: name a file"),
     "out below a file": (["--out=RESULT/m.onnx"], "cannot be written"),
 }

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from ofa.checkpoints.opening import WEIGHTS
+from ofa.checkpoints.shipped import WEIGHTS
 from ofa.checkpoints.weights import load_supernet, read_calibration, read_facts
 from ofa.export.__main__ import main as export
 from ofa.export.runtimes import runner

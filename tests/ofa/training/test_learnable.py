@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.checkpoints.opening import WEIGHTS
+from ofa.checkpoints.shipped import WEIGHTS
 from ofa.checkpoints.weights import load_supernet, read_facts, save_checkpoint
 from ofa.finetune.__main__ import main as finetune
 from ofa.networks.new_classifier import with_new_classifier
