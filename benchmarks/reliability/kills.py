@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 SPACE = "mbv3-w0.1"
 IN_A_ROW = 3
-PATIENCE_S = 300.0
+PATIENCE_S = 1800.0  # of one run, on a machine that others stop and share
 TAKEN = ("is being written by", "is in use by")
 
 
@@ -194,10 +194,19 @@ class Lost(Exception):
     """The message says what."""
 
 
+def ended(process: subprocess.Popen[str]) -> str:
+    """What a run says, when it has ended by itself; none is left behind where that takes too long."""
+    try:
+        return process.communicate(timeout=PATIENCE_S)[0]
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 def whole(job: Job, folder: Path) -> tuple[Any, float]:
     """An undisturbed run's result, and how long it wrote, seconds."""
     process, began = started(job, folder)
-    words, _ = process.communicate(timeout=PATIENCE_S)
+    words = ended(process)
     if process.returncode not in job.codes:
         raise Lost(f"{job.name} ends with {process.returncode}: {words[-600:]}")
     return job.result(folder), time.monotonic() - began
@@ -231,7 +240,7 @@ def finished(job: Job, folder: Path) -> str:
     end = time.monotonic() + PATIENCE_S
     while True:
         process = job.start(folder, "--resume")
-        words, _ = process.communicate(timeout=PATIENCE_S)
+        words = ended(process)
         if process.returncode in job.codes:
             return words
         if not any(said in words for said in TAKEN) or time.monotonic() > end:
@@ -276,7 +285,7 @@ def paired(job: Job, folder: Path, expected: Any, rng: random.Random) -> bool:
     first = job.start(folder)
     time.sleep(rng.uniform(0, 0.3))
     second = job.start(folder)
-    words = [process.communicate(timeout=PATIENCE_S)[0] for process in (first, second)]
+    words = [ended(process) for process in (first, second)]
     refused = [any(said in text for said in TAKEN) for text in words]
     codes = [first.returncode, second.returncode]
     if not any(refused):
@@ -323,7 +332,7 @@ def main() -> int:
                     seconds *= 1 if hit else 0.8  # the machine was slower then
                 else:
                     held += paired(job, folder, expected, rng)
-            except Lost as lost:
+            except (Lost, subprocess.TimeoutExpired) as lost:
                 faults += 1
                 print(f"LOST {lost}", flush=True)
                 break
