@@ -3,9 +3,10 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
 OUT := out/demo
 
-.PHONY: demo test lint types unit clean
+.PHONY: demo test lint types unit lock clean
 
 demo: .venv/installed
 	$(RUN) -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --quick --overwrite --out $(OUT)/this-machine.csv
@@ -33,9 +34,28 @@ unit: .venv/installed
 # torch first and alone: with it there, nothing else can pull in another build
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+ifdef LOCKED
+# every file is checked against requirements.lock, whose Python is 3.11, and what builds a source package too
+	PIP_CONSTRAINT=requirements.lock $(INSTALL) --require-hashes --no-deps -r requirements.lock
+	$(INSTALL) -c constraints.txt torch
+	$(INSTALL) --no-deps --no-build-isolation -e .
+else
+	$(INSTALL) -c constraints.txt torch
+	$(INSTALL) -c constraints.txt -e '.[dev]'
+endif
 	touch $@
+
+# requirements.lock anew, by pip-tools in an environment of its own
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
+	head -4 requirements.lock > .venv-lock/lock
+	.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-index-url \
+	  --no-emit-find-links --unsafe-package torch --extra dev --build-deps-for editable -c constraints.txt \
+	  -o .venv-lock/out pyproject.toml
+	sed '/^# WARNING/,$$d' .venv-lock/out >> .venv-lock/lock
+	mv .venv-lock/lock requirements.lock
+	rm -r .venv-lock
 
 clean:
 	rm -rf .venv out
