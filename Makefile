@@ -53,7 +53,7 @@ lock:
 	.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-index-url \
 	  --no-emit-find-links --unsafe-package torch --extra dev --build-deps-for editable -c constraints.txt \
 	  -o .venv-lock/out pyproject.toml
-	sed '/^# WARNING/,$$d' .venv-lock/out >> .venv-lock/lock
+	sed -e '/^# WARNING: The following/,$$d' -e '/^# WARNING: pip install/,/^    # via/d' .venv-lock/out >> .venv-lock/lock
 	mv .venv-lock/lock requirements.lock
 	rm -r .venv-lock
 
