@@ -13,6 +13,7 @@ import pytest
 from ofa.cli.command import choose
 from ofa.cli.overview import STEPS
 from ofa.errors import UsageError
+from tests.helpers.programs import programs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
@@ -20,7 +21,7 @@ PAGES = (
     *ROOT.glob(".github/workflows/*.yml"), ROOT / "Makefile",
 )  # fmt: skip
 BY_NAME = {entry.name: entry.module for entries in STEPS.values() for entry in entries}
-MODULES = {*BY_NAME.values(), "device_agents.android.bundle", "device_agents.android.testphone"}
+MODULES = {*programs()} - {"ofa", "profilers"}  # these two show the overview
 START = re.compile(
     r"(?:python[\d.]*|\$\(PYTHON\)) -m (?P<module>[a-z_.]+)|\bofa (?P<name>[a-z-]+(?: (?:cpu|gpu|android|linux))?)"
 )
@@ -91,7 +92,7 @@ def test_they_are_found() -> None:
         (True, "profilers.compare", ["a", "b"]),
     ]
     named = {module for _, _, module, _ in FOUND}
-    assert {module for module in MODULES if module.startswith(("profilers", "latency_tables"))} <= named
+    assert named >= MODULES - {"ofa.predictors.study", "device_agents.android.testphone"}
     assert sum(whole for _, whole, _, _ in FOUND) > 40
 
 
@@ -107,10 +108,56 @@ def test_a_documented_command_line_is_taken(page: Path, whole: bool, module: str
         # a sentence may leave out what a command needs, and N or $n stand for a number; but options are to be there
         left_out = re.search(r"is needed|needs a value|needs at least one value|no command", str(error))
         stands_for_more = re.search(r"'[A-Z]+', expected|\"\$[a-z]+\"", str(error))
+        not_here = "is of the zoo, and was not fetched" in str(error)  # as other files that a page names are not
         mentioned = not whole or not words
-        assert (mentioned and left_out) or stands_for_more, f"{page}: {module} {shlex.join(words)}: {error}"
+        assert (mentioned and left_out) or stands_for_more or not_here, f"{page}: {module} {shlex.join(words)}: {error}"
 
 
 def test_a_planted_fault_is_found() -> None:
-    with pytest.raises(UsageError, match="Did you mean --batch-size"):
-        parse("profilers.gpu", ["--device", "cuda:0", "--batch-siz", "64", "--out", "a.csv"])
+    page = "```console\n$ ofa profile gpu --device cuda:0 \\\n    --batch-siz 64 --out a.csv | tee log\n```\n"
+    ((whole, module, words),) = commands_of(page)
+    with pytest.raises(AssertionError, match="Did you mean --batch-size"):
+        test_a_documented_command_line_is_taken(ROOT / "README.md", whole, module, words)
+
+
+# ---- benchmarks, whose parsers are their own
+
+BENCHMARK = re.compile(
+    r"(?P<settings>(?:\b[A-Z_]+=(?:\"[^\"]*\"|\S*) )*)(?:python )?(?P<path>benchmarks/[\w/]+\.(?:py|sh))"
+)
+
+
+def misspelt(text: str) -> Iterator[str]:
+    """Options and settings of benchmarks' commands that their files do not know; files that are not there."""
+    for _, line in lines_of(text):
+        for match in BENCHMARK.finditer(line):
+            path = ROOT / match["path"]
+            if not path.is_file():
+                yield f"{match['path']} is not there"
+                continue
+            end = END.search(line, match.end())
+            asked = [word.partition("=")[0] for word in words_of(line[match.end() : end.start() if end else None])]
+            asked = [word for word in asked if word.startswith("--")]
+            if path.suffix == ".sh":
+                asked += re.findall(r"\b([A-Z_]+)=", match["settings"])
+            known = set(re.findall(r"--[a-z][a-z-]*|\b[A-Z_]+\b", path.read_text(encoding="utf-8")))
+            known |= {"OMP_NUM_THREADS", "--help"}
+            yield from (f"{match['path']} has no {word}" for word in asked if word not in known)
+
+
+def test_benchmarks_are_asked_for_what_they_know() -> None:
+    pages = [page for page in PAGES if page.name != "CHANGELOG.md"]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    assert sum(len(BENCHMARK.findall(line)) for text in texts for _, line in lines_of(text)) > 50
+    found = {page.name: faults for page, text in zip(pages, texts, strict=True) if (faults := [*misspelt(text)])}
+    assert found == {}
+
+
+def test_a_benchmark_s_planted_fault_is_found() -> None:
+    page = "```console\n$ DATTA=a.zip benchmarks/training/training_arms.sh uniform-0\n"
+    page += "python benchmarks/search.py\npython benchmarks/search/search.py --figure F --seeds 3 # --no\n```\n"
+    assert list(misspelt(page)) == [
+        "benchmarks/training/training_arms.sh has no DATTA",
+        "benchmarks/search.py is not there",
+        "benchmarks/search/search.py has no --figure",
+    ]

@@ -1,4 +1,5 @@
-"""Commands run as `python -m` runs them, but in this process: a new one would first load torch, for two seconds.
+"""Which programs there are; and commands run as `python -m` runs them, but in this process: a new one would first load
+torch, for two seconds.
 
 That every program is started by `ofa.cli.run.run` with its own `main` is seen in tests/ofa/cli/test_all_commands.py.
 """
@@ -7,10 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from ofa.cli.run import run
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENTS = ("device_agents/cpu/agent.py", "device_agents/cuda/agent.py")  # no commands: they answer a host
+
+
+def programs() -> list[str]:
+    """Every module that `python -m` starts, by its name there."""
+    found = []
+    for package in ("ofa", "profilers", "latency_tables", "device_agents"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            starts = path.name == "__main__.py" or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+            if starts and name not in AGENTS:
+                found.append(name.removesuffix(".py").removesuffix("/__main__").replace("/", "."))
+    return found
 
 
 @dataclass(frozen=True)

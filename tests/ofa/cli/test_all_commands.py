@@ -15,6 +15,7 @@ import pytest
 from ofa.cli.command import Command, docs_of
 from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.overview import STEPS
+from tests.helpers.programs import programs
 
 
 def commands() -> dict[str, Command[Any]]:
@@ -62,22 +63,6 @@ def test_the_example_parses_and_the_help_fits(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 120
     for field in fields_of(command.config):
         assert field.flag in text
-
-
-ROOT = Path(__file__).resolve().parents[3]
-AGENTS = ("device_agents/cpu/agent.py", "device_agents/cuda/agent.py")  # no commands: they answer a host
-
-
-def programs() -> list[str]:
-    """Every module that `python -m` starts, by its name there."""
-    found = []
-    for package in ("ofa", "profilers", "latency_tables", "device_agents"):
-        for path in sorted((ROOT / package).rglob("*.py")):
-            name = path.relative_to(ROOT).as_posix()
-            starts = path.name == "__main__.py" or '__name__ == "__main__"' in path.read_text(encoding="utf-8")
-            if starts and name not in AGENTS:
-                found.append(name.removesuffix(".py").removesuffix("/__main__").replace("/", "."))
-    return found
 
 
 def test_all_programs_are_found() -> None:
