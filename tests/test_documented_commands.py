@@ -13,6 +13,7 @@ import pytest
 from ofa.cli.command import choose
 from ofa.cli.overview import STEPS
 from ofa.errors import UsageError
+from ofa.zoo_files import entries
 from tests.helpers.programs import programs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,6 +79,16 @@ FOUND = [
     if page.name != "CHANGELOG.md"  # tells of options as they were
     for whole, module, words in commands_of(page.read_text(encoding="utf-8"))
 ]
+
+
+@pytest.fixture(autouse=True)
+def zoo(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supernets that pages name by their ids were fetched before."""
+    folder = tmp_path_factory.getbasetemp() / "zoo"
+    monkeypatch.setenv("OFA_ZOO_CACHE", str(folder))
+    for file in (file for entry in entries() if entry.space for file in entry.files):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).touch()
 
 
 def test_they_are_found() -> None:
