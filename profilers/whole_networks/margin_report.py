@@ -10,7 +10,7 @@ import numpy as np
 
 from ofa.cli.console import spelled
 from ofa.errors import InputError
-from profilers.whole_networks.occasions import Measured, checked_words
+from profilers.whole_networks.occasions import Measured, Occasion, checked_words
 
 SHOWN = (90.0, 95.0)  # per cent
 
@@ -24,6 +24,7 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
         f"(median; {ratios.min():.3f} to {ratios.max():.3f}), {100 * np.mean(ratios <= 1):.0f} % no longer than their "
         f"sums; single blocks {last.machine_pct:+} % longer than in the table"
     )
+    say_doubtful(last, say)
     if len(measured.occasions) > 1:
         before = np.array(measured.occasions[-2].measured_ms)
         change = 100 * (np.array(last.measured_ms) / before - 1)
@@ -44,6 +45,11 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
     say(f"next: {spelled('ofa.search', '--table', path, '--latency', 'MS', '--confidence', 95)}")
 
 
+def say_doubtful(occasion: Occasion, say: Callable[[str], None]) -> None:
+    if occasion.doubtful:
+        say(f"{occasion.doubtful} of them are doubtful: the machine was busy, or drifted, whenever they were measured")
+
+
 def say_check(measured: Measured, path: Path, say: Callable[[str], None]) -> None:
     """How many of the last check keep their limits, and of all checks."""
     last = measured.checks[-1]
@@ -52,6 +58,7 @@ def say_check(measured: Measured, path: Path, say: Callable[[str], None]) -> Non
         f"{last.kept} of {networks} other networks keep limits that they were searched for with {last.confidence:g} %; "
         f"{last.within_sum} take no longer than their sums, as a limit without a margin asks for"
     )
+    say_doubtful(last.occasion, say)
     say(f"the margin costs {np.mean(last.costs_top1):.3f} % top-1 on average, {max(last.costs_top1):.3f} at most")
     if len(measured.checks) > 1:
         say(f"all {len(measured.checks)} checks: {checked_words(measured.checks)}")

@@ -176,7 +176,8 @@ class MarginRun:
             )
             return None
         measured = [float(ms) for ms in latencies if ms is not None]
-        return Occasion(now(), found.machine_pct, tuple(round(measured[i], 6) for i in at))
+        doubtful = sum(network is not None and network.doubtful for network in found.networks)
+        return Occasion(now(), found.machine_pct, tuple(round(measured[i], 6) for i in at), doubtful)
 
     def _journal(self, name: str, genes: list[list[int]]) -> Journal:
         path = self.path.with_suffix(f".margin.{name}.journal.jsonl")

@@ -24,6 +24,7 @@ from profilers.whole_networks.winners import Winner, Winners
 
 FEWEST_OCCASIONS = 2
 VERSION = 1
+COUNTED = Bounds(0, 1e6, "networks")
 COST = Bounds(-100, 100, "per cent")
 
 
@@ -32,15 +33,18 @@ class Occasion:
     """when: its end, in UTC; machine_pct: by how much single blocks took longer than in the table
 
     measured_ms: of every network, in the order of the file
+    doubtful: how many networks the machine was busy or drifted throughout
     """
 
     when: datetime
     machine_pct: float
     measured_ms: tuple[float, ...]
+    doubtful: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         when = self.when.isoformat(timespec="seconds")
-        return {"when": when, "machine_pct": self.machine_pct, "measured_ms": list(self.measured_ms)}
+        facts = {"when": when, "machine_pct": self.machine_pct, "doubtful": self.doubtful}
+        return {**facts, "measured_ms": list(self.measured_ms)}
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def _occasion(stated: Any, count: int) -> Occasion:
     measured = tuple(MILLISECONDS.check("measured_ms", ms) for ms in one["measured_ms"])
     if len(measured) != count or when.tzinfo is None or not math.isfinite(one["machine_pct"]):
         raise InputError("an occasion is not of these networks")
-    return Occasion(when, float(one["machine_pct"]), measured)
+    return Occasion(when, float(one["machine_pct"]), measured, COUNTED.whole("doubtful", one.get("doubtful", 0)))
 
 
 def _check(stated: Any, space: SearchSpace) -> Check:
