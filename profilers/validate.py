@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
-from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.runs.journal import Journal
 from ofa.runs.settings import identity_of
@@ -30,10 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def validate(config: ValidateConfig, command: str) -> int:
     """Measures whole networks against a table; 1 if some failed, or the machine is not as it was. command: as typed"""
     from ofa.tables import LatencyTable, find_table
-    from profilers.devices.from_header import target_of
+    from profilers.devices.from_header import open_target
     from profilers.profiling.console import measure_shown
     from profilers.whole_networks.choosing import choose, space_of
-    from profilers.whole_networks.measured import measure_networks, of_table
+    from profilers.whole_networks.measured import measure_networks, of_table, require_measured
     from profilers.whole_networks.validation import validation_of
     from profilers.whole_networks.validation_report import report, write
 
@@ -41,16 +40,16 @@ def validate(config: ValidateConfig, command: str) -> int:
         require(package, "validating a table")
     path = find_table(config.table)
     table = LatencyTable.load(path)
-    if table.provenance != "measured":
-        raise InputError(f"{path} is {table.provenance}: only a table measured on this machine can be validated on it")
-    target = of_table(target_of(table, config.timeout), table)
+    require_measured(table, "validated")
     space, resolutions = space_of(table, config.space, config.num_classes)
     chosen = choose(table, space, resolutions, config.networks, config.seed)
-    journal = open_journal(config, path, table)
     console = make_console()
     resume = f"{command.replace(' --resume', '')} --resume"
-    measure = partial(measure_shown, journal=journal, console=console, resume=resume)
-    measured = measure_networks(chosen, target, measure, visits=target.pace.whole_rounds, seed=config.seed)
+    with open_target(table, config, config.timeout, console.out) as target:
+        journal = open_journal(config, path, table)
+        measure = partial(measure_shown, journal=journal, console=console, resume=resume)
+        visits = target.pace.whole_rounds
+        measured = measure_networks(chosen, of_table(target, table), measure, visits=visits, seed=config.seed)
     validation = validation_of(table, chosen, measured)
     write(validation, table, command)
     return report(validation, table, console.out)

@@ -58,9 +58,11 @@ FORBIDDEN = (
     ("profilers.profiling", "profilers.whole_networks"),
     ("profilers.whole_networks", "profilers.changes"),
     ("profilers.estimating", "profilers.changes"),
+    ("profilers.whole_networks", "profilers.verifying"),
+    ("profilers.changes", "profilers.verifying"),
 )
-ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes")
-COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate"}
+ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes", "verifying")
+COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate", "verify"}
 
 
 @cache

@@ -93,7 +93,9 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
             raise InputError(f"{path}: {error}") from None
     if "results" in content:
         results = content["results"]
-        if not isinstance(results, list) or not results or not all(isinstance(r, dict) for r in results):
+        if results == []:
+            raise Infeasible(f"{path} has no results: no network keeps a limit")
+        if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
             raise InputError(f"{path}: results is not a list of results, as ofa.search writes it")
         chosen = results[_position(path, results, index, limit_ms)]
         keys = ("table", "limit_ms", "latency_ms", "predicted_top1")

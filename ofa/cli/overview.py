@@ -41,6 +41,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Find the best sub-network for a device": (
         Entry("search", "ofa.search", "the most accurate within each latency limit"),
+        Entry("verify", "profilers.verify", "what was found, measured whole on the device"),
     ),
     "Take it to the device": (
         Entry("evaluate", "ofa.evaluate", "its accuracy on images"),

@@ -13,8 +13,8 @@ MOST_CPUS = 100_000  # which of them are there, the device says
 
 
 def cpu_numbers(text: str) -> tuple[int, ...]:
-    """ "3" or "2,3", ascending; ValueError for what is none."""
-    numbers = [plain_whole(number) for number in text.split(",")]
+    """ "3", "2,3" or, as a table's header has it, "2, 3", ascending; ValueError for what is none."""
+    numbers = [plain_whole(number.strip(" ")) for number in text.split(",")]
     cpus = {number for number in numbers if number is not None and 0 <= number < MOST_CPUS}
     if None in numbers or len(cpus) < len(set(numbers)):
         raise ValueError(f"{short(text)}, expected numbers such as 3 or 2,3")

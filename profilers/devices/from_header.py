@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, cast
 
+from ofa.cli.config import flag_of
 from ofa.errors import InputError
+from ofa.optional_packages import require
 from ofa.tables import LatencyTable
 from profilers.devices import local_cpu, nvidia
+from profilers.devices.access_options import AccessOptions
+from profilers.devices.core_options import cpu_numbers
+from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.target import Target
 
-# the header's "agent", which tables of the CPU do not have
+# the header's "agent", which tables of the CPU do not have: devices of this machine
 _TARGETS: dict[str, Callable[[Mapping[str, str], float], Target]] = {
     "cpu": local_cpu.target_of_header,
     "cuda": nvidia.target_of_header,
 }
+# and those that are reached by a cable or the network
+_DEVICES = {"android": "phone", "linux": "board"}
+# what a phone's runtime is called that is no agent of ours
+_BENCHMARK_MODEL: Literal["benchmark_model"] = "benchmark_model"
 
 
 def target_of(table: LatencyTable, timeout_s: float) -> Target:
-    """The device of a measured table; InputError if it is not to be had here."""
+    """The device of a measured table, on this machine; InputError if it is not to be had here."""
     agent = table.header.get("agent", "cpu")
     if agent not in _TARGETS:
         raise InputError(
@@ -28,3 +39,104 @@ def target_of(table: LatencyTable, timeout_s: float) -> Target:
         return _TARGETS[agent](table.header, timeout_s)
     except InputError as error:
         raise type(error)(f"{table.path}: {error}") from None
+
+
+@contextmanager
+def open_target(
+    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
+) -> Iterator[Target]:
+    """The device of a measured table, wherever it is; in the end nothing of ours runs on a phone.
+
+    say: told what is sent there. InputError if the device is not to be had.
+    """
+    agent = table.header.get("agent", "cpu")
+    for option, of in (("serial", "android"), ("host", "linux"), ("ssh_config", "linux")):
+        if getattr(access, option) is not None and agent != of:
+            raise InputError(f"{flag_of(option)} is for the table of a {_DEVICES[of]}: {table.path} is of none")
+    if agent == "linux":
+        yield _board(table, access, timeout_s, say)
+    elif agent == "android":
+        with _phone(table, access, timeout_s, say) as target:
+            yield target
+    else:
+        yield target_of(table, timeout_s)
+
+
+def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]) -> Target:
+    from device_agents.android import bundle
+    from profilers.devices.board.board_target import board_target, chosen_cpus
+    from profilers.devices.board.ssh import Board
+    from profilers.measuring.models import check_runtime
+
+    if access.host is None:
+        raise InputError(f"{table.path} was measured on a board: name it by --host USER@ADDRESS")
+    check_runtime("tflite")
+    board = Board(access.host, access.ssh_config)
+    facts = board.facts()
+    threads = _threads(table)
+    return board_target(
+        board,
+        bundle.make(facts.machine, agent_bin=access.agent_bin, agent_lib=access.agent_lib, tell=say),
+        batch=table.batch,
+        delegate=_stated(table, "delegate"),
+        threads=threads,
+        cpus=chosen_cpus(facts, _cpus(table), threads),
+        timeout_s=timeout_s,
+        say=say,
+    )
+
+
+@contextmanager
+def _phone(
+    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
+) -> Iterator[Target]:
+    require("adb_shell", "a phone")
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.phone_target import described, open_phone, session_of
+    from profilers.measuring.models import check_runtime
+
+    check_runtime("tflite")
+    asked = phone_options(table, access)
+    with Adb(access.serial) as adb:
+        adb.connect()
+        phone, cpus = open_phone(adb, asked)
+        say(described(phone, cpus))
+        with session_of(adb, phone, cpus, asked, table.batch, timeout_s, say) as target:
+            yield target
+
+
+def phone_options(table: LatencyTable, access: AccessOptions) -> PhoneOptions:
+    """How a phone was asked when its table was made; InputError where the header does not say."""
+    own_tool = table.header["runtime"].startswith(_BENCHMARK_MODEL)
+    if own_tool and (access.agent_bin is None or not access.agent_bin.is_file()):
+        raise InputError(f"{table.path} was made by {_BENCHMARK_MODEL}: give the same tool by --agent-bin")
+    return PhoneOptions(
+        serial=access.serial,
+        agent_bin=access.agent_bin,
+        agent_lib=access.agent_lib,
+        delegate=cast(Any, _stated(table, "delegate")),  # the option says which there are
+        runner=_BENCHMARK_MODEL if own_tool else "agent",
+        threads=_threads(table),
+        cpu=_cpus(table),
+        no_fixed_performance=table.header.get("fixed_performance_mode") == "not asked for",
+    )
+
+
+def _stated(table: LatencyTable, key: str) -> str:
+    if not table.header.get(key):
+        raise InputError(f"{table.path}: the header has no '# {key}: ...' line")
+    return table.header[key]
+
+
+def _threads(table: LatencyTable) -> int:
+    text = table.header.get("threads", "1")
+    if not text.isdecimal() or not 1 <= int(text) <= 1024:
+        raise InputError(f"{table.path}: the header's threads are {ascii(text)[:60]}, expected a number")
+    return int(text)
+
+
+def _cpus(table: LatencyTable) -> tuple[int, ...] | None:
+    try:
+        return cpu_numbers(table.header["cpus"]) if "cpus" in table.header else None
+    except ValueError as error:
+        raise InputError(f"{table.path}: cpus: {error}") from None

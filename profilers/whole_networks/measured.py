@@ -121,6 +121,14 @@ def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:
     return round(100 * float(np.median(now)), 2) if now else 0.0
 
 
+def require_measured(table: LatencyTable, done: str) -> None:
+    """InputError for a table of which no device can be asked. done: what is done with it, such as "validated" """
+    if table.provenance != "measured":
+        raise InputError(
+            f"{table.path} is {table.provenance}: only a table measured on this machine can be {done} on it"
+        )
+
+
 def of_table(target: Target, table: LatencyTable) -> Target:
     """The target; its agents raise InputError, before a visit, where runtime or device are not those of the table."""
 

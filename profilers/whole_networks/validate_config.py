@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ofa.cli.config import AtLeast, Option
 from ofa.cli.options import OptionalCount, Seed, SpaceName
+from profilers.devices.access_options import AccessOptions
 from profilers.profiling.profile_options import ResumeOptions, TimingOptions
 
 # with fewer networks neither a fit nor a score says anything
@@ -14,7 +15,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidateConfig(TimingOptions, ResumeOptions):
+class ValidateConfig(AccessOptions, TimingOptions, ResumeOptions):
     """Measure whole networks and compare them with the sums of a table made on this machine.
 
     A fifth of them fit a correction of the sums, the others are scored. Writes TABLE.validation.json and .png, and puts

@@ -6,14 +6,12 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-
-import numpy as np
 
 from ofa.cli.console import spelled
-from ofa.runs.files import replace_file, write_json
+from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
+from profilers.whole_networks.plot import write_plot
 from profilers.whole_networks.validation import Validation, to_json
 
 
@@ -22,8 +20,10 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
     assert table.path is not None
     when = datetime.now(UTC)
     write_json(table.path.with_suffix(".validation.json"), to_json(validation, table, command, when))
-    title = f"{table.device}, {table.header['runtime']}"
-    write_plot(table.path.with_suffix(".validation.png"), title, validation, f"ms{of_batch(table.batch)}")
+    scores = validation.scores
+    title = f"{table.device}, {table.header['runtime']}\nMAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %"
+    points = {"": (validation.measured, validation.predicted)}
+    write_plot(table.path.with_suffix(".validation.png"), title, points, f"ms{of_batch(table.batch)}")
     if validation.measurement.same_machine:
         facts = {
             "sum_correction": f"{validation.correction} {validation.remark()}",
@@ -69,24 +69,3 @@ def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -
         took = amount(v.measured[i], "ms", batch, ".3f")
         say(f"worst: {v.predicted[i] / v.measured[i] - 1:+.1%}, {took} measured, {subnet}")
     say("sums too high, by unit (%): " + json.dumps(v.unit_errors_pct))
-
-
-def write_plot(path: Path, title: str, validation: Validation, unit: str) -> None:
-    """Measured against predicted latency, with 5 % on both sides."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    predicted, measured, scores = validation.predicted, validation.measured, validation.scores
-    figure, axes = plt.subplots(figsize=(5, 5), layout="constrained")
-    ends = np.array([min(predicted.min(), measured.min()), max(predicted.max(), measured.max())])
-    axes.plot(ends, ends, color="black", linewidth=0.8)
-    axes.fill_between(ends, 0.95 * ends, 1.05 * ends, alpha=0.15, color="C0", label="within 5 %")
-    axes.scatter(measured, predicted, s=8)
-    axes.set_xlabel(f"measured, whole network ({unit})")
-    axes.set_ylabel(f"predicted, sum of blocks ({unit})")
-    axes.set_title(f"{title}\nMAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %", fontsize="small")
-    axes.legend()
-    replace_file(path, lambda file: figure.savefig(file, format="png", dpi=130))
-    plt.close(figure)

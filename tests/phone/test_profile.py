@@ -8,19 +8,30 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from device_agents.android import bundle
 from device_agents.android.testphone.phone import TestPhone
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.android import main
+from profilers.devices.access_options import AccessOptions
+from profilers.devices.from_header import open_target
 from profilers.devices.phone.adb import Adb, Answer
 from profilers.devices.phone.files import BASE
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.run import measure_on
+from profilers.measuring.target import Target
+from profilers.whole_networks.choosing import Chosen, controls_of
+from profilers.whole_networks.measured import measure_networks, of_table
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
@@ -93,6 +104,30 @@ def test_another_space_takes_the_place_of_the_old_models(phone: TestPhone, tmp_p
     assert "manifest.json" not in shell(phone, 'ls "$1"/*').text
     assert main(["--serial", phone.serial, "--clean"]) == 0
     assert shell(phone, 'ls -d "$1"').code != 0
+
+
+def test_whole_networks_are_measured_on_the_phone_of_a_table_one_measurement_after_another(
+    phone: TestPhone, tmp_path: Path, capsys
+) -> None:
+    space = get_space("mbv3-w0.35")
+    out = tmp_path / "t.csv"
+    assert main(["--serial", phone.serial, *SMALL, "--rounds", "1", "--limit", "4", "--out", str(out)]) == 0
+    table, genes = LatencyTable.load(out), space.sample(np.random.default_rng(0), 3, resolutions=[32])
+    with open_target(table, AccessOptions(serial=phone.serial), 60.0, print) as target:
+        for number, some in enumerate((genes[:2], genes[2:])):
+            journal, folder = Journal.create(tmp_path / f"{number}.jsonl", {}), tmp_path / str(number)
+            folder.mkdir()
+            rules = {**target.pace.whole, "warmup_seconds": 0, "min_runs": 1, "max_runs": 3, "max_seconds": 0.01}
+
+            def measure(plan: VisitPlan, at: Target, by: Any, seed: int, journal=journal, folder=folder) -> Outcome:
+                return measure_on(at, plan, by, seed, journal, folder, lambda *_: None)
+
+            chosen = Chosen(space, some, controls_of(table, 1))
+            found = measure_networks(chosen, of_table(target, table), measure, visits=2, seed=0, rules=rules)
+            journal.close()
+            assert [network is not None for network in found.networks] == [True] * len(some)
+            assert found.failed == {}
+    assert capsys.readouterr().out.count("pushing models") == 3
 
 
 def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:

@@ -11,21 +11,30 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from device_agents.android import bundle
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
+from ofa.runs.journal import Journal
 from ofa.space import get_space
-from ofa.tables import LatencyTable
+from ofa.tables import LatencyTable, TableRow
+from profilers.devices.access_options import AccessOptions
 from profilers.devices.board.board_target import AgentOnBoard, chosen_cpus
 from profilers.devices.board.ssh import Board, Facts
+from profilers.devices.from_header import open_target
 from profilers.linux import main
 from profilers.measuring.events import Begins, Hello
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
+from profilers.measuring.run import measure_on
+from profilers.whole_networks.choosing import Chosen, controls_of
+from profilers.whole_networks.measured import measure_networks, of_table
 
 CONFIG = """
 Host board
@@ -168,6 +177,40 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert len(sent) == 3 + 1 + 3 + 1, "agent, runtime, bundle.json; three models; and both lists of sums"
     assert main([*command, "--overwrite"]) == 0
     assert inodes(sshd.home) == sent
+
+
+def test_whole_networks_are_measured_on_the_board_of_a_table_one_measurement_after_another(
+    sshd: Sshd, tmp_path: Path
+) -> None:
+    space = get_space("mbv3-w0.35")
+    blocks, genes = all_blocks(space, [32]), space.sample(np.random.default_rng(0), 3, resolutions=[32])
+    cpu = str(max(os.sched_getaffinity(0)))
+    header = {
+        "device": "B", "runtime": "ai-edge-litert 2.3.0", "space": space.name, "source": "a test", "agent": "linux",
+        "provenance": "measured", "threads": "1", "delegate": "xnnpack", "cpus": cpu,
+    }  # fmt: skip
+    table = LatencyTable(header, [TableRow(block, 0.01) for block in blocks], tmp_path / "board.csv")
+    with (
+        pytest.raises(InputError, match=r"board\.csv was measured on a board: name it by --host"),
+        open_target(table, AccessOptions(), 60.0, print),
+    ):
+        pass
+    rules = {**manifest([], 0.0)["rules"], "max_runs": 3}
+    with open_target(table, AccessOptions(host="board", ssh_config=sshd.config), 60.0, print) as target:
+        for number, some in enumerate((genes[:2], genes[2:])):
+            journal = Journal.create(tmp_path / f"{number}.jsonl", {})
+            measure = partial(measure_quietly, journal=journal, folder=tmp_path / str(number))
+            chosen = Chosen(space, some, controls_of(table, 1))
+            found = measure_networks(chosen, of_table(target, table), measure, visits=2, seed=0, rules=rules)
+            # how many visits are good depends on how busy the machine is; that each was made on the board does not
+            assert [network is not None for network in found.networks] == [True] * len(some)
+            assert (found.failed, found.hello.agent) == ({}, "android")
+            journal.close()
+
+
+def measure_quietly(plan: Any, target: Any, rules: Any, seed: int, *, journal: Journal, folder: Path) -> Any:
+    folder.mkdir()
+    return measure_on(target, plan, rules, seed, journal, folder, lambda *_: None)
 
 
 def test_files_that_were_spoilt_there_are_sent_again(sshd: Sshd, models: Path) -> None:

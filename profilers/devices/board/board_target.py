@@ -58,12 +58,15 @@ class AgentOnBoard:
         self._board, self._files, self._command = board, files, command
         self._timeout_s, self._say = timeout_s, say
         self._folders: tuple[str, str] | None = None
+        self._sent: Path | None = None
 
     def start(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
-        if self._folders is None:
+        """An agent's events. A further measurement's models lie in another folder, and are sent too."""
+        if self._folders is None or self._sent != folder:
             models = {path.name: path for path in folder.glob("*.tflite")}
             self._say(f"sending agent and {len(models)} models to {self._board.host}, if it lacks them")
             self._folders = self._board.ensure("agent", self._files), self._board.ensure("models", models)
+            self._sent = folder
         yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
 
 

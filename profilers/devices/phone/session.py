@@ -120,6 +120,7 @@ class PhoneSession:
         self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
         self._policy, self._timeout_s, self._say = policy, timeout_s, say
         self._models: SentFolder | None = None
+        self._sent: Path | None = None
         self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
         self.pushed_bytes = 0
@@ -206,7 +207,8 @@ class PhoneSession:
             self._wait_for_others()
             unfix_performance(self._adb)  # what a run that was killed may have left
             self._greeted = True
-        if self._models is None:
+        if self._models is None or self._sent != folder:  # another measurement's models lie in another folder
+            self._sent, self._files_there = folder, False
             self._models = sent_folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
         if not self._files_there:
             for wanted in (self._agent, self._models):

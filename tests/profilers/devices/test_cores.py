@@ -2,7 +2,9 @@
 
 import pytest
 
+from profilers.devices.core_options import cpu_numbers
 from profilers.devices.cores import cpu_list, fastest
+from profilers.profiling.table_header import known
 
 
 @pytest.mark.parametrize(
@@ -10,6 +12,10 @@ from profilers.devices.cores import cpu_list, fastest
 )
 def test_lists_of_cpus_are_read_as_the_kernel_writes_them(text: str, cpus: tuple[int, ...]) -> None:
     assert cpu_list(text) == cpus
+
+
+def test_a_list_of_cpus_is_read_as_a_header_has_it() -> None:
+    assert cpu_numbers(known([0, 3, 1])) == cpu_numbers("3,1,0") == (0, 1, 3)
 
 
 def test_the_fastest_cores_are_by_clock_and_then_the_last() -> None:

@@ -23,6 +23,7 @@ RUNTIME, SOC = "onnxruntime 1", "planted"
 class PlantedDevice:
     """latency_ms: of a chain of blocks; noise: the sd of a visit's relative error; fails: chains that cannot be run
 
+    busy: for so many visits something else has the CPU half of the time, and networks take three times as long
     visits: how many were made so far
     """
 
@@ -33,11 +34,12 @@ class PlantedDevice:
         seed: int = 0,
         fails: Callable[[Sequence[Block]], bool] = lambda _: False,
         hello: Hello | None = None,
+        busy: int = 0,
     ) -> None:
         self.latency_ms, self.noise, self.fails = latency_ms, noise, fails
         self.rng = np.random.default_rng(seed)
         self.hello = hello or Hello("planted", RUNTIME, {"cpu_model": SOC})
-        self.visits = 0
+        self.busy, self.visits = busy, 0
 
     def target(self) -> Target:
         return Target("onnxruntime", 1, {}, self._agent, {})
@@ -66,7 +68,9 @@ class PlantedDevice:
             return Error(visit, name, "planted failure")
         self.visits += 1
         once = self.latency_ms(chain) * (1 + self.noise * self.rng.standard_normal())
-        return Result(visit, name, [max(1, round(once * 1e6))] * 3, None, 1)
+        busy = self.visits <= self.busy
+        samples = [max(1, round(once * (3 if busy else 1) * 1e6))] * 3
+        return Result(visit, name, samples, [sample // (2 if busy else 1) for sample in samples], 1)
 
 
 def new_journal(folder: Path) -> Journal:

@@ -1,0 +1,99 @@
+"""`python -m profilers.verify`: the networks that a search found, measured whole on the table's device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ofa.cli.command import Command
+from ofa.cli.console import make_console
+from ofa.errors import InputError
+from ofa.runs.lock import Lock
+from ofa.runs.settings import identity_of
+from profilers.profiling.command_words import command_line
+from profilers.verifying.verify_config import VerifyConfig
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ofa.runs.journal import Journal
+    from profilers.measuring.target import Target
+    from profilers.verifying.searched import Searched
+    from profilers.whole_networks.measured import Measure
+
+COMMAND = Command("profilers.verify", VerifyConfig, "--table my-cpu.csv --result out/search/result.json")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return verify_found(COMMAND.parse(argv), command_line("profilers.verify", argv))
+
+
+def verify_found(config: VerifyConfig, command: str) -> int:
+    """Measures a result's networks; 1 if a limit is not kept, or the machine is not as it was. command: as typed"""
+    from ofa.runs.places import check_writable
+    from ofa.tables import LatencyTable, find_table
+    from profilers.devices.from_header import open_target
+    from profilers.verifying.accuracies import check_evaluation
+    from profilers.verifying.searched import read_searched
+    from profilers.whole_networks.measured import of_table, require_measured
+
+    table = LatencyTable.load(find_table(config.table))
+    require_measured(table, "verified")
+    if table.emulated:
+        raise InputError(f"{table.path} was measured on an emulated device: what is measured there means nothing")
+    searched = read_searched(config, table)
+    check_writable(config.file)
+    check_evaluation(config)
+    console = make_console()
+    with Lock(config.file), open_target(table, config, config.timeout, console.out) as target:
+        return measure_and_write(config, command, searched, of_table(target, table), console)
+
+
+def measure_and_write(config: VerifyConfig, command: str, searched: Searched, target: Target, console: Console) -> int:
+    """Measures round after round, says what was found, writes it; 1 as `verify_found`."""
+    from ofa.runs.files import write_json
+    from profilers.profiling.console import measure_shown
+    from profilers.verifying.accuracies import with_accuracies
+    from profilers.verifying.rounds import Rounds, timing_of
+    from profilers.verifying.verification import verify
+    from profilers.verifying.verification_report import draw, ending, print_verification, say_round, to_json
+    from profilers.whole_networks.choosing import controls_of
+
+    table, timing = searched.search.table, timing_of(config, target.pace)
+    resume = command if config.resume else f"{command} --resume"
+
+    def measure_into(journal: Journal) -> Measure:
+        return partial(measure_shown, journal=journal, console=console, resume=resume)
+
+    rounds = Rounds(
+        space=searched.search.space,
+        controls=controls_of(table, timing.controls),
+        target=target,
+        timing=timing,
+        seed=config.seed,
+        file=config.file,
+        settings=identity_of(config),
+        resume=config.resume,
+        measure_into=measure_into,
+    )
+    tell = partial(say_round, batch=table.batch, console=console)
+    asked = {"visits": timing.visits, "near": config.near, "again": config.again, "seed": config.seed}
+    found = verify(searched, rounds.measure, **asked, tell=tell)
+    content = to_json(found, searched, config, command, datetime.now(UTC))
+    write_json(config.file, content)
+    print_verification(console, searched.search.name, table, found)
+    if draw(config.file.with_suffix(".png"), table, found):
+        console.print(f"wrote {config.file} and .png", soft_wrap=True)
+    else:
+        console.print(f"wrote {config.file}; no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
+    if config.data is not None and found.kept:
+        write_json(config.file, with_accuracies(config, content, console))
+    return ending(found, config, console)
+
+
+if __name__ == "__main__":
+    from ofa.cli.run import run
+
+    run(main)

@@ -1,0 +1,115 @@
+"""Rounds of measuring, a journal each beside the output: verified.1.journal.jsonl, verified.2.journal.jsonl ...
+
+What a round measures follows from what was measured before. So a run that is resumed reads the finished rounds as they
+were, and measures only in the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa.runs.journal import Journal
+from ofa.space import SearchSpace, Subnet
+from ofa.tables import TableRow
+from profilers.measuring.judge import Outcome, judge
+from profilers.measuring.ledger import Ledger
+from profilers.measuring.pace import Pace
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.target import Target
+from profilers.verifying.verify_config import VerifyConfig
+from profilers.whole_networks.choosing import CONTROLS, Chosen
+from profilers.whole_networks.measured import Measure, MeasuredNetworks, measure_networks
+
+# with --quick: shares of the target's own warm-up and of the longest that a visit may take
+QUICK_WARMUP, QUICK_SECONDS = 1 / 3, 1 / 4
+QUICK_VISITS = 6
+
+
+@dataclass(frozen=True)
+class Timing:
+    """rules: the protocol's; visits: of each network; controls: how many blocks of the table are timed again"""
+
+    rules: Mapping[str, Any]
+    visits: int
+    controls: int
+
+
+def timing_of(config: VerifyConfig, pace: Pace) -> Timing:
+    """How long and how often networks are timed: as often as for a validation to choose, and again to certify."""
+    if not config.quick:
+        return Timing(pace.whole, config.visits or 2 * pace.whole_rounds, CONTROLS)
+    rules = {
+        **pace.whole,
+        "warmup_seconds": pace.whole["warmup_seconds"] * QUICK_WARMUP,
+        "max_seconds": pace.whole["max_seconds"] * QUICK_SECONDS,
+    }
+    return Timing(rules, config.visits or QUICK_VISITS, CONTROLS // 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Rounds:
+    """measure_into: a `Measure` that writes the journal it is given, and closes it
+
+    file: the output, beside which the journals lie; settings: what they are bound to
+    controls: blocks of the table, timed again in every round; timing, seed: of `measure_networks`
+    """
+
+    space: SearchSpace
+    controls: Sequence[TableRow]
+    target: Target
+    timing: Timing
+    seed: int
+    file: Path
+    settings: Mapping[str, Any]
+    resume: bool
+    measure_into: Callable[[Journal], Measure]
+
+    def measure(self, number: int, subnets: Sequence[Subnet]) -> MeasuredNetworks:
+        """Round `number`, from 1, of these networks."""
+        chosen = Chosen(self.space, self.space.encode(subnets), tuple(self.controls))
+        measure = self._measure(number, {**self.settings, "round": number, "networks": [s.to_dict() for s in subnets]})
+        return measure_networks(
+            chosen, self.target, measure, visits=self.timing.visits, seed=self.seed + number, rules=self.timing.rules
+        )
+
+    def _measure(self, number: int, settings: Mapping[str, Any]) -> Measure:
+        path = self.journal(number)
+        if not self.resume:
+            if number == 1:
+                for old in self._journals():
+                    old.unlink(missing_ok=True)
+            return self.measure_into(Journal.create(path, settings))
+        if self.journal(number + 1).is_file():
+            journal = Journal.read(path)
+            journal.check(settings)
+            return lambda plan, _target, _rules, _seed: as_it_was(plan, journal)
+        return self.measure_into((Journal.resume if path.is_file() else Journal.create)(path, settings))
+
+    def journal(self, number: int) -> Path:
+        return self.file.with_name(f"{self.file.stem}.{number}.journal.jsonl")
+
+    def _journals(self) -> list[Path]:
+        """Those there are, of this output."""
+        number = 1
+        found = []
+        while self.journal(number).is_file():
+            found.append(self.journal(number))
+            number += 1
+        return found
+
+
+def as_it_was(plan: VisitPlan, journal: Journal) -> Outcome:
+    """The outcome of a finished round: what failed then is not tried again."""
+    outcome = judge(Ledger(plan, journal))
+    for record in journal.records:
+        if record.get("kind") == "failed" and record.get("id") in plan.models:
+            outcome.failed[record["id"]] = str(record.get("message"))
+        elif record.get("kind") == "result":
+            outcome.failed.pop(record.get("id", ""), None)
+    for name in outcome.failed:
+        outcome.results.pop(name, None)
+        outcome.without_good.discard(name)
+    return outcome
