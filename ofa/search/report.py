@@ -81,6 +81,8 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
         )
     what = "limits are kept" if margin.limits == 1 else f"the {margin.limits} limits are all kept"
     line = f"{what} with {margin.confidence:g} %: searched within limits divided by {margin}; {margins.rests_on}"
+    if checked := table.header.get("margin_checked"):
+        line += f"; when that was checked, {checked}"
     if margins.networks == "random":
         line += (
             ". Those were random networks, not searched ones: a search ends where sums err in its favour; "
