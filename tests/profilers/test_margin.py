@@ -120,6 +120,8 @@ def test_two_occasions_make_a_margin_that_others_keep(device: Device, table: Pat
     assert (
         search(["--table", str(table), "--latency", "0.05", "--confidence", "95", "--out", str(tmp_path / "out")]) == 0
     )
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"when that was checked, {check['kept']} of 20 other networks" in said
     (found,) = json.loads((tmp_path / "out" / "result.json").read_text())["results"]
     assert found["latency_ms"] * q <= 0.05
 
