@@ -149,8 +149,8 @@ def fit_of(table: LatencyTable, space_name: str) -> SpaceFit:
     found = rows & set(all_blocks(space, SIZES))
     if not found:
         other = _space_of(rows)
-        said = f"they are of {other}" if other else "no width of mbv3 or proxyless has them"
-        raise InputError(f"none of the {len(rows)} blocks is of {space_name}: {said}")
+        reason = f"they are of {other}" if other else "no width of mbv3 or proxyless has them"
+        raise InputError(f"none of the {len(rows)} blocks is of {space_name}: {reason}")
     coverage = table.coverage(space, SIZES)
     return SpaceFit(len(found), tuple(sorted(coverage.complete + coverage.interpolated)))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(Config):
+class CompareTablesConfig(Config):
     """Which blocks changed between two tables of one device.
 
     A drift common to all blocks is reported and taken out; a block has changed if it did by more than --effect, and
@@ -54,7 +54,7 @@ class CompareConfig(Config):
             raise UsageError(f"--alpha is {self.alpha}, expected a number between 0 and 1")
 
 
-COMMAND = Command("profilers.compare", CompareConfig, "xeon-vm-tflite my-cpu.csv --plot changes.png")
+COMMAND = Command("profilers.compare", CompareTablesConfig, "xeon-vm-tflite my-cpu.csv --plot changes.png")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if comparison.changed else 0
 
 
-def compare(config: CompareConfig) -> Comparison:
+def compare(config: CompareTablesConfig) -> Comparison:
     """Two tables compared; InputError where they cannot be."""
     require("scipy", "comparing tables")
     if config.plot:

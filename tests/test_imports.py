@@ -246,25 +246,87 @@ def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
     assert crowded(tmp_path, ("p",)) == {"p/q": 13}
 
 
+def long_module(code: str) -> int:
+    """Its lines, where they are too many; else 0."""
+    length = len(code.splitlines())
+    return length if length > LINES_A_MODULE else 0
+
+
 def test_no_module_is_long() -> None:
     found: dict[str, int] = {}
     for name, (path, _) in trees().items():
-        length = len(path.read_text(encoding="utf-8").splitlines())
-        if length > LINES_A_MODULE:
+        if length := long_module(path.read_text(encoding="utf-8")):
             last = name.rpartition(".")[2]
             found[last] = max(length, found.get(last, 0))
     shrinks(found, LONG_MODULES)
 
 
+def long_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Functions, methods and functions in them with too many lines, and how many."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
+            length = node.end_lineno - node.lineno + 1
+            if length > LINES_A_FUNCTION:
+                yield node.name, length
+
+
 def test_no_function_is_long() -> None:
     found: dict[str, int] = {}
     for _, tree in trees().values():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
-                length = node.end_lineno - node.lineno + 1
-                if length > LINES_A_FUNCTION:
-                    found[node.name] = max(length, found.get(node.name, 0))
+        for name, length in long_functions(tree):
+            found[name] = max(length, found.get(name, 0))
     shrinks(found, LONG_FUNCTIONS)
+
+
+def test_what_is_too_long_is_found() -> None:
+    assert (long_module("a = 1\n" * 350), long_module("a = 1\n" * 351)) == (0, 351)
+    lines = "".join(f"        a{n} = {n}\n" for n in range(60))
+    code = f"class C:\n    async def long(self):\n{lines}\n    def short(self):\n{lines[: lines.index('a59')]}pass\n"
+    assert list(long_functions(ast.parse(code))) == [("long", 61)]
+    with pytest.raises(AssertionError, match="larger than it should be"):
+        shrinks({"long": 61}, {})
+    with pytest.raises(AssertionError, match="take it off the list"):
+        shrinks({}, {"long": 61})
+
+
+# words that were a dict here, a list and a text there
+MEANINGLESS = {"told", "said", "subjects", "several", "remote", "study", "fidelity"}
+
+
+def meaningless(tree: ast.AST) -> Iterator[str]:
+    """Names of variables, arguments and attributes that say nothing of what they hold."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg):
+            name = node.arg
+        elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+        else:
+            continue
+        if name in MEANINGLESS:
+            yield name
+
+
+def test_names_say_what_they_hold() -> None:
+    assert {name: found for name, (_, tree) in trees().items() if (found := [*meaningless(tree)])} == {}
+    planted = "def f(told, *, said=0, **x):\n    self.remote = [study for study in x]\n    return said.told"
+    assert sorted(meaningless(ast.parse(planted))) == ["remote", "said", "study", "told"]
+
+
+def public_classes(modules: Mapping[str, tuple[Path, ast.Module]]) -> dict[str, list[str]]:
+    """{class: the modules that define one of that name}; without the agents, which share nothing."""
+    found: dict[str, list[str]] = {}
+    for name, (_, tree) in modules.items():
+        if not any(_within(name, agent) for agent in ALONE):
+            for node in tree.body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    found.setdefault(node.name, []).append(name)
+    return found
+
+
+def test_no_two_classes_have_one_name() -> None:
+    assert {name: found for name, found in public_classes(trees()).items() if len(found) > 1} == {}
+    planted = {name: (Path(), ast.parse("class Plan: ...\nclass _Own: ...")) for name in ("ofa.a", "ofa.b")}
+    assert public_classes(planted) == {"Plan": ["ofa.a", "ofa.b"]}
 
 
 def shrinks(found: Mapping[str, int], known: Mapping[str, int]) -> None:

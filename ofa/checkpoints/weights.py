@@ -185,10 +185,10 @@ def check_plausible(
 
     They would be allocated before the first tensor is found to be of another shape.
     """
-    said = sum(block_params(block) for block in blocks if block is not None)
+    stated = sum(block_params(block) for block in blocks if block is not None)
     held = sum(tensor.numel() for tensor in tensors.values())
-    if said > 2 * held + 10**6:
-        raise InputError(f"{path}: holds {held:,} weights, but is said to hold a network of {said:,}")
+    if stated > 2 * held + 10**6:
+        raise InputError(f"{path}: holds {held:,} weights, but is said to hold a network of {stated:,}")
 
 
 def load_plain(spec: NetworkSpec, path: str | os.PathLike[str]) -> PlainNetwork:

@@ -54,11 +54,11 @@ def _fault(error: Exception) -> str:
     """Our own fault in words, its traceback in a file of its own; in the words alone where none can be written."""
     what = ascii(f"{type(error).__name__}: {error}")[1:-1]
     what = what if len(what) <= 200 else f"{what[:197]}..."
-    told = "".join(traceback.format_exception(error))
+    trace = "".join(traceback.format_exception(error))
     try:
         handle, name = tempfile.mkstemp(prefix="ofa-fault-", suffix=".txt")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{' '.join(sys.argv)}\n{sys.version}\n{told}")
+            file.write(f"{' '.join(sys.argv)}\n{sys.version}\n{trace}")
     except OSError:
-        return f"a fault of ours: {what}; please report it\n{told}"
+        return f"a fault of ours: {what}; please report it\n{trace}"
     return f"a fault of ours: {what}; please report it with {name}"

@@ -42,7 +42,7 @@ Model = Callable[[SubnetAccuracies, SubnetAccuracies], NDArray[np.float64]]  # t
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(Config):
+class ComparePredictorsConfig(Config):
     """Compare ways to predict, on measured accuracies.
 
     Four tables: recipes by cross-validation inside the training and calibration parts; powers of the resolution to
@@ -63,7 +63,7 @@ class CompareConfig(Config):
     """the fourth table alone"""
 
 
-COMMAND = Command("ofa.predictors.compare", CompareConfig, example="--data accuracies.csv --space mbv3-w1.0")
+COMMAND = Command("ofa.predictors.compare", ComparePredictorsConfig, example="--data accuracies.csv --space mbv3-w1.0")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def compare(config: CompareConfig) -> Iterator[str]:
+def compare(config: ComparePredictorsConfig) -> Iterator[str]:
     """The tables, line by line, each as soon as it is known; InputError for what is wrong with the files."""
     data = read_accuracies_csv(config.data, config.space)
     if config.curve:

@@ -72,7 +72,7 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class Between:
+class KnownAround:
     """For every number of pixels the known resolutions around it.
 
     below, above: (pixels,) their indices; share: how far it lies towards the upper, linear in resolution^-2, 0 where it
@@ -84,7 +84,7 @@ class Between:
     share: Floats
 
     @classmethod
-    def of(cls, known: Sequence[int]) -> Between:
+    def of(cls, known: Sequence[int]) -> KnownAround:
         pixels = np.arange(MOST_RESOLUTION + 1)
         above = np.searchsorted(known, pixels, side="left")
         outside = above == len(known)
@@ -124,7 +124,7 @@ class Predictor(ABC):
         self.uncertainty = uncertainty
         if uncertainty is not None and len(uncertainty.noise) != len(self.resolutions):
             raise ValueError("noise is expected to have one value a resolution")
-        self.between = Between.of(self.resolutions)
+        self.between = KnownAround.of(self.resolutions)
         stated = self.header.get("scale")
         self.scale = None if stated is None else Scale(**stated)
         for key in ("optimism", "source_sd"):

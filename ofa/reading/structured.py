@@ -75,8 +75,8 @@ def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:
     value = fields.get(key)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         names = {str: "text", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
-        said = "is missing" if key not in fields else f"is of another kind ({type(value).__name__})"
-        raise InputError(f"{where}: {key} {said}, expected {names.get(kind, kind.__name__)}")
+        fault = "is missing" if key not in fields else f"is of another kind ({type(value).__name__})"
+        raise InputError(f"{where}: {key} {fault}, expected {names.get(kind, kind.__name__)}")
     return value
 
 

@@ -93,20 +93,21 @@ def glob_escaped(name: str) -> str:
 
 def this_process() -> bytes:
     """Who holds a lock, as its file says it."""
-    said = {
+    holder = {
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300] if sys.argv else "",
     }
-    return json.dumps(said).encode()
+    return json.dumps(holder).encode()
 
 
 def holder_in(holder: bytes) -> str:
     """The holder for a message; the file is anyone's to write, so it is shown escaped."""
     with contextlib.suppress(InputError):
-        said = parse_object(holder, "lock")
-        text = f"process {said.get('process')} on {said.get('host')} since {said.get('since')} ({said.get('command')})"
+        facts = parse_object(holder, "lock")
+        process, host, since, command = (facts.get(key) for key in ("process", "host", "since", "command"))
+        text = f"process {process} on {host} since {since} ({command})"
         return cut(ascii(text)[1:-1], 300)
     return "another process"
 

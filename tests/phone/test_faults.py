@@ -18,7 +18,7 @@ from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.phone import adb
 from profilers.devices.phone import session as phone_session
-from profilers.devices.phone.adb import Adb, Answer
+from profilers.devices.phone.adb import Adb, ShellAnswer
 from profilers.devices.phone.files import BASE
 from profilers.devices.phone.session import RUNNING
 from profilers.measuring import run as measuring
@@ -33,7 +33,7 @@ def arguments(phone: TestPhone, out: Path, *more: str) -> list[str]:
     return ["--serial", phone.serial, *SMALL, "--out", str(out), *more]
 
 
-def shell(phone: TestPhone, script: str) -> Answer:
+def shell(phone: TestPhone, script: str) -> ShellAnswer:
     with Adb(phone.serial) as connection:
         connection.connect()
         return connection.run(script, BASE)

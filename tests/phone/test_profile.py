@@ -24,7 +24,7 @@ from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.from_header import open_target
-from profilers.devices.phone.adb import Adb, Answer
+from profilers.devices.phone.adb import Adb, ShellAnswer
 from profilers.devices.phone.files import BASE
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
@@ -38,7 +38,7 @@ pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--quick"]
 
 
-def shell(phone: TestPhone, script: str) -> Answer:
+def shell(phone: TestPhone, script: str) -> ShellAnswer:
     with Adb(phone.serial) as adb:
         adb.connect()
         return adb.run(script, BASE)

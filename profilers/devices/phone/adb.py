@@ -94,7 +94,7 @@ class Tcp(BaseTransport):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ShellAnswer:
     """What a script on the phone said, stdout and stderr together, and its exit code."""
 
     code: int
@@ -146,11 +146,11 @@ class Adb:
     ) -> None:
         self.close()
 
-    def run(self, script: str, *arguments: str, timeout_s: float = 60.0) -> Answer:
+    def run(self, script: str, *arguments: str, timeout_s: float = 60.0) -> ShellAnswer:
         """Runs a script by the phone's shell; the arguments are its $1, $2, ..."""
         text = b"".join(self.stream(script, *arguments, silence_s=timeout_s)).decode("utf-8", "replace")
         output, _, code = text.rstrip().rpartition("RC=")
-        return Answer(int(code) if code.isdigit() else -1, output.strip())
+        return ShellAnswer(int(code) if code.isdigit() else -1, output.strip())
 
     def stream(self, script: str, *arguments: str, silence_s: float) -> Iterator[bytes]:
         """What a script says, as it comes, in pieces of any size; at last a line `RC=` with its exit code.

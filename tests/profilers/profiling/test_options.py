@@ -15,7 +15,7 @@ from ofa.tables import LatencyTable, TableRow
 from profilers import android, compare, cpu, gpu, linux, regenerate, transfer, validate
 from profilers.android import AndroidConfig
 from profilers.changes.regenerate_config import RegenerateConfig
-from profilers.compare import CompareConfig
+from profilers.compare import CompareTablesConfig
 from profilers.cpu import CpuConfig, profile_cpu
 from profilers.devices.local_cpu import cpu_target
 from profilers.devices.nvidia import PACE
@@ -42,7 +42,7 @@ def test_the_defaults_of_the_command_line_are_those_of_the_values() -> None:
     assert linux.COMMAND.parse([*given, "--host", "pi"]) == LinuxConfig(out=OUT, host="pi")
     assert android.COMMAND.parse(given) == AndroidConfig(out=OUT)
     assert validate.COMMAND.parse(["--table", "t"]) == ValidateConfig(table="t")
-    assert compare.COMMAND.parse(["a", "b"]) == CompareConfig(old="a", new="b")
+    assert compare.COMMAND.parse(["a", "b"]) == CompareTablesConfig(old="a", new="b")
     assert regenerate.COMMAND.parse(["--config", "c", "--out", "o"]) == RegenerateConfig(
         config=Path("c"), out=Path("o")
     )
