@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Annotated
 
 from device_agents.android.agent_options import AgentOptions
-from device_agents.android.downloads import cached, deb_members, debian_package, sha256_of, wheel
+from device_agents.android.downloads import cached, deb_members, debian_package, wheel
 from ofa.cli.command import Command
 from ofa.cli.config import Option, Output
 from ofa.errors import InputError
-from ofa.runs.files import write_json
+from ofa.runs.files import sha256, write_json
 
 ABIS = ("aarch64", "x86_64")
 BACKENDS = ("litert", "tflite")
@@ -172,10 +172,10 @@ def backend_of(library: Path) -> str:
 
 def _key(abi: str, backend: str, agent_bin: Path | None, agent_lib: Path | None) -> str:
     """Of everything that decides the bundle's content."""
-    sources = {path.name: sha256_of(path) for path in sorted(SOURCES.iterdir())}
+    sources = {path.name: sha256(path) for path in sorted(SOURCES.iterdir())}
     inputs = [
-        sources if agent_bin is None else sha256_of(agent_bin),
-        WHEELS[abi, backend] if agent_lib is None else sha256_of(agent_lib),
+        sources if agent_bin is None else sha256(agent_bin),
+        WHEELS[abi, backend] if agent_lib is None else sha256(agent_lib),
         PACKAGES,
         FLAGS,
         LIBRARIES,
@@ -188,9 +188,9 @@ def _kept(folder: Path) -> Bundle | None:
     try:
         about = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
         files = dict(about["files"])
-        if any(sha256_of(folder / name) != digest for name, digest in files.items()):
+        if any(sha256(folder / name) != digest for name, digest in files.items()):
             return None
-        files["bundle.json"] = sha256_of(folder / "bundle.json")
+        files["bundle.json"] = sha256(folder / "bundle.json")
         whole = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
         return Bundle(
             folder, files, tuple(about["start_command"]), whole, about["abi"], about["backend"], about["runtime"]
@@ -217,7 +217,7 @@ def _fill(
         compile_agent(abi, agent)
     if agent_lib is not None:
         shutil.copyfile(agent_lib, library)
-        runtime = f"{agent_lib.name} (sha256 {sha256_of(agent_lib)[:12]})"
+        runtime = f"{agent_lib.name} (sha256 {sha256(agent_lib)[:12]})"
     else:
         version, tag, digest, member = WHEELS[abi, backend]
         runtime = f"ai-edge-litert {version}"
@@ -234,7 +234,7 @@ def _fill(
                 (folder / name).write_bytes(content)
     for path in folder.iterdir():
         path.chmod(0o755)
-    files = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     write_json(
         folder / "bundle.json",
         {"abi": abi, "backend": backend, "runtime": runtime, "start_command": start, "files": files},

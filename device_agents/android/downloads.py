@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import lzma
 import os
@@ -10,33 +9,26 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.runs.files import replace_file
+from ofa.runs.files import replace_file, sha256
 
 TIMEOUT_S = 60
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cached(cache: Path, digest: str, name: str, fetch: Callable[[Path], object], tell: Callable[[str], object]) -> Path:
     """The file with this sha256: from the cache, else fetched into it. InputError if what comes is another."""
     path = cache / "downloads" / f"{digest[:16]}-{name}"
-    if path.is_file() and sha256_of(path) == digest:
+    if path.is_file() and sha256(path) == digest:
         return path
     tell(f"fetching {name}")
 
     def checked(to: Path) -> None:
         fetch(to)
-        if sha256_of(to) != digest:
-            raise InputError(f"{name} has sha256 {sha256_of(to)}, expected {digest}: it is not used")
+        if sha256(to) != digest:
+            raise InputError(f"{name} has sha256 {sha256(to)}, expected {digest}: it is not used")
 
     replace_file(path, checked)
     return path
@@ -61,12 +53,14 @@ def wheel(package: str, version: str, platform: str, digest: str, to: Path) -> N
 def debian_package(url: str, to: Path) -> None:
     if not url.startswith(("http://", "https://")):
         raise InputError(f"{url} is no web address")
+    import urllib.request  # slow, and seldom needed
+
     # servers read a bare + in a path as a space
     request = urllib.request.Request(url.replace("+", "%2b"), headers={"User-Agent": "ofa-latency"})
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             to.write_bytes(answer.read())
-    except (OSError, urllib.error.URLError) as error:
+    except OSError as error:
         raise InputError(f"cannot fetch {url}: {error}; --mirror names another server") from None
 
 
