@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# two spaces where it is a room of a package; rooms that are drawn together; what is told of them
+BEGIN = r"(?P<indent>(?:  )?)(?P<names>\w+(?:/|\.py)(?:,? \w+(?:/|\.py))*) +(?P<words>\S.*)"
 PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
 
 
@@ -14,7 +16,7 @@ def drawn(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     package, row = "", list[str]()
     for line in drawing.splitlines():
-        if begins := re.match(r"(?P<indent>(?:  )?)(?P<names>\w+(?:/|\.py)(?:,? \w+(?:/|\.py))*) +(?P<words>\S.*)", line):
+        if begins := re.match(BEGIN, line):
             names = [name.rstrip("/") for name in begins["names"].replace(",", "").split()]
             package = package if begins["indent"] else names[0]
             row = [f"{package}/{name}" if begins["indent"] else name for name in names]
@@ -31,9 +33,9 @@ def faults(text: str, root: Path = ROOT) -> list[str]:
         if not (root / place).exists():
             found.append(f"{place} is not there")
         row = [other for other, its in parts.items() if its == words]  # rooms that are drawn together
-        for name in re.findall(r"(?<![\w*/])\w+\.py\b", words):
-            if not any([*(root / room).rglob(name)] for room in row) and name not in map(os.path.basename, row):
-                found.append(f"{place} has no {name}")
+        named = re.findall(r"(?<![\w*/])\w+\.py\b", words)
+        there = {path.name for room in row for path in (root / room).rglob("*.py")} | {*map(os.path.basename, row)}
+        found += [f"{place} has no {name}" for name in named if name not in there]
     for package in PACKAGES:
         for folder in sorted({path.parent for path in (root / package).rglob("*.py")} - {root / package}):
             first, *inner = folder.relative_to(root / package).parts

@@ -302,6 +302,9 @@ class Training:
                 self.optimizer.state[parameter]["momentum_buffer"] = buffer
 
     def _check_weights(self) -> None:
+        tensors = [tensor for tensor in (*self.net.parameters(), *self.net.buffers()) if tensor.is_floating_point()]
+        if torch.nn.utils.get_total_norm(tensors).isfinite():
+            return  # of all of them at once; of huge weights the norm alone may not be finite
         for name, tensor in self.net.state_dict().items():
             if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
                 raise self._not_finite(name, self.epoch, self.step)

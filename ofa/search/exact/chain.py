@@ -154,9 +154,7 @@ def allowed_choices(
             mask &= _keeps(space, part, span, set(values))
     for u, mask in enumerate(masks):
         if not mask.any():
-            wanted = "; ".join(
-                f"{field.replace('_', ' ')} {_listed(values)}" for field, values in given if values
-            )
+            wanted = "; ".join(f"{field.replace('_', ' ')} {_listed(values)}" for field, values in given if values)
             raise InputError(f"unit {u + 1} of {space.name} has no configuration with {wanted}: allow more")
     return masks if any(values for _, values in given) else None
 

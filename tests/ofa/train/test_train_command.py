@@ -114,11 +114,12 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
 
 
 def test_the_short_recipe_is_uniform_without_dropout_and_smoothing(photos: Path, tmp_path: Path) -> None:
-    assert main(flags(photos, tmp_path / "run", "--recipe", "short", "--epochs-scale", 1e-6)) == 0
+    short = ["--recipe", "short", "--epochs-scale", 1e-6, "--check-every", 99]
+    assert main(flags(photos, tmp_path / "run", *short)) == 0
     assert {row["stage"] for row in lines(tmp_path / "run")} == {"uniform"}
     hyper = read_facts(tmp_path / "run" / "supernet.safetensors")["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0, 0)
-    assert main(flags(photos, tmp_path / "asked", "--recipe", "short", "--epochs-scale", 1e-6, "--dropout", 0.2)) == 0
+    assert main(flags(photos, tmp_path / "asked", *short, "--dropout", 0.2)) == 0
     hyper = read_facts(tmp_path / "asked" / "supernet.safetensors")["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0.2, 0)
 
