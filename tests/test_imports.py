@@ -281,7 +281,7 @@ def test_no_function_is_long() -> None:
 def test_what_is_too_long_is_found() -> None:
     assert (long_module("a = 1\n" * 350), long_module("a = 1\n" * 351)) == (0, 351)
     lines = "".join(f"        a{n} = {n}\n" for n in range(60))
-    code = f"class C:\n    async def long(self):\n{lines}\n    def short(self):\n{lines[: lines.index('a59')]}pass\n"
+    code = f"class C:\n    async def long(self):\n{lines}\n    def short(self):\n{lines[: lines.index('        a59')]}"
     assert list(long_functions(ast.parse(code))) == [("long", 61)]
     with pytest.raises(AssertionError, match="larger than it should be"):
         shrinks({"long": 61}, {})
