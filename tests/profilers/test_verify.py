@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
+from ofa.checkpoints.shipped import WEIGHTS
 from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.weights import read_image_facts
 from ofa.errors import Infeasible, InputError, UsageError
 from ofa.export.config import ExportConfig
 from ofa.export.inputs import open_inputs
@@ -25,6 +28,7 @@ from profilers.verifying.choice import NEAR
 from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
 
 SPACE, RESOLUTIONS, LIMITS = get_space("mbv3-w0.35", 10), (48, 72, 96), (0.35, 0.5, 0.68)
+SUPERNET = WEIGHTS / f"{SPACE.name}.safetensors"
 FACTS = {"runtime": RUNTIME, "soc": SOC, "provenance": "measured", "space": SPACE.name, "source": "a test"}
 
 
@@ -191,6 +195,38 @@ def test_what_is_verified_can_be_exported_and_evaluated(run: Run, tmp_path: Path
     assert read_subnet(verified, limit_ms=0.49).facts["limit_ms"] == 0.35
     with pytest.raises(InputError, match=r"verified\.json was verified: name the result\.json that it was made of"):
         main(["--table", str(made / "d.csv"), "--result", str(verified), "--out", str(tmp_path / "v.json")])
+
+
+def write_images(folder: Path) -> Path:
+    """As many images of the supernet's classes as its calibration needs, and a few to evaluate on."""
+    facts = read_image_facts(SUPERNET)
+    assert facts is not None
+    rng = np.random.default_rng(0)
+    for name in facts.classes:
+        for split, count in (("train", 8), ("val", 1)):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 255, (96, 96, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / split / name / f"{i}.png")
+    return folder
+
+
+def test_accuracies_are_measured_and_what_does_not_fit_is_said_before_anything_is_measured(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = PlantedDevice(whole(lambda _: 1.0))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        run(device, "--checkpoint", str(SUPERNET), "--data", str(tmp_path / "empty"))
+    assert device.visits == 0
+    images = write_images(tmp_path / "images")
+    code, content = run(device, "--checkpoint", str(SUPERNET), "--data", str(images), "--again", "0")
+    evaluated = json.loads((tmp_path / "verified.accuracy.json").read_text())["results"]
+    assert code == 0
+    assert [r["measured_top1"] for r in content["results"]] == [r["top1"] for r in evaluated]
+    assert len(evaluated) == len(LIMITS)
+    assert [r["subnet"] for r in evaluated] == [r["subnet"] for r in content["results"]]
+    assert "0.35 ms: top-1" in capsys.readouterr().out
 
 
 def test_rounds_are_as_many_as_are_asked_for(run: Run) -> None:
