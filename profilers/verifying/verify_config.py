@@ -10,6 +10,7 @@ from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
 from ofa.cli.options import Seed
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
+from ofa.zoo_files import file_or_fetched
 from profilers.devices.access_options import AccessOptions
 from profilers.profiling.profile_options import ResumeOptions, TimingOptions
 
@@ -22,7 +23,7 @@ class AccuracyOptions(Config):
 
     PANEL: ClassVar[str] = "Measured accuracy"
 
-    checkpoint: Annotated[Path | None, Input(), Option(metavar="W")] = None
+    checkpoint: Annotated[Path | None, Input(), Option(metavar="W", parse=file_or_fetched)] = None
     """a supernet: the verified networks are evaluated too, calibrated first; with --data"""
 
     data: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
@@ -71,7 +72,7 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     quick: bool = False
     """a fraction of the time, noisier: for a first look"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
+    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
     """accuracy predictor that was searched by (default: where the result says that it was)"""
 
     seed: Seed = 0

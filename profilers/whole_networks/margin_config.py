@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ofa.cli.config import AtLeast, Between, Free, Input, Option
 from ofa.cli.options import OptionalCount, Resolutions, Seed, SpaceName
+from ofa.zoo_files import file_or_fetched
 from profilers.profiling.profile_options import JournalOptions, TimingOptions
 
 # for 95 per cent: see ofa.tables.margin.needed_runs
@@ -41,7 +42,7 @@ class MarginConfig(TimingOptions, JournalOptions):
     visits: Annotated[OptionalCount, Free(), Option(metavar="N")] = None
     """of a network on an occasion (default: the device's for whole networks, 5 on a CPU)"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
+    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
     """accuracy predictor that searches (default: the space's own); each limit's is drawn anew from its members"""
 
     space: SpaceName = None

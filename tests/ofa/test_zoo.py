@@ -41,9 +41,14 @@ ASKED = {  # options that name trained weights or predictors
     "finetune --checkpoint": "--data x --subnet s --out y",
     "finetune --network": "--data x --out y", "train --start": "--data x --space mbv3-w1.0 --out y",
     "train --teacher": "--data x --space mbv3-w1.0 --out y", "search --predictor": "--table note10",
-    "fit --teacher": "--space mbv3-w1.0 --out y.safetensors",
+    "fit --teacher": "--space mbv3-w1.0 --out y.safetensors", "margin --predictor": "--table t.csv",
+    "verify --predictor": "--table t.csv --result r.json", 
+    "verify --checkpoint": "--table t.csv --result r.json --data x",
 }  # fmt: skip
-MODULES = {"collect": "ofa.predictors.collect", "fit": "ofa.predictors.fit"}
+MODULES = {
+    "collect": "ofa.predictors.collect.__main__", "fit": "ofa.predictors.fit.__main__",
+    "margin": "profilers.margin", "verify": "profilers.verify",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("asked", ASKED)
@@ -55,7 +60,7 @@ def test_an_id_stands_for_what_was_fetched_wherever_weights_are_asked_for(
     monkeypatch.setenv("OFA_ZOO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     program, flag = asked.split()
-    module = importlib.import_module(f"{MODULES.get(program, f'ofa.{program}')}.__main__")
+    module = importlib.import_module(MODULES.get(program, f"ofa.{program}.__main__"))
     for id_ in (SUPERNET, NETWORK, NETWORK.replace("@", "-")):
         words = [flag, id_, *ASKED[asked].split()]
         with pytest.raises(InputError, match=f"{flag}: .* is of the zoo, and .*: python -m ofa.zoo fetch .*, then"):

@@ -1,5 +1,6 @@
 """python -m ofa.publish: a supernet that is calibrated without its photographs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,7 @@ def test_images_of_another_kind_in_a_file_are_refused(published: Path, tmp_path:
 
 def test_a_space_without_a_shipped_supernet_is_named(tmp_path: Path) -> None:
     subnet = tmp_path / "subnet.json"
-    subnet.write_text('{"space": "mbv3-w3.9", "ks": [3], "e": [3], "d": [2], "r": 64}')
+    genes = {"ks": [3] * 20, "e": [3] * 20, "d": [2] * 5, "r": 64}
+    subnet.write_text(json.dumps({"space": "mbv3-w3.9", **genes}))
     with pytest.raises(InputError, match=r"no supernet is shipped for mbv3-w3\.9"):
         export([f"--subnet={subnet}", "--format=onnx"])

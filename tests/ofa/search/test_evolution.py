@@ -44,7 +44,7 @@ def test_a_separable_objective_is_solved_exactly() -> None:
     worth = np.random.default_rng(5).random(len(INDEX.blocks))
     _, negated = cheapest(INDEX, -worth)
     task = Problem(INDEX, lambda genes: INDEX.total(genes, worth), MACS[None])
-    (found,) = evolve(task, np.array([[1e12]]), np.random.default_rng(0))[0]
+    (found,) = evolve(task, np.array([[1e12]]), np.random.default_rng(0), EvolutionSettings())[0]
     assert found.score == pytest.approx(-negated, rel=5e-3)
 
 
