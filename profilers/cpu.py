@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Option
+from ofa.errors import UsageError
 from profilers.devices.core_options import CoreOptions, cpu_numbers
 from profilers.profiling.command_words import command_line
 from profilers.profiling.profile_options import ProfileOptions
@@ -23,6 +24,19 @@ class CpuConfig(CoreOptions, ProfileOptions):
     cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
     """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one a thread)"""
 
+    timing: Annotated[Literal["in-place", "warm"] | None, Option(metavar="T")] = None
+    """in-place: in networks, each block where it stands, after the others; warm: each alone, again and again, which is
+    less than it takes in a network (default: in-place, with --limit warm)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.timing == "in-place" and self.limit is not None:
+            raise UsageError("--limit times blocks alone: --timing in-place needs all of them")
+
+    @property
+    def in_place(self) -> bool:
+        return self.timing != "warm" and self.limit is None
+
 
 COMMAND = Command("profilers.cpu", CpuConfig, "--space mbv3-w1.0 --resolutions 128,160,192,224 --out my-cpu.csv")
 
@@ -36,7 +50,7 @@ def profile_cpu(config: CpuConfig, command: str) -> int:
     from profilers.devices.local_cpu import cpu_target
     from profilers.profiling.profile import profile
 
-    target = cpu_target(config.runtime, config.threads, config.batch_size, config.cpu, config.timeout)
+    target = cpu_target(config.runtime, config.threads, config.batch_size, config.cpu, config.timeout, config.in_place)
     return profile(config, target, command)
 
 

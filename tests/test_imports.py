@@ -52,6 +52,9 @@ FORBIDDEN = (
     # rooms of the profilers, from the ground up: a measurement knows no device and no table
     ("profilers.measuring", "profilers.devices"),
     ("profilers.measuring", "profilers.profiling"),
+    ("profilers.measuring", "profilers.in_place"),
+    ("profilers.in_place", "profilers.devices"),
+    ("profilers.in_place", "profilers.profiling"),
     ("profilers.devices", "profilers.profiling"),
     ("profilers.devices", "profilers.changes"),
     ("profilers.profiling", "profilers.changes"),
@@ -61,7 +64,7 @@ FORBIDDEN = (
     ("profilers.whole_networks", "profilers.verifying"),
     ("profilers.changes", "profilers.verifying"),
 )
-ROOMS = ("measuring", "devices", "profiling", "whole_networks", "estimating", "changes", "verifying")
+ROOMS = ("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes", "verifying")
 COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate", "verify"}
 
 

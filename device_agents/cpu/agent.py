@@ -1,33 +1,31 @@
 """The CPU agent: times models on the machine it runs on, and speaks the protocol of device_agents/PROTOCOL.md.
 
-    python agent.py manifest.json
+    python device_agents/cpu/agent.py manifest.json
 
-One file, with nothing of the host side: copy it to a device with numpy and one runtime, and it runs there.
+Nothing of the host side: copy the folder device_agents/cpu to a device with numpy and one runtime, and it runs there.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import platform
-import resource
 import sys
 import threading
 import time
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
+if not __package__:  # started as a file
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
+from device_agents.cpu.runtimes import RUNTIMES
+from device_agents.cpu.timing import time_model, time_parts
+
 PROTOCOL = 1
-# the spread is looked at again when there are a tenth, and at least this many, more samples: it is not free
-CHECK_EVERY = 5
-POWERCAP = Path("/sys/class/powercap")
-# the energy counters move about once so often (Intel's manual, volume 3, section 15.10)
-RAPL_STEP_S = 0.001
 
 
 class Speaker:
@@ -44,236 +42,49 @@ class Speaker:
             self._out.flush()
 
 
-# ---- runtimes: each loads a model and returns a function that runs it once
-
-
-def load_onnxruntime(path: Path, threads: int, rng: np.random.Generator) -> Callable[[], object]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    feeds = {entry.name: rng.standard_normal(entry.shape, dtype=np.float32) for entry in session.get_inputs()}
-    return lambda: session.run(None, feeds)
-
-
-def _load_tflite(interpreter_of: Any, path: Path, threads: int, rng: np.random.Generator) -> Callable[[], object]:
-    interpreter = interpreter_of(model_path=str(path), num_threads=threads)
-    interpreter.allocate_tensors()
-    for entry in interpreter.get_input_details():
-        interpreter.set_tensor(entry["index"], rng.standard_normal(entry["shape"], dtype=np.float32))
-    invoke: Callable[[], object] = interpreter.invoke
-    return invoke
-
-
-def load_litert(path: Path, threads: int, rng: np.random.Generator) -> Callable[[], object]:
-    from ai_edge_litert.interpreter import Interpreter
-
-    return _load_tflite(Interpreter, path, threads, rng)
-
-
-def load_tflite_runtime(path: Path, threads: int, rng: np.random.Generator) -> Callable[[], object]:
-    from tflite_runtime.interpreter import Interpreter
-
-    return _load_tflite(Interpreter, path, threads, rng)
-
-
-def load_torch(path: Path, threads: int, rng: np.random.Generator) -> Callable[[], object]:
-    import torch
-
-    torch.set_num_threads(threads)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is in maintenance
-        module = torch.jit.load(str(path))  # type: ignore[no-untyped-call]
-    shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
-    images = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
-
-    def run() -> object:
-        with torch.inference_mode():
-            return module(images)
-
-    return run
-
-
-# runtime: (the distribution that has its version, its loader)
-RUNTIMES: dict[str, tuple[str, Callable[[Path, int, np.random.Generator], Callable[[], object]]]] = {
-    "onnxruntime": ("onnxruntime", load_onnxruntime),
-    "tflite": ("ai-edge-litert", load_litert),
-    "tflite-runtime": ("tflite-runtime", load_tflite_runtime),
-    "torch": ("torch", load_torch),
-}
-
-
-# ---- facts of the machine: what cannot be read is null, never guessed
-
-
-def read_text(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
-
-
-def clock_mhz(cpu: int) -> float | None:
-    text = read_text(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq")
-    return int(text) / 1000 if text and text.isdigit() else None
-
-
-def temperature_c() -> float | None:
-    """The hottest thermal zone."""
-    readings = []
-    for zone in Path("/sys/class/thermal").glob("thermal_zone*"):
-        text = read_text(str(zone / "temp"))
-        if text and text.lstrip("-").isdigit():
-            readings.append(int(text) / 1000)
-    return max(readings, default=None)
-
-
-def cpu_model() -> str | None:
-    for line in (read_text("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model", "Hardware"):
-            return value.strip()
-    return platform.processor() or None
-
-
-def machine(cpus: list[int]) -> dict[str, Any]:
-    memory = next(
-        (line.split()[1] for line in (read_text("/proc/meminfo") or "").splitlines() if line.startswith("MemTotal")),
-        None,
-    )
-    return {
-        "cpu_model": cpu_model(),
-        "cpu_count": os.cpu_count(),
-        "cpus": cpus,
-        "architecture": platform.machine(),
-        "memory_mib": int(memory) // 1024 if memory else None,
-        "os": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "governor": read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_governor"),
-        "load_average": round(os.getloadavg()[0], 2),
-        "clock_mhz": clock_mhz(cpus[0]),
-        "temperature_c": temperature_c(),
-        "energy_counter": "RAPL, the whole processor, idle power included" if rapl_zones() else None,
-    }
-
-
-# ---- energy
-
-
-def rapl_zones() -> list[tuple[Path, int]]:
-    """Each processor package's counter, microjoules, and where it starts again at 0; none unless all can be read."""
-    zones = []
-    for name in sorted(POWERCAP.glob("*/name")):
-        if (read_text(str(name)) or "").startswith("package"):
-            counter = name.with_name("energy_uj")
-            ends = read_text(str(name.with_name("max_energy_range_uj")))
-            if ends is None or read_text(str(counter)) is None:
-                return []
-            zones.append((counter, int(ends)))
-    return zones
-
-
-def measure_energy(run: Callable[[], object], run_ns: float, seconds: float) -> dict[str, float | None]:
-    """Millijoules of one run: the mean over so many seconds of runs, and its error."""
-    zones = rapl_zones()
-    runs = max(1, math.ceil(seconds * 1e9 / run_ns))
-    started = time.perf_counter()
-    before = [int(counter.read_text()) for counter, _ in zones]
-    for _ in range(runs):
-        run()
-    after = [int(counter.read_text()) for counter, _ in zones]
-    took = time.perf_counter() - started
-    used = sum((b - a) % ends for a, b, (_, ends) in zip(before, after, zones, strict=True)) / 1000
-    if not used:
-        return {"energy_mj": None, "energy_error_mj": None}
-    # either reading may be a step old
-    return {
-        "energy_mj": used / runs,
-        "energy_error_mj": used / runs * 2 * RAPL_STEP_S / took,
-        "energy_seconds": took,
-    }
-
-
-# ---- timing
-
-
-def relative_error_of_median(samples: list[int]) -> float:
-    """Standard error of the median over the median, from the median absolute deviation."""
-    values = np.asarray(samples, dtype=np.float64)
-    median = np.median(values)
-    deviation = 1.4826 * np.median(np.abs(values - median))
-    return float(1.2533 * deviation / math.sqrt(len(values)) / median)
-
-
-def time_model(run: Callable[[], object], rules: dict[str, Any], one_thread: bool) -> dict[str, Any]:
-    """Warm-up, then samples until the median is known well enough or the time is up.
-
-    cpu_ns is each sample's CPU time of this thread: where it falls short of the wall time, something else ran.
-    """
-    started = time.perf_counter_ns()
-    took: list[int] = []
-    # the first runs plan memory and fill caches: never timed
-    while len(took) < rules["warmup_runs"] or sum(took) < rules["warmup_seconds"] * 1e9:
-        before = time.perf_counter_ns()
-        run()
-        took.append(max(1, time.perf_counter_ns() - before))
-    # the clock cannot resolve very short calls: several make one sample
-    calls = max(1, math.ceil(rules["min_sample_us"] * 1000 / min(took)))
-    warm = time.perf_counter_ns()
-    switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-    samples: list[int] = []
-    cpu: list[int] = []
-    deadline = warm + int(rules["max_seconds"] * 1e9)
-    check_at = rules["min_runs"]
-    while True:
-        cpu_before = time.thread_time_ns()
-        before = time.perf_counter_ns()
-        for _ in range(calls):
-            run()
-        after = time.perf_counter_ns()
-        cpu_after = time.thread_time_ns()
-        samples.append(after - before)
-        cpu.append(cpu_after - cpu_before)
-        if len(samples) >= rules["max_runs"]:
-            break
-        if len(samples) < check_at:
-            if len(samples) >= rules["min_runs"] and after > deadline:
-                break
-            continue
-        if after > deadline or relative_error_of_median(samples) < rules["target_error"]:
-            break
-        check_at = len(samples) + max(CHECK_EVERY, len(samples) // 10)
-    return {
-        "samples_ns": samples,
-        "cpu_ns": cpu if one_thread else None,
-        "calls_per_sample": calls,
-        "warmup_ns": warm - started,
-        "timed_ns": time.perf_counter_ns() - warm,
-        "involuntary_switches": resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw - switches,
-    }
-
-
-def visit(path: Path, manifest: dict[str, Any]) -> dict[str, Any]:
-    """Loads the model and times it.
+def visit(model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Loads a model, or a network's parts, and times it. model: its `Path`, or its `parts`, a list of them
 
     Anew for every visit: where a model lies in memory makes some blocks several per cent faster or slower, and a
     model that stays loaded would repeat its luck in every round.
     """
+    cpu = manifest["cpus"][0]
+    before = {"clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
+    timed = _time_alone(model["path"], manifest) if "path" in model else _time_in_place(model["parts"], manifest)
+    return {**before, **timed, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
+
+
+def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter_ns()
     rng = np.random.default_rng(manifest["seed"])
-    run = RUNTIMES[manifest["runtime"]][1](path, manifest["threads"], rng)
+    run = RUNTIMES[manifest["runtime"]].load(path, manifest["threads"], rng)
     setup = time.perf_counter_ns() - started
-    cpu = manifest["cpus"][0]
-    facts = {"setup_ns": setup, "clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
     timed = time_model(run, manifest["rules"], manifest["threads"] == 1)
     energy = {}
     if manifest.get("energy_seconds"):
         run_ns = float(np.median(timed["samples_ns"])) / timed["calls_per_sample"]
         energy = measure_energy(run, run_ns, manifest["energy_seconds"])
-    return {**facts, **timed, **energy, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
+    return {"setup_ns": setup, **timed, **energy}
+
+
+def _time_in_place(paths: list[Path], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    load_parts = RUNTIMES[manifest["runtime"]].load_parts
+    if load_parts is None:
+        raise ValueError(f"runtime {manifest['runtime']} cannot run the parts of a network one after the other")
+    started = time.perf_counter_ns()
+    parts = load_parts(paths, manifest["threads"], np.random.default_rng(manifest["seed"]))
+    setup = time.perf_counter_ns() - started
+    rules = manifest.get("parts_rules", manifest["rules"])
+    return {"setup_ns": setup, **time_parts(parts, rules, manifest["threads"] == 1)}
+
+
+def files_of(model: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Where a model of the manifest lies: its `path`, or those of its `parts`."""
+    if "parts" in model:
+        if not model["parts"]:
+            raise ValueError(f"model {model['id']!r} has no parts")
+        return {"parts": [safe_path(folder, name) for name in model["parts"]]}
+    return {"path": safe_path(folder, model["path"])}
 
 
 def beat(speaker: Speaker, seconds: float) -> None:
@@ -307,9 +118,9 @@ def main(argv: list[str]) -> int:
         if manifest["runtime"] not in RUNTIMES:
             raise ValueError(f"runtime is {manifest['runtime']!r}, expected one of {', '.join(RUNTIMES)}")
         folder = Path(argv[0]).resolve().parent
-        paths = {model["id"]: safe_path(folder, model["path"]) for model in manifest["models"]}
+        models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
         os.sched_setaffinity(0, manifest["cpus"])
-        distribution = RUNTIMES[manifest["runtime"]][0]
+        distribution = RUNTIMES[manifest["runtime"]].distribution
         runtime_version = version(distribution)
     except Exception as error:
         speaker.say("error", id=None, message=f"{type(error).__name__}: {error}")
@@ -325,7 +136,7 @@ def main(argv: list[str]) -> int:
     for number, name in enumerate(manifest["visits"]):
         speaker.say("visit", visit=number, id=name)
         try:
-            result = visit(paths[name], manifest)
+            result = visit(models[name], manifest)
         except Exception as error:
             speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
         else:

@@ -16,7 +16,7 @@ from ofa.tables.row import TableRow
 from ofa.tables.shipped import shipped_hint
 
 SCHEMA = "1"
-_OPTIONAL_COLUMNS = ("mad_ms", "std_ms", "p90_ms", "runs", "energy_mj", "visits_ms")
+_OPTIONAL_COLUMNS = ("warm_ms", "mad_ms", "std_ms", "p90_ms", "runs", "energy_mj", "visits_ms")
 _COLUMNS = (*BLOCK_FIELDS, "latency_ms", *_OPTIONAL_COLUMNS)
 _WHOLE = {
     "in_size": SIZE,
@@ -119,4 +119,6 @@ def _parse_cell(column: str, cell: str) -> Any:
         return tuple(MILLISECONDS.decimal(column, each) for each in cell.split(" "))
     if column in _WHOLE:
         return _WHOLE[column].integer(column, cell)
-    return {"latency_ms": MILLISECONDS, "energy_mj": MILLIJOULES}.get(column, SPREAD_MS).decimal(column, cell)
+    return {"latency_ms": MILLISECONDS, "warm_ms": MILLISECONDS, "energy_mj": MILLIJOULES}.get(
+        column, SPREAD_MS
+    ).decimal(column, cell)

@@ -9,12 +9,14 @@ from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
 
+# how blocks were timed: in networks, where they stand, or each alone, again and again
+TIMINGS = ("in place", "warm")
 PROVENANCES = ("measured", "estimated", "imported")
 REQUIRED = ("device", "runtime", "provenance", "space", "source")
 BATCH = Bounds(1, 999_999, "images")
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
-    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", "expected_error"),
+    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", "expected_error", "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
 )
@@ -38,6 +40,8 @@ def check_header(name: str, header: Mapping[str, str]) -> None:
         raise InputError(
             f"{name}: provenance is {short(header['provenance'])}, expected one of {', '.join(PROVENANCES)}"
         )
+    if (timing := header.get("timing", "warm")) not in TIMINGS:
+        raise InputError(f"{name}: header timing is {short(timing)}, expected one of {', '.join(TIMINGS)}")
     BATCH.integer(f"{name}: header batch", header.get("batch", "1"))
     if (emulated := header.get("emulated", "no")) not in ("yes", "no"):
         raise InputError(f"{name}: header emulated is {short(emulated)}, expected yes or no")

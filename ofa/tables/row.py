@@ -20,6 +20,7 @@ class TableRow:
     energy_mj: millijoules a run, where the device tells
     visits_ms: median of the runs of each visit, far apart in time: the samples that are independent; none in a
         table that has the column: all visits were disturbed, the figure is doubtful
+    warm_ms: where latency_ms was measured in place, what the block takes alone, again and again
     """
 
     block: Block
@@ -30,9 +31,12 @@ class TableRow:
     energy_mj: float | None = None
     std_ms: float | None = None
     visits_ms: tuple[float, ...] | None = None
+    warm_ms: float | None = None
 
     def __post_init__(self) -> None:
         MILLISECONDS.check("latency_ms", self.latency_ms)
+        if self.warm_ms is not None:
+            MILLISECONDS.check("warm_ms", self.warm_ms)
         for field in ("mad_ms", "std_ms", "p90_ms"):
             if getattr(self, field) is not None:
                 SPREAD_MS.check(field, getattr(self, field))

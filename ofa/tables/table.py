@@ -78,6 +78,11 @@ class LatencyTable:
         return self.header.get("emulated", "no") != "no"
 
     @property
+    def timing(self) -> str:
+        """How its blocks were timed: "in place", in networks, or "warm", each alone; "warm" where it does not say."""
+        return self.header.get("timing", "warm")
+
+    @property
     def device(self) -> str:
         return self.header["device"]
 

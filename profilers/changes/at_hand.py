@@ -9,7 +9,7 @@ from ofa.optional_packages import require
 
 def cpu_model_here() -> str | None:
     """This machine's CPU."""
-    from device_agents.cpu.agent import cpu_model
+    from device_agents.cpu.machine import cpu_model
 
     return cpu_model()
 

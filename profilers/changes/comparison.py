@@ -78,6 +78,11 @@ class Comparison:
 
 def compare_tables(old: LatencyTable, new: LatencyTable, effect: float = EFFECT, alpha: float = ALPHA) -> Comparison:
     """Compares what both tables hold; InputError where that is too little."""
+    if old.timing != new.timing:
+        raise InputError(
+            f"{old.path} was timed {old.timing}, {new.path} {new.timing}: their blocks cannot be compared; measure one "
+            "of them again as the other (python -m profilers.cpu --timing)"
+        )
     (before, old_basis), (after, new_basis) = visit_medians(old), visit_medians(new)
     common = [row.block for row in old.rows if row.block in after]
     judged = [block for block in common if before[block] and after[block]]

@@ -51,6 +51,8 @@ def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:
     """Milliseconds of the visits that a profile used, by its journal; InputError if it is no profile's."""
     journal = Journal.read(path)
     settings = journal.settings
+    if "carriers" in settings:
+        raise InputError(f"{path}: of a table measured in place, whose visits stand in the table alone")
     try:
         space = get_space(settings["space"], settings["num_classes"])
         blocks = all_blocks(space, settings["resolutions"])[: settings["blocks"]]

@@ -23,8 +23,13 @@ RUNTIME_OF = {
 }
 
 
-def cpu_target(runtime: str, threads: int, batch: int, cpus: Sequence[int] | None, timeout_s: float) -> Target:
-    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had."""
+def cpu_target(
+    runtime: str, threads: int, batch: int, cpus: Sequence[int] | None, timeout_s: float, in_place: bool = False
+) -> Target:
+    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had.
+
+    in_place: whether blocks are timed in networks, where they stand
+    """
     check_runtime(runtime)
     return Target(
         runtime=runtime,
@@ -32,6 +37,7 @@ def cpu_target(runtime: str, threads: int, batch: int, cpus: Sequence[int] | Non
         manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
         start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
         header={"threads": str(threads), "dtype": "float32"},
+        in_place=in_place,
     )
 
 

@@ -18,7 +18,7 @@ from profilers.measuring.events import (
     Hello,
     Result,
 )
-from profilers.measuring.ledger import Ledger
+from profilers.measuring.ledger import Ledger, check_parts
 from profilers.measuring.plan import Visit
 
 # an agent that dies on so many blocks in a row will die on the next
@@ -28,12 +28,15 @@ LOSSES_IN_A_ROW = 5
 
 
 class Driver:
-    """Makes visits by agents. `files` names the model file of every id, relative to where the agent looks."""
+    """Makes visits by agents.
+
+    files: the model file of every id, or the files of its parts, relative to where the agent looks
+    """
 
     def __init__(
         self,
         ledger: Ledger,
-        files: Mapping[str, str],
+        files: Mapping[str, str | tuple[str, ...]],
         manifest: Mapping[str, Any],
         start: Callable[[Mapping[str, Any]], Iterator[Event]],
         *,
@@ -97,7 +100,7 @@ class Driver:
         manifest = {
             **self.manifest,
             "protocol": PROTOCOL,
-            "models": [{"id": name, "path": self.files[name]} for name in used],
+            "models": [_model(name, self.files[name]) for name in used],
             "visits": [v.model for v in pending],
         }
         turn, total = 0, len(self.ledger.results) + len(pending)
@@ -117,12 +120,19 @@ class Driver:
                 self.progress(len(self.ledger.results), total)
 
     def _end_visit(self, visit: Visit, event: Result | Error) -> None:
+        if isinstance(event, Result):
+            check_parts(self.ledger.plan, event)
         self._at = None
         if isinstance(event, Error):
             self.ledger.fail(visit, event.message)
             return
         self.ledger.credit(visit, event)
         self._deaths = self._losses = self._ends[visit.model] = 0
+
+
+def _model(name: str, files: str | tuple[str, ...]) -> dict[str, Any]:
+    """A model as the manifest lists it."""
+    return {"id": name, "path": files} if isinstance(files, str) else {"id": name, "parts": list(files)}
 
 
 def _due(event: Begins | Result | Error, turn: int, pending: Sequence[Visit]) -> Visit:

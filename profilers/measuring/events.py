@@ -95,6 +95,7 @@ class Result:
 
     samples_ns: (N,) wall time of every sample; cpu_ns: (N,) the thread's CPU time; None: not told
     calls_per_sample: runs of the model that share a sample
+    parts_ns, parts_cpu_ns: (parts, N) the same of every part of a model that was run in parts; None: of another
     watched: what was watched beside the time, by the protocol's names; a name is absent where the agent did not tell
     """
 
@@ -104,9 +105,12 @@ class Result:
     cpu_ns: list[int] | None
     calls_per_sample: int
     watched: Mapping[str, Any] = field(default_factory=dict)
+    parts_ns: list[list[int]] | None = None
+    parts_cpu_ns: list[list[int]] | None = None
 
     def record(self) -> dict[str, Any]:
         """The protocol's line, of checked fields alone."""
+        parts = {} if self.parts_ns is None else {"parts_ns": self.parts_ns, "parts_cpu_ns": self.parts_cpu_ns}
         return {
             "type": "result",
             "visit": self.visit,
@@ -114,6 +118,7 @@ class Result:
             "samples_ns": self.samples_ns,
             "cpu_ns": self.cpu_ns,
             "calls_per_sample": self.calls_per_sample,
+            **parts,
             **self.watched,
         }
 
@@ -223,7 +228,11 @@ def _result(line: Mapping[str, Any]) -> Result:
         or not (cpu is None or _are_cpu_times(cpu, samples))
     ):
         raise AgentFailed(f"the agent's result has no sound samples: {shown(line)}")
-    return Result(visit, name, samples, cpu, int(line["calls_per_sample"]), _watched(line))
+    parts, parts_cpu = line.get("parts_ns"), line.get("parts_cpu_ns")
+    if parts is not None and not _are_parts(parts, parts_cpu, samples, cpu):
+        raise AgentFailed(f"the agent's result has no sound parts: {shown(line)}")
+    times = (None, None) if parts is None else (parts, parts_cpu)
+    return Result(visit, name, samples, cpu, int(line["calls_per_sample"]), _watched(line), *times)
 
 
 def _watched(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -263,6 +272,31 @@ def _are_cpu_times(cpu: Any, samples: Sequence[int]) -> TypeGuard[list[int]]:
         _are_integers(cpu, 0)
         and len(cpu) == len(samples)
         and all(c <= 2 * wall + CPU_TICK_NS for c, wall in zip(cpu, samples, strict=True))
+    )
+
+
+def _are_parts(parts: Any, parts_cpu: Any, samples: Sequence[int], cpu: Sequence[int] | None) -> bool:
+    """Whether parts were timed in every pass, and their times add up to the passes'."""
+    return (
+        _add_up(parts, 1, samples)
+        and (parts_cpu is None) == (cpu is None)
+        and (
+            cpu is None
+            or (
+                _add_up(parts_cpu, 0, cpu)
+                and len(parts_cpu) == len(parts)
+                and all(_are_cpu_times(c, wall) for c, wall in zip(parts_cpu, parts, strict=True))
+            )
+        )
+    )
+
+
+def _add_up(parts: Any, least: int, sums: Sequence[int]) -> bool:
+    return (
+        isinstance(parts, list)
+        and 0 < len(parts) <= LONGEST_LIST
+        and all(_are_integers(times, least) and len(times) == len(sums) for times in parts)
+        and [sum(times) for times in zip(*parts, strict=True)] == list(sums)
     )
 
 

@@ -48,7 +48,9 @@ class Ledger:
             number, turn = record["pass"], record["number"]
             if min(number, turn) < 0 or self.passes[number][turn].model != record["id"]:
                 raise ValueError(f"no visit {turn} of pass {number} is of {record['id']!r}")
-            self.results[number, turn] = _credited(_checked(record, Result), number, turn)
+            result = _checked(record, Result)
+            check_parts(self.plan, result)
+            self.results[number, turn] = _credited(result, number, turn)
 
     @property
     def last_pass(self) -> int:
@@ -97,6 +99,14 @@ class Ledger:
         """Gives up a model."""
         self.failed[visit.model] = message
         self.journal.append({"kind": "failed", "id": visit.model, "message": message})
+
+
+def check_parts(plan: VisitPlan, result: Result) -> None:
+    """AgentFailed unless a result tells of as many parts as its model has, and of none where that is not cut."""
+    timed = None if result.parts_ns is None else len(result.parts_ns)
+    parts = len(plan.parts(result.id)) if result.id in plan.cuts else None
+    if timed != parts:
+        raise AgentFailed(f"the agent told of {timed or 'no'} parts of {result.id!r}, which has {parts or 'none'}")
 
 
 def _credited(result: Result, number: int, turn: int) -> dict[str, Any]:

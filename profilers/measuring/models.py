@@ -10,6 +10,7 @@ from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
 from ofa.optional_packages import MissingPackage
+from profilers.measuring.plan import VisitPlan
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
 RUNTIMES = {
@@ -25,19 +26,40 @@ def write_models(chains: Mapping[str, tuple[Block, ...]], runtime: str, folder: 
 
     chains: {id: blocks, one after the other}; batch: images a run
     """
-    ending, _ = RUNTIMES[runtime]
-    write = _writer(runtime)
-    files = {}
-    for name, chain in chains.items():
-        graph = network_graph(chain, batch=batch)
-        files[name] = name + ending
-        (folder / files[name]).write_bytes(write(graph))
-        if runtime == "torch":  # TorchScript does not tell the shape of its input
-            (folder / name).with_suffix(".json").write_text(json.dumps({"input_shape": graph.input_shape}))
+    write = writer_of(runtime)
+    return {name: _write(name, chain, runtime, write, folder, batch) for name, chain in chains.items()}
+
+
+def write_plan(plan: VisitPlan, runtime: str, folder: Path, batch: int) -> dict[str, str | tuple[str, ...]]:
+    """Writes the models of a plan, as `write_models` does; {id: file name, or those of its parts, in order}.
+
+    Parts that several models have in common are one file.
+    """
+    whole = {name: chain for name, chain in plan.models.items() if name not in plan.cuts}
+    files: dict[str, str | tuple[str, ...]] = {**write_models(whole, runtime, folder, batch)}
+    write = writer_of(runtime)
+    written: dict[tuple[Block, ...], str] = {}
+    for name in plan.cuts:
+        for number, chain in enumerate(plan.parts(name)):
+            if chain not in written:
+                written[chain] = _write(f"{name}-{number}", chain, runtime, write, folder, batch)
+        files[name] = tuple(written[chain] for chain in plan.parts(name))
     return files
 
 
-def _writer(runtime: str) -> Callable[[Graph], bytes]:
+def _write(
+    name: str, chain: tuple[Block, ...], runtime: str, write: Callable[[Graph], bytes], folder: Path, batch: int
+) -> str:
+    graph = network_graph(chain, batch=batch)
+    file = name + RUNTIMES[runtime][0]
+    (folder / file).write_bytes(write(graph))
+    if runtime == "torch":  # TorchScript does not tell the shape of its input
+        (folder / name).with_suffix(".json").write_text(json.dumps({"input_shape": graph.input_shape}))
+    return file
+
+
+def writer_of(runtime: str) -> Callable[[Graph], bytes]:
+    """What turns a graph into a model file of the runtime."""
     if runtime == "onnxruntime":
         from ofa.graph.onnx import write_onnx
 

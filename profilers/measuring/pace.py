@@ -11,10 +11,24 @@ ENERGY_SECONDS = 0.3
 
 
 @dataclass(frozen=True)
+class InPlacePace:
+    """How long visits take where blocks are timed in networks.
+
+    blocks: the protocol's rules of blocks alone, which tell what differs between them; parts: of networks in parts
+    """
+
+    blocks: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    rounds: int
+    quick_rounds: int
+
+
+@dataclass(frozen=True)
 class Pace:
     """How long one visit takes, as the protocol's rules, and how many visits there are.
 
     rules, rounds: of blocks; quick, quick_rounds: for a first look; whole, whole_rounds: of whole networks
+    in_place: None where blocks are timed alone only
     """
 
     rules: Mapping[str, Any]
@@ -23,6 +37,7 @@ class Pace:
     quick_rounds: int
     whole: Mapping[str, Any]
     whole_rounds: int
+    in_place: InPlacePace | None = None
 
 
 CPU_RULES = {
@@ -34,12 +49,28 @@ CPU_RULES = {
     "target_error": 0.002,
     "min_sample_us": 50,
 }
+CPU_QUICK = {**CPU_RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005}
 CPU_PACE = Pace(
     rules=CPU_RULES,
     rounds=5,
-    quick={**CPU_RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005},
+    quick=CPU_QUICK,
     quick_rounds=3,
     # the caches need longer to settle for a whole network than for a block
     whole={**CPU_RULES, "warmup_seconds": 0.15, "max_seconds": 0.4},
     whole_rounds=5,
+    in_place=InPlacePace(
+        blocks=CPU_QUICK,
+        # a pass is a sample of every block: a few of them settle the caches, and a few tell
+        parts={
+            **CPU_RULES,
+            "warmup_runs": 3,
+            "warmup_seconds": 0.03,
+            "min_runs": 10,
+            "max_runs": 20,
+            "max_seconds": 0.1,
+            "target_error": 0.003,
+        },
+        rounds=5,
+        quick_rounds=2,
+    ),
 )

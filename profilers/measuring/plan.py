@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,9 +30,23 @@ class Visit:
 
 
 @dataclass(frozen=True)
+class CutChain:
+    """A chain of blocks that is run in parts, one after the other. cuts: where they begin, the first at 0"""
+
+    chain: tuple[Block, ...]
+    cuts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        ends = (*self.cuts, len(self.chain))
+        if self.cuts[:1] != (0,) or any(a >= b for a, b in itertools.pairwise(ends)):
+            raise ValueError(f"cuts {self.cuts} do not cut {len(self.chain)} blocks into parts")
+
+
+@dataclass(frozen=True)
 class VisitPlan:
     """models: the chain of blocks behind every id, one block or a whole network, in the order they were given
 
+    cuts: for models that are run in parts, one after the other, where the parts begin, the first at 0
     reference: the id that is timed again and again, to see the machine drift
     visits: of the first pass; reference_every: visits between two of the reference's, in this pass and later ones
     """
@@ -40,6 +55,12 @@ class VisitPlan:
     reference: str
     visits: tuple[Visit, ...]
     reference_every: int = REFERENCE_EVERY
+    cuts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def parts(self, model: str) -> tuple[tuple[Block, ...], ...]:
+        """The chains that a model is run as: itself, unless it is cut."""
+        chain, cuts = self.models[model], self.cuts.get(model, (0,))
+        return tuple(chain[a:b] for a, b in itertools.pairwise((*cuts, len(chain))))
 
     def later_pass(self, order: Sequence[str]) -> tuple[Visit, ...]:
         """The visits of models to be timed again, in this order."""
@@ -52,19 +73,25 @@ def model_id(number: int) -> str:
 
 
 def make_plan(
-    chains: Sequence[tuple[Block, ...]], rounds: int, seed: int, reference_every: int = REFERENCE_EVERY
+    chains: Sequence[tuple[Block, ...]],
+    rounds: int,
+    seed: int,
+    reference_every: int = REFERENCE_EVERY,
+    cut_chains: Sequence[CutChain] = (),
 ) -> VisitPlan:
     """Every chain once a round, each round in another order, the reference between every few and at both ends.
 
     The rounds lie apart in time, so that no passing disturbance hits all of them. The reference is the chain of
-    median MACs.
+    median MACs. cut_chains: are run in parts; their ids follow those of the chains
     """
-    models = {model_id(i): chain for i, chain in enumerate(chains)}
-    by_macs = sorted(models, key=lambda name: sum(map(block_macs, models[name])))
+    models = {model_id(i): chain for i, chain in enumerate([*chains, *(cut.chain for cut in cut_chains)])}
+    cuts = {model_id(i): cut.cuts for i, cut in enumerate(cut_chains, start=len(chains))}
+    whole = [name for name in models if name not in cuts]
+    by_macs = sorted(whole, key=lambda name: sum(map(block_macs, models[name])))
     reference = by_macs[len(by_macs) // 2]
     rng = np.random.default_rng(seed)
     order = [name for _ in range(rounds) for name in rng.permutation(list(models)).tolist()]
-    return VisitPlan(models, reference, with_reference(order, reference, reference_every), reference_every)
+    return VisitPlan(models, reference, with_reference(order, reference, reference_every), reference_every, cuts)
 
 
 def with_reference(order: Sequence[str], reference: str, every: int) -> tuple[Visit, ...]:

@@ -11,7 +11,7 @@ from ofa.runs.journal import Journal
 from profilers.measuring.drive import Driver
 from profilers.measuring.judge import Outcome, judge, lacking
 from profilers.measuring.ledger import Ledger
-from profilers.measuring.models import write_models
+from profilers.measuring.models import write_plan
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.target import Target
 
@@ -45,7 +45,7 @@ def measure_on(
 
     rules: the protocol's; progress: told how many visits are made, and how many there will be
     """
-    files = write_models(plan.models, target.runtime, folder, target.batch)
+    files = write_plan(plan, target.runtime, folder, target.batch)
     manifest = {**target.manifest, "seed": seed, "rules": rules}
     return carry_out(
         Driver(

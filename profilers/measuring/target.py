@@ -21,6 +21,7 @@ class Target:
     header: what the table is to say of the device beside what the agent tells
     tries: a block at which the agent died, or the device was lost, so often in a row is given up
     pace: how long and how often it is measured
+    in_place: whether blocks are timed in networks, where they stand, and not alone only
     """
 
     runtime: str
@@ -30,3 +31,4 @@ class Target:
     header: Mapping[str, str]
     tries: int = 1
     pace: Pace = CPU_PACE
+    in_place: bool = False

@@ -26,7 +26,7 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     command: as typed, for the table's header.
     """
     started = time.monotonic()
-    work, target = planned(options, target.pace), asked_of(options, target)
+    work, target = planned(options, target.pace, target.in_place), asked_of(options, target)
     journal = open_journal(options, identity(options, work, target))
     sweep(options.out)
     console = Console()
@@ -41,7 +41,8 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
 def asked_of(options: ProfileOptions, target: Target) -> Target:
     """The target, asked for what the options want of any device."""
     energy = {"energy_seconds": ENERGY_SECONDS} if options.energy else {}
-    return replace(target, manifest={**target.manifest, **energy})
+    parts = {"parts_rules": target.pace.in_place.parts} if target.in_place and target.pace.in_place else {}
+    return replace(target, manifest={**target.manifest, **energy, **parts})
 
 
 def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, Any]:
@@ -52,7 +53,9 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
         "resolutions": list(options.resolutions),
         "batch": options.batch_size,
         "rounds": work.rounds,
-        "blocks": len(work.plan.models),
+        "blocks": work.measured,
+        # not told where there are none, so that journals of before there were any are gone on with
+        **({"carriers": len(work.carriers)} if work.carriers else {}),
         "seed": options.seed,
         "rules": work.rules,
         **target.manifest,

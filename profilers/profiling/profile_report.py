@@ -11,19 +11,28 @@ from ofa import __version__
 from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
+from profilers.in_place.blocks import InPlace, blocks_in_place
 from profilers.measuring.judge import Outcome
 from profilers.measuring.statistics import Summary, summarise
 from profilers.measuring.target import Target
 from profilers.profiling.profile_options import ProfileOptions
-from profilers.profiling.table_header import device_header, device_model, device_name, known, quality_header
+from profilers.profiling.table_header import (
+    device_header,
+    device_model,
+    device_name,
+    in_place_header,
+    known,
+    quality_header,
+)
 from profilers.profiling.work import Work
 
 
 def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Target, command: str) -> LatencyTable:
     """The table of an outcome; InputError if no block could be measured. command: as typed, for the header."""
-    summaries = {name: summarise(results) for name, results in outcome.results.items()}
+    summaries = {name: summarise(outcome.results[name]) for name in work.block_ids if name in outcome.results}
     if not summaries:
         raise InputError("no block could be measured: no table was written")
+    found = blocks_in_place(work.plan, outcome, summaries) if work.carriers else None
     device = outcome.greeted.device
     header = {
         "device": options.name or device_name(device),
@@ -37,28 +46,34 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
         "source": command,
         "space": work.space.name,
         "resolutions": known(list(options.resolutions)),
+        "timing": "in place" if found else "warm",
         **quality_header(work.plan, outcome, summaries),
+        **(in_place_header(found, summaries) if found else {}),
     }
     # an agent tells facts of its device, and nothing else of the table
     header |= {key: text for key, text in device_header(device).items() if key not in header}
-    if len(work.plan.models) < work.blocks:
-        header["limit"] = f"the first {len(work.plan.models)} of {work.blocks} blocks"
-    if outcome.failed:
-        header["failed_blocks"] = str(len(outcome.failed))
-    return LatencyTable(header, _rows(work, outcome, summaries))
+    if work.measured < work.blocks:
+        header["limit"] = f"the first {work.measured} of {work.blocks} blocks"
+    blocks = set(work.block_ids)
+    if failed := sum(name in blocks for name in outcome.failed):
+        header["failed_blocks"] = str(failed)
+    if failed := sum(name not in blocks for name in outcome.failed):
+        header["failed_networks"] = str(failed)
+    return LatencyTable(header, _rows(work, outcome, summaries, found))
 
 
-def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary]) -> list[TableRow]:
+def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary], found: InPlace | None) -> list[TableRow]:
     return [
         TableRow(
             work.plan.models[name][0],
-            s.latency_ms,
+            found.latency_ms[name] if found else s.latency_ms,
             s.mad_ms,
             s.p90_ms,
             s.runs,
             s.energy_mj,
             # doubtful visits are no samples of anything
-            visits_ms=None if name in outcome.without_good else s.visits_ms,
+            visits_ms=None if name in outcome.without_good else found.visits_ms[name] if found else s.visits_ms,
+            warm_ms=s.latency_ms if found else None,
         )
         for name, s in sorted(summaries.items())
     ]
@@ -67,7 +82,13 @@ def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary]) -> lis
 def say_failures(console: Console, work: Work, outcome: Outcome) -> None:
     """Names every block that failed, and why."""
     for name, message in outcome.failed.items():
-        say(console, f"failed: {work.plan.models[name][0]}: {message}")
+        say(console, f"failed: {work.called(name)}: {message}")
+
+
+def failures(table: LatencyTable) -> str:
+    """How much of what a table was to rest on failed, in words."""
+    blocks, networks = table.header.get("failed_blocks"), table.header.get("failed_networks")
+    return " and ".join([*([f"{blocks} blocks"] if blocks else []), *([f"{networks} networks"] if networks else [])])
 
 
 def say(console: Console, text: str) -> None:
@@ -97,7 +118,7 @@ def report(
             f"are doubtful; on a quieter machine, try again with: {resume}",
         )
     if outcome.failed:
-        say(console, f"{len(outcome.failed)} blocks failed; try them again with: {resume}")
+        say(console, f"{failures(table)} failed; try them again with: {resume}")
         return 1
     if not table.emulated:
         say(console, f"next: {spelled('ofa.search', '--table', options.out)}")

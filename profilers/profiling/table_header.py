@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from profilers.in_place.blocks import InPlace
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
-from profilers.measuring.statistics import Summary, median_mad
+from profilers.measuring.statistics import Summary, by_cpu_time, median_mad, standard_error_of_few
 
 NOT_KNOWN = "not known"
 KIB = 1024
@@ -68,10 +69,42 @@ def quality_header(plan: VisitPlan, outcome: Outcome, summaries: Mapping[str, Su
         "visits_repeated": str(outcome.repeated),
         "visits_doubtful": str(outcome.doubtful),
     }
+    used = [result for results in outcome.results.values() for result in results]
+    if disturbed := sum(map(by_cpu_time, used)):
+        header["visits_by_cpu_time"] = f"{disturbed} of {len(used)}, in most of whose samples something else ran"
     if errors:
-        spread = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
-        header["standard_error_pct"] = f"{spread} over the {len(errors)} blocks of more than one visit"
+        header["standard_error_pct"] = errors_in_words(errors)
     return {**header, **watched_header(outcome)}
+
+
+def errors_in_words(errors: Sequence[float]) -> str:
+    """Standard errors of blocks, per cent; the 90th percentile is one of them."""
+    p90 = np.percentile(errors, 90, method="inverted_cdf")
+    return f"median {np.median(errors):.2f}, p90 {p90:.2f} over the {len(errors)} blocks of more than one visit"
+
+
+def in_place_header(found: InPlace, summaries: Mapping[str, Summary]) -> dict[str, str]:
+    """How the figures of a table measured in place came to be."""
+    f = found.factors
+    lines = {
+        "statistic": "latency_ms is in place, by the parts of networks below and warm_ms; warm_ms is the median over "
+        "visits of each visit's median; mad_ms and p90_ms are of all runs of the block alone; visits_ms are of "
+        "latency_ms, each by one round; all over the machine's slowness at the time",
+        "in_place": f"{found.parts} parts of {found.carriers} networks: a block is {f.scale:.4g} warm_ms + "
+        f"{f.weights:.4g} ms per MB of weights - {f.alone:.4g} ms + its own "
+        f"(sd {100 * f.block_spread:g} %); a part is its blocks + {f.borders:.4g} ms per MB at its cuts + "
+        f"{f.calls:.4g} ms, and off by {100 * f.part_error:g} %",
+    }
+    errors = [
+        100 * standard_error_of_few(visits) / found.latency_ms[name]
+        for name, visits in found.visits_ms.items()
+        if len(visits) > 1
+    ]
+    if errors:
+        lines["standard_error_pct"] = errors_in_words(errors)
+    if lacking := len(summaries) - len(found.seen):
+        lines["blocks_not_in_place"] = f"{lacking}, whose figures rest on what all blocks have in common"
+    return lines
 
 
 def watched_header(outcome: Outcome) -> dict[str, str]:

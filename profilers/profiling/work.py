@@ -8,6 +8,7 @@ from typing import Any
 
 from ofa.blocks import all_blocks
 from ofa.space import SearchSpace, get_space
+from profilers.in_place.carriers import Carrier, carriers_of
 from profilers.measuring.pace import CPU_PACE, Pace
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.profiling.profile_options import PlanOptions
@@ -15,20 +16,47 @@ from profilers.profiling.profile_options import PlanOptions
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be measured, by the options. blocks: how many the space has; the plan may be of the first few."""
+    """What is to be measured, by the options.
+
+    blocks: how many the space has; measured: how many of them the plan has, which come first in it
+    carriers: networks in which they are timed in place, the rest of the plan's models, in this order
+    """
 
     space: SearchSpace
     blocks: int
     plan: VisitPlan
     rules: Mapping[str, Any]
     rounds: int
+    measured: int
+    carriers: tuple[Carrier, ...] = ()
+
+    @property
+    def block_ids(self) -> tuple[str, ...]:
+        """Of the models that are single blocks."""
+        return tuple(self.plan.models)[: self.measured]
+
+    def called(self, model: str) -> str:
+        """A model of the plan, in words."""
+        number = list(self.plan.models).index(model) - self.measured
+        if number < 0:
+            return str(self.plan.models[model][0])
+        return f"the network in which blocks are timed, {self.carriers[number].subnet}"
 
 
-def planned(options: PlanOptions, pace: Pace = CPU_PACE) -> Work:
-    """What the options ask for; InputError for a space or resolutions that there are not."""
+def planned(options: PlanOptions, pace: Pace = CPU_PACE, in_place: bool = False) -> Work:
+    """What the options ask for; InputError for a space or resolutions that there are not.
+
+    in_place: whether blocks are also timed in networks, where the device's pace has rules for that
+    """
     space = get_space(options.space, options.num_classes)
     blocks = all_blocks(space, options.resolutions)
     rules, rounds = (pace.quick, pace.quick_rounds) if options.quick else (pace.rules, pace.rounds)
+    carriers: tuple[Carrier, ...] = ()
+    if in_place and pace.in_place is not None:
+        rules, own = pace.in_place.blocks, pace.in_place
+        rounds = own.quick_rounds if options.quick else own.rounds
+        carriers = carriers_of(space, options.resolutions, options.seed)
     rounds = options.rounds or rounds
-    plan = make_plan([(block,) for block in blocks[: options.limit]], rounds, options.seed)
-    return Work(space, len(blocks), plan, rules, rounds)
+    chains = [(block,) for block in blocks[: options.limit]]
+    plan = make_plan(chains, rounds, options.seed, cut_chains=[carrier.cut for carrier in carriers])
+    return Work(space, len(blocks), plan, rules, rounds, len(chains), carriers)

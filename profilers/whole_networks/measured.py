@@ -114,7 +114,7 @@ def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNe
 def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:
     """By how much the control blocks, of these ids, take longer now than the table says: the median."""
     now = [
-        summarise(outcome.results[name]).latency_ms / row.latency_ms - 1
+        summarise(outcome.results[name]).latency_ms / (row.warm_ms or row.latency_ms) - 1
         for name, row in zip(ids, chosen.controls, strict=True)
         if name in outcome.results
     ]

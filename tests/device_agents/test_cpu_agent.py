@@ -1,7 +1,6 @@
 """The CPU agent: it stands alone, and keeps to the protocol."""
 
 import ast
-import importlib.util
 import json
 import os
 import shutil
@@ -9,13 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from device_agents.cpu import machine, runtimes
+from device_agents.cpu.timing import relative_error_of_median
 from ofa.blocks import Block
-from ofa.graph import block_graph
+from ofa.graph import RandomWeights, block_graph, network_graph
 from ofa.graph.onnx import write_onnx
+from profilers.measuring.models import RUNTIMES, writer_of
 
-AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
+FOLDER = Path(__file__).resolve().parents[2] / "device_agents" / "cpu"
+AGENT = "device_agents/cpu/agent.py"
 BLOCK = Block("mbconv", 7, 8, 24, 8, 3, 1, "relu", False, True)
 RULES = {
     "warmup_runs": 2, "warmup_seconds": 0, "min_runs": 5, "max_runs": 9, "max_seconds": 5, "target_error": 0,
@@ -25,8 +29,8 @@ RULES = {
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Path:
-    """A folder with nothing but the agent and two models."""
-    shutil.copy(AGENT, tmp_path)
+    """A folder with nothing but the agent's and two models."""
+    shutil.copytree(FOLDER, tmp_path / "device_agents" / "cpu", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("a", "b"):
         (tmp_path / f"{name}.onnx").write_bytes(write_onnx(block_graph(BLOCK)))
     return tmp_path
@@ -39,21 +43,21 @@ def talk(folder: Path, code: int = 0, **changes: object) -> list[dict]:
         "models": [{"id": "a", "path": "a.onnx"}, {"id": "b", "path": "b.onnx"}], **changes,
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    done = subprocess.run(
-        [sys.executable, "-I", "agent.py", "manifest.json"], cwd=folder, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-I", AGENT, "manifest.json"], cwd=folder, capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def test_it_imports_nothing_of_the_host() -> None:
     imported = set()
-    for node in ast.walk(ast.parse(AGENT.read_text())):
+    for node in (node for path in FOLDER.glob("*.py") for node in ast.walk(ast.parse(path.read_text()))):
         if isinstance(node, ast.Import):
             imported |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imported.add((node.module or "").split(".")[0])
             assert node.level == 0
+            assert node.module is not None
+            own = node.module.startswith("device_agents.cpu.")
+            imported |= set() if own else {node.module.split(".")[0]}
     runtimes = {"onnxruntime", "ai_edge_litert", "tflite_runtime", "torch"}
     assert imported - set(sys.stdlib_module_names) == {"numpy", *runtimes}
 
@@ -101,7 +105,7 @@ def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
     }  # fmt: skip
     (alone / "manifest.json").write_text(json.dumps(manifest))
     agent = subprocess.Popen(
-        [sys.executable, "agent.py", "manifest.json"], cwd=alone, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, AGENT, "manifest.json"], cwd=alone, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     )
     assert agent.stdout is not None
     agent.stdout.readline()
@@ -110,9 +114,8 @@ def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
 
 
 def test_the_error_of_the_median_by_hand() -> None:
-    agent = loaded_agent()
     # median 3, deviations 2, 1, 1, 2
-    assert agent.relative_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2 / 3)
+    assert relative_error_of_median([1, 2, 4, 5]) == pytest.approx(1.2533 * 1.4826 * 1.5 / 2 / 3)
 
 
 def test_a_broken_model_is_an_error_and_the_next_is_timed(alone: Path) -> None:
@@ -128,6 +131,8 @@ def test_a_broken_model_is_an_error_and_the_next_is_timed(alone: Path) -> None:
         ({"runtime": "openvino"}, "runtime is 'openvino', expected one of onnxruntime"),
         ({"models": [{"id": "a", "path": "../a.onnx"}]}, "leaves the manifest's folder"),
         ({"models": [{"id": "a", "path": "/etc/passwd"}]}, "leaves the manifest's folder"),
+        ({"models": [{"id": "a", "parts": ["a.onnx", "../a.onnx"]}]}, "leaves the manifest's folder"),
+        ({"models": [{"id": "a", "parts": []}]}, "model 'a' has no parts"),
         ({"cpus": [9999]}, "Invalid argument"),
     ],
 )
@@ -135,14 +140,6 @@ def test_a_manifest_it_cannot_follow_is_one_error(alone: Path, changes: dict, me
     (event,) = talk(alone, code=1, **changes)
     assert (event["type"], event["id"]) == ("error", None)
     assert message in event["message"]
-
-
-def loaded_agent():
-    spec = importlib.util.spec_from_file_location("cpu_agent", AGENT)
-    assert spec is not None and spec.loader is not None
-    agent = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(agent)
-    return agent
 
 
 def powercap(folder: Path, **zones: tuple[str, int]) -> None:
@@ -153,9 +150,10 @@ def powercap(folder: Path, **zones: tuple[str, int]) -> None:
             (folder / zone / file).write_text(f"{text}\n")
 
 
-def test_energy_is_that_of_all_packages_over_the_runs_and_counters_start_again(tmp_path: Path) -> None:
-    agent = loaded_agent()
-    agent.POWERCAP = tmp_path
+def test_energy_is_that_of_all_packages_over_the_runs_and_counters_start_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "POWERCAP", tmp_path)
     powercap(tmp_path, a=("package-0", 900), b=("package-1", 0), c=("psys", 0), d=("core", 0))
     counted = {"a": 900, "b": 0, "c": 0, "d": 0}
     runs = 0
@@ -167,19 +165,81 @@ def test_energy_is_that_of_all_packages_over_the_runs_and_counters_start_again(t
             counted[zone] = (counted[zone] + 50) % 1000
             (tmp_path / zone / "energy_uj").write_text(str(counted[zone]))
 
-    energy = agent.measure_energy(run, run_ns=1e6, seconds=0.01)
+    energy = machine.measure_energy(run, run_ns=1e6, seconds=0.01)
     assert runs == 10
     # 50 uJ a package and run: 0.1 mJ a run of both
     assert energy["energy_mj"] == pytest.approx(0.1)
     assert energy["energy_error_mj"] == pytest.approx(0.1 * 0.002 / energy["energy_seconds"])
 
 
-def test_without_a_readable_counter_there_is_no_energy(tmp_path: Path) -> None:
-    agent = loaded_agent()
-    agent.POWERCAP = tmp_path
-    assert agent.rapl_zones() == []
-    assert agent.measure_energy(lambda: None, 1e6, 0.001) == {"energy_mj": None, "energy_error_mj": None}
+def test_without_a_readable_counter_there_is_no_energy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "POWERCAP", tmp_path)
+    assert machine.rapl_zones() == []
+    assert machine.measure_energy(lambda: None, 1e6, 0.001) == {"energy_mj": None, "energy_error_mj": None}
     powercap(tmp_path, a=("package-0", 0))
-    assert agent.rapl_zones() == [(tmp_path / "a" / "energy_uj", 1000)]
+    assert machine.rapl_zones() == [(tmp_path / "a" / "energy_uj", 1000)]
     (tmp_path / "a" / "energy_uj").unlink()  # as where only root may read it
-    assert agent.rapl_zones() == []
+    assert machine.rapl_zones() == []
+
+
+CHAIN = (
+    BLOCK,
+    Block("mbconv", 7, 8, 16, 12, 5, 2, "h_swish", True, False),
+    Block("conv", 4, 12, 0, 20, 1, 1, "relu6", False, False),
+)
+
+
+class SameByShape:
+    """Weights that a block has wherever it stands."""
+
+    def __call__(self, _: str, shape: tuple[int, ...], bias: bool):
+        return RandomWeights(1)("", shape, bias)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])
+def test_parts_in_turn_compute_what_the_network_computes(tmp_path: Path, runtime: str) -> None:
+    if runtime == "tflite-runtime":
+        pytest.importorskip("tflite_runtime", reason="tflite-runtime has wheels up to Python 3.11")
+    write, ending = writer_of(runtime), RUNTIMES[runtime][0]
+    outputs = []
+    for cut in ((CHAIN,), (CHAIN[:1], CHAIN[1:]), tuple((block,) for block in CHAIN)):
+        paths = [tmp_path / f"{len(cut)}-{i}{ending}" for i in range(len(cut))]
+        for path, chain in zip(paths, cut, strict=True):
+            graph = network_graph(chain, weights=SameByShape())
+            path.write_bytes(write(graph))
+            path.with_suffix(".json").write_text(json.dumps({"input_shape": graph.input_shape}))
+        parts = runtimes.RUNTIMES[runtime].load_parts(paths, 1, np.random.default_rng(7))
+        assert len(parts) == len(cut)
+        for _ in range(3):
+            for part in parts:
+                part.run()
+                part.hand_on()
+        outputs.append(np.array(parts[-1].output()))
+    assert np.abs(outputs[0]).max() > 0.1
+    for other in outputs[1:]:
+        np.testing.assert_allclose(other, outputs[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_in_parts_is_timed_part_by_part(alone: Path) -> None:
+    models = [{"id": "a", "path": "a.onnx"}, {"id": "n", "parts": ["a.onnx", "b.onnx", "a.onnx"]}]
+    own = {**RULES, "min_runs": 6, "max_runs": 6}
+    results = [
+        e for e in talk(alone, models=models, visits=["n", "a"], parts_rules=own) if e["type"] in ("result", "error")
+    ]
+    n, a = results
+    assert [len(times) for times in n["parts_ns"]] == [len(times) for times in n["parts_cpu_ns"]] == [6, 6, 6]
+    assert n["samples_ns"] == [sum(times) for times in zip(*n["parts_ns"], strict=True)]
+    assert n["cpu_ns"] == [sum(times) for times in zip(*n["parts_cpu_ns"], strict=True)]
+    assert n["calls_per_sample"] == 1
+    assert "parts_ns" not in a
+    assert len(a["samples_ns"]) == RULES["max_runs"]
+    (threads,) = [e for e in talk(alone, models=models, visits=["n"], threads=2) if e["type"] == "result"]
+    assert (threads["cpu_ns"], threads["parts_cpu_ns"]) == (None, None)
+    assert len(threads["samples_ns"]) == RULES["max_runs"]  # without rules of their own, parts have the models'
+
+
+def test_a_part_that_breaks_costs_its_network_alone(alone: Path) -> None:
+    (alone / "bad.onnx").write_bytes(b"not a model")
+    models = [{"id": "n", "parts": ["a.onnx", "bad.onnx"]}, {"id": "m", "parts": ["a.onnx", "b.onnx"]}]
+    events = [e for e in talk(alone, models=models, visits=["n", "m"]) if e["type"] in ("result", "error")]
+    assert [(e["type"], e["id"]) for e in events] == [("error", "n"), ("result", "m")]

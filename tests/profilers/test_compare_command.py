@@ -93,6 +93,17 @@ def test_tables_of_different_measurements_are_compared_with_a_warning(
     assert "warning: the tables differ in threads: 1 against 2" in said
 
 
+def test_blocks_timed_in_place_are_not_compared_with_blocks_timed_alone(tmp_path: Path) -> None:
+    old, new = write(tmp_path / "old.csv", 0), write(tmp_path / "new.csv", 1, timing="in place")
+    message = r"old.csv was timed warm, .*new.csv in place: their blocks cannot be compared"
+    with pytest.raises(InputError, match=message):
+        main([str(old), str(new)])
+    with pytest.raises(InputError, match="cannot be compared"):
+        main([str(new), str(old)])
+    # a table of before tables said it was timed alone
+    assert compare_tables(*(LatencyTable.load(p) for p in (old, write(tmp_path / "w.csv", 1, timing="warm")))).blocks
+
+
 def test_the_devices_name_counts_only_where_no_soc_is_stated() -> None:
     assert differences(HEADER, {**HEADER, "device": "E"}) == []
     without = {key: value for key, value in HEADER.items() if key != "soc"}

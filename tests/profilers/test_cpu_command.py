@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ofa.blocks import all_blocks
-from ofa.errors import InputError
+from ofa.errors import InputError, UsageError
 from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.cpu import main
@@ -40,6 +40,7 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
     assert [row.block for row in table.rows] == list(all_blocks(space, [64])[:5])
     assert table.provenance == "measured"
     assert table.header["limit"] == "the first 5 of 96 blocks"
+    assert table.timing == "warm"
     assert table.header["runtime"].split()[0] == {"tflite": "ai-edge-litert"}.get(runtime, runtime)
     for row in table.rows:
         assert 0.0001 < row.latency_ms < 1000
@@ -50,11 +51,42 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
     assert all(min(r["samples_ns"]) > 0 and r["warmup_ns"] > 0 for r in visits)
 
 
-def test_a_complete_table_covers_its_resolution(tmp_path: Path) -> None:
+def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
-    main([*SMALL, "--rounds", "1", "--out", str(out)])
-    space = get_space("mbv3-w0.35")
-    assert LatencyTable.load(out).coverage(space).complete == (64,)
+    arguments = [*SMALL, "--rounds", "1", "--out", str(out)]
+    main(arguments)
+    space, table = get_space("mbv3-w0.35"), LatencyTable.load(out)
+    assert table.coverage(space).complete == (64,)
+    assert table.timing == "in place"
+    assert table.header["in_place"].startswith("42 parts of 9 networks: a block is ")
+    assert len({row.warm_ms for row in table.rows}) > 80
+    # networks are no blocks, and their visits no rows
+    assert len(table.rows) == 96
+    assert [row.block for row in table.rows] == list(all_blocks(space, [64]))
+    # what was measured is taken up from the journal again, parts and all
+    assert main([*arguments, "--resume"]) == 0
+    again = LatencyTable.load(out)
+    assert [(row.latency_ms, row.visits_ms) for row in again.rows] == [(r.latency_ms, r.visits_ms) for r in table.rows]
+
+
+def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None:
+    asked = [
+        "--space",
+        "mbv3-w0.35",
+        "--resolutions",
+        "32",
+        "--quick",
+        "--rounds",
+        "1",
+        "--out",
+        str(tmp_path / "t.csv"),
+    ]
+    assert main([*asked, "--timing", "warm"]) == 0
+    table = LatencyTable.load(tmp_path / "t.csv")
+    assert table.timing == "warm"
+    assert all(row.warm_ms is None for row in table.rows)
+    with pytest.raises(UsageError, match="--limit times blocks alone: --timing in-place needs all of them"):
+        main([*asked, "--timing", "in-place", "--limit", "3", "--overwrite"])
 
 
 def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path: Path) -> None:

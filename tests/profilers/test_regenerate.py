@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from device_agents.cpu.agent import cpu_model
+from device_agents.cpu.machine import cpu_model
 from ofa.blocks import Block, all_blocks
 from ofa.blocks.costs import block_macs
 from ofa.space import get_space

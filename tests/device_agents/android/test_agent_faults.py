@@ -1,6 +1,5 @@
 """The phone agent under the sanitizers, with a runtime that fails, crashes, hangs, babbles; and bad manifests."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -14,6 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from device_agents.android.bundle import LIBRARIES, SOURCES
+from device_agents.cpu.timing import relative_error_of_median
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import AgentFailed, Begins, Event, Hello, Result
 
@@ -197,11 +197,6 @@ def test_the_error_of_the_median_is_the_cpu_agents(tmp_path: Path) -> None:
     gcc = shutil.which("gcc")
     if gcc is None:
         pytest.skip("needs gcc")
-    agent = SOURCES.parents[1] / "cpu" / "agent.py"
-    spec = importlib.util.spec_from_file_location("cpu_agent", agent)
-    assert spec is not None and spec.loader is not None
-    cpu_agent = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(cpu_agent)
     sources = [Path(__file__).with_name("harness.c"), SOURCES / "timing.c", SOURCES / "json.c"]
     subprocess.run([gcc, "-std=c11", "-I", SOURCES, *sources, "-o", tmp_path / "harness", *LIBRARIES], check=True)
     # median 3, deviations 2, 1, 1, 2; then an odd count, one sample, and equal ones
@@ -209,7 +204,7 @@ def test_the_error_of_the_median_is_the_cpu_agents(tmp_path: Path) -> None:
     lines = "".join(" ".join(map(str, samples)) + "\n" for samples in lists)
     done = subprocess.run([tmp_path / "harness"], input=lines, capture_output=True, text=True, check=True)
     assert [float(line) for line in done.stdout.split()] == [
-        pytest.approx(cpu_agent.relative_error_of_median(samples), rel=1e-12) for samples in lists
+        pytest.approx(relative_error_of_median(samples), rel=1e-12) for samples in lists
     ]
 
 

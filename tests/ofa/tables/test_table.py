@@ -187,6 +187,7 @@ def test_omitted_ops_count_nothing_and_only_if_the_header_says_so() -> None:
         (1, "# schema: 1", "# scheme: 1", "device.csv: schema is not stated"),
         (2, "# device", "# denise", "device.csv: header has no '# device: ...' line"),
         (4, "measured", "guessed", "device.csv: provenance is 'guessed', expected one of measured"),
+        (3, "# runtime", "# timings", "device.csv: header key 'timings': did you mean timing?"),
         (3, "runtime: none", "no colon", "device.csv:3: header line '# no colon' is not"),
         (3, "# runtime", "# device", "device.csv:3: header key 'device' appears twice"),
         (8, "latency_ms", "ms", "device.csv:8: column latency_ms is missing"),
@@ -222,6 +223,21 @@ def test_visits_are_positive_numbers(tmp_path: Path, cell: str, message: str) ->
     LatencyTable(HEADER, [TableRow(BLOCKS[0], 1.0, visits_ms=(1.0, 2.5))]).save(path)
     edit(path, 9, "1.0 2.5", cell)
     with pytest.raises(InputError, match=f"device.csv:9:[0-9]+: {message}"):
+        LatencyTable.load(path)
+
+
+def test_a_table_says_how_its_blocks_were_timed(tmp_path: Path) -> None:
+    path = tmp_path / "device.csv"
+    rows = [TableRow(BLOCKS[0], 1.25, warm_ms=1.0)]
+    LatencyTable({**HEADER, "timing": "in place"}, rows).save(path)
+    loaded = LatencyTable.load(path)
+    assert (loaded.timing, loaded.rows) == ("in place", tuple(rows))
+    with pytest.raises(InputError, match="header timing is 'cold', expected one of in place, warm"):
+        LatencyTable({**HEADER, "timing": "cold"}, rows)
+    # a table that does not say was made before there was a choice
+    assert LatencyTable(HEADER, rows).timing == "warm"
+    edit(path, 10, "1.25,1.0", "1.25,-1.0")
+    with pytest.raises(InputError, match=r"device.csv:10:\d+: warm_ms is '-1.0', expected a number of milliseconds"):
         LatencyTable.load(path)
 
 

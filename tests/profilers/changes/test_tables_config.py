@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.cpu.agent import cpu_model
+from device_agents.cpu.machine import cpu_model
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
 from profilers.changes.tables_config import load_config, why_not_here

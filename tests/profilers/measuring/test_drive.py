@@ -16,7 +16,7 @@ from profilers.measuring.drive import Driver
 from profilers.measuring.events import Begins, ConnectionLost, Event
 from profilers.measuring.judge import Outcome
 from profilers.measuring.ledger import Ledger
-from profilers.measuring.plan import VisitPlan, make_plan
+from profilers.measuring.plan import CutChain, VisitPlan, make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.statistics import summarise
 from profilers.profiling.table_header import quality_header
@@ -358,4 +358,23 @@ def test_a_machine_that_drifts_to_the_last_is_said_to(tmp_path: Path) -> None:
     restless = "def behave(number, name): return [1000 + 300 * (number % 8 >= 4)]\n"
     outcome = run(tmp_path, restless)
     assert outcome.doubtful > 0
+    assert sorted(outcome.results) == [f"b{i:05d}" for i in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [("", "told of no parts of 'b00008', which has 2"), ("parts_ns=[[1000]], parts_cpu_ns=None", "told of 1 parts")],
+)
+def test_an_agent_that_does_not_tell_of_every_part_is_blamed_for_that_network(
+    tmp_path: Path, parts: str, message: str
+) -> None:
+    plan = make_plan(BLOCKS, 2, 0, 3, [CutChain((BLOCKS[0][0], BLOCKS[1][0]), (0, 1))])
+    bad = (
+        "def behave(number, name):\n"
+        f"    if name == 'b00008': {SAY_RESULT % f'samples_ns=[1000], cpu_ns=None, calls_per_sample=1, {parts}'}\n"
+        "    return [1000]\n"
+    )
+    outcome = run(tmp_path, bad, plan)
+    assert list(outcome.failed) == ["b00008"]
+    assert message in outcome.failed["b00008"]
     assert sorted(outcome.results) == [f"b{i:05d}" for i in range(8)]

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_agents.cpu import agent as cpu_agent
+from device_agents.cpu import machine as cpu_machine
 from device_agents.cuda import device as cuda_device
 from device_agents.cuda.nvml import Nvml
 from ofa.blocks import all_blocks
@@ -43,10 +43,16 @@ from profilers.profiling.work import planned
 
 HELLO = {"type": "hello", "protocol": 1, "agent": "a", "runtime": "r 1", "device": {"cpu_model": "Z80"}}
 RESULT = {"type": "result", "visit": 3, "id": "b00001", "samples_ns": [7, 8], "cpu_ns": None, "calls_per_sample": 2}
+# two passes through three parts
+IN_PARTS = {
+    **RESULT, "calls_per_sample": 1, "samples_ns": [60, 70], "cpu_ns": [59, 66],
+    "parts_ns": [[10, 11], [20, 22], [30, 37]], "parts_cpu_ns": [[10, 11], [19, 20], [30, 35]],
+}  # fmt: skip
 # what the reader of a table believes, and no agent may write into one
 TABLES_OWN = {
     "batch", "device", "dtype", "energy_blocks", "expected_error", "failed_blocks", "limit", "merged", "omits",
-    "provenance", "resolutions", "rows", "runtime", "schema", "source", "space", "sum_correction", "tool", "when",
+    "provenance", "resolutions", "rows", "runtime", "schema", "source", "space", "sum_correction", "timing", "tool",
+    "when",
 }  # fmt: skip
 
 
@@ -61,10 +67,32 @@ def test_every_line_of_the_protocol_is_a_value() -> None:
 
 
 def test_a_checked_line_is_written_as_it_was_said() -> None:
-    for line in (HELLO, {**HELLO, "backend": "litert", "xnnpack": None}, RESULT, {**RESULT, "energy_mj": None}):
+    lines = (HELLO, {**HELLO, "backend": "litert", "xnnpack": None}, RESULT, {**RESULT, "energy_mj": None}, IN_PARTS)
+    for line in lines:
         event = event_of(line)
         assert isinstance(event, Hello | Result)
         assert event.record() == line
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"parts_ns": []},
+        {"parts_ns": 5},
+        {"parts_ns": [[10, 11], [20, 22]]},  # they do not add up
+        {"parts_ns": [[10, 11], [20, 22], [30]]},
+        {"parts_ns": [[10, 11], [20, 22], [30, 37.0]]},
+        {"parts_ns": [[10, 11], [50, 22], [0, 37]]},
+        {"parts_cpu_ns": None},
+        {"parts_cpu_ns": [[10, 11], [49, 55]]},
+        {"parts_cpu_ns": [[10, 11], [19, 20], [30, 36]]},
+        {"cpu_ns": None},
+        {"parts_cpu_ns": [[59 + 10**9, 66], [0, 0], [0, 0]], "cpu_ns": [59 + 10**9, 66]},
+    ],
+)
+def test_parts_that_are_not_sound_are_refused(wrong: dict) -> None:
+    with pytest.raises(AgentFailed, match=r"no sound (parts|samples)"):
+        event_of({**IN_PARTS, **wrong})
 
 
 def test_a_hello_tells_facts_of_its_device_and_nothing_of_the_table() -> None:
@@ -75,7 +103,7 @@ def test_a_hello_tells_facts_of_its_device_and_nothing_of_the_table() -> None:
 
 
 def test_the_agents_of_this_house_tell_what_is_taken_from_them() -> None:
-    assert cpu_agent.machine([0]).keys() <= AGENT_FACTS
+    assert cpu_machine.machine([0]).keys() <= AGENT_FACTS
     assert cuda_device.Cpu(torch.device("cpu")).facts().keys() <= AGENT_FACTS
     assert Nvml(None, "", "not installed").facts().keys() <= AGENT_FACTS
 

@@ -8,8 +8,8 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.space import get_space
-from profilers.measuring.models import check_runtime, write_models
-from profilers.measuring.plan import make_plan
+from profilers.measuring.models import check_runtime, write_models, write_plan
+from profilers.measuring.plan import CutChain, make_plan
 
 BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])]
 
@@ -50,3 +50,36 @@ def test_unknown_and_missing_runtimes_are_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(InputError, match=r"needs ai_edge_litert and flatbuffers: pip install 'ofa-latency\[tflite\]'"):
         check_runtime("tflite")
+
+
+def test_chains_in_parts_are_visited_as_the_others_and_are_no_reference() -> None:
+    chain = tuple(block for (block,) in BLOCKS[:5])
+    plan = make_plan(BLOCKS[:4], 3, 0, cut_chains=[CutChain(chain, (0, 2)), CutChain(chain, (0, 1, 4))])
+    assert list(plan.cuts) == ["b00004", "b00005"]
+    assert plan.models["b00004"] == plan.models["b00005"] == chain
+    assert plan.parts("b00005") == (chain[:1], chain[1:4], chain[4:])
+    assert plan.parts("b00001") == (BLOCKS[1],)
+    assert plan.reference == make_plan(BLOCKS[:4], 3, 0).reference
+    turns = [v.model for v in plan.visits if not v.is_reference]
+    assert all(turns.count(name) == 3 for name in plan.models)
+    # without them a plan is what it was: journals of earlier versions are gone on with
+    assert make_plan(BLOCKS, 2, 1).visits == make_plan(BLOCKS, 2, 1, cut_chains=[]).visits
+
+
+@pytest.mark.parametrize("cuts", [(), (1,), (0, 0), (0, 3, 2), (0, 5)])
+def test_cuts_that_leave_a_part_empty_are_none(cuts: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="do not cut 5 blocks into parts"):
+        CutChain(tuple(block for (block,) in BLOCKS[:5]), cuts)
+
+
+def test_parts_in_common_are_one_file(tmp_path: Path) -> None:
+    chain = tuple(block for (block,) in BLOCKS[:3])
+    space_chain = CutChain(chain[:2], (0, 1))
+    plan = make_plan(BLOCKS[:1], 1, 0, cut_chains=[space_chain, CutChain(chain[:2], (0,)), space_chain])
+    files = write_plan(plan, "onnxruntime", tmp_path, batch=1)
+    assert files["b00000"] == "b00000.onnx"
+    assert files["b00001"] == files["b00003"] == ("b00001-0.onnx", "b00001-1.onnx")
+    assert files["b00002"] == ("b00002-0.onnx",)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "b00000.onnx", "b00001-0.onnx", "b00001-1.onnx", "b00002-0.onnx",
+    ]  # fmt: skip

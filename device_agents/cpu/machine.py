@@ -1,0 +1,100 @@
+"""What the CPU agent tells of its machine, and the energy of a run: what cannot be read is null, never guessed."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+POWERCAP = Path("/sys/class/powercap")
+# the energy counters move about once so often (Intel's manual, volume 3, section 15.10)
+RAPL_STEP_S = 0.001
+
+
+def read_text(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def clock_mhz(cpu: int) -> float | None:
+    text = read_text(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq")
+    return int(text) / 1000 if text and text.isdigit() else None
+
+
+def temperature_c() -> float | None:
+    """The hottest thermal zone."""
+    readings = []
+    for zone in Path("/sys/class/thermal").glob("thermal_zone*"):
+        text = read_text(str(zone / "temp"))
+        if text and text.lstrip("-").isdigit():
+            readings.append(int(text) / 1000)
+    return max(readings, default=None)
+
+
+def cpu_model() -> str | None:
+    for line in (read_text("/proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model", "Hardware"):
+            return value.strip()
+    return platform.processor() or None
+
+
+def machine(cpus: list[int]) -> dict[str, Any]:
+    memory = next(
+        (line.split()[1] for line in (read_text("/proc/meminfo") or "").splitlines() if line.startswith("MemTotal")),
+        None,
+    )
+    return {
+        "cpu_model": cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "cpus": cpus,
+        "architecture": platform.machine(),
+        "memory_mib": int(memory) // 1024 if memory else None,
+        "os": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "governor": read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_governor"),
+        "load_average": round(os.getloadavg()[0], 2),
+        "clock_mhz": clock_mhz(cpus[0]),
+        "temperature_c": temperature_c(),
+        "energy_counter": "RAPL, the whole processor, idle power included" if rapl_zones() else None,
+    }
+
+
+def rapl_zones() -> list[tuple[Path, int]]:
+    """Each processor package's counter, microjoules, and where it starts again at 0; none unless all can be read."""
+    zones = []
+    for name in sorted(POWERCAP.glob("*/name")):
+        if (read_text(str(name)) or "").startswith("package"):
+            counter = name.with_name("energy_uj")
+            ends = read_text(str(name.with_name("max_energy_range_uj")))
+            if ends is None or read_text(str(counter)) is None:
+                return []
+            zones.append((counter, int(ends)))
+    return zones
+
+
+def measure_energy(run: Callable[[], object], run_ns: float, seconds: float) -> dict[str, float | None]:
+    """Millijoules of one run: the mean over so many seconds of runs, and its error."""
+    zones = rapl_zones()
+    runs = max(1, math.ceil(seconds * 1e9 / run_ns))
+    started = time.perf_counter()
+    before = [int(counter.read_text()) for counter, _ in zones]
+    for _ in range(runs):
+        run()
+    after = [int(counter.read_text()) for counter, _ in zones]
+    took = time.perf_counter() - started
+    used = sum((b - a) % ends for a, b, (_, ends) in zip(before, after, zones, strict=True)) / 1000
+    if not used:
+        return {"energy_mj": None, "energy_error_mj": None}
+    # either reading may be a step old
+    return {
+        "energy_mj": used / runs,
+        "energy_error_mj": used / runs * 2 * RAPL_STEP_S / took,
+        "energy_seconds": took,
+    }

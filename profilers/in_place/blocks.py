@@ -1,0 +1,96 @@
+"""What a measurement in place says of every block: parts' times out of its visits, blocks' times out of theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa.blocks import Block
+from ofa.blocks.costs import block_params
+from profilers.in_place.solve import Factors, Floats, Parts, blocks_ms, refit, solve
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan
+from profilers.measuring.statistics import Summary, part_medians_ns
+
+MB_PER_VALUE = 4e-6  # of float32, for one image, as in ofa.tables.sum_correction
+
+
+@dataclass(frozen=True)
+class InPlace:
+    """Blocks as networks run them.
+
+    latency_ms: of every block that was measured alone; visits_ms: the same of each round alone
+    factors: what all blocks have in common; carriers, parts: how many were measured
+    seen: blocks that stand in a part that was measured; what the others take rests on the factors alone
+    """
+
+    latency_ms: Mapping[str, float]
+    visits_ms: Mapping[str, tuple[float, ...]]
+    factors: Factors
+    carriers: int
+    parts: int
+    seen: frozenset[str]
+
+
+def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | None:
+    """Every block of `warm`, the summaries of what was measured alone, in place; None where no carrier was measured."""
+    names = [name for name in warm if name not in plan.cuts]
+    number = {plan.models[name][0]: i for i, name in enumerate(names)}
+    carriers = [
+        name for name in plan.cuts if name in outcome.results and all(block in number for block in plan.models[name])
+    ]
+    if not carriers:
+        return None
+    weights = np.array([MB_PER_VALUE * block_params(block) for block in number])
+    visits = {name: [part_medians_ns(result) / 1e6 for result in outcome.results[name]] for name in carriers}
+    alone = np.array([warm[name].latency_ms for name in names])
+    parts = _parts(plan, carriers, number, [np.median(visits[name], axis=0) for name in carriers])
+    latency, factors = solve(parts, alone, weights)
+    rounds = max(len(of) for of in visits.values())
+    each = np.stack([
+        _round(
+            _parts(plan, carriers, number, [visits[name][turn % len(visits[name])] for name in carriers]),
+            np.array([warm[name].visits_ms[turn % len(warm[name].visits_ms)] for name in names]),
+            weights,
+            factors,
+        )
+        for turn in range(rounds)
+    ])  # fmt: skip
+    held = parts.holds.any(axis=0)
+    return InPlace(
+        latency_ms={name: round(float(ms), 6) for name, ms in zip(names, latency, strict=True)},
+        visits_ms={
+            name: tuple(round(float(ms), 6) for ms in column) for name, column in zip(names, each.T, strict=True)
+        },
+        factors=factors,
+        carriers=len(carriers),
+        parts=len(parts.took_ms),
+        seen=frozenset(name for name, is_held in zip(names, held, strict=True) if is_held),
+    )
+
+
+def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Floats:
+    """(U,) ms of every block by one round alone."""
+    return blocks_ms(parts, warm_ms, weights_mb, refit(parts, warm_ms, weights_mb, factors))
+
+
+def _parts(plan: VisitPlan, carriers: Sequence[str], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:
+    """The parts of carriers, over the blocks as they are numbered. took_ms: for every carrier, of its parts"""
+    rows, cut_mb = [], []
+    for name in carriers:
+        chains = plan.parts(name)
+        for i, chain in enumerate(chains):
+            row = np.zeros(len(number))
+            for block in chain:
+                row[number[block]] += 1
+            rows.append(row)
+            given = _given_mb(chain[0]) if i > 0 else 0.0
+            cut_mb.append(given + (_given_mb(chains[i + 1][0]) if i + 1 < len(chains) else 0.0))
+    return Parts(np.stack(rows), np.array(cut_mb), np.concatenate(took_ms))
+
+
+def _given_mb(block: Block) -> float:
+    """Megabytes of a block's input."""
+    return MB_PER_VALUE * block.in_size**2 * block.in_channels

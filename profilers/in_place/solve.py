@@ -1,0 +1,125 @@
+"""Blocks from the parts that were timed in place: each part's time is the sum of its blocks', and of what cutting cost.
+
+    part = sum of blocks + calls + borders * (megabytes passed over its cuts)
+    block = scale * warm - alone + weights * (megabytes of weights) + warm * (what is its own)
+
+`warm` is what the block takes alone, again and again, and `alone` what it pays for being called alone. What is a
+block's own is held to zero by a ridge, as strongly as the parts say: their likelihood chooses how far blocks differ and
+how far parts are off (a mixed model; Henderson 1975, Biometrics 31(2):423). No factor is negative: nobody is paid for
+weights, borders or calls.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# how far a block's own share may lie from 0, and how far a part's time is off: the likelihood chooses among these
+BLOCK_SPREADS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
+PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07)
+# no block takes less than this share of what the factors say
+LEAST_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Parts:
+    """P parts of networks over U blocks.
+
+    holds: (P, U) how often a block stands in a part; took_ms: (P,)
+    cut_mb: (P,) megabytes that it is given and hands on at its cuts
+    """
+
+    holds: Floats
+    cut_mb: Floats
+    took_ms: Floats
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What all blocks have in common. weights, borders: ms per megabyte; alone: ms a block; calls: ms a part
+
+    block_spread: standard deviation of what is a block's own, as a share of its warm time; part_error: of a part
+    """
+
+    scale: float
+    weights: float
+    alone: float
+    borders: float
+    calls: float
+    block_spread: float
+    part_error: float
+
+
+def solve(parts: Parts, warm_ms: Floats, weights_mb: Floats) -> tuple[Floats, Factors]:
+    """(U,) ms of every block in place, and the factors. warm_ms, weights_mb: (U,) of every block.
+
+    ValueError without parts.
+    """
+    if not len(parts.took_ms):
+        raise ValueError("no part of a network was timed")
+    candidates = (
+        _at(parts, warm_ms, weights_mb, spread, error)
+        for spread, error in itertools.product(BLOCK_SPREADS, PART_ERRORS)
+    )
+    _, factors = max(candidates, key=lambda found: found[0])
+    return blocks_ms(parts, warm_ms, weights_mb, factors), factors
+
+
+def refit(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Factors:
+    """The factors by other parts, where blocks and parts differ as much as is known."""
+    return _at(parts, warm_ms, weights_mb, factors.block_spread, factors.part_error)[1]
+
+
+def blocks_ms(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Floats:
+    """(U,) ms of every block in place, given what they have in common."""
+    common = np.maximum(
+        factors.scale * warm_ms + factors.weights * weights_mb - factors.alone, LEAST_SHARE * factors.scale * warm_ms
+    )
+    explained = parts.holds @ common + factors.borders * parts.cut_mb + factors.calls
+    relative, covariance = _covariance(parts, warm_ms, factors.block_spread, factors.part_error)
+    left = np.linalg.solve(covariance, 1 - explained / parts.took_ms)
+    own = factors.block_spread**2 * relative.T @ left
+    whole: Floats = np.maximum(common + warm_ms * own, LEAST_SHARE * common)
+    return whole
+
+
+def _covariance(parts: Parts, warm_ms: Floats, spread: float, error: float) -> tuple[Floats, Floats]:
+    """(P, U) what a block's own share changes of a part, relative to it; (P, P) the parts' covariance."""
+    relative = parts.holds * warm_ms / parts.took_ms[:, None]
+    return relative, error**2 * np.eye(len(relative)) + spread**2 * relative @ relative.T
+
+
+def _at(parts: Parts, warm_ms: Floats, weights_mb: Floats, spread: float, error: float) -> tuple[float, Factors]:
+    """The most likely factors that are not negative, and their log likelihood, but for a constant."""
+    _, covariance = _covariance(parts, warm_ms, spread, error)
+    root = np.linalg.cholesky(covariance)
+    blocks = parts.holds.sum(axis=1)
+    columns = [parts.holds @ warm_ms, parts.holds @ weights_mb, -blocks, parts.cut_mb, np.ones(len(blocks))]
+    whitened = np.linalg.solve(root, np.stack([*columns, parts.took_ms], axis=1) / parts.took_ms[:, None])
+    values = _not_negative(whitened[:, :-1], whitened[:, -1])
+    left = whitened[:, -1] - whitened[:, :-1] @ values
+    likelihood = -0.5 * float(left @ left) - float(np.log(np.diag(root)).sum())
+    scale, weights, alone, borders, calls = values.tolist()
+    return likelihood, Factors(scale, weights, alone, borders, calls, spread, error)
+
+
+def _not_negative(columns: Floats, wanted: Floats) -> Floats:
+    """Least squares with factors of at least 0, the first of them always used: the best of all sets of columns."""
+    lengths = np.linalg.norm(columns, axis=0)
+    scaled = columns / np.where(lengths > 0, lengths, 1)
+    products, with_wanted = scaled.T @ scaled, scaled.T @ wanted
+    best, most = np.zeros(columns.shape[1]), -np.inf
+    others = np.flatnonzero(lengths[1:] > 0) + 1
+    for used in itertools.chain.from_iterable(itertools.combinations(others, n) for n in range(len(others) + 1)):
+        chosen = [0, *used]
+        fit = np.linalg.lstsq(products[np.ix_(chosen, chosen)], with_wanted[chosen], rcond=None)[0]
+        explained = float(fit @ with_wanted[chosen])  # of the sum of squares
+        if (fit >= 0).all() and explained > most:
+            most, best = explained, np.zeros(columns.shape[1])
+            best[chosen] = fit / lengths[chosen]
+    return best

@@ -1,0 +1,127 @@
+"""Blocks in place, from the visits of a device whose blocks are known: the whole way from samples to a table's rows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ofa.blocks import Block, all_blocks, blocks_of
+from ofa.blocks.costs import block_macs, block_params
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from profilers.in_place.blocks import InPlace, blocks_in_place
+from profilers.in_place.carriers import carriers_of
+from profilers.measuring.judge import Outcome
+from profilers.measuring.plan import VisitPlan, make_plan
+from profilers.measuring.statistics import summarise
+
+SPACE, RESOLUTIONS = get_space("mbv3-w0.35"), (64, 96)
+BLOCKS = all_blocks(SPACE, RESOLUTIONS)
+ROUNDS = 3
+
+
+class Device:
+    """alone_ms, placed_ms: what every block takes alone and in a network, where its weights come from further away."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        rng = np.random.default_rng(1)
+        self.rng, self.noise = rng, noise
+        self.alone_ms = {block: 0.05 + block_macs(block) / 5e6 for block in BLOCKS}
+        self.placed_ms = {
+            block: (1 + rng.normal(0, 0.03)) * ms + 0.05 * 4e-6 * block_params(block)
+            for block, ms in self.alone_ms.items()
+        }
+
+    def samples(self, ms: float) -> list[int]:
+        return [round(1e6 * ms * float(np.exp(self.rng.normal(0, self.noise)))) for _ in range(5)]
+
+    def visit(self, plan: VisitPlan, name: str) -> dict[str, Any]:
+        if name not in plan.cuts:
+            samples = self.samples(self.alone_ms[plan.models[name][0]])
+            return {"id": name, "samples_ns": samples, "cpu_ns": samples, "calls_per_sample": 1}
+        # handing a tensor on at a cut costs 0.2 ms a megabyte, on both sides
+        parts = plan.parts(name)
+        mb = [4e-6 * chain[0].in_size ** 2 * chain[0].in_channels for chain in parts]
+        cut = [(mb[i] if i else 0) + (mb[i + 1] if i + 1 < len(mb) else 0) for i in range(len(mb))]
+        times = [
+            self.samples(sum(map(self.placed_ms.get, chain)) + 0.2 * c) for chain, c in zip(parts, cut, strict=True)
+        ]
+        sums = [sum(each) for each in zip(*times, strict=True)]
+        return {
+            "id": name, "samples_ns": sums, "cpu_ns": sums, "calls_per_sample": 1, "parts_ns": times,
+            "parts_cpu_ns": times,
+        }  # fmt: skip
+
+
+def measured(device: Device, without: frozenset[str] = frozenset()) -> tuple[VisitPlan, InPlace | None]:
+    carriers = carriers_of(SPACE, RESOLUTIONS, 0)
+    plan = make_plan([(block,) for block in BLOCKS], ROUNDS, 0, cut_chains=[carrier.cut for carrier in carriers])
+    results = {name: [device.visit(plan, name) for _ in range(ROUNDS)] for name in plan.models if name not in without}
+    warm = {name: summarise(results[name]) for name in results if name not in plan.cuts}
+    return plan, blocks_in_place(plan, Outcome(results=results), warm)
+
+
+def sums(ms: dict[Block, float]) -> np.ndarray:
+    """Of 300 networks."""
+    table = LatencyTable(
+        {"device": "D", "runtime": "r", "provenance": "measured", "space": SPACE.name, "source": "test"},
+        [TableRow(block, value) for block, value in ms.items()],
+    )
+    return table.latency_ms(SPACE, SPACE.sample(np.random.default_rng(0), 300, resolutions=RESOLUTIONS))
+
+
+def test_plain_sums_are_those_of_networks_that_nobody_fitted() -> None:
+    device = Device(noise=0.01)
+    plan, found = measured(device)
+    assert found is not None
+    assert (found.carriers, found.parts) == (18, 18 * 14 / 3)
+    true = sums(device.placed_ms)
+    in_place = sums({plan.models[name][0]: ms for name, ms in found.latency_ms.items()}) / true - 1
+    alone = sums(device.alone_ms) / true - 1
+    assert alone.mean() < -0.03
+    assert abs(in_place.mean()) < 0.005
+    assert np.abs(in_place).mean() < 0.01
+    # and of real networks, block by block
+    net = blocks_of(SPACE, SPACE.decode(SPACE.sample(np.random.default_rng(3), 1, resolutions=RESOLUTIONS))[0])
+    ids = {plan.models[name][0]: name for name in found.latency_ms}
+    took = sum(device.placed_ms[block] for block in net)
+    assert sum(found.latency_ms[ids[block]] for block in net) == pytest.approx(took, rel=0.02)
+
+
+def test_every_round_tells_for_itself() -> None:
+    plan, found = measured(Device(noise=0.02))
+    assert found is not None
+    assert {len(visits) for visits in found.visits_ms.values()} == {ROUNDS}
+    spread = [np.ptp(visits) / found.latency_ms[name] for name, visits in found.visits_ms.items()]
+    assert 0 < np.median(spread) < 0.1
+    assert found.seen == set(plan.models) - set(plan.cuts)
+
+
+def test_a_network_that_failed_costs_its_blocks_their_place_and_no_more() -> None:
+    device = Device()
+    plan, _ = measured(device)
+    # all networks of 96 px but one
+    lost = frozenset(list(plan.cuts)[10:])
+    _, found = measured(device, lost)
+    assert found is not None
+    assert found.carriers == 10
+    assert set(found.latency_ms) == set(plan.models) - set(plan.cuts)
+    unseen = set(found.latency_ms) - found.seen
+    assert len(unseen) > 50
+    for name in unseen:
+        assert found.latency_ms[name] == pytest.approx(device.placed_ms[plan.models[name][0]], rel=0.15)
+
+
+def test_a_block_that_failed_alone_takes_its_networks_with_it() -> None:
+    device = Device()
+    plan, _ = measured(device)
+    elastic = next(name for name, chain in plan.models.items() if chain[0].mid_channels and chain[0].stride == 2)
+    _, found = measured(device, frozenset({elastic}))
+    assert found is not None
+    assert elastic not in found.latency_ms
+    assert found.carriers == 17
+
+
+def test_without_any_network_there_is_no_place() -> None:
+    plan, _ = measured(Device())
+    assert measured(Device(), frozenset(plan.cuts))[1] is None
