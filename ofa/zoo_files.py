@@ -5,17 +5,18 @@ Without torch and without the networks, so that every command can ask whether a 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.reading.structured import read_json
-from ofa.runs.files import sha256
+from ofa.runs.files import replace_file, sha256, write_json
+from ofa.runs.lock import Lock
 
 # where the original implementation downloads from since 2022; big files are served by GitHub's LFS host
 BASE_URLS = (
@@ -170,49 +171,51 @@ def published_space(path: Path) -> str:
 
 def _fetch_file(file: str, bases: Sequence[str], folder: Path) -> None:
     target = folder / file
-    checksums = _read_checksums(folder)
+    expected = _read_checksums(folder).get(file)
     if target.is_file():
         digest = sha256(target)
-        if checksums.setdefault(file, digest) != digest:
+        if expected not in (None, digest):
             raise InputError(f"{target} has changed since it was downloaded: delete it to download it again")
     else:
-        digest = _download(file, bases, target, checksums.get(file))
-        checksums[file] = digest
-    _write_checksums(folder, checksums)
+        with Lock(target):
+            digest = _download(file, bases, target, expected)
+    if expected is None:
+        with Lock(folder / CHECKSUMS_FILE):
+            found = {**_read_checksums(folder), file: digest}
+            write_json(folder / CHECKSUMS_FILE, dict(sorted(found.items())))
 
 
 def _download(file: str, bases: Sequence[str], target: Path, expected: str | None) -> str:
-    import urllib.request  # slow, and every command looks at ids
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    """The file's SHA-256. InputError where it cannot be had, or is another than before."""
     reasons = []
     for base in bases:
         url = f"{base.rstrip('/')}/{file}"
         try:
-            with urllib.request.urlopen(url, timeout=TIMEOUT_S) as source, part.open("wb") as sink:
-                shutil.copyfileobj(source, sink, 1 << 20)
-                size = source.headers.get("Content-Length")
-            if size is not None and int(size) != part.stat().st_size:
-                raise InputError(f"{url}: the connection broke off, {part.stat().st_size} of {size} bytes came")
-            if _is_lfs_pointer(part):
-                reasons.append(f"{url}: a pointer to the file, not the file")
-                continue
-            digest = sha256(part)
-            if expected is not None and digest != expected:
-                raise InputError(f"{url} is not the file that was downloaded before: its SHA-256 is {digest}")
-            part.replace(target)
-            return digest
+            replace_file(target, partial(_copy, url, expected))
+            return sha256(target)
+        except InputError:
+            raise
         except (OSError, ValueError) as error:
-            if isinstance(error, InputError):
-                raise
             reasons.append(f"{url}: {getattr(error, 'reason', None) or error}")
-        finally:
-            part.unlink(missing_ok=True)
     raise InputError(
         "cannot download " + "; ".join(reasons) + f". Without a network, put the file at {target}, "
         "or name a mirror with --base-url (file:///... too)"
     )
+
+
+def _copy(url: str, expected: str | None, to: Path) -> None:
+    """ValueError where it is only a pointer to the file, InputError where it is not whole, or another."""
+    import urllib.request  # slow, and every command looks at ids
+
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as source, to.open("wb") as sink:
+        shutil.copyfileobj(source, sink, 1 << 20)
+        size = source.headers.get("Content-Length")
+    if size is not None and int(size) != to.stat().st_size:
+        raise InputError(f"{url}: the connection broke off, {to.stat().st_size} of {size} bytes came")
+    if _is_lfs_pointer(to):
+        raise ValueError("a pointer to the file, not the file")
+    if expected is not None and (digest := sha256(to)) != expected:
+        raise InputError(f"{url} is not the file that was downloaded before: its SHA-256 is {digest}")
 
 
 def _is_lfs_pointer(path: Path) -> bool:
@@ -228,12 +231,3 @@ def _read_checksums(folder: Path) -> dict[str, str]:
         return read_json(path)
     except InputError as error:
         raise InputError(f"{error}: delete it to record the checksums of the files there anew") from None
-
-
-def _write_checksums(folder: Path, checksums: dict[str, str]) -> None:
-    if _read_checksums(folder) == checksums:
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f"{CHECKSUMS_FILE}.{os.getpid()}.part"
-    part.write_text(json.dumps(dict(sorted(checksums.items())), indent=1) + "\n")
-    part.replace(folder / CHECKSUMS_FILE)

@@ -12,6 +12,7 @@ from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.optional_packages import require
 from ofa.runs.journal import Journal
+from ofa.runs.lock import sweep
 from ofa.runs.settings import identity_of
 from profilers.profiling.command_words import command_line
 from profilers.whole_networks.validate_config import ValidateConfig
@@ -61,9 +62,11 @@ def open_journal(config: ValidateConfig, path: Path, table: LatencyTable) -> Jou
     given = {name: value for name, value in identity_of(config).items() if name != "table" and value is not None}
     settings = {"rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(), **given}
     journal = path.with_suffix(".validation.journal.jsonl")
-    if config.resume and journal.is_file():
-        return Journal.resume(journal, settings)
-    return Journal.create(journal, settings)
+    resumed = config.resume and journal.is_file()
+    opened = Journal.resume(journal, settings) if resumed else Journal.create(journal, settings)
+    for file in (path, path.with_suffix(".validation.json"), path.with_suffix(".validation.png")):
+        sweep(file)  # what a killed run left half-written
+    return opened
 
 
 if __name__ == "__main__":

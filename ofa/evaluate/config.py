@@ -41,13 +41,13 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     random: OptionalCount = None
     """N random sub-networks of a supernet"""
 
-    index: Annotated[int | None, Option(metavar="I")] = None
+    index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
     """only this result of result.json, from 0 (default: all)"""
 
     space: SpaceName = None
     """the supernet's space, where no file says it (mbv3-w1.0 ...)"""
 
-    num_classes: Annotated[int | None, Option(metavar="N")] = None
+    num_classes: OptionalCount = None
     """classes that the checkpoint must have (default: what it has)"""
 
     resolution: Annotated[int | None, AtLeast(1), Option(metavar="R")] = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import Free, Input, Option, Output
+from ofa.cli.config import Above, AtLeast, Free, Input, Option, Output
 from ofa.cli.options import CHECKPOINT, CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
 from ofa.errors import UsageError
 
@@ -36,10 +35,10 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
     """result.json of ofa.search, a sub-network as JSON, or MIT's dict; for a supernet"""
 
-    index: Annotated[int | None, Option(metavar="N")] = None
+    index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """which result of result.json (default: 0)"""
 
-    limit: Annotated[float | None, Option(metavar="MS")] = None
+    limit: Annotated[float | None, Above(0), Option(metavar="MS")] = None
     """the result for this latency limit"""
 
     space: SpaceName = None
@@ -87,7 +86,5 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
             raise UsageError(f"--out is {self.out}, the name of a file of {other}, but --format is {self.format}")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
-        if self.limit is not None and not (math.isfinite(self.limit) and self.limit > 0):
-            raise UsageError(f"--limit is {self.limit}, expected milliseconds above 0")
         if self.resolution is not None and not 32 <= self.resolution <= 1024:
             raise UsageError(f"--resolution is {self.resolution}, expected 32 to 1024 pixels")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output, Part, Share
+from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option, Output, Part, Share
 from ofa.cli.options import (
     CHECKPOINT,
     CalibratingOptions,
@@ -36,7 +36,7 @@ class StartOptions(Config):
     subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
     """result.json of ofa.search, or one sub-network"""
 
-    index: Annotated[int | None, Option(metavar="I")] = None
+    index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
     """which result of result.json, from 0 (default: the first)"""
 
     space: SpaceName = None
@@ -69,7 +69,7 @@ class DataOptions(ReadingOptions):
     val_data: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
     """validation images (default: val of --data, if there is one)"""
 
-    held_out: Annotated[int | None, Option(metavar="N")] = None
+    held_out: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """training images to validate with where there are no others (default: those that the supernet's training held
     out, else a tenth)"""
 
@@ -110,16 +110,16 @@ class FinetuneConfig(StartOptions, DataOptions, CalibratingOptions, DeviceOption
     epochs: Count = 25
     """how often the images are seen"""
 
-    learning_rate: Annotated[float | None, Option(metavar="LR")] = None
+    learning_rate: Annotated[float | None, Above(0), Option(metavar="LR")] = None
     """its peak (default: 0.0025 for every 64 images of a batch)"""
 
-    warmup_epochs: Annotated[float | None, Option(metavar="N")] = None
+    warmup_epochs: Annotated[float | None, AtLeast(0), Option(metavar="N")] = None
     """linear increase of the learning rate (default: a tenth of the epochs, at most 1)"""
 
     label_smoothing: Annotated[float, Part(), Option(metavar="S")] = 0.1
     """share of the labels that is spread over all classes"""
 
-    weight_decay: Annotated[float, Option(metavar="D")] = 3e-5
+    weight_decay: Annotated[float, AtLeast(0), Option(metavar="D")] = 3e-5
     """not of biases and normalisation"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="RUN")]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from ofa.reading.numbers import short
-from ofa.reading.zip_file import is_zip
+from ofa.reading.zip_file import DAMAGED, is_zip
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,7 +54,7 @@ def _check_zip(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except (*DAMAGED, OSError) as error:
         raise InputError(f"{path}: damaged: {ascii(str(error))[1:-1]}") from None
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise InputError(f"{path}: its parts are compressed, which torch.save never does: refused")

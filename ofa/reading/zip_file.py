@@ -1,9 +1,13 @@
-"""Whether a file is a zip, asked without surprises."""
+"""Zip files without surprises: whether a file is one, and what the module raises for a damaged one."""
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from pathlib import Path
+
+# of a directory that is none: of a version to come, at a place before the file, with names that are no text
+DAMAGED = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, EOFError)
 
 
 def is_zip(path: Path) -> bool:

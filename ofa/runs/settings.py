@@ -13,6 +13,7 @@ from ofa.cli.config import Config, Field, Free, Input, fields_of
 from ofa.errors import InputError
 from ofa.images.files.listing import list_folder
 from ofa.reading.numbers import cut
+from ofa.reading.zip_file import DAMAGED
 from ofa.runs.files import sha256
 
 MOST_READ = 1 << 30  # bytes of a folder of images, some seconds: of a larger one, not every file is read
@@ -150,5 +151,5 @@ def _zip_lines(file: Path) -> Iterator[str]:
             for entry in archive.infolist():
                 if not entry.is_dir():
                     yield f"{entry.filename!r} {entry.file_size} {entry.CRC}"
-    except zipfile.BadZipFile:
+    except DAMAGED:
         yield sha256(file)  # not a ZIP: whoever reads the images says so

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
+from ofa.cli.config import Above, AtLeast, Between, Config, Input, Option, Output
 from ofa.cli.options import Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.tables.shipped import find_table
@@ -24,20 +24,20 @@ class SearchConfig(Config):
     table: Annotated[tuple[str, ...], Input(find=find_table), Option(metavar="T")]
     """latency table: a CSV or a shipped name (repeatable)"""
 
-    latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
+    latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
     """limits in ms, for as many images at once as the table is for; searched in one run"""
 
     confidence: Annotated[float | None, Between(50, 99.9, "a per cent"), Option(metavar="PCT")] = None
     """keep the limits on the device with so many per cent, such as 95: by what whole networks took there
     (python -m profilers.margin)"""
 
-    max_macs: Annotated[float | None, Option(metavar="M")] = None
+    max_macs: Annotated[float | None, Above(0), Option(metavar="M")] = None
     """at most M million MACs"""
 
-    max_params: Annotated[float | None, Option(metavar="M")] = None
+    max_params: Annotated[float | None, Above(0), Option(metavar="M")] = None
     """at most M million parameters"""
 
-    max_energy: Annotated[float | None, Option(metavar="MJ")] = None
+    max_energy: Annotated[float | None, Above(0), Option(metavar="MJ")] = None
     """at most MJ millijoules, by a table that tells energies"""
 
     frontier: Literal["latency", "energy"] | None = None
@@ -46,7 +46,7 @@ class SearchConfig(Config):
     space: SpaceName = None
     """search space, if the table does not name just one (mbv3-w1.0 ...)"""
 
-    num_classes: Annotated[int | None, Option(metavar="N")] = None
+    num_classes: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None
     """classes of the classifier (default: the first table's)"""
 
     resolutions: Resolutions = None
@@ -59,13 +59,13 @@ class SearchConfig(Config):
     """exact: the best there is, proven; evolution: the paper's (default: exact where the predictor adds up over units,
     else an evolution that starts from the exact frontier of an imitation)"""
 
-    kernel_sizes: Annotated[tuple[int, ...], Option(metavar="K")] = ()
+    kernel_sizes: Annotated[tuple[int, ...], AtLeast(1), Option(metavar="K")] = ()
     """use no others, such as 3 5"""
 
-    expand_ratios: Annotated[tuple[float, ...], Option(metavar="E")] = ()
+    expand_ratios: Annotated[tuple[float, ...], Above(0), Option(metavar="E")] = ()
     """use no others, such as 3 4"""
 
-    depths: Annotated[tuple[int, ...], Option(metavar="D")] = ()
+    depths: Annotated[tuple[int, ...], AtLeast(0), Option(metavar="D")] = ()
     """use no others in any unit, such as 2 3"""
 
     best: Annotated[int, AtLeast(1), Option(metavar="N")] = 1

@@ -142,6 +142,16 @@ class Code:
         return (Path("/tmp/never").touch, ())
 
 
+def version(file: str) -> Edit:
+    """A zip whose last member is to be read by a zip of version 10.4."""
+
+    def change(content: bytes) -> bytes:
+        entry = content.rindex(b"PK\x01\x02")
+        return content[: entry + 6] + struct.pack("<H", 104) + content[entry + 8 :]
+
+    return partial(edited, file, change)
+
+
 def disks(file: str) -> Edit:
     """A zip that says that it is one of two."""
     locator = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)

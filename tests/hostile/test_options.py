@@ -73,6 +73,17 @@ def test_no_option_takes_what_is_no_number(name: str, command: Command[Any]) -> 
         assert field.flag in str(refused.value), (name, text)
 
 
+@pytest.mark.parametrize(("name", "command"), ALL, ids=[name for name, _ in ALL])
+def test_no_option_takes_what_is_below_all_sense(name: str, command: Command[Any]) -> None:
+    """The option is named, and not only what it means to a search or a training."""
+    given = shlex.split(command.example)
+    for field in numeric(command):
+        if field.option.parse is None:
+            with pytest.raises(UsageError) as refused:
+                command.parse([*given, f"{field.flag}=-7"])
+            assert str(refused.value).startswith(f"{field.flag} is -7"), (name, str(refused.value))
+
+
 @pytest.mark.parametrize("option", ISSUE)
 def test_no_slip_of_the_hand_starts_a_week_of_work(option: str) -> None:
     tried = 0

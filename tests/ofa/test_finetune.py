@@ -303,7 +303,7 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     )
     fails("either --network FOLDER, or --checkpoint", "--checkpoint", files / "supernet.safetensors")
     fails("warm-up is 3.0 epochs", "--warmup-epochs", 3)
-    fails("--learning-rate is nan, expected a finite number", "--learning-rate", "nan")
+    fails("--learning-rate is nan, expected a number above 0", "--learning-rate", "nan")
     fails("--label-smoothing is 1.0", "--label-smoothing", 1)
     fails("is made for 32 px", "--resolution", 64)
 

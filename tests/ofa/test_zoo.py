@@ -14,6 +14,7 @@ from ofa import zoo
 from ofa.checkpoints.weights import save_checkpoint, save_mit_network
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet, extract
+from ofa.runs.lock import Lock
 from ofa.space import get_space
 from ofa.zoo_files import file_or_fetched
 
@@ -158,6 +159,19 @@ def test_no_network_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot download nonsense"):
         zoo.fetch(NETWORK, base_url="nonsense", cache=tmp_path)
     assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+
+
+def test_what_a_killed_download_left_goes_and_two_at_once_are_told(mirror: str, tmp_path: Path) -> None:
+    left = tmp_path / "ofa_nets" / f".{SUPERNET}.abcd1234.tmp"
+    left.parent.mkdir()
+    left.write_text("half")
+    with Lock(left.with_name(SUPERNET)):
+        with pytest.raises(InputError, match=f"{SUPERNET} is being written by process"):
+            zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+        left.write_text("half")
+    zoo.fetch(SUPERNET, base_url=mirror, cache=tmp_path)
+    files = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
+    assert files == ["checksums.json", SUPERNET]
 
 
 def test_a_pointer_to_a_big_file_is_not_the_file(tmp_path: Path) -> None:

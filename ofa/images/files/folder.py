@@ -17,7 +17,7 @@ from ofa.images.files.labels import Labels, find_labels
 from ofa.images.files.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
 from ofa.images.files.names import composed
 from ofa.images.pixels.decoding import SUFFIXES, Unreadable, missing
-from ofa.reading.zip_file import is_zip
+from ofa.reading.zip_file import DAMAGED, is_zip
 
 SPLITS = ("train", "val", "test")
 SPELLINGS = {
@@ -190,9 +190,10 @@ class ImageFolder:
         if not self._zipped:
             return list_folder(self.path)
         try:
-            return list_zip(self._opened())
-        except zipfile.BadZipFile as error:
+            archive = self._opened()
+        except DAMAGED as error:
             raise InputError(f"{self.path}: damaged zip: {error}") from None
+        return list_zip(archive)
 
 
 def _check_size(size: int) -> None:

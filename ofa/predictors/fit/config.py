@@ -46,7 +46,7 @@ class FitConfig(Config):
     num_classes: OptionalCount = None
     """classes that the accuracies are of (default: what the data or the teacher says)"""
 
-    samples: Annotated[int, Option(metavar="N")] = 16000
+    samples: Annotated[int, AtLeast(1), Option(metavar="N")] = 16000
     """predictions to read from the teacher"""
 
     source: Annotated[str | None, Option(metavar="TEXT")] = None

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from unicodedata import category
 
-from ..edits import DIGITS, WIDE, Edit, disks, edited, put, without
+from ..edits import DIGITS, WIDE, Edit, disks, edited, put, version, without
 from ..format import Format, write
 from ..sound import picture
 
@@ -96,6 +96,7 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
     "zip": {
         "no-images": zipped(("a/x.txt", b"x")),
         "two-disks": disks("images.zip"),
+        "version-104": version("images.zip"),
         "outside": zipped(("../a/0.png", picture()), ("/b/0.png", picture())),
     },
     "classes": {

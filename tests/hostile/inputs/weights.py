@@ -19,6 +19,7 @@ from ..edits import (
     safetensors_cases,
     tensors,
     torch_file,
+    version,
 )
 from ..format import Format
 from ..sound import TINY, image_facts, sound_images, tiny_network
@@ -134,6 +135,7 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
     },
     "weights": {
         "two-disks": disks("weights.pth"),
+        "version-104": version("weights.pth"),
         "compressed": compressed,
         "expanded": torch_file(tensors(a=lambda t: t.zeros(1).expand(10**9))),
         "integers": torch_file({1: 2}),

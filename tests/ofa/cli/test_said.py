@@ -78,6 +78,12 @@ def test_no_next_step_is_put_together_by_hand() -> None:
     assert found == set()
 
 
+def test_temporary_files_have_names_that_nobody_can_guess() -> None:
+    guessed = re.compile(r"getpid\(\)[^\n]*[.](part|tmp)|with_suffix\([\"'][.](part|tmp)")
+    assert guessed.search('path.with_name(f"{path.name}.{os.getpid()}.part")')
+    assert [path.name for path in SOURCES if guessed.search(path.read_text(encoding="utf-8"))] == []
+
+
 def test_temporary_folders_are_such_as_a_later_run_takes_away() -> None:
     made = re.compile(r"tempfile\.(TemporaryDirectory|mkdtemp)")
     found = {path.relative_to(ROOT).as_posix() for path in SOURCES if made.search(path.read_text(encoding="utf-8"))}
