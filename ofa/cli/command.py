@@ -17,7 +17,7 @@ import inspect
 import io
 import operator
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, ge
 from ofa.cli.config import Config, Field, Input, Output, fields_of
 from ofa.cli.console import make_console
 from ofa.errors import InputError, UsageError
+from ofa.reading.kinds import wrong_kind
 from ofa.reading.numbers import plain_decimal, plain_whole, short
 from ofa.runs.places import check_writable
 
@@ -67,6 +68,7 @@ class Command(Generic[C]):
                 raise UsageError(f"{field.flag} needs at least one value")
         config = self.config(**bound.arguments)
         _check_outputs(config)
+        _check_kinds(config)
         return config
 
     def help(self) -> str:
@@ -116,15 +118,34 @@ def _check_outputs(config: Config) -> None:
                 check_writable(Path(value), folder=mark.folder, name=field.flag)
 
 
+def _check_kinds(config: Config) -> None:
+    """InputError where a file is of another kind than its option wants."""
+    for flag, mark, path in _inputs(config):
+        if wrong := wrong_kind(path, mark.kinds):
+            raise InputError(f"{flag}: {path} {wrong}")
+
+
 def check_inputs(config: Config) -> None:
     """InputError where what is to be read is not there: asked before what takes seconds to import."""
+    for _, mark, path in _inputs(config):
+        if not path.exists():
+            raise InputError(f"{path}: no such {'folder or zip' if mark.images else 'file or folder'}")
+
+
+def _inputs(config: Config) -> Iterator[tuple[str, Input, Path]]:
+    """What is to be read: the option, its mark, and the file; names that stand for no file are passed over."""
     for field in fields_of(type(config)):
         value = getattr(config, field.name)
         for mark in field.marks:
             for item in (value if isinstance(value, tuple) else (value,)) if isinstance(mark, Input) else ():
-                path = mark.find(item) if mark.find is not None and item is not None else item
-                if path is not None and not Path(path).exists():
-                    raise InputError(f"{path}: no such {'folder or zip' if mark.images else 'file or folder'}")
+                path = item
+                if mark.find is not None and item is not None:
+                    try:
+                        path = mark.find(item)
+                    except InputError:
+                        continue  # whoever reads it says so
+                if path is not None:
+                    yield field.flag, mark, Path(path)
 
 
 def choose(program: str, commands: Mapping[str, Command[Any]], argv: Sequence[str] | None = None) -> Any:

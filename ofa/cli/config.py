@@ -114,11 +114,13 @@ class Input:
     find: the path that a name stands for, such as a shipped table's
     images: a folder or ZIP of images: names, sizes and contents, of a folder those of 1 GiB; of a ZIP its checksums
     beside: the ending of a second file that is read with it, such as a predictor's .json
+    kinds: which it may be, of those of `ofa.reading.kinds`: another is refused by what it is
     """
 
     find: Callable[[str], Path] | None = None
     images: bool = False
     beside: str = ""
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
+from ofa.reading.kinds import PREDICTORS
 from ofa.reading.numbers import plain_whole, short
 from ofa.zoo_files import file_or_fetched
 
@@ -48,6 +49,9 @@ def file_or_name(text: str) -> Path | None:
 
 
 CHECKPOINT = Option(metavar="W", parse=file_or_fetched)  # a file, a folder, or an id of ofa.zoo
+PredictorFile = Annotated[
+    Path | None, Input(beside=".json", kinds=PREDICTORS), Option(metavar="P", parse=file_or_fetched)
+]
 Resolutions = Annotated[tuple[int, ...] | None, Option(metavar="R", parse=resolutions)]
 Shard = Annotated[tuple[int, int] | None, Option(metavar="I/N", parse=shard)]
 SpaceName = Annotated[str | None, Option(metavar="S")]

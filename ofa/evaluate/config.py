@@ -19,6 +19,7 @@ from ofa.cli.options import (
     SpaceName,
 )
 from ofa.errors import UsageError
+from ofa.reading.kinds import NET_CONFIG, SUBNETS, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +30,13 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     several processes: torchrun --nproc-per-node 4 -m ofa.evaluate ...
     """
 
-    checkpoint: Annotated[Path, Input(), CHECKPOINT]
+    checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a specialised network's folder, a supernet's file, or an id of ofa.zoo"""
 
-    config: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    config: Annotated[Path | None, Input(kinds=(NET_CONFIG,)), Option(metavar="FILE")] = None
     """MIT's network config, for weights of a specialised network alone"""
 
-    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
     """sub-networks of a supernet: result.json of ofa.search, or one"""
 
     random: OptionalCount = None

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from ofa.cli.config import Above, AtLeast, Free, Input, Option, Output
 from ofa.cli.options import CHECKPOINT, CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
 from ofa.errors import UsageError
+from ofa.reading.kinds import SUBNETS, WEIGHTS
 
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
 
@@ -25,14 +26,14 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     exit codes: 0 written, 2 something given is wrong or no result meets --limit, 130 stopped
     """
 
-    checkpoint: Annotated[Path | None, Input(), CHECKPOINT] = None
+    checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a supernet (ours or MIT's), or a specialised network: its folder or .safetensors, or an id of ofa.zoo (default:
     the supernet that is shipped for the sub-network's space)"""
 
     format: Literal["onnx", "tflite", "torchscript", "safetensors"]
     """of the file to write"""
 
-    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
     """result.json of ofa.search, a sub-network as JSON, or MIT's dict; for a supernet"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None

@@ -19,6 +19,7 @@ from ofa.cli.options import (
     SpaceName,
 )
 from ofa.errors import UsageError
+from ofa.reading.kinds import SUBNETS, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,13 +28,13 @@ class StartOptions(Config):
 
     PANEL: ClassVar[str] = "Network"
 
-    network: Annotated[Path | None, Input(), CHECKPOINT] = None
+    network: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a specialised network: a folder of save_network, ofa.finetune or MIT, or an id of ofa.zoo"""
 
-    checkpoint: Annotated[Path | None, Input(), CHECKPOINT] = None
+    checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a supernet's checkpoint or an id of ofa.zoo, with --subnet"""
 
-    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
     """result.json of ofa.search, or one sub-network"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option
+from ofa.cli.options import PredictorFile
 from ofa.cli.run import run
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.encoder import FeatureEncoder
@@ -21,6 +22,7 @@ from ofa.predictors.fit.ensemble_training import Recipe, train_ensemble
 from ofa.predictors.metrics import figures, kendall_tau, rmse
 from ofa.predictors.prediction import Predictor
 from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, split
+from ofa.reading.kinds import ACCURACIES
 
 FOLDS = 5
 REPEATS = 3
@@ -50,13 +52,13 @@ class ComparePredictorsConfig(Config):
     is from any row trained on; and the error on the test part by the number of rows trained on.
     """
 
-    data: Annotated[tuple[Path, ...], Input(), Option(metavar="CSV")]
+    data: Annotated[tuple[Path, ...], Input(kinds=(ACCURACIES,)), Option(metavar="CSV")]
     """as for ofa.predictors.fit"""
 
     space: Annotated[str, Option(metavar="S")]
     """search space: mbv3-w1.0 ..."""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P")] = None
+    predictor: PredictorFile = None
     """for the third table (default: the space's own)"""
 
     curve: bool = False

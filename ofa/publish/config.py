@@ -9,6 +9,7 @@ from typing import Annotated
 from ofa.cli.config import Input, Option, Output
 from ofa.cli.options import CHECKPOINT, CalibratingOptions
 from ofa.errors import UsageError
+from ofa.reading.kinds import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PublishConfig(CalibratingOptions):
     as well as the photographs it was trained on: ofa.export then needs none.
     """
 
-    checkpoint: Annotated[Path, Input(), CHECKPOINT]
+    checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a supernet that ofa.train made"""
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 
 LEAST_FREE_MIB = 64
 
@@ -20,6 +21,10 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
 
     name: what the user calls it
     """
+    try:
+        path.exists()
+    except OSError as error:  # a name that is too long
+        raise InputError(f"{name} {cut(path)}: {error.strerror}") from None
     if folder and path.exists() and not path.is_dir():
         raise InputError(f"{name} {path} is a file: name a folder")
     if not folder and path.is_dir():

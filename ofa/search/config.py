@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Between, Config, Input, Option, Output
-from ofa.cli.options import Resolutions, Seed, SpaceName
+from ofa.cli.options import PredictorFile, Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
+from ofa.reading.kinds import TABLE
 from ofa.tables.shipped import find_table
-from ofa.zoo_files import file_or_fetched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class SearchConfig(Config):
     --frontier energy the accuracy-energy frontier.
     """
 
-    table: Annotated[tuple[str, ...], Input(find=find_table), Option(metavar="T")]
+    table: Annotated[tuple[str, ...], Input(find=find_table, kinds=(TABLE,)), Option(metavar="T")]
     """latency table: a CSV or a shipped name (repeatable)"""
 
     latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
@@ -52,7 +52,7 @@ class SearchConfig(Config):
     resolutions: Resolutions = None
     """such as 160,192 or 128:224:4 (default: what table and predictor share)"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    predictor: PredictorFile = None
     """accuracy predictor: .safetensors, MIT's .pth, or an id of ofa.zoo (default: the space's own)"""
 
     method: Literal["exact", "evolution"] | None = None

@@ -10,6 +10,7 @@ from typing import Any
 from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, near_miss, read_csv_text
+from ofa.reading.kinds import TABLE, wrong_kind
 from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, short
 from ofa.runs.files import replace_file
 from ofa.tables.row import TableRow
@@ -33,6 +34,8 @@ def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
     """The header and the rows; InputError names file:line:column of the first fault."""
     if not path.is_file():
         raise InputError(f"{path}: no such latency table{shipped_hint()}")
+    if wrong := wrong_kind(path, (TABLE,)):
+        raise InputError(f"{path} {wrong}")
     text = read_csv_text(path, "a latency table")
     header = text.header
     if header.get("schema") != SCHEMA:

@@ -11,6 +11,7 @@ from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option, Part, Sh
 from ofa.cli.options import CHECKPOINT, Count, DeviceOptions, OptionalCount, RunOptions, Seed
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import UsageError
+from ofa.reading.kinds import SUBNETS, WEIGHTS
 from ofa.space import RESOLUTIONS
 from ofa.training.recipe import RECIPES
 
@@ -137,20 +138,20 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     subnets_per_step: Annotated[int | None, AtLeast(1), Option(metavar="K")] = None
     """of uniform and sandwich (default: 4)"""
 
-    subnet: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
+    subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
     """which sub-network to train alone"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
     """which result of result.json, from 0 (default: the first)"""
 
-    start: Annotated[Path | None, Input(), CHECKPOINT] = None
+    start: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a supernet checkpoint, or an id of ofa.zoo, to begin with: its largest network takes the place of the first stage
     of shrinking"""
 
     new_classes: bool = False
     """the classes of --data are others than those of --start: a new classifier is drawn, all other weights are kept"""
 
-    teacher: Annotated[Path | None, Input(), CHECKPOINT] = None
+    teacher: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a supernet checkpoint to distil from (default: --start, or what the first stage gives; uniform and alone do
     without; sandwich has its own largest)"""
 

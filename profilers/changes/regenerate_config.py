@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ofa.cli.config import Free, Input, Option, Output
+from ofa.reading.kinds import TABLES_TOML
 from profilers.profiling.profile_options import JournalOptions
 
 
@@ -19,7 +20,7 @@ class RegenerateConfig(JournalOptions):
     something failed.
     """
 
-    config: Annotated[Path, Input(), Option(metavar="TOML")]
+    config: Annotated[Path, Input(kinds=(TABLES_TOML,)), Option(metavar="TOML")]
     """the tables: file, profiler, args; the committed ones lie beside it"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -9,12 +11,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import InputError, UsageError
+from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
 from ofa.reading.structured import read_toml
 from ofa.space import checked_resolutions, get_space
 from profilers.profiling.profile_options import MeasureOptions
 
+LONGEST_NAME = 200  # bytes: systems take 255, and a table's other files are called by it
 _KEYS = ("file", "profiler", "args")
 
 
@@ -71,6 +74,8 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
     file, profiler, args = (table[key] for key in _KEYS)
     if not isinstance(file, str) or Path(file).name != file or Path(file).suffix != ".csv":
         raise InputError(f"{where}: file is {short(file)}, expected the name of a .csv file beside the configuration")
+    if len(os.fsencode(file)) > LONGEST_NAME:
+        raise InputError(f"{where}: file is {short(file)}, expected a name of at most {LONGEST_NAME} bytes")
     if profiler not in list(profilers):
         raise InputError(f"{where}: profiler is {short(profiler)}, expected one of {', '.join(profilers)}")
     if not isinstance(args, list) or not all(isinstance(arg, str) for arg in args):
@@ -78,10 +83,11 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
     words = f"{where}: args are not those of profilers.{profiler}"
     try:
         with redirect_stdout(StringIO()):  # the help is no table
-            asked = profilers[profiler]([*args, "--out", file, "--resume"])
+            # where it may write is looked at: the tables' own folder is written to by --accept alone
+            asked = profilers[profiler]([*args, "--out", str(Path(tempfile.gettempdir(), file)), "--resume"])
     except SystemExit:
         raise InputError(f"{words}: --help") from None
-    except UsageError as error:
+    except InputError as error:
         raise InputError(f"{words}: {cut(error, 150)}") from None
     if asked is None:
         raise InputError(f"{where}: args ask profilers.{profiler} for something else than a table")

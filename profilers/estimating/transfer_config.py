@@ -8,6 +8,7 @@ from typing import Annotated
 
 from ofa.cli.config import Config, Free, Input, Option, Output
 from ofa.cli.options import Count, OptionalCount, Resolutions, Seed
+from ofa.reading.kinds import TIMES
 from profilers.profiling.profile_options import csv_file
 
 
@@ -18,7 +19,7 @@ class TransferConfig(Config):
     With --suggest, choose networks that are worth timing: fill in their latency_ms, then give them as --networks.
     """
 
-    networks: Annotated[Path | None, Input(), Option(metavar="CSV")] = None
+    networks: Annotated[Path | None, Input(kinds=(TIMES,)), Option(metavar="CSV")] = None
     """networks and what they took; --suggest writes such a file"""
 
     column: Annotated[str | None, Option(metavar="C")] = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 
+from ofa.cli.console import spelled
+
 
 def command_line(module: str, argv: Sequence[str] | None) -> str:
-    """The command as a user would type it."""
-    return shlex.join(["python", "-m", module, *(sys.argv[1:] if argv is None else argv)])
+    """The command as a user would type it, on one printable line, as a table's header needs it."""
+    return spelled(module, *(sys.argv[1:] if argv is None else argv))
 
 
 def replaced(words: Sequence[str], values: Mapping[str, str]) -> list[str]:

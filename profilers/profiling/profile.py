@@ -63,16 +63,7 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
 
 
 def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journal:
-    """A new or a resumed journal; InputError rather than losing an older table or journal.
-
-    A table that a killed run left half-written goes.
-    """
-    journal = _opened(options, settings)
-    sweep(options.out)
-    return journal
-
-
-def _opened(options: ProfileOptions, settings: Mapping[str, Any]) -> Journal:
+    """A new or a resumed journal; InputError rather than losing an older table or journal."""
     out, path = options.out, options.out.with_suffix(".journal.jsonl")
     if out.is_dir():
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar
 from ofa.cli.config import Above, Config, Free, Option, Output
 from ofa.cli.options import Count, OptionalCount, Seed, resolutions
 from ofa.errors import UsageError
+from ofa.reading.numbers import short
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,15 @@ class MeasureOptions(PlanOptions, TimingOptions, JournalOptions):
 
     name: Annotated[str | None, Free(), Option(metavar="NAME")] = None
     """what to call this device (default: its model)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name is not None:
+            # spaces of any kind are spaces: a table's header is one line of printable text
+            name = " ".join(self.name.split())
+            if not name or not name.isprintable():
+                raise UsageError(f"--name is {short(self.name)}, expected a name that can be printed")
+            object.__setattr__(self, "name", name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Between, Free, Input, Option
-from ofa.cli.options import OptionalCount, Resolutions, Seed, SpaceName
-from ofa.zoo_files import file_or_fetched
+from ofa.cli.config import AtLeast, Between, Free, Option
+from ofa.cli.options import OptionalCount, PredictorFile, Resolutions, Seed, SpaceName
 from profilers.profiling.profile_options import JournalOptions, TimingOptions
 
 # for 95 per cent: see ofa.tables.margin.needed_runs
@@ -42,7 +40,7 @@ class MarginConfig(TimingOptions, JournalOptions):
     visits: Annotated[OptionalCount, Free(), Option(metavar="N")] = None
     """of a network on an occasion (default: the device's for whole networks, 5 on a CPU)"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    predictor: PredictorFile = None
     """accuracy predictor that searches (default: the space's own); each limit's is drawn anew from its members"""
 
     space: SpaceName = None

@@ -365,6 +365,15 @@ def test_an_ended_run_ends_its_profiler_and_says_how_to_go_on(tmp_path: Path) ->
         pass
 
 
+def test_a_configuration_is_read_from_wherever_one_stands(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is called as a table in the present folder is nothing to it."""
+    (tmp_path / "here" / "t.csv").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert [entry.file for entry in load_config(folder / "tables.toml", PROFILERS)] == ["t.csv"]
+
+
 def test_exit_codes_of_wrong_input(tmp_path: Path) -> None:
     process = start(tmp_path)
     said = errors_of(process, tmp_path)

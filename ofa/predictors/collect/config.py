@@ -20,6 +20,7 @@ from ofa.cli.options import (
     SpaceName,
 )
 from ofa.errors import UsageError
+from ofa.reading.kinds import WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     processes: torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
     """
 
-    checkpoint: Annotated[Path, Input(), CHECKPOINT]
+    checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a supernet's file, or an id of ofa.zoo"""
 
     images: Count = 2000

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
-from ofa.cli.options import OptionalCount
+from ofa.cli.options import OptionalCount, PredictorFile
 from ofa.errors import UsageError
-from ofa.zoo_files import file_or_fetched
+from ofa.reading.kinds import ACCURACIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +20,12 @@ class FitConfig(Config):
     Takes about half a minute for 4,000 rows; Ctrl-C leaves no file.
     """
 
-    data: Annotated[tuple[Path, ...], Input(), Option(metavar="CSV")] = ()
+    data: Annotated[tuple[Path, ...], Input(kinds=(ACCURACIES,)), Option(metavar="CSV")] = ()
     """one or several files of ofa.predictors.collect, or with columns resolution, depths, kernel_sizes,
     expand_ratios (lists separated by spaces, 0 for skipped layers), top1 in per cent; width_mults for resnet50d.
     Repeated sub-networks are averaged"""
 
-    teacher: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    teacher: PredictorFile = None
     """a predictor, MIT's .pth or ours, or an id of ofa.zoo, to imitate"""
 
     space: Annotated[str, Option(metavar="S")]
@@ -37,7 +37,7 @@ class FitConfig(Config):
     kind: Literal["separable", "ensemble"] = "separable"
     """separable: scores that add up over units, for the exact search; ensemble: networks that read it whole"""
 
-    scale: Annotated[Path | None, Input(), Option(metavar="CSV")] = None
+    scale: Annotated[Path | None, Input(kinds=(ACCURACIES,)), Option(metavar="CSV")] = None
     """measured accuracies of the same supernet on all images, to put the predictor on their scale"""
 
     all_images: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None

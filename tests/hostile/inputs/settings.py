@@ -75,6 +75,7 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
         "args-text": swap("tables.toml", '["--space"', '["--spade"'),
         "args-numbers": swap("tables.toml", '["--space", "mbv3-w0.35"', "[1, 2"),
         "args-help": swap("tables.toml", '"64"]', '"64", "--help"]'),
+        "file-1000": swap("tables.toml", "a.csv", "a" * 1000 + ".csv"),
         "file-long": swap("tables.toml", "a.csv", "a\\u001b" * 900),
         "profiler-list": swap("tables.toml", '"cpu"', '["cpu"]'),
         "profiler-long": swap("tables.toml", '"cpu"', '"' + "x\\u001b" * 900 + '"'),

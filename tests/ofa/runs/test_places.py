@@ -27,6 +27,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "file", folder=True)
     with pytest.raises(InputError, match="file is not a folder that you may write to"):
         check_writable(tmp_path / "file" / "a.csv")
+    with pytest.raises(InputError, match=r"--out /.*\.\.\.: File name too long"):
+        check_writable(tmp_path / ("x" * 5000))
     (tmp_path / "broken").symlink_to(tmp_path / "none")
     for path in (tmp_path / "broken", tmp_path / "broken" / "a.csv"):
         with pytest.raises(InputError, match="broken is a link to what is not there"):

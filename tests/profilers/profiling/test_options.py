@@ -25,7 +25,7 @@ from profilers.gpu import GpuConfig
 from profilers.linux import LinuxConfig
 from profilers.measuring.models import RUNTIMES
 from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS
-from profilers.profiling.command_words import replaced
+from profilers.profiling.command_words import command_line, replaced
 from profilers.profiling.profile import asked_of, identity
 from profilers.profiling.profile_options import MeasureOptions, ProfileOptions
 from profilers.profiling.work import planned
@@ -33,6 +33,26 @@ from profilers.validate import open_journal
 from profilers.whole_networks.validate_config import ValidateConfig
 
 OUT = Path("x.csv")
+
+
+@pytest.mark.parametrize("name", ["a\u00a0b", " a  b\n", "a\u2003b"])
+def test_a_devices_name_can_be_written_before_anything_is_measured(name: str, tmp_path: Path) -> None:
+    """Spaces of any kind were believed until the table was written, and then lost it."""
+    words = ["--out", str(tmp_path / "x\u00a0\x1b.csv"), "--name", name]
+    options = cpu.COMMAND.parse(words)
+    assert options.name == "a b"
+    source = command_line("profilers.cpu", [*words, "\udcff"])
+    assert source.isprintable()
+    header = {"device": options.name, "source": source, "runtime": "r", "provenance": "measured", "space": "mbv3-w0.35"}
+    rows = [TableRow(block, 1.0) for block in all_blocks(get_space("mbv3-w0.35"), [64])]
+    LatencyTable(header, rows).save(tmp_path / "y.csv")
+    assert LatencyTable.load(tmp_path / "y.csv").header["source"] == source
+
+
+@pytest.mark.parametrize("name", ["", " ", "\x1b[31m", "a\x00", "\udcff", "\u202eb"])
+def test_a_name_that_cannot_be_printed_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=r"^--name is .*, expected a name that can be printed"):
+        cpu.COMMAND.parse(["--out", "x.csv", "--name", name])
 
 
 def test_the_defaults_of_the_command_line_are_those_of_the_values() -> None:
