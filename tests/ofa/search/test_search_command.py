@@ -251,7 +251,7 @@ def test_limits_that_exclude_each_other_are_said(toy: list[str], tmp_path: Path)
         (["--space", "mbv3-w1.2"], "predictor .* is for mbv3-w1.0, not mbv3-w1.2"),
         (["--resolutions", "96"], r"lacks \d+ of the blocks of mbv3-w1.0 at 96 px"),
         (["--latency", "-3"], "--latency is -3.0, expected a number above 0"),
-        (["--latency", "nan"], "--latency is nan, expected a finite number"),
+        (["--latency", "nan"], "--latency is nan, expected a number above 0"),
         (["--predictor", "nowhere.safetensors"], "no such predictor: nowhere.safetensors"),
     ],
 )
