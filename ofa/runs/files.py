@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -14,13 +16,16 @@ from typing import Any
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary file in the same folder, then renames it to `path`; makes the folder.
 
-    If writing fails, an older file stays as it was and nothing is left behind; an OSError names `path`.
+    If writing fails, an older file stays as it was and nothing is left behind; an OSError names `path`. What a killed
+    process left half-written of this file goes: whoever lives holds a lock on its own.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_dead(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
     temporary = Path(name)
     try:
+        with contextlib.suppress(OSError):  # of a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         write(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -32,6 +37,20 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             # a full disk knows no file's name, and a temporary one says nothing to a user
             raise OSError(error.errno, error.strerror, str(path)) from None
         raise
+    finally:
+        os.close(handle)
+
+
+def _sweep_dead(path: Path) -> None:
+    for left in path.parent.iterdir():
+        if left.name.startswith(f".{path.name}.") and left.name.endswith(".tmp"):
+            with contextlib.suppress(OSError):  # held by a living process, or gone meanwhile
+                handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    left.unlink()
+                finally:
+                    os.close(handle)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
-from ofa.cli.options import Seed
+from ofa.cli.options import CHECKPOINT, PredictorFile, Seed
 from ofa.errors import UsageError
+from ofa.reading.kinds import RESULT, TABLE, WEIGHTS
 from ofa.tables.shipped import find_table
-from ofa.zoo_files import file_or_fetched
 from profilers.devices.access_options import AccessOptions
 from profilers.profiling.profile_options import ResumeOptions, TimingOptions
 
@@ -23,7 +23,7 @@ class AccuracyOptions(Config):
 
     PANEL: ClassVar[str] = "Measured accuracy"
 
-    checkpoint: Annotated[Path | None, Input(), Option(metavar="W", parse=file_or_fetched)] = None
+    checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
     """a supernet: the verified networks are evaluated too, calibrated first; with --data"""
 
     data: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
@@ -46,10 +46,10 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     exit codes: 0 every limit is kept, 1 one is not, or the machine is not as it was, 2 something given is wrong
     """
 
-    table: Annotated[str, Input(find=find_table), Option(metavar="T")]
+    table: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(metavar="T")]
     """the latency table that was searched, measured on this machine: a CSV or a shipped name"""
 
-    result: Annotated[Path, Input(), Option(metavar="FILE")]
+    result: Annotated[Path, Input(kinds=(RESULT,)), Option(metavar="FILE")]
     """result.json of ofa.search"""
 
     latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
@@ -72,7 +72,7 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     quick: bool = False
     """a fraction of the time, noisier: for a first look"""
 
-    predictor: Annotated[Path | None, Input(beside=".json"), Option(metavar="P", parse=file_or_fetched)] = None
+    predictor: PredictorFile = None
     """accuracy predictor that was searched by (default: where the result says that it was)"""
 
     seed: Seed = 0

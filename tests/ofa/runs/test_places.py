@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
+from ofa.runs.files import replace_file
 from ofa.runs.places import check_writable, temporary_folder
 from ofa.search.__main__ import main as search
 
@@ -59,6 +60,39 @@ with temporary_folder("trial") as folder:
     print(folder, flush=True)
     time.sleep(600)
 """
+
+
+WRITE = """
+import sys, time
+from pathlib import Path
+from ofa.runs.files import replace_file
+def write(temporary):
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    time.sleep(600)
+replace_file(Path(sys.argv[1]), write)
+"""
+
+
+def test_what_a_killed_process_left_half_written_goes_with_the_next_write_and_a_living_ones_stays(
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "a [1].csv"
+    living, killed = (
+        subprocess.Popen([sys.executable, "-c", WRITE, str(out)], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    )
+    files = [Path(process.stdout.readline().strip()) for process in (living, killed) if process.stdout]
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    other = tmp_path / ".a [1].csv.abcd1234.tmp.mine"
+    other.touch()
+    replace_file(out, lambda temporary: temporary.write_text("whole"))
+    assert out.read_text() == "whole"
+    assert [file.exists() for file in (*files, other)] == [True, False, True]
+    living.kill()
+    living.communicate()
+    replace_file(out, lambda temporary: temporary.write_text("again"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a [1].csv.abcd1234.tmp.mine", "a [1].csv"]
 
 
 def test_folders_of_killed_runs_go_and_those_of_living_ones_stay(
