@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from ofa.cli.console import spelled
 from ofa.predictors.prediction import Predictor
 from ofa.runs.files import replace_file
 from ofa.search.specialised import Axis, Specialised
@@ -86,7 +87,7 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
     if margins.networks == "random":
         line += (
             ". Those were random networks, not searched ones: a search ends where sums err in its favour; "
-            f"python -m profilers.margin --table {table.path} measures searched ones"
+            f"{spelled('profilers.margin', '--table', table.path)} measures searched ones"
         )
     return line
 

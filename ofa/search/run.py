@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ofa import __version__
+from ofa.cli.console import spelled
 from ofa.errors import Infeasible, InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
 from ofa.predictors.prediction import Predictor
@@ -144,7 +145,8 @@ def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig) -> dict
     each = 100 - (100 - config.confidence) / len(tables) if config.together else config.confidence
     margins = {}
     for position, (name, table) in enumerate(tables.items()):
-        if table.margins is None:
+        # margins that stand in an imported or estimated table were measured for another one
+        if table.margins is None or table.provenance != "measured":
             raise InputError(_no_margin(table))
         try:
             margins[name] = table.margins.margin(limits_of(config, position), each)
@@ -154,7 +156,7 @@ def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig) -> dict
 
 
 def _no_margin(table: LatencyTable) -> str:
-    way = f"python -m profilers.margin --table {table.path} measures those that searches find"
+    way = f"{spelled('profilers.margin', '--table', table.path)} measures those that searches find"
     if table.provenance != "measured":
         way = "measure a table on the device"
     return (

@@ -123,6 +123,7 @@ class Margins:
         Of several limits a run of as many networks, of the same halves, is scored by its worst. InputError where
         there are too few networks for that.
         """
+        limits_ms = sorted(set(limits_ms))  # equal ones find the same network
         fast = sum(limit <= self.split_ms for limit in limits_ms)
         runs = self.runs(fast, len(limits_ms) - fast)
         rank = math.ceil(round((len(runs) + 1) * confidence / 100, 9))
@@ -141,7 +142,7 @@ class Margins:
         there = f"{runs} network{'s' * (runs != 1)}"
         if len(limits_ms) > 1:
             there = f"{runs} run{'s' * (runs != 1)} of {len(limits_ms)} networks"
-        ways = [f"measure more (python -m profilers.margin --winners {needed * each})"]
+        ways = [f"measure more (python -m profilers.margin --table T --winners {needed * each} --overwrite)"]
         if runs:
             most = math.floor(1000 * runs / (runs + 1)) / 10
             ways.append(f"ask for at most {most:g} %")

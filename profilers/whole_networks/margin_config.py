@@ -34,7 +34,7 @@ class MarginConfig(TimingOptions, JournalOptions):
     confidence: Annotated[float, Free(), Between(50, 99.9, "a per cent"), Option(metavar="PCT")] = 95.0
     """of --check"""
 
-    apart: Annotated[float, Free(), AtLeast(0), Option(metavar="MIN")] = 20.0
+    apart: Annotated[float, Free(), Between(0, 525_600, "minutes, a year at most,"), Option(metavar="MIN")] = 20.0
     """minutes between the end of an occasion and the next"""
 
     visits: Annotated[OptionalCount, Free(), Option(metavar="N")] = None

@@ -110,8 +110,8 @@ class Measured:
         """InputError where the last occasion is too near."""
         if self.occasions and now() < (free := self.occasions[-1].when + timedelta(minutes=minutes)):
             raise InputError(
-                f"{self.path}: the last occasion ended at {self.occasions[-1].when:%H:%M} UTC: another one begins at "
-                f"{free:%H:%M} UTC or later (--apart {minutes:g} minutes)"
+                f"{self.path}: the last occasion ended at {self.occasions[-1].when:%Y-%m-%d %H:%M} UTC: another one "
+                f"begins at {free:%Y-%m-%d %H:%M} UTC or later (--apart {minutes:g} minutes)"
             )
 
     def save(self) -> None:
@@ -130,7 +130,10 @@ class Measured:
 
 def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -> Measured:
     """The file as it is; InputError where it is damaged, or of other settings or another table."""
-    stated = read_json(path)
+    try:
+        stated = read_json(path)
+    except InputError as error:
+        raise InputError(f"{error}: start anew with --overwrite") from None
     if stated.get("version") != VERSION:
         raise InputError(f"{path}: not a file of profilers.margin, version {VERSION}: start anew with --overwrite")
     if different := first_difference(as_object(stated.get("settings"), f"{path}: settings"), settings):
@@ -163,6 +166,8 @@ def _occasion(stated: Any, count: int) -> Occasion:
     measured = tuple(MILLISECONDS.check("measured_ms", ms) for ms in one["measured_ms"])
     if len(measured) != count or when.tzinfo is None or not math.isfinite(one["machine_pct"]):
         raise InputError("an occasion is not of these networks")
+    if when > now() + timedelta(days=1):
+        raise InputError(f"an occasion is in the future, {when:%Y-%m-%d}")
     return Occasion(when, float(one["machine_pct"]), measured, COUNTED.whole("doubtful", one.get("doubtful", 0)))
 
 
@@ -170,7 +175,7 @@ def _check(stated: Any, space: SearchSpace) -> Check:
     one = as_object(stated, "checks")
     winners = tuple(Winner.from_dict(w, space, f"checks: winners[{i}]") for i, w in enumerate(one["winners"]))
     costs = tuple(COST.check("costs_top1", cost) for cost in one["costs_top1"])
-    if len(costs) != len(winners):
+    if not winners or len(costs) != len(winners):
         raise InputError("a check is not of its networks")
     return Check(float(one["confidence"]), _occasion(one, len(winners)), winners, costs)
 

@@ -10,7 +10,7 @@ import pytest
 
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
-from ofa.errors import InputError
+from ofa.errors import InputError, UsageError
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -27,6 +27,9 @@ HEADER = {
     "source": "test",
     "soc": SOC,
 }
+# a check of nothing, as a file that was edited may have one
+NO_CHECK = {"confidence": 95.0, "when": "2026-11-26T12:00:00+00:00", "machine_pct": 0.0, "measured_ms": []}
+NO_CHECK |= {"winners": [], "costs_top1": []}
 
 
 def alone_ms(block: Block) -> float:
@@ -77,7 +80,7 @@ def test_two_occasions_make_a_margin_that_others_keep(device: Device, table: Pat
     assert main(command) == 0
     assert LatencyTable.load(table).margins is None
     assert "one occasion says little" in capsys.readouterr().out
-    with pytest.raises(InputError, match=r"the last occasion ended at .*--apart 20 minutes"):
+    with pytest.raises(InputError, match=r"the last occasion ended at 20\d\d-.* begins at 20\d\d-.*--apart 20 minutes"):
         main(command)
     device.slower = 1.03  # by less than says that the machine is another one
     assert main([*command, "--apart", "0"]) == 0
@@ -164,9 +167,16 @@ def test_what_does_not_belong_together_is_one_line(table: Path) -> None:
         ({"split_ms": "2"}, "split_ms is '2'"),
         ({"version": 9}, "not a file of profilers.margin"),
         ({"slow": 3}, "TypeError"),
+        ({"occasions": [{**whole["occasions"][0], "when": "9999-12-31T23:59:59+00:00"}]}, "in the future, 9999-12-31"),
+        ({"checks": [NO_CHECK]}, "a check is not of its networks"),
     ):
         file.write_text(json.dumps({**whole, **change}))
         with pytest.raises(InputError, match=f"t.margin.json: .*{message}.*--overwrite"):
             main(command)
+    file.write_text("{")
+    with pytest.raises(InputError, match=r"t.margin.json: not JSON: .*: start anew with --overwrite"):
+        main(command)
+    with pytest.raises(UsageError, match=r"--apart is .*, a year at most"):
+        main([*command, "--apart", "1e300"])
     with pytest.raises(InputError, match="is imported: networks are measured where a table was"):
         main(["--table", "note10"])

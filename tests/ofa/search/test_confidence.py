@@ -102,3 +102,30 @@ def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_p
     with pytest.raises(InputError, match=r"note10.csv .imported. tells of none: measure a table on the device"):
         main(["--table", "note10", "--latency", "20", "--confidence", "95", *out])
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_command_that_measures_margins_can_be_pasted(tmp_path: Path, capsys) -> None:
+    (folder := tmp_path / "my tables").mkdir()
+    out = ["--out", str(tmp_path / "out")]
+    bare = save(folder / "bare.csv", None)
+    with pytest.raises(InputError, match=f"python -m profilers.margin --table '{bare}' measures"):
+        main(["--table", str(bare), "--latency", "1", "--confidence", "95", *out])
+    drawn = save(folder / "drawn.csv", Margins("random", 0.1, RATIOS, RATIOS, "drawn at random"))
+    assert main(["--table", str(drawn), "--latency", "0.14", "--confidence", "90", *out]) == 0
+    assert f"profilers.margin --table '{drawn}' measures" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_margin_in_a_table_that_was_not_measured_promises_nothing(table: Path, tmp_path: Path) -> None:
+    measured = LatencyTable.load(table)
+    for provenance in ("imported", "estimated"):
+        path = tmp_path / f"{provenance}.csv"
+        LatencyTable({**measured.header, "provenance": provenance}, measured.rows).save(path)
+        with pytest.raises(InputError, match=f"{provenance}.csv .{provenance}. tells of none: measure a table on"):
+            main(["--table", str(path), "--latency", "0.14", "--confidence", "95", "--out", str(tmp_path / "out")])
+
+
+def test_a_limit_that_is_named_three_times_is_one_to_keep(table: Path) -> None:
+    margins = LatencyTable.load(table).margins
+    assert margins is not None
+    assert margins.margin([1.0, 1.0, 1.0], 95) == margins.margin([1.0], 95)
+    assert margins.margin([1.0, 2.0, 1.0], 90) == margins.margin([1.0, 2.0], 90)
