@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from ofa.cli.config import AtLeast, Between, Config, Input, Option, Output
+from ofa.cli.config import Above, AtLeast, Between, Config, Input, Option, Output
 from ofa.cli.options import CHECKPOINT, PredictorFile, Seed
 from ofa.errors import UsageError
 from ofa.reading.kinds import RESULT, TABLE, WEIGHTS
@@ -52,7 +52,7 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     result: Annotated[Path, Input(kinds=(RESULT,)), Option(metavar="FILE")]
     """result.json of ofa.search"""
 
-    latency: Annotated[tuple[float, ...], Option(metavar="MS")] = ()
+    latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
     """limits in ms (default: those of the result)"""
 
     limits: Annotated[int | None, Between(1, 100), Option(metavar="N")] = None
