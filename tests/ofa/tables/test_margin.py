@@ -59,7 +59,7 @@ def test_several_limits_are_a_run_that_is_scored_by_its_worst() -> None:
 def test_what_is_too_little_names_how_much_is_enough() -> None:
     with pytest.raises(InputError, match=r"95 % needs 19 and the table has 13 runs of 3 networks: .*--winners 57"):
         margins().margin([1.0, 1.1, 1.2], 95)
-    with pytest.raises(InputError, match=r"99 % needs 99 and .* has 39 networks: .*--winners 99 --overwrite\), or .* 97.5 %"):
+    with pytest.raises(InputError, match=r"99 % needs 99 and .* has 39 networks: .*99 --overwrite\), or .* 97.5 %"):
         margins().margin([1.0], 99)
     for confidence in (50, 90, 95, 97.5, 99):
         n = needed_runs(confidence)
