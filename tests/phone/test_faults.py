@@ -22,6 +22,7 @@ from profilers.devices.phone.adb import Adb, ShellAnswer
 from profilers.devices.phone.files import BASE
 from profilers.devices.phone.session import RUNNING
 from profilers.measuring import run as measuring
+from profilers.measuring.plan import VisitPlan
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
@@ -199,14 +200,16 @@ def test_a_cable_dropped_while_files_are_pushed(
 def test_a_model_that_is_no_model_is_reported_and_the_rest_is_measured(
     phone: TestPhone, results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    write = measuring.write_models
+    write = measuring.write_plan
 
-    def spoil(chains, runtime: str, folder: Path, batch: int) -> dict[str, str]:
-        files = write(chains, runtime, folder, batch)
-        (folder / files["b00004"]).write_bytes(b"TFL3" * 100)
+    def spoil(plan: VisitPlan, runtime: str, folder: Path, batch: int) -> dict[str, str | tuple[str, ...]]:
+        files = write(plan, runtime, folder, batch)
+        name = files["b00004"]
+        assert isinstance(name, str)
+        (folder / name).write_bytes(b"TFL3" * 100)
         return files
 
-    monkeypatch.setattr(measuring, "write_models", spoil)
+    monkeypatch.setattr(measuring, "write_plan", spoil)
     out = tmp_path / "t.csv"
     assert main(arguments(phone, out)) == 1
     assert capsys.readouterr().out.count("failed:") == 1

@@ -366,7 +366,7 @@ def edited(content: Any, place: Sequence[str | int], value: Any) -> Any:
         (["settings", "kernel_sizes"], "357", "--kernel-sizes is '357', expected a list"),
         (["settings", "kernel_sizes"], [9], "mbv3-w0.35 has no 9 among its kernel sizes"),
         (["settings", "max_macs"], "many", "--max-macs is 'many', expected"),
-        (["settings", "max_macs"], -1, "the limit of -1 M MACs is not a positive number"),
+        (["settings", "max_macs"], -1, "result.json: --max-macs is -1, expected a number above 0"),
         (["settings", "method"], "guess", "--method is 'guess', expected"),
         (
             ["settings", "predictor", "sha256"],
