@@ -85,8 +85,8 @@ def say_round(made: Round, batch: int, console: Console) -> None:
     failed = f", {made.failed} could not be" if made.failed else ""
     failed += f", {made.doubtful} of them while the machine was busy or drifted" if made.doubtful else ""
     console.print(
-        f"round {made.number}: {made.networks} networks measured{failed}; single blocks take {made.machine_pct:+} % "
-        "longer than when the table was made",
+        f"round {made.number}: {made.networks} networks measured{failed}; single blocks: {made.machine_pct:+} % "
+        "against the table",
         soft_wrap=True,
     )
     for limit, where in made.again.items():

@@ -43,7 +43,7 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
     if not v.measurement.same_machine:
         say(f"wrote {result} and .png, but nothing into {path}:")
         say(
-            f"single blocks take {v.measurement.machine_pct:+} % longer than in the table: something slows the machine "
+            f"single blocks: {v.measurement.machine_pct:+} % against the table: something slows the machine "
             f"now, or did then. Close other programs and validate again, or measure the table anew"
         )
         return 1
@@ -63,7 +63,7 @@ def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -
     for key, value in asdict(v.scores).items():
         again = f", the same networks again: {repeated[key]}" if key in repeated else ""
         say(f"{key:>16} {value:>10} (plain sums: {plain[key]}{again})")
-    say(f"single blocks take {v.measurement.machine_pct:+} % longer than when the table was made")
+    say(f"single blocks: {v.measurement.machine_pct:+} % against the table")
     for i in v.worst:
         subnet = v.space.decode(v.genes[i : i + 1])[0]
         took = amount(v.measured[i], "ms", batch, ".3f")
