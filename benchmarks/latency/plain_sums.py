@@ -1,6 +1,7 @@
 """How far plain sums of blocks are from whole networks that nobody fitted: blocks and networks measured in one run.
 
 python benchmarks/latency/plain_sums.py --runtime onnxruntime --networks 100 --rounds 3
+python benchmarks/latency/plain_sums.py --space mbv3-w0.35 --resolutions 48,60,72,84,96
 
 The blocks of a space, the networks in which `profilers.cpu` times them in place, and random networks take turns, so
 that a machine that changes changes all of them. Prints the errors of sums of blocks in place and of blocks alone.
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import all_blocks, blocks_of
 from ofa.runs.journal import Journal
-from ofa.space import get_space
+from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.devices.local_cpu import cpu_target
 from profilers.in_place.blocks import blocks_in_place
@@ -32,13 +33,12 @@ from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
 from profilers.whole_networks.sum_fit import repeat, score
 
-RESOLUTIONS = (128, 160, 192, 208, 224)
-HEADER = {"device": "this machine", "runtime": "any", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
+HEADER = {"device": "this machine", "runtime": "any", "provenance": "measured", "source": "test"}
 
 
-def report(plan: VisitPlan, outcome: Outcome, blocks: int, genes: NDArray[np.uint16]) -> None:
+def report(space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, genes: NDArray[np.uint16]) -> None:
     """Prints the errors of both kinds of sums. blocks: the plan's first models; genes: of those that follow"""
-    space, names = get_space("mbv3-w1.0"), list(plan.models)
+    names = list(plan.models)
     whole = {name: summarise(results) for name, results in outcome.results.items()}
     warm = {name: whole[name] for name in names[:blocks] if name in whole}
     found = blocks_in_place(plan, outcome, warm)
@@ -49,7 +49,9 @@ def report(plan: VisitPlan, outcome: Outcome, blocks: int, genes: NDArray[np.uin
     print(f"slowness {min(outcome.slowness):.3f} to {max(outcome.slowness):.3f}, {found.factors}")
     print(f"the same networks again: {repeat([network.visits_ms for network in networks])}")
     for way, ms in (("in place", found.latency_ms), ("alone", {name: s.latency_ms for name, s in warm.items()})):
-        table = LatencyTable(HEADER, [TableRow(plan.models[name][0], value) for name, value in ms.items()])
+        table = LatencyTable(
+            {**HEADER, "space": space.name}, [TableRow(plan.models[name][0], value) for name, value in ms.items()]
+        )
         predicted = table.latency_ms(space, genes[rows])
         fifths = np.array_split(np.argsort(measured), 5)
         by_size = " ".join(f"{100 * np.mean(predicted[f] / measured[f] - 1):+.2f}" for f in fifths)
@@ -59,17 +61,19 @@ def report(plan: VisitPlan, outcome: Outcome, blocks: int, genes: NDArray[np.uin
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", default="onnxruntime", choices=[*RUNTIMES])
+    parser.add_argument("--space", default="mbv3-w1.0", metavar="NAME")
+    parser.add_argument("--resolutions", default="128,160,192,208,224", metavar="PX,PX")
     parser.add_argument("--networks", type=int, default=100, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
-    space = get_space("mbv3-w1.0")
-    blocks = [(block,) for block in all_blocks(space, RESOLUTIONS)]
-    genes = space.sample(np.random.default_rng(args.seed + 1), args.networks, resolutions=RESOLUTIONS)
+    space = get_space(args.space)
+    resolutions = tuple(int(px) for px in args.resolutions.split(","))
+    blocks = [(block,) for block in all_blocks(space, resolutions)]
+    genes = space.sample(np.random.default_rng(args.seed + 1), args.networks, resolutions=resolutions)
     networks = [blocks_of(space, subnet) for subnet in space.decode(genes)]
-    cuts = [carrier.cut for carrier in carriers_of(space, RESOLUTIONS, args.seed)]
+    cuts = [carrier.cut for carrier in carriers_of(space, resolutions, args.seed)]
     plan = make_plan([*blocks, *networks], args.rounds, args.seed, cut_chains=cuts)
-    target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True)
     target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True)
     own = target.pace.in_place
     assert own is not None
@@ -86,8 +90,9 @@ def main() -> None:
             outcome = measure_on(target, plan, own.blocks, args.seed, journal, Path(name), progress)
         finally:
             journal.close()
-    print(f"{args.runtime}, {len(networks)} networks, {args.rounds} rounds, {time.monotonic() - started:.0f} s")
-    report(plan, outcome, len(blocks), genes)
+    took = time.monotonic() - started
+    print(f"{args.runtime}, {space.name}, {len(networks)} networks, {args.rounds} rounds, {took:.0f} s")
+    report(space, plan, outcome, len(blocks), genes)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,8 @@
-"""What a measurement in place says of every block: parts' times out of its visits, blocks' times out of theirs."""
+"""What a measurement in place says of every block: parts' times out of its visits, blocks' times out of theirs.
+
+A whole network is called once, as a block that runs alone is. That call is counted with the block that ends the
+network, which every network has once.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +51,8 @@ def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summar
     visits = {name: [part_medians_ns(result) / 1e6 for result in outcome.results[name]] for name in carriers}
     alone = np.array([warm[name].latency_ms for name in names])
     parts = _parts(plan, carriers, number, [np.median(visits[name], axis=0) for name in carriers])
+    ends = np.zeros(len(number))
+    ends[[number[plan.models[name][-1]] for name in carriers]] = 1
     latency, factors = solve(parts, alone, weights)
     rounds = max(len(of) for of in visits.values())
     each = np.stack([
@@ -54,13 +60,14 @@ def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summar
             _parts(plan, carriers, number, [visits[name][turn % len(visits[name])] for name in carriers]),
             np.array([warm[name].visits_ms[turn % len(warm[name].visits_ms)] for name in names]),
             weights,
+            ends,
             factors,
         )
         for turn in range(rounds)
     ])  # fmt: skip
     held = parts.holds.any(axis=0)
     return InPlace(
-        latency_ms={name: round(float(ms), 6) for name, ms in zip(names, latency, strict=True)},
+        latency_ms={name: round(float(ms), 6) for name, ms in zip(names, latency + factors.alone * ends, strict=True)},
         visits_ms={
             name: tuple(round(float(ms), 6) for ms in column) for name, column in zip(names, each.T, strict=True)
         },
@@ -71,9 +78,10 @@ def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summar
     )
 
 
-def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Floats:
-    """(U,) ms of every block by one round alone."""
-    return blocks_ms(parts, warm_ms, weights_mb, refit(parts, warm_ms, weights_mb, factors))
+def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, ends: Floats, factors: Factors) -> Floats:
+    """(U,) ms of every block by one round alone. ends: (U,) 1 for blocks that end a network"""
+    own = refit(parts, warm_ms, weights_mb, factors)
+    return blocks_ms(parts, warm_ms, weights_mb, own) + own.alone * ends
 
 
 def _parts(plan: VisitPlan, carriers: Sequence[str], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:

@@ -23,9 +23,9 @@ ROUNDS = 3
 class Device:
     """alone_ms, placed_ms: what every block takes alone and in a network, where its weights come from further away."""
 
-    def __init__(self, noise: float = 0.0) -> None:
+    def __init__(self, noise: float = 0.0, call_ms: float = 0.0) -> None:
         rng = np.random.default_rng(1)
-        self.rng, self.noise = rng, noise
+        self.rng, self.noise, self.call_ms = rng, noise, call_ms
         self.alone_ms = {block: 0.05 + block_macs(block) / 5e6 for block in BLOCKS}
         self.placed_ms = {
             block: (1 + rng.normal(0, 0.03)) * ms + 0.05 * 4e-6 * block_params(block)
@@ -37,14 +37,15 @@ class Device:
 
     def visit(self, plan: VisitPlan, name: str) -> dict[str, Any]:
         if name not in plan.cuts:
-            samples = self.samples(self.alone_ms[plan.models[name][0]])
+            samples = self.samples(self.call_ms + self.alone_ms[plan.models[name][0]])
             return {"id": name, "samples_ns": samples, "cpu_ns": samples, "calls_per_sample": 1}
         # handing a tensor on at a cut costs 0.2 ms a megabyte, on both sides
         parts = plan.parts(name)
         mb = [4e-6 * chain[0].in_size ** 2 * chain[0].in_channels for chain in parts]
         cut = [(mb[i] if i else 0) + (mb[i + 1] if i + 1 < len(mb) else 0) for i in range(len(mb))]
         times = [
-            self.samples(sum(map(self.placed_ms.get, chain)) + 0.2 * c) for chain, c in zip(parts, cut, strict=True)
+            self.samples(self.call_ms + sum(map(self.placed_ms.get, chain)) + 0.2 * c)
+            for chain, c in zip(parts, cut, strict=True)
         ]
         sums = [sum(each) for each in zip(*times, strict=True)]
         return {
@@ -86,6 +87,20 @@ def test_plain_sums_are_those_of_networks_that_nobody_fitted() -> None:
     ids = {plan.models[name][0]: name for name in found.latency_ms}
     took = sum(device.placed_ms[block] for block in net)
     assert sum(found.latency_ms[ids[block]] for block in net) == pytest.approx(took, rel=0.02)
+
+
+def test_a_network_is_one_call_and_its_sum_holds_it_once() -> None:
+    # a call as long as three blocks: 0.15 ms, where networks take 1.4 ms and more
+    device = Device(call_ms=0.15)
+    plan, found = measured(device)
+    assert found is not None
+    assert found.factors.alone == pytest.approx(0.15, rel=0.1)
+    assert found.factors.calls == pytest.approx(0.15, rel=0.1)
+    true = sums(device.placed_ms) + 0.15
+    off = sums({plan.models[name][0]: ms for name, ms in found.latency_ms.items()}) / true - 1
+    assert abs(off.mean()) < 0.005
+    by_round = {plan.models[name][0]: visits[0] for name, visits in found.visits_ms.items()}
+    assert abs((sums(by_round) / true - 1).mean()) < 0.005
 
 
 def test_every_round_tells_for_itself() -> None:
