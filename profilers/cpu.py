@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Option
+from ofa.cli.options import OptionalCount
 from ofa.errors import UsageError
 from profilers.devices.core_options import CoreOptions, cpu_numbers
 from profilers.profiling.command_words import command_line
@@ -27,6 +28,9 @@ class CpuConfig(CoreOptions, ProfileOptions):
     timing: Annotated[Literal["in-place", "warm"] | None, Option(metavar="T")] = None
     """in-place: in networks, each block where it stands, after the others; warm: each alone, again and again, which is
     less than it takes in a network (default: in-place, with --limit warm)"""
+
+    rounds: OptionalCount = None
+    """visits of a block, apart in time, in place (default: 5, with --quick 2) or alone (default: 5, with --quick 3)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
-from ofa.cli.console import spelled
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.profiling.command_words import command_line
 
@@ -33,6 +32,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     """Writes an estimated table, or networks that are worth timing. command: as typed, for the table's header."""
     from ofa.tables import LatencyTable, find_table
     from profilers.estimating.estimate import check_replaceable, estimate
+    from profilers.profiling.next_step import next_step
 
     source = LatencyTable.load(find_table(config.from_)) if config.from_ else None
     if config.suggest:
@@ -42,7 +42,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     print(f"expected error: {table.header['expected_error']}")
-    print(f"next: {spelled('ofa.search', '--table', config.out)}")
+    print(next_step(config.out))
     return 0
 
 

@@ -110,12 +110,23 @@ class Command(Generic[C]):
 
 
 def _check_outputs(config: Config) -> None:
-    """InputError where what is to be written could not be."""
+    """InputError where what is to be written could not be, or would replace a file that is read."""
     for field in fields_of(type(config)):
         for mark in field.marks:
             value = getattr(config, field.name)
             if isinstance(mark, Output) and value is not None:
                 check_writable(Path(value), folder=mark.folder, name=field.flag)
+                for flag, _, path in _inputs(config):
+                    if _same_file(path, Path(value)):
+                        raise UsageError(f"{field.flag} is {value}, the file that {flag} names: name another")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether both name one file that there is, by whatever path or link."""
+    try:
+        return one.is_file() and one.samefile(other)
+    except OSError:  # one is not there, or has a name that is too long
+        return False
 
 
 def _check_kinds(config: Config) -> None:

@@ -23,7 +23,7 @@ from profilers.changes.comparison_report import write_plot
 from profilers.changes.levels import EFFECT
 from profilers.changes.regenerate_config import RegenerateConfig
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
-from profilers.changes.second_look import confirm, second_arguments
+from profilers.changes.second_look import confirm, second_arguments, timing_arguments
 from profilers.changes.tables_config import TableEntry, why_not_here
 from profilers.profiling.command_words import replaced
 from profilers.profiling.console import STOPPED
@@ -138,14 +138,15 @@ class Regeneration:
         estimate = old is not None and old.provenance != "measured"
         if not self._made(entry.file) and (reason := why_not_here(entry, old.header if old and not estimate else {})):
             return TableResult(entry, SKIPPED, reason)
-        new, failures = self._measured(entry, entry.file, {})
+        timing = timing_arguments(entry, old) if old and not estimate else {}
+        new, failures = self._measured(entry, entry.file, timing)
         if old is None or estimate:
             what = f"a measured one replaces it: the committed one is {old.provenance}" if old else "there was none"
             return TableResult(entry, FAILED if failures else NEW, failures or what)
         first = self._compared(old, new)
         if not first.changed:
             return TableResult(entry, FAILED if failures else UNCHANGED, failures, first)
-        remeasured, _ = self._measured(entry, again(entry.file), second_arguments(entry, first.changed))
+        remeasured, _ = self._measured(entry, again(entry.file), {**timing, **second_arguments(entry, first.changed)})
         second = self._compared(old, remeasured)
         confirmed, doubted = confirm(first, second)
         status = CHANGED if confirmed else UNCHANGED

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ofa.blocks import Block, all_blocks
+from ofa.errors import InputError
 from ofa.space import get_space
+from ofa.tables import LatencyTable
 from profilers.changes.comparison import BlockChange, Comparison
 from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.tables_config import TableEntry
@@ -27,6 +29,25 @@ def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> dict
         chosen.append(most)
         left -= blocks[most]
     return {**arguments, "--resolutions": ",".join(map(str, sorted(chosen)))}
+
+
+def timing_arguments(entry: TableEntry, old: LatencyTable) -> dict[str, str]:
+    """{option: its value} to time blocks as those of the committed table were, which others cannot be compared with.
+
+    InputError, before anything is measured, where the entry asks for the other way.
+    """
+    options = entry.options
+    if not hasattr(options, "timing"):
+        return {}
+    word = {"warm": "warm", "in place": "in-place"}[old.timing]
+    if options.timing is None and options.limit is None:
+        return {"--timing": word}
+    if (asked := options.timing or "warm") != word:
+        raise InputError(
+            f"the committed table was timed {old.timing}, its args ask for {asked}: their blocks cannot be compared; "
+            f"take --timing {word}, or move the committed table away to have a new one"
+        )
+    return {}
 
 
 def confirm(first: Comparison, second: Comparison) -> tuple[tuple[BlockChange, ...], tuple[Block, ...]]:

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from profilers.profiling.console import STOPPED, ended_by_sigterm
+from profilers.profiling.next_step import next_step
 from profilers.profiling.profile_options import ProfileOptions
 
 # by how much two devices may differ, in per cent of a block's latency: median over the blocks, and 95 % of them
@@ -107,7 +107,7 @@ def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: st
     }
     LatencyTable(header, mean_rows(tables)).save(out)
     print(f"wrote {out}, the mean of {kept}, which {words}")
-    print(f"next: {spelled('ofa.search', '--table', out)}")
+    print(next_step(out))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -68,6 +69,7 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     if out.is_dir():
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
     if options.resume and path.is_file():
+        _check_timing(path, settings)
         return Journal.resume(path, settings)
     if not options.overwrite and not options.resume:
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
@@ -77,3 +79,17 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     if options.resume and out.exists():
         raise InputError(f"there is no journal {path} to resume; {out} exists: start anew with --overwrite")
     return Journal.create(path, settings)
+
+
+def _check_timing(path: Path, settings: Mapping[str, Any]) -> None:
+    """InputError where blocks were timed in networks before, and now alone, or the other way round.
+
+    All that follows from it, such as the visits and their rules, differs too, and was never typed.
+    """
+    before = Journal.read(path).settings
+    was, now = ("in-place" if of.get("carriers") else "warm" for of in (before, settings))
+    if was != now and before.get("space") == settings["space"]:
+        raise InputError(
+            f"{path} was begun with --timing {was}, this one has --timing {now}: go on with --timing {was}, or start "
+            "anew with --overwrite in place of --resume"
+        )

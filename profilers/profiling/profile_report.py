@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ofa import __version__
-from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from profilers.in_place.blocks import InPlace, blocks_in_place
 from profilers.measuring.judge import Outcome
 from profilers.measuring.statistics import Summary, summarise
 from profilers.measuring.target import Target
+from profilers.profiling.next_step import next_step
 from profilers.profiling.profile_options import ProfileOptions
 from profilers.profiling.table_header import (
     device_header,
@@ -121,5 +121,5 @@ def report(
         say(console, f"{failures(table)} failed; try them again with: {resume}")
         return 1
     if not table.emulated:
-        say(console, f"next: {spelled('ofa.search', '--table', options.out)}")
+        say(console, next_step(options.out))
     return 0

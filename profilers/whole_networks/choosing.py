@@ -60,8 +60,18 @@ def choose(table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], 
 
 
 def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[TableRow, ...]:
-    """Rows of the table, from fast ones to slow ones, whose blocks tell whether the machine is as it was."""
-    by_latency = sorted(table.rows, key=lambda row: row.latency_ms)
+    """Rows of the table, from fast ones to slow ones, whose blocks tell whether the machine is as it was.
+
+    They are timed alone: InputError where a table of blocks in place does not say what any takes alone.
+    """
+    in_place = table.timing == "in place"
+    rows = [row for row in table.rows if row.warm_ms is not None or not in_place]
+    if not rows:
+        raise InputError(
+            f"{table.path}: header timing is 'in place', but no row has warm_ms, which blocks that are timed alone are "
+            "compared with: take the table as the profiler wrote it, or measure it again"
+        )
+    by_latency = sorted(rows, key=lambda row: row.latency_ms)
     shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, count)
     return tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares)
 

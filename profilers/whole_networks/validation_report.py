@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from ofa.cli.console import spelled
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
+from profilers.profiling.next_step import next_step
 from profilers.whole_networks.plot import write_plot
 from profilers.whole_networks.validation import Validation, to_json
 
@@ -48,7 +48,7 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
         )
         return 1
     say(f"wrote {result}, .png, and the expected error into {path}")
-    say(f"next: {spelled('ofa.search', '--table', path)}")
+    say(next_step(path))
     return 1 if v.measurement.failed else 0
 
 

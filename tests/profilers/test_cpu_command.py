@@ -92,6 +92,9 @@ def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None
     assert all(row.warm_ms is None for row in table.rows)
     with pytest.raises(UsageError, match="--limit times blocks alone: --timing in-place needs all of them"):
         main([*asked, "--timing", "in-place", "--limit", "3", "--overwrite"])
+    # what was typed is named, and not what follows from it
+    with pytest.raises(InputError, match="was begun with --timing warm, this one has --timing in-place: go on with"):
+        main([*asked, "--resume"])
 
 
 def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path: Path) -> None:

@@ -112,6 +112,22 @@ def test_an_unchanged_device_is_measured_once_and_exits_with_0(device: Device, r
     assert (folder / "out" / "t.comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_blocks_are_timed_as_those_of_the_committed_table(device: Device, run: Run, folder: Path) -> None:
+    device.first = device.second = {BLOCKS[7]: 1.3}
+    run()
+    assert [asked[asked.index("--timing") + 1] for asked in device.asked] == ["warm", "warm"]
+    old = LatencyTable.load(folder / "t.csv")
+    LatencyTable({**old.header, "timing": "in place"}, old.rows).save(folder / "t.csv")
+    device.header, device.first = {"timing": "in place"}, {}
+    code, report = run("--overwrite")
+    assert code == 0 and device.asked[2][-2:] == ["--timing", "in-place"]
+    # asked for otherwise: said before an hour is spent
+    (folder / "tables.toml").write_text(ENTRY.format(file="t.csv").replace('"64,96"', '"64,96", "--timing", "warm"'))
+    code, report = run("--overwrite")
+    assert code == 2 and len(device.asked) == 3
+    assert "was timed in place, its args ask for warm" in report and "take --timing in-place" in report
+
+
 def test_a_changed_block_is_measured_again_named_and_only_taken_over_on_demand(
     device: Device, run: Run, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 
 from ofa.cli.command import Command, choose
-from ofa.cli.config import Above, AtLeast, Between, Config, Free, Input, Option
+from ofa.cli.config import Above, AtLeast, Between, Config, Free, Input, Option, Output
 from ofa.cli.options import CalibrationOptions, ImageOptions, Resolutions, SamplingOptions
 from ofa.errors import InputError, UsageError
 
@@ -226,6 +226,31 @@ class Fetch(Oven):
 @dataclass(frozen=True, kw_only=True)
 class List(Oven):
     """List all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copy(Config):
+    source: Annotated[tuple[Path, ...], Input(), Option(metavar="FILE")]
+    """what is read"""
+
+    out: Annotated[Path, Output(), Option(metavar="FILE")]
+    """what is written"""
+
+
+def test_what_is_read_is_never_written_over_by_whatever_path(tmp_path: Path) -> None:
+    command = Command("copier", Copy, example="--source a --out b")
+    (tmp_path / "first.txt").write_text("first")
+    (tmp_path / "read.txt").write_text("precious")
+    (tmp_path / "link.txt").symlink_to("read.txt")
+    (tmp_path / "hard.txt").hardlink_to(tmp_path / "read.txt")
+    (tmp_path / "folder").mkdir()
+    given = ["--source", str(tmp_path / "first.txt"), "--source", str(tmp_path / "read.txt"), "--out"]
+    for out in ("read.txt", "folder/../read.txt", "link.txt", "hard.txt"):
+        with pytest.raises(UsageError, match=r"--out is .*, the file that --source names: name another"):
+            command.parse([*given, str(tmp_path / out)])
+    assert command.parse([*given, str(tmp_path / "other.txt")]).out == tmp_path / "other.txt"
+    missing = ["--source", str(tmp_path / "missing.txt"), "--out", str(tmp_path / "missing.txt")]
+    assert command.parse(missing).source  # whoever reads it says so
 
 
 def test_several_commands_share_a_program(capsys: pytest.CaptureFixture[str]) -> None:

@@ -47,6 +47,16 @@ def test_networks_take_what_was_planted_in_the_order_they_were_given(tmp_path: P
     assert device.visits == 6 * (30 + CONTROLS) + 1 + -(-6 * (30 + CONTROLS) // 20)
 
 
+def test_blocks_alone_are_compared_with_what_blocks_take_alone() -> None:
+    header = {**TABLE.header, "timing": "in place"}
+    rows = [replace(row, warm_ms=0.9 * row.latency_ms if i % 2 else None) for i, row in enumerate(TABLE.rows)]
+    controls = controls_of(LatencyTable(header, rows))
+    assert len(controls) == CONTROLS and all(row.warm_ms for row in controls)
+    # such a header over figures of blocks in place alone, or over blocks alone
+    with pytest.raises(InputError, match="header timing is 'in place', but no row has warm_ms"):
+        controls_of(LatencyTable(header, TABLE.rows))
+
+
 def test_odd_and_even_visits_by_hand() -> None:
     network = MeasuredNetwork((1.0, 10.0, 3.0, 30.0, 2.0, 20.0))
     assert (network.odd_ms, network.even_ms, network.latency_ms) == (2.0, 20.0, 6.5)
