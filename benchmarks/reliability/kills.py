@@ -310,6 +310,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("out/kills"), help="a new folder")
     args = parser.parse_args()
     home, rng = args.out.resolve(), random.Random(args.seed)
+    if home.exists():
+        parser.error(f"--out {args.out} exists: name a new folder")
     home.mkdir(parents=True)
     make_inputs(home)
     chosen = [job for job in jobs(home) if not args.only or job.name in args.only]
