@@ -20,9 +20,9 @@ def make_console(file: IO[str] | None = None, *, quiet: bool = False) -> Console
 
     file: standard output by default; quiet: prints nothing, as all processes but the first of several do
     """
-    from rich.console import Console
+    from ofa.cli.rich_console import PlainConsole
 
-    console = Console(file=file, quiet=quiet, highlight=False, markup=False)
+    console = PlainConsole(file=file, quiet=quiet, highlight=False, markup=False)
     if not console.is_terminal:
         console.width = PIPE_WIDTH
     return console

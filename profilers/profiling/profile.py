@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
+from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
@@ -30,7 +29,7 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     work, target = planned(options, target.pace, target.in_place), asked_of(options, target)
     journal = open_journal(options, identity(options, work, target))
     sweep(options.out)
-    console = Console()
+    console = make_console()
     resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
     outcome = measure_shown(work.plan, target, work.rules, options.seed, journal, console, resume)
     say_failures(console, work, outcome)

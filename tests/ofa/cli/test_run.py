@@ -1,11 +1,15 @@
 """How commands end: one line on stderr whatever is raised, the traceback of a fault of ours in a file."""
 
 import errno
+import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from ofa.cli.console import make_console
 from ofa.cli.run import FAULT, run
 from ofa.errors import InputError
 
@@ -62,3 +66,30 @@ def test_a_fault_that_no_file_can_hold_is_shown_whole(
     with pytest.raises(SystemExit):
         run(raising(KeyError("x")))
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shown", [print, lambda text: make_console().print(text)], ids=["print", "rich"])
+def test_a_reader_that_went_away_ends_a_command_with_0(
+    shown: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as pipe, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", pipe)
+
+        def main() -> int:
+            for _ in range(10_000):  # beyond every buffer
+                shown("a line")
+            return 3
+
+        with pytest.raises(SystemExit) as ended:
+            run(main)
+    assert ended.value.code == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_no_other_console_of_rich_is_made() -> None:
+    root = Path(__file__).parents[3]
+    files = [path for folder in ("ofa", "profilers", "latency_tables") for path in (root / folder).rglob("*.py")]
+    assert len(files) > 200
+    assert not [path for path in files if re.search(r"\bConsole\(", path.read_text(encoding="utf-8"))]
