@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ def boot() -> Iterator[Boot]:
     """Boots test phones; skips where there can be none, or nothing to run on it."""
     with ExitStack() as running:
 
-        def booted(abi: str = "x86_64", **options: int) -> TestPhone:
+        def booted(abi: str = "x86_64", **options: Any) -> TestPhone:
             try:
                 bundle.make("aarch64" if abi == "arm64-v8a" else abi)
                 return running.enter_context(TestPhone(abi, **options))

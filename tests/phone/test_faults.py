@@ -222,7 +222,7 @@ def test_a_phone_that_gets_hot_stops_the_run_and_resumes_when_cool(
     out = tmp_path / "t.csv"
     with (
         during(out, 5, lambda: phone.heat(95.0)),
-        pytest.raises(InputError, match=r"the phone is too hot \(too hot: 95.0 C after waiting \d s, the limit is 70"),
+        pytest.raises(InputError, match=r"the phone is too hot \(too hot: 95.0 C after waiting \d s, the limit is 80"),
     ):
         main(arguments(phone, out, "--cool-seconds", "1"))
     held = results(out)
@@ -238,7 +238,7 @@ def test_a_phone_that_gets_hot_stops_the_run_and_resumes_when_cool(
     ("service", "message"),
     [
         (DUMPSYS["thermalservice"].replace("Status: 0", "Status: 3"), "Android's thermal status is 3: clocks are cut"),
-        (DUMPSYS["thermalservice"].replace("41.5", "88.5"), "the processor has 88.5 C, the limit is 70 C"),
+        (DUMPSYS["thermalservice"].replace("41.5", "88.5"), "the processor has 88.5 C, the limit is 80 C"),
     ],
 )
 def test_a_phone_that_is_hot_already_is_not_measured(

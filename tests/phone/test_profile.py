@@ -60,7 +60,7 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
         "delegate": "xnnpack",
         "cpus": str((os.cpu_count() or 1) - 1),
         "fixed_performance_mode": "on",
-        "heat_gate": "visits wait while the processor is above 70 C",
+        "heat_gate": "visits wait while the processor is above 80 C",
         "battery": "80 %, charging by USB",
         "screen": "on",
         "airplane_mode": "on",

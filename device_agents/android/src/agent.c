@@ -38,11 +38,6 @@ static void say(Line *line) {
     line->length = 0;
 }
 
-static void sleep_for(double seconds) {
-    struct timespec left = {(time_t)seconds, (long)((seconds - floor(seconds)) * 1e9)};
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) continue;
-}
-
 static pthread_mutex_t finishing = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t finished = PTHREAD_COND_INITIALIZER;
 static bool all_done;
@@ -132,20 +127,9 @@ static void say_hello(Line *line, const Manifest *manifest, int xnnpack) {
 
 // ---- visits
 
-// Waits until the processor is cool enough. Seconds waited; NaN where the temperature cannot be read, and so nothing
-// was waited for.
-static double cool_down(const Manifest *manifest) {
-    int64_t started = now_ns();
-    for (;;) {
-        double temperature = temperature_c(), waited = (double)(now_ns() - started) / 1e9;
-        if (isnan(temperature)) return NAN;
-        if (temperature <= manifest->max_temperature_c || waited >= manifest->max_wait_seconds) return waited;
-        sleep_for(fmin(1, manifest->max_wait_seconds - waited));
-    }
-}
-
 typedef struct {
-    double cooled_seconds, clock_before, temperature_before;
+    Wait wait;
+    double clock_before;
     int64_t setup_ns;
 } Before;
 
@@ -169,10 +153,10 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, cons
         {"warmup_ns", (double)timing->warmup_ns},
         {"timed_ns", (double)timing->timed_ns},
         {"involuntary_switches", (double)timing->involuntary_switches},
-        {"cooled_seconds", before->cooled_seconds},
+        {"cooled_seconds", before->wait.known ? before->wait.seconds : NAN},
         {"clock_mhz_before", before->clock_before},
         {"clock_mhz_after", clock_mhz(cpu)},
-        {"temperature_c_before", before->temperature_before},
+        {"temperature_c_before", before->wait.temperature_c},
         {"temperature_c_after", temperature_c()},
         {"cpu", (double)sched_getcpu()},
         {"peak_memory_kib", peak_memory_kib()},
@@ -199,15 +183,8 @@ static void say_error(Line *line, const Manifest *manifest, size_t number, const
 
 // Times a loaded model: a result line, or false and the reason.
 static bool time_loaded(Line *line, const Manifest *manifest, size_t number, void *model, Before *before,
-                        Timing *timing, const char **reason, char *why) {
+                        Timing *timing, char *why) {
     before->clock_before = clock_mhz(manifest->cpus[0]);
-    before->temperature_before = temperature_c();
-    if (before->temperature_before > manifest->max_temperature_c) {  // false where it cannot be read
-        *reason = "too_hot";
-        snprintf(why, WHY_SIZE, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", before->temperature_before,
-                 before->cooled_seconds, manifest->max_temperature_c);
-        return false;
-    }
     int failed = time_model(manifest->backend->run, model, &manifest->rules, timing);
     if (failed) {
         snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
@@ -217,17 +194,32 @@ static bool time_loaded(Line *line, const Manifest *manifest, size_t number, voi
     return true;
 }
 
+// Waits until the processor is cool, or says why no more is waited.
+static bool cooled(const Manifest *manifest, Wait *wait, char *why) {
+    if (cool_down(&manifest->cool_down, wait)) return true;
+    snprintf(why, WHY_SIZE, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", wait->temperature_c,
+             wait->seconds, manifest->cool_down.max_temperature_c);
+    return false;
+}
+
 // Loads the model and times it. Anew for every visit: where a model lies in memory makes some blocks several per cent
 // faster or slower, and a model that stays loaded would repeat its luck in every round.
 static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
-    const char *path = manifest->visits[number]->path, *reason = NULL;
+    const char *path = manifest->visits[number]->path;
     char why[WHY_SIZE];
-    Before before = {.cooled_seconds = cool_down(manifest)};
-    int64_t started = now_ns();
-    void *model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
-    before.setup_ns = now_ns() - started;
-    if (!model || !time_loaded(line, manifest, number, model, &before, timing, &reason, why))
-        say_error(line, manifest, number, reason, why);
+    void *model = NULL;
+    Before before = {0};
+    bool cool = cooled(manifest, &before.wait, why), timed = false;
+    if (cool) {
+        int64_t started = now_ns();
+        model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
+        before.setup_ns = now_ns() - started;
+    }
+    if (model) {
+        cool = cooled(manifest, &before.wait, why);  // loading heats a core too
+        timed = cool && time_loaded(line, manifest, number, model, &before, timing, why);
+    }
+    if (!timed) say_error(line, manifest, number, cool ? NULL : "too_hot", why);
     if (model) manifest->backend->unload(model);
 }
 

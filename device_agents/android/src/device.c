@@ -4,21 +4,19 @@
 #include <ctype.h>
 #include <fcntl.h>
 #include <math.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
+#include "program.h"
+#include "thermal.h"
 
-enum { TEXT = 256, MOST_CPUS = 1024, MOST_ZONES = 256 };
+enum { MOST_CPUS = 1024 };
 
-// The first bytes of a file, without space at the end; NULL where there are none.
-static char *read_text(const char *path, char text[TEXT]) {
+char *read_text(const char *path, char text[TEXT]) {
     int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return NULL;
     ssize_t length = read(file, text, TEXT - 1);
@@ -29,7 +27,7 @@ static char *read_text(const char *path, char text[TEXT]) {
     return text;
 }
 
-static double read_number(const char *path) {
+double read_number(const char *path) {
     char text[TEXT], *end;
     if (!read_text(path, text)) return NAN;
     double value = strtod(text, &end);
@@ -49,68 +47,12 @@ double peak_memory_kib(void) {
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss : NAN;
 }
 
-// ---- temperature
-
-static int zones[MOST_ZONES];  // those that count, found once
-static int zone_count = -1;
-
-static double zone_c(int zone) {
-    char path[TEXT];
-    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", zone);
-    double value = read_number(path) / 1000;
-    return value > -40 && value < 150 ? value : NAN;  // others are sensors that are off, or count in something else
-}
-
-static bool zone_is_of_processor(int zone) {
-    static const char *const names[] = {"cpu", "soc", "cluster", "x86_pkg", "big", "little", "mid"};
-    char path[TEXT], type[TEXT];
-    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/type", zone);
-    if (!read_text(path, type)) return false;
-    for (char *c = type; *c; c++) *c = (char)tolower((unsigned char)*c);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strstr(type, names[i])) return true;
-    return false;
-}
-
-static void find_zones(void) {
-    for (int only_processor = 1; only_processor >= 0 && zone_count <= 0; only_processor--) {
-        zone_count = 0;
-        for (int zone = 0; zone < MOST_ZONES; zone++)
-            if (!isnan(zone_c(zone)) && (!only_processor || zone_is_of_processor(zone))) zones[zone_count++] = zone;
-    }
-}
-
-double temperature_c(void) {
-    if (zone_count < 0) find_zones();
-    double hottest = NAN;
-    for (int i = 0; i < zone_count; i++) hottest = fmax(hottest, zone_c(zones[i]));  // fmax passes over NaN
-    return hottest;
-}
-
 // ---- facts
 
 // What `getprop NAME` prints, on Android; NULL where there is no such program or property.
 static char *android_property(const char *name, char text[TEXT]) {
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return NULL;
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    pid_t child;
     char *arguments[] = {"getprop", (char *)name, NULL};
-    int failed = posix_spawnp(&child, "getprop", &actions, NULL, arguments, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    close(ends[1]);
-    size_t length = 0;
-    if (!failed) {
-        ssize_t got;
-        while (length < TEXT - 1 && (got = read(ends[0], text + length, TEXT - 1 - length)) > 0) length += (size_t)got;
-        waitpid(child, NULL, 0);
-    }
-    close(ends[0]);
-    while (length > 0 && isspace((unsigned char)text[length - 1])) length--;
-    text[length] = 0;
-    return length ? text : NULL;
+    return program_output(arguments, text, TEXT);
 }
 
 // The value behind the first of the keys that a file of `key : value` lines has.

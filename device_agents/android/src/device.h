@@ -6,11 +6,16 @@
 
 #include "json.h"
 
+enum { TEXT = 256 };
+
+// The first bytes of a file, without space at the end; NULL where there are none.
+char *read_text(const char *path, char text[TEXT]);
+// The number that a file holds, or NaN.
+double read_number(const char *path);
+
 // The `device` object of the hello line. cpus: those the agent is pinned to.
 void line_device(Line *line, const int *cpus, size_t cpu_count);
 
-// The hottest thermal zone of the processor, in degrees Celsius: of zones named after it, else of all.
-double temperature_c(void);
 double clock_mhz(int cpu);
 // Most memory this process ever held.
 double peak_memory_kib(void);

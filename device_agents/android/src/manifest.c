@@ -141,13 +141,19 @@ static bool read_rules(const Fields *fields, Rules *rules) {
 
 static bool read_limits(const Fields *fields, Manifest *manifest) {
     manifest->heartbeat_seconds = 5;
-    manifest->time_budget_seconds = manifest->max_temperature_c = manifest->max_wait_seconds = INFINITY;
+    manifest->time_budget_seconds = INFINITY;
+    CoolDown *rules = &manifest->cool_down;
+    *rules = (CoolDown){INFINITY, INFINITY, INFINITY};
     const Json *cool_down = json_member(fields->object, "cool_down");
     Fields inner = {cool_down, "cool_down.", fields->why};
-    if (cool_down && cool_down->kind != JSON_NULL &&
-        (!get_number(&inner, "max_temperature_c", -40, &manifest->max_temperature_c) ||
-         !get_number(&inner, "max_wait_seconds", 0, &manifest->max_wait_seconds)))
-        return false;
+    if (cool_down && cool_down->kind != JSON_NULL) {
+        if (!get_number(&inner, "max_temperature_c", -40, &rules->max_temperature_c) ||
+            !get_number(&inner, "max_wait_seconds", 0, &rules->max_wait_seconds))
+            return false;
+        rules->resume_below_c = rules->max_temperature_c;
+        if (!get_optional(&inner, "resume_below_c", -40, &rules->resume_below_c)) return false;
+        rules->resume_below_c = fmin(rules->resume_below_c, rules->max_temperature_c);
+    }
     return get_optional(fields, "heartbeat_seconds", 0.01, &manifest->heartbeat_seconds) &&
            get_optional(fields, "time_budget_seconds", 0, &manifest->time_budget_seconds);
 }

@@ -8,6 +8,7 @@
 
 #include "json.h"
 #include "runtime.h"
+#include "thermal.h"
 #include "timing.h"
 
 enum { PROTOCOL = 1, MOST_PINNED = 64 };
@@ -25,7 +26,8 @@ typedef struct {
     size_t cpu_count;
     uint64_t seed;
     Rules rules;
-    double heartbeat_seconds, time_budget_seconds, max_temperature_c, max_wait_seconds;  // infinite where not given
+    CoolDown cool_down;                             // infinite where not given
+    double heartbeat_seconds, time_budget_seconds;  // the latter infinite where not given
     Entry *models;  // sorted by id
     size_t model_count;
     Entry **visits;

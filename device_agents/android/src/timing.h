@@ -21,6 +21,9 @@ typedef struct {
 
 int64_t now_ns(void);
 
+// The median of values, which are put in order.
+double median(double *values, size_t count);
+
 // Standard error of the median over the median, from the median absolute deviation. scratch: room for `count` values.
 double relative_error_of_median(const int64_t *samples, size_t count, double *scratch);
 

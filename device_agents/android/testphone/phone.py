@@ -12,10 +12,12 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
+from device_agents.android.testphone.moods import CALM, Mood
 from device_agents.android.testphone.root import HERE, TestPhoneImpossible, root_folder
 
 PROPERTIES = {
@@ -47,18 +49,23 @@ MAX_KHZ = (1800000, 1800000, 2800000)
 class TestPhone:
     """`with TestPhone() as phone`: booted, and gone afterwards.
 
-    abi: arm64-v8a (under qemu) or x86_64 (native); mib: the size of /data/local/tmp
+    abi: arm64-v8a (under qemu) or x86_64 (native); mib: the size of /data/local/tmp; mood: which phone it stands for
     serial: what `--serial` takes; state: the folder of what the stand-ins say, and of the fake /sys
     Raises TestPhoneImpossible where namespaces are forbidden.
     """
 
     __test__ = False  # pytest would take it for a class of tests
 
-    def __init__(self, abi: str = "arm64-v8a", mib: int = 512, port: int = 0, cache: Path | None = None) -> None:
+    def __init__(
+        self, abi: str = "arm64-v8a", mib: int = 512, port: int = 0, cache: Path | None = None, mood: Mood = CALM
+    ) -> None:
         self.root = root_folder(cache) if cache else root_folder()
         self.adb = self.root / "usr/lib/android-sdk/platform-tools/adb"
         self.state = Path(tempfile.mkdtemp(prefix="ofa-test-phone-"))
-        self._abi, self._mib, self._port = abi, mib, port
+        self._abi, self._mib, self._port, self._mood = abi, mib, port, mood
+        self._over = threading.Event()
+        self._life = threading.Thread(target=self._live, daemon=True)
+        self._zone_files: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self.serial = ""
 
@@ -82,6 +89,8 @@ class TestPhone:
                 self.__exit__(None, None, None)
                 raise TestPhoneImpossible(f"the test phone does not boot on this machine: {words}")
             time.sleep(0.01)
+        if self._mood.changes:
+            self._life.start()
         return self
 
     def __exit__(
@@ -90,6 +99,11 @@ class TestPhone:
         if self._process is not None:
             self._process.kill()  # --kill-child: process 1 of the namespace goes, and with it all others
             self._process.wait()
+        self._over.set()
+        if self._life.is_alive():
+            self._life.join()
+        while self._zone_files:
+            os.close(self._zone_files.pop())
         shutil.rmtree(self.state, ignore_errors=True)
 
     def say(self, what: str, values: dict[str, str]) -> None:
@@ -101,11 +115,11 @@ class TestPhone:
         (self.state / "dumpsys" / service).write_text(text)
 
     def heat(self, celsius: float | None) -> None:
-        """The temperature of the fake sensor; None: not to be read, as on many phones."""
-        sensor = self.state / "sys/class/thermal/thermal_zone0/temp"
-        sensor.unlink(missing_ok=True)
-        if celsius is not None:
-            sensor.write_text(f"{int(celsius * 1000)}\n")
+        """The temperature of the fake sensors; None: not to be read, as on many phones."""
+        for zone in sorted((self.state / "sys/class/thermal").iterdir()):
+            (zone / "temp").unlink(missing_ok=True)
+            if celsius is not None:
+                (zone / "temp").write_text(self._shown(celsius))
 
     def kill_adbd(self) -> None:
         """Ends adbd and every connection to it; it is started again, as by Android's init."""
@@ -124,6 +138,19 @@ class TestPhone:
                 waiting += map(int, children.read_text().split())
         raise LookupError(f"no process {name} on the test phone")
 
+    def _shown(self, celsius: float) -> str:
+        """What a zone's file holds at a temperature; always as long, so that it is written in one piece."""
+        return f"{round(celsius * self._mood.units):<8d}\n"
+
+    def _live(self) -> None:
+        """What changes by itself, until the phone is gone."""
+        booted = time.monotonic()
+        while not self._over.wait(0.001):
+            if self._mood.temperature is not None:
+                shown = self._shown(self._mood.temperature(time.monotonic() - booted)).encode()
+                for file in self._zone_files:
+                    os.pwrite(file, shown, 0)
+
     def _write_state(self) -> None:
         machine = {"ro.product.cpu.abi": self._abi, "ro.product.cpu.abilist": self._abi}
         self.say("properties", PROPERTIES | machine)
@@ -132,10 +159,13 @@ class TestPhone:
         (self.state / "dumpsys").mkdir()
         for service, text in DUMPSYS.items():
             self.dumpsys(service, text)
-        zone = self.state / "sys/class/thermal/thermal_zone0"
-        zone.mkdir(parents=True)
-        (zone / "type").write_text("cpu-0\n")
+        for number, kind in enumerate(self._mood.zones):
+            zone = self.state / f"sys/class/thermal/thermal_zone{number}"
+            zone.mkdir(parents=True)
+            (zone / "type").write_text(f"{kind}\n")
         self.heat(40.0)
+        zones = (self.state / "sys/class/thermal").glob("*/temp")
+        self._zone_files = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in zones]
         cpus = os.cpu_count() or 1
         system = self.state / "sys/devices/system/cpu"
         for number in range(cpus):

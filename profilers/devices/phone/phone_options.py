@@ -26,8 +26,8 @@ class PhoneOptions(CoreOptions, AgentOptions):
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
     """agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin"""
 
-    max_temperature: Annotated[float, Between(0, math.inf), Free(), Option(metavar="C")] = 70.0
-    """visits wait while the processor is hotter, Celsius"""
+    max_temperature: Annotated[float, Between(0, math.inf), Free(), Option(metavar="C")] = 80.0
+    """visits wait while the processor is hotter, Celsius, and then until it is 5 degrees below that"""
 
     cool_seconds: Annotated[float, Between(0, math.inf), Free(), Option(metavar="S")] = 180.0
     """the longest to wait for that, seconds; then the run ends"""

@@ -38,6 +38,8 @@ HEARTBEAT_S = 2
 SILENCE_S = 20.0
 # a phone that was unplugged or reboots is looked for so long
 PATIENCE_S = 180.0
+# a visit that waits for the phone to cool waits until it is so far below the limit, and not for the next wobble
+HYSTERESIS_C = 5.0
 # an agent whose host is gone ends with its next heartbeat
 FAREWELL_S = 10.0
 
@@ -256,6 +258,7 @@ class PhoneSession:
                 "heartbeat_seconds": HEARTBEAT_S,
                 "cool_down": {
                     "max_temperature_c": self._policy.max_temperature_c,
+                    "resume_below_c": self._policy.max_temperature_c - HYSTERESIS_C,
                     "max_wait_seconds": self._policy.cool_s,
                 },
             }

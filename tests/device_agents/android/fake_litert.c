@@ -2,6 +2,7 @@
 //     spin N       a run takes N microseconds            fail_load N   loading returns status N
 //     fail_run N   a run returns status N                sleep N       a run sleeps N seconds
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
+//     hot FILE     loading makes that sensor show 75 C
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <stdint.h>
 #include <stdio.h>
@@ -46,6 +47,12 @@ int LiteRtCreateModelFromFile(void *environment, const char *path, void **model)
     if (status) {
         free(fake);
         return status;
+    }
+    char sensor[256];
+    const char *hot = strstr(fake->text, "hot ");
+    if (hot && sscanf(hot, "hot %255s", sensor) == 1 && (file = fopen(sensor, "w"))) {
+        fputs("75000\n", file);
+        fclose(file);
     }
     fprintf(stderr, "load %s\n", strrchr(path, '/') + 1);
     *model = fake;

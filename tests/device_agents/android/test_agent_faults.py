@@ -1,7 +1,6 @@
 """The phone agent under the sanitizers, with a runtime that fails, crashes, hangs, babbles; and bad manifests."""
 
 import json
-import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -292,43 +291,3 @@ def test_a_runtime_that_crashes_or_hangs_is_found_out_by_the_host(
     assert [(type(e), getattr(e, "id", None)) for e in events] == [
         (Hello, None), (Begins, "a"), (Result, "a"), (Begins, "b"),
     ]  # fmt: skip
-
-
-def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(
-    fake: Path, manifest_with: Callable[..., dict]
-) -> None:
-    # a private view of /sys, where there may be no sensor at all
-    private = [
-        "unshare",
-        "-U",
-        "-r",
-        "-m",
-        "sh",
-        "-c",
-        'mount --bind "$1" /sys/class && exec ./agent manifest.json',
-        "sh",
-    ]
-    if shutil.which("unshare") is None or subprocess.run([*private[:4], "true"], capture_output=True).returncode:
-        pytest.skip("a private mount namespace is not to be had here")
-    zones = {"battery": 70_000, "cpu-1-0": 39_000, "cpu-1-1": 41_500, "soc_max": -273_000}
-    for number, (kind, value) in enumerate(zones.items()):
-        zone = fake / "class" / "thermal" / f"thermal_zone{number}"
-        zone.mkdir(parents=True)
-        (zone / "type").write_text(f"{kind}\n")
-        (zone / "temp").write_text(f"{value}\n")
-
-    def heard(limit: float) -> list[dict]:
-        cool_down = {"max_temperature_c": limit, "max_wait_seconds": 0.2}
-        (fake / "manifest.json").write_text(json.dumps(manifest_with(visits=["a"], cool_down=cool_down)))
-        done = subprocess.run([*private, str(fake / "class")], cwd=fake, capture_output=True)
-        assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
-
-    hello, _, result, _ = heard(limit=42)
-    assert (hello["device"]["temperature_c"], hello["device"]["temperature_readable"]) == (41.5, True)
-    assert (result["temperature_c_before"], result["temperature_c_after"]) == (41.5, 41.5)
-    assert result["cooled_seconds"] is not None
-    _, _, error, done = heard(limit=41)
-    assert (error["type"], error["reason"], done["type"]) == ("error", "too_hot", "done")
-    # whole seconds: a busy machine may add one to the 0.2
-    assert re.fullmatch(r"too hot: 41\.5 C after waiting [0-9]+ s, the limit is 41\.0 C", error["message"])

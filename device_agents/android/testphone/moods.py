@@ -1,0 +1,42 @@
+"""How real phones behave that the calm test phone does not: each mood is one phone that somebody may own.
+
+Reasoned from kernels, vendors' sources and other people's reports; none was copied from a phone in the hand.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+MILLI, TENTHS, WHOLE = 1000, 10, 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mood:
+    """zones: types of its thermal zones; units: how many of a zone's numbers make a degree
+
+    temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
+    """
+
+    zones: tuple[str, ...] = ("cpu-0",)
+    units: int = MILLI
+    temperature: Callable[[float], float] | None = None
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything changes by itself."""
+        return self.temperature is not None
+
+
+def wandering(seconds: float) -> float:
+    """A sensor between 60 and 78 C: it is warm for a moment every 2 s, and a peak of a millisecond comes every 8."""
+    wave = 60 + 12 * max(0.0, math.sin(math.pi * seconds)) ** 8
+    return min(78.0, wave + 12) if int(1000 * seconds) % 8 == 0 else wave
+
+
+CALM = Mood()
+MOODS = {
+    "calm": CALM,
+    "noisy": Mood(temperature=wandering),
+}

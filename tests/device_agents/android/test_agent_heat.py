@@ -1,0 +1,122 @@
+"""The phone agent and heat: which sensors it believes, when it waits, and when it gives up. Its /sys is a fake one."""
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from device_agents.android.bundle import LIBRARIES, SOURCES
+
+# what the fake runtime writes to a sensor
+HOT = "75000\n"
+WriteFake = Callable[[Path, str, str], None]
+QUICK = {
+    "warmup_runs": 1, "warmup_seconds": 0, "min_runs": 2, "max_runs": 2, "max_seconds": 5, "target_error": 0,
+    "min_sample_us": 0,
+}  # fmt: skip
+
+
+class FakeSystem:
+    """A /sys and a PATH of the test's own for an agent, in a mount namespace of its own."""
+
+    def __init__(self, agent: Path, manifest_with: Callable[..., dict]) -> None:
+        self.agent, self._manifest_with = agent, manifest_with
+        self.sys, self.programs = agent / "fake-sys", agent / "fake-bin"
+        (self.sys / "class/thermal").mkdir(parents=True)
+        (self.sys / "devices/system/cpu").mkdir(parents=True)
+        self.programs.mkdir()
+
+    def zone(self, kind: str, shown: int) -> Path:
+        """A further thermal zone; its file."""
+        zone = self.sys / f"class/thermal/thermal_zone{len(list((self.sys / 'class/thermal').iterdir()))}"
+        zone.mkdir()
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{shown:<8d}\n")
+        return zone / "temp"
+
+    def program(self, name: str, script: str) -> None:
+        """A stand-in of one of Android's programs."""
+        (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.programs / name).chmod(0o755)
+
+    def heard(self, **changes: Any) -> list[dict]:
+        """What the agent says, without heartbeats."""
+        (self.agent / "manifest.json").write_text(json.dumps(self._manifest_with(**changes)))
+        script = 'mount --bind "$1" /sys && PATH="$2:$PATH" exec ./agent manifest.json'
+        private = ["unshare", "-U", "-r", "-m", "sh", "-c", script, "sh", str(self.sys), str(self.programs)]
+        done = subprocess.run(private, cwd=self.agent, capture_output=True)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return [event for event in events if event["type"] != "heartbeat"]
+
+
+@pytest.fixture
+def system(fake: Path, manifest_with: Callable[..., dict]) -> FakeSystem:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
+        pytest.skip("a private mount namespace is not to be had here")
+    return FakeSystem(fake, manifest_with)
+
+
+def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(system: FakeSystem) -> None:
+    for kind, shown in {"battery": 70_000, "cpu-1-0": 39_000, "cpu-1-1": 41_500, "soc_max": -273_000}.items():
+        system.zone(kind, shown)
+
+    def heard(limit: float) -> list[dict]:
+        return system.heard(visits=["a"], cool_down={"max_temperature_c": limit, "max_wait_seconds": 0.2})
+
+    hello, _, result, _ = heard(limit=42)
+    assert (hello["device"]["temperature_c"], hello["device"]["temperature_readable"]) == (41.5, True)
+    assert (result["temperature_c_before"], result["temperature_c_after"]) == (41.5, 41.5)
+    assert result["cooled_seconds"] is not None
+    _, _, error, done = heard(limit=41)
+    assert (error["type"], error["reason"], done["type"]) == ("error", "too_hot", "done")
+    # whole seconds: a busy machine may add one to the 0.2
+    assert re.fullmatch(r"too hot: 41\.5 C after waiting [0-9]+ s, the limit is 41\.0 C", error["message"])
+
+
+def test_a_sensor_that_wanders_about_the_limit_ends_no_run(
+    system: FakeSystem, tmp_path: Path, write_fake: WriteFake
+) -> None:
+    gcc, agent = shutil.which("gcc"), tmp_path / "agent"
+    assert gcc is not None, "the fake runtime was made by it"
+    sources = [*SOURCES.glob("*.c"), Path(__file__).with_name("noise.c")]
+    agent.unlink()
+    flags = ["-std=c11", "-O1", "-Wl,--wrap=read_number"]
+    subprocess.run([gcc, *flags, "-I", SOURCES, *sources, "-o", agent, "-lasan", *LIBRARIES], check=True)
+    system.zone("cpu-7", 66_000)
+    for model in "ab":
+        write_fake(system.agent, model, "spin 20")
+    # never so long that a machine that stands still could end it: only the temperature may
+    cool_down = {"max_temperature_c": 70, "resume_below_c": 65, "max_wait_seconds": 1e6}
+    events = system.heard(visits=["a", "b"] * 1200, rules=QUICK, cool_down=cool_down)
+    results = [event for event in events if event["type"] == "result"]
+    assert len(results) == 2400
+    waits = sum(result["cooled_seconds"] > 0 for result in results)
+    assert 1 <= waits <= 8, "what was warm for long was waited for, a peak was not"
+
+
+def test_heat_that_comes_while_a_model_is_loaded_is_waited_out(system: FakeSystem, write_fake: WriteFake) -> None:
+    zone = system.zone("cpu-7", 60_000)
+    write_fake(system.agent, "a", f"hot {zone} spin 10")
+
+    def cool_soon() -> None:
+        while zone.read_text() != HOT:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        zone.write_text("60000\n")
+
+    cooling = threading.Thread(target=cool_soon)
+    cooling.start()
+    cool_down = {"max_temperature_c": 70, "resume_below_c": 65, "max_wait_seconds": 1e6}
+    events = system.heard(visits=["a"], rules=QUICK, cool_down=cool_down)
+    cooling.join()
+    (result,) = (event for event in events if event["type"] == "result")
+    assert result["cooled_seconds"] > 0
+    assert result["temperature_c_before"] == 60
