@@ -31,7 +31,7 @@ from profilers.measuring.models import RUNTIMES
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
-from profilers.whole_networks.sum_fit import repeat, score
+from profilers.whole_networks.sums.scores import repeat, score
 
 HEADER = {"device": "this machine", "runtime": "any", "provenance": "measured", "source": "test"}
 

@@ -18,15 +18,8 @@ from ofa.tables.sum_correction import SumCorrection
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.measured import MeasuredNetworks
-from profilers.whole_networks.sum_fit import (
-    Repeat,
-    SumScores,
-    correction_terms,
-    fit_correction,
-    repeat,
-    score,
-    unit_errors,
-)
+from profilers.whole_networks.sums.correction_fit import correction_terms, fit_correction, unit_errors
+from profilers.whole_networks.sums.scores import Repeat, SumScores, repeat, score
 from profilers.whole_networks.validate_config import FEWEST
 
 Floats = NDArray[np.float64]
@@ -44,7 +37,7 @@ class Validation:
     genes: (N, genes); predicted, measured: (N,) ms; scored: (N,) whether a network is scored, or fitted the correction
     scores: of corrected sums; plain_scores: of plain ones; repeated: of the networks against themselves
     measurement: what the networks took, and how the machine was
-    correction: of the sums; corrected: the table with it; unit_errors_pct: see profilers.whole_networks.sum_fit
+    correction: of the sums; corrected: the table with it; unit_errors_pct: see profilers.whole_networks.sums
     """
 
     space: SearchSpace

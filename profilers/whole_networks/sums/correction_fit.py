@@ -1,0 +1,87 @@
+"""The correction of a table's sums, fitted on some whole networks; and which units' blocks seem too high."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.blocks import slots_of
+from ofa.space import Genes
+from ofa.tables.lookup import LatencyLookup
+from ofa.tables.sum_correction import SumCorrection, block_terms
+
+Floats = NDArray[np.float64]
+
+# the terms of SumCorrection that are fitted: scale, weights, calls. None is below 0, so every block costs something
+_FITTED = (0, 1, 3)
+# how far the terms may lie from a plain sum, and networks from a corrected one, as shares: the likelihood chooses
+SPREADS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
+ERRORS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06)
+_LARGE_ERROR = 0.02
+# how strongly the units' factors are held to zero: a share of what a unit adds, times the root of the networks
+_RIDGE = 0.05
+
+
+def unit_errors(lookup: LatencyLookup, genes: Genes, measured: Floats) -> dict[str, float]:
+    """Per cent by which the sums of each unit's blocks seem too high: least squares over N networks of `measured` ms.
+
+    An indication: units whose sums rise and fall together cannot be told apart, and the fit leans to zero.
+    """
+    names = [slot.name.split(" layer")[0] for slot in slots_of(lookup.space)]
+    units = list(dict.fromkeys(names))
+    per_slot = np.append(lookup.block_ms, 0.0)[lookup.index.block_numbers(genes)]
+    sums = np.stack([per_slot[:, [n == unit for n in names]].sum(axis=1) for unit in units], axis=1)
+    relative = sums / measured[:, None]
+    residual = relative.sum(axis=1) - 1
+    ridge = _RIDGE * np.sqrt(len(measured)) * relative.mean() * np.eye(len(units))
+    factors, *_ = np.linalg.lstsq(np.vstack([relative, ridge]), np.append(residual, np.zeros(len(units))), rcond=None)
+    return {unit: round(100 * float(f), 1) for unit, f in zip(units, factors, strict=True)}
+
+
+def correction_terms(lookup: LatencyLookup, latency_ms: Floats, genes: Genes) -> Floats:
+    """(N, 4) the terms of `SumCorrection` of N networks, given what each block of the index takes alone, ms."""
+    terms = block_terms(lookup.index.blocks, latency_ms)
+    return np.stack([lookup.index.total(genes, column) for column in terms.T], axis=1)
+
+
+def fit_correction(terms: Floats, measured: Floats) -> SumCorrection:
+    """The correction of N networks' sums: (N, 4) terms against (N,) measured ms.
+
+    Scale, weights and calls, none below 0, of least relative error, and held to those of a plain sum by a ridge: as
+    strongly as the networks say, whose likelihood chooses (empirical Bayes). Errors beyond a few per cent count by
+    their size, not their square: a network that a cache just holds may be far off the others.
+    """
+    from scipy.optimize import least_squares
+
+    columns = list(_FITTED)
+    shares = (terms / terms[:, :1])[:, columns]  # of each term at 1 in the plain sum
+    usual = np.maximum(shares.mean(axis=0), np.finfo(float).tiny)
+    plain = np.eye(len(columns))[0]
+    off_plain: Floats = np.subtract(measured, terms[:, 0]) / terms[:, 0]
+    spread, error = _likeliest(shares / usual, off_plain)
+    relative = terms[:, columns] / measured[:, None]
+
+    def off(factors: Floats) -> Floats:
+        return np.concatenate([relative @ factors - 1, error / spread * usual * (factors - plain)])
+
+    start = np.array([np.median(measured / terms[:, 0]), 0.0, 0.0])
+    found = least_squares(off, start, bounds=(0, np.inf), loss="soft_l1", f_scale=_LARGE_ERROR, x_scale=1 / usual)
+    factors = np.zeros(terms.shape[1])
+    factors[columns] = found.x
+    return SumCorrection(*factors.tolist())
+
+
+def _likeliest(shares: Floats, off: Floats) -> tuple[float, float]:
+    """How far terms lie from a plain sum's, and networks from a corrected sum: the likeliest of SPREADS and ERRORS.
+
+    shares: (N, terms) of every term in a network's plain sum, 1 on average; off: (N,) measured / plain - 1
+    """
+    common, own = shares @ shares.T, np.eye(len(off))
+
+    def unlikely(spread: float, error: float) -> float:
+        covariance = spread**2 * common + error**2 * own
+        return float(np.linalg.slogdet(covariance)[1] + off @ np.linalg.solve(covariance, off))
+
+    return min(itertools.product(SPREADS, ERRORS), key=lambda both: unlikely(*both))
