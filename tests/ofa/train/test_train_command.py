@@ -2,11 +2,8 @@
 
 import json
 import math
-import os
 import resource
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,9 @@ from ofa.train.__main__ import main
 from ofa.training import shrinking
 from ofa.training.loop import StepResult
 from ofa.training.step import SupernetStep
+from tests.helpers import double
 from tests.helpers.interrupted import Killed, assert_same, die, terminate
+from tests.helpers.ranks import run_ranks
 
 STAGES = ["largest", "kernel", "depth2", "depth3", "expand2", "expand3"]
 IMAGES = 22  # of 24, two held out
@@ -331,35 +330,11 @@ def test_what_is_not_used_is_said_once_held_out_images_too(
 
 # ---- several processes
 
-# In a fresh network, rounding grows tenfold a step at batches of 8: what is equal shows in double precision, and at
-# low learning rates. A thread of gloo's that outlives the training can abort the process as it ends.
-DOUBLE = """
-import sys
-from pathlib import Path
-import torch
-torch.set_default_dtype(torch.float64)
-from ofa.train.__main__ import main
-import ofa.training.supply as supply
-single = supply.normalised
-supply.normalised = lambda *arguments: single(*arguments).double()
-code = main()
-threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
-assert not [name for name in threads if "gloo" in name], threads
-sys.exit(code)
-"""
-
 
 def _double(processes: int, photos: Path, out: Path, *more: object) -> dict[str, Tensor]:
     """Weights and statistics that so many processes train in double precision."""
-    script = out.parent / "double.py"
-    script.write_text(DOUBLE)
-    command = [sys.executable]
-    if processes > 1:
-        command += ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command += [str(script), *flags(photos, out, "--dropout", 0, "--held-out", 0, *more)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    said = out.with_name(f"{out.name}-said")
+    run_ranks(processes, said, double.main, *flags(photos, out, "--dropout", 0, "--held-out", 0, *more))
     found = read_tensors(out / "supernet.safetensors")[0]
     assert found["stem.conv.weight"].dtype == torch.float64
     return found
@@ -372,11 +347,11 @@ def _furthest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
 def test_two_processes_train_as_one_with_the_double_batch(photos: Path, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.json"
     recipe.write_text(json.dumps([{**stage, "learning_rate": 0.003} for stage in SHORT]))
-    one = _double(1, photos, tmp_path / "one", "--recipe", recipe)
-    two = _double(2, photos, tmp_path / "two", "--recipe", recipe, "--bn", "sync", "--batch-size", 4)
+    one = _double(1, photos, tmp_path / "one", "--recipe", recipe, "--batch-size", 12)
+    two = _double(2, photos, tmp_path / "two", "--recipe", recipe, "--bn", "sync", "--batch-size", 6)
     assert _furthest(two, one) < 1e-6
     assert [row["train_loss"] for row in lines(tmp_path / "two")] == pytest.approx(
         [row["train_loss"] for row in lines(tmp_path / "one")], rel=1e-6
     )
-    local = _double(2, photos, tmp_path / "local", "--recipe", recipe, "--bn", "local", "--batch-size", 4)
+    local = _double(2, photos, tmp_path / "local", "--recipe", recipe, "--bn", "local", "--batch-size", 6)
     assert _furthest(local, one) > 1e-2  # each half by its own statistics is another training
