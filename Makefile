@@ -3,12 +3,14 @@
 
 PYTHON ?= python3
 RUN := .venv/bin/python
-INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check
+# pip compiles modules on one core, COMPILE on all; packages hold files for other Pythons, which fail to compile
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := $(RUN) -m compileall -qq -j 0 .venv/lib || true
 OUT := out/demo
 
 .PHONY: demo test lint types unit lock clean
 
-demo: .venv/installed
+demo: .venv/demo
 	$(RUN) -m profilers.cpu --space mbv3-w1.0 --resolutions 128,160,192,224 --quick --overwrite --out $(OUT)/this-machine.csv
 	$(RUN) -m ofa.search --table $(OUT)/this-machine.csv --out $(OUT)/this-machine
 	$(RUN) -m ofa.search --table note10 --latency 15 20 25 30 --out $(OUT)/note10
@@ -32,8 +34,8 @@ types: .venv/installed
 unit: .venv/installed
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n auto --dist worksteal
 
-# torch first and alone: with it there, nothing else can pull in another build
-.venv/installed: pyproject.toml constraints.txt
+# What the demo needs. torch first and alone: with it there, nothing else can pull in another build
+.venv/demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 ifdef LOCKED
 # every file is checked against requirements.lock, whose Python is 3.11, and what builds a source package too
@@ -41,8 +43,17 @@ ifdef LOCKED
 	$(INSTALL) -c constraints.txt torch
 	$(INSTALL) --no-deps --no-build-isolation -e .
 else
-	$(INSTALL) -c constraints.txt torch
-	$(INSTALL) -c constraints.txt -e '.[dev]'
+	$(INSTALL) -c constraints.txt torch 'setuptools>=77'
+	$(INSTALL) -c constraints.txt --no-build-isolation -e '.[onnxruntime,report]'
+endif
+	$(COMPILE)
+	touch $@
+
+# everything
+.venv/installed: .venv/demo
+ifndef LOCKED
+	$(INSTALL) -c constraints.txt --no-build-isolation -e '.[dev]'
+	$(COMPILE)
 endif
 	touch $@
 
