@@ -19,6 +19,7 @@ from tests.helpers.programs import programs
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     *ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("device_agents/**/*.md"), *ROOT.glob("benchmarks/*.md"),
+    *ROOT.glob("latency_tables/*.md"),
     *ROOT.glob(".github/workflows/*.yml"), ROOT / "Makefile",
 )  # fmt: skip
 BY_NAME = {entry.name: entry.module for entries in STEPS.values() for entry in entries}
