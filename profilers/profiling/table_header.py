@@ -32,7 +32,16 @@ def device_model(device: Mapping[str, Any]) -> str:
 # facts that are expected of any device, told or not
 FACTS = ("os", "architecture", "memory_mib", "cpus", "governor", "clock_mhz", "temperature_c", "load_average")
 # facts that go elsewhere in the header, or are too long for it
-_ELSEWHERE = ("gpu", "soc", "cpu_model", "cpu_count", "product", "cores", "temperature_readable")
+_ELSEWHERE = (
+    "gpu",
+    "soc",
+    "cpu_model",
+    "cpu_count",
+    "product",
+    "cores",
+    "temperature_readable",
+    "thermal_status_readable",
+)
 
 
 def device_name(device: Mapping[str, Any]) -> str:

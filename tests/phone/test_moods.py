@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from device_agents.android.testphone.moods import MOODS
+from device_agents.android.testphone.phone import DUMPSYS
+from ofa.errors import InputError
 from ofa.tables import LatencyTable
 from profilers.android import main
 
@@ -17,5 +19,34 @@ def test_a_noisy_sensor_ends_no_run(boot, results, tmp_path: Path) -> None:
     phone, out = boot(mood=MOODS["noisy"]), tmp_path / "t.csv"
     assert main(["--serial", phone.serial, *SMALL, "--max-temperature", "70", "--out", str(out)]) == 0
     assert len(LatencyTable.load(out).rows) == 6
-    assert LatencyTable.load(out).header["heat_gate"] == "visits wait while the processor is above 70 C"
+    assert LatencyTable.load(out).header["heat_gate"].startswith("visits wait while the processor is above 70 C, ")
     assert all(result["temperature_c_before"] <= 70 for result in results(out))
+
+
+def test_tenths_of_a_degree_are_no_thousandths_and_a_battery_is_no_processor(boot, tmp_path: Path) -> None:
+    phone, out = boot(mood=MOODS["tenths"]), tmp_path / "t.csv"
+    phone.heat(38.9)
+    assert main(["--serial", phone.serial, *SMALL, "--out", str(out)]) == 0
+    header = LatencyTable.load(out).header
+    assert header["temperature_c"] == "38.9"
+    assert header["temperature_source"] == "2 thermal zones, in tenths of a degree"
+
+
+def test_closed_zones_leave_a_gate_by_androids_thermal_service(boot, results, during, tmp_path: Path) -> None:
+    phone, out = boot(mood=MOODS["closed"]), tmp_path / "t.csv"
+    arguments = ["--serial", phone.serial, *SMALL[:-1], "8", "--cool-seconds", "0", "--out", str(out)]
+    hot = DUMPSYS["thermalservice"].replace("41.5", "93.5")
+    with (
+        during(out, 3, lambda: phone.dumpsys("thermalservice", hot)),
+        pytest.raises(InputError, match=r"the phone is too hot \(too hot: 93.5 C after waiting 0 s, the limit is 80"),
+    ):
+        main(arguments)
+    assert len(results(out)) >= 20
+    phone.dumpsys("thermalservice", DUMPSYS["thermalservice"])
+    assert main([*arguments, "--resume"]) == 0
+    header = LatencyTable.load(out).header
+    assert header["heat_gate"] == (
+        "every 20th visit waits while the processor is above 80 C or Android's thermal status is 2 or more, by "
+        "Android's thermal service"
+    )
+    assert header["temperature_c"] == "41.5"

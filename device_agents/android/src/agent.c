@@ -195,10 +195,14 @@ static bool time_loaded(Line *line, const Manifest *manifest, size_t number, voi
 }
 
 // Waits until the processor is cool, or says why no more is waited.
-static bool cooled(const Manifest *manifest, Wait *wait, char *why) {
-    if (cool_down(&manifest->cool_down, wait)) return true;
-    snprintf(why, WHY_SIZE, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", wait->temperature_c,
-             wait->seconds, manifest->cool_down.max_temperature_c);
+static bool cooled(const Manifest *manifest, size_t number, Wait *wait, char *why) {
+    if (cool_down(&manifest->cool_down, number, wait)) return true;
+    if (wait->status >= CLOCKS_ARE_CUT)
+        snprintf(why, WHY_SIZE, "too hot: Android's thermal status is %g after waiting %.0f s: clocks are cut",
+                 wait->status, wait->seconds);
+    else
+        snprintf(why, WHY_SIZE, "too hot: %.1f C after waiting %.0f s, the limit is %.1f C", wait->temperature_c,
+                 wait->seconds, manifest->cool_down.max_temperature_c);
     return false;
 }
 
@@ -208,15 +212,15 @@ static void visit(Line *line, const Manifest *manifest, size_t number, Timing *t
     const char *path = manifest->visits[number]->path;
     char why[WHY_SIZE];
     void *model = NULL;
-    Before before = {0};
-    bool cool = cooled(manifest, &before.wait, why), timed = false;
+    Before before = {.wait = {.temperature_c = NAN, .status = NAN}};
+    bool cool = cooled(manifest, number, &before.wait, why), timed = false;
     if (cool) {
         int64_t started = now_ns();
         model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
         before.setup_ns = now_ns() - started;
     }
     if (model) {
-        cool = cooled(manifest, &before.wait, why);  // loading heats a core too
+        cool = cooled(manifest, number, &before.wait, why);  // loading heats a core too
         timed = cool && time_loaded(line, manifest, number, model, &before, timing, why);
     }
     if (!timed) say_error(line, manifest, number, cool ? NULL : "too_hot", why);

@@ -146,7 +146,9 @@ void line_device(Line *line, const int *cpus, size_t cpu_count) {
     char *load = read_text("/proc/loadavg", first);
     line_measure(line, "load_average", load ? strtod(load, NULL) : NAN);
     line_measure(line, "clock_mhz", clock_mhz(cpus[0]));
-    double temperature = temperature_c();
-    line_measure(line, "temperature_c", temperature);
-    line_add(line, ", \"temperature_readable\": %s}", isnan(temperature) ? "false" : "true");
+    Heat heat = heat_at_start();
+    line_measure(line, "temperature_c", heat.temperature_c);
+    line_fact(line, "temperature_source", heat.source);
+    line_add(line, ", \"temperature_readable\": %s", isnan(heat.temperature_c) ? "false" : "true");
+    line_add(line, ", \"thermal_status_readable\": %s}", heat.status_readable ? "true" : "false");
 }

@@ -14,12 +14,13 @@ MILLI, TENTHS, WHOLE = 1000, 10, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Mood:
-    """zones: types of its thermal zones; units: how many of a zone's numbers make a degree
+    """zones: types of its thermal zones; units: how many of a zone's numbers make a degree; closed: adb may not read them
 
     temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
     """
 
     zones: tuple[str, ...] = ("cpu-0",)
+    closed: bool = False
     units: int = MILLI
     temperature: Callable[[float], float] | None = None
 
@@ -39,4 +40,7 @@ CALM = Mood()
 MOODS = {
     "calm": CALM,
     "noisy": Mood(temperature=wandering),
+    # msm8998: tenths of a degree, and zones of the battery beside those of the processor
+    "tenths": Mood(zones=("battery", "tsens_tz_sensor1", "tsens_tz_sensor7", "soc"), units=TENTHS),
+    "closed": Mood(closed=True),
 }

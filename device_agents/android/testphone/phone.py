@@ -163,7 +163,7 @@ class TestPhone:
             zone = self.state / f"sys/class/thermal/thermal_zone{number}"
             zone.mkdir(parents=True)
             (zone / "type").write_text(f"{kind}\n")
-        self.heat(40.0)
+        self.heat(None if self._mood.closed else 40.0)
         zones = (self.state / "sys/class/thermal").glob("*/temp")
         self._zone_files = [os.open(path, os.O_WRONLY | os.O_CLOEXEC) for path in zones]
         cpus = os.cpu_count() or 1

@@ -163,7 +163,7 @@ def parse_state(text: str) -> State:
     awake = first(r"mWakefulness=(\w+)")
     # what the sensors say now, not what was last reported of a change
     current = text.partition("Current temperatures from HAL:")[2].partition("Current cooling devices")[0]
-    processors = re.findall(r"mValue=(-?[\d.]+), mType=0,", current)
+    processors = [float(shown) for shown in re.findall(r"mValue=(-?[\d.]+), mType=0,", current)]
     status = first(r"^\s*Thermal Status: (\d+)")
     return State(
         battery=battery,
@@ -171,7 +171,8 @@ def parse_state(text: str) -> State:
         airplane={"1": "on", "0": "off"}.get(first(r"^airplane=(\d)") or "", ""),
         saver={"1": "on", "0": "off"}.get(first(r"^low_power=(\d)") or "", ""),
         throttling=None if status is None else int(status),
-        processor_c=max(map(float, processors), default=None),
+        # a sensor that shows anything else is off, or not fitted
+        processor_c=max((celsius for celsius in processors if 15 <= celsius <= 110), default=None),
     )
 
 

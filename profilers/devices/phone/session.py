@@ -40,6 +40,9 @@ SILENCE_S = 20.0
 PATIENCE_S = 180.0
 # a visit that waits for the phone to cool waits until it is so far below the limit, and not for the next wobble
 HYSTERESIS_C = 5.0
+# as the agent calls where a temperature is from, where it may read no sensor
+THERMAL_SERVICE = "Android's thermal service"
+CLOSED = "adb may not read the processor's temperature"
 # an agent whose host is gone ends with its next heartbeat
 FAREWELL_S = 10.0
 
@@ -272,16 +275,13 @@ class PhoneSession:
     def _with_facts(self, hello: Hello, before: State) -> Hello:
         """The agent's facts of the device, and what only the host knows, which nothing an agent says overrides."""
         readable = hello.device.get("temperature_c") is not None
-        gate = f"visits wait while the processor is above {self._policy.max_temperature_c:g} C"
-        if not readable:
-            gate = "off: adb may not read the processor's temperature while it measures"
         modes = {None: "not asked for", True: "on", False: "this phone has none"}
         own: dict[str, Any] = {
             "temperature_c": hello.device.get("temperature_c") if readable else before.processor_c,
             "product": self._phone.name,
             "clusters": clusters(self._phone),
             "fixed_performance_mode": modes[self._fixed],
-            "heat_gate": gate,
+            "heat_gate": heat_gate(hello.device, self._policy.max_temperature_c),
             **before.header(),
         }
         if self._phone.emulated:
@@ -295,6 +295,19 @@ class PhoneSession:
             words = self._adb.run(LAST_WORDS, BASE).text.splitlines()
             return f"; its last words: {words[-1][:200]}" if words else ""
         return ""
+
+
+def heat_gate(device: Mapping[str, Any], limit_c: float) -> str:
+    """What visits wait for, by what the agent can read of heat while it measures."""
+    above, cut = f"the processor is above {limit_c:g} C", "Android's thermal status is 2 or more"
+    readable, source = device.get("temperature_c") is not None, device.get("temperature_source")
+    if not device.get("thermal_status_readable"):
+        return f"visits wait while {above}" if readable else f"off: {CLOSED} while it measures"
+    if not readable:
+        return f"every 20th visit waits while {cut}; {CLOSED}"
+    if source == THERMAL_SERVICE:
+        return f"every 20th visit waits while {above} or {cut}, by {source}"
+    return f"visits wait while {above}, every 20th also while {cut}"
 
 
 def too_hot(why: str) -> InputError:
