@@ -58,10 +58,10 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
         "android": "14",
         "emulated": "yes",
         "delegate": "xnnpack",
-        "cpus": str((os.cpu_count() or 1) - 1),
+        "cpus": str(max(os.sched_getaffinity(0))),
         "fixed_performance_mode": "on",
-        "heat_gate": "visits wait while the processor is above 80 C, every 20th also while Android's thermal status is 2 or "
-        "more",
+        "heat_gate": "visits wait while the processor is above 80 C, every 20th also while "
+        "Android's thermal status is 2 or more",
         "battery": "80 %, charging by USB",
         "screen": "on",
         "airplane_mode": "on",

@@ -14,7 +14,7 @@ MILLI, TENTHS, WHOLE = 1000, 10, 1
 
 @dataclass(frozen=True, kw_only=True)
 class Mood:
-    """zones: types of its thermal zones; units: how many of a zone's numbers make a degree; closed: adb may not read them
+    """zones: types of its thermal zones; closed: adb may not read them; units: how many of their numbers make a degree
 
     temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
     """

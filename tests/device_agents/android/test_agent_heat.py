@@ -171,7 +171,7 @@ def test_a_phone_with_closed_zones_has_a_gate_during_a_run(
     assert (error["type"], error.get("reason"), error["message"]) == ("error", "too_hot", message)
 
 
-def test_heat_that_only_the_service_knows_of_is_waited_out(closed: FakeSystem, write_fake: WriteFake) -> None:
+def test_heat_that_only_the_service_knows_of_is_waited_out(closed: FakeSystem) -> None:
     # it says so the first time it is asked before a visit, and not the second
     answer(closed, 0, 41.5)
     (closed.agent / "later").write_text(SERVICE.format(status=3, celsius=41.5))
