@@ -102,14 +102,14 @@ def convert_files(config: ConvertConfig) -> tuple[LatencyTable, list[str]]:
         "tool": f"ofa-latency {__version__}",
         "source": config.source,
         "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
-        "expected_error": config.expected_error,
     }
     if config.format == "nsganet":
         header["omits"] = "global_pool"  # the format has no entry for it
     for name in config.space:
         get_space(name)
     sources = {str(path): read(path) for path in config.files}
-    return convert(sources, config.format, config.space, header)
+    table, left_out = convert(sources, config.format, config.space, header)
+    return table.with_error(config.expected_error), left_out
 
 
 if __name__ == "__main__":

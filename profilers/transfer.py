@@ -41,7 +41,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     table = estimate(config, source, command)
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
-    print(f"expected error: {table.header['expected_error']}")
+    print(f"expected error: {table.expected_error}")
     print(next_step(config.out))
     return 0
 

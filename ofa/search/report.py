@@ -18,6 +18,7 @@ from ofa.predictors.prediction import Predictor
 from ofa.runs.files import replace_file
 from ofa.search.specialised import Axis, Specialised
 from ofa.tables import LatencyTable
+from ofa.tables.header import ERROR
 from ofa.tables.margin import Margin
 
 # two-sided 95 % of a normal distribution
@@ -29,6 +30,8 @@ def table_facts(
 ) -> dict[str, Any]:
     """What result.json says of a table: where its figures come from and how far to trust them."""
     facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
+    if table.changed:  # what is no longer known of its sums is not handed on
+        facts[ERROR] = "not known: rows or sum_correction were changed since it was found"
     if margin is not None and table.margins is not None:
         facts["margin"] = {**asdict(margin), "networks": table.margins.networks, "rests_on": table.margins.rests_on}
     if interpolated:
@@ -60,13 +63,20 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append(f"energies are sums of blocks ({counter}); error of a block in %: {of_block}")
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
-    expected = table.header.get("expected_error")
-    lines.append(
-        f"expected error of a latency: {expected}"
-        if expected
-        else "the sums of this table were not checked against whole networks: their error is not known"
-    )
+    lines.append(error_in_words(table))
     return lines
+
+
+def error_in_words(table: LatencyTable) -> str:
+    """What is known of the error of a latency."""
+    if table.changed:
+        return (
+            "expected error of a latency: not known: rows or sum_correction are not those that the header's was found "
+            f"with: put them back, or measure it again ({spelled('profilers.validate', '--table', table.path)})"
+        )
+    if table.expected_error:
+        return f"expected error of a latency: {table.expected_error}"
+    return "the sums of this table were not checked against whole networks: their error is not known"
 
 
 def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
@@ -74,13 +84,17 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
     margins = table.margins
     if margins is None:
         return None
+    if margin is None and margins.sums not in ("", table.sums):
+        return "limits are those of sums; the margin in the header is of rows that were changed since"
     if margin is None:
         ratios = np.array(margins.fast + margins.slow)
         return (
             f"limits are those of sums: of {len(ratios)} {margins.networks} networks {100 * np.mean(ratios > 1):.0f} % "
             "took longer than theirs when measured whole; --confidence 95 takes a margin off"
         )
-    what = "limits are kept" if margin.limits == 1 else f"the {margin.limits} limits are all kept"
+    what = "the limit is kept" if margin.limits == 1 else f"the {margin.limits} limits are all kept"
+    if margin.best > 1:
+        what += f" by all {margin.best} networks" + " of each" * (margin.limits > 1)
     line = f"{what} with {margin.confidence:g} %: searched within limits divided by {margin}; {margins.rests_on}"
     if checked := table.header.get("margin_checked"):
         line += f"; when that was checked, {checked}"

@@ -26,7 +26,7 @@ from ofa.search.specialised import Axis, Specialised
 from ofa.search.together import search_together
 from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
-from ofa.tables.margin import Margin
+from ofa.tables.margin import Margin, Margins
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     """
     predictor, searches = open_searches(config)
     axis, tables = axis_of(config), {name: search.table for name, search in searches.items()}
-    margins = margins_of(tables, config)
+    margins = margins_of(tables, config, predictor.space)
     asked = {name: limits_of(config, position) for position, name in enumerate(tables)}
     limits = {name: margins[name].less(asked[name]) if name in margins else asked[name] for name in tables}
     for name, search in searches.items():
@@ -137,7 +137,7 @@ def limits_of(config: SearchConfig, position: int) -> list[float]:
     return [given[position if len(given) > 1 else 0]] if config.together else list(given)
 
 
-def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig) -> dict[str, Margin]:
+def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig, space: SearchSpace) -> dict[str, Margin]:
     """What `--confidence` divides each table's limits by; InputError where a table does not tell."""
     if config.confidence is None:
         return {}
@@ -145,13 +145,35 @@ def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig) -> dict
     each = 100 - (100 - config.confidence) / len(tables) if config.together else config.confidence
     margins = {}
     for position, (name, table) in enumerate(tables.items()):
-        # margins that stand in an imported or estimated table were measured for another one
-        if table.margins is None or table.provenance != "measured":
-            raise InputError(_no_margin(table))
+        held = _held_margins(table, space)
         try:
-            margins[name] = table.margins.margin(limits_of(config, position), each)
+            margins[name] = held.margin(limits_of(config, position), each, config.best)
         except InputError as error:
             raise InputError(f"{table.path}: {error}") from None
+    return margins
+
+
+def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
+    """The table's, which are of its rows as they are, and of networks of the space; InputError where they are not."""
+    margins, measure = table.margins, spelled("profilers.margin", "--table", table.path)
+    # margins that stand in an imported or estimated table were measured for another one
+    if margins is None or table.provenance != "measured":
+        raise InputError(_no_margin(table))
+    if not margins.sums:
+        raise InputError(
+            f"{table.path}: the header does not say of which rows its margin is: measure it again ({measure} "
+            f"--overwrite), or, if no row was changed since, add the line '# margin_sums: {table.sums}'"
+        )
+    if margins.sums != table.sums:
+        raise InputError(
+            f"{table.path}: rows or sum_correction were changed after its margin was measured, which so promises "
+            f"nothing: put them back, measure it again ({measure} --overwrite), or leave --confidence out"
+        )
+    if margins.space not in ("", space.name):
+        raise InputError(
+            f"{table.path}: its margin is of networks of {margins.space}, not of {space.name}: measure that "
+            f"({measure} --space {space.name} --overwrite), or leave --confidence out"
+        )
     return margins
 
 

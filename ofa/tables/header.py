@@ -14,11 +14,14 @@ TIMINGS = ("in place", "warm")
 PROVENANCES = ("measured", "estimated", "imported")
 REQUIRED = ("device", "runtime", "provenance", "space", "source")
 BATCH = Bounds(1, 999_999, "images")
+# what is known of the error of the sums, and which sums those are (`LatencyTable.sums`)
+ERROR, ERROR_SUMS = "expected_error", "expected_error_sums"
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
-    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", "expected_error", "timing"),
+    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
+    *("margin_sums", "margin_space", ERROR_SUMS),
 )
 # Remarks of our own that resemble some of these
 _REMARKS = (

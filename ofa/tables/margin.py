@@ -25,19 +25,28 @@ Networks = Literal["searched", "random"]
 RATIO = Bounds(0.01, 100, "measured / predicted latency")
 MARGIN = "margin_"  # what header keys of margins begin with
 _NETWORKS, _SPLIT, _FAST, _SLOW = "margin_networks", "margin_split_ms", "margin_fast", "margin_slow"
-_RESTS_ON = "margin_rests_on"
+_RESTS_ON, _SUMS, _SPACE = "margin_rests_on", "margin_sums", "margin_space"
 _STATED = 95.0
 
 
 @dataclass(frozen=True)
 class Margin:
-    """ratio: limits are divided by it; rank: the ratio is the rank-th smallest of `of`; limits: kept all at once."""
+    """ratio: limits are divided by it; rank: the ratio is the rank-th smallest of `of`
+
+    limits: kept all at once, by `best` networks each
+    """
 
     ratio: float
     confidence: float
     rank: int
     of: int
     limits: int
+    best: int = 1
+
+    @property
+    def networks(self) -> int:
+        """How many keep their limits, all at once."""
+        return self.limits * self.best
 
     def less(self, limits_ms: Sequence[float]) -> list[float]:
         """The limits to search within, so that these are kept: whole nanoseconds, as sums are."""
@@ -45,7 +54,7 @@ class Margin:
 
     def __str__(self) -> str:
         th = {1: "st", 2: "nd", 3: "rd"}.get(self.rank % 10 if self.rank % 100 not in (11, 12, 13) else 0, "th")
-        what = "" if self.limits == 1 else f" runs of {self.limits} networks, each by its worst"
+        what = "" if self.networks == 1 else f" runs of {self.networks} networks, each by its worst"
         return f"{self.ratio:.4f}, the {self.rank}{th} of {self.of}{what}"
 
 
@@ -56,6 +65,8 @@ class Margins:
     networks: "searched": found by searches within limits; "random": drawn at random, which a search does not do
     fast, slow: the ratios of either half of the latency range, as drawn
     rests_on: how they were measured, in words
+    space: whose networks they are
+    sums: of the table that predicted them (`LatencyTable.sums`), the only one that they hold for; "" where nobody says
     """
 
     networks: Networks
@@ -63,9 +74,11 @@ class Margins:
     fast: tuple[float, ...]
     slow: tuple[float, ...]
     rests_on: str
+    space: str = ""
+    sums: str = ""
 
     @classmethod
-    def of_random(cls, predicted_ms: Floats, measured_ms: Floats, space: str, when: str) -> Margins:
+    def of_random(cls, predicted_ms: Floats, measured_ms: Floats, space: str, when: str, sums: str) -> Margins:
         """Of N networks that were drawn at random, at least two, and measured on one occasion; when: its date.
 
         The halves are those of the networks, by their sums.
@@ -77,7 +90,7 @@ class Margins:
             for half in (True, False)
         )
         rests_on = f"{len(order)} random networks of {space}, measured on one occasion ({when})"
-        return cls("random", split, fast, slow, rests_on)
+        return cls("random", split, fast, slow, rests_on, space, sums)
 
     @classmethod
     def parse(cls, header: Mapping[str, str], name: str) -> Margins | None:
@@ -98,7 +111,8 @@ class Margins:
         )
         if not fast or not slow:
             raise InputError(f"{name}: header {_SLOW if fast else _FAST} is empty, expected ratios")
-        return cls(networks, split, fast, slow, header[_RESTS_ON])  # type: ignore[arg-type]
+        of = header.get(_SPACE, ""), header.get(_SUMS, "")
+        return cls(networks, split, fast, slow, header[_RESTS_ON], *of)  # type: ignore[arg-type]
 
     def to_header(self) -> dict[str, str]:
         """The lines of a table's header, the margins of `_STATED` per cent first, for whoever reads it."""
@@ -115,39 +129,42 @@ class Margins:
             _FAST: " ".join(f"{ratio:.4f}" for ratio in self.fast),
             _SLOW: " ".join(f"{ratio:.4f}" for ratio in self.slow),
             _RESTS_ON: self.rests_on,
+            **{key: text for key, text in ((_SPACE, self.space), (_SUMS, self.sums)) if text},
         }
 
-    def margin(self, limits_ms: Sequence[float], confidence: float) -> Margin:
-        """What to divide these limits by, so that all of them are kept at once with so many per cent.
+    def margin(self, limits_ms: Sequence[float], confidence: float, best: int = 1) -> Margin:
+        """What to divide these limits by, so that `best` networks each keep all of them at once with so many per cent.
 
-        Of several limits a run of as many networks, of the same halves, is scored by its worst. InputError where
+        Of several networks a run of as many, of the same halves, is scored by its worst. InputError where
         there are too few networks for that.
         """
         limits_ms = sorted(set(limits_ms))  # equal ones find the same network
-        fast = sum(limit <= self.split_ms for limit in limits_ms)
-        runs = self.runs(fast, len(limits_ms) - fast)
+        fast = best * sum(limit <= self.split_ms for limit in limits_ms)
+        runs = self.runs(fast, best * len(limits_ms) - fast)
         rank = math.ceil(round((len(runs) + 1) * confidence / 100, 9))
         if rank > len(runs):
-            raise InputError(self._too_few(limits_ms, fast, confidence, len(runs)))
-        return Margin(sorted(runs)[rank - 1], confidence, rank, len(runs), len(limits_ms))
+            raise InputError(self._too_few(len(limits_ms), best, fast, confidence, len(runs)))
+        return Margin(sorted(runs)[rank - 1], confidence, rank, len(runs), len(limits_ms), best)
 
     def runs(self, fast: int, slow: int) -> list[float]:
         """The worst ratio of every run of so many networks of either half; no network is in two."""
         count = min(len(of) // each for of, each in ((self.fast, fast), (self.slow, slow)) if each)
         return [max(self.fast[i * fast : (i + 1) * fast] + self.slow[i * slow : (i + 1) * slow]) for i in range(count)]
 
-    def _too_few(self, limits_ms: Sequence[float], fast: int, confidence: float, runs: int) -> str:
-        needed = needed_runs(confidence)
-        each = max(fast, len(limits_ms) - fast)
+    def _too_few(self, limits: int, best: int, fast: int, confidence: float, runs: int) -> str:
+        needed, networks = needed_runs(confidence), limits * best
+        each = max(fast, networks - fast)
         there = f"{runs} network{'s' * (runs != 1)}"
-        if len(limits_ms) > 1:
-            there = f"{runs} run{'s' * (runs != 1)} of {len(limits_ms)} networks"
+        if networks > 1:
+            there = f"{runs} run{'s' * (runs != 1)} of {networks} networks"
         ways = [f"measure more (python -m profilers.margin --table T --winners {needed * each} --overwrite)"]
         if runs:
             most = math.floor(1000 * runs / (runs + 1)) / 10
             ways.append(f"ask for at most {most:g} %")
-        if len(limits_ms) > 1:
+        if limits > 1:
             ways.append("search for one limit at a time")
+        if best > 1:
+            ways.append("for fewer networks a limit (--best)")
         return f"a confidence of {confidence:g} % needs {needed} and the table has {there}: {', or '.join(ways)}"
 
 

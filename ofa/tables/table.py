@@ -8,7 +8,9 @@ both sides (`ofa.tables.interpolation`); what rests on that says so.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +23,7 @@ from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
 from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
-from ofa.tables.header import check_header, omitted
+from ofa.tables.header import ERROR, ERROR_SUMS, check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.margin import MARGIN, Margins
@@ -64,9 +66,41 @@ class LatencyTable:
     @property
     def uncorrected(self) -> LatencyTable:
         """The same rows, whose sums are plain, and of which no error is known."""
-        of_sums = ("sum_correction", "expected_error")
+        of_sums = ("sum_correction", ERROR, ERROR_SUMS)
         kept = {k: text for k, text in self.header.items() if k not in of_sums and not k.startswith(MARGIN)}
         return LatencyTable(kept, self.rows)
+
+    @cached_property
+    def sums(self) -> str:
+        """Identity of what its sums rest on: blocks and latencies, in whatever order, and the correction.
+
+        What whole networks said of a table (its expected error, its margins) holds for these sums alone.
+        """
+        rows = sorted(" ".join(map(str, (*block_row(row.block), float(row.latency_ms)))) for row in self.rows)
+        terms = " ".join(str(float(term)) for term in astuple(self.sum_correction))
+        return hashlib.sha256("\n".join([terms, *rows]).encode()).hexdigest()[:16]
+
+    def with_error(self, text: str) -> LatencyTable:
+        """The table with what is known of the error of its sums, which holds for these sums alone."""
+        return LatencyTable({**self.header, ERROR: text, ERROR_SUMS: self.sums}, self.rows, self.path)
+
+    @property
+    def expected_error(self) -> str | None:
+        """What is known of the error of its sums, in words; None where nothing is: also where they were changed since.
+
+        Where the header does not say of which sums it is, neither does this, and says so.
+        """
+        text = self.header.get(ERROR)
+        if not text or self.changed:
+            return None
+        if ERROR_SUMS in self.header or text.startswith("not known"):
+            return text
+        return f"{text} (of which rows the header does not say)"
+
+    @property
+    def changed(self) -> bool:
+        """Whether rows or correction are others than those that its expected error was found with."""
+        return ERROR_SUMS in self.header and self.header[ERROR_SUMS] != self.sums
 
     @property
     def provenance(self) -> str:

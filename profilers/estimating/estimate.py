@@ -72,9 +72,8 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         if math.isinf(fit.strength)
         else f"a factor a term, held together by {fit.strength:g}",
         "networks": describe(times),
-        "expected_error": expected_error(fit, times),
     }
-    return LatencyTable(header, estimated_rows(fit, blocks))
+    return LatencyTable(header, estimated_rows(fit, blocks)).with_error(expected_error(fit, times))
 
 
 def check_replaceable(out: Path, overwrite: bool) -> None:

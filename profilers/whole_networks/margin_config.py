@@ -7,6 +7,7 @@ from typing import Annotated
 
 from ofa.cli.config import AtLeast, Between, Free, Option
 from ofa.cli.options import OptionalCount, PredictorFile, Resolutions, Seed, SpaceName
+from profilers.devices.access_options import AccessOptions
 from profilers.profiling.profile_options import JournalOptions, TimingOptions
 
 # for 95 per cent: see ofa.tables.margin.needed_runs
@@ -14,7 +15,7 @@ FEWEST = 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class MarginConfig(TimingOptions, JournalOptions):
+class MarginConfig(AccessOptions, TimingOptions, JournalOptions):
     """Measure networks that searches find, on two or more occasions: how much longer they take than their sums say.
 
     Run it twice, on occasions of which each is like any other. Writes TABLE.margin.json, and from the second occasion
@@ -23,7 +24,7 @@ class MarginConfig(TimingOptions, JournalOptions):
 
     # its file is bound to the table's rows: a margin is written into its header
     table: Annotated[str, Free(), Option(metavar="T")]
-    """a table measured on this machine: a CSV or a shipped name"""
+    """a measured table, of this machine, a phone or a board: a CSV or a shipped name"""
 
     winners: Annotated[int, AtLeast(FEWEST), Option(metavar="N")] = 39
     """networks in each half of the latency range, found within limits drawn log-uniformly"""

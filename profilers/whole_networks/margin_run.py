@@ -20,13 +20,12 @@ from ofa.search.run import open_searches
 from ofa.search.specialise import DeviceSearch
 from ofa.space import SearchSpace
 from ofa.tables import LatencyTable, find_table
-from profilers.devices.from_header import target_of
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.margin_config import MarginConfig
 from profilers.whole_networks.margin_report import say_check, say_occasion
-from profilers.whole_networks.measured import MeasuredNetworks, measure_networks, of_table
+from profilers.whole_networks.measured import MeasuredNetworks, measure_networks
 from profilers.whole_networks.occasions import (
     Check,
     Measured,
@@ -50,14 +49,13 @@ class MarginRun:
     command: str
     console: Console
     path: Path
-    target: Target
     predictor: Predictor
     search: DeviceSearch
     settings: Mapping[str, Any]
 
     @classmethod
     def of(cls, config: MarginConfig, command: str, console: Console) -> MarginRun:
-        """InputError where the table is not of this machine, or does not fit the predictor."""
+        """InputError where the table was not measured, or does not fit the predictor."""
         path = find_table(config.table)
         asked = SearchConfig(
             table=(str(path),),
@@ -65,20 +63,22 @@ class MarginRun:
             space=config.space,
             num_classes=config.num_classes,
             resolutions=config.resolutions,
+            allow_emulated=True,
         )
         predictor, searches = open_searches(asked)
         (search,) = searches.values()
         table, space = search.table, search.space
         if table.provenance != "measured":
             raise InputError(f"{path} is {table.provenance}: networks are measured where a table was: measure one here")
-        target = of_table(target_of(table, config.timeout), table)
+        if table.emulated:
+            raise InputError(f"{path} was measured on an emulated device: what is measured there means nothing")
         settings = {
             **identity_of(config),
             "table": table_identity(table),
             "predictor": file_identity(config.predictor or WEIGHTS / f"{space.name}.safetensors", beside=".json"),
             "resolutions": list(search.resolutions),
         }
-        return cls(config, command, console, path, target, predictor, search, settings)
+        return cls(config, command, console, path, predictor, search, settings)
 
     @property
     def table(self) -> LatencyTable:
@@ -96,21 +96,44 @@ class MarginRun:
         """The search as it is but for the predictor."""
         return DeviceSearch(self.search.name, self.table, predictor, self.space, self.search.resolutions)
 
-    def read(self) -> Measured:
-        return read_measured(self.file, self.settings, self.space)
+    def known(self) -> Measured | None:
+        """The networks and earlier occasions; None where there are none yet.
+
+        InputError where the file is damaged, or where what is asked for needs another occasion first, or a later one.
+        """
+        check = self.config.check is not None
+        if not self.file.is_file() or self.config.overwrite:
+            if check:
+                raise InputError(
+                    f"{self.file} is not there: nothing was measured that could be checked: leave --check out"
+                )
+            return None
+        measured = read_measured(self.file, self.settings, self.space)
+        if not check:
+            measured.require_apart(self.config.apart)
+        elif measured.margins() is None:
+            raise InputError(f"{self.file}: measured on one occasion: measure on another one first, without --check")
+        return measured
 
     def begin(self, count: int) -> Measured:
         """Draws the networks, and keeps them."""
+        self.console.print(f"searching within {2 * count} limits", highlight=False)
         rng = np.random.default_rng(self.config.seed)
         winners = draw_winners(self.search_by, self.predictor, count, rng)
         measured = Measured(self.file, self.settings, self.space.name, winners)
         measured.save()
         return measured
 
-    def occasion(self, measured: Measured) -> int:
+    def measure(self, measured: Measured, target: Target) -> int:
+        """One occasion, or one check, on the table's device; 1 if it does not count."""
+        if self.config.check is not None:
+            return self._check(measured, target, self.config.check, self.config.confidence)
+        return self._occasion(measured, target)
+
+    def _occasion(self, measured: Measured, target: Target) -> int:
         """Measures the networks once more; 1 if that does not count."""
         number = len(measured.occasions) + 1
-        made = self._measure(measured.winners.all, f"{number}", self.config.seed + number)
+        made = self._measure(measured.winners.all, target, f"{number}", self.config.seed + number)
         if made is None:
             return 1
         measured.occasions.append(made)
@@ -119,11 +142,10 @@ class MarginRun:
         say_occasion(measured, self.path, self.command, self.console.out)
         return 0
 
-    def check(self, measured: Measured, count: int, confidence: float) -> int:
+    def _check(self, measured: Measured, target: Target, count: int, confidence: float) -> int:
         """Measures other networks, found with the margin; 1 if that does not count."""
         margins = measured.margins()
-        if margins is None:
-            raise InputError(f"{self.file}: measured on one occasion: measure on another one first, without --check")
+        assert margins is not None  # `known` asked
         number = len(measured.checks) + 1
         rng = np.random.default_rng([self.config.seed, number])
         known = [*measured.winners.all, *(w for check in measured.checks for w in check.winners)]
@@ -131,7 +153,7 @@ class MarginRun:
         if not drawn:
             raise InputError(f"{self.file}: no network is left that was not measured yet: leave --check out")
         winners = tuple(one.winner for one in drawn)
-        made = self._measure(winners, f"check{number}", self.config.seed + number)
+        made = self._measure(winners, target, f"check{number}", self.config.seed + number)
         if made is None:
             return 1
         measured.checks.append(Check(confidence, made, winners, tuple(one.costs_top1 for one in drawn)))
@@ -144,9 +166,9 @@ class MarginRun:
         """The margin into the table's header, as the file is now."""
         if (margins := measured.margins()) is None:
             return
-        with_margins(LatencyTable.load(self.path), margins, measured.checks).save(self.path)
+        with_margins(LatencyTable.load(self.path), margins, measured.checks, self.table.sums).save(self.path)
 
-    def _measure(self, winners: Sequence[Winner], name: str, seed: int) -> Occasion | None:
+    def _measure(self, winners: Sequence[Winner], target: Target, name: str, seed: int) -> Occasion | None:
         """What the networks take now; None, having said why, where some failed or the machine is not as it was."""
         genes, at = genes_of_winners(self.space, winners)
         journal = self._journal(name, genes.tolist())
@@ -156,9 +178,9 @@ class MarginRun:
             console=self.console,
             resume=f"{self.command.replace(' --resume', '')} --resume",
         )
-        visits = self.config.visits or self.target.pace.whole_rounds
+        visits = self.config.visits or target.pace.whole_rounds
         chosen = Chosen(self.space, genes, controls_of(self.table))
-        found = measure_networks(chosen, self.target, measure, visits=visits, seed=seed)
+        found = measure_networks(chosen, target, measure, visits=visits, seed=seed)
         return self._counted(found, at.tolist())
 
     def _counted(self, found: MeasuredNetworks, at: Sequence[int]) -> Occasion | None:

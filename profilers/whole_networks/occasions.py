@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ class Measured:
             f"predictor of members drawn anew; measured / predicted on the worst of {len(self.occasions)} occasions "
             f"({when} UTC)"
         )
-        return Margins("searched", self.winners.split_ms, tuple(ratios[:count]), tuple(ratios[count:]), rests_on)
+        halves = tuple(ratios[:count]), tuple(ratios[count:])
+        return Margins("searched", self.winners.split_ms, *halves, rests_on, self.space)
 
     def require_apart(self, minutes: float) -> None:
         """InputError where the last occasion is too near."""
@@ -185,10 +186,13 @@ def table_identity(table: LatencyTable) -> str:
     return hashlib.sha256(repr((table.rows, str(table.sum_correction))).encode()).hexdigest()
 
 
-def with_margins(table: LatencyTable, margins: Margins, checks: Sequence[Check]) -> LatencyTable:
-    """The table with what its header says of margins, and of networks that were measured to check them."""
+def with_margins(table: LatencyTable, margins: Margins, checks: Sequence[Check], sums: str) -> LatencyTable:
+    """The table with what its header says of margins, and of networks that were measured to check them.
+
+    sums: of the table that the networks were searched by: the file may have been edited since
+    """
     kept = {key: text for key, text in table.header.items() if not key.startswith(MARGIN)}
-    facts = margins.to_header()
+    facts = replace(margins, sums=sums).to_header()
     if checks:
         facts["margin_checked"] = checked_words(checks)
     return LatencyTable({**kept, **facts}, table.rows, table.path)

@@ -80,7 +80,8 @@ class Validation:
         """For the table's header: what a confidence takes off a limit, by the networks that are scored."""
         scored = self.scored
         day = f"{when:%Y-%m-%d}"
-        return Margins.of_random(self.predicted[scored], self.measured[scored], self.space.name, day)
+        ran = self.predicted[scored], self.measured[scored]
+        return Margins.of_random(*ran, self.space.name, day, self.corrected.sums)
 
 
 def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetworks) -> Validation:

@@ -27,11 +27,10 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
     if validation.measurement.same_machine:
         facts = {
             "sum_correction": f"{validation.correction} {validation.remark()}",
-            "expected_error": validation.expected_error(when),
             **validation.margins(when).to_header(),
         }
-        kept = table.uncorrected.header
-        LatencyTable({**kept, **facts}, table.rows).save(table.path)
+        corrected = LatencyTable({**table.uncorrected.header, **facts}, table.rows)
+        corrected.with_error(validation.expected_error(when)).save(table.path)
 
 
 def report(validation: Validation, table: LatencyTable, say: Callable[[str], None]) -> int:

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,10 @@ from ofa.errors import InputError, UsageError
 from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from profilers.devices import from_header
+from profilers.devices.access_options import AccessOptions
 from profilers.margin import main
+from profilers.measuring.target import Target
 from profilers.whole_networks import margin_run
 from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
 
@@ -54,7 +59,7 @@ class Device(PlantedDevice):
 @pytest.fixture
 def device(monkeypatch: pytest.MonkeyPatch) -> Device:
     planted = Device()
-    monkeypatch.setattr(margin_run, "target_of", lambda *_: planted.target())
+    monkeypatch.setattr("profilers.devices.from_header.target_of", lambda *_: planted.target())
     monkeypatch.setattr(
         margin_run,
         "measure_shown",
@@ -142,6 +147,50 @@ def test_an_occasion_that_does_not_count_leaves_no_trace(device: Device, table: 
     device.fails = lambda _: False
     assert main([*command, "--resume"]) == 0
     assert len(json.loads(table.with_suffix(".margin.json").read_text())["occasions"]) == 1
+
+
+def test_a_phone_is_measured_where_it_is_and_a_margin_is_of_the_rows_it_was_measured_with(
+    device: Device, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A phone is opened as `profilers.verify` does; the table's file is edited while the second occasion goes on."""
+    reached = []
+
+    @contextmanager
+    def phone(of: LatencyTable, access: AccessOptions, *_: object) -> Iterator[Target]:
+        reached.append((of.header["agent"], access.serial))
+        yield device.target()
+
+    monkeypatch.setattr(from_header, "_phone", phone)
+    of = LatencyTable.load(table)
+    LatencyTable({**of.header, "agent": "android"}, of.rows).save(table)
+    rest = ["--visits", "1", "--winners", "19", "--apart", "0"]
+    assert main(["--table", str(table), "--serial", "A", *rest]) == 0
+
+    def edit(_: Sequence[Block]) -> bool:
+        first, *others = of.rows
+        LatencyTable({**of.header, "agent": "android"}, [replace(first, latency_ms=9.0), *others]).save(table)
+        return False
+
+    device.fails = edit
+    assert main(["--table", str(table), "--serial", "B", *rest]) == 0  # the same phone at another address
+    assert reached == [("android", "A"), ("android", "B")]
+    made = LatencyTable.load(table)
+    assert made.margins is not None
+    assert (made.margins.networks, made.margins.space) == ("searched", SPACE.name)
+    assert made.margins.sums == of.sums != made.sums
+    with pytest.raises(InputError, match=r"--host is for the table of a board: .*t.csv is of none"):
+        main(["--table", str(table), "--host", "X", "--overwrite", *rest])
+
+
+def test_a_board_that_is_not_there_is_known_before_anything_is_searched(table: Path) -> None:
+    of = LatencyTable.load(table)
+    LatencyTable({**of.header, "agent": "linux"}, of.rows).save(table)
+    with pytest.raises(InputError, match=r"t.csv was measured on a board: name it by --host USER@ADDRESS"):
+        main(["--table", str(table)])
+    assert not table.with_suffix(".margin.json").exists()
+    LatencyTable({**of.header, "emulated": "yes"}, of.rows).save(table)
+    with pytest.raises(InputError, match=r"t.csv was measured on an emulated device: what is measured there means noth"):
+        main(["--table", str(table)])
 
 
 @pytest.mark.usefixtures("device")

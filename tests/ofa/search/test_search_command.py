@@ -165,7 +165,14 @@ def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: P
         ({}, "the sums of this table were not checked"),
         ({"provenance": "estimated"}, "latencies are estimated, not measured here: a test"),
         ({"provenance": "imported"}, "latencies are imported, not measured here: a test"),
-        ({"expected_error": "mean 2.0 %"}, "expected error of a latency: mean 2.0 %"),
+        (
+            {"expected_error": "mean 2.0 %"},
+            "expected error of a latency: mean 2.0 % (of which rows the header does not",
+        ),
+        (
+            {"expected_error": "mean 2.0 %", "expected_error_sums": "0123456789abcdef"},
+            "expected error of a latency: not known: rows or sum_correction are not those that the header's was found",
+        ),
         ({"omits": "global_pool"}, "latencies leave out global_pool"),
         ({"sum_correction": "scale=0.96 (fitted)"}, "latencies are corrected sums of blocks: scale=0.96 (fitted)"),
     ],
@@ -175,7 +182,9 @@ def test_an_estimate_is_never_shown_as_a_measurement(
 ) -> None:
     table_file(tmp_path, [128, 160, 224], **header)
     main([*toy, "--latency", "20"])
-    assert words in capsys.readouterr().out
+    assert words in " ".join(capsys.readouterr().out.split())
+    if "expected_error_sums" in header:
+        assert "changed since it was found" in written(tmp_path)["tables"]["device"]["expected_error"]
 
 
 def test_latencies_of_an_emulated_device_must_be_asked_for_and_are_said(

@@ -56,7 +56,26 @@ def test_several_limits_are_a_run_that_is_scored_by_its_worst() -> None:
     assert own.runs(2, 1) == [max(p, s) for p, s in zip(pairs, RATIOS[1:20], strict=True)]
 
 
+@pytest.mark.parametrize(("limits", "best"), [((1.0,), 2), ((1.0,), 3), ((1.0, 3.0), 2), ((1.0, 1.5, 3.0), 2)])
+def test_every_network_of_every_limit_is_one_of_the_run(limits: tuple[float, ...], best: int) -> None:
+    """As many runs keep the ratio as were promised to, whatever the ratios: each network counts once in its half."""
+    fast, slow = (tuple((1 + np.random.default_rng(s).random(400)).tolist()) for s in (1, 2))
+    own = margins(fast, slow)
+    found = own.margin(limits, 90, best)
+    each = [best * sum(limit <= 2 for limit in limits), best * sum(limit > 2 for limit in limits)]
+    assert (found.networks, found.limits, found.best) == (sum(each), len(limits), best)
+    count = min(400 // n for n in each if n)
+    worst = [
+        max([*fast[i * each[0] : (i + 1) * each[0]], *slow[i * each[1] : (i + 1) * each[1]]]) for i in range(count)
+    ]
+    assert sum(w <= found.ratio for w in worst) == math.ceil(0.9 * (count + 1))
+    assert found.ratio > own.margin(limits, 90).ratio
+    assert f"runs of {sum(each)} networks, each by its worst" in str(found)
+
+
 def test_what_is_too_little_names_how_much_is_enough() -> None:
+    with pytest.raises(InputError, match=r"13 runs of 3 networks: .*--winners 57 .*for fewer networks a limit .--best"):
+        margins().margin([1.0], 95, best=3)
     with pytest.raises(InputError, match=r"95 % needs 19 and the table has 13 runs of 3 networks: .*--winners 57"):
         margins().margin([1.0, 1.1, 1.2], 95)
     with pytest.raises(InputError, match=r"99 % needs 99 and .* has 39 networks: .*99 --overwrite\), or .* 97.5 %"):
@@ -96,6 +115,22 @@ def test_a_table_keeps_them_until_its_sums_are_corrected_anew(tmp_path) -> None:
         LatencyTable({**HEADER, "margin_fsat": "1.0"}, rows)
 
 
+def test_a_table_tells_which_sums_they_are_of(tmp_path) -> None:
+    rows = [TableRow(block, 1.0) for block in all_blocks(get_space("mbv3-w0.35"), (64,))[:5]]
+    of = LatencyTable(HEADER, rows).sums
+    own = Margins("searched", 2.0, RATIOS, RATIOS, "a test", "mbv3-w0.35", of)
+    LatencyTable({**HEADER, **own.to_header()}, rows).save(tmp_path / "t.csv")
+    table = LatencyTable.load(tmp_path / "t.csv")
+    assert table.margins == own
+    assert (own.sums, own.space) == (table.sums, "mbv3-w0.35")
+    for path in shipped_folder().glob("*.csv"):
+        shipped = LatencyTable.load(path)
+        assert shipped.margins is None or (shipped.margins.sums, shipped.margins.space) == (
+            *(shipped.sums,),
+            *shipped.spaces,
+        )
+
+
 def test_margins_of_random_networks_are_those_of_the_shipped_validations() -> None:
     found = 0
     for path in sorted(shipped_folder().glob("*.validation.json")):
@@ -115,7 +150,8 @@ def test_margins_of_random_networks_are_those_of_the_shipped_validations() -> No
 
 def test_random_networks_are_drawn_in_an_order_that_says_nothing_of_their_sums() -> None:
     predicted = np.geomspace(1, 10, 100)
-    own = Margins.of_random(predicted, predicted * np.linspace(1, 1.5, 100), "mbv3-w0.35", "today")
+    own = Margins.of_random(predicted, predicted * np.linspace(1, 1.5, 100), "mbv3-w0.35", "today", "0a1b")
+    assert (own.space, own.sums) == ("mbv3-w0.35", "0a1b")
     assert len(own.fast) == len(own.slow) == 50
     assert max(own.fast) < min(own.slow)
     rises = [b > a for a, b in pairwise(own.fast)]

@@ -1,6 +1,7 @@
 """Latency tables: the CSV contract, sums over blocks, coverage, interpolation."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -329,6 +330,8 @@ def test_every_shipped_table_says_where_it_comes_from(path: Path) -> None:
         assert coverage.complete or coverage.interpolated, f"it cannot price {name}"
     resaved = path.read_text()
     assert resaved.startswith("# schema: 1\n")
+    assert not table.changed
+    assert ("expected_error_sums" in table.header) == ("expected_error" in table.header)
 
 
 @pytest.mark.parametrize("batch", ["0", "-64", "64 images", "6_4", "1e2", "\u0666\u0664", "1" * 5000, " 64"])
@@ -373,6 +376,26 @@ def test_a_header_line_that_would_be_passed_over_is_refused(key: str, value: str
 @pytest.mark.parametrize("key", ["remark", "bought", "room", "tested by", "governor", "mode", "when"])
 def test_remarks_of_ones_own_are_kept(key: str) -> None:
     assert LatencyTable({**HEADER, key: "x"}, made_up([160]).rows).header[key] == "x"
+
+
+def test_what_is_known_of_sums_holds_for_these_sums_alone(saved: Path) -> None:
+    table = LatencyTable.load(saved).with_error("mean 2 %")
+    table.save(saved)
+    again = LatencyTable.load(saved)
+    assert (again.expected_error, again.changed, again.sums) == ("mean 2 %", False, table.sums)
+    first, *rest = again.rows
+    for rows, more in (
+        ((replace(first, latency_ms=first.latency_ms + 1e-9), *rest), {}),
+        (rest, {}),
+        (again.rows, {"sum_correction": "scale=1 calls=0.00001"}),
+    ):
+        other = LatencyTable({**again.header, **more}, rows)
+        assert (other.expected_error, other.changed) == (None, True)
+    # neither their order nor what no sum rests on
+    same = LatencyTable({**again.header, "device": "E"}, (*rest, replace(first, mad_ms=9.0, energy_mj=3.0)))
+    assert (same.expected_error, same.sums) == ("mean 2 %", again.sums)
+    assert again.uncorrected.expected_error is None
+    assert not [key for key in again.uncorrected.header if key.startswith("expected")]
 
 
 def test_a_near_miss_of_rows_is_refused_and_a_missing_one_is_known(saved: Path) -> None:
