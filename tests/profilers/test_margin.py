@@ -189,7 +189,9 @@ def test_a_board_that_is_not_there_is_known_before_anything_is_searched(table: P
         main(["--table", str(table)])
     assert not table.with_suffix(".margin.json").exists()
     LatencyTable({**of.header, "emulated": "yes"}, of.rows).save(table)
-    with pytest.raises(InputError, match=r"t.csv was measured on an emulated device: what is measured there means noth"):
+    with pytest.raises(
+        InputError, match=r"t.csv was measured on an emulated device: what is measured there means noth"
+    ):
         main(["--table", str(table)])
 
 
