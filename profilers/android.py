@@ -76,10 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def check(config: AndroidConfig) -> None:
     """InputError for wrong options: they are named before the phone is asked for."""
     from profilers.measuring.models import check_runtime
+    from profilers.measuring.pace import PHONE_PACE
     from profilers.profiling.work import planned
 
     check_runtime("tflite")
-    planned(config)
+    planned(config, PHONE_PACE)
     if config.runner == "benchmark_model" and (config.agent_bin is None or not config.agent_bin.is_file()):
         raise InputError(f"--runner benchmark_model needs the tool itself: --agent-bin is {config.agent_bin}")
 
@@ -135,10 +136,11 @@ def dry_run(config: AndroidConfig) -> int:
     from profilers.devices.phone.facts import state
     from profilers.devices.phone.files import free_bytes
     from profilers.devices.phone.phone_target import described, open_phone
+    from profilers.measuring.pace import PHONE_PACE
     from profilers.profiling.work import planned
 
     check(config)
-    work = planned(config)
+    work = planned(config, PHONE_PACE)
     visits = len(work.plan.visits)
     # a visit takes the rules' time but where runs are so slow that the fewest take longer
     seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + LOADING_S)

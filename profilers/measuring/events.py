@@ -31,8 +31,8 @@ AGENT_FACTS = frozenset({
 })  # fmt: skip
 # what the host adds to them
 HOST_FACTS = frozenset({
-    "airplane_mode", "battery", "battery_saver", "clusters", "emulated", "fixed_performance_mode", "heat_gate",
-    "product", "screen", "temperature_c", "thermal_status",
+    "airplane_mode", "battery", "battery_saver", "clusters", "cores_off", "emulated", "fixed_performance_mode",
+    "heat_gate", "product", "screen", "temperature_c", "thermal_status",
 })  # fmt: skip
 _NUMBER_FACTS = frozenset({
     "clock_mhz", "cpu_count", "gpu_memory_mib", "l2_cache_kib", "load_average", "memory_mib", "multiprocessors",
@@ -40,7 +40,7 @@ _NUMBER_FACTS = frozenset({
 })  # fmt: skip
 # what an agent may tell of a visit beside its samples
 _WATCHED_NUMBERS = frozenset({
-    "clock_mhz_after", "clock_mhz_before", "cooled_seconds", "cpu", "energy_error_mj", "energy_mj",
+    "clock_limit_mhz", "clock_mhz_after", "clock_mhz_before", "cooled_seconds", "cpu", "energy_error_mj", "energy_mj",
     "energy_seconds", "input_buffers", "input_buffers_bytes", "involuntary_switches", "max_ns", "min_ns",
     "peak_memory_kib", "runs", "setup_ns", "std_ns", "temperature_c_after", "temperature_c_before", "timed_ns",
     "warmup_ns",
@@ -244,6 +244,7 @@ def _watched(line: Mapping[str, Any]) -> dict[str, Any]:
             isinstance(value, list) and all(isinstance(v, str) and clean(v) == v for v in value)
         ),
         "other_processes": lambda value: isinstance(value, list) and all(map(_is_number, value)),
+        "process_cpu_ns": lambda value: _are_integers(value, 0) and len(value) == len(line["samples_ns"]),
     }
     watched = {
         key: _sound("result", key, value, value is None or checks[key](value))

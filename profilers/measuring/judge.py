@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,8 @@ from profilers.measuring.statistics import disturbed_throughout, drifted, slowne
 
 # a reference visit this far from the median of all: what was timed beside it is timed again
 DRIFT_THRESHOLD = 0.05
+# a clock limited to less than this share of the highest limit seen was cut
+CLOCK_LIMIT = 0.99
 
 
 @dataclass
@@ -50,10 +53,11 @@ def judge(ledger: Ledger) -> Outcome:
     factor = dict(zip(ledger.results, slow, strict=True))
     outcome = Outcome(failed=dict(ledger.failed), hello=ledger.hello, slowness=slow)
     good, doubtful = good_and_doubtful(ledger)
+    with_limits = _with_clock_limits(made)
     for model in ledger.plan.models:
         if model not in ledger.failed and (model in good or model in doubtful):
             used = good.get(model) or doubtful[model]
-            outcome.results[model] = [{**r, "slowness": factor[r["pass"], r["number"]]} for r in used]
+            outcome.results[model] = [{**with_limits(r), "slowness": factor[r["pass"], r["number"]]} for r in used]
             if model not in good:
                 outcome.doubtful += len(used)
                 outcome.without_good.add(model)
@@ -82,15 +86,33 @@ def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], 
         off = drifted([median for _, _, median in reference], DRIFT_THRESHOLD)
         ends = [(number, s) for (number, s, _), is_off in zip(reference, off, strict=True) if is_off]
         bad = {*ends, *((number, s + 1) for number, s in ends)}
+    with_limits = _with_clock_limits(list(ledger.results.values()))
     good: dict[str, list[dict[str, Any]]] = {}
     doubtful: dict[str, list[dict[str, Any]]] = {}
     for number, visits in enumerate(ledger.passes):
         for v in visits:
             if not v.is_reference and (number, v.number) in ledger.results:
                 result = ledger.results[number, v.number]
-                kind = doubtful if (number, v.segment) in bad or disturbed_throughout(result) else good
+                kind = doubtful if (number, v.segment) in bad or disturbed_throughout(with_limits(result)) else good
                 kind.setdefault(v.model, []).append(result)
     return good, doubtful
+
+
+def _with_clock_limits(results: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Adds to a result's `throttling` that its core's clock was limited to less than it was at another time.
+
+    An agent does not know what later visits, or the next agent, will see: only all results tell.
+    """
+    limits = [result["clock_limit_mhz"] for result in results if result.get("clock_limit_mhz") is not None]
+    highest = max(limits, default=0.0)
+
+    def with_limits(result: dict[str, Any]) -> dict[str, Any]:
+        limit = result.get("clock_limit_mhz")
+        if limit is None or limit >= CLOCK_LIMIT * highest:
+            return result
+        return {**result, "throttling": [*(result.get("throttling") or ()), "clock limit lowered"]}
+
+    return with_limits
 
 
 def _reference_visits(ledger: Ledger) -> list[tuple[int, int, float]]:

@@ -74,3 +74,15 @@ CPU_PACE = Pace(
         quick_rounds=2,
     ),
 )
+
+# governors of phones see load only after 50 to 100 ms (schedutil and WALT: as their authors describe them, not measured
+# here), so a core that slept warms up for longer, and until its clock no longer rises
+AFTER_REST = {"warmup_seconds_after_rest": 0.1, "settle": 0.03, "warmup_max_seconds": 1.0}
+PHONE_PACE = Pace(
+    rules=CPU_RULES | AFTER_REST,
+    rounds=CPU_PACE.rounds,
+    quick=CPU_QUICK | AFTER_REST,
+    quick_rounds=CPU_PACE.quick_rounds,
+    whole={**CPU_PACE.whole, **AFTER_REST},
+    whole_rounds=CPU_PACE.whole_rounds,
+)

@@ -18,7 +18,13 @@ _FEW = {2: 1.122, 3: 1.725, 4: 1.294, 5: 1.282, 6: 1.141, 7: 1.174, 8: 1.096, 9:
 # rounds in which slowness is told from the visits' own medians, which it disturbs
 _SLOWNESS_ROUNDS = 3
 # what slows a device against its will; a power limit is how the device always runs
-_SLOWED = {"hardware slowdown", "software thermal", "hardware thermal", "power brake"}
+_SLOWED = {
+    "hardware slowdown", "software thermal", "hardware thermal", "power brake", "ran on another core",
+    "clock limit lowered",
+}  # fmt: skip
+# with several threads: a sample in which they had so much less CPU time together, of its wall time, than in the best of
+# its visit was interrupted (reasoned: a thread that waits for another spins first, and so seems busy)
+SHARE_OF_SEVERAL = 0.9
 
 
 @dataclass(frozen=True)
@@ -78,20 +84,35 @@ def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np
     Others measured another process. Without CPU times (several threads) all are kept, and so they are where fewer
     than half would be left: then the machine was busy all along, and the survivors would be no fair sample.
     """
-    lost = interrupted(samples, cpu)
-    return np.ones(len(samples), dtype=bool) if lost.sum() * 2 > len(lost) else ~lost
+    return _kept(interrupted(samples, cpu))
+
+
+def _kept(lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which samples to keep where these lost the CPU."""
+    return np.ones(len(lost), dtype=bool) if lost.sum() * 2 > len(lost) else ~lost
+
+
+def _lost(result: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which samples of a visit lost the CPU to something else for a while."""
+    if result["cpu_ns"] is not None or result.get("process_cpu_ns") is None:
+        return interrupted(result["samples_ns"], result["cpu_ns"])
+    share = np.asarray(result["process_cpu_ns"], dtype=np.float64) / np.asarray(result["samples_ns"], dtype=np.float64)
+    lost: NDArray[np.bool_] = share < SHARE_OF_SEVERAL * np.percentile(share, 90)
+    return lost
 
 
 def disturbed_throughout(result: Mapping[str, Any]) -> bool:
     """Whether a visit was interrupted so often that no sample of it could be rejected, or heat slowed the device."""
     if _SLOWED & set(result.get("throttling") or ()):
         return True
-    lost = interrupted(result["samples_ns"], result["cpu_ns"])
-    return bool(lost.any() and undisturbed(result["samples_ns"], result["cpu_ns"]).all())
+    lost = _lost(result)
+    return bool(lost.any() and _kept(lost).all())
 
 
 def by_cpu_time(result: Mapping[str, Any]) -> bool:
     """Whether a visit is told by the thread's CPU time: something else ran in most of its samples."""
+    if result["cpu_ns"] is None:
+        return False
     lost = interrupted(result["samples_ns"], result["cpu_ns"])
     return bool(lost.sum() * 2 > len(lost) and min(result["cpu_ns"]) > 0)
 
@@ -108,7 +129,7 @@ def part_medians_ns(result: Mapping[str, Any]) -> NDArray[np.float64]:
     """
     cpu = result["parts_cpu_ns"] or [None] * len(result["parts_ns"])
     parts = [
-        np.median(_kept_ns({**result, "samples_ns": wall, "cpu_ns": own}))
+        np.median(_kept_ns({**result, "samples_ns": wall, "cpu_ns": own, "process_cpu_ns": None}))
         for wall, own in zip(result["parts_ns"], cpu, strict=True)
     ]
     return np.array(parts, dtype=np.float64)
@@ -119,7 +140,7 @@ def _kept_ns(result: Mapping[str, Any]) -> NDArray[np.float64]:
 
     Where most were interrupted, the CPU time of all: a network of 8 ms that waits for its turn reads 12 by the wall.
     """
-    keep = undisturbed(result["samples_ns"], result["cpu_ns"])
+    keep = _kept(_lost(result))
     times = result["cpu_ns"] if by_cpu_time(result) else result["samples_ns"]
     samples = np.asarray(times, dtype=np.float64)[keep]
     a_call: NDArray[np.float64] = samples / (result["calls_per_sample"] * result.get("slowness", 1.0))

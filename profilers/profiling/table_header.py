@@ -116,6 +116,30 @@ def in_place_header(found: InPlace, summaries: Mapping[str, Summary]) -> dict[st
     return lines
 
 
+# 5th and 95th percentile of constant clocks differ by no more than this share
+CONSTANT_CLOCK = 0.02
+
+
+def clocks_header(device: Mapping[str, Any], visits: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The clocks that visits saw when warm and at their end, and whether the mode that should hold them does."""
+    keys = ("clock_mhz_before", "clock_mhz_after")
+    clocks = [visit[key] for visit in visits for key in keys if visit.get(key) is not None]
+    header = {"clock_mhz_seen": f"{min(clocks):.0f} to {max(clocks):.0f}"} if clocks else {}
+    if device.get("fixed_performance_mode") == "on":
+        header["fixed_performance_mode"] = f"on, {_clocks_in_words(clocks)}"
+    return header
+
+
+def _clocks_in_words(clocks: Sequence[float]) -> str:
+    """Whether clocks that should be constant were."""
+    if not clocks:
+        return "not verified: no clock can be read"
+    low, high = np.percentile(clocks, [5, 95])
+    if high - low > CONSTANT_CLOCK * high:
+        return f"but clocks moved, mostly between {low:.0f} and {high:.0f} MHz"
+    return f"clocks constant at {high:.0f} MHz"
+
+
 def watched_header(outcome: Outcome) -> dict[str, str]:
     """What an agent watched beside the time, where it tells: throttling, other processes, energy, inputs."""
     visits = [result for results in outcome.results.values() for result in results]
@@ -130,6 +154,9 @@ def watched_header(outcome: Outcome) -> dict[str, str]:
         errors = [100 * visit["energy_error_mj"] / visit["energy_mj"] for visit in energies]
         header["energy_blocks"] = str(len({visit["id"] for visit in energies}))
         header["energy_error_pct"] = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+    header |= clocks_header(outcome.greeted.device, visits)
+    if peaks := [visit["peak_memory_kib"] for visit in visits if visit.get("peak_memory_kib") is not None]:
+        header["peak_memory_mib"] = f"{max(peaks) / KIB:.0f}"
     cache_kib = outcome.greeted.device.get("l2_cache_kib")
     buffers = [visit["input_buffers_bytes"] for visit in visits if visit.get("input_buffers_bytes") is not None]
     if cache_kib and (held := [size > cache_kib * KIB for size in buffers]):

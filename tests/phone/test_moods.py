@@ -1,5 +1,6 @@
 """Phones that behave as real ones do: each run ends with a table whose header tells the truth of that phone."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,25 @@ def test_tenths_of_a_degree_are_no_thousandths_and_a_battery_is_no_processor(boo
     header = LatencyTable.load(out).header
     assert header["temperature_c"] == "38.9"
     assert header["temperature_source"] == "2 thermal zones, in tenths of a degree"
+
+
+def test_a_core_that_sleeps_while_the_phone_idles_is_woken_and_used(boot, tmp_path: Path) -> None:
+    phone, out = boot(mood=MOODS["sleepy"]), tmp_path / "t.csv"
+    assert main(["--serial", phone.serial, *SMALL, "--out", str(out)]) == 0
+    header, last = LatencyTable.load(out).header, str(max(os.sched_getaffinity(0)))
+    assert header["cpus"] == last
+    assert last not in header.get("cores_off", "").partition(":")[0]
+
+
+def test_clocks_that_sag_are_told_of(boot, results, during, tmp_path: Path) -> None:
+    phone, out = boot(), tmp_path / "t.csv"
+    with during(out, 1, phone.sag):
+        assert main(["--serial", phone.serial, *SMALL, "--out", str(out)]) == 0
+    header = LatencyTable.load(out).header
+    assert header["throttling"].startswith("clock limit lowered in ")
+    assert int(header["visits_repeated"]) > 0
+    assert int(header["visits_doubtful"]) > 0
+    assert len({result["clock_limit_mhz"] for result in results(out)}) == 2
 
 
 def test_closed_zones_leave_a_gate_by_androids_thermal_service(boot, results, during, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cores.h"
 #include "device.h"
 #include "json.h"
 #include "manifest.h"
@@ -45,6 +46,7 @@ static bool all_done;
 // Says now and then that the agent lives, until all is done.
 static void *beat(void *seconds) {
     Line line = {0};
+    leave_pinned_cores();
     struct timespec next;
     clock_gettime(CLOCK_REALTIME, &next);  // what condition variables wait by; a clock set back costs heartbeats only
     pthread_mutex_lock(&finishing);
@@ -80,21 +82,6 @@ static int cannot_start(Line *line, const char *why) {
 
 // ---- starting
 
-static bool pin(const Manifest *manifest, char *why) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    for (size_t i = 0; i < manifest->cpu_count; i++) {
-        if (manifest->cpus[i] >= CPU_SETSIZE) {
-            snprintf(why, WHY_SIZE, "cpus names CPU %d: %s", manifest->cpus[i], strerror(EINVAL));
-            return false;
-        }
-        CPU_SET(manifest->cpus[i], &set);
-    }
-    if (sched_setaffinity(0, sizeof set, &set) == 0) return true;
-    snprintf(why, WHY_SIZE, "the process cannot be pinned to cpus: %s", strerror(errno));
-    return false;
-}
-
 // The runtime's name and version: as the bundle tells of its own library, else as the library does.
 static void line_runtime(Line *line, const Manifest *manifest) {
     const Backend *backend = manifest->backend;
@@ -129,7 +116,6 @@ static void say_hello(Line *line, const Manifest *manifest, int xnnpack) {
 
 typedef struct {
     Wait wait;
-    double clock_before;
     int64_t setup_ns;
 } Before;
 
@@ -139,11 +125,10 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, cons
     line_string(line, manifest->visits[number]->id);
     line_add(line, ", \"samples_ns\": ");
     line_integers(line, timing->samples_ns, timing->count);
-    line_add(line, ", \"cpu_ns\": ");
-    if (manifest->threads == 1)  // the thread that calls is the one that computes
-        line_integers(line, timing->cpu_ns, timing->count);
-    else
-        line_add(line, "null");
+    // of one thread: that which calls is the one that computes
+    line_add(line, manifest->threads == 1 ? ", \"cpu_ns\": " : ", \"cpu_ns\": null, \"process_cpu_ns\": ");
+    line_integers(line, timing->cpu_ns, timing->count);
+    line_add(line, ", \"throttling\": [%s]", timing->elsewhere ? "\"ran on another core\"" : "");
     const struct {
         const char *name;
         double value;
@@ -154,8 +139,9 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, cons
         {"timed_ns", (double)timing->timed_ns},
         {"involuntary_switches", (double)timing->involuntary_switches},
         {"cooled_seconds", before->wait.known ? before->wait.seconds : NAN},
-        {"clock_mhz_before", before->clock_before},
+        {"clock_mhz_before", timing->clock_before},
         {"clock_mhz_after", clock_mhz(cpu)},
+        {"clock_limit_mhz", clock_limit_mhz(cpu)},
         {"temperature_c_before", before->wait.temperature_c},
         {"temperature_c_after", temperature_c()},
         {"cpu", (double)sched_getcpu()},
@@ -181,11 +167,18 @@ static void say_error(Line *line, const Manifest *manifest, size_t number, const
     say(line);
 }
 
+static int timed_cpu;  // the first of those the manifest names
+
+static double its_clock_mhz(void) { return clock_mhz(timed_cpu); }
+
+static const Watch watch = {its_clock_mhz, is_elsewhere};
+
 // Times a loaded model: a result line, or false and the reason.
 static bool time_loaded(Line *line, const Manifest *manifest, size_t number, void *model, Before *before,
                         Timing *timing, char *why) {
-    before->clock_before = clock_mhz(manifest->cpus[0]);
-    int failed = time_model(manifest->backend->run, model, &manifest->rules, timing);
+    // a core that slept is slow at first: before the first visit, and whenever something was waited for
+    bool rested = number == 0 || before->wait.asked || before->wait.seconds > 0;
+    int failed = time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing);
     if (failed) {
         snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
         return false;
@@ -215,6 +208,7 @@ static void visit(Line *line, const Manifest *manifest, size_t number, Timing *t
     Before before = {.wait = {.temperature_c = NAN, .status = NAN}};
     bool cool = cooled(manifest, number, &before.wait, why), timed = false;
     if (cool) {
+        stay_pinned();  // before the runtime starts threads of its own
         int64_t started = now_ns();
         model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
         before.setup_ns = now_ns() - started;
@@ -228,8 +222,9 @@ static void visit(Line *line, const Manifest *manifest, size_t number, Timing *t
 }
 
 static void make_visits(Line *line, const Manifest *manifest) {
-    Timing timing = {0};
+    Timing timing = {.of_process = manifest->threads > 1};
     int64_t started = now_ns();
+    timed_cpu = manifest->cpus[0];
     for (size_t number = 0; number < manifest->visit_count; number++) {
         line_add(line, "{\"type\": \"visit\", \"visit\": %zu, \"id\": ", number);
         line_string(line, manifest->visits[number]->id);
@@ -257,7 +252,7 @@ int main(int count, char **arguments) {
     Manifest manifest;
     char why[WHY_SIZE];
     int xnnpack = -1;
-    if (!manifest_read(arguments[1], &manifest, why) || !pin(&manifest, why) ||
+    if (!manifest_read(arguments[1], &manifest, why) || !pin(manifest.cpus, manifest.cpu_count, why) ||
         !manifest.backend->start(manifest.library, manifest.delegate, manifest.threads, &xnnpack, why)) {
         int code = cannot_start(&line, why);
         line_free(&line);

@@ -42,6 +42,8 @@ static double cpu_number(int cpu, const char *file) {
 
 double clock_mhz(int cpu) { return cpu_number(cpu, "cpufreq/scaling_cur_freq") / 1000; }
 
+double clock_limit_mhz(int cpu) { return cpu_number(cpu, "cpufreq/scaling_max_freq") / 1000; }
+
 double peak_memory_kib(void) {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss : NAN;

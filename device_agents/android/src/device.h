@@ -17,6 +17,8 @@ double read_number(const char *path);
 void line_device(Line *line, const int *cpus, size_t cpu_count);
 
 double clock_mhz(int cpu);
+// What its clock may rise to now: heat and power limits lower it.
+double clock_limit_mhz(int cpu);
 // Most memory this process ever held.
 double peak_memory_kib(void);
 

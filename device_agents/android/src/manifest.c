@@ -130,7 +130,11 @@ static bool read_cpus(const Fields *fields, Manifest *manifest) {
 
 static bool read_rules(const Fields *fields, Rules *rules) {
     Fields inner = {json_member(fields->object, "rules"), "rules.", fields->why};
-    return get_integer(&inner, "warmup_runs", 1, 1000000000, &rules->warmup_runs) &&
+    rules->warmup_max_seconds = INFINITY;
+    return get_optional(&inner, "warmup_seconds_after_rest", 0, &rules->warmup_seconds_after_rest) &&
+           get_optional(&inner, "settle", 0, &rules->settle) &&
+           get_optional(&inner, "warmup_max_seconds", 0, &rules->warmup_max_seconds) &&
+           get_integer(&inner, "warmup_runs", 1, 1000000000, &rules->warmup_runs) &&
            get_integer(&inner, "min_runs", 1, 1000000000, &rules->min_runs) &&
            get_integer(&inner, "max_runs", 1, 1000000000, &rules->max_runs) &&
            get_number(&inner, "warmup_seconds", 0, &rules->warmup_seconds) &&

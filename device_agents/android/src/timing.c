@@ -11,6 +11,8 @@
 
 // the spread is looked at again when there are a tenth, and at least this many, more samples: it is not free
 enum { CHECK_EVERY = 5 };
+// of runs that are compared to see whether the clock still rises
+enum { BATCH_RUNS = 64, BATCH_NS = 10000000 };
 
 static int64_t clock_ns(clockid_t clock) {
     struct timespec time;
@@ -55,27 +57,72 @@ static void make_room(Timing *timing, size_t room) {
     timing->room = room;
 }
 
-// Runs until both warm-up rules are met; the fastest run's time is left in `least`.
-static int warm_up(int (*run)(void *), void *model, const Rules *rules, int64_t *least) {
-    int64_t spent = 0, runs = 0;
-    *least = INT64_MAX;
-    // the first runs plan memory and fill caches: never timed
-    while (runs < rules->warmup_runs || (double)spent < rules->warmup_seconds * 1e9) {
-        int64_t before = now_ns();
-        int failed = run(model);
+typedef struct {
+    int (*run)(void *);
+    void *model;
+    int64_t runs, spent, least;  // so far; nanoseconds, of all and of the fastest
+} WarmUp;
+
+// One run, never timed: the first ones plan memory and fill caches.
+static int warm_run(WarmUp *up, int64_t *took) {
+    int64_t before = now_ns();
+    int failed = up->run(up->model);
+    *took = now_ns() - before;
+    if (*took < 1) *took = 1;
+    if (*took < up->least) up->least = *took;
+    up->spent += *took;
+    up->runs++;
+    return failed;
+}
+
+// A batch of runs, some milliseconds long; their median in `middle`.
+static int warm_batch(WarmUp *up, double *middle) {
+    double took[BATCH_RUNS];
+    int64_t until = now_ns() + BATCH_NS, one;
+    int count = 0;
+    while (count < 3 || (count < BATCH_RUNS && now_ns() < until)) {
+        int failed = warm_run(up, &one);
         if (failed) return failed;
-        int64_t took = now_ns() - before;
-        if (took < 1) took = 1;
-        if (took < *least) *least = took;
-        spent += took;
-        runs++;
+        took[count++] = (double)one;
     }
+    *middle = median(took, (size_t)count);
     return 0;
 }
 
-static int take_sample(int (*run)(void *), void *model, Timing *timing) {
+static bool agree(double a, double b, double share) {
+    return isnan(a) || isnan(b) || fabs(a - b) <= share * b;
+}
+
+// Runs on until two batches agree: a governor needs 50 to 100 ms to see load, and its clock rises in steps.
+static int settle(WarmUp *up, const Rules *rules, const Watch *watch) {
+    double middle, clock, middle_before = NAN, clock_before = NAN;
+    for (bool first = true;; first = false) {
+        int failed = warm_batch(up, &middle);
+        if (failed) return failed;
+        clock = watch->clock_mhz();
+        if (!first && agree(middle, middle_before, rules->settle) && agree(clock, clock_before, rules->settle)) return 0;
+        if ((double)up->spent >= rules->warmup_max_seconds * 1e9) return 0;  // the samples' spread tells of it
+        middle_before = middle;
+        clock_before = clock;
+    }
+}
+
+// Runs until the warm-up rules are met.
+static int warm_up(WarmUp *up, const Rules *rules, const Watch *watch, bool rested) {
+    double seconds = rules->warmup_seconds;
+    if (rested) seconds = fmax(seconds, rules->warmup_seconds_after_rest);
+    int64_t took;
+    while (up->runs < rules->warmup_runs || (double)up->spent < seconds * 1e9) {
+        int failed = warm_run(up, &took);
+        if (failed) return failed;
+    }
+    return rested && rules->settle > 0 ? settle(up, rules, watch) : 0;
+}
+
+static int take_sample(int (*run)(void *), void *model, const Watch *watch, Timing *timing) {
     if (timing->count == timing->room) make_room(timing, timing->room * 2);
-    int64_t cpu_before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    clockid_t cpu_clock = timing->of_process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
+    int64_t cpu_before = clock_ns(cpu_clock);
     int64_t before = now_ns();
     for (int64_t call = 0; call < timing->calls_per_sample; call++) {
         int failed = run(model);
@@ -83,25 +130,29 @@ static int take_sample(int (*run)(void *), void *model, Timing *timing) {
     }
     int64_t after = now_ns();
     timing->samples_ns[timing->count] = after - before > 0 ? after - before : 1;
-    timing->cpu_ns[timing->count] = clock_ns(CLOCK_THREAD_CPUTIME_ID) - cpu_before;
+    timing->cpu_ns[timing->count] = clock_ns(cpu_clock) - cpu_before;
     timing->count++;
+    timing->elsewhere = timing->elsewhere || watch->elsewhere();
     return 0;
 }
 
-int time_model(int (*run)(void *model), void *model, const Rules *rules, Timing *timing) {
+int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
     timing->count = 0;
+    timing->elsewhere = false;
     make_room(timing, rules->max_runs < 1024 ? (size_t)rules->max_runs : 1024);
-    int64_t started = now_ns(), least;
-    int failed = warm_up(run, model, rules, &least);
+    int64_t started = now_ns();
+    WarmUp up = {run, model, 0, 0, INT64_MAX};
+    int failed = warm_up(&up, rules, watch, rested);
     if (failed) return failed;
+    timing->clock_before = watch->clock_mhz();
     // the clock cannot resolve very short calls: several make one sample
-    double calls = ceil(rules->min_sample_us * 1000 / (double)least);
+    double calls = ceil(rules->min_sample_us * 1000 / (double)up.least);
     timing->calls_per_sample = calls > 1 ? (int64_t)calls : 1;
     int64_t warm = now_ns(), deadline = warm + (int64_t)(rules->max_seconds * 1e9);
     long switches = involuntary_switches();
     size_t most = (size_t)rules->max_runs, fewest = (size_t)rules->min_runs, check_at = fewest;
     for (;;) {
-        failed = take_sample(run, model, timing);
+        failed = take_sample(run, model, watch, timing);
         if (failed) return failed;
         if (timing->count >= most) break;
         if (timing->count < fewest) continue;

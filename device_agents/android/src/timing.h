@@ -9,7 +9,16 @@
 typedef struct {
     int64_t warmup_runs, min_runs, max_runs;
     double warmup_seconds, max_seconds, target_error, min_sample_us;
+    // Where the core may have slept: warm up for so long at least, and on until the medians and clocks of two batches
+    // differ by no more than `settle` of them, at most for warmup_max_seconds. settle 0: not asked for.
+    double warmup_seconds_after_rest, settle, warmup_max_seconds;
 } Rules;
+
+// What is watched of the core that is timed.
+typedef struct {
+    double (*clock_mhz)(void);  // NaN: not known
+    bool (*elsewhere)(void);    // whether it is another core
+} Watch;
 
 // The samples of one visit; the arrays are used again for the next.
 typedef struct {
@@ -17,6 +26,9 @@ typedef struct {
     double *scratch;
     size_t count, room;
     int64_t calls_per_sample, warmup_ns, timed_ns, involuntary_switches;
+    bool of_process;      // cpu_ns is of all threads, and not of the one that calls
+    bool elsewhere;       // a sample ended on another core than was asked for
+    double clock_before;  // when warm, MHz
 } Timing;
 
 int64_t now_ns(void);
@@ -28,6 +40,7 @@ double median(double *values, size_t count);
 double relative_error_of_median(const int64_t *samples, size_t count, double *scratch);
 
 // Runs the model until the rules say stop. What `run` returns if it fails (not 0) is returned, and there are no samples.
-int time_model(int (*run)(void *model), void *model, const Rules *rules, Timing *timing);
+// rested: the core may have slept.
+int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing);
 
 #endif

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
+from device_agents.android.testphone.moods import MOODS
 from device_agents.android.testphone.phone import TestPhone
 from device_agents.android.testphone.root import TestPhoneImpossible
 from ofa.cli.command import Command
 from ofa.cli.config import AtLeast, Between, Config, Option
+from ofa.errors import UsageError
 
 ENDING = {signal.SIGINT, signal.SIGTERM}
 
@@ -29,6 +31,14 @@ class TestPhoneConfig(Config):
     mib: Annotated[int, AtLeast(1), Option(metavar="N")] = 512
     """size of /data/local/tmp, MiB"""
 
+    mood: Annotated[str, Option(metavar="M")] = "calm"
+    """which phone it behaves like: calm, noisy, tenths, closed, sleepy or sagging"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mood not in MOODS:
+            raise UsageError(f"--mood is {self.mood!r}, expected one of {', '.join(MOODS)}")
+
 
 COMMAND = Command("device_agents.android.testphone", TestPhoneConfig, "--port 5999")
 
@@ -40,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def hold(config: TestPhoneConfig) -> int:
     """Boots the phone, and ends it at SIGINT or SIGTERM; 1 where there can be none, and says why."""
     try:
-        with TestPhone(config.abi, config.mib, config.port) as phone:
+        with TestPhone(config.abi, config.mib, config.port, mood=MOODS[config.mood]) as phone:
             print(f"booted: python -m profilers.android --serial {phone.serial} ...; Ctrl-C ends it", flush=True)
             signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
             signal.sigwait(ENDING)

@@ -17,17 +17,20 @@ class Mood:
     """zones: types of its thermal zones; closed: adb may not read them; units: how many of their numbers make a degree
 
     temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
+    sleeps: its last CPU is off while there is little to do; sags_after_s: then its clocks are cut
     """
 
     zones: tuple[str, ...] = ("cpu-0",)
     closed: bool = False
     units: int = MILLI
     temperature: Callable[[float], float] | None = None
+    sleeps: bool = False
+    sags_after_s: float = math.inf
 
     @property
     def changes(self) -> bool:
         """Whether anything changes by itself."""
-        return self.temperature is not None
+        return self.temperature is not None or self.sleeps or math.isfinite(self.sags_after_s)
 
 
 def wandering(seconds: float) -> float:
@@ -43,4 +46,7 @@ MOODS = {
     # msm8998: tenths of a degree, and zones of the battery beside those of the processor
     "tenths": Mood(zones=("battery", "tsens_tz_sensor1", "tsens_tz_sensor7", "soc"), units=TENTHS),
     "closed": Mood(closed=True),
+    # a 2021 Exynos: the prime core is unplugged while the phone idles
+    "sleepy": Mood(zones=("BIG", "MID", "LITTLE"), sleeps=True),
+    "sagging": Mood(sags_after_s=90),
 }

@@ -6,6 +6,7 @@ mark of an emulator, lets every table made here say so.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -44,6 +46,10 @@ DUMPSYS = {
 SETTINGS = {"global.airplane_mode_on": "1", "global.low_power": "0"}
 # two little CPUs and a big one, as far as this machine has so many
 MAX_KHZ = (1800000, 1800000, 2800000)
+
+
+# a phone whose CPU sleeps switches it on where so many programs want to run, and off after so long without any
+BUSY, IDLE_S = 4, 1.0
 
 
 class TestPhone:
@@ -127,16 +133,21 @@ class TestPhone:
 
     def pid_of(self, name: str) -> int:
         """The process of this phone whose command line has an argument that ends with /name; LookupError if none."""
-        assert self._process is not None
-        waiting = [self._process.pid]
-        while waiting:
-            pid = waiting.pop()
+        for pid in self._pids():
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             if any(a.endswith(f"/{name}".encode()) for a in arguments[:5]) and arguments[0] != b"unshare":
                 return pid
-            for children in Path(f"/proc/{pid}/task").glob("*/children"):
-                waiting += map(int, children.read_text().split())
         raise LookupError(f"no process {name} on the test phone")
+
+    def _pids(self) -> Iterator[int]:
+        """Its processes, as far as they do not end while they are counted."""
+        waiting = [self._process.pid] if self._process is not None else []
+        while waiting:
+            pid = waiting.pop()
+            yield pid
+            with contextlib.suppress(OSError):
+                for children in Path(f"/proc/{pid}/task").glob("*/children"):
+                    waiting += map(int, children.read_text().split())
 
     def _shown(self, celsius: float) -> str:
         """What a zone's file holds at a temperature; always as long, so that it is written in one piece."""
@@ -144,12 +155,39 @@ class TestPhone:
 
     def _live(self) -> None:
         """What changes by itself, until the phone is gone."""
-        booted = time.monotonic()
-        while not self._over.wait(0.001):
+        booted = busy_at = time.monotonic()
+        while not self._over.wait(0.02 if self._mood.temperature is None else 0.001):
+            now = time.monotonic()
             if self._mood.temperature is not None:
-                shown = self._shown(self._mood.temperature(time.monotonic() - booted)).encode()
+                shown = self._shown(self._mood.temperature(now - booted)).encode()
                 for file in self._zone_files:
                     os.pwrite(file, shown, 0)
+            if self._mood.sleeps:
+                running = sum(_state(pid) == "R" for pid in self._pids())
+                busy_at = now if running else busy_at
+                if running >= BUSY or now - busy_at > IDLE_S:
+                    self.plug(running >= BUSY)
+            if now - booted > self._mood.sags_after_s:
+                self.sag()
+
+    def plug(self, on: bool) -> None:
+        """Switches the last CPU that this process may use on or off, as far as /sys tells."""
+        cpus = self.state / "sys/devices/system/cpu"
+        last = max(os.sched_getaffinity(0))
+        others = [str(cpu) for cpu in range(os.cpu_count() or 1) if cpu != last or on]
+        (cpus / "online").write_text(",".join(others) + "\n")
+        shown, hidden = cpus / f"cpu{last}/cpufreq", cpus / f"cpu{last}/off"
+        if on and hidden.exists():
+            hidden.rename(shown)
+        elif not on and shown.exists():
+            shown.rename(hidden)
+
+    def sag(self, share: float = 0.6) -> None:
+        """Cuts the clocks of all CPUs to a share of their highest."""
+        for policy in (self.state / "sys/devices/system/cpu").glob("cpu*/cpufreq"):
+            khz = f"{int(share * int((policy / 'cpuinfo_max_freq').read_text()))}\n"
+            for file in ("scaling_max_freq", "scaling_cur_freq"):
+                (policy / file).write_text(khz)
 
     def _write_state(self) -> None:
         machine = {"ro.product.cpu.abi": self._abi, "ro.product.cpu.abilist": self._abi}
@@ -175,6 +213,17 @@ class TestPhone:
             khz = f"{MAX_KHZ[2] if big else MAX_KHZ[0]}\n"
             (frequency / "cpuinfo_max_freq").write_text(khz)
             (frequency / "scaling_cur_freq").write_text(khz)
+            (frequency / "scaling_max_freq").write_text(khz)
             (frequency / "scaling_governor").write_text("schedutil\n")
         for which in ("online", "possible", "present"):
-            (system / which).write_text(f"0-{cpus - 1}\n")
+            (system / which).write_text(f"{','.join(map(str, range(cpus)))}\n")
+        if self._mood.sleeps:
+            self.plug(False)
+
+
+def _state(pid: int) -> str:
+    """What a process is at, R for running or waiting for a core; "" where it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return ""

@@ -23,8 +23,18 @@ for name in ro.product.cpu.abilist ro.product.manufacturer ro.product.model ro.b
     ro.serialno ro.boot.qemu ro.kernel.qemu; do echo "$name=$(getprop $name)"; done
 echo "machine=$(uname -m)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
-cd /sys/devices/system/cpu && echo "online=$(cat online)"
+cd /sys/devices/system/cpu
+if [ "$(cat online)" != "$(cat possible)" ]; then
+    # an idle phone switches cores off, the fastest first: they come back with work; of 2 s, should adb be lost now
+    for _ in 1 2 3 4 5 6 7 8; do (SECONDS=0; while [ $SECONDS -lt 2 ]; do :; done) > /dev/null 2>&1 & done
+    sleep 1
+fi
+echo "online=$(cat online)"; echo "possible=$(cat possible)"
 for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do [ -r $file ] && echo "khz.${file%%/*}=$(cat $file)"; done
+for folder in cpu[0-9]*; do
+    cpu=${folder#cpu}; taskset $(printf %x $((1 << cpu))) true 2> /dev/null && echo "pins.$cpu=1"
+done
+kill $(jobs -p) 2> /dev/null
 """
 STATE = """
 dumpsys battery; dumpsys power | grep mWakefulness=; dumpsys thermalservice
@@ -40,7 +50,9 @@ class Phone:
     """The facts that decide how a phone is measured.
 
     abi: the bundle's; emulated: why times taken there mean nothing, or None
-    max_khz: {CPU: its highest clock}, of those whose clock can be read; usable: CPUs that are on and allowed to adb
+    max_khz: {CPU: its highest clock}, of those whose clock can be read
+    usable: CPUs that are on and that programs of adb can be pinned to
+    off: those that could not be woken, or are kept for others
     identity: a hash that tells this phone from another of its model
     """
 
@@ -50,6 +62,7 @@ class Phone:
     max_khz: Mapping[int, int]
     usable: tuple[int, ...]
     identity: str
+    off: tuple[int, ...] = ()
 
 
 def facts(adb: Adb, own_agent: bool) -> Phone:
@@ -73,7 +86,10 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
     if sdk.isdigit() and int(sdk) < OLDEST_SDK:
         raise InputError(f"{name} has an Android of API level {sdk}, expected at least {OLDEST_SDK} (Android 8)")
     abi = supported[0] if supported else abis[0]
-    usable = set(cpu_list(properties.get("allowed", ""))) & set(cpu_list(properties.get("online", "")))
+    online = set(cpu_list(properties.get("online", "")))
+    usable = online & set(cpu_list(properties.get("allowed", "")))
+    # an isolated core is on and allowed, and yet refused; where nothing can be tried, all are believed
+    usable &= {int(key[5:]) for key in properties if re.fullmatch(r"pins\.\d+", key)} or usable
     khz = {int(key[7:]): int(value) for key, value in properties.items() if re.fullmatch(r"khz\.cpu\d+", key) and value}
     known_by = properties.get("ro.serialno") or properties.get("ro.build.fingerprint") or name
     return Phone(
@@ -83,6 +99,7 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
         max_khz={cpu: khz[cpu] for cpu in sorted(khz)},
         usable=tuple(sorted(usable)),
         identity=hashlib.sha256(known_by.encode()).hexdigest()[:16],
+        off=tuple(sorted((online | set(cpu_list(properties.get("possible", "")))) - usable)),
     )
 
 
@@ -111,6 +128,12 @@ def chosen_cores(phone: Phone, asked: Sequence[int] | None, threads: int) -> lis
         if cpu not in phone.usable:
             raise InputError(f"--cpu names CPU {cpu}; of {phone.name} may be used {', '.join(map(str, phone.usable))}")
     return sorted(asked)
+
+
+def maybe_faster(phone: Phone, cpus: Sequence[int]) -> tuple[int, ...]:
+    """The CPUs that cannot be used now, and may be faster than the slowest of these."""
+    slowest = min(phone.max_khz.get(cpu, 0) for cpu in cpus)
+    return tuple(cpu for cpu in phone.off if phone.max_khz.get(cpu, slowest + 1) > slowest)
 
 
 def clusters(phone: Phone) -> str:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 
 from device_agents.android import bundle
 from profilers.devices.phone.adb import Adb
-from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts
+from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.devices.phone.session import PhoneSession, Policy
 from profilers.devices.sent_files import SentFolder, sent_folder
+from profilers.measuring.pace import PHONE_PACE
 from profilers.measuring.target import Target
 
 # a block at which the agent died twice is given up
@@ -28,6 +29,11 @@ def described(phone: Phone, cpus: Sequence[int]) -> str:
     """The phone and its cores, in words."""
     pinned = f"pinned to CPU {', '.join(map(str, cpus))}"
     why = clusters(phone) or "maximum clocks are not readable: these are the last CPUs"
+    if off := maybe_faster(phone, cpus):
+        why += (
+            f"; CPU {', '.join(map(str, off))} is off or kept for others, and may be faster: charge the phone, close "
+            "its battery saver, and run this again"
+        )
     emulated = f"; EMULATED ({phone.emulated}): its times mean nothing" if phone.emulated else ""
     return f"{phone.name}, {phone.abi}, {pinned} ({why}){emulated}"
 
@@ -67,6 +73,7 @@ def session_of(
                 "delegate": asked.delegate,
             },
             tries=TRIES,
+            pace=PHONE_PACE,
         )
 
 

@@ -25,13 +25,14 @@ from profilers.devices.phone.facts import (
     State,
     clusters,
     fix_performance,
+    maybe_faster,
     state,
     unfix_performance,
 )
 from profilers.devices.phone.files import BASE, place
 from profilers.devices.sent_files import SentFolder, sent_folder
 from profilers.measuring.conversation import checked_events
-from profilers.measuring.events import ConnectionLost, Done, Error, Event, Hello
+from profilers.measuring.events import ConnectionLost, Done, Error, Event, Hello, Result
 
 HEARTBEAT_S = 2
 # several heartbeats: only a lost connection is as silent
@@ -40,6 +41,8 @@ SILENCE_S = 20.0
 PATIENCE_S = 180.0
 # a visit that waits for the phone to cool waits until it is so far below the limit, and not for the next wobble
 HYSTERESIS_C = 5.0
+# exit codes of a shell whose program SIGSYS or SIGKILL ended
+SECCOMP, KILLED = 128 + 31, 128 + 9
 # as the agent calls where a temperature is from, where it may read no sensor
 THERMAL_SERVICE = "Android's thermal service"
 CLOSED = "adb may not read the processor's temperature"
@@ -128,6 +131,7 @@ class PhoneSession:
         self._sent: Path | None = None
         self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
+        self._peak_kib: float | None = None
         self.pushed_bytes = 0
 
     def __enter__(self) -> PhoneSession:
@@ -176,8 +180,10 @@ class PhoneSession:
         pieces = self._adb.stream(RUN, BASE, place(self._agent), fixed, path, *self._command, silence_s=SILENCE_S)
         lines = AdbLines(pieces)
         timeout_s = self._timeout_s + self._policy.cool_s
-        events = checked_events(lines, timeout_s, lambda: _ending(lines.code), self._last_words)
+        events = checked_events(lines, timeout_s, lambda: ending(lines.code, self._peak_kib), self._last_words)
         for event in events:
+            if isinstance(event, Result):
+                self._peak_kib = event.watched.get("peak_memory_kib")
             if isinstance(event, Done):
                 for _ in pieces:  # to the end: the shell restores the mode
                     pass
@@ -284,6 +290,8 @@ class PhoneSession:
             "heat_gate": heat_gate(hello.device, self._policy.max_temperature_c),
             **before.header(),
         }
+        if off := maybe_faster(self._phone, hello.device.get("cpus") or [0]):
+            own["cores_off"] = f"{', '.join(map(str, off))}: maybe faster than those used"
         if self._phone.emulated:
             own["emulated"] = "yes"
         return replace(hello, device={**hello.device, **own})
@@ -323,7 +331,16 @@ def clean(adb: Adb) -> None:
         adb.run(script, BASE)
 
 
-def _ending(code: int) -> str:
+def ending(code: int, peak_kib: float | None = None) -> str:
+    """How an agent ended, by its shell's exit code. peak_kib: the most memory that it was seen to hold"""
+    if code == SECCOMP:
+        return (
+            "was ended by signal 31: this Android forbids a system call that the C library sent with it makes as it "
+            "starts; build the agent against Android's own (device_agents.android.bundle --libc bionic, or the NDK) "
+            "and give it by --agent-bin"
+        )
+    if code == KILLED and peak_kib is not None:
+        return f"was ended by signal 9, as Android does where memory is short: it held up to {peak_kib / 1024:.0f} MiB"
     if code > 128:
         return f"was ended by signal {code - 128}"
     return f"exited with code {code}" if code >= 0 else "was ended together with its shell"

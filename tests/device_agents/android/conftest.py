@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,3 +130,54 @@ def manifest_fixture() -> Callable[..., dict]:
 @pytest.fixture(name="write_fake")
 def write_fake_fixture() -> Callable[[Path, str, str], None]:
     return write_fake
+
+
+class FakeSystem:
+    """A /sys and a PATH of the test's own for an agent, in a mount namespace of its own."""
+
+    def __init__(self, agent: Path) -> None:
+        self.agent = agent
+        self.sys, self.programs = agent / "fake-sys", agent / "fake-bin"
+        (self.sys / "class/thermal").mkdir(parents=True)
+        (self.sys / "devices/system/cpu").mkdir(parents=True)
+        self.programs.mkdir()
+
+    def zone(self, kind: str, shown: int) -> Path:
+        """A further thermal zone; its file."""
+        zone = self.sys / f"class/thermal/thermal_zone{len(list((self.sys / 'class/thermal').iterdir()))}"
+        zone.mkdir()
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{shown:<8d}\n")
+        return zone / "temp"
+
+    def clock(self, cpu: int, file: str, khz: int) -> Path:
+        """A file of a CPU's cpufreq."""
+        path = self.sys / f"devices/system/cpu/cpu{cpu}/cpufreq/{file}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{khz}\n")
+        return path
+
+    def program(self, name: str, script: str) -> None:
+        """A stand-in of one of Android's programs."""
+        (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.programs / name).chmod(0o755)
+
+    def heard(self, **changes: Any) -> list[dict]:
+        """What the agent says, without heartbeats."""
+        (self.agent / "manifest.json").write_text(json.dumps(manifest_with(**changes)))
+        script = 'mount --bind "$1" /sys && PATH="$2:$PATH" exec ./agent manifest.json'
+        private = ["unshare", "-U", "-r", "-m", "sh", "-c", script, "sh", str(self.sys), str(self.programs)]
+        every_core = range(os.cpu_count() or 1)
+        done = subprocess.run(
+            private, cwd=self.agent, capture_output=True, preexec_fn=lambda: os.sched_setaffinity(0, every_core)
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        return [event for event in events if event["type"] != "heartbeat"]
+
+
+@pytest.fixture
+def system(fake: Path) -> FakeSystem:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
+        pytest.skip("a private mount namespace is not to be had here")
+    return FakeSystem(fake)

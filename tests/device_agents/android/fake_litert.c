@@ -2,8 +2,11 @@
 //     spin N       a run takes N microseconds            fail_load N   loading returns status N
 //     fail_run N   a run returns status N                sleep N       a run sleeps N seconds
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
-//     hot FILE     loading makes that sensor show 75 C
+//     hot FILE     loading makes that sensor show 75 C       ramp FILE    that clock rises for 200 runs, to 2.8 GHz
+//     flee N       a run moves its thread to CPU N
 // It tells stderr of every load and unload, and of the 64 floats of every input.
+#include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,10 +185,31 @@ static int64_t now_ns(void) {
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+static void raise_clock(const char *words) {
+    static int runs;
+    char name[256], khz[16];
+    if (sscanf(words, "ramp %255s", name) != 1) return;
+    runs = runs < 200 ? runs + 1 : 200;
+    snprintf(khz, sizeof khz, "%d\n", 1000000 + runs * 9000);  // of one length, written at once: never half read
+    int file = open(name, O_WRONLY);
+    if (write(file, khz, strlen(khz)) < 0) abort();
+    close(file);
+}
+
+static void flee(const char *words) {
+    cpu_set_t to;
+    CPU_ZERO(&to);
+    CPU_SET(atoi(words + strlen("flee ")), &to);
+    sched_setaffinity(0, sizeof to, &to);
+}
+
 int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void **in, size_t outputs, void **out) {
     (void)signature, (void)inputs, (void)in, (void)outputs, (void)out;
     int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
-    if (strstr(((Fake *)compiled)->text, "crash")) abort();
+    const char *text = ((Fake *)compiled)->text, *ramp = strstr(text, "ramp "), *away = strstr(text, "flee ");
+    if (ramp) raise_clock(ramp);
+    if (away) flee(away);
+    if (strstr(text, "crash")) abort();
     if (strstr(((Fake *)compiled)->text, "chatter")) printf("not a protocol line\n"), fflush(stdout);
     sleep((unsigned)value_of(compiled, "sleep "));
     while (now_ns() < until) continue;

@@ -1,6 +1,5 @@
 """The phone agent and heat: which sensors it believes, when it waits, and when it gives up. Its /sys is a fake one."""
 
-import json
 import re
 import shutil
 import subprocess
@@ -23,48 +22,7 @@ QUICK = {
 }  # fmt: skip
 
 
-class FakeSystem:
-    """A /sys and a PATH of the test's own for an agent, in a mount namespace of its own."""
-
-    def __init__(self, agent: Path, manifest_with: Callable[..., dict]) -> None:
-        self.agent, self._manifest_with = agent, manifest_with
-        self.sys, self.programs = agent / "fake-sys", agent / "fake-bin"
-        (self.sys / "class/thermal").mkdir(parents=True)
-        (self.sys / "devices/system/cpu").mkdir(parents=True)
-        self.programs.mkdir()
-
-    def zone(self, kind: str, shown: int) -> Path:
-        """A further thermal zone; its file."""
-        zone = self.sys / f"class/thermal/thermal_zone{len(list((self.sys / 'class/thermal').iterdir()))}"
-        zone.mkdir()
-        (zone / "type").write_text(f"{kind}\n")
-        (zone / "temp").write_text(f"{shown:<8d}\n")
-        return zone / "temp"
-
-    def program(self, name: str, script: str) -> None:
-        """A stand-in of one of Android's programs."""
-        (self.programs / name).write_text(f"#!/bin/sh\n{script}\n")
-        (self.programs / name).chmod(0o755)
-
-    def heard(self, **changes: Any) -> list[dict]:
-        """What the agent says, without heartbeats."""
-        (self.agent / "manifest.json").write_text(json.dumps(self._manifest_with(**changes)))
-        script = 'mount --bind "$1" /sys && PATH="$2:$PATH" exec ./agent manifest.json'
-        private = ["unshare", "-U", "-r", "-m", "sh", "-c", script, "sh", str(self.sys), str(self.programs)]
-        done = subprocess.run(private, cwd=self.agent, capture_output=True)
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
-        events = [json.loads(line) for line in done.stdout.splitlines()]
-        return [event for event in events if event["type"] != "heartbeat"]
-
-
-@pytest.fixture
-def system(fake: Path, manifest_with: Callable[..., dict]) -> FakeSystem:
-    if shutil.which("unshare") is None or subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode:
-        pytest.skip("a private mount namespace is not to be had here")
-    return FakeSystem(fake, manifest_with)
-
-
-def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(system: FakeSystem) -> None:
+def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(system: Any) -> None:
     for kind, shown in {"battery": 70_000, "cpu-1-0": 39_000, "cpu-1-1": 41_500, "soc_max": -273_000}.items():
         system.zone(kind, shown)
 
@@ -103,7 +61,7 @@ def test_it_waits_for_the_phone_to_cool_down_and_says_when_it_does_not(system: F
     ],
 )
 def test_zones_are_read_in_the_units_of_their_vendor(
-    system: FakeSystem, zones: dict[str, int], celsius: float | None, source: str | None
+    system: Any, zones: dict[str, int], celsius: float | None, source: str | None
 ) -> None:
     for kind, shown in zones.items():
         system.zone(kind, shown)
@@ -112,7 +70,7 @@ def test_zones_are_read_in_the_units_of_their_vendor(
     assert device["temperature_readable"] is (celsius is not None)
 
 
-def test_a_zone_in_tenths_stops_the_visits_of_a_hot_phone(system: FakeSystem) -> None:
+def test_a_zone_in_tenths_stops_the_visits_of_a_hot_phone(system: Any) -> None:
     system.zone("tsens_tz_sensor4", 912)
     error = system.heard(visits=["a"], cool_down={"max_temperature_c": 80, "max_wait_seconds": 0})[2]
     assert error["message"] == "too hot: 91.2 C after waiting 0 s, the limit is 80.0 C"
@@ -132,20 +90,20 @@ Current cooling devices from HAL:
 """
 
 
-def answer(system: FakeSystem, status: int, celsius: float) -> None:
+def answer(system: Any, status: int, celsius: float) -> None:
     """What Android's thermal service says from now on."""
     (system.agent / "service").write_text(SERVICE.format(status=status, celsius=celsius))
 
 
 @pytest.fixture
-def closed(system: FakeSystem) -> FakeSystem:
+def closed(system: Any) -> Any:
     """A phone whose zones adb may not read; its thermal service counts how often it is asked, and how."""
     system.program("dumpsys", f'[ "$1" = thermalservice ] && echo >> {system.agent}/asked; cat {system.agent}/service')
     answer(system, 0, 41.5)
     return system
 
 
-def test_where_zones_are_closed_the_thermal_service_is_asked_every_20_visits(closed: FakeSystem) -> None:
+def test_where_zones_are_closed_the_thermal_service_is_asked_every_20_visits(closed: Any) -> None:
     rules = {"max_temperature_c": 80, "resume_below_c": 75, "max_wait_seconds": 0}
     hello, *events = closed.heard(visits=["a", "b"] * 50, rules=QUICK, cool_down=rules)
     assert hello["device"]["temperature_c"] == 41.5
@@ -164,14 +122,14 @@ def test_where_zones_are_closed_the_thermal_service_is_asked_every_20_visits(clo
     ],
 )
 def test_a_phone_with_closed_zones_has_a_gate_during_a_run(
-    closed: FakeSystem, status: int, celsius: float, message: str
+    closed: Any, status: int, celsius: float, message: str
 ) -> None:
     answer(closed, status, celsius)
     error = closed.heard(visits=["a"], cool_down={"max_temperature_c": 80, "max_wait_seconds": 0})[2]
     assert (error["type"], error.get("reason"), error["message"]) == ("error", "too_hot", message)
 
 
-def test_heat_that_only_the_service_knows_of_is_waited_out(closed: FakeSystem) -> None:
+def test_heat_that_only_the_service_knows_of_is_waited_out(closed: Any) -> None:
     # it says so the first time it is asked before a visit, and not the second
     answer(closed, 0, 41.5)
     (closed.agent / "later").write_text(SERVICE.format(status=3, celsius=41.5))
@@ -182,9 +140,7 @@ def test_heat_that_only_the_service_knows_of_is_waited_out(closed: FakeSystem) -
     assert result["cooled_seconds"] > 0
 
 
-def test_a_sensor_that_wanders_about_the_limit_ends_no_run(
-    system: FakeSystem, tmp_path: Path, write_fake: WriteFake
-) -> None:
+def test_a_sensor_that_wanders_about_the_limit_ends_no_run(system: Any, tmp_path: Path, write_fake: WriteFake) -> None:
     gcc, agent = shutil.which("gcc"), tmp_path / "agent"
     assert gcc is not None, "the fake runtime was made by it"
     sources = [*SOURCES.glob("*.c"), Path(__file__).with_name("noise.c")]
@@ -203,7 +159,7 @@ def test_a_sensor_that_wanders_about_the_limit_ends_no_run(
     assert 1 <= waits <= 8, "what was warm for long was waited for, a peak was not"
 
 
-def test_heat_that_comes_while_a_model_is_loaded_is_waited_out(system: FakeSystem, write_fake: WriteFake) -> None:
+def test_heat_that_comes_while_a_model_is_loaded_is_waited_out(system: Any, write_fake: WriteFake) -> None:
     zone = system.zone("cpu-7", 60_000)
     write_fake(system.agent, "a", f"hot {zone} spin 10")
 

@@ -1,5 +1,6 @@
 """Driving agents that work, die, hang, babble and drift."""
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -13,13 +14,13 @@ from ofa.runs.journal import Journal
 from ofa.space import get_space
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.drive import Driver
-from profilers.measuring.events import Begins, ConnectionLost, Event
+from profilers.measuring.events import Begins, ConnectionLost, Event, Hello, Result
 from profilers.measuring.judge import Outcome
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.plan import CutChain, VisitPlan, make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.statistics import summarise
-from profilers.profiling.table_header import quality_header
+from profilers.profiling.table_header import clocks_header, quality_header
 
 BLOCKS = [(block,) for block in all_blocks(get_space("mbv3-w1.0"), [160])[:8]]
 
@@ -378,3 +379,56 @@ def test_an_agent_that_does_not_tell_of_every_part_is_blamed_for_that_network(
     assert list(outcome.failed) == ["b00008"]
     assert message in outcome.failed["b00008"]
     assert sorted(outcome.results) == [f"b{i:05d}" for i in range(8)]
+
+
+def test_what_was_timed_under_a_lower_clock_limit_is_timed_again(tmp_path: Path) -> None:
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    cut = 5  # the first visits: only what comes later tells that they were slow
+
+    def limited(events: Iterator[Event]) -> Iterator[Event]:
+        made = 0
+        for event in events:
+            if isinstance(event, Result):
+                limit = 1700 if made < cut and not repeating else 2800
+                event, made = dataclasses.replace(event, watched={"clock_limit_mhz": limit}), made + 1
+            yield event
+        repeating.append(True)
+
+    repeating: list[bool] = []
+    outcome = run(tmp_path, "", plan, through=limited)
+    assert outcome.repeated == sum(not visit.is_reference for visit in plan.visits[:cut])
+    assert outcome.doubtful == 0
+
+
+def test_a_clock_limit_that_stays_low_is_told(tmp_path: Path) -> None:
+    def sags(events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, Hello):
+                begun.append(True)
+            if isinstance(event, Result):
+                limit = 2800 if len(begun) == 1 and event.visit == 0 else 1700
+                event = dataclasses.replace(event, watched={"clock_limit_mhz": limit, "throttling": []})
+            yield event
+
+    begun: list[bool] = []
+    plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
+    outcome = run(tmp_path, "", plan, through=sags)
+    header = quality_header(plan, outcome, {m: summarise(made) for m, made in outcome.results.items()})
+    assert outcome.doubtful > 0
+    assert header["throttling"].startswith("clock limit lowered in ")
+
+
+@pytest.mark.parametrize(
+    ("clocks", "said"),
+    [
+        ([1900.0] * 40, "on, clocks constant at 1900 MHz"),
+        ([1900.0] * 20 + [2800.0] * 20, "on, but clocks moved, mostly between 1900 and 2800 MHz"),
+        ([], "on, not verified: no clock can be read"),
+    ],
+)
+def test_a_fixed_performance_mode_is_believed_when_clocks_are_constant(clocks: list[float], said: str) -> None:
+    visits = [{"clock_mhz_before": mhz, "clock_mhz_after": mhz} for mhz in clocks]
+    header = clocks_header({"fixed_performance_mode": "on"}, visits)
+    assert header["fixed_performance_mode"] == said
+    assert header.get("clock_mhz_seen") == (f"{min(clocks):.0f} to {max(clocks):.0f}" if clocks else None)
+    assert "fixed_performance_mode" not in clocks_header({"fixed_performance_mode": "this phone has none"}, visits)

@@ -163,3 +163,23 @@ def test_energy_is_the_median_of_the_visits_that_tell() -> None:
     visits = [{**visit, "energy_mj": 2.0}, {**visit, "energy_mj": None}, visit, {**visit, "energy_mj": 3.0}]
     assert summarise(visits).energy_mj == 2.5
     assert summarise([visit]).energy_mj is None
+
+
+def several(process_cpu: list[int]) -> dict:
+    """A visit of two threads, each sample of 1,000 ns."""
+    return {**result([1000] * len(process_cpu)), "process_cpu_ns": process_cpu}
+
+
+def test_samples_in_which_several_threads_lost_a_core_are_rejected() -> None:
+    visit = {**several([2000, 1990, 1400, 2000, 1980]), "samples_ns": [1000, 1000, 1400, 1000, 1000]}
+    assert summarise([visit]).rejected == 1
+    assert not disturbed_throughout(visit)
+    # one thread waits for the other all along: that is how this block runs
+    assert summarise([several([1200, 1210, 1190, 1200])]).rejected == 0
+    assert disturbed_throughout(several([2000, 1000, 1000, 1000, 1000]))
+    assert not by_cpu_time(several([2000, 1000, 1000, 1000, 1000])), "the time of both is no latency"
+
+
+@pytest.mark.parametrize("reason", ["ran on another core", "clock limit lowered"])
+def test_a_visit_elsewhere_or_under_a_lower_limit_is_doubtful(reason: str) -> None:
+    assert disturbed_throughout({**result([1000, 1000], [1000, 1000]), "throttling": [reason]})

@@ -5,7 +5,17 @@ import dataclasses
 import pytest
 
 from ofa.errors import InputError
-from profilers.devices.phone.facts import Phone, big_cores, chosen_cores, clusters, parse_facts, parse_state
+from profilers.devices.phone.facts import (
+    Phone,
+    big_cores,
+    chosen_cores,
+    clusters,
+    maybe_faster,
+    parse_facts,
+    parse_state,
+)
+from profilers.devices.phone.phone_target import described
+from profilers.devices.phone.session import ending
 
 # a Galaxy Note10's, as its getprop and /sys would tell: four little, two middle, two big cores
 NOTE10 = """ro.product.cpu.abilist=arm64-v8a,armeabi-v7a,armeabi
@@ -97,6 +107,37 @@ def test_cores_that_are_off_or_forbidden_are_not_taken() -> None:
         chosen_cores(note10("allowed=0-7", "allowed=0-5"), [7], 1)
     with pytest.raises(InputError, match="--threads is 9, but programs of adb may use 8 CPUs"):
         big_cores(note10(), 9)
+
+
+def test_a_core_that_cannot_be_pinned_to_is_not_taken() -> None:
+    # isolated: on, allowed, and refused
+    phone = note10("online=0-7", "online=0-7\n" + "\n".join(f"pins.{cpu}=1" for cpu in range(7)))
+    assert (phone.usable, phone.off, big_cores(phone, 1)) == (tuple(range(7)), (7,), [6])
+    assert maybe_faster(phone, [6]) == (), "as fast as the one that is used"
+    assert maybe_faster(phone, [5]) == (7,)
+
+
+def test_a_core_that_stays_off_may_be_the_fastest() -> None:
+    phone = note10("online=0-7", "online=0-6\npossible=0-7")
+    phone = dataclasses.replace(phone, max_khz={cpu: khz for cpu, khz in phone.max_khz.items() if cpu != 7})
+    assert (phone.off, big_cores(phone, 1)) == ((7,), [6])
+    assert maybe_faster(phone, [6]) == (7,), "its clock cannot be read while it is off"
+    assert "CPU 7 is off or kept for others, and may be faster" in described(phone, [6])
+    assert "may be faster" not in described(note10(), [7])
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (0, "exited with code 0"),
+        (-1, "was ended together with its shell"),
+        (139, "was ended by signal 11"),
+        (137, "was ended by signal 9, as Android does where memory is short: it held up to 300 MiB"),
+        (159, "was ended by signal 31: this Android forbids a system call"),
+    ],
+)
+def test_how_an_agent_ended_is_said_in_words(code: int, words: str) -> None:
+    assert ending(code, 300 * 1024.0).startswith(words)
 
 
 def test_without_clocks_the_last_cores_are_taken() -> None:
