@@ -24,31 +24,31 @@ class ConvertConfig(Config):
     """published files, one or more"""
 
     format: Literal["mit", "nsganet"]
-    """how their keys are written"""
+    """format of the files' keys"""
 
     space: Annotated[tuple[str, ...], Option(metavar="S", each=True)]
-    """the space the blocks are of (repeatable)"""
+    """the space of the blocks (repeatable)"""
 
     device: Annotated[str, Option(metavar="D")]
-    """what was measured"""
+    """the device that was measured"""
 
     source: Annotated[str, Option(metavar="TEXT")]
-    """who published it, where, under which licence"""
+    """who published the files, where, and under which licence"""
 
     runtime: Annotated[str, Option(metavar="R")] = "not stated by the source"
     """what ran the blocks, with its version"""
 
     threads: Annotated[str, Option(metavar="N")] = "not stated by the source"
-    """of one operator"""
+    """threads of one operator"""
 
     batch: OptionalCount = None
-    """images at a time, where the source says (default: not stated; latencies are then taken as of one image)"""
+    """images in a run, if the source states it (default: not stated; latencies then count as those of one image)"""
 
     dtype: Annotated[str, Option(metavar="T")] = "not stated by the source"
-    """numbers that were computed with, such as float32"""
+    """number format of the computation, such as float32"""
 
     expected_error: Annotated[str, Option(metavar="TEXT")] = "not known: never compared with whole networks"
-    """what is known of the error of its sums"""
+    """what is known of the error of the table's sums"""
 
     out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the table to write"""

@@ -21,10 +21,10 @@ class ConvertNetworksConfig(Config):
     """the published list"""
 
     format: Literal["mit", "help"]
-    """how it is written"""
+    """format of the list"""
 
     only: Annotated[str | None, Option(metavar="D")] = None
-    """mit: the list's name of the device"""
+    """mit: the device, as the list names it"""
 
     space: Annotated[str, Option(metavar="S")] = "mbv3-w1.2"
     """help: the space of the networks"""
@@ -33,13 +33,13 @@ class ConvertNetworksConfig(Config):
     """help: only every N-th network"""
 
     device: Annotated[str | None, Option(metavar="D")] = None
-    """what was measured, if it is one device"""
+    """the device that was measured, if it is one"""
 
     batch: Annotated[str, Option(metavar="N")] = "1"
-    """images a run; several are told by the columns' names"""
+    """images in a run; if columns differ in it, their names state it"""
 
     source: Annotated[str, Option(metavar="TEXT")]
-    """who published it, where, under which licence"""
+    """who published the list, where, and under which licence"""
 
     out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the file to write"""

@@ -59,26 +59,26 @@ def fetch_specialized(id_: str, **where: str) -> PlainNetwork:
 @dataclass(frozen=True, kw_only=True)
 class _CacheOptions(Config):
     cache: Annotated[Path, Free(), Option(metavar="DIR")] = field(default_factory=cache_folder)
-    """folder of the files"""
+    """folder where the files are kept"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListConfig(_CacheOptions):
-    """What there is."""
+    """List the original's published networks."""
 
     kind: Literal["supernet", "specialized", "predictor"] | None = None
-    """only these"""
+    """list only this kind"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FetchConfig(_CacheOptions):
-    """Download one, and print where it is."""
+    """Download a published network, and print its path."""
 
     id: Annotated[str, Option(positional=True)]
-    """as `list` shows it"""
+    """its id, as `list` shows it"""
 
     base_url: Annotated[str | None, Option(metavar="URL")] = None
-    """a mirror of the public files, file:///... too"""
+    """a mirror of the public files; file:///... works too"""
 
 
 COMMANDS: dict[str, Command[Any]] = {

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareTablesConfig(Config):
-    """Which blocks changed between two tables of one device.
+    """Find the blocks that changed between two tables of one device.
 
-    A drift common to all blocks is reported and taken out; a block has changed if it did by more than --effect, and
-    significantly among all blocks. Exit code 0: none did, 1: some did, 2: could not compare.
+    A drift common to all blocks is reported and taken out. A block has changed if the rest is more than --effect, and
+    significant among all blocks. Exit codes: 0 no block changed, 1 some did, 2 the tables could not be compared.
     """
 
     old: Annotated[str, Option(positional=True)]
@@ -34,19 +34,19 @@ class CompareTablesConfig(Config):
     """the table to compare with it"""
 
     effect: Annotated[float, AtLeast(0), Option(metavar="PCT")] = 100 * EFFECT
-    """changes of up to so many per cent do not matter"""
+    """largest change, per cent, that does not matter"""
 
     alpha: Annotated[float, Option(metavar="P")] = ALPHA
-    """share of wrong ones among the blocks that are called changed, between 0 and 1"""
+    """accepted share of false alarms among the blocks that are reported, between 0 and 1"""
 
     rows: Annotated[int, AtLeast(0), Option(metavar="N")] = 20
-    """blocks to print"""
+    """how many blocks to print"""
 
     plot: Annotated[Path | None, Free(), Option(metavar="PNG")] = None
-    """also draw all blocks"""
+    """also draw all blocks, into this file"""
 
     json: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
-    """also write everything that was found"""
+    """also write everything that was found, into this file"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -17,20 +17,20 @@ from profilers.profiling.profile_options import ProfileOptions
 
 @dataclass(frozen=True, kw_only=True)
 class CpuConfig(CoreOptions, ProfileOptions):
-    """Measure every block of a search space on this CPU, once, into a latency table."""
+    """Measure every block of a search space on this CPU into a latency table."""
 
     runtime: Annotated[str, Option(metavar="R")] = "onnxruntime"
-    """what runs the models: onnxruntime, tflite, tflite-runtime or torch"""
+    """runtime of the models: onnxruntime, tflite, tflite-runtime or torch"""
 
     cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
-    """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one a thread)"""
+    """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one for each thread)"""
 
     timing: Annotated[Literal["in-place", "warm"] | None, Option(metavar="T")] = None
-    """in-place: in networks, each block where it stands, after the others; warm: each alone, again and again, which is
-    less than it takes in a network (default: in-place, with --limit warm)"""
+    """in-place: time each block inside networks, after the blocks before it; warm: time each alone, repeatedly, which
+    is faster than in a network (default: in-place; with --limit, warm)"""
 
     rounds: OptionalCount = None
-    """visits of a block, apart in time, in place (default: 5, with --quick 2) or alone (default: 5, with --quick 3)"""
+    """visits of each block, spread over time (default: 5; with --quick 2 in place, 3 alone)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,35 +15,35 @@ from profilers.profiling.profile_options import ProfileOptions
 
 @dataclass(frozen=True, kw_only=True)
 class GpuConfig(ProfileOptions):
-    """Measure every block of a search space on an NVIDIA GPU, once, into a latency table.
+    """Measure every block of a search space on an NVIDIA GPU into a latency table.
 
-    On an H200 284 blocks took 39 s at batch 64, 67 s at batch 1 (fp16, --quick); --energy adds 0.6 s a block (an
-    estimate).
+    On an H200, 284 blocks took 39 s at batch 64 and 67 s at batch 1 (fp16, --quick). --energy adds an estimated 0.6 s
+    for each block.
     """
 
     PANEL: ClassVar[str] = "GPU"
 
     device: Annotated[str, Option(metavar="D")] = "cuda:0"
-    """which GPU; several, such as cuda:0,cuda:1, share the rounds, and their tables are merged if they agree; cpu: for
-    tests of this command only"""
+    """which GPU; several, such as cuda:0,cuda:1, share the rounds, and their tables are merged if they agree; cpu only
+    serves to test this command"""
 
     dtype: Literal["fp32", "tf32", "fp16", "bf16"] = "fp16"
-    """of weights and images"""
+    """number format of weights and images"""
 
     mode: Literal["graph", "eager", "compile"] = "graph"
-    """replays of CUDA graphs, ATen operators (no nn.Modules) launched one by one, or torch.compile, then graphs:
-    seconds to compile every block"""
+    """graph: replay CUDA graphs; eager: launch ATen operators (no nn.Modules) one by one; compile: torch.compile, then
+    graphs, which takes seconds for every block"""
 
     # in channels-last cuDNN plans every depthwise shape anew, 0.6 s each on an H200 (docs/gpus.md)
     memory_format: Literal["channels-last", "contiguous"] = "contiguous"
-    """of images and weights; measure in the one that you deploy: depthwise convolutions were 1.6 to 3.7 times as fast
-    channels-last, after 0.6 s for every new shape; contiguous is PyTorch's own"""
+    """layout of images and weights; measure in the layout that you deploy: depthwise convolutions were 1.6 to 3.7 times
+    as fast channels-last, after 0.6 s for every new shape; contiguous is PyTorch's default"""
 
     inputs: Literal["cold", "warm"] = "cold"
-    """cold: different inputs in turn, together larger than the L2 cache; warm: one"""
+    """cold: different inputs in turn, together larger than the L2 cache; warm: one input"""
 
     rounds: OptionalCount = None
-    """visits of a block, apart in time (default: 3, with --quick 2)"""
+    """visits of each block, spread over time (default: 3, with --quick 2)"""
 
 
 COMMAND = Command(

@@ -22,13 +22,13 @@ class LinuxConfig(CoreOptions, AgentOptions, ProfileOptions):
     PANEL: ClassVar[str] = "Board"
 
     host: Annotated[str, Free(), Option(metavar="H")]
-    """USER@ADDRESS, or a name of ~/.ssh/config; logged in to by key"""
+    """USER@ADDRESS, or a name in ~/.ssh/config; the login must work by key"""
 
     ssh_config: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
-    """ssh's configuration (default: ssh's own)"""
+    """configuration file for ssh (default: ssh's own)"""
 
     delegate: Annotated[Literal["xnnpack", "none"], Option(metavar="D")] = "xnnpack"
-    """xnnpack, or none for the runtime's own kernels"""
+    """xnnpack; none: the runtime's own kernels"""
 
 
 COMMAND = Command("profilers.linux", LinuxConfig, "--host pi@raspberrypi.local --space mbv3-w1.0 --out pi.csv")

@@ -19,7 +19,7 @@ class AgentOptions(Config):
     PANEL: ClassVar[str] = "Agent"
 
     agent_bin: OwnFile = None
-    """your own build of the agent, such as by the NDK"""
+    """your own build of the agent, made with the NDK for example"""
 
     agent_lib: OwnFile = None
     """your own build of the runtime's library, libLiteRt.so or libtensorflowlite_c.so"""

@@ -263,16 +263,16 @@ class BundleConfig(AgentOptions):
     """Make the folder that a phone or board needs to run the agent: agent, runtime, C libraries."""
 
     out: Annotated[Path | None, Output(folder=True), Option(metavar="DIR")] = None
-    """copy the bundle there (default: it stays in the cache)"""
+    """folder to copy the bundle to (default: it stays in the cache)"""
 
     abi: Annotated[str, Option(metavar="A")] = "aarch64"
-    """of the device's processor: aarch64 or x86_64"""
+    """architecture of the device: aarch64 or x86_64"""
 
     backend: Annotated[str, Option(metavar="B")] = "litert"
     """C API of the runtime: litert (ai-edge-litert 2.3.0) or tflite (1.4.0)"""
 
     mirror: Annotated[str, Option(metavar="URL")] = MIRROR
-    """of Debian's packages"""
+    """server of Debian's packages"""
 
 
 COMMAND = Command("device_agents.android.bundle", BundleConfig, "--abi aarch64 --out bundle")

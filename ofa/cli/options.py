@@ -67,13 +67,14 @@ class PreparationOptions(Config):
     PANEL: ClassVar[str] = "Images"
 
     mean: Annotated[str | None, Option(metavar="M")] = None
-    """imagenet, half, or numbers such as 0.5,0.5,0.5 (default: the checkpoint's, else ImageNet's)"""
+    """mean of red, green and blue: imagenet, half, or numbers such as 0.5,0.5,0.5 (default: the checkpoint's, else
+    ImageNet's)"""
 
     std: Annotated[str | None, Option(metavar="S")] = None
-    """the same (default: the checkpoint's, or what goes with --mean)"""
+    """standard deviation, written like --mean (default: the checkpoint's, or the one that goes with --mean)"""
 
     override_preprocessing: bool = False
-    """take --mean and --std although the checkpoint was trained with others, and mark the result"""
+    """use --mean and --std even if the checkpoint was trained with others, and mark the result"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,16 +87,16 @@ class ReadingOptions(PreparationOptions):
     """images in class folders, also below train and val"""
 
     classes: Annotated[str | None, Input(find=file_or_name), Option(metavar="FILE")] = None
-    """numbers of the class folders: FILE, or imagenette (default: by the checkpoint's class names)"""
+    """file with the number of each class folder, or imagenette (default: matched by the checkpoint's class names)"""
 
     batch_size: Count = 64
-    """images at a time"""
+    """images in a batch"""
 
     workers: Annotated[int, AtLeast(0), Option(metavar="N"), Free()] = 0
-    """processes that decode images (0: none extra)"""
+    """extra processes that decode images"""
 
     strict: Annotated[bool, Free()] = False
-    """a broken image is an error rather than skipped"""
+    """stop at a broken image instead of skipping it"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +106,11 @@ class ImageOptions(ReadingOptions):
     PANEL: ClassVar[str] = "Images"
 
     split: Annotated[str | None, Option(metavar="NAME")] = None
-    """train, val, test; held-out: what training held out; all, where there are no such folders (default: val where
-    there is one; held-out where these images were trained on; else all)"""
+    """train, val or test; held-out: the images that training held out; all: every image, if there are no such folders
+    (default: val if there is one, held-out if the network was trained on these images, else all)"""
 
     allow_training_images: bool = False
-    """evaluate on images that were trained on, and mark the result"""
+    """also evaluate on images that the network was trained on, and mark the result"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,10 +120,10 @@ class CalibratingOptions(Config):
     PANEL: ClassVar[str] = "Calibration"
 
     calibration_batch: Count = 64
-    """images at a time while batch normalisation is calibrated"""
+    """images in a batch while batch normalisation is calibrated"""
 
     allow_poor_calibration: bool = False
-    """calibrate with fewer than 64 images, or in batches under 16, and mark the result"""
+    """accept fewer than 64 images, or batches under 16, and mark the result"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,10 +133,10 @@ class CalibrationOptions(CalibratingOptions):
     PANEL: ClassVar[str] = "Calibration"
 
     calibration: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
-    """training images to calibrate with (default: train of --data, or what was not held out of it)"""
+    """training images to calibrate with (default: train of --data, or its images that were not held out)"""
 
     calibration_images: Count = 2000
-    """how many of them"""
+    """how many images to calibrate with"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,10 +146,10 @@ class SamplingOptions(Config):
     PANEL: ClassVar[str] = "Sampling"
 
     seed: Seed = 0
-    """of everything random"""
+    """seed of every random choice"""
 
     limit: OptionalCount = None
-    """only N images, chosen at random by --seed"""
+    """use only N images, chosen at random by --seed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +159,7 @@ class DeviceOptions(Config):
     PANEL: ClassVar[str] = "Device"
 
     device: Annotated[str, Free()] = "auto"
-    """auto (the GPU if there is one), cpu, cuda, cuda:1"""
+    """auto (the GPU if there is one), cpu, cuda or cuda:1"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,4 +172,4 @@ class RunOptions(Config):
     """folder for all of the run's files"""
 
     resume: Annotated[bool, Free()] = False
-    """continue what was stopped or killed"""
+    """continue a run that was stopped or killed"""

@@ -22,48 +22,48 @@ class Entry(NamedTuple):
 
 
 STEPS: dict[str, tuple[Entry, ...]] = {
-    "Measure a device, block by block: a latency table": (
+    "Measure a device, block by block, into a latency table": (
         Entry("profile cpu", "profilers.cpu", "this machine's CPU"),
         Entry("profile gpu", "profilers.gpu", "an NVIDIA GPU"),
         Entry("profile android", "profilers.android", "a phone, over adb"),
         Entry("profile linux", "profilers.linux", "a board, over ssh"),
-        Entry("validate", "profilers.validate", "how well the table's sums predict whole networks"),
-        Entry("margin", "profilers.margin", "how much longer searched networks take than their sums"),
-        Entry("estimate", "profilers.transfer", "a table for a device that is not at hand"),
-        Entry("compare", "profilers.compare", "what changed between two tables"),
-        Entry("regenerate", "profilers.regenerate", "all tables anew, every night"),
+        Entry("validate", "profilers.validate", "compare the table's sums with whole networks"),
+        Entry("margin", "profilers.margin", "measure how far searched networks exceed their sums"),
+        Entry("estimate", "profilers.transfer", "estimate a table of a device that is not at hand"),
+        Entry("compare", "profilers.compare", "find what changed between two tables"),
+        Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),
     ),
-    "Train a supernet, and learn what its sub-networks reach": (
-        Entry("train", "ofa.train", "a supernet, on your images"),
-        Entry("publish", "ofa.publish", "it as a small file that needs no images"),
-        Entry("collect", "ofa.predictors.collect", "accuracies of random sub-networks"),
-        Entry("fit", "ofa.predictors.fit", "an accuracy predictor to them"),
+    "Train a supernet, and predict the accuracy of its sub-networks": (
+        Entry("train", "ofa.train", "train a supernet on your images"),
+        Entry("publish", "ofa.publish", "make it a small file that needs no images"),
+        Entry("collect", "ofa.predictors.collect", "measure the accuracies of random sub-networks"),
+        Entry("fit", "ofa.predictors.fit", "fit an accuracy predictor to them"),
     ),
     "Find the best sub-network for a device": (
-        Entry("search", "ofa.search", "the most accurate within each latency limit"),
-        Entry("verify", "profilers.verify", "what was found, measured whole on the device"),
+        Entry("search", "ofa.search", "find the most accurate within each latency limit"),
+        Entry("verify", "profilers.verify", "measure the networks that were found on the device"),
     ),
-    "Take it to the device": (
-        Entry("evaluate", "ofa.evaluate", "its accuracy on images"),
-        Entry("finetune", "ofa.finetune", "it alone, on your classes too"),
-        Entry("export", "ofa.export", "it as ONNX, TFLite or TorchScript"),
+    "Take the network to the device": (
+        Entry("evaluate", "ofa.evaluate", "measure its accuracy on images"),
+        Entry("finetune", "ofa.finetune", "train it further, on your own classes too"),
+        Entry("export", "ofa.export", "write it as ONNX, TFLite or TorchScript"),
     ),
-    "What others published": (
-        Entry("zoo", "ofa.zoo", "the original's networks"),
-        Entry("convert", "latency_tables.convert", "block latencies into a table"),
-        Entry("convert-networks", "latency_tables.convert_networks", "latencies of whole networks, for `ofa estimate`"),
+    "Use what others published": (
+        Entry("zoo", "ofa.zoo", "list and fetch the original's networks"),
+        Entry("convert", "latency_tables.convert", "turn block latencies into a table"),
+        Entry("convert-networks", "latency_tables.convert_networks", "import networks' latencies for `ofa estimate`"),
     ),
 }
 
 
 def overview() -> str:
     """All commands, a line each."""
-    lines = [f"ofa {__version__}: the best image network for your device, on latencies measured on it", ""]
+    lines = [f"ofa {__version__}: the best image network for your device, from latencies measured on it", ""]
     for number, (step, entries) in enumerate(STEPS.items(), 1):
         lines.append(f"{number}. {step}")
         lines += [f"   ofa {entry.name:17} {entry.words:52} python -m {entry.module}" for entry in entries]
         lines.append("")
-    lines.append("Each tells its options by --help. Start with: ofa search --table note10 --latency 15 20 25")
+    lines.append("Each command lists its options with --help. Start with: ofa search --table note10 --latency 15 20 25")
     return "\n".join(lines)
 
 

@@ -24,38 +24,38 @@ from ofa.reading.kinds import NET_CONFIG, SUBNETS, WEIGHTS
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOptions, RunOptions):
-    """Accuracy of a specialised network, or of sub-networks of a supernet, on images.
+    """Measure the accuracy of a specialised network, or of sub-networks of a supernet, on images.
 
-    Batch normalisation of a supernet's sub-networks is calibrated first. Images are divided where torchrun starts
-    several processes: torchrun --nproc-per-node 4 -m ofa.evaluate ...
+    Batch normalisation of a supernet's sub-networks is calibrated first. To divide the images among processes, use
+    torchrun --nproc-per-node 4 -m ofa.evaluate ...
     """
 
     checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a specialised network's folder, a supernet's file, or an id of ofa.zoo"""
 
     config: Annotated[Path | None, Input(kinds=(NET_CONFIG,)), Option(metavar="FILE")] = None
-    """MIT's network config, for weights of a specialised network alone"""
+    """MIT's network config, if --checkpoint holds only the weights of a specialised network"""
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
-    """sub-networks of a supernet: result.json of ofa.search, or one"""
+    """sub-networks of the supernet: result.json of ofa.search, or a file with one sub-network"""
 
     random: OptionalCount = None
-    """N random sub-networks of a supernet"""
+    """evaluate N random sub-networks of the supernet"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
-    """only this result of result.json, from 0 (default: all)"""
+    """only this result of result.json, counted from 0 (default: all)"""
 
     space: SpaceName = None
-    """the supernet's space, where no file says it (mbv3-w1.0 ...)"""
+    """the supernet's space, if no file names it, such as mbv3-w1.0"""
 
     num_classes: OptionalCount = None
-    """classes that the checkpoint must have (default: what it has)"""
+    """number of classes that the checkpoint must have (default: any)"""
 
     resolution: Annotated[int | None, AtLeast(1), Option(metavar="R")] = None
     """side of the images in pixels (default: the network's own)"""
 
     seed: Seed = 0
-    """of --random, --limit and the calibration images"""
+    """seed of --random, --limit and the choice of calibration images"""
 
     out: Annotated[Path, Output(), Option(metavar="FILE")] = Path("out/evaluate/result.json")
     """where to write the result"""

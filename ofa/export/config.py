@@ -16,68 +16,68 @@ SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safeten
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig(PreparationOptions, CalibratingOptions):
-    """A search's result and a trained supernet become a model file to deploy.
+    """Turn a search's result and a trained supernet into a model file to deploy.
 
     example, from a search to a phone:
       python -m ofa.search --table note10 --latency 20 --out out/search
       python -m ofa.export --subnet out/search/result.json --checkpoint ofa_mbv3_d234_e346_k357_w1.2 \\
           --format tflite --int8 --calibration imagenet/train --labels labels.txt --out out/note10-20ms.tflite
 
-    exit codes: 0 written, 2 something given is wrong or no result meets --limit, 130 stopped
+    exit codes: 0 written, 2 wrong input, or no result meets --limit, 130 stopped
     """
 
     checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a supernet (ours or MIT's), or a specialised network: its folder or .safetensors, or an id of ofa.zoo (default:
-    the supernet that is shipped for the sub-network's space)"""
+    """a supernet (ours or MIT's), a specialised network (its folder or .safetensors), or an id of ofa.zoo (default: the
+    supernet that is shipped for the sub-network's space)"""
 
     format: Literal["onnx", "tflite", "torchscript", "safetensors"]
-    """of the file to write"""
+    """format of the file to write"""
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
-    """result.json of ofa.search, a sub-network as JSON, or MIT's dict; for a supernet"""
+    """which sub-network of the supernet: result.json of ofa.search, a sub-network as JSON, or MIT's dict"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
-    """which result of result.json (default: 0)"""
+    """which result of result.json, counted from 0 (default: 0)"""
 
     limit: Annotated[float | None, Above(0), Option(metavar="MS")] = None
     """the result for this latency limit"""
 
     space: SpaceName = None
-    """the search space, where no file says it, such as mbv3-w1.0"""
+    """the search space, if no file names it, such as mbv3-w1.0"""
 
     out: Annotated[Path | None, Output(), Option(metavar="FILE")] = None
     """the file to write (default: out/export/<space>-<format, resolution>)"""
 
     batch: Count = 1
-    """images a call"""
+    """images in a call, fixed in the file"""
 
     resolution: OptionalCount = None
     """side of the images in pixels (default: the sub-network's)"""
 
     calibration: Annotated[Path | None, Input(images=True), Option(metavar="DIR")] = None
-    """images, a folder or zip, to calibrate batch normalisation and int8 with (default: synthetic ones, if the
-    supernet's file holds any)"""
+    """folder or zip of images that calibrate batch normalisation and int8 (default: synthetic images, if the supernet's
+    file holds any)"""
 
     calibration_images: Count = 2000
-    """how many for batch normalisation; int8 takes the first 200"""
+    """how many images calibrate batch normalisation; int8 uses the first 200"""
 
     int8: bool = False
-    """static quantisation to int8: onnx and tflite"""
+    """quantise statically to int8 (onnx and tflite)"""
 
     evaluate: Annotated[Path | None, Input(images=True), Option(metavar="DIR")] = None
-    """images to compare on (default: those of --calibration that it does not calibrate with)"""
+    """images on which file and network are compared (default: images of --calibration that do not calibrate)"""
 
     evaluate_images: Count = 500
-    """how many"""
+    """how many images to compare on"""
 
     labels: Annotated[Path | None, Input(), Option(metavar="FILE")] = None
-    """class names in the order of the logits, text lines or JSON (default: the checkpoint's, if it says)"""
+    """class names in the order of the logits, one a line or as JSON (default: the checkpoint's, if it has any)"""
 
     strict: Annotated[bool, Free()] = False
-    """fail at a broken image rather than skip it"""
+    """stop at a broken image instead of skipping it"""
 
     seed: Seed = 0
-    """for the choice of images"""
+    """seed of the choice of images"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

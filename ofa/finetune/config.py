@@ -29,19 +29,19 @@ class StartOptions(Config):
     PANEL: ClassVar[str] = "Network"
 
     network: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a specialised network: a folder of save_network, ofa.finetune or MIT, or an id of ofa.zoo"""
+    """a specialised network: a folder by save_network, ofa.finetune or MIT, or an id of ofa.zoo"""
 
     checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a supernet's checkpoint or an id of ofa.zoo, with --subnet"""
+    """a supernet's checkpoint, or an id of ofa.zoo; needs --subnet"""
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
-    """result.json of ofa.search, or one sub-network"""
+    """result.json of ofa.search, or a file with one sub-network"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
-    """which result of result.json, from 0 (default: the first)"""
+    """which result of result.json, counted from 0 (default: the first)"""
 
     space: SpaceName = None
-    """the supernet's space, where no file says it"""
+    """the supernet's space, if no file names it"""
 
     resolution: Annotated[int | None, AtLeast(1), Option(metavar="R")] = None
     """side of the images in pixels (default: the network's own)"""
@@ -71,29 +71,29 @@ class DataOptions(ReadingOptions):
     """validation images (default: val of --data, if there is one)"""
 
     held_out: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
-    """training images to validate with where there are no others (default: those that the supernet's training held
-    out, else a tenth)"""
+    """number of training images to validate with, if there are no others (default: as many as the supernet's training
+    held out, else a tenth)"""
 
     new_classes: bool = False
-    """a new classifier, for as many classes as --data has folders"""
+    """draw a new classifier, for the class folders of --data"""
 
     smallest_crop: Annotated[float | None, Share(), Option(metavar="A")] = None
-    """least part of an image that a crop takes (default: as the network was trained, else 0.08)"""
+    """smallest part of an image that a crop takes (default: as in the network's training, else 0.08)"""
 
     limit: OptionalCount = None
-    """only N training images, chosen at random by --seed"""
+    """use only N training images, chosen at random by --seed"""
 
     val_limit: OptionalCount = None
-    """only N validation images, chosen at random by --seed"""
+    """use only N validation images, chosen at random by --seed"""
 
     batch_size: Annotated[int, AtLeast(2, "batch normalisation needs several images"), Option(metavar="N")] = 64
-    """images a step; the learning rate follows"""
+    """images in a step; the learning rate scales with it"""
 
     workers: Annotated[int, AtLeast(0), Option(metavar="N"), Free()] = 0
-    """processes that prepare images (0: none extra)"""
+    """extra processes that prepare images"""
 
     seed: Seed = 0
-    """of everything random"""
+    """seed of every random choice"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,23 +105,23 @@ class DataOptions(ReadingOptions):
 class FinetuneConfig(StartOptions, DataOptions, CalibratingOptions, DeviceOptions, RunOptions):
     """Fine-tune a specialised network, or one sub-network of a supernet.
 
-    A run that is stopped (Ctrl-C, SIGTERM) or killed goes on with --resume, to the same weights.
+    If a run is stopped (Ctrl-C, SIGTERM) or killed, --resume continues it to the same weights.
     """
 
     epochs: Count = 25
-    """how often the images are seen"""
+    """passes over the images"""
 
     learning_rate: Annotated[float | None, Above(0), Option(metavar="LR")] = None
-    """its peak (default: 0.0025 for every 64 images of a batch)"""
+    """peak of the learning rate (default: 0.0025 for every 64 images of a batch)"""
 
     warmup_epochs: Annotated[float | None, AtLeast(0), Option(metavar="N")] = None
-    """linear increase of the learning rate (default: a tenth of the epochs, at most 1)"""
+    """epochs of linear increase of the learning rate (default: a tenth of the epochs, at most 1)"""
 
     label_smoothing: Annotated[float, Part(), Option(metavar="S")] = 0.1
-    """share of the labels that is spread over all classes"""
+    """share of each label that is spread over all classes"""
 
     weight_decay: Annotated[float, AtLeast(0), Option(metavar="D")] = 3e-5
-    """not of biases and normalisation"""
+    """weight decay, not applied to biases and normalisation"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="RUN")]
     """folder for checkpoint, metrics.jsonl and the network"""

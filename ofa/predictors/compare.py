@@ -53,16 +53,16 @@ class ComparePredictorsConfig(Config):
     """
 
     data: Annotated[tuple[Path, ...], Input(kinds=(ACCURACIES,)), Option(metavar="CSV")]
-    """as for ofa.predictors.fit"""
+    """measured accuracies, as for ofa.predictors.fit"""
 
     space: Annotated[str, Option(metavar="S")]
-    """search space: mbv3-w1.0 ..."""
+    """search space, such as mbv3-w1.0"""
 
     predictor: PredictorFile = None
-    """for the third table (default: the space's own)"""
+    """the predictor of the third table (default: the space's own)"""
 
     curve: bool = False
-    """the fourth table alone"""
+    """print only the fourth table"""
 
 
 COMMAND = Command("ofa.predictors.compare", ComparePredictorsConfig, example="--data accuracies.csv --space mbv3-w1.0")

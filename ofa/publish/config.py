@@ -24,36 +24,36 @@ class OrMore:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishConfig(CalibratingOptions):
-    """Store a supernet in half precision, together with a few synthetic images that calibrate its sub-networks nearly
-    as well as the photographs it was trained on: ofa.export then needs none.
+    """Store a supernet in half precision, with a few synthetic images that calibrate its sub-networks nearly as well as
+    the photographs it was trained on. ofa.export then needs no photographs.
     """
 
     checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a supernet that ofa.train made"""
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
-    """what it was trained on: train to calibrate with, val, or what the training held out, to compare on"""
+    """the images it was trained on: train calibrates; val, or what training held out, compares"""
 
     images: Annotated[int, OrMore(2), Option(metavar="N")] = 64
-    """synthetic images"""
+    """number of synthetic images"""
 
     steps: Annotated[int, OrMore(1), Option(metavar="N")] = 2000
-    """of gradient descent"""
+    """steps of gradient descent"""
 
     subnets: Annotated[int, OrMore(2), Option(metavar="N")] = 20
     """sub-networks that the images are fitted to"""
 
     calibration_images: Annotated[int, OrMore(2), Option(metavar="N")] = 1000
-    """real ones, for each"""
+    """photographs that calibrate each sub-network"""
 
     check_subnets: Annotated[int, OrMore(1), Option(metavar="N")] = 10
-    """other sub-networks, to compare on"""
+    """other sub-networks, on which both kinds of images are compared"""
 
     check_images: Annotated[int, OrMore(1), Option(metavar="N")] = 1000
-    """to compare on"""
+    """photographs to compare on"""
 
     seed: Annotated[int, OrMore(0), Option(metavar="N")] = 0
-    """of everything random"""
+    """seed of every random choice"""
 
     out: Annotated[Path, Output(), Option(metavar="W")]
     """the file to write, .safetensors"""

@@ -17,7 +17,7 @@ from ofa.tables.shipped import find_table
 class SearchConfig(Config):
     """Find the most accurate sub-network that meets each latency limit.
 
-    Without a limit: the accuracy-latency frontier from the fastest to the slowest sub-network, or with
+    Without a limit, find the accuracy-latency frontier from the fastest to the slowest sub-network, or with
     --frontier energy the accuracy-energy frontier.
     """
 
@@ -25,10 +25,10 @@ class SearchConfig(Config):
     """latency table: a CSV or a shipped name (repeatable)"""
 
     latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
-    """limits in ms, for as many images at once as the table is for; searched in one run"""
+    """limits in ms, all searched in one run; the table's batch size applies"""
 
     confidence: Annotated[float | None, Between(50, 99.9, "a per cent"), Option(metavar="PCT")] = None
-    """keep the limits on the device with so many per cent, such as 95: by what whole networks took there
+    """keep the limits on the device with this probability, such as 95, by the latencies of whole networks there
     (python -m profilers.margin)"""
 
     max_macs: Annotated[float | None, Above(0), Option(metavar="M")] = None
@@ -38,53 +38,53 @@ class SearchConfig(Config):
     """at most M million parameters"""
 
     max_energy: Annotated[float | None, Above(0), Option(metavar="MJ")] = None
-    """at most MJ millijoules, by a table that tells energies"""
+    """at most MJ millijoules; needs a table with energies"""
 
     frontier: Literal["latency", "energy"] | None = None
-    """what accuracy is traded for without a limit (default: latency)"""
+    """without a limit: the quantity that accuracy is traded against (default: latency)"""
 
     space: SpaceName = None
-    """search space, if the table does not name just one (mbv3-w1.0 ...)"""
+    """search space, such as mbv3-w1.0, if the table does not name exactly one"""
 
     num_classes: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None
-    """classes of the classifier (default: the first table's)"""
+    """number of classes of the classifier (default: the first table's)"""
 
     resolutions: Resolutions = None
-    """such as 160,192 or 128:224:4 (default: what table and predictor share)"""
+    """such as 160,192 or 128:224:4 (default: those that table and predictor share)"""
 
     predictor: PredictorFile = None
     """accuracy predictor: .safetensors, MIT's .pth, or an id of ofa.zoo (default: the space's own)"""
 
     method: Literal["exact", "evolution"] | None = None
-    """exact: the best there is, proven; evolution: the paper's (default: exact where the predictor adds up over units,
-    else an evolution that starts from the exact frontier of an imitation)"""
+    """exact: the best network, proven; evolution: the paper's search (default: exact if the predictor adds up over
+    units, else an evolution that starts from the exact frontier of an imitation of the predictor)"""
 
     kernel_sizes: Annotated[tuple[int, ...], AtLeast(1), Option(metavar="K")] = ()
-    """use no others, such as 3 5"""
+    """use only these kernel sizes, such as 3 5"""
 
     expand_ratios: Annotated[tuple[float, ...], Above(0), Option(metavar="E")] = ()
-    """use no others, such as 3 4"""
+    """use only these expand ratios, such as 3 4"""
 
     depths: Annotated[tuple[int, ...], AtLeast(0), Option(metavar="D")] = ()
-    """use no others in any unit, such as 2 3"""
+    """use only these depths, in every unit, such as 2 3"""
 
     best: Annotated[int, AtLeast(1), Option(metavar="N")] = 1
-    """so many networks for each limit"""
+    """how many networks to find for each limit"""
 
     differ: Annotated[int, AtLeast(1), Option(metavar="N")] = 1
-    """in how many choices they differ from each other at least"""
+    """with --best: the least number of choices in which any two of the networks differ"""
 
     together: bool = False
-    """one network for all tables, within each one's limit: as many --latency as --table, or one for all"""
+    """find one network for all tables, within the limit of each: as many --latency as --table, or one for all"""
 
     allow_emulated: bool = False
-    """take tables of emulated devices, whose latencies mean nothing"""
+    """accept tables of emulated devices, whose latencies mean nothing"""
 
     seed: Seed = 0
     """the same seed gives the same result"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")] = Path("out/search")
-    """where to write result.json and frontier.png"""
+    """folder for result.json and frontier.png"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

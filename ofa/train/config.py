@@ -23,32 +23,32 @@ class LearningOptions(Config):
     PANEL: ClassVar[str] = "How"
 
     batch_size: Annotated[int, AtLeast(2, "batch normalisation needs several"), Option(metavar="N")] = 64
-    """images a step, of each process; learning rates follow"""
+    """images in a step of each process; learning rates scale with it"""
 
     learning_rate_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
     """factor on all learning rates"""
 
     weight_decay: Annotated[float, AtLeast(0), Option(metavar="D")] = 3e-5
-    """not of biases, normalisation and kernel matrices"""
+    """weight decay, not applied to biases, normalisation and kernel matrices"""
 
     label_smoothing: Annotated[float | None, Part(), Option(metavar="S")] = None
-    """share of the labels that is spread over all classes (default: 0.1; 0 with --recipe short)"""
+    """share of each label that is spread over all classes (default: 0.1; 0 with --recipe short)"""
 
     class_weights: bool = False
-    """weigh images so that every class counts the same, however many it has"""
+    """weight images so that every class counts the same, however many images it has"""
 
     dropout: Annotated[float | None, Part(), Option(metavar="P")] = None
-    """before the classifier; none in sandwich (default: 0.1; 0 with --recipe short)"""
+    """dropout before the classifier; none in sandwich (default: 0.1; 0 with --recipe short)"""
 
     distill: Annotated[float | None, AtLeast(0), Option(metavar="L")] = None
-    """weight of the loss against the teacher's outputs, where the labels' is 1 (default: 1; the loss is their
-    weighted mean)"""
+    """weight of the loss against the teacher's outputs; the labels' loss has weight 1, and the weighted mean of both is
+    used (default: 1)"""
 
     clip_norm: Annotated[float, AtLeast(0), Option(metavar="G")] = 0.0
-    """scale gradients down to this norm (0: not)"""
+    """scale gradients down to this norm (0: do not)"""
 
     ema: Annotated[float, Part(), Option(metavar="M")] = 0.0
-    """result in a moving average of the weights, such as 0.999"""
+    """the result is a moving average of the weights with this factor, such as 0.999 (0: no average)"""
 
     precision: Annotated[Literal["auto", "fp32", "bf16", "fp16"], Option(metavar="P")] = "auto"
     """auto (bf16 on GPUs, else fp32), fp32, bf16 or fp16"""
@@ -57,10 +57,10 @@ class LearningOptions(Config):
     """layout of weights and images (auto: contiguous on GPUs, channels-last on CPUs)"""
 
     bn: Literal["local", "sync"] = "local"
-    """normalise by each process's batch (as the paper), or by all processes'"""
+    """normalise by the batch of each process (as in the paper), or by those of all processes"""
 
     seed: Seed = 0
-    """of everything random"""
+    """seed of every random choice"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,46 +70,46 @@ class PhotoOptions(Config):
     PANEL: ClassVar[str] = "Images"
 
     limit: OptionalCount = None
-    """train on N images only, chosen at random"""
+    """train on only N images, chosen at random"""
 
     held_out: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
-    """training images that are never trained on (default: a tenth, at most 10,000)"""
+    """number of training images to hold out, which are never trained on (default: a tenth, at most 10,000)"""
 
     check_images: Count = 2000
-    """how many of these to check with"""
+    """how many held-out images to check accuracy on"""
 
     check_every: Count = 1
     """epochs between checks of accuracy"""
 
     calibration_images: Count = 500
-    """to calibrate a check"""
+    """images that calibrate batch normalisation before a check"""
 
     smallest_crop: Annotated[float, Share(), Option(metavar="A")] = 0.08
-    """least part of an image that a crop takes"""
+    """smallest part of an image that a crop takes"""
 
     cache: Literal["auto", "device", "memory", "off"] = "auto"
-    """auto (device if pixels fit in 4 GiB, else off); device or memory: decode once, keep bytes there; off: decode
-    every epoch"""
+    """device or memory: decode once and keep the pixels there; off: decode in every epoch; auto: device if the pixels
+    fit in 4 GiB, else off"""
 
     workers: Annotated[int, AtLeast(0), Free(), Option(metavar="N")] = 0
-    """processes that decode images (0: none extra)"""
+    """extra processes that decode images"""
 
     mean: Annotated[str, Option(metavar="M")] = "imagenet"
-    """imagenet, half, or numbers such as 0.5,0.5,0.5"""
+    """mean of red, green and blue: imagenet, half, or numbers such as 0.5,0.5,0.5"""
 
     std: Annotated[str | None, Option(metavar="S")] = None
-    """the same (default: what goes with --mean)"""
+    """standard deviation, written like --mean (default: the one that goes with --mean)"""
 
     strict: Annotated[bool, Free()] = False
-    """a broken image is an error rather than skipped"""
+    """stop at a broken image instead of skipping it"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
-    """Train a supernet, from which networks for any device are then cut.
+    """Train a supernet, from which networks for any device can be cut.
 
-    One process, or several: torchrun --nproc-per-node 8 -m ofa.train ... A run that is stopped (Ctrl-C, SIGTERM) or
-    killed is continued by --resume, to the same weights.
+    For several processes, use torchrun --nproc-per-node 8 -m ofa.train ... If a run is stopped (Ctrl-C, SIGTERM) or
+    killed, --resume continues it to the same weights.
     """
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
@@ -119,44 +119,44 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     """mbv3-w<width>, proxyless-w<width> or resnet50d"""
 
     resolutions: Annotated[tuple[int, ...], Option(metavar="LIST", parse=resolution_list)] = RESOLUTIONS
-    """sides of the images in pixels, one is drawn for each step: 64,96 or 128:224:4"""
+    """sides of the images in pixels, such as 64,96 or 128:224:4; each step draws one"""
 
     method: Literal["shrinking", "uniform", "sandwich", "alone"] = "shrinking"
-    """shrinking; uniform: everything elastic at once; sandwich: the same with largest and smallest in every step;
-    alone: one sub-network"""
+    """shrinking: stage after stage; uniform: everything elastic at once; sandwich: the same, with the largest and the
+    smallest in every step; alone: one sub-network"""
 
     recipe: Annotated[str, Free(), Option(metavar="NAME|FILE")] = "paper"  # its stages identify the run
-    """paper; short: everything elastic from the start, for a small part of its epochs (--epochs-scale below about
-    0.2); or stages of your own: a JSON list"""
+    """paper; short: everything elastic from the start, for an --epochs-scale below about 0.2; or a JSON list of stages
+    of your own"""
 
     epochs_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
     """factor on all epochs (paper: 600 in all)"""
 
     epochs: OptionalCount = None
-    """of uniform, sandwich or alone (default: as much arithmetic as shrinking takes)"""
+    """epochs of uniform, sandwich or alone; alone needs it (default: as many as make the arithmetic of shrinking)"""
 
     subnets_per_step: Annotated[int | None, AtLeast(1), Option(metavar="K")] = None
-    """of uniform and sandwich (default: 4)"""
+    """sub-networks in a step of uniform or sandwich (default: 4)"""
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
-    """which sub-network to train alone"""
+    """with --method alone: the sub-network to train"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="I")] = None
-    """which result of result.json, from 0 (default: the first)"""
+    """which result of result.json, counted from 0 (default: the first)"""
 
     start: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a supernet checkpoint, or an id of ofa.zoo, to begin with: its largest network takes the place of the first stage
-    of shrinking"""
+    """a supernet checkpoint, or an id of ofa.zoo, to begin with; its largest network replaces the first stage of
+    shrinking"""
 
     new_classes: bool = False
-    """the classes of --data are others than those of --start: a new classifier is drawn, all other weights are kept"""
+    """the classes of --data differ from those of --start: draw a new classifier, and keep all other weights"""
 
     teacher: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a supernet checkpoint to distil from (default: --start, or what the first stage gives; uniform and alone do
-    without; sandwich has its own largest)"""
+    """a supernet checkpoint to distil from (default: --start, or the result of the first stage; none for uniform and
+    alone; the largest network itself for sandwich)"""
 
     tensorboard: Annotated[bool, Free()] = False
-    """metrics for TensorBoard too, in RUN/tensorboard"""
+    """also write metrics for TensorBoard, into RUN/tensorboard"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,18 +13,18 @@ from profilers.profiling.profile_options import JournalOptions
 
 @dataclass(frozen=True, kw_only=True)
 class RegenerateConfig(JournalOptions):
-    """Measure every table of a configuration again whose device is at hand.
+    """Measure again every table of a list whose device is at hand.
 
-    Each is compared block by block with the one beside the configuration, and report.md is written. What looks changed
-    is measured once more before it counts. Exit code 0: nothing changed, 1: blocks changed or a table is new, 2:
-    something failed.
+    Each is compared block by block with the table beside the list, and report.md is written. What looks changed is
+    measured once more before it counts. Exit codes: 0 nothing changed, 1 blocks changed or a table is new, 2 something
+    failed.
     """
 
     config: Annotated[Path, Input(kinds=(TABLES_TOML,)), Option(metavar="TOML")]
-    """the tables: file, profiler, args; the committed ones lie beside it"""
+    """the list: file, profiler and args of each table; the committed tables lie beside it"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]
     """folder for the new tables, journals and the report"""
 
     accept: Annotated[bool, Free()] = False
-    """replace the tables that changed; with --resume, after a finished run, without measuring"""
+    """replace the tables that changed or are new; with --resume after a finished run, without measuring"""

@@ -17,10 +17,10 @@ class AccessOptions(AgentOptions):
     PANEL: ClassVar[str] = "Phone or board"
 
     serial: Annotated[str | None, Free(), Option(metavar="S")] = None
-    """of a table of a phone: USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
+    """for the table of a phone: USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
 
     host: Annotated[str | None, Free(), Option(metavar="H")] = None
-    """of a table of a board: USER@ADDRESS, or a name of ~/.ssh/config"""
+    """for the table of a board: USER@ADDRESS, or a name in ~/.ssh/config"""
 
     ssh_config: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
-    """ssh's configuration (default: ssh's own)"""
+    """configuration file for ssh (default: ssh's own)"""

@@ -28,7 +28,7 @@ class CoreOptions(Config):
     PANEL: ClassVar[str] = "Cores"
 
     threads: Count = 1
-    """of one operator"""
+    """threads of one operator"""
 
     cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
-    """CPUs to pin to, such as 3 or 2,3 (default: the fastest, one a thread)"""
+    """CPUs to pin to, such as 3 or 2,3 (default: the fastest, one for each thread)"""

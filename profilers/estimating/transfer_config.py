@@ -14,49 +14,49 @@ from profilers.profiling.profile_options import csv_file
 
 @dataclass(frozen=True, kw_only=True)
 class TransferConfig(Config):
-    """Estimate a latency table from whole networks timed on a device and a table of a related one.
+    """Estimate a latency table from whole networks timed on a device, and a table of a related device.
 
-    With --suggest, choose networks that are worth timing: fill in their latency_ms, then give them as --networks.
+    With --suggest, choose networks that are worth timing. Fill in their latency_ms, then give the file as --networks.
     """
 
     networks: Annotated[Path | None, Input(kinds=(TIMES,)), Option(metavar="CSV")] = None
-    """networks and what they took; --suggest writes such a file"""
+    """networks and their latencies; --suggest writes such a file"""
 
     column: Annotated[str | None, Option(metavar="C")] = None
-    """which latency column, if the file has several"""
+    """the latency column, if the file has several"""
 
     suggest: OptionalCount = None
-    """write N networks to be timed to --out, instead of a table"""
+    """instead of a table, write N networks to time"""
 
     runtime: Annotated[str | None, Option(metavar="R")] = None
-    """with --suggest, also write them as models: onnxruntime, tflite, tflite-runtime or torch"""
+    """with --suggest: also write the networks as models, for onnxruntime, tflite, tflite-runtime or torch"""
 
     from_: Annotated[str | None, Option(metavar="T")] = None
-    """a table of a related device, best of the same kind and runtime; without one, at least 8 networks"""
+    """table of a related device, preferably of the same kind and runtime; without it, at least 8 networks are needed"""
 
     space: Annotated[tuple[str, ...], Option(metavar="S", each=True)] = ("mbv3-w1.0",)
-    """a space the table is for (repeatable)"""
+    """a space that the table is for (repeatable)"""
 
     resolutions: Resolutions = None
-    """of the images, pixels, such as 160,192 (default: 128:224:4)"""
+    """sides of the images in pixels, such as 160,192 (default: 128:224:4)"""
 
     num_classes: Count = 1000
-    """classes of the classifier"""
+    """number of classes of the classifier"""
 
     device: Annotated[str | None, Option(metavar="NAME")] = None
-    """what to call the device (default: what the networks' file says)"""
+    """name of the device (default: as in the networks' file)"""
 
     batch: OptionalCount = None
-    """images a run (default: what the networks' file says, else 1)"""
+    """images in a run (default: as in the networks' file, else 1)"""
 
     seed: Seed = 0
-    """of --suggest's candidates"""
+    """seed of --suggest's candidates"""
 
     out: Annotated[Path, Output(), Option(metavar="CSV")]
     """the file to write"""
 
     overwrite: Annotated[bool, Free()] = False
-    """replace even a table that was measured or imported"""
+    """replace even a measured or imported table"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

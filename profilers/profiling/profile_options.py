@@ -22,25 +22,25 @@ class PlanOptions(Config):
     """search space"""
 
     num_classes: Count = 1000
-    """classes of the classifier"""
+    """number of classes of the classifier"""
 
     resolutions: Annotated[tuple[int, ...], Option(metavar="R", parse=resolutions)] = (128, 160, 192, 208, 224)
-    """of the images, pixels, such as 128,160 or 128:224:32; search interpolates between"""
+    """sides of the images in pixels, such as 128,160 or 128:224:32; search interpolates between them"""
 
     batch_size: Count = 1
-    """images a run"""
+    """images in a run"""
 
     rounds: OptionalCount = None
-    """visits of a block, apart in time (default: 5, with --quick 3)"""
+    """visits of each block, spread over time (default: 5, with --quick 3)"""
 
     quick: bool = False
-    """a fraction of the time, noisier: for a first look"""
+    """take a fraction of the time, with more noise, for a first look"""
 
     limit: OptionalCount = None
-    """only the first N blocks, to try it: not a complete table; one --resolutions is"""
+    """measure only the first N blocks, as a trial; for a small table that is complete, give one of --resolutions"""
 
     seed: Seed = 0
-    """of the order of visits"""
+    """seed of the order of visits"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class TimingOptions(Config):
     PANEL: ClassVar[str] = "Timing"
 
     timeout: Annotated[float, Above(0), Free(), Option(metavar="S")] = 60.0
-    """seconds before a silent block or network is given up"""
+    """seconds after which a silent block or network is given up"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class ResumeOptions(Config):
     PANEL: ClassVar[str] = "Run"
 
     resume: Annotated[bool, Free()] = False
-    """go on with the journal of an interrupted run, or retry what failed or drifted"""
+    """continue an interrupted run by its journal, or retry what failed or drifted"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class JournalOptions(ResumeOptions):
     PANEL: ClassVar[str] = "Run"
 
     overwrite: Annotated[bool, Free()] = False
-    """start anew over an earlier run and what it made"""
+    """start again, replacing an earlier run and what it made"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,10 +84,10 @@ class MeasureOptions(PlanOptions, TimingOptions, JournalOptions):
     PANEL: ClassVar[str] = "What is measured"
 
     energy: bool = False
-    """also millijoules a block, where the device tells: 0.6 s a block more"""
+    """also measure millijoules, if the device counts energy; 0.6 s more for each block"""
 
     name: Annotated[str | None, Free(), Option(metavar="NAME")] = None
-    """what to call this device (default: its model)"""
+    """name of this device (default: its model)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -24,10 +24,10 @@ class AccuracyOptions(Config):
     PANEL: ClassVar[str] = "Measured accuracy"
 
     checkpoint: Annotated[Path | None, Input(kinds=WEIGHTS), CHECKPOINT] = None
-    """a supernet: the verified networks are evaluated too, calibrated first; with --data"""
+    """a supernet: also calibrate and evaluate the verified networks; needs --data"""
 
     data: Annotated[Path | None, Input(images=True), Option(metavar="DIR|ZIP")] = None
-    """images in class folders, as ofa.evaluate takes them, which has more options"""
+    """images in class folders, as for ofa.evaluate, which has more options"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -37,13 +37,14 @@ class AccuracyOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions):
-    """Measure the networks that a search found whole, on the table's device, and keep each limit as measured.
+    """Measure whole networks that a search found, on the table's device, so that each limit is kept as measured.
 
-    For each limit networks near it are measured; the most accurate one that keeps it is chosen by the odd visits and
-    certified by the even ones. Where none or all keep it, the search goes on nearer or farther. Writes what ofa.export,
-    ofa.evaluate and ofa.finetune take as --subnet, and a plot of predicted against measured latencies.
+    For each limit, networks near it are measured. The odd visits choose the most accurate one that keeps the limit, and
+    the even visits certify it. If none or all keep it, the search continues at lower or higher latencies. The file
+    that is written can be given to ofa.export, ofa.evaluate and ofa.finetune as --subnet. A plot shows predicted
+    against measured latencies.
 
-    exit codes: 0 every limit is kept, 1 one is not, or the machine is not as it was, 2 something given is wrong
+    exit codes: 0 every limit is kept, 1 a limit is not kept or the machine has changed, 2 wrong input
     """
 
     table: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(metavar="T")]
@@ -56,30 +57,30 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     """limits in ms (default: those of the result)"""
 
     limits: Annotated[int | None, Between(1, 100), Option(metavar="N")] = None
-    """of a frontier, searched without limits: so many of its latencies as limits, from faster to slower"""
+    """for the result of a search without limits: use N latencies of its frontier as limits, from fast to slow"""
 
     visits: Annotated[int | None, AtLeast(FEWEST_VISITS, "odd ones choose, even ones certify"), Option(metavar="N")] = (
         None
     )
-    """timings of each network, apart in time (default: 10 on a CPU, 4 on a GPU, 6 with --quick)"""
+    """visits of each network, spread over time (default: 10 on a CPU, 4 on a GPU, 6 with --quick)"""
 
     near: Annotated[int, Between(0, 20), Option(metavar="N")] = 3
-    """so many more networks for each limit and round, 2 per cent of latency apart"""
+    """how many more networks to measure for each limit and round, 2 per cent of latency apart"""
 
     again: Annotated[int, AtLeast(0), Option(metavar="N")] = 2
-    """search again so often at most, nearer or farther"""
+    """how often at most to search again, at lower or higher latencies"""
 
     quick: bool = False
-    """a fraction of the time, noisier: for a first look"""
+    """take a fraction of the time, with more noise, for a first look"""
 
     predictor: PredictorFile = None
-    """accuracy predictor that was searched by (default: where the result says that it was)"""
+    """accuracy predictor of the search (default: the one that the result names)"""
 
     seed: Seed = 0
-    """of the order of visits"""
+    """seed of the order of visits"""
 
     out: Annotated[Path | None, Output(), Option(metavar="FILE")] = None
-    """what to write (default: verified.json beside the result)"""
+    """the file to write (default: verified.json beside the result)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

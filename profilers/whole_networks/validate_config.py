@@ -16,24 +16,24 @@ FEWEST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ValidateConfig(AccessOptions, TimingOptions, ResumeOptions):
-    """Measure whole networks and compare them with the sums of a table made on this machine.
+    """Measure whole networks on a table's device, and compare them with the sums of the table.
 
-    A fifth of them fit a correction of the sums, the others are scored. Writes TABLE.validation.json and .png, and puts
-    correction and expected error into the table's header, where the search uses and shows them.
+    A fifth of the networks fit a correction of the sums, and the others score it. The command writes
+    TABLE.validation.json and .png, and puts correction and expected error into the table's header, for the search.
     """
 
     # the journal is bound to its rows: a validation writes into its header
     table: Annotated[str, Option(metavar="T")]
-    """a table measured on this machine: a CSV or a shipped name"""
+    """a measured table of this machine, a phone or a board: a CSV or a shipped name"""
 
     networks: Annotated[int, AtLeast(FEWEST), Option(metavar="N")] = 125
     """how many whole networks to measure"""
 
     space: SpaceName = None
-    """search space, if the table does not name just one"""
+    """search space, if the table does not name exactly one"""
 
     num_classes: OptionalCount = None
-    """classes of the classifier (default: the table's)"""
+    """number of classes of the classifier (default: the table's)"""
 
     seed: Seed = 0
-    """of the choice of networks, and of the order of visits"""
+    """seed of the choice of networks and of the order of visits"""

@@ -25,41 +25,41 @@ from ofa.reading.kinds import WEIGHTS
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions):
-    """Top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
+    """Measure the top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
 
-    Each is calibrated and evaluated at its own resolution. Sub-networks are divided where torchrun starts several
-    processes: torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
+    Each is calibrated and evaluated at its own resolution. To divide the sub-networks among processes, use
+    torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
     """
 
     checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
     """a supernet's file, or an id of ofa.zoo"""
 
     images: Count = 2000
-    """how many to evaluate on, at random"""
+    """how many images to evaluate on, chosen at random"""
 
     subnets: Count = 1000
     """how many sub-networks"""
 
     first: Annotated[int, AtLeast(0), Option(metavar="I")] = 0
-    """number of the first: to add to an earlier file (fit takes several)"""
+    """number of the first sub-network, to add to an earlier file (fit takes several)"""
 
     tilted: Annotated[float, Between(0, 1, "a share"), Option(metavar="P")] = 0.0
-    """share of them whose choices lean together to small or large (0: all uniform)"""
+    """share of the sub-networks whose choices lean together towards small or large (0: all are uniform)"""
 
     resolutions: Resolutions = None
-    """such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, spread)"""
+    """such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, evenly spread)"""
 
     space: SpaceName = None
-    """the supernet's space, where the file does not say it (mbv3-w1.0 ...)"""
+    """the supernet's space, if the file does not name it, such as mbv3-w1.0"""
 
     seed: Seed = 0
-    """of the sub-networks and the images"""
+    """seed of the choice of sub-networks and images"""
 
     shard: Shard = None
-    """only the I-th of N parts, into a CSV of its own: for machines without torchrun (default: all)"""
+    """measure only the I-th of N parts, into a CSV of its own, for machines without torchrun (default: all)"""
 
     out: Annotated[Path, Output(), Option(metavar="CSV")] = Path("out/predictors/accuracies.csv")
-    """where to write"""
+    """the file to write"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,67 +14,68 @@ from ofa.reading.kinds import ACCURACIES
 
 @dataclass(frozen=True, kw_only=True)
 class FitConfig(Config):
-    """Fit an accuracy predictor on measured accuracies (--data), test it on rows it never saw, and write
-    PATH.safetensors with PATH.json.
+    """Fit an accuracy predictor on measured accuracies (--data), test it on rows that it was not fitted on, and
+    write PATH.safetensors with PATH.json.
 
-    Takes about half a minute for 4,000 rows; Ctrl-C leaves no file.
+    4,000 rows take about half a minute. Ctrl-C leaves no file.
     """
 
     data: Annotated[tuple[Path, ...], Input(kinds=(ACCURACIES,)), Option(metavar="CSV")] = ()
-    """one or several files of ofa.predictors.collect, or with columns resolution, depths, kernel_sizes,
+    """files of ofa.predictors.collect, or CSVs with the columns resolution, depths, kernel_sizes,
     expand_ratios (lists separated by spaces, 0 for skipped layers), top1 in per cent; width_mults for resnet50d.
     Repeated sub-networks are averaged"""
 
     teacher: PredictorFile = None
-    """a predictor, MIT's .pth or ours, or an id of ofa.zoo, to imitate"""
+    """a predictor to imitate: MIT's .pth, one of ours, or an id of ofa.zoo"""
 
     space: Annotated[str, Option(metavar="S")]
     """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..."""
 
     out: Annotated[Path | None, Output(), Option(metavar="PATH")] = None
-    """where to write it (default: out/predictors/SPACE.safetensors)"""
+    """the file to write (default: out/predictors/SPACE.safetensors)"""
 
     kind: Literal["separable", "ensemble"] = "separable"
-    """separable: scores that add up over units, for the exact search; ensemble: networks that read it whole"""
+    """separable: scores that add up over units, for the exact search; ensemble: networks that read the whole
+    sub-network"""
 
     scale: Annotated[Path | None, Input(kinds=(ACCURACIES,)), Option(metavar="CSV")] = None
     """measured accuracies of the same supernet on all images, to put the predictor on their scale"""
 
     all_images: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None
-    """how many images the accuracies stand for, where they were taken on a sample (ImageNet's: 50000)"""
+    """how many images the accuracies stand for, if they were measured on a sample (ImageNet's: 50000)"""
 
     num_classes: OptionalCount = None
-    """classes that the accuracies are of (default: what the data or the teacher says)"""
+    """number of classes behind the accuracies (default: as in the data or the teacher)"""
 
     samples: Annotated[int, AtLeast(1), Option(metavar="N")] = 16000
     """predictions to read from the teacher"""
 
     source: Annotated[str | None, Option(metavar="TEXT")] = None
-    """where the accuracies come from, kept in the header"""
+    """where the accuracies come from; kept in the header"""
 
     note: Annotated[str | None, Option(metavar="TEXT")] = None
     """a caveat to show wherever the predictor is described"""
 
     members: OptionalCount = None
-    """networks that are averaged (default: 8; with --teacher 4)"""
+    """networks whose predictions are averaged (default: 8; with --teacher 4)"""
 
     epochs: OptionalCount = None
     """passes over the data (default: 60; with --teacher 20)"""
 
     batch_size: OptionalCount = None
-    """rows a step (default: 128; with --teacher 256)"""
+    """rows in a step (default: 128; with --teacher 256)"""
 
     learning_rate: Annotated[float | None, Above(0), Option(metavar="N")] = None
     """peak of the one-cycle schedule (default: 0.01)"""
 
     weight_decay: Annotated[float | None, AtLeast(0), Option(metavar="N")] = None
-    """of AdamW (default: 1.5; with --teacher 0.1)"""
+    """weight decay of AdamW (default: 1.5; with --teacher 0.1)"""
 
     seed: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """the same seed gives the same files, bit for bit (default: 0)"""
 
     hidden: Annotated[tuple[int, ...], AtLeast(1), Option(metavar="N")] = ()
-    """hidden widths, one of them unless --kind ensemble (default: 32; with --teacher 32)"""
+    """widths of the hidden layers; several only with --kind ensemble (default: 32; with --teacher 32)"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

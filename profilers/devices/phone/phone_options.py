@@ -21,16 +21,16 @@ class PhoneOptions(CoreOptions, AgentOptions):
     """USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
 
     delegate: Annotated[Literal["xnnpack", "gpu", "nnapi", "none"], Option(metavar="D")] = "xnnpack"
-    """what runs the operators; gpu and nnapi need your own --agent-lib"""
+    """delegate that runs the operators; gpu and nnapi need your own --agent-lib"""
 
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
-    """agent, or TensorFlow Lite's stock benchmark_model, given by --agent-bin"""
+    """program that times the models: the agent, or TensorFlow Lite's benchmark_model, given by --agent-bin"""
 
     max_temperature: Annotated[float, Between(0, math.inf), Free(), Option(metavar="C")] = 80.0
-    """visits wait while the processor is hotter, Celsius, and then until it is 5 degrees below that"""
+    """degrees Celsius; while the processor is hotter, visits wait until it is 5 degrees below"""
 
     cool_seconds: Annotated[float, Between(0, math.inf), Free(), Option(metavar="S")] = 180.0
-    """the longest to wait for that, seconds; then the run ends"""
+    """the longest wait for that, seconds; then the run ends"""
 
     no_fixed_performance: bool = False
-    """leave Android's fixed-performance mode alone (default: on while measuring)"""
+    """do not turn on Android's fixed-performance mode while measuring"""
