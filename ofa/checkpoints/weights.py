@@ -58,7 +58,8 @@ def load_checkpoint(
     expected = {
         name: tensor for name, tensor in net.state_dict().items() if kernel_matrices or ".matrices." not in name
     }
-    given = _our_names(net, tensors)
+    ours = metadata.get("format") == _metadata(net)["format"]
+    given = {name: (name, tensor) for name, tensor in tensors.items()} if ours else _our_names(net, tensors)
     shown = {name: as_given for name, (as_given, _) in given.items()}
     missing = [name for name in expected if name not in given]
     extra = [shown[name] for name in given if name not in expected]

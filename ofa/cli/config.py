@@ -17,6 +17,7 @@ config is the Python API, the command line (`ofa.cli.command`) and what identifi
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -245,6 +246,11 @@ def flag_of(name: str) -> str:
 
 def fields_of(config: type[Config]) -> tuple[Field, ...]:
     """Every field of a config class: its own first, then those of the options it shares."""
+    return _fields_of(typing.cast(Any, config))
+
+
+@functools.cache  # a command asks for them half a dozen times
+def _fields_of(config: Any) -> tuple[Field, ...]:
     hints = typing.get_type_hints(config, include_extras=True)
     found = []
     for field in dataclasses.fields(config):

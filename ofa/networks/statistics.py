@@ -38,7 +38,10 @@ def stored_statistics(training: bool) -> Normalise:
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         channels = x.shape[1]
-        mean, variance, scale, shift = _buffers_and_parameters(bn, channels)
+        scale, shift = _scale_and_shift(bn, channels)
+        mean, variance = bn.running_mean, bn.running_var
+        if mean is not None and variance is not None:
+            mean, variance = first(mean, channels), first(variance, channels)
         return F.batch_norm(x, mean, variance, scale, shift, training, bn.momentum or 0.0, bn.eps)
 
     return normalise
@@ -46,7 +49,7 @@ def stored_statistics(training: bool) -> Normalise:
 
 def batch_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
     """By the batch alone; the layer's own running statistics are neither used nor changed."""
-    _, _, scale, shift = _buffers_and_parameters(bn, x.shape[1])
+    scale, shift = _scale_and_shift(bn, x.shape[1])
     return F.batch_norm(x, None, None, scale, shift, True, 0.0, bn.eps)
 
 
@@ -55,7 +58,7 @@ def given_statistics(names: Mapping[nn.Module, str], statistics: BatchNormStatis
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         name, channels = names[bn], x.shape[1]
-        _, _, scale, shift = _buffers_and_parameters(bn, channels)
+        scale, shift = _scale_and_shift(bn, channels)
         mean, variance = statistics.means[name], statistics.variances[name]
         return F.batch_norm(x, mean, variance, scale, shift, False, 0.0, bn.eps)
 
@@ -72,7 +75,7 @@ def collect_statistics(names: Mapping[nn.Module, str], moments: dict[str, Pooled
                 f"calibrating batch normalisation: a batch of 1 image has a single value for each channel of {name}, "
                 "and so no variance: take batches, or a number of images, of which the last is larger"
             )
-        _, _, scale, shift = _buffers_and_parameters(bn, channels)
+        scale, shift = _scale_and_shift(bn, channels)
         # with momentum 1 the fused kernel leaves the batch's mean and unbiased variance: no second pass over x
         mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
         out = F.batch_norm(x, mean, variance, scale, shift, True, 1.0, bn.eps)
@@ -109,8 +112,5 @@ class PooledMoments:
         return self.squares / max(1, self.count - 1)
 
 
-def _buffers_and_parameters(bn: nn.BatchNorm2d, channels: int) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor]:
-    mean, variance = bn.running_mean, bn.running_var
-    if mean is not None and variance is not None:
-        mean, variance = first(mean, channels), first(variance, channels)
-    return mean, variance, first(bn.weight, channels), first(bn.bias, channels)
+def _scale_and_shift(bn: nn.BatchNorm2d, channels: int) -> tuple[Tensor, Tensor]:
+    return first(bn.weight, channels), first(bn.bias, channels)

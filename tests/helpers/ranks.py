@@ -1,7 +1,6 @@
 """Several processes on one job, with what torchrun gives its own; each is forked from one that has loaded torch.
 
-torchrun itself, which loads torch for two seconds in every process, is seen in tests/ofa/test_evaluate.py and
-tests/ofa/predictors/test_collect.py.
+torchrun itself, which loads torch for two seconds in every process, is seen in tests/ofa/test_evaluate.py.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import torch
 import torch.distributed as dist
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -26,18 +26,19 @@ def _ranked(environment: dict[str, str], said: Path, main: Callable[[Sequence[st
     os.environ.update(environment)
     for number in (1, 2):
         os.dup2(os.open(said, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
+    torch.set_num_threads(1)  # as torchrun asks for: another number adds up in another order
     raise SystemExit(main(words))
 
 
-def run_ranks(count: int, folder: Path, main: Callable[[Sequence[str]], int], *words: object) -> None:
-    """Runs a command line in so many processes to its end; all must end well. folder: for what they say
+def run_ranks(count: int, folder: Path, main: Callable[[Sequence[str]], int], *words: object) -> str:
+    """What so many processes with one command line said, one after the other; all must end well.
 
+    folder: a new one, for what they say
     main: found by its name in the other processes, so it is none of a test's own module
     """
     folder.mkdir(parents=True)
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=timedelta(seconds=_LIMIT_S))
     common = {
-        "OMP_NUM_THREADS": "1",
         "WORLD_SIZE": str(count),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(store.port),
@@ -62,5 +63,6 @@ def run_ranks(count: int, folder: Path, main: Callable[[Sequence[str]], int], *w
         process.kill()
         process.join()
         process.close()
-    told = "\n".join(file.read_text(encoding="utf-8")[-3000:] for file in said if file.is_file())
-    assert codes == [0] * count, told
+    told = "\n".join(file.read_text(encoding="utf-8") for file in said if file.is_file())
+    assert codes == [0] * count, told[-6000:]
+    return told

@@ -235,7 +235,7 @@ def test_fit_is_the_same_bit_for_bit_and_better_than_nothing(tmp_path, capsys):
 def test_fit_learns_what_is_there_to_learn(tmp_path):
     path = write(tmp_path / "toy.csv", toy_rows(600))
     out = tmp_path / "p.safetensors"
-    fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", str(out), "--members", "2", "--epochs", "60"])
+    fit.main(["--data", str(path), "--space", "mbv3-w1.0", "--out", str(out), "--members", "2", "--epochs", "50"])
     report = json.loads(out.with_suffix(".json").read_text())["report"]
     assert report["test"]["all"]["kendall_tau"] > 0.85
     assert report["test"]["all"]["rmse"] < report["baselines"]["macs"]["all"]["rmse"] / 2
