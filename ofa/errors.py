@@ -3,7 +3,10 @@
 Command-line tools print these without a traceback and exit with `exit_code`.
 """
 
+import re
+
 LONGEST = 1000  # characters of a message
+_WORD = re.compile(r"[^\s/]{200,}")  # longer than whatever a person reads: a damaged file's value
 
 
 class InputError(ValueError):
@@ -19,10 +22,11 @@ class InputError(ValueError):
 
 
 def one_line(text: str) -> str:
-    """The text with all escaped that a terminal would act on; of a long one the beginning and the end."""
+    """The text with all escaped that a terminal would act on; of a long one, and of a long word, beginning and end."""
     shown = text[: 2 * LONGEST] + text[2 * LONGEST :][-LONGEST:]
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+    shown = _WORD.sub(lambda word: f"{word[0][:60]}...{word[0][-20:]}", shown)
     return shown if len(shown) <= LONGEST else f"{shown[: LONGEST * 2 // 3]} ... {shown[5 - LONGEST // 3 :]}"
 
 

@@ -11,7 +11,7 @@ from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, near_miss, read_csv_text
 from ofa.reading.kinds import TABLE, wrong_kind
-from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, short
+from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, cut, short
 from ofa.runs.files import replace_file
 from ofa.tables.row import TableRow
 from ofa.tables.shipped import shipped_hint
@@ -40,7 +40,7 @@ def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
     header = text.header
     if header.get("schema") != SCHEMA:
         raise InputError(
-            f"{path}: schema is {header.get('schema', 'not stated')}, this version reads schema {SCHEMA}: "
+            f"{path}: schema is {cut(header.get('schema', 'not stated'))}, this version reads schema {SCHEMA}: "
             "a table starts with '# schema: 1'"
         )
     rows = _parse_rows(path, text)

@@ -8,8 +8,8 @@ blocks is corrected by terms that `profilers.validate` fits on whole networks:
     scale * (sum of latencies) + weights * (megabytes of weights) + borders * (megabytes passed on between blocks)
     + calls * (number of blocks)
 
-Each is a sum over blocks too, so a corrected table is looked up like any other. No term that is fitted today is below 0;
-older tables have such terms, and may have blocks that add less than nothing.
+Each is a sum over blocks too, so a corrected table is looked up like any other. No term that is fitted today is below
+0; older tables have such terms, and may have blocks that add less than nothing.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.reading.numbers import short
 from profilers.devices.core_options import cpu_numbers
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.models import RUNTIMES, check_runtime
@@ -45,7 +46,7 @@ def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
     """What a table of this command was measured on; InputError if its runtime is none of ours."""
     runtime = RUNTIME_OF.get(header["runtime"].split(" ")[0])
     if runtime is None:
-        raise InputError(f"runtime {header['runtime']!r} is none of the CPU's: {', '.join(RUNTIMES)}")
+        raise InputError(f"runtime {short(header['runtime'])} is none of the CPU's: {', '.join(RUNTIMES)}")
     threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
     try:
         cpus = cpu_numbers(header["cpus"]) if "cpus" in header else None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.tables import LatencyTable
 from profilers.measuring.events import Event, Hello
 from profilers.measuring.judge import Outcome
@@ -144,7 +145,7 @@ def of_table(target: Target, table: LatencyTable) -> Target:
 def check_device(hello: Hello, table: LatencyTable) -> None:
     """InputError where runtime or processor are not those of the table."""
     if hello.runtime != table.header["runtime"]:
-        raise InputError(f"{table.path} was made with {table.header['runtime']}, installed is {hello.runtime}")
+        raise InputError(f"{table.path} was made with {cut(table.header['runtime'])}, installed is {hello.runtime}")
     there, here = table.header.get("soc", NOT_KNOWN), device_model(hello.device)
     if NOT_KNOWN not in (there, here) and there != here:
         raise InputError(f"{table.path} was measured on {there}, this is {here}: measure a table of this device")

@@ -65,6 +65,7 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
     "table": {
         "gone": without(T),
         "schema-2": swap(T, "# schema: 1", "# schema: 2"),
+        "schema-long": swap(T, "# schema: 1", f"# schema: {9 * 10**600}"),
         "rows-lie": swap(T, "# rows: ", "# rows: 1"),
         "rows-wide": swap(T, "# rows: ", f"# rows: {WIDE}"),
         "rows-twice": swap(T, "# rows: ", "# rows: 5\n# rows: "),

@@ -93,3 +93,9 @@ def test_no_other_console_of_rich_is_made() -> None:
     files = [path for folder in ("ofa", "profilers", "latency_tables") for path in (root / folder).rglob("*.py")]
     assert len(files) > 200
     assert not [path for path in files if re.search(r"\bConsole\(", path.read_text(encoding="utf-8"))]
+
+
+def test_a_word_that_nobody_would_read_is_cut_and_a_path_is_not() -> None:
+    path = "/".join(["a folder", *["deep" * 20] * 8, "table.csv"])
+    said = str(InputError(f"{path}: runtime is {'x' * 300}yz, expected another"))
+    assert said == f"{path}: runtime is {'x' * 60}...{'x' * 17}yz, expected another"
