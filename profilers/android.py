@@ -22,9 +22,9 @@ LOADING_S = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class AndroidConfig(PhoneOptions, MeasureOptions):
-    """Measure every block of a search space on an Android phone, once, into a latency table.
+    """Measure every block of a search space on an Android phone into a latency table.
 
-    Or look first: --list shows the phones, --dry-run what would be measured.
+    To look first, use --list, which shows the phones, or --dry-run, which shows what would be measured.
     """
 
     PANEL: ClassVar[str] = "Instead of a table"
@@ -36,10 +36,10 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     """show the phone, the plan and its time, and end"""
 
     clean: Annotated[bool, Free()] = False
-    """end what runs on the phone, restore its mode, remove all files of ours, and end"""
+    """stop what we left running on the phone, restore its mode, remove our files, and end"""
 
     out: Annotated[Path | None, Output(), Option(metavar="CSV")] = None
-    """the table to write, needed for one; its journal is written next to it"""
+    """the table to write; needed unless --list, --dry-run or --clean is given; its journal is written next to it"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

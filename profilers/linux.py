@@ -17,7 +17,7 @@ from profilers.profiling.profile_options import ProfileOptions
 
 @dataclass(frozen=True, kw_only=True)
 class LinuxConfig(CoreOptions, AgentOptions, ProfileOptions):
-    """Measure every block of a search space on a 64-bit Linux board over ssh, into a latency table."""
+    """Measure every block of a search space on a 64-bit Linux board, over ssh, into a latency table."""
 
     PANEL: ClassVar[str] = "Board"
 

@@ -130,7 +130,7 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     of your own"""
 
     epochs_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
-    """factor on all epochs (paper: 600 in all)"""
+    """factor on all epochs, which are 605 in the paper's recipe"""
 
     epochs: OptionalCount = None
     """epochs of uniform, sandwich or alone; alone needs it (default: as many as make the arithmetic of shrinking)"""

@@ -37,7 +37,7 @@ class PlanOptions(Config):
     """take a fraction of the time, with more noise, for a first look"""
 
     limit: OptionalCount = None
-    """measure only the first N blocks, as a trial; for a small table that is complete, give one of --resolutions"""
+    """measure only the first N blocks, as a trial; for a small complete table, give a single resolution"""
 
     seed: Seed = 0
     """seed of the order of visits"""

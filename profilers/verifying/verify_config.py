@@ -48,7 +48,7 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     """
 
     table: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(metavar="T")]
-    """the latency table that was searched, measured on this machine: a CSV or a shipped name"""
+    """the latency table that was searched, of this machine, a phone or a board: a CSV or a shipped name"""
 
     result: Annotated[Path, Input(kinds=(RESULT,)), Option(metavar="FILE")]
     """result.json of ofa.search"""

@@ -38,7 +38,7 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     """how many images to evaluate on, chosen at random"""
 
     subnets: Count = 1000
-    """how many sub-networks"""
+    """how many sub-networks to measure"""
 
     first: Annotated[int, AtLeast(0), Option(metavar="I")] = 0
     """number of the first sub-network, to add to an earlier file (fit takes several)"""
@@ -47,7 +47,7 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     """share of the sub-networks whose choices lean together towards small or large (0: all are uniform)"""
 
     resolutions: Resolutions = None
-    """such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, evenly spread)"""
+    """sides of the images in pixels, such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, evenly spread)"""
 
     space: SpaceName = None
     """the supernet's space, if the file does not name it, such as mbv3-w1.0"""
