@@ -202,18 +202,13 @@ def evolve(
     return found, evaluator.count
 
 
-def islands(problem: Problem, limits: Floats, rng: np.random.Generator, starts: Genes | None) -> tuple[Genes, int]:
-    """(N, genes) what several small evolutions end with, each from random networks of its own, and how many were asked.
+def islands(problem: Problem, limits: Floats, rng: np.random.Generator, starts: Genes | None) -> list[list[Found]]:
+    """For each limit what several small evolutions end with, each from random networks of its own.
 
     A population settles near one optimum, and which one is chance. The first begins with the starts too.
     """
-    ends: list[Genes] = []
-    asked = 0
-    for island in range(ISLANDS):
-        found, count = evolve(problem, limits, rng, SMALL, starts=None if island else starts)
-        ends += [best.genes[None] for best in found if best is not None]
-        asked += count
-    return np.concatenate([*ends, np.empty((0, problem.index.space.num_genes), dtype=np.uint16)]), asked
+    each = [evolve(problem, limits, rng, SMALL, starts=None if i else starts)[0] for i in range(ISLANDS)]
+    return [[found for found in ends if found is not None] for ends in zip(*each, strict=True)]
 
 
 def _settle(

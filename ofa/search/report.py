@@ -110,10 +110,21 @@ def regret_in_words(results: Sequence[Specialised]) -> str:
     """How far the networks may be from the best that the predictor knows within the limits."""
     worst = [result.regret for result in results]
     if any(regret is None for regret in worst):
-        return "evolved: the predictor may know better networks within the limits; how much better is not known"
+        line = (
+            "evolved: the best is not proven; of all networks that the predictor was asked about these are the best "
+            "within the limits, so that the regret against the best known is 0"
+        )
+        if below := [gap for result in results for gap in result.ends_below]:
+            each = len(results[0].ends_below)
+            line += (
+                f"; {each} smaller evolutions from other beginnings ended {min(below):.2f} to {max(below):.2f} % lower "
+                f"(median {np.median(below):.2f})"
+            )
+        return line
     most = max(regret for regret in worst if regret is not None)
     if most == 0:
-        return "exact: regret 0: the predictor knows no better network within the limits"
+        others = ", nor better ones that differ so" if any(result.rank > 1 for result in results) else ""
+        return f"exact: regret 0: the predictor knows no better network within the limits{others}"
     return f"the predictor knows no network within the limits that is better by more than {most:.3f} %"
 
 

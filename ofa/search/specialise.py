@@ -21,9 +21,9 @@ from ofa.errors import Infeasible, InputError
 from ofa.predictors.prediction import Predictor
 from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.search.costs import Allowed, Cost, Limit, energy_cost, exclusion, latency_cost, least, macs_cost, params_cost
-from ofa.search.evolution import EvolutionSettings, Problem, evolve, islands
+from ofa.search.evolution import EvolutionSettings, Found, Problem, evolve, islands
 from ofa.search.exact.search import Answer, ExactSearch
-from ofa.search.polish import polish
+from ofa.search.polish import Asked, polish
 from ofa.search.specialised import Axis, Specialised
 from ofa.search.student import good_starts
 from ofa.space import Genes, SearchSpace
@@ -196,27 +196,27 @@ class DeviceSearch:
             return self._run_exact(limits, progress), sum(len(i.number) for c in self.exact.chains for i in c.units)
         others = [other.cost.whole(other.value) for other in self._others]
         bounds = np.array([[self._axis_cost.whole(limit), *others] for limit in limits], dtype=np.float64)
-        problem = Problem(self.index, self.predictor.top1, self._costs.astype(np.float64))
+        asked = Asked(self.index, self.predictor.top1, self._costs, bounds)
+        problem = Problem(self.index, asked, self._costs.astype(np.float64))
         # `--method evolution` is the paper's, which starts from random networks
         own = self.wanted.method is None
-        starts, evaluations = None, 0
-        if own:
-            starts = good_starts(self.index, problem.score, self._costs, rng)
+        starts: Genes | None = good_starts(self.index, asked, self._costs, rng) if own else None
+        ends: list[list[Found]] = [[] for _ in limits]
         if own and len(limits) <= POLISHED:
-            starts, evaluations = islands(problem, bounds, rng, starts)
-        found, asked = evolve(problem, bounds, rng, settings, progress, starts)
-        evaluations += asked
+            ends = islands(problem, bounds, rng, starts)
+            starts = np.stack([end.genes for of in ends for end in of]) if any(ends) else None
+        found, _ = evolve(problem, bounds, rng, settings, progress, starts)
+        if own and len(limits) <= POLISHED:
+            for bound, best in zip(bounds, found, strict=True):
+                if best is not None:
+                    polish(self.index, asked, self._costs, bound.astype(np.int64), best.genes[None])
         results = []
-        for limit, best in zip(limits, found, strict=True):
-            if best is None:
+        for limit, genes, value, of in zip(limits, asked.best, asked.values, ends, strict=True):
+            if genes is None:
                 raise self._nothing_within(limit)
-            genes = best.genes[None]
-            if own and len(limits) <= POLISHED:
-                whole = np.array([self._axis_cost.whole(limit), *others], dtype=np.int64)
-                genes, _, asked = polish(self.index, problem.score, self._costs, whole, genes)
-                evaluations += asked
-            results.append(self._specialised(limit, genes, self._regret(limit, genes)))
-        return results, evaluations
+            below = tuple(float(value - end.score) for end in of)
+            results.append(specialised(self, limit, genes, self._regret(limit, genes), 1, below))
+        return results, asked.count
 
     def _run_exact(self, limits: Sequence[float], progress: Callable[[float], None] | None) -> list[Specialised]:
         others = [other.cost.whole(other.value) for other in self._others]
@@ -247,7 +247,7 @@ class DeviceSearch:
     def _answered(self, limit: float, answer: Answer, rank: int) -> Specialised:
         assert isinstance(self.predictor, SeparablePredictor)
         score, bound = self.predictor.of_sums(np.array([answer.score, answer.bound]))
-        return self._specialised(limit, answer.genes, float(bound - score), rank)
+        return specialised(self, limit, answer.genes, float(bound - score), rank)
 
     def _nothing_within(self, limit: float) -> Infeasible:
         words = exclusion(self.index, [Limit(self._axis_cost, limit), *self._others], self.wanted.allowed)
@@ -276,12 +276,14 @@ class DeviceSearch:
         """(N,) millijoules, whole nanojoules; NaN if not known."""
         return self.index.total(genes, np.rint(self.lookup.block_energy_mj * 1e6)) / 1e6
 
-    def _specialised(self, limit: float, genes: Genes, regret: float | None = None, rank: int = 1) -> Specialised:
-        return specialised(self, limit, genes, regret, rank)
-
 
 def specialised(
-    search: DeviceSearch, limit: float, genes: Genes, regret: float | None = None, rank: int = 1
+    search: DeviceSearch,
+    limit: float,
+    genes: Genes,
+    regret: float | None = None,
+    rank: int = 1,
+    ends_below: tuple[float, ...] = (),
 ) -> Specialised:
     """What is said of one network, (1, genes), that was found on a device within a limit of its axis."""
     energy = float(search._energy_mj(genes)[0])
@@ -303,6 +305,7 @@ def specialised(
         subnet=subnet,
         regret=regret,
         rank=rank,
+        ends_below=ends_below,
     )
 
 

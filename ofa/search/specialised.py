@@ -22,7 +22,9 @@ class Specialised:
     predictor_top1: what the predictor itself says, which is what the search maximises
     latency_interpolated: some block's latency is interpolated from other sizes
     top1_interpolated: the accuracy is interpolated from other resolutions
-    regret: no network within the limits has a `predictor_top1` that is higher by more, per cent; None: not known
+    regret: no network within the limits has a `predictor_top1` that is higher by more, per cent; None: not known, then
+        no network that the predictor was asked about within the limits has a higher one
+    ends_below: by how much less several evolutions from other beginnings ended, per cent, where the search made some
     rank: 1 for the best, then the alternatives that were asked for
     searched_ms: what was searched within: limit_ms less the margin of a confidence; None without one
     """
@@ -43,6 +45,7 @@ class Specialised:
     regret: float | None = None
     rank: int = 1
     searched_ms: float | None = None
+    ends_below: tuple[float, ...] = ()
 
     def cost(self, axis: Axis) -> float:
         """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
@@ -64,6 +67,7 @@ class Specialised:
             "predicted_top1_std": std,
             "predictor_top1": round(self.predictor_top1, 4),
             "regret": None if self.regret is None else round(self.regret, 4),
+            **({"ends_below": [round(below, 4) for below in self.ends_below]} if self.ends_below else {}),
             "rank": self.rank,
             "macs_millions": self.macs_millions,
             "params_millions": self.params_millions,

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs, count_macs, count_params
@@ -18,7 +19,7 @@ from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.mlp import Mlp
 from ofa.runs.files import sha256
 from ofa.search.__main__ import main
-from ofa.space import get_space
+from ofa.space import Genes, get_space
 from ofa.tables import LatencyTable, TableRow
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,6 +147,34 @@ def test_limits_on_macs_and_parameters_hold_too(toy: list[str], tmp_path: Path) 
     (result,) = written(tmp_path)["results"]
     assert result["macs_millions"] <= 200
     assert result["params_millions"] <= 4
+
+
+def test_no_network_that_was_asked_about_is_better_than_what_an_evolution_ends_with(
+    toy: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The regret against the best known is 0: whatever asked, islands, exchanges, polishing, for whichever limit."""
+    table, best, limits = LatencyTable.load(tmp_path / "device.csv"), {}, (12.0, 20.0, 21.0)
+    answer = AccuracyPredictor.top1
+
+    def overheard(self: AccuracyPredictor, subnets: Genes) -> NDArray[np.float64]:
+        # what is best changes with the gene before last, so that no neighbour tells: the toy alone is a sum
+        values = answer(self, subnets) + 0.3 * np.sin(7.0 * subnets[:, -2] * (1 + subnets[:, 5]) + subnets[:, 12])
+        if len(subnets) > 1:
+            latency = table.lookup(SPACE, (128, 160, 224))
+            ms = latency.index.total(subnets, latency.block_ns) / 1e6
+            for limit in limits:
+                best[limit] = max([best.get(limit, -np.inf), *values[ms <= limit]])
+        return values
+
+    monkeypatch.setattr(AccuracyPredictor, "top1", overheard)
+    monkeypatch.setattr("ofa.search.evolution.ISLANDS", 2)
+    assert main([*toy, "--latency", *map(str, limits)]) == 0
+    found = written(tmp_path)["results"]
+    assert [r["predictor_top1"] for r in found] == pytest.approx([best[limit] for limit in limits], abs=1e-4)
+    assert all(r["regret"] is None and len(r["ends_below"]) == 2 and min(r["ends_below"]) >= 0 for r in found)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the best is not proven" in said
+    assert "2 smaller evolutions from other beginnings ended" in said
 
 
 def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: Path) -> None:
