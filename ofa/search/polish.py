@@ -40,9 +40,13 @@ class Asked:
         self.best: list[Genes | None] = [None] * len(limits)
         self.values = np.full(len(limits), -np.inf)
 
-    def __call__(self, genes: Genes) -> NDArray[np.float64]:
-        values = np.asarray(self._score(genes), dtype=np.float64)
+    def counted(self, genes: Genes) -> NDArray[np.float64]:
+        """(N,) scores, for whoever keeps the best within each limit himself."""
         self.count += len(genes)
+        return np.asarray(self._score(genes), dtype=np.float64)
+
+    def __call__(self, genes: Genes) -> NDArray[np.float64]:
+        values = self.counted(genes)
         totals = np.stack([self._index.total(genes, row) for row in self._costs], axis=1)
         for i, limit in enumerate(self._limits):
             within = np.where((totals <= limit).all(axis=1), values, -np.inf)

@@ -23,6 +23,7 @@ from ofa.tables.margin import Margin
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
+_SAME = 0.005  # per cent, less than what is shown
 
 
 def table_facts(
@@ -115,17 +116,16 @@ def regret_in_words(results: Sequence[Specialised]) -> str:
             "within the limits, so that the regret against the best known is 0"
         )
         if below := [gap for result in results for gap in result.ends_below]:
-            each = len(results[0].ends_below)
-            line += (
-                f"; {each} smaller evolutions from other beginnings ended {min(below):.2f} to {max(below):.2f} % lower "
-                f"(median {np.median(below):.2f})"
-            )
+            where = f"{min(below):.2f} to {max(below):.2f} % lower (median {np.median(below):.2f})"
+            if max(below) < _SAME:
+                where = "at as good ones"
+            line += f"; {len(results[0].ends_below)} smaller evolutions from other beginnings ended {where}"
         return line
     most = max(regret for regret in worst if regret is not None)
     if most == 0:
         others = ", nor better ones that differ so" if any(result.rank > 1 for result in results) else ""
-        return f"exact: regret 0: the predictor knows no better network within the limits{others}"
-    return f"the predictor knows no network within the limits that is better by more than {most:.3f} %"
+        return f"regret 0, proven: the predictor knows no better network within the limits{others}"
+    return f"the predictor knows no network within the limits that is better by more than {math.ceil(1e3 * most) / 1e3:.3f} %"
 
 
 def accuracy_caveats(predictor: Predictor) -> list[str]:

@@ -197,7 +197,7 @@ class DeviceSearch:
         others = [other.cost.whole(other.value) for other in self._others]
         bounds = np.array([[self._axis_cost.whole(limit), *others] for limit in limits], dtype=np.float64)
         asked = Asked(self.index, self.predictor.top1, self._costs, bounds)
-        problem = Problem(self.index, asked, self._costs.astype(np.float64))
+        problem = Problem(self.index, asked.counted, self._costs.astype(np.float64))
         # `--method evolution` is the paper's, which starts from random networks
         own = self.wanted.method is None
         starts: Genes | None = good_starts(self.index, asked, self._costs, rng) if own else None
@@ -206,9 +206,10 @@ class DeviceSearch:
             ends = islands(problem, bounds, rng, starts)
             starts = np.stack([end.genes for of in ends for end in of]) if any(ends) else None
         found, _ = evolve(problem, bounds, rng, settings, progress, starts)
-        if own and len(limits) <= POLISHED:
-            for bound, best in zip(bounds, found, strict=True):
-                if best is not None:
+        for bound, best in zip(bounds, found, strict=True):
+            if best is not None:
+                asked(best.genes[None])
+                if own and len(limits) <= POLISHED:
                     polish(self.index, asked, self._costs, bound.astype(np.int64), best.genes[None])
         results = []
         for limit, genes, value, of in zip(limits, asked.best, asked.values, ends, strict=True):

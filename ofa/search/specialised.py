@@ -66,7 +66,8 @@ class Specialised:
             "predicted_top1": round(self.predicted_top1, 4),
             "predicted_top1_std": std,
             "predictor_top1": round(self.predictor_top1, 4),
-            "regret": None if self.regret is None else round(self.regret, 4),
+            # rounded up, so that nothing unproven reads 0
+            "regret": None if self.regret is None else math.ceil(round(self.regret * 1e4, 6)) / 1e4,
             **({"ends_below": [round(below, 4) for below in self.ends_below]} if self.ends_below else {}),
             "rank": self.rank,
             "macs_millions": self.macs_millions,

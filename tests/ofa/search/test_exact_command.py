@@ -1,6 +1,7 @@
 """`python -m ofa.search` with a separable predictor: exact, under any limits, and what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.predictors.separable.unit_networks import UnitNetworks, unit_features
 from ofa.runs.lock import Lock
 from ofa.search.__main__ import main
+from ofa.search.report import regret_in_words
+from ofa.search.specialise import DeviceSearch
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import read_networks
@@ -60,7 +63,7 @@ def results(tmp_path: Path) -> list[dict]:
 
 def test_nothing_random_is_better_within_any_limit(toy: list[str], tmp_path: Path, capsys) -> None:
     assert main([*toy, "--latency", "15", "25", "--max-macs", "200", "--max-params", "5"]) == 0
-    assert "exact: regret 0" in capsys.readouterr().out
+    assert "regret 0, proven" in capsys.readouterr().out
     table, predictor = LatencyTable.load(tmp_path / "device.csv"), AccuracyPredictor.load(toy[3], SPACE)
     genes = SPACE.sample(np.random.default_rng(1), 20_000, resolutions=KNOWN)
     macs, params = count_macs(SPACE, genes) / 1e6, count_params(SPACE, genes) / 1e6
@@ -122,6 +125,23 @@ def test_an_evolution_tells_what_it_loses_where_the_best_is_known(toy: list[str]
     assert [e["regret"] for e in evolved] == pytest.approx(lost, abs=2e-4)
     assert max(lost) > 0.001  # so short an evolution does not find the best
     assert "better by more than" in capsys.readouterr().out
+
+
+def test_what_little_is_lost_never_reads_as_nothing(toy: list[str], tmp_path: Path) -> None:
+    table, predictor = LatencyTable.load(tmp_path / "device.csv"), AccuracyPredictor.load(toy[3], SPACE)
+    search = DeviceSearch("d", table, predictor, SPACE, KNOWN)
+    (found,), _ = search.run([20.0], np.random.default_rng(0))
+    for regret, words, stated in (
+        (0.0, "regret 0, proven: the predictor knows no better network", 0.0),
+        (1e-6, "no network within the limits that is better by more than 0.001 %", 0.0001),
+        (0.0123, "better by more than 0.013 %", 0.0123),
+        (None, "the best is not proven", None),
+    ):
+        result = replace(found, regret=regret)
+        assert words in regret_in_words([found, result])
+        assert result.to_dict()["regret"] == stated
+    assert "0.00 to 0.20 % lower (median 0.10)" in regret_in_words([replace(found, regret=None, ends_below=(0.2, 0.0))])
+    assert "ended at as good ones" in regret_in_words([replace(found, regret=None, ends_below=(0.001, 0.0))])
 
 
 def test_nothing_of_an_earlier_search_stays_beside_a_result(toy: list[str], tmp_path: Path) -> None:
