@@ -27,7 +27,7 @@ _PER_CENT = 1_000_000
 Score = Callable[[Genes], NDArray[np.float64]]
 
 
-class Asked:
+class AskedScore:
     """A predictor's score that counts what it is asked about, and keeps the best network met within each limit.
 
     score: (N, genes) -> (N,); costs: (C, U) whole numbers; limits: (L, C)

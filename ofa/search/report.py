@@ -125,7 +125,8 @@ def regret_in_words(results: Sequence[Specialised]) -> str:
     if most == 0:
         others = ", nor better ones that differ so" if any(result.rank > 1 for result in results) else ""
         return f"regret 0, proven: the predictor knows no better network within the limits{others}"
-    return f"the predictor knows no network within the limits that is better by more than {math.ceil(1e3 * most) / 1e3:.3f} %"
+    most = math.ceil(1e3 * most) / 1e3
+    return f"the predictor knows no network within the limits that is better by more than {most:.3f} %"
 
 
 def accuracy_caveats(predictor: Predictor) -> list[str]:

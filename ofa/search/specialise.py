@@ -23,7 +23,7 @@ from ofa.predictors.separable.predictor import SeparablePredictor
 from ofa.search.costs import Allowed, Cost, Limit, energy_cost, exclusion, latency_cost, least, macs_cost, params_cost
 from ofa.search.evolution import EvolutionSettings, Found, Problem, evolve, islands
 from ofa.search.exact.search import Answer, ExactSearch
-from ofa.search.polish import Asked, polish
+from ofa.search.polish import AskedScore, polish
 from ofa.search.specialised import Axis, Specialised
 from ofa.search.student import good_starts
 from ofa.space import Genes, SearchSpace
@@ -196,7 +196,7 @@ class DeviceSearch:
             return self._run_exact(limits, progress), sum(len(i.number) for c in self.exact.chains for i in c.units)
         others = [other.cost.whole(other.value) for other in self._others]
         bounds = np.array([[self._axis_cost.whole(limit), *others] for limit in limits], dtype=np.float64)
-        asked = Asked(self.index, self.predictor.top1, self._costs, bounds)
+        asked = AskedScore(self.index, self.predictor.top1, self._costs, bounds)
         problem = Problem(self.index, asked.counted, self._costs.astype(np.float64))
         # `--method evolution` is the paper's, which starts from random networks
         own = self.wanted.method is None
