@@ -50,7 +50,9 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
     board = Board(config.host, config.ssh_config)
     facts = board.facts()
     cpus = chosen_cpus(facts, config.cpu, config.threads)
-    agent = bundle.make(facts.machine, agent_bin=config.agent_bin, agent_lib=config.agent_lib, tell=print)
+    agent = bundle.make(
+        facts.machine, agent_bin=config.agent_bin, agent_lib=config.agent_lib, agent_aar=config.agent_aar, tell=print
+    )
     target = board_target(
         board,
         agent,

@@ -21,5 +21,8 @@ class AgentOptions(Config):
     agent_bin: OwnFile = None
     """your own build of the agent, made with the NDK for example"""
 
-    agent_lib: OwnFile = None
-    """your own build of the runtime's library, libLiteRt.so or libtensorflowlite_c.so"""
+    agent_lib: Annotated[tuple[Path, ...], Free(), Option(metavar="FILE", each=True)] = ()
+    """your own build of the runtime's library, libLiteRt.so or libtensorflowlite_c.so; again: what goes beside it"""
+
+    agent_aar: OwnFile = None
+    """an Android archive (.aar): all its libraries for the device are taken; LiteRT's brings its GPU accelerator"""

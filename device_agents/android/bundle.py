@@ -16,12 +16,13 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from device_agents.android.agent_options import AgentOptions
 from device_agents.android.downloads import cached, deb_members, debian_package, wheel
+from device_agents.android.own_runtime import LIBRARY_NAMES, OwnRuntime, own_runtime
 from ofa.cli.command import Command
 from ofa.cli.config import Option, Output
 from ofa.errors import InputError
@@ -32,10 +33,6 @@ BACKENDS = ("litert", "tflite")
 SOURCES = Path(__file__).resolve().parent / "src"
 FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-s")
 LIBRARIES = ("-ldl", "-lm", "-lpthread")
-# what the agent expects its library to be called, by backend: src/runtime_*.c
-LIBRARY_NAMES = {"litert": "libLiteRt.so", "tflite": "libtensorflowlite_c.so"}
-# a symbol that tells which C API a library has
-LIBRARY_MARKS = {"litert": b"LiteRtCreateCompiledModel", "tflite": b"TfLiteInterpreterCreate"}
 LOADER = "ld-linux-aarch64.so.1"
 
 # (ABI, backend): (version of ai-edge-litert, tag of its wheel, the wheel's sha256, the library in it).
@@ -90,6 +87,7 @@ class Bundle:
     sha256: of names and contents; another bundle has another
     backend: the C API of its library, for the manifest's `backend`
     runtime: name and version
+    manifest_fields: what else the manifest is to say, of libraries that the user brings
     """
 
     folder: Path
@@ -99,6 +97,7 @@ class Bundle:
     abi: str
     backend: str
     runtime: str
+    manifest_fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_cache() -> Path:
@@ -111,29 +110,31 @@ def make(
     *,
     backend: str = "litert",
     agent_bin: Path | None = None,
-    agent_lib: Path | None = None,
+    agent_lib: Sequence[Path] = (),
+    agent_aar: Path | None = None,
     cache: Path | None = None,
     mirror: str = MIRROR,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Bundle:
     """The bundle of an ABI, from the cache or made now.
 
-    agent_bin, agent_lib: the user's own build of the agent (then nothing is compiled, and no loader is added: it is
-    expected to run on the device as it is) and of the runtime (its C API is seen from its symbols).
+    agent_bin: the user's own build of the agent (then nothing is compiled, and no loader is added: it is expected to
+    run on the device as it is); agent_lib, agent_aar: of the runtime (its C API is seen from its symbols).
     tell: is given a line about each thing that is done. Raises InputError for what cannot be had.
     """
     if abi not in ABIS:
         raise InputError(f"there is no agent for {abi}: expected one of {', '.join(ABIS)}")
-    if agent_lib is not None:
-        backend = backend_of(agent_lib)
+    cache = cache or default_cache()
+    own = own_runtime(agent_lib, agent_aar, abi, cache)
+    if own is not None:
+        backend = own.backend
     elif backend not in BACKENDS:
         raise InputError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
-    if agent_lib is None and (abi, backend) not in WHEELS:
+    if own is None and (abi, backend) not in WHEELS:
         raise InputError(f"no wheel has the {backend} C API for {abi}: give your own build with --agent-lib")
     if agent_bin is not None and not agent_bin.is_file():
         raise InputError(f"there is no agent {agent_bin}")
-    cache = cache or default_cache()
-    key = _key(abi, backend, agent_bin, agent_lib)
+    key = _key(abi, backend, agent_bin, own)
     folder = cache / "bundles" / f"{abi}-{backend}-{key[:16]}"
     kept = _kept(folder)
     if kept is not None:
@@ -143,7 +144,7 @@ def make(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        _fill(made, abi, backend, agent_bin, agent_lib, cache, mirror, tell)
+        _fill(made, abi, backend, agent_bin, own, cache, mirror, tell)
         try:
             made.rename(folder)
         except OSError:
@@ -156,26 +157,12 @@ def make(
     return bundle
 
 
-def backend_of(library: Path) -> str:
-    """Which C API a library has; InputError if none that the agent knows."""
-    if not library.is_file():
-        raise InputError(f"there is no library {library}")
-    content = library.read_bytes()
-    for backend, mark in LIBRARY_MARKS.items():
-        # 1.4.0 has both, and its LiteRT part is older than what the agent speaks
-        if mark in content and not (backend == "litert" and LIBRARY_MARKS["tflite"] in content):
-            return backend
-    raise InputError(
-        f"{library} has neither LiteRT's nor TFLite's C API: expected libLiteRt.so or libtensorflowlite_c.so"
-    )
-
-
-def _key(abi: str, backend: str, agent_bin: Path | None, agent_lib: Path | None) -> str:
+def _key(abi: str, backend: str, agent_bin: Path | None, own: OwnRuntime | None) -> str:
     """Of everything that decides the bundle's content."""
     sources = {path.name: sha256(path) for path in sorted(SOURCES.iterdir())}
     inputs = [
         sources if agent_bin is None else sha256(agent_bin),
-        WHEELS[abi, backend] if agent_lib is None else sha256(agent_lib),
+        WHEELS[abi, backend] if own is None else {name: sha256(path) for name, path in own.files.items()},
         PACKAGES,
         FLAGS,
         LIBRARIES,
@@ -193,8 +180,9 @@ def _kept(folder: Path) -> Bundle | None:
         files["bundle.json"] = sha256(folder / "bundle.json")
         whole = hashlib.sha256(json.dumps(sorted(files.items())).encode()).hexdigest()
         return Bundle(
-            folder, files, tuple(about["start_command"]), whole, about["abi"], about["backend"], about["runtime"]
-        )
+            folder, files, tuple(about["start_command"]), whole, about["abi"], about["backend"], about["runtime"],
+            about.get("manifest_fields", {}),
+        )  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -204,27 +192,29 @@ def _fill(
     abi: str,
     backend: str,
     agent_bin: Path | None,
-    agent_lib: Path | None,
+    own: OwnRuntime | None,
     cache: Path,
     mirror: str,
     tell: Callable[[str], object],
 ) -> None:
-    agent, library = folder / "agent", folder / LIBRARY_NAMES[backend]
+    agent = folder / "agent"
     if agent_bin is not None:
         shutil.copyfile(agent_bin, agent)
     else:
         tell(f"compiling the agent for {abi}")
         compile_agent(abi, agent)
-    if agent_lib is not None:
-        shutil.copyfile(agent_lib, library)
-        runtime = f"{agent_lib.name} (sha256 {sha256(agent_lib)[:12]})"
+    if own is not None:
+        for name, path in own.files.items():
+            shutil.copyfile(path, folder / name)
+        runtime = f"{own.main.name} (sha256 {sha256(own.main)[:12]})"
     else:
         version, tag, digest, member = WHEELS[abi, backend]
         runtime = f"ai-edge-litert {version}"
         path = cached(cache, digest, "runtime.whl", lambda to: wheel("ai-edge-litert", version, tag, digest, to), tell)
         with zipfile.ZipFile(path) as archive:
-            library.write_bytes(archive.read(member))
-    start = ["./agent"]
+            (folder / LIBRARY_NAMES[backend]).write_bytes(archive.read(member))
+    # libraries that need one another look for each other where the linker is told to
+    start = ["env", "LD_LIBRARY_PATH=.", "./agent"] if own is not None and own.others else ["./agent"]
     if abi == "aarch64" and agent_bin is None:
         start = [f"./{LOADER}", "--library-path", ".", "./agent"]
         for place, digest, members in PACKAGES:
@@ -237,7 +227,14 @@ def _fill(
     files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     write_json(
         folder / "bundle.json",
-        {"abi": abi, "backend": backend, "runtime": runtime, "start_command": start, "files": files},
+        {
+            "abi": abi,
+            "backend": backend,
+            "runtime": runtime,
+            "start_command": start,
+            "manifest_fields": own.manifest_fields() if own is not None else {},
+            "files": files,
+        },
     )
 
 
@@ -296,6 +293,7 @@ def copied_bundle(config: BundleConfig, tell: Callable[[str], object]) -> tuple[
         backend=config.backend,
         agent_bin=config.agent_bin,
         agent_lib=config.agent_lib,
+        agent_aar=config.agent_aar,
         mirror=config.mirror,
         tell=tell,
     )

@@ -76,7 +76,9 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
     threads = _threads(table)
     return board_target(
         board,
-        bundle.make(facts.machine, agent_bin=access.agent_bin, agent_lib=access.agent_lib, tell=say),
+        bundle.make(
+            facts.machine, agent_bin=access.agent_bin, agent_lib=access.agent_lib, agent_aar=access.agent_aar, tell=say
+        ),
         batch=table.batch,
         delegate=_stated(table, "delegate"),
         threads=threads,
@@ -114,6 +116,7 @@ def phone_options(table: LatencyTable, access: AccessOptions) -> PhoneOptions:
         serial=access.serial,
         agent_bin=access.agent_bin,
         agent_lib=access.agent_lib,
+        agent_aar=access.agent_aar,
         delegate=cast(Any, _stated(table, "delegate")),  # the option says which there are
         runner=_BENCHMARK_MODEL if own_tool else "agent",
         threads=_threads(table),

@@ -48,12 +48,14 @@ def assert_whole(out: Path, found: list[dict], blocks: int = 10) -> None:
 
 
 def left_clean(phone: TestPhone) -> bool:
-    """No agent runs, the mode is as it was, and nothing but agent and models is there."""
+    """No agent runs, mode and screen are as they were, and nothing but agent and models is there."""
     told = (phone.state / "fixed_performance").read_text().split()
     there = shell(phone, 'cd "$1" && ls').text.split()
     return (
         shell(phone, RUNNING).code != 0
         and told[:1] + told[-1:] == ["true", "false"]
+        and shell(phone, "settings get global stay_on_while_plugged_in").text == "2"
+        and (phone.state / "stayon").read_text().startswith("true")
         and all(re.fullmatch("(agent|models)-[0-9a-f]{16}", name) for name in there)
     )
 
@@ -271,6 +273,22 @@ def test_the_mode_is_left_alone_where_it_is_not_asked_for(phone: TestPhone, tmp_
     assert main(arguments(phone, out, "--rounds", "1", "--no-fixed-performance")) == 0
     assert (phone.state / "fixed_performance").read_text() == ""
     assert LatencyTable.load(out).header["fixed_performance_mode"] == "not asked for"
+
+
+def test_a_screen_is_kept_on_and_left_as_it_was(phone: TestPhone, tmp_path: Path) -> None:
+    out, setting = tmp_path / "t.csv", "settings get global stay_on_while_plugged_in"
+    assert main(arguments(phone, out, "--rounds", "1")) == 0
+    assert LatencyTable.load(out).header["screen"] == "on, kept on while the phone charges"
+    assert shell(phone, setting).text == "2"
+    shell(phone, "settings delete global stay_on_while_plugged_in; : > /test-phone/stayon")
+    assert main(arguments(phone, out, "--rounds", "1", "--overwrite")) == 0
+    assert shell(phone, setting).text == "null"
+    (phone.state / "stayon").write_text("")
+    assert main(arguments(phone, out, "--rounds", "1", "--overwrite", "--no-stay-awake")) == 0
+    assert (phone.state / "stayon").read_text() == ""
+    (phone.state / "stayon").unlink()
+    assert main(arguments(phone, out, "--rounds", "1", "--overwrite")) == 0
+    assert LatencyTable.load(out).header["screen"] == "on"
 
 
 def in_the_middle(phone: TestPhone, out: Path, results: Callable[[Path], list[dict]]) -> subprocess.Popen:

@@ -253,7 +253,8 @@ int main(int count, char **arguments) {
     char why[WHY_SIZE];
     int xnnpack = -1;
     if (!manifest_read(arguments[1], &manifest, why) || !pin(manifest.cpus, manifest.cpu_count, why) ||
-        !manifest.backend->start(manifest.library, manifest.delegate, manifest.threads, &xnnpack, why)) {
+        !manifest.backend->start(manifest.library, manifest.delegate, manifest.delegate_library, manifest.threads, &xnnpack,
+                                 why)) {
         int code = cannot_start(&line, why);
         line_free(&line);
         manifest_free(&manifest);

@@ -113,7 +113,8 @@ static bool read_runtime(const Fields *fields, Manifest *manifest) {
         return false;
     manifest->backend = strcmp(backend, "litert") == 0 ? &litert_backend : &tflite_backend;
     manifest->library = manifest->backend->default_library;
-    return get_optional_string(fields, "library", &manifest->library);
+    return get_optional_string(fields, "library", &manifest->library) &&
+           get_optional_string(fields, "delegate_library", &manifest->delegate_library);
 }
 
 static bool read_cpus(const Fields *fields, Manifest *manifest) {

@@ -20,7 +20,7 @@ typedef struct {
 
 typedef struct {
     const Backend *backend;
-    const char *library, *delegate;
+    const char *library, *delegate, *delegate_library;  // the last NULL where not given
     int threads;
     int cpus[MOST_PINNED];
     size_t cpu_count;

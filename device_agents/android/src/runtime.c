@@ -43,12 +43,15 @@ bool is_model_file(const char *path, char *why) {
     return good;
 }
 
-void *open_library(const char *path, const Symbol *symbols, size_t count, char *why) {
+void *open_other(const char *path, char *why) {
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!library) {
-        snprintf(why, WHY_SIZE, "%s", dlerror());
-        return NULL;
-    }
+    if (!library) snprintf(why, WHY_SIZE, "%s", dlerror());
+    return library;
+}
+
+void *open_library(const char *path, const Symbol *symbols, size_t count, char *why) {
+    void *library = open_other(path, why);
+    if (!library) return NULL;
     for (size_t i = 0; i < count; i++) {
         *symbols[i].function = dlsym(library, symbols[i].name);
         if (!*symbols[i].function) {

@@ -12,7 +12,9 @@ typedef struct {
     const char *name;             // as manifests call it
     const char *default_library;  // expected in the folder the agent is started in
     // Loads the library; false and the reason in `why`. xnnpack: 1 on, 0 off, -1 not known.
-    bool (*start)(const char *library, const char *delegate, int threads, int *xnnpack, char *why);
+    // delegate_library: where the delegate is, if it is not in the library; NULL: nowhere else.
+    bool (*start)(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
+                  char *why);
     // A model with its inputs set, ready to run; NULL and the reason in `why`.
     void *(*load)(const char *path, uint64_t seed, char *why);
     // One run; 0, or the runtime's own error number.
@@ -40,6 +42,8 @@ typedef struct {
     const char *name;
 } Symbol;
 
+// Opens a library, such as one that another needs; NULL and the reason in `why`.
+void *open_other(const char *path, char *why);
 // Opens a library and finds all its functions; NULL and the reason in `why`.
 void *open_library(const char *path, const Symbol *symbols, size_t count, char *why);
 

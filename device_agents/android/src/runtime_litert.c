@@ -1,7 +1,10 @@
 // LiteRT 2's C API (libLiteRt.so), as of ai-edge-litert 2.3.0. It changed between versions: the bundle pins it.
+#define _GNU_SOURCE
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "json.h"
 #include "runtime.h"
@@ -91,18 +94,42 @@ static const char *meaning(int status) {
     }
 }
 
-static bool start(const char *library, const char *delegate, int threads, int *xnnpack, char *why) {
+// LiteRtEnvOption: a tag, and a LiteRtAny, which is a type and a union of 8 bytes
+typedef struct {
+    int tag;
+    struct {
+        int type;
+        union {
+            const char *string;
+            int64_t integer;
+        } value;
+    } any;
+} EnvironmentOption;
+
+enum { RUNTIME_LIBRARY_DIR = 22, ANY_STRING = 8 };
+
+// The GPU accelerator is a library of its own (libLiteRtClGlAccelerator.so), looked for where the environment says.
+static int create_environment(void) {
+    static char folder[PATH_MAX];
+    if (!on_gpu || !getcwd(folder, sizeof folder)) return api.CreateEnvironment(0, NULL, &environment);
+    EnvironmentOption option = {RUNTIME_LIBRARY_DIR, {ANY_STRING, {.string = folder}}};
+    return api.CreateEnvironment(1, &option, &environment);
+}
+
+static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
+                  char *why) {
+    (void)delegate_library;
     if (strcmp(delegate, "nnapi") == 0) {
         snprintf(why, WHY_SIZE, "LiteRT 2 has no NNAPI delegate: use backend tflite");
         return false;
     }
     if (!open_library(library, symbols, sizeof symbols / sizeof *symbols, why)) return false;
-    int status = api.CreateEnvironment(0, NULL, &environment);
+    on_gpu = strcmp(delegate, "gpu") == 0;
+    int status = create_environment();
     if (status) {
         snprintf(why, WHY_SIZE, "LiteRtCreateEnvironment: status %d (%s)", status, meaning(status));
         return false;
     }
-    on_gpu = strcmp(delegate, "gpu") == 0;
     own_kernels = strcmp(delegate, "none") == 0;
     thread_count = threads;
     *xnnpack = !on_gpu && !own_kernels;

@@ -73,9 +73,13 @@ typedef struct {
     void *model, *delegate, *interpreter;
 } Model;
 
-static bool start(const char *library, const char *delegate, int threads, int *xnnpack, char *why) {
+static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
+                  char *why) {
     void *handle = open_library(library, symbols, sizeof symbols / sizeof *symbols, why);
     if (!handle) return false;
+    void *delegates_handle = handle;
+    if (delegate_library && strcmp(delegate, "gpu") == 0 && !(delegates_handle = open_other(delegate_library, why)))
+        return false;
     if (strcmp(delegate, "nnapi") == 0 && !dlopen("libneuralnetworks.so", RTLD_NOW)) {
         // without it the delegate takes no operator, and the CPU would be timed under NNAPI's name
         snprintf(why, WHY_SIZE, "no NNAPI here (%.200s): it needs Android, and an agent built by the NDK", dlerror());
@@ -86,12 +90,12 @@ static bool start(const char *library, const char *delegate, int threads, int *x
     *xnnpack = -1;
     for (size_t i = 0; i < sizeof delegates / sizeof *delegates; i++) {
         if (strcmp(delegate, delegates[i].name) != 0) continue;
-        *(void **)&default_options = dlsym(handle, delegates[i].options);
-        *(void **)&create_delegate = dlsym(handle, delegates[i].create);
-        *(void **)&destroy_delegate = dlsym(handle, delegates[i].destroy);
+        *(void **)&default_options = dlsym(delegates_handle, delegates[i].options);
+        *(void **)&create_delegate = dlsym(delegates_handle, delegates[i].create);
+        *(void **)&destroy_delegate = dlsym(delegates_handle, delegates[i].destroy);
         if (!default_options || !create_delegate || !destroy_delegate) {
-            snprintf(why, WHY_SIZE, "%s has no %s delegate (%s): use a build that has, or another delegate", library,
-                     delegate, delegates[i].create);
+            snprintf(why, WHY_SIZE, "%s has no %s delegate (%s): use a build that has, or another delegate",
+                     delegates_handle == handle ? library : delegate_library, delegate, delegates[i].create);
             return false;
         }
         with_xnnpack = i == 0;

@@ -43,7 +43,7 @@ DUMPSYS = {
     "Current temperatures from HAL:\n\tTemperature{mValue=41.5, mType=0, mName=CPU0, mStatus=0}\n"
     "\tTemperature{mValue=30.1, mType=3, mName=SKIN, mStatus=0}\nCurrent cooling devices from HAL:\n",
 }
-SETTINGS = {"global.airplane_mode_on": "1", "global.low_power": "0"}
+SETTINGS = {"global.airplane_mode_on": "1", "global.low_power": "0", "global.stay_on_while_plugged_in": "2"}
 # two little CPUs and a big one, as far as this machine has so many
 MAX_KHZ = (1800000, 1800000, 2800000)
 
@@ -190,10 +190,15 @@ class TestPhone:
                 (policy / file).write_text(khz)
 
     def _write_state(self) -> None:
+        (self.state / "bin").mkdir()
+        for stand_in in (HERE / "system").iterdir():
+            shutil.copy(stand_in, self.state / "bin")
+            (self.state / "bin" / stand_in.name).chmod(0o755)
         machine = {"ro.product.cpu.abi": self._abi, "ro.product.cpu.abilist": self._abi}
         self.say("properties", PROPERTIES | machine)
         self.say("settings", SETTINGS)
         (self.state / "fixed_performance").touch()
+        (self.state / "stayon").touch()
         (self.state / "dumpsys").mkdir()
         for service, text in DUMPSYS.items():
             self.dumpsys(service, text)

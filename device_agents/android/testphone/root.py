@@ -2,7 +2,7 @@
 
 The packages come from Debian trixie by apt, into a folder of their own, with their signatures checked; nothing is
 installed on this machine. What a phone's programs run on is not there: no aarch64 C library, and of the commands only
-what Android has (mksh and toybox, as on Android) and marked stand-ins of getprop, dumpsys, settings and cmd.
+what Android has (mksh and toybox, as on Android). Stand-ins of getprop, dumpsys and others come with the phone's state.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def root_folder(cache: Path = CACHE) -> Path:
     Raises TestPhoneImpossible.
     """
     recipe = hashlib.sha256()
-    for part in (Path(__file__), HERE / "adbd_shim.c", *sorted((HERE / "system").iterdir())):
+    for part in (Path(__file__), HERE / "adbd_shim.c"):
         recipe.update(part.read_bytes())
     built = cache / recipe.hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
@@ -88,9 +88,6 @@ def _build(work: Path, built: Path) -> None:
     (root / "usr/bin/sh").symlink_to("/usr/bin/mksh")
     for toy in TOYS.split():
         (system / toy).symlink_to("/usr/bin/toybox")
-    for stand_in in (HERE / "system").iterdir():
-        shutil.copy(stand_in, system / stand_in.name)
-        (system / stand_in.name).chmod(0o755)
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise TestPhoneImpossible("the test phone needs a C compiler, for one file of 40 lines: apt-get install gcc")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa.errors import InputError
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.cores import fastest
+from profilers.devices.delegates import dtype_of
 from profilers.measuring.events import Event
 from profilers.measuring.target import Target
 
@@ -38,9 +39,10 @@ def board_target(
             "delegate": delegate,
             "threads": threads,
             "cpus": list(cpus),
+            **agent.manifest_fields,
         },
         start=AgentOnBoard(board, files, agent.start_command, timeout_s, say).start,
-        header={"agent": "linux", "threads": str(threads), "dtype": "float32", "delegate": delegate},
+        header={"agent": "linux", "threads": str(threads), "dtype": dtype_of(delegate), "delegate": delegate},
     )
 
 

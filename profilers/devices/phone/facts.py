@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from ofa.errors import InputError
 from profilers.devices.cores import cpu_list, fastest
 from profilers.devices.phone.adb import Adb
-from profilers.devices.phone.files import BASE
 
 # Android's name of an ABI: the bundle's, which is also what `uname -m` says on such a machine
 ABIS = {"arm64-v8a": "aarch64", "x86_64": "x86_64"}
@@ -40,9 +39,6 @@ STATE = """
 dumpsys battery; dumpsys power | grep mWakefulness=; dumpsys thermalservice
 echo "airplane=$(settings get global airplane_mode_on)"; echo "low_power=$(settings get global low_power)"
 """
-FIXED = 'touch "$1/fixed-performance"; cmd power set-fixed-performance-mode-enabled true 2>&1'
-# told again and again, by whoever may be the last: the agent's shell, the host, the next run
-UNFIXED = '[ -f "$1/fixed-performance" ] && cmd power set-fixed-performance-mode-enabled false > /dev/null 2>&1; rm -f "$1/fixed-performance"'  # noqa: E501
 
 
 @dataclass(frozen=True)
@@ -197,17 +193,3 @@ def parse_state(text: str) -> State:
         # a sensor that shows anything else is off, or not fitted
         processor_c=max((celsius for celsius in processors if 15 <= celsius <= 110), default=None),
     )
-
-
-def fix_performance(adb: Adb) -> bool:
-    """Turns the fixed-performance mode on, which holds clocks where heat does not cut them; False: it has none."""
-    answer = adb.run(FIXED, BASE)
-    if answer.code == 0 and not re.search("fail|can't find|unknown|exception", answer.text, re.IGNORECASE):
-        return True
-    unfix_performance(adb)
-    return False
-
-
-def unfix_performance(adb: Adb) -> None:
-    """Turns off the mode if one of our runs turned it on."""
-    adb.run(UNFIXED, BASE)

@@ -21,7 +21,7 @@ class PhoneOptions(CoreOptions, AgentOptions):
     """USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
 
     delegate: Annotated[Literal["xnnpack", "gpu", "nnapi", "none"], Option(metavar="D")] = "xnnpack"
-    """delegate that runs the operators; gpu and nnapi need your own --agent-lib"""
+    """delegate that runs the operators; gpu and nnapi need your own --agent-lib or --agent-aar"""
 
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
     """program that times the models: the agent, or TensorFlow Lite's benchmark_model, given by --agent-bin"""
@@ -34,3 +34,6 @@ class PhoneOptions(CoreOptions, AgentOptions):
 
     no_fixed_performance: bool = False
     """do not turn on Android's fixed-performance mode while measuring"""
+
+    no_stay_awake: Annotated[bool, Free()] = False
+    """do not keep the screen of a charging phone on while measuring"""

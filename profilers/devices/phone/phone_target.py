@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from device_agents.android import bundle
+from profilers.devices.delegates import dtype_of
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
 from profilers.devices.phone.phone_options import PhoneOptions
@@ -20,7 +21,9 @@ TRIES = 2
 
 def open_phone(adb: Adb, asked: PhoneOptions) -> tuple[Phone, list[int]]:
     """What the phone is, and the CPUs to pin to; InputError for a phone that is not supported."""
-    brings_all = asked.agent_bin is not None and (asked.runner == "benchmark_model" or asked.agent_lib is not None)
+    brings_all = asked.agent_bin is not None and (
+        asked.runner == "benchmark_model" or bool(asked.agent_lib or asked.agent_aar)
+    )
     phone = facts(adb, own_agent=brings_all)
     return phone, chosen_cores(phone, asked.cpu, asked.threads)
 
@@ -49,8 +52,8 @@ def session_of(
     say: Callable[[str], None],
 ) -> Iterator[Target]:
     """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it."""
-    policy = Policy(asked.max_temperature, asked.cool_seconds, not asked.no_fixed_performance)
-    files, backend, start_command = _agent(phone, asked, say)
+    policy = Policy(asked.max_temperature, asked.cool_seconds, not asked.no_fixed_performance, not asked.no_stay_awake)
+    files, backend, start_command, own_fields = _agent(phone, asked, say)
     with PhoneSession(adb, phone, files, start_command, policy, timeout_s, say) as session:
         yield Target(
             runtime="tflite",
@@ -61,6 +64,7 @@ def session_of(
                 "delegate": asked.delegate,
                 "threads": asked.threads,
                 "cpus": list(cpus),
+                **own_fields,
                 "phone": phone.identity,
                 # not told where it is on, so that journals of before it was part of them are gone on with
                 **({"fixed_performance": False} if asked.no_fixed_performance else {}),
@@ -69,7 +73,7 @@ def session_of(
             header={
                 "agent": "android",
                 "threads": str(asked.threads),
-                "dtype": "float32",
+                "dtype": dtype_of(asked.delegate),
                 "delegate": asked.delegate,
             },
             tries=TRIES,
@@ -79,11 +83,12 @@ def session_of(
 
 def _agent(
     phone: Phone, asked: PhoneOptions, say: Callable[[str], None]
-) -> tuple[SentFolder, str, tuple[str, ...] | None]:
-    """The agent's files, its backend, and what starts it; None: they are a benchmark_model."""
+) -> tuple[SentFolder, str, tuple[str, ...] | None, Mapping[str, str]]:
+    """The agent's files, backend, what starts it (None: they are a benchmark_model), and its own manifest fields."""
     if asked.runner == "benchmark_model":
         assert asked.agent_bin is not None, "checked before the phone was asked for"
-        return sent_folder("agent", {"benchmark_model": asked.agent_bin}), "tflite", None
+        return sent_folder("agent", {"benchmark_model": asked.agent_bin}), "tflite", None, {}
     abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
-    agent = bundle.make(abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, tell=say)
-    return sent_folder("agent", {name: agent.folder / name for name in agent.files}), agent.backend, agent.start_command
+    agent = bundle.make(abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, agent_aar=asked.agent_aar, tell=say)
+    files = sent_folder("agent", {name: agent.folder / name for name in agent.files})
+    return files, agent.backend, agent.start_command, agent.manifest_fields

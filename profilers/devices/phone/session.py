@@ -18,18 +18,16 @@ from profilers.devices.phone import files as phone_files
 from profilers.devices.phone.adb import Adb, PushFailed
 from profilers.devices.phone.benchmark_model import benchmark_model_events
 from profilers.devices.phone.facts import (
-    FIXED,
     SEVERE,
-    UNFIXED,
     Phone,
     State,
     clusters,
-    fix_performance,
     maybe_faster,
     state,
-    unfix_performance,
 )
 from profilers.devices.phone.files import BASE, place
+from profilers.devices.phone.modes import FIX, RESTORE, STAY_AWAKE, fix_performance, restore, stay_awake
+from profilers.devices.phone.words import ending, heat_gate, too_hot
 from profilers.devices.sent_files import SentFolder, sent_folder
 from profilers.measuring.conversation import checked_events
 from profilers.measuring.events import ConnectionLost, Done, Error, Event, Hello, Result
@@ -41,11 +39,6 @@ SILENCE_S = 20.0
 PATIENCE_S = 180.0
 # a visit that waits for the phone to cool waits until it is so far below the limit, and not for the next wobble
 HYSTERESIS_C = 5.0
-# exit codes of a shell whose program SIGSYS or SIGKILL ended
-SECCOMP, KILLED = 128 + 31, 128 + 9
-# as the agent calls where a temperature is from, where it may read no sensor
-THERMAL_SERVICE = "Android's thermal service"
-CLOSED = "adb may not read the processor's temperature"
 # an agent whose host is gone ends with its next heartbeat
 FAREWELL_S = 10.0
 
@@ -55,21 +48,22 @@ TIDY = 'rm -f "$1"/models-*/manifest.json "$1/stderr"'
 CLEAN = 'rm -rf "$1"'
 BOOTED = '[ "$(getprop sys.boot_completed)" = 1 ]'
 LAST_WORDS = 'tail -c 400 "$1/stderr"'
-# the mode is restored here and not only by the host, which may be killed, or lose the phone
+# mode and screen are restored here and not only by the host, which may be killed, or lose the phone
 # what the shell has to say, such as "Killed", is no protocol line
 RUN = f"""
 exec 2> /dev/null
 cd "$2" || exit 1
 trap "" HUP
-[ "$3" = 1 ] && {{ {FIXED}; }} > /dev/null
-base=$1 manifest=$4; shift 4
+[ "$3" = 1 ] && {{ {FIX}; }} > /dev/null
+[ "$4" = 1 ] && {{ {STAY_AWAKE} }} > /dev/null
+base=$1 manifest=$5; shift 5
 "$@" "$manifest" 2> "$base/stderr" &
 echo $! > "$base/agent.pid"
 wait $!
 code=$?
 set -- "$base"
 rm -f "$1/agent.pid"
-{UNFIXED}
+{RESTORE}
 exit $code
 """
 
@@ -78,12 +72,13 @@ exit $code
 class Policy:
     """max_temperature_c: visits wait while the processor is hotter; cool_s: they wait so long, then the run ends
 
-    fixed_performance: whether to use that mode where there is one
+    fixed_performance: whether to use that mode where there is one; awake: whether to keep the screen on
     """
 
     max_temperature_c: float
     cool_s: float
     fixed_performance: bool
+    awake: bool
 
 
 class AdbLines:
@@ -131,6 +126,7 @@ class PhoneSession:
         self._sent: Path | None = None
         self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
+        self._awake = False
         self._peak_kib: float | None = None
         self.pushed_bytes = 0
 
@@ -143,7 +139,7 @@ class PhoneSession:
         """Ends what runs, and restores the mode. Agent and models stay, so that the next run pushes nothing."""
         try:
             self._adb.connect()  # anew: the last conversation may have been cut anywhere
-            for script in (END, TIDY, UNFIXED):
+            for script in (END, TIDY, RESTORE):
                 self._adb.run(script, BASE)
         except (InputError, ConnectionLost) as failure:
             print(
@@ -176,8 +172,8 @@ class PhoneSession:
             return
         path = f"{place(models)}/manifest.json"
         self._push_manifest(path, manifest)
-        fixed = str(int(bool(self._fixed)))
-        pieces = self._adb.stream(RUN, BASE, place(self._agent), fixed, path, *self._command, silence_s=SILENCE_S)
+        asked = (str(int(bool(self._fixed))), str(int(self._awake)))
+        pieces = self._adb.stream(RUN, BASE, place(self._agent), *asked, path, *self._command, silence_s=SILENCE_S)
         lines = AdbLines(pieces)
         timeout_s = self._timeout_s + self._policy.cool_s
         events = checked_events(lines, timeout_s, lambda: ending(lines.code, self._peak_kib), self._last_words)
@@ -216,7 +212,7 @@ class PhoneSession:
         """The models, on the phone, and its state: cool, and in the mode if it has one."""
         if not self._greeted:
             self._wait_for_others()
-            unfix_performance(self._adb)  # what a run that was killed may have left
+            restore(self._adb)  # what a run that was killed may have left
             self._greeted = True
         if self._models is None or self._sent != folder:  # another measurement's models lie in another folder
             self._sent, self._files_there = folder, False
@@ -227,6 +223,8 @@ class PhoneSession:
             self._files_there = True
         if self._fixed is None and self._policy.fixed_performance:
             self._fixed = fix_performance(self._adb)
+        if not self._awake and self._policy.awake:
+            self._awake = stay_awake(self._adb)
         return self._models, self._wait_until_cool()
 
     def _wait_for_others(self) -> None:
@@ -290,6 +288,8 @@ class PhoneSession:
             "heat_gate": heat_gate(hello.device, self._policy.max_temperature_c),
             **before.header(),
         }
+        if self._awake:
+            own["screen"] = f"{before.screen or 'not known'}, kept on while the phone charges"
         if off := maybe_faster(self._phone, hello.device.get("cpus") or [0]):
             own["cores_off"] = f"{', '.join(map(str, off))}: maybe faster than those used"
         if self._phone.emulated:
@@ -305,45 +305,10 @@ class PhoneSession:
         return ""
 
 
-def heat_gate(device: Mapping[str, Any], limit_c: float) -> str:
-    """What visits wait for, by what the agent can read of heat while it measures."""
-    above, cut = f"the processor is above {limit_c:g} C", "Android's thermal status is 2 or more"
-    readable, source = device.get("temperature_c") is not None, device.get("temperature_source")
-    if not device.get("thermal_status_readable"):
-        return f"visits wait while {above}" if readable else f"off: {CLOSED} while it measures"
-    if not readable:
-        return f"every 20th visit waits while {cut}; {CLOSED}"
-    if source == THERMAL_SERVICE:
-        return f"every 20th visit waits while {above} or {cut}, by {source}"
-    return f"visits wait while {above}, every 20th also while {cut}"
-
-
-def too_hot(why: str) -> InputError:
-    return InputError(
-        f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and "
-        "go on by --resume; what was measured is kept"
-    )
-
-
 def clean(adb: Adb) -> None:
     """Ends what runs on the phone, restores its mode, and removes all that is ours."""
-    for script in (END, UNFIXED, CLEAN):
+    for script in (END, RESTORE, CLEAN):
         adb.run(script, BASE)
-
-
-def ending(code: int, peak_kib: float | None = None) -> str:
-    """How an agent ended, by its shell's exit code. peak_kib: the most memory that it was seen to hold"""
-    if code == SECCOMP:
-        return (
-            "was ended by signal 31: this Android forbids a system call that the C library sent with it makes as it "
-            "starts; build the agent against Android's own (device_agents.android.bundle --libc bionic, or the NDK) "
-            "and give it by --agent-bin"
-        )
-    if code == KILLED and peak_kib is not None:
-        return f"was ended by signal 9, as Android does where memory is short: it held up to {peak_kib / 1024:.0f} MiB"
-    if code > 128:
-        return f"was ended by signal {code - 128}"
-    return f"exited with code {code}" if code >= 0 else "was ended together with its shell"
 
 
 def _serial_option(adb: Adb) -> str:

@@ -32,8 +32,14 @@ static int value_of(const Fake *fake, const char *word) {
     return found ? atoi(found + strlen(word)) : 0;
 }
 
-int LiteRtCreateEnvironment(int count, const void *options, void **environment) {
-    (void)count, (void)options;
+typedef struct {
+    int32_t tag, pad, type, pad_too;
+    const char *string;
+} EnvironmentOption;  // as the runtime's headers lay it out
+
+int LiteRtCreateEnvironment(int count, const EnvironmentOption *options, void **environment) {
+    for (int i = 0; i < count; i++)
+        fprintf(stderr, "environment %d %d %s\n", options[i].tag, options[i].type, options[i].string);
     *environment = NULL;
     return 0;
 }
@@ -80,7 +86,7 @@ void LiteRtDestroyOptions(void *options) {
 
 int LiteRtSetOptionsHardwareAccelerators(void *options, int set) {
     (void)options;
-    return set == 1 ? 0 : 5;
+    return set == 1 || set == 2 ? 0 : 5;
 }
 
 int LiteRtCreateOpaqueOptions(const char *name, void *data, void (*deleter)(void *), void **made) {

@@ -291,3 +291,42 @@ def test_a_runtime_that_crashes_or_hangs_is_found_out_by_the_host(
     assert [(type(e), getattr(e, "id", None)) for e in events] == [
         (Hello, None), (Begins, "a"), (Result, "a"), (Begins, "b"),
     ]  # fmt: skip
+
+
+# ---- delegates
+
+
+def test_litert_is_told_where_its_accelerators_are(fake: Path, talk_raw: TalkRaw, manifest_with: Any) -> None:
+    code, _, stderr = talk_raw(fake, json.dumps(manifest_with(delegate="gpu", visits=["a"])).encode())
+    assert code == 0
+    assert f"environment 22 8 {fake}\n" in stderr
+    assert "environment" not in talk_raw(fake, json.dumps(manifest_with(visits=["a"])).encode())[2]
+
+
+CLASSIC = """
+static int it; void *f(void) { return &it; } int zero(void) { return 0; }
+#define GIVES(name) void *name(void) { return &it; }
+#define ZERO(name) int name(void) { return 0; }
+GIVES(TfLiteModelCreateFromFile) ZERO(TfLiteModelDelete) GIVES(TfLiteInterpreterOptionsCreate)
+ZERO(TfLiteInterpreterOptionsDelete) ZERO(TfLiteInterpreterOptionsSetNumThreads)
+ZERO(TfLiteInterpreterOptionsAddDelegate) GIVES(TfLiteInterpreterCreate) ZERO(TfLiteInterpreterDelete)
+ZERO(TfLiteInterpreterAllocateTensors) ZERO(TfLiteInterpreterInvoke) ZERO(TfLiteInterpreterGetInputTensorCount)
+GIVES(TfLiteInterpreterGetInputTensor) GIVES(TfLiteTensorData) ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType)
+const char *TfLiteVersion(void) { return "9.9"; }
+"""
+GPU = """
+struct options { char all[96]; };
+struct options TfLiteGpuDelegateOptionsV2Default(void) { struct options none = {{0}}; return none; }
+static int it; void *TfLiteGpuDelegateV2Create(void *options) { (void)options; return &it; }
+void TfLiteGpuDelegateV2Delete(void *delegate) { (void)delegate; }
+"""
+
+
+def test_the_classic_gpu_delegate_may_be_a_library_of_its_own(fake: Path, talk: Talk) -> None:
+    for name, code in (("libtensorflowlite_c.so", CLASSIC), ("libgpu.so", GPU)):
+        (fake / f"{name}.c").write_text(code)
+        subprocess.run(["gcc", "-shared", "-fPIC", fake / f"{name}.c", "-o", fake / name], check=True)
+    (error,) = talk(fake, code=1, backend="tflite", delegate="gpu")
+    assert "libtensorflowlite_c.so has no gpu delegate (TfLiteGpuDelegateV2Create)" in error["message"]
+    hello, *events = talk(fake, backend="tflite", delegate="gpu", delegate_library="./libgpu.so")
+    assert (hello["delegate"], said(events)[0]) == ("gpu", ("result", "a"))

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from device_agents.android import bundle, downloads
+from device_agents.android import bundle, downloads, own_runtime
 from ofa.errors import InputError
+from profilers.devices.delegates import dtype_of
 
 WHEEL_TEXT = b"the runtime, LiteRtCreateCompiledModel"
 
@@ -169,13 +170,13 @@ def test_the_users_own_builds_are_taken_as_they_are(world: World, tmp_path: Path
     own, library = tmp_path / "own", tmp_path / "libtflite_of_mine.so"
     own.write_bytes(b"own agent")
     library.write_bytes(b"\x7fELF TfLiteInterpreterCreate")
-    made = world.make(agent_bin=own, agent_lib=library)
+    made = world.make(agent_bin=own, agent_lib=(library,))
     assert world.log == []
     assert sorted(made.files) == ["agent", "bundle.json", "libtensorflowlite_c.so"]
     assert (made.backend, made.start_command) == ("tflite", ("./agent",))
     assert made.runtime == f"libtflite_of_mine.so (sha256 {made.files['libtensorflowlite_c.so'][:12]})"
     own.write_bytes(b"newer agent")
-    assert world.make(agent_bin=own, agent_lib=library).folder != made.folder
+    assert world.make(agent_bin=own, agent_lib=(library,)).folder != made.folder
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,50 @@ def test_the_users_own_builds_are_taken_as_they_are(world: World, tmp_path: Path
 )
 def test_a_librarys_api_is_seen_from_its_symbols(tmp_path: Path, content: bytes, backend: str) -> None:
     (tmp_path / "lib.so").write_bytes(content)
-    assert bundle.backend_of(tmp_path / "lib.so") == backend
+    assert own_runtime.backend_of(tmp_path / "lib.so") == backend
+
+
+def aar(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_all_libraries_of_an_android_archive_go_over_beside_one_another(world: World, tmp_path: Path) -> None:
+    members = {
+        "classes.jar": b"code",
+        "jni/arm64-v8a/libLiteRt.so": b"LiteRtCreateCompiledModel",
+        "jni/arm64-v8a/libLiteRtClGlAccelerator.so": b"LiteRtAcceleratorImpl, and LiteRtCreateCompiledModel it needs",
+        "jni/arm64-v8a/../../escaped.so": b"no",
+        "jni/arm64-v8a/deeper/lib.so": b"no",
+        "jni/x86_64/libLiteRt.so": b"of another processor",
+    }
+    (tmp_path / "own").write_bytes(b"own agent")
+    made = world.make(agent_bin=tmp_path / "own", agent_aar=aar(tmp_path / "litert.aar", members))
+    assert sorted(made.files) == ["agent", "bundle.json", "libLiteRt.so", "libLiteRtClGlAccelerator.so"]
+    assert (made.backend, made.manifest_fields) == ("litert", {})
+    assert made.start_command == ("env", "LD_LIBRARY_PATH=.", "./agent")
+    assert (made.folder / "libLiteRt.so").read_bytes() == b"LiteRtCreateCompiledModel"
+    with pytest.raises(InputError, match="has no library for this device: nothing lies in its jni/arm64-v8a/"):
+        world.make(agent_aar=aar(tmp_path / "other.aar", {"jni/x86_64/libLiteRt.so": b"x"}))
+
+
+def test_the_classic_delegate_is_a_library_of_its_own(world: World, tmp_path: Path) -> None:
+    runtime, gpu = tmp_path / "libtensorflowlite_jni.so", tmp_path / "libtensorflowlite_gpu_jni.so"
+    runtime.write_bytes(b"TfLiteInterpreterCreate")
+    gpu.write_bytes(b"TfLiteGpuDelegateV2Create")
+    made = world.make(agent_bin=runtime, agent_lib=(gpu, runtime))
+    assert sorted(made.files) == ["agent", "bundle.json", gpu.name, runtime.name]
+    assert made.manifest_fields == {"library": f"./{runtime.name}", "delegate_library": f"./{gpu.name}"}
+    assert made.runtime.startswith("libtensorflowlite_jni.so (sha256 ")
+
+
+@pytest.mark.parametrize(
+    ("delegate", "dtype"), [("xnnpack", "float32"), ("none", "float32"), ("gpu", "not known"), ("nnapi", "not known")]
+)
+def test_what_a_delegate_computes_in_is_not_guessed(delegate: str, dtype: str) -> None:
+    assert dtype_of(delegate) == dtype
 
 
 def test_what_cannot_be_had_is_said(world: World, tmp_path: Path) -> None:
@@ -198,8 +242,11 @@ def test_what_cannot_be_had_is_said(world: World, tmp_path: Path) -> None:
         ({"backend": "onnx"}, "backend is 'onnx', expected one of litert, tflite"),
         ({"abi": "x86_64", "backend": "tflite"}, "no wheel has the tflite C API for x86_64: give your own build"),
         ({"agent_bin": tmp_path / "gone"}, "there is no agent .*gone"),
-        ({"agent_lib": tmp_path / "gone"}, "there is no library .*gone"),
-        ({"agent_lib": tmp_path / "lib.so"}, "has neither LiteRT's nor TFLite's C API"),
+        ({"agent_lib": (tmp_path / "gone",)}, "there is no library .*gone"),
+        ({"agent_lib": (tmp_path / "lib.so",)}, "has neither LiteRT's nor TFLite's C API"),
+        ({"agent_lib": (tmp_path / "lib.so", tmp_path / "lib.so")}, "two libraries have one name"),
+        ({"agent_aar": tmp_path / "gone"}, "there is no archive .*gone"),
+        ({"agent_aar": tmp_path / "lib.so"}, "lib.so is no Android archive: "),
     ):
         with pytest.raises(InputError, match=message):
             world.make(**options)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from profilers.devices.phone.facts import (
     parse_state,
 )
 from profilers.devices.phone.phone_target import described
-from profilers.devices.phone.session import ending
+from profilers.devices.phone.words import ending
 
 # a Galaxy Note10's, as its getprop and /sys would tell: four little, two middle, two big cores
 NOTE10 = """ro.product.cpu.abilist=arm64-v8a,armeabi-v7a,armeabi

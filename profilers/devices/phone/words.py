@@ -1,0 +1,49 @@
+"""What becomes of a run on a phone, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ofa.errors import InputError
+
+# exit codes of a shell whose program SIGSYS or SIGKILL ended
+SECCOMP, KILLED = 128 + 31, 128 + 9
+# as the agent calls where a temperature is from, where it may read no sensor
+THERMAL_SERVICE = "Android's thermal service"
+CLOSED = "adb may not read the processor's temperature"
+
+
+def heat_gate(device: Mapping[str, Any], limit_c: float) -> str:
+    """What visits wait for, by what the agent can read of heat while it measures."""
+    above, cut = f"the processor is above {limit_c:g} C", "Android's thermal status is 2 or more"
+    readable, source = device.get("temperature_c") is not None, device.get("temperature_source")
+    if not device.get("thermal_status_readable"):
+        return f"visits wait while {above}" if readable else f"off: {CLOSED} while it measures"
+    if not readable:
+        return f"every 20th visit waits while {cut}; {CLOSED}"
+    if source == THERMAL_SERVICE:
+        return f"every 20th visit waits while {above} or {cut}, by {source}"
+    return f"visits wait while {above}, every 20th also while {cut}"
+
+
+def too_hot(why: str) -> InputError:
+    return InputError(
+        f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and "
+        "go on by --resume; what was measured is kept"
+    )
+
+
+def ending(code: int, peak_kib: float | None = None) -> str:
+    """How an agent ended, by its shell's exit code. peak_kib: the most memory that it was seen to hold"""
+    if code == SECCOMP:
+        return (
+            "was ended by signal 31: this Android forbids a system call that the C library sent with it makes as it "
+            "starts; build the agent against Android's own (device_agents.android.bundle --libc bionic, or the NDK) "
+            "and give it by --agent-bin"
+        )
+    if code == KILLED and peak_kib is not None:
+        return f"was ended by signal 9, as Android does where memory is short: it held up to {peak_kib / 1024:.0f} MiB"
+    if code > 128:
+        return f"was ended by signal {code - 128}"
+    return f"exited with code {code}" if code >= 0 else "was ended together with its shell"
