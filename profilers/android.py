@@ -102,14 +102,18 @@ def profile_phone(config: AndroidConfig, command: str) -> int:
 
 def list_phones() -> int:
     """Prints what is attached, and how to name it."""
-    from profilers.devices.phone.adb import USB_HELP, emulators, usb_devices
+    from profilers.devices.phone.server import adb_server
+    from profilers.devices.phone.usb import USB_HELP, emulators, usb_devices
 
+    served = adb_server().devices() or {}
+    found = [f"{serial}  by this computer's adb server ({state})" for serial, state in served.items()]
     try:
-        found = [f"{serial}  USB" for serial, _ in usb_devices()]
+        found += [f"{serial}  USB" for serial, _ in usb_devices() if serial not in served]
     except InputError as reason:
         _say(f"USB cannot be looked at: {reason}")
-        found = []
-    found += [f"{serial}  emulator of this machine: its times mean nothing" for serial in emulators()]
+    found += [
+        f"{serial}  emulator of this machine: its times mean nothing" for serial in emulators() if serial not in served
+    ]
     for line in found:
         _say(line)
     if not found:

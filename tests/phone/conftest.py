@@ -25,6 +25,7 @@ During = Callable[[Path, int, Callable[[], object]], AbstractContextManager[None
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A key of this test's own, rather than one in the user's ~/.android."""
     monkeypatch.setattr(adb, "KEY", tmp_path / "home" / ".android" / "adbkey")
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # nor an adb server of this machine
     return adb.KEY
 
 

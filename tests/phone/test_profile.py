@@ -24,7 +24,8 @@ from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.from_header import open_target
-from profilers.devices.phone.adb import Adb, ShellAnswer
+from profilers.devices.phone import adb
+from profilers.devices.phone.adb import Adb, PushFailed, ShellAnswer
 from profilers.devices.phone.files import BASE
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
@@ -39,9 +40,9 @@ SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--quick"]
 
 
 def shell(phone: TestPhone, script: str) -> ShellAnswer:
-    with Adb(phone.serial) as adb:
-        adb.connect()
-        return adb.run(script, BASE)
+    with Adb(phone.serial) as connection:
+        connection.connect()
+        return connection.run(script, BASE)
 
 
 def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
         "heat_gate": "visits wait while the processor is above 80 C, every 20th also while "
         "Android's thermal status is 2 or more",
         "battery": "80 %, charging by USB",
-        "screen": "on",
+        "screen": "on, kept on while the phone charges",
         "airplane_mode": "on",
         "battery_saver": "off",
         "thermal_status": "0",
@@ -167,22 +168,41 @@ def adb_client(phone: TestPhone) -> Iterator[list[str]]:
 
 
 def test_the_adb_client_sees_what_was_pushed(phone: TestPhone, adb_client: list[str], tmp_path: Path) -> None:
-    def adb(*arguments: str) -> str:
+    def client(*arguments: str) -> str:
         return subprocess.run([*adb_client, *arguments], check=True, capture_output=True, text=True).stdout
 
-    assert "connected to" in adb("connect", phone.serial)
-    assert f"{phone.serial}\tdevice" in adb("devices")
+    assert "connected to" in client("connect", phone.serial)
+    assert f"{phone.serial}\tdevice" in client("devices")
     arguments = ["--serial", phone.serial, *SMALL, "--rounds", "1", "--limit", "2", "--out", str(tmp_path / "t.csv")]
     assert main(arguments) == 0
     agent = bundle.make("x86_64")
-    on_phone = adb("-s", phone.serial, "shell", f"sha256sum {BASE}/agent-*/agent").split()[0]
+    on_phone = client("-s", phone.serial, "shell", f"sha256sum {BASE}/agent-*/agent").split()[0]
     assert on_phone == hashlib.sha256((agent.folder / "agent").read_bytes()).hexdigest()
-    folder = adb("-s", phone.serial, "shell", f"echo {BASE}/models-*").strip()
-    adb("-s", phone.serial, "pull", f"{folder}/b00001.tflite", str(tmp_path / "pulled"))
+    folder = client("-s", phone.serial, "shell", f"echo {BASE}/models-*").strip()
+    client("-s", phone.serial, "pull", f"{folder}/b00001.tflite", str(tmp_path / "pulled"))
     listed = dict(
-        line.split()[::-1] for line in adb("-s", phone.serial, "shell", f"cat {folder}/sha256sums").splitlines()
+        line.split()[::-1] for line in client("-s", phone.serial, "shell", f"cat {folder}/sha256sums").splitlines()
     )
     assert listed["b00001.tflite"] == hashlib.sha256((tmp_path / "pulled").read_bytes()).hexdigest()
+
+
+def test_a_phone_that_an_adb_server_holds_is_measured_through_it(
+    phone: TestPhone, adb_client: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    subprocess.run([*adb_client, "connect", phone.serial], check=True, capture_output=True)
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", adb_client[-1])
+    monkeypatch.setattr(adb, "AdbDevice", None)  # who speaks to the phone directly fails
+    out, large = tmp_path / "t.csv", os.urandom(3_000_001)
+    assert main(["--serial", phone.serial, *SMALL, "--rounds", "1", "--limit", "2", "--out", str(out)]) == 0
+    assert len(LatencyTable.load(out).rows) == 2
+    with Adb(phone.serial) as connection:
+        connection.connect()
+        connection.push(large, f"{BASE}/large")
+        assert connection.run('sha256sum "$1/large"', BASE).text.split()[0] == hashlib.sha256(large).hexdigest()
+        with pytest.raises(PushFailed):
+            connection.push(large, "/system/bin/large")
+    assert main(["--list"]) == 0
+    assert f"{phone.serial}  by this computer's adb server (device)" in capsys.readouterr().out
 
 
 def test_importing_the_command_needs_no_adb_shell() -> None:

@@ -1,7 +1,8 @@
 """A phone over adb: shell calls, files and streams by adb-shell, and each failure to connect in words that help.
 
-`serial` is a USB serial, `host:port` (adb over TCP) or `emulator-N`. Whatever goes into a shell on the phone is a
-constant script of ours; names and values are quoted and reach it as its arguments.
+`serial` is a USB serial, `host:port` (adb over TCP) or `emulator-N`. An adb server of this computer that holds the
+phone is asked for it; else the phone is spoken to directly. Whatever goes into a shell on the phone is a constant
+script of ours; names and values are quoted and reach it as its arguments.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from adb_shell.exceptions import (
 from adb_shell.transport.base_transport import BaseTransport
 
 from ofa.errors import InputError
+from profilers.devices.phone.server import Server, ServerPushFailed, ServerRefused, adb_server
+from profilers.devices.phone.usb import USB_HELP, Drained, usb_transport
 from profilers.measuring.events import ConnectionLost
 
 KEY = Path("~/.android/adbkey").expanduser()
@@ -50,11 +53,19 @@ LOST = (
     OSError, AdbConnectionError, AdbTimeoutError, AdbCommandFailureException, InvalidChecksumError, InvalidCommandError,
     InvalidResponseError, TcpTimeoutException, UsbReadFailedError, UsbWriteFailedError,
 )  # fmt: skip
-EMULATOR_PORTS = range(5554, 5683, 2)
-USB_HELP = (
-    "on the phone, tap Settings > About > Build number seven times, then turn on Developer options > USB debugging, "
-    "and use a cable that carries data"
+ALLOW_HELP = (
+    "unlock the phone, tap Allow on 'Allow USB debugging?', with 'Always allow from this computer' ticked, and run "
+    "this again (no dialog: Developer options > Revoke USB debugging authorisations, then plug it in again; Samsung: "
+    "Settings > Security > Auto Blocker off; Xiaomi: also USB debugging (Security settings))"
 )
+# of a packet, once a large push failed: some phones lose larger ones (adb-shell's issues 133 and 205)
+SMALL_PACKET = 4096
+# a phone on USB may still be answering what a run before asked
+USB_TRIES = 3
+# what that sounds like
+CONFUSED = (
+    InvalidChecksumError, InvalidCommandError, InvalidResponseError, UsbReadFailedError, AdbTimeoutError,
+)  # fmt: skip
 
 
 class Tcp(BaseTransport):  # type: ignore[misc]
@@ -109,10 +120,49 @@ class Adb:
         self.serial, self._key = serial, KEY
         self._address = tcp_address(serial)
         self._device: Any = None
+        self._server: tuple[Server, str] | None = None  # and what it calls the phone
+        self._small = False
 
     def connect(self) -> None:
         """Connects anew. InputError says what is in the way, and what to do about it."""
         self.close()
+        self._server = self._by_server()
+        if self._server is not None:
+            return
+        tries = 1 if self._address else USB_TRIES
+        for turn in range(tries):
+            try:
+                self._device = self._by_itself()
+                return
+            except Confused as confused:
+                if turn + 1 == tries:
+                    raise InputError(str(confused)) from None
+
+    def _by_server(self) -> tuple[Server, str] | None:
+        """The adb server that has the phone, and its name there; InputError if it has it and cannot use it."""
+        server = adb_server()
+        devices = server.devices() or {}
+        if self.serial is None:
+            ready = [name for name, state in devices.items() if state == "device"]
+            if len(ready) > 1:
+                raise InputError(f"{len(ready)} phones are attached ({', '.join(ready)}): choose one by --serial")
+            names = ready or list(devices)[:1]
+        else:
+            names = [self.serial] if self.serial in devices else []
+        if not names:
+            return None
+        name, state = names[0], devices[names[0]]
+        if state in ("unauthorized", "authorizing"):
+            raise InputError(f"{name} does not accept the key of this computer's adb server: {ALLOW_HELP}")
+        if state != "device":
+            raise InputError(
+                f"{name} is {state}, says this computer's adb server: unplug it, plug it in again, and {USB_HELP}; or "
+                "stop the server (`adb kill-server`), and the phone is spoken to without it"
+            )
+        return server, name
+
+    def _by_itself(self) -> Any:
+        """A connection of our own. InputError; Confused where another try may do."""
         asked = False
 
         def ask(_: object) -> None:
@@ -120,7 +170,7 @@ class Adb:
             asked = True
             print("waiting: unlock the phone and tap Allow on 'Allow USB debugging?'", file=sys.stderr, flush=True)
 
-        transport = Tcp(*self._address) if self._address else usb_transport(self.serial)
+        transport = Tcp(*self._address) if self._address else Drained(usb_transport(self.serial))
         device = AdbDevice(transport, default_transport_timeout_s=CONNECT_S, banner="ofa-latency")
         try:
             device.connect(
@@ -129,14 +179,18 @@ class Adb:
         except Exception as error:
             with contextlib.suppress(Exception):
                 device.close()
-            raise InputError(self._why_not(error, asked)) from None
-        self._device = device
+            why = self._why_not(error, asked)
+            raise Confused(why) if isinstance(error, CONFUSED) and not asked else InputError(why) from None
+        if self._small:
+            device._maxdata = min(device._maxdata, SMALL_PACKET)  # its maintainer's own advice
+        return device
 
     def close(self) -> None:
         if self._device is not None:
             with contextlib.suppress(*LOST):
                 self._device.close()
             self._device = None
+        self._server = None
 
     def __enter__(self) -> Adb:
         return self
@@ -159,6 +213,10 @@ class Adb:
         """
         command = shlex.join(["sh", "-c", script, "sh", *arguments]) + "; echo RC=$?"
         with self._losing():
+            if self._server is not None:
+                server, name = self._server
+                yield from server.stream(name, command, silence_s)
+                return
             yield from self._device.streaming_shell(
                 command, transport_timeout_s=silence_s, read_timeout_s=silence_s, decode=False
             )
@@ -167,33 +225,37 @@ class Adb:
         """Writes a file on the phone. PushFailed if the phone refuses; after that, connect anew."""
         with self._losing():
             try:
-                source = io.BytesIO(data) if isinstance(data, bytes) else str(data)
+                if self._server is not None:
+                    server, name = self._server
+                    with io.BytesIO(data) if isinstance(data, bytes) else data.open("rb") as source:
+                        server.push(name, source, path, PUSH_SILENCE_S)
+                    return
+                content = io.BytesIO(data) if isinstance(data, bytes) else str(data)
                 self._device.push(
-                    source, path, mtime=1, transport_timeout_s=PUSH_SILENCE_S, read_timeout_s=PUSH_SILENCE_S
+                    content, path, mtime=1, transport_timeout_s=PUSH_SILENCE_S, read_timeout_s=PUSH_SILENCE_S
                 )
-            except PushFailedError as error:
+            except (PushFailedError, ServerPushFailed) as error:
                 raise PushFailed(str(error)) from None
+            except LOST:
+                self._small = True  # who connects again tries that
+                raise
             except KeyError:  # adb-shell took the middle of a refusal for the beginning of an answer
                 raise PushFailed("its answer cannot be understood") from None
 
     @contextlib.contextmanager
     def _losing(self) -> Iterator[None]:
-        if self._device is None:
+        if self._device is None and self._server is None:
             raise ConnectionLost("there is no connection to the phone")
         try:
             yield
-        except LOST as error:
+        except (*LOST, ServerRefused) as error:
             raise ConnectionLost(f"the connection to the phone was lost: {error}") from None
 
     def _why_not(self, error: Exception, asked: bool) -> str:
         name = self.serial or "the phone on USB"
         kind = type(error).__name__
         if asked or isinstance(error, DeviceAuthError):
-            return (
-                f"{name} does not accept this computer's key {self._key}.pub: unlock the phone, tap Allow on 'Allow "
-                "USB debugging?', with 'Always allow from this computer' ticked, and run this again (no dialog: "
-                "Developer options > Revoke USB debugging authorisations, then plug it in again)"
-            )
+            return f"{name} does not accept this computer's key {self._key}.pub: {ALLOW_HELP}"
         if kind == "USBErrorBusy":
             return f"{name} is held by another program, most likely an adb server: stop it with `adb kill-server`"
         if kind == "USBErrorAccess":
@@ -203,8 +265,8 @@ class Adb:
             )
         if isinstance(error, InvalidCommandError) and "STLS" in str(error):
             return (
-                f"{name} wants the pairing of wireless debugging, which is not supported here: use the cable, or over "
-                "the cable once `adb tcpip 5555`, then --serial PHONE'S-ADDRESS:5555"
+                f"{name} wants the pairing of wireless debugging, which adb's own server does: `adb pair` and `adb "
+                "connect`, then this again; or over the cable once `adb tcpip 5555`, then --serial PHONE'S-ADDRESS:5555"
             )
         if self._address:
             host, port = self._address
@@ -218,6 +280,10 @@ class Adb:
 
 class PushFailed(Exception):
     """The phone refused a file."""
+
+
+class Confused(Exception):
+    """The phone answers, but not what it was asked; the message is that of an InputError."""
 
 
 def tcp_address(serial: str | None) -> tuple[str, int] | None:
@@ -240,47 +306,6 @@ def tcp_address(serial: str | None) -> tuple[str, int] | None:
             "or emulator-5554: --list shows what is attached"
         )
     return None
-
-
-def usb_devices() -> list[tuple[str, Any]]:
-    """(serial, adb-shell's transport) of every phone on USB with debugging turned on; InputError without libusb."""
-    try:
-        from adb_shell.transport.usb_transport import UsbTransport
-    except (ImportError, OSError):
-        raise InputError(
-            "USB needs libusb, which cannot be loaded: pip install 'ofa-latency[android]' and apt-get install "
-            "libusb-1.0-0 (macOS: brew install libusb)"
-        ) from None
-    found = []
-    for transport in UsbTransport.find_all_adb_devices():
-        try:
-            serial = transport.serial_number
-        except Exception as error:  # usb1's errors: the device may not be opened
-            serial = f"not readable: {type(error).__name__}"
-        found.append((serial, transport))
-    return found
-
-
-def usb_transport(serial: str | None) -> Any:
-    """The phone of that serial, or the only one. InputError if there is none, or more than one to choose from."""
-    devices = usb_devices()
-    there = ", ".join(name for name, _ in devices) or "none"
-    if serial is None and len(devices) > 1:
-        raise InputError(f"{len(devices)} phones are on USB ({there}): choose one by --serial")
-    for name, transport in devices:
-        if serial in (None, name):
-            return transport
-    named = f"no phone {serial} is on USB (there: {there})" if serial else "no phone is on USB"
-    raise InputError(f"{named}: {USB_HELP}; for one in the network give --serial HOST:PORT")
-
-
-def emulators() -> list[str]:
-    """The emulators that run on this machine."""
-    found = []
-    for console in EMULATOR_PORTS:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", console + 1), 0.2):
-            found.append(f"emulator-{console}")
-    return found
 
 
 def signer(key: Path) -> Any:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from adb_shell.auth.keygen import keygen
+from adb_shell.exceptions import TcpTimeoutException, UsbReadFailedError
 
 from ofa.errors import InputError
 from profilers.android import main
-from profilers.devices.phone import adb
-from profilers.devices.phone.adb import Adb, PushFailed, signer, tcp_address, usb_transport
+from profilers.devices.phone import adb, usb
+from profilers.devices.phone.adb import Adb, PushFailed, signer, tcp_address
+from profilers.devices.phone.usb import usb_transport
 from profilers.measuring.events import ConnectionLost
 
 
@@ -72,6 +74,7 @@ def speaking(*answers: bytes) -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(adb, "KEY", tmp_path / ".android" / "adbkey")
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # nor an adb server of this machine
     return adb.KEY
 
 
@@ -149,7 +152,7 @@ def test_usb_that_fails_is_explained(monkeypatch: pytest.MonkeyPatch, error: str
     from adb_shell.transport.base_transport import BaseTransport
 
     transport = type("Fake", (Usb, BaseTransport), {"bulk_read": None, "bulk_write": None})(error)
-    monkeypatch.setattr(adb, "usb_devices", lambda: [("R58", transport)])
+    monkeypatch.setattr(usb, "usb_devices", lambda: [("R58", transport)])
     with pytest.raises(InputError, match=message):
         Adb("R58").connect()
 
@@ -165,20 +168,20 @@ def test_usb_that_fails_is_explained(monkeypatch: pytest.MonkeyPatch, error: str
 def test_the_phone_on_usb_must_be_clear(
     monkeypatch: pytest.MonkeyPatch, attached: list[str], serial: str | None, message: str
 ) -> None:
-    monkeypatch.setattr(adb, "usb_devices", lambda: [(name, object()) for name in attached])
+    monkeypatch.setattr(usb, "usb_devices", lambda: [(name, object()) for name in attached])
     with pytest.raises(InputError) as failure:
         usb_transport(serial)
     assert message in str(failure.value)
 
 
 def test_the_only_phone_needs_no_serial(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adb, "usb_devices", lambda: [("A", "transport of A")])
+    monkeypatch.setattr(usb, "usb_devices", lambda: [("A", "transport of A")])
     assert usb_transport(None) == usb_transport("A") == "transport of A"
 
 
 def test_the_list_names_what_can_be_measured(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
-    monkeypatch.setattr(adb, "usb_devices", lambda: [("R58", object())])
-    monkeypatch.setattr(adb, "emulators", lambda: ["emulator-5554"])
+    monkeypatch.setattr(usb, "usb_devices", lambda: [("R58", object())])
+    monkeypatch.setattr(usb, "emulators", lambda: ["emulator-5554"])
     assert main(["--list"]) == 0
     said = capsys.readouterr().out
     assert "R58  USB" in said
@@ -189,8 +192,8 @@ def test_an_empty_list_says_what_to_do(monkeypatch: pytest.MonkeyPatch, capsys) 
     def no_libusb() -> list[tuple[str, object]]:
         raise InputError("USB needs libusb")
 
-    monkeypatch.setattr(adb, "usb_devices", no_libusb)
-    monkeypatch.setattr(adb, "emulators", list)
+    monkeypatch.setattr(usb, "usb_devices", no_libusb)
+    monkeypatch.setattr(usb, "emulators", list)
     assert main(["--list"]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "USB cannot be looked at: USB needs libusb" in said
@@ -239,3 +242,65 @@ def test_everything_is_sent_at_once_and_an_end_is_an_end() -> None:
         transport.close()
         with pytest.raises(ConnectionResetError, match="is closed"):
             transport.bulk_write(b"x", 5)
+
+
+class Stale:
+    """A phone on USB that first says what an earlier run had asked for."""
+
+    def __init__(self, stale: int) -> None:
+        self.waiting, self.connects = [b"old"] * stale, 0
+
+    def connect(self, *_: object) -> None:
+        self.connects += 1
+
+    def close(self) -> None:
+        pass
+
+    def bulk_read(self, *_: object) -> bytes:
+        if not self.waiting:
+            raise UsbReadFailedError("nothing comes", None)
+        return self.waiting.pop()
+
+    def bulk_write(self, data: bytes, *_: object) -> int:
+        return len(data)
+
+
+def test_what_a_phone_had_still_to_say_is_let_pass() -> None:
+    phone = Stale(40)
+    usb.Drained(phone).connect(1)
+    assert phone.waiting == []
+
+
+def test_a_phone_on_usb_that_is_confused_is_tried_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    phone = Stale(0)
+    monkeypatch.setattr(usb, "usb_devices", lambda: [("R58", phone)])
+    with pytest.raises(InputError, match=r"R58 does not answer .*: unplug it, plug it in again"):
+        Adb("R58").connect()
+    assert phone.connects == 3
+
+
+def test_a_large_push_that_is_lost_is_made_again_in_small_packets(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Device:
+        def __init__(self, *_: object, **__: object) -> None:
+            self._maxdata = 1 << 20
+
+        def connect(self, **_: object) -> None:
+            pass
+
+        def close(self) -> None:
+            pass
+
+        def push(self, *_: object, **__: object) -> None:
+            sizes.append(self._maxdata)
+            if self._maxdata > 4096:
+                raise TcpTimeoutException("Reading from 127.0.0.1:1 timed out (30 seconds)")
+
+    sizes: list[int] = []
+    monkeypatch.setattr(adb, "AdbDevice", Device)
+    phone = Adb("127.0.0.1:1")
+    phone.connect()
+    with pytest.raises(ConnectionLost):
+        phone.push(b"x", "/data/local/tmp/x")
+    phone.connect()
+    phone.push(b"x", "/data/local/tmp/x")
+    assert sizes == [1 << 20, 4096]
