@@ -51,7 +51,12 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
     facts = board.facts()
     cpus = chosen_cpus(facts, config.cpu, config.threads)
     agent = bundle.make(
-        facts.machine, agent_bin=config.agent_bin, agent_lib=config.agent_lib, agent_aar=config.agent_aar, tell=print
+        facts.machine,
+        agent_bin=config.agent_bin,
+        agent_lib=config.agent_lib,
+        agent_aar=config.agent_aar,
+        libc=config.libc,
+        tell=print,
     )
     target = board_target(
         board,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import Config, Free, Option
 
@@ -26,3 +26,6 @@ class AgentOptions(Config):
 
     agent_aar: OwnFile = None
     """an Android archive (.aar): all its libraries for the device are taken; LiteRT's brings its GPU accelerator"""
+
+    libc: Annotated[Literal["glibc", "bionic"], Free(), Option(metavar="L")] = "glibc"
+    """C library of the agent: glibc, which is sent too, or bionic, Android's own, for your own build of the runtime"""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from device_agents.android import bionic_agent
 from device_agents.android.agent_options import AgentOptions
 from device_agents.android.downloads import cached, deb_members, debian_package, wheel
 from device_agents.android.own_runtime import LIBRARY_NAMES, OwnRuntime, own_runtime
@@ -112,6 +113,7 @@ def make(
     agent_bin: Path | None = None,
     agent_lib: Sequence[Path] = (),
     agent_aar: Path | None = None,
+    libc: str = "glibc",
     cache: Path | None = None,
     mirror: str = MIRROR,
     tell: Callable[[str], object] = lambda _: None,
@@ -119,7 +121,8 @@ def make(
     """The bundle of an ABI, from the cache or made now.
 
     agent_bin: the user's own build of the agent (then nothing is compiled, and no loader is added: it is expected to
-    run on the device as it is); agent_lib, agent_aar: of the runtime (its C API is seen from its symbols).
+    run on the device as it is); agent_lib, agent_aar: of the runtime (its C API is seen from its symbols)
+    libc: what the agent is compiled against: glibc, or bionic, for which the user brings a runtime of that
     tell: is given a line about each thing that is done. Raises InputError for what cannot be had.
     """
     if abi not in ABIS:
@@ -130,11 +133,13 @@ def make(
         backend = own.backend
     elif backend not in BACKENDS:
         raise InputError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if own is None and libc == "bionic":
+        raise InputError("--libc bionic: no runtime is made for it here, give yours by --agent-aar or --agent-lib")
     if own is None and (abi, backend) not in WHEELS:
         raise InputError(f"no wheel has the {backend} C API for {abi}: give your own build with --agent-lib")
     if agent_bin is not None and not agent_bin.is_file():
         raise InputError(f"there is no agent {agent_bin}")
-    key = _key(abi, backend, agent_bin, own)
+    key = _key(abi, backend, agent_bin, own, libc)
     folder = cache / "bundles" / f"{abi}-{backend}-{key[:16]}"
     kept = _kept(folder)
     if kept is not None:
@@ -144,7 +149,7 @@ def make(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".making-") as temporary:
         made = Path(temporary) / folder.name
         made.mkdir()
-        _fill(made, abi, backend, agent_bin, own, cache, mirror, tell)
+        _fill(made, abi, backend, agent_bin, own, libc, cache, mirror, tell)
         try:
             made.rename(folder)
         except OSError:
@@ -157,7 +162,7 @@ def make(
     return bundle
 
 
-def _key(abi: str, backend: str, agent_bin: Path | None, own: OwnRuntime | None) -> str:
+def _key(abi: str, backend: str, agent_bin: Path | None, own: OwnRuntime | None, libc: str) -> str:
     """Of everything that decides the bundle's content."""
     sources = {path.name: sha256(path) for path in sorted(SOURCES.iterdir())}
     inputs = [
@@ -166,6 +171,7 @@ def _key(abi: str, backend: str, agent_bin: Path | None, own: OwnRuntime | None)
         PACKAGES,
         FLAGS,
         LIBRARIES,
+        *(bionic_agent.recipe() if libc == "bionic" else ()),
     ]
     return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
@@ -193,6 +199,7 @@ def _fill(
     backend: str,
     agent_bin: Path | None,
     own: OwnRuntime | None,
+    libc: str,
     cache: Path,
     mirror: str,
     tell: Callable[[str], object],
@@ -202,7 +209,7 @@ def _fill(
         shutil.copyfile(agent_bin, agent)
     else:
         tell(f"compiling the agent for {abi}")
-        compile_agent(abi, agent)
+        compile_agent(abi, agent, libc=libc)
     if own is not None:
         for name, path in own.files.items():
             shutil.copyfile(path, folder / name)
@@ -215,7 +222,7 @@ def _fill(
             (folder / LIBRARY_NAMES[backend]).write_bytes(archive.read(member))
     # libraries that need one another look for each other where the linker is told to
     start = ["env", "LD_LIBRARY_PATH=.", "./agent"] if own is not None and own.others else ["./agent"]
-    if abi == "aarch64" and agent_bin is None:
+    if abi == "aarch64" and agent_bin is None and libc == "glibc":
         start = [f"./{LOADER}", "--library-path", ".", "./agent"]
         for place, digest, members in PACKAGES:
             url = f"{mirror.rstrip('/')}/{place}"
@@ -238,14 +245,17 @@ def _fill(
     )
 
 
-def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS) -> None:
-    """Compiles src/ with zig, which brings every target's C library; InputError if it is not installed."""
+def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS, libc: str = "glibc") -> None:
+    """Compiles src/ with zig, which brings every target's C library but bionic; InputError if it is not installed."""
     from importlib.util import find_spec
 
     if find_spec("ziglang") is None:
         raise InputError(
             "the agent is compiled by zig: pip install 'ofa-latency[android]', or give your own --agent-bin"
         )
+    if libc == "bionic":
+        bionic_agent.compile_for_bionic(abi, sorted(SOURCES.glob("*.c")), to)
+        return
     sources = sorted(str(path) for path in SOURCES.glob("*.c"))
     # glibc 2.17: the oldest that the runtimes' wheels are made for
     target = ["-target", f"{abi}-linux-gnu.2.17"]
@@ -294,6 +304,7 @@ def copied_bundle(config: BundleConfig, tell: Callable[[str], object]) -> tuple[
         agent_bin=config.agent_bin,
         agent_lib=config.agent_lib,
         agent_aar=config.agent_aar,
+        libc=config.libc,
         mirror=config.mirror,
         tell=tell,
     )

@@ -77,7 +77,12 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
     return board_target(
         board,
         bundle.make(
-            facts.machine, agent_bin=access.agent_bin, agent_lib=access.agent_lib, agent_aar=access.agent_aar, tell=say
+            facts.machine,
+            agent_bin=access.agent_bin,
+            agent_lib=access.agent_lib,
+            agent_aar=access.agent_aar,
+            libc=access.libc,
+            tell=say,
         ),
         batch=table.batch,
         delegate=_stated(table, "delegate"),
@@ -117,6 +122,7 @@ def phone_options(table: LatencyTable, access: AccessOptions) -> PhoneOptions:
         agent_bin=access.agent_bin,
         agent_lib=access.agent_lib,
         agent_aar=access.agent_aar,
+        libc=access.libc,
         delegate=cast(Any, _stated(table, "delegate")),  # the option says which there are
         runner=_BENCHMARK_MODEL if own_tool else "agent",
         threads=_threads(table),

@@ -89,6 +89,8 @@ def _agent(
         assert asked.agent_bin is not None, "checked before the phone was asked for"
         return sent_folder("agent", {"benchmark_model": asked.agent_bin}), "tflite", None, {}
     abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
-    agent = bundle.make(abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, agent_aar=asked.agent_aar, tell=say)
+    agent = bundle.make(
+        abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, agent_aar=asked.agent_aar, libc=asked.libc, tell=say
+    )
     files = sent_folder("agent", {name: agent.folder / name for name in agent.files})
     return files, agent.backend, agent.start_command, agent.manifest_fields

@@ -39,8 +39,7 @@ def ending(code: int, peak_kib: float | None = None) -> str:
     if code == SECCOMP:
         return (
             "was ended by signal 31: this Android forbids a system call that the C library sent with it makes as it "
-            "starts; build the agent against Android's own (device_agents.android.bundle --libc bionic, or the NDK) "
-            "and give it by --agent-bin"
+            "starts; take Android's own (--libc bionic, with --agent-aar), or give a build by the NDK (--agent-bin)"
         )
     if code == KILLED and peak_kib is not None:
         return f"was ended by signal 9, as Android does where memory is short: it held up to {peak_kib / 1024:.0f} MiB"

@@ -75,8 +75,8 @@ class World:
         self.log.append(f"package {url}")
         to.write_bytes(self.packages[url.removeprefix("https://mirror/")])
 
-    def _compile(self, abi: str, to: Path) -> None:
-        self.log.append(f"compile {abi}")
+    def _compile(self, abi: str, to: Path, libc: str) -> None:
+        self.log.append(f"compile {abi}" + (f" for {libc}" if libc != "glibc" else ""))
         to.write_bytes(b"agent")
 
     def make(self, abi: str = "aarch64", **options: object) -> bundle.Bundle:
@@ -216,6 +216,18 @@ def test_all_libraries_of_an_android_archive_go_over_beside_one_another(world: W
     assert (made.folder / "libLiteRt.so").read_bytes() == b"LiteRtCreateCompiledModel"
     with pytest.raises(InputError, match="has no library for this device: nothing lies in its jni/arm64-v8a/"):
         world.make(agent_aar=aar(tmp_path / "other.aar", {"jni/x86_64/libLiteRt.so": b"x"}))
+
+
+def test_an_agent_for_bionic_needs_neither_loader_nor_libraries_but_a_runtime(world: World, tmp_path: Path) -> None:
+    runtime = tmp_path / "libLiteRt.so"
+    runtime.write_bytes(b"LiteRtCreateCompiledModel")
+    made = world.make(libc="bionic", agent_lib=(runtime,))
+    assert world.log == ["compile aarch64 for bionic"]
+    assert sorted(made.files) == ["agent", "bundle.json", "libLiteRt.so"]
+    assert made.start_command == ("./agent",)
+    assert world.make(agent_lib=(runtime,)).folder != made.folder
+    with pytest.raises(InputError, match="--libc bionic: no runtime is made for it here"):
+        world.make(libc="bionic")
 
 
 def test_the_classic_delegate_is_a_library_of_its_own(world: World, tmp_path: Path) -> None:
