@@ -147,7 +147,8 @@ def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig, space: 
     for position, (name, table) in enumerate(tables.items()):
         held = _held_margins(table, space)
         try:
-            margins[name] = held.margin(limits_of(config, position), each, config.best)
+            measure = spelled("profilers.margin", "--table", table.path)
+            margins[name] = held.margin(limits_of(config, position), each, config.best, measure)
         except InputError as error:
             raise InputError(f"{table.path}: {error}") from None
     return margins

@@ -27,6 +27,7 @@ MARGIN = "margin_"  # what header keys of margins begin with
 _NETWORKS, _SPLIT, _FAST, _SLOW = "margin_networks", "margin_split_ms", "margin_fast", "margin_slow"
 _RESTS_ON, _SUMS, _SPACE = "margin_rests_on", "margin_sums", "margin_space"
 _STATED = 95.0
+_MEASURE = "python -m profilers.margin --table T"
 
 
 @dataclass(frozen=True)
@@ -132,18 +133,18 @@ class Margins:
             **{key: text for key, text in ((_SPACE, self.space), (_SUMS, self.sums)) if text},
         }
 
-    def margin(self, limits_ms: Sequence[float], confidence: float, best: int = 1) -> Margin:
+    def margin(self, limits_ms: Sequence[float], confidence: float, best: int = 1, measure: str = _MEASURE) -> Margin:
         """What to divide these limits by, so that `best` networks each keep all of them at once with so many per cent.
 
         Of several networks a run of as many, of the same halves, is scored by its worst. InputError where
-        there are too few networks for that.
+        there are too few networks for that. measure: the command that measures more of them
         """
         limits_ms = sorted(set(limits_ms))  # equal ones find the same network
         fast = best * sum(limit <= self.split_ms for limit in limits_ms)
         runs = self.runs(fast, best * len(limits_ms) - fast)
         rank = math.ceil(round((len(runs) + 1) * confidence / 100, 9))
         if rank > len(runs):
-            raise InputError(self._too_few(len(limits_ms), best, fast, confidence, len(runs)))
+            raise InputError(self._too_few(len(limits_ms), best, fast, confidence, len(runs), measure))
         return Margin(sorted(runs)[rank - 1], confidence, rank, len(runs), len(limits_ms), best)
 
     def runs(self, fast: int, slow: int) -> list[float]:
@@ -151,13 +152,13 @@ class Margins:
         count = min(len(of) // each for of, each in ((self.fast, fast), (self.slow, slow)) if each)
         return [max(self.fast[i * fast : (i + 1) * fast] + self.slow[i * slow : (i + 1) * slow]) for i in range(count)]
 
-    def _too_few(self, limits: int, best: int, fast: int, confidence: float, runs: int) -> str:
+    def _too_few(self, limits: int, best: int, fast: int, confidence: float, runs: int, measure: str) -> str:
         needed, networks = needed_runs(confidence), limits * best
         each = max(fast, networks - fast)
         there = f"{runs} network{'s' * (runs != 1)}"
         if networks > 1:
             there = f"{runs} run{'s' * (runs != 1)} of {networks} networks"
-        ways = [f"measure more (python -m profilers.margin --table T --winners {needed * each} --overwrite)"]
+        ways = [f"measure more ({measure} --winners {needed * each} --overwrite)"]
         if runs:
             most = math.floor(1000 * runs / (runs + 1)) / 10
             ways.append(f"ask for at most {most:g} %")
