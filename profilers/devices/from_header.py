@@ -108,7 +108,8 @@ def _phone(
         adb.connect()
         phone, cpus = open_phone(adb, asked)
         say(described(phone, cpus))
-        with session_of(adb, phone, cpus, asked, table.batch, timeout_s, say) as target:
+        # whole networks are large, and another run draws others
+        with session_of(adb, phone, cpus, asked, table.batch, timeout_s, say, keep_models=False) as target:
             yield target
 
 

@@ -130,6 +130,20 @@ def test_whole_networks_are_measured_on_the_phone_of_a_table_one_measurement_aft
             assert [network is not None for network in found.networks] == [True] * len(some)
             assert found.failed == {}
     assert capsys.readouterr().out.count("pushing models") == 3
+    assert [name.split("-")[0] for name in shell(phone, 'ls "$1"').text.split()] == ["agent"], "networks do not stay"
+
+
+def test_models_that_do_not_fit_together_go_to_the_phone_in_batches(boot, results, tmp_path: Path, capsys) -> None:
+    # what a phone has left beside the agent, the space that stays free, and twice a few models
+    phone, out = boot(mib=29), tmp_path / "t.csv"
+    space = ["--space", "mbv3-w1.0", "--resolutions", "32", "--quick", "--rounds", "2", "--limit", "60"]
+    assert main(["--serial", phone.serial, *space, "--out", str(out)]) == 0
+    assert "the models do not fit on the phone together: they go there in " in " ".join(capsys.readouterr().out.split())
+    table, found = LatencyTable.load(out), results(out)
+    assert [row.block for row in table.rows] == list(all_blocks(get_space("mbv3-w1.0"), [32])[:60])
+    visits = [(result["pass"], result["number"]) for result in found]
+    assert len(visits) == len(set(visits))
+    assert "failed_blocks" not in table.header
 
 
 def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:

@@ -278,6 +278,27 @@ class Adb:
         return f"{name} does not answer ({kind}: {error}): unplug it, plug it in again, and {USB_HELP}"
 
 
+class AdbLines:
+    """The lines of a stream over adb. code: the exit code that ends them, once it was read."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._rest, self.code = pieces, b"", -1
+
+    def get(self, *, timeout: float) -> bytes | None:
+        """Waits as long as the stream allows for silence: heartbeats come more often than a timeout would."""
+        del timeout
+        while b"\n" not in self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return None
+            self._rest += piece
+        line, _, self._rest = self._rest.partition(b"\n")
+        if line.startswith(b"RC="):
+            self.code = int(line[3:])
+            return None
+        return line
+
+
 class PushFailed(Exception):
     """The phone refused a file."""
 

@@ -30,13 +30,29 @@ def place(wanted: SentFolder) -> str:
     return f"{BASE}/{wanted.name}"
 
 
+def held(adb: Adb, wanted: SentFolder) -> bool:
+    """Whether the folder is on the phone, unharmed."""
+    return adb.run(CHECK, place(wanted), SUMS).code == 0
+
+
+def room_for(adb: Adb, kind: str) -> int:
+    """Bytes that an archive of this kind may have: it and what comes out of it must fit. Others of the kind go."""
+    remove(adb, kind)
+    return (free_bytes(adb) - SPARE) // 2
+
+
+def remove(adb: Adb, kind: str) -> None:
+    """Removes all folders of a kind from the phone."""
+    adb.run(TIDY, BASE, kind, "")
+
+
 def ensure(adb: Adb, wanted: SentFolder, say: Callable[[str], None]) -> int:
     """Sees to it that the folder is on the phone, unharmed; how many bytes were pushed for that.
 
     What is there is checked by its hashes; what was pushed just now by its size, since adb's packets have checksums.
     InputError if there is no space, or it does not arrive whole. Raises ConnectionLost.
     """
-    if adb.run(CHECK, place(wanted), SUMS).code == 0:
+    if held(adb, wanted):
         return 0
     with temporary_folder("push") as work:
         archive = work / "archive.tar"
@@ -45,7 +61,7 @@ def ensure(adb: Adb, wanted: SentFolder, say: Callable[[str], None]) -> int:
         size = archive.stat().st_size
         # the archive, and what comes out of it
         needed = 2 * size + SPARE
-        adb.run(TIDY, BASE, wanted.kind, "")
+        remove(adb, wanted.kind)
         free = free_bytes(adb)
         if free < needed:
             raise no_space(needed, free)

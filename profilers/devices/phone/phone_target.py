@@ -50,9 +50,19 @@ def session_of(
     batch: int,
     timeout_s: float,
     say: Callable[[str], None],
+    keep_models: bool = True,
 ) -> Iterator[Target]:
-    """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it."""
-    policy = Policy(asked.max_temperature, asked.cool_seconds, not asked.no_fixed_performance, not asked.no_stay_awake)
+    """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it.
+
+    keep_models: whether models stay there, since another run may ask for the same
+    """
+    policy = Policy(
+        asked.max_temperature,
+        asked.cool_seconds,
+        fixed_performance=not asked.no_fixed_performance,
+        awake=not asked.no_stay_awake,
+        keep_models=keep_models,
+    )
     files, backend, start_command, own_fields = _agent(phone, asked, say)
     with PhoneSession(adb, phone, files, start_command, policy, timeout_s, say) as session:
         yield Target(

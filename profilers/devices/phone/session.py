@@ -15,7 +15,8 @@ from typing import Any
 
 from ofa.errors import InputError
 from profilers.devices.phone import files as phone_files
-from profilers.devices.phone.adb import Adb, PushFailed
+from profilers.devices.phone.adb import Adb, AdbLines, PushFailed
+from profilers.devices.phone.batches import TAR_RECORD, Batch, batches_of
 from profilers.devices.phone.benchmark_model import benchmark_model_events
 from profilers.devices.phone.facts import (
     SEVERE,
@@ -73,33 +74,14 @@ class Policy:
     """max_temperature_c: visits wait while the processor is hotter; cool_s: they wait so long, then the run ends
 
     fixed_performance: whether to use that mode where there is one; awake: whether to keep the screen on
+    keep_models: whether models stay on the phone when all is done
     """
 
     max_temperature_c: float
     cool_s: float
     fixed_performance: bool
     awake: bool
-
-
-class AdbLines:
-    """The lines of a stream over adb. code: the exit code that ends them, once it was read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest, self.code = pieces, b"", -1
-
-    def get(self, *, timeout: float) -> bytes | None:
-        """Waits as long as the stream allows for silence: heartbeats come more often than a timeout would."""
-        del timeout
-        while b"\n" not in self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return None
-            self._rest += piece
-        line, _, self._rest = self._rest.partition(b"\n")
-        if line.startswith(b"RC="):
-            self.code = int(line[3:])
-            return None
-        return line
+    keep_models: bool = True
 
 
 class PhoneSession:
@@ -122,8 +104,8 @@ class PhoneSession:
         """
         self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
         self._policy, self._timeout_s, self._say = policy, timeout_s, say
-        self._models: SentFolder | None = None
-        self._sent: Path | None = None
+        self._read: tuple[Path, tuple[str, ...] | None, SentFolder] | None = None
+        self._there = ""  # the name of the models' folder that was last seen to be there
         self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
         self._awake = False
@@ -136,11 +118,13 @@ class PhoneSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ends what runs, and restores the mode. Agent and models stay, so that the next run pushes nothing."""
+        """Ends what runs, and restores the mode. The agent stays, and models that another run may ask for again."""
         try:
             self._adb.connect()  # anew: the last conversation may have been cut anywhere
             for script in (END, TIDY, RESTORE):
                 self._adb.run(script, BASE)
+            if not self._policy.keep_models:
+                phone_files.remove(self._adb, "models")
         except (InputError, ConnectionLost) as failure:
             print(
                 f"the phone could not be left as it was ({failure}): when it is back, "
@@ -155,15 +139,46 @@ class PhoneSession:
         self._reach()
         done = False
         try:
-            models, before = self._prepare(folder)
-            for event in self._converse(models, manifest):
-                if isinstance(event, Error) and event.reason == "too_hot":
-                    raise too_hot(event.message)
-                done = isinstance(event, Done)
-                yield self._with_facts(event, before) if isinstance(event, Hello) else event
+            self._greet()
+            batches = self._batches(folder, manifest)
+            for number, batch in enumerate(batches):
+                models = self._models_of(folder, batch if len(batches) > 1 else None)
+                before = self._prepare(models)
+                for event in self._converse(models, batch.manifest):
+                    if isinstance(event, Error) and event.reason == "too_hot":
+                        raise too_hot(event.message)
+                    if isinstance(event, Done) and number + 1 < len(batches):
+                        break
+                    done = isinstance(event, Done)
+                    yield self._with_facts(event, before) if isinstance(event, Hello) else batch.renumbered(event)
         finally:
             # anything but a whole conversation leaves the connection in its middle, and perhaps an agent on the phone
             self._connected = done
+
+    def _batches(self, folder: Path, manifest: Mapping[str, Any]) -> list[Batch]:
+        """The visits, in as many batches as the phone's free space needs."""
+        whole = Batch(0, manifest)
+        all_models = self._models_of(folder, None)
+        if (self._there == all_models.name and self._files_there) or phone_files.held(self._adb, all_models):
+            return [whole]
+        self._push(self._agent)  # what it takes is not free
+        sizes = {path.name: path.stat().st_size for path in all_models.files.values()}
+        room = phone_files.room_for(self._adb, all_models.kind)
+        self._there = ""
+        if sum(sizes.values()) + TAR_RECORD * (len(sizes) + 3) <= room:
+            return [whole]
+        batches = batches_of(manifest, sizes, room - 3 * TAR_RECORD)
+        if len(batches) > 1:
+            self._say(f"the models do not fit on the phone together: they go there in {len(batches)} batches")
+        return batches
+
+    def _models_of(self, folder: Path, batch: Batch | None) -> SentFolder:
+        """The models of a batch; None: all of the folder."""
+        names = None if batch is None else tuple(sorted(batch.files))
+        if self._read is None or self._read[:2] != (folder, names):
+            paths = sorted(folder.glob("*.tflite")) if names is None else [folder / name for name in names]
+            self._read = (folder, names, sent_folder("models", {path.name: path for path in paths}))
+        return self._read[2]
 
     def _converse(self, models: SentFolder, manifest: Mapping[str, Any]) -> Iterator[Event]:
         """An agent's events, or what stands for them where a benchmark_model is run."""
@@ -208,24 +223,26 @@ class PhoneSession:
                 ) from None
             time.sleep(1)
 
-    def _prepare(self, folder: Path) -> tuple[SentFolder, State]:
-        """The models, on the phone, and its state: cool, and in the mode if it has one."""
+    def _greet(self) -> None:
         if not self._greeted:
             self._wait_for_others()
             restore(self._adb)  # what a run that was killed may have left
             self._greeted = True
-        if self._models is None or self._sent != folder:  # another measurement's models lie in another folder
-            self._sent, self._files_there = folder, False
-            self._models = sent_folder("models", {path.name: path for path in sorted(folder.glob("*.tflite"))})
-        if not self._files_there:
-            for wanted in (self._agent, self._models):
-                self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
-            self._files_there = True
+
+    def _push(self, wanted: SentFolder) -> None:
+        self.pushed_bytes += phone_files.ensure(self._adb, wanted, self._say)
+
+    def _prepare(self, models: SentFolder) -> State:
+        """The phone has the files, is cool, and in the mode if it has one; its state."""
+        if not self._files_there or self._there != models.name:
+            self._push(self._agent)
+            self._push(models)
+            self._files_there, self._there = True, models.name
         if self._fixed is None and self._policy.fixed_performance:
             self._fixed = fix_performance(self._adb)
         if not self._awake and self._policy.awake:
             self._awake = stay_awake(self._adb)
-        return self._models, self._wait_until_cool()
+        return self._wait_until_cool()
 
     def _wait_for_others(self) -> None:
         """InputError if another run's agent is at work on this phone."""

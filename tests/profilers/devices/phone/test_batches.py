@@ -1,0 +1,39 @@
+"""Measurements in batches: no visit is lost, none is moved, and no batch needs more room than there is."""
+
+import numpy as np
+import pytest
+
+from profilers.devices.phone.batches import TAR_RECORD, Batch, batches_of
+from profilers.measuring.events import Begins, Done, Error, Result
+
+
+def manifest(visits: list[str]) -> dict:
+    names = sorted(set(visits))
+    return {"seed": 0, "models": [{"id": name, "path": f"{name}.tflite"} for name in names], "visits": visits}
+
+
+@pytest.mark.parametrize("room", [1, 3000, 30_000, 10**9])
+def test_batches_are_the_visits_in_their_order(room: int) -> None:
+    rng = np.random.default_rng(room)
+    sizes = {f"m{i}.tflite": int(rng.integers(100, 4000)) for i in range(40)}
+    visits = [f"m{i}" for i in rng.integers(0, 40, 500)]
+    batches = batches_of(manifest(visits), sizes, room)
+    assert [name for batch in batches for name in batch.manifest["visits"]] == visits
+    assert [batch.first for batch in batches] == list(
+        np.cumsum([0] + [len(b.manifest["visits"]) for b in batches[:-1]])
+    )
+    for batch in batches:
+        used = sum(sizes[name] + TAR_RECORD for name in batch.files)
+        assert used <= room or len(batch.files) == 1
+        assert {model["id"] for model in batch.manifest["models"]} == set(batch.manifest["visits"])
+        assert batch.manifest["seed"] == 0
+    assert len(batches) == 1 or room < sum(sizes.values()) + TAR_RECORD * len(sizes)
+
+
+def test_events_are_of_the_whole_manifest() -> None:
+    batch = Batch(7, manifest(["a"]))
+    assert batch.renumbered(Begins(1, "a")) == Begins(8, "a")
+    assert batch.renumbered(Result(0, "a", [1], None, 1)) == Result(7, "a", [1], None, 1)
+    assert batch.renumbered(Error(2, "a", "no")) == Error(9, "a", "no")
+    assert batch.renumbered(Error(None, None, "cannot start")) == Error(None, None, "cannot start")
+    assert batch.renumbered(Done()) == Done()
