@@ -17,6 +17,7 @@ from ofa.cli.console import spelled
 from ofa.errors import Infeasible, InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
 from ofa.predictors.prediction import Predictor
+from ofa.reading.numbers import short
 from ofa.runs.settings import file_identity, identity_of
 from ofa.search.config import SearchConfig
 from ofa.search.exact.chain import allowed_choices
@@ -172,7 +173,7 @@ def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
         )
     if margins.space not in ("", space.name):
         raise InputError(
-            f"{table.path}: its margin is of networks of {margins.space}, not of {space.name}: measure that "
+            f"{table.path}: its margin is of networks of {short(margins.space)}, not of {space.name}: measure that "
             f"({measure} --space {space.name} --overwrite), or leave --confidence out"
         )
     return margins

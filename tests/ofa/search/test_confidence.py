@@ -147,7 +147,10 @@ def test_a_margin_in_a_table_that_was_not_measured_promises_nothing(table: Path,
             lambda text: cut(text, "# margin_sums: "),
             r"does not say of which rows .* add the line '# margin_sums: \w{16}'",
         ),
-        (lambda text: text.replace("# margin_space: mbv3-w0.35", "# margin_space: mbv3-w1.0"), "of mbv3-w1.0, not of"),
+        (
+            lambda text: text.replace("# margin_space: mbv3-w0.35", "# margin_space: mbv3-w1.0"),
+            "of 'mbv3-w1.0', not of",
+        ),
     ],
 )
 def test_a_margin_promises_nothing_of_a_table_that_was_edited(
