@@ -35,6 +35,9 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     dry_run: Annotated[bool, Free()] = False
     """show the phone, the plan and its time, and end"""
 
+    doctor: Annotated[bool, Free()] = False
+    """examine the phone for a minute: one line for each fact that figures rest on, with what to do"""
+
     clean: Annotated[bool, Free()] = False
     """stop what we left running on the phone, restore its mode, remove our files, and end"""
 
@@ -43,7 +46,7 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.at_most_one("list", "dry_run", "clean")
+        self.at_most_one("list", "dry_run", "doctor", "clean")
         if self.is_for_a_table:
             if self.out is None:
                 raise UsageError("--out is needed")
@@ -51,7 +54,7 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
 
     @property
     def is_for_a_table(self) -> bool:
-        return not (self.list or self.dry_run or self.clean)
+        return not (self.list or self.dry_run or self.doctor or self.clean)
 
     def profile_options(self) -> ProfileOptions:
         """What the table is to hold. It must be for one."""
@@ -70,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return clean_phone(config.serial)
     if config.dry_run:
         return dry_run(config)
+    if config.doctor:
+        return doctor(config)
     return profile_phone(config, command_line("profilers.android", argv))
 
 
@@ -132,6 +137,20 @@ def clean_phone(serial: str | None) -> int:
         clean(adb)
     _say("nothing of ours is left on the phone")
     return 0
+
+
+def doctor(config: AndroidConfig) -> int:
+    """Prints a verdict a line, to read and to paste; 1 if the phone cannot be measured as it is."""
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.doctor.examine import examine, report
+    from profilers.measuring.models import check_runtime
+
+    check_runtime("tflite")
+    with Adb(config.serial) as adb:
+        adb.connect()
+        found = examine(adb, config, config.timeout, _say)
+    print(report(found, config.serial))
+    return int(any(verdict.is_good is False for verdict in found))
 
 
 def dry_run(config: AndroidConfig) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import re
 import shlex
 import socket
 import sys
@@ -39,7 +38,7 @@ from adb_shell.transport.base_transport import BaseTransport
 
 from ofa.errors import InputError
 from profilers.devices.phone.server import Server, ServerPushFailed, ServerRefused, adb_server
-from profilers.devices.phone.usb import USB_HELP, Drained, usb_transport
+from profilers.devices.phone.usb import USB_HELP, Drained, tcp_address, usb_transport
 from profilers.measuring.events import ConnectionLost
 
 KEY = Path("~/.android/adbkey").expanduser()
@@ -185,6 +184,13 @@ class Adb:
             device._maxdata = min(device._maxdata, SMALL_PACKET)  # its maintainer's own advice
         return device
 
+    @property
+    def way(self) -> str:
+        """How the phone is reached, in words."""
+        if self._server is not None:
+            return "by this computer's adb server"
+        return "by adb over TCP" if self._address else "by USB"
+
     def close(self) -> None:
         if self._device is not None:
             with contextlib.suppress(*LOST):
@@ -305,28 +311,6 @@ class PushFailed(Exception):
 
 class Confused(Exception):
     """The phone answers, but not what it was asked; the message is that of an InputError."""
-
-
-def tcp_address(serial: str | None) -> tuple[str, int] | None:
-    """Where a serial leads by TCP; None for USB. InputError if it is no serial."""
-    if serial is None:
-        return None
-    if emulator := re.fullmatch(r"emulator-(\d{4,5})", serial):
-        console = int(emulator[1])
-        if console % 2 or console > 65534:
-            raise InputError(f"--serial is {serial}: an emulator's number is even, 5554 for the first")
-        return "127.0.0.1", console + 1
-    if network := re.fullmatch(r"\[([0-9A-Fa-f:.%\w]+)\]:(\d{1,5})|([\w.\-]+):(\d{1,5})", serial, re.ASCII):
-        port = int(network[2] or network[4])
-        if not 1 <= port <= 65535:
-            raise InputError(f"--serial is {serial}: the port is {port}, expected 1 to 65535")
-        return network[1] or network[3], port
-    if not re.fullmatch(r"[\w.\-]{1,64}", serial, re.ASCII):
-        raise InputError(
-            f"--serial is {serial!r}, expected a USB serial such as R58M123ABC, an address such as 192.168.1.7:5555, "
-            "or emulator-5554: --list shows what is attached"
-        )
-    return None
 
 
 def signer(key: Path) -> Any:

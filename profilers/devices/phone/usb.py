@@ -1,8 +1,9 @@
-"""Phones on USB, and emulators: which are there."""
+"""Where phones are: on USB, in the network, emulators."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 from typing import Any
 
@@ -43,6 +44,28 @@ class Drained(BaseTransport):  # type: ignore[misc]
     def bulk_write(self, data: bytes, transport_timeout_s: float | None) -> int:
         wrote: int = self._transport.bulk_write(data, transport_timeout_s)
         return wrote
+
+
+def tcp_address(serial: str | None) -> tuple[str, int] | None:
+    """Where a serial leads by TCP; None for USB. InputError if it is no serial."""
+    if serial is None:
+        return None
+    if emulator := re.fullmatch(r"emulator-(\d{4,5})", serial):
+        console = int(emulator[1])
+        if console % 2 or console > 65534:
+            raise InputError(f"--serial is {serial}: an emulator's number is even, 5554 for the first")
+        return "127.0.0.1", console + 1
+    if network := re.fullmatch(r"\[([0-9A-Fa-f:.%\w]+)\]:(\d{1,5})|([\w.\-]+):(\d{1,5})", serial, re.ASCII):
+        port = int(network[2] or network[4])
+        if not 1 <= port <= 65535:
+            raise InputError(f"--serial is {serial}: the port is {port}, expected 1 to 65535")
+        return network[1] or network[3], port
+    if not re.fullmatch(r"[\w.\-]{1,64}", serial, re.ASCII):
+        raise InputError(
+            f"--serial is {serial!r}, expected a USB serial such as R58M123ABC, an address such as 192.168.1.7:5555, "
+            "or emulator-5554: --list shows what is attached"
+        )
+    return None
 
 
 def usb_devices() -> list[tuple[str, Any]]:

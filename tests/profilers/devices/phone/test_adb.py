@@ -15,8 +15,8 @@ from adb_shell.exceptions import TcpTimeoutException, UsbReadFailedError
 from ofa.errors import InputError
 from profilers.android import main
 from profilers.devices.phone import adb, usb
-from profilers.devices.phone.adb import Adb, PushFailed, signer, tcp_address
-from profilers.devices.phone.usb import usb_transport
+from profilers.devices.phone.adb import Adb, PushFailed, signer
+from profilers.devices.phone.usb import tcp_address, usb_transport
 from profilers.measuring.events import ConnectionLost
 
 
