@@ -74,7 +74,7 @@ def run_overhead(serial: str, blocks: int, work: Path) -> list[str]:
     wrote = time.perf_counter() - started
     agent = bundle.make("x86_64")
     sent = sent_folder("agent", {name: agent.folder / name for name in agent.files})
-    policy = Policy(max_temperature_c=70, cool_s=0, fixed_performance=True)
+    policy = Policy(max_temperature_c=80, cool_s=0, fixed_performance=True, awake=True)
     manifest = {"runtime": "tflite", "backend": agent.backend, "threads": 1, "seed": 0, "rules": RULES}
 
     def session() -> PhoneSession:
