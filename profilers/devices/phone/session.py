@@ -159,9 +159,12 @@ class PhoneSession:
         """The visits, in as many batches as the phone's free space needs."""
         whole = Batch(0, manifest)
         all_models = self._models_of(folder, None)
-        if (self._there == all_models.name and self._files_there) or phone_files.held(self._adb, all_models):
+        if self._there == all_models.name and self._files_there:
             return [whole]
         self._push(self._agent)  # what it takes is not free
+        if phone_files.held(self._adb, all_models):
+            self._files_there, self._there = True, all_models.name
+            return [whole]
         sizes = {path.name: path.stat().st_size for path in all_models.files.values()}
         room = phone_files.room_for(self._adb, all_models.kind)
         self._there = ""
