@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from ofa.cli.command import Command
-from ofa.cli.config import AtLeast, Config, Free, Option
+from ofa.cli.config import AtLeast, Config, Input, Option, Output
 from ofa.cli.console import make_console
 from ofa.errors import UsageError
 from ofa.optional_packages import require
+from ofa.reading.kinds import TABLE
 from ofa.runs.files import write_json
+from ofa.tables.shipped import find_table
 from profilers.changes.levels import ALPHA, EFFECT
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ class CompareTablesConfig(Config):
     significant among all blocks. Exit codes: 0 no block changed, 1 some did, 2 the tables could not be compared.
     """
 
-    old: Annotated[str, Option(positional=True)]
+    old: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(positional=True)]
     """a table, or the name of a shipped one"""
 
-    new: Annotated[str, Option(positional=True)]
+    new: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(positional=True)]
     """the table to compare with it"""
 
     effect: Annotated[float, AtLeast(0), Option(metavar="PCT")] = 100 * EFFECT
@@ -42,10 +44,10 @@ class CompareTablesConfig(Config):
     rows: Annotated[int, AtLeast(0), Option(metavar="N")] = 20
     """how many blocks to print"""
 
-    plot: Annotated[Path | None, Free(), Option(metavar="PNG")] = None
+    plot: Annotated[Path | None, Output(), Option(metavar="PNG")] = None
     """also draw all blocks, into this file"""
 
-    json: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    json: Annotated[Path | None, Output(), Option(metavar="FILE")] = None
     """also write everything that was found, into this file"""
 
     def __post_init__(self) -> None:

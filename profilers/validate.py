@@ -13,6 +13,7 @@ from ofa.cli.console import make_console
 from ofa.optional_packages import require
 from ofa.runs.journal import Journal
 from ofa.runs.lock import sweep
+from ofa.runs.places import check_writable
 from ofa.runs.settings import identity_of
 from profilers.profiling.command_words import command_line
 from profilers.whole_networks.validate_config import ValidateConfig
@@ -42,6 +43,8 @@ def validate(config: ValidateConfig, command: str) -> int:
     path = find_table(config.table)
     table = LatencyTable.load(path)
     require_measured(table, "validated")
+    for file in written(path):
+        check_writable(file, name="the validation")
     space, resolutions = space_of(table, config.space, config.num_classes)
     chosen = choose(table, space, resolutions, config.networks, config.seed)
     console = make_console()
@@ -56,6 +59,11 @@ def validate(config: ValidateConfig, command: str) -> int:
     return report(validation, table, console.out)
 
 
+def written(table: Path) -> tuple[Path, Path, Path]:
+    """The files of a validation, the table itself first."""
+    return table, table.with_suffix(".validation.json"), table.with_suffix(".validation.png")
+
+
 def open_journal(config: ValidateConfig, path: Path, table: LatencyTable) -> Journal:
     """A new journal beside the table, or the one of an interrupted run, bound to the table's rows and the choice."""
     # what was not given is the table's, so that journals of before the space was part of them are gone on with
@@ -64,7 +72,7 @@ def open_journal(config: ValidateConfig, path: Path, table: LatencyTable) -> Jou
     journal = path.with_suffix(".validation.journal.jsonl")
     resumed = config.resume and journal.is_file()
     opened = Journal.resume(journal, settings) if resumed else Journal.create(journal, settings)
-    for file in (path, path.with_suffix(".validation.json"), path.with_suffix(".validation.png")):
+    for file in written(path):
         sweep(file)  # what a killed run left half-written
     return opened
 

@@ -44,7 +44,8 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     if table.emulated:
         raise InputError(f"{table.path} was measured on an emulated device: what is measured there means nothing")
     searched = read_searched(config, table)
-    check_writable(config.file)
+    for written in config.files:
+        check_writable(written)
     check_evaluation(config)
     console = make_console()
     with Lock(config.file), open_target(table, config, config.timeout, console.out) as target:

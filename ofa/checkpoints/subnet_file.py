@@ -29,6 +29,7 @@ class NamedSubnet:
     num_classes: None where the file does not say
     facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1
     images: what the search's predictor knows of its images, None where it does not say
+    result: its number among the results of a search, None where the file holds this one alone
     """
 
     path: Path
@@ -37,6 +38,7 @@ class NamedSubnet:
     num_classes: int | None = None
     facts: Mapping[str, Any] | None = None
     images: ImageFacts | None = None
+    result: int | None = None
 
     def check_classes(self, known: ImageFacts | None, checkpoint: Path) -> None:
         """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
@@ -58,7 +60,12 @@ class NamedSubnet:
                 return subnet_from_mit(space, self.config)
             return space.subnet_from_dict(self.config)
         except InputError as error:
-            raise InputError(f"{self.path}: not a sub-network of {space.name}: {error}") from None
+            raise InputError(f"{self.where}: not a sub-network of {space.name}: {error}") from None
+
+    @property
+    def where(self) -> str:
+        """The file, and which of its results, for messages."""
+        return f"{self.path}{'' if self.result is None else f': results[{self.result}]'}"
 
     @property
     def resolution(self) -> int:
@@ -67,7 +74,7 @@ class NamedSubnet:
         if isinstance(given, list) and len(given) == 1:
             given = given[0]
         if isinstance(given, bool) or not isinstance(given, int):
-            raise InputError(f"{self.path}: resolution is {short(given)}, expected pixels")
+            raise InputError(f"{self.where}: resolution is {short(given)}, expected pixels")
         return given
 
 
@@ -97,17 +104,19 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
             raise Infeasible(f"{path} has no results: no network keeps a limit")
         if not isinstance(results, list) or not all(isinstance(r, dict) for r in results):
             raise InputError(f"{path}: results is not a list of results, as ofa.search writes it")
-        chosen = results[_position(path, results, index, limit_ms)]
+        position = _position(path, results, index, limit_ms)
+        chosen = results[position]
         keys = ("table", "limit_ms", "latency_ms", "predicted_top1")
         facts = {key: chosen[key] for key in keys if key in chosen}
         if not isinstance(facts.get("table", ""), str):
             raise InputError(f"{path}: table is {short(facts['table'])}, expected a name")
         images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
-        return NamedSubnet(path, _fields(path, chosen.get("subnet")), space, classes, facts, images)
+        fields = _fields(f"{path}: results[{position}]", chosen.get("subnet"))
+        return NamedSubnet(path, fields, space, classes, facts, images, position)
     if index is not None or limit_ms is not None:
         raise InputError(f"{path} holds one sub-network: --index and --limit are for a result.json of ofa.search")
     config = content.get("subnet", {k: v for k, v in content.items() if k not in ("space", "num_classes")})
-    return NamedSubnet(path, _fields(path, config), space, classes)
+    return NamedSubnet(path, _fields(str(path), config), space, classes)
 
 
 def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
@@ -123,10 +132,10 @@ def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
     return NamedSubnet(path, subnet.to_dict(), space.name, space.num_classes)
 
 
-def _fields(path: Path, config: Any) -> dict[str, Any]:
+def _fields(where: str, config: Any) -> dict[str, Any]:
     if not isinstance(config, dict) or not ({"depths", "d"} & set(config)):
         raise InputError(
-            f"{path}: no sub-network: expected a result.json of ofa.search, kernel_sizes, expand_ratios, depths and "
+            f"{where}: no sub-network: expected a result.json of ofa.search, kernel_sizes, expand_ratios, depths and "
             "resolution, or MIT's ks, e, d and r"
         )
     return config

@@ -16,6 +16,7 @@ import difflib
 import inspect
 import io
 import operator
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,7 +111,8 @@ class Command(Generic[C]):
 
 
 def _check_outputs(config: Config) -> None:
-    """InputError where what is to be written could not be, or would replace a file that is read."""
+    """InputError where what is to be written could not be, or would replace a file that is read or written too."""
+    others: dict[Path, str] = {}
     for field in fields_of(type(config)):
         for mark in field.marks:
             value = getattr(config, field.name)
@@ -119,6 +121,8 @@ def _check_outputs(config: Config) -> None:
                 for flag, _, path in _inputs(config):
                     if _same_file(path, Path(value)):
                         raise UsageError(f"{field.flag} is {value}, the file that {flag} names: name another")
+                if (other := others.setdefault(Path(os.path.realpath(value)), field.flag)) != field.flag:
+                    raise UsageError(f"{field.flag} is {value}, the file that {other} names: name another")
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -139,6 +139,8 @@ class ImageFacts:
     @classmethod
     def from_dict(cls, content: Any, source: object) -> ImageFacts:
         """Reads `to_dict`'s form, or `to_json`'s; InputError names the source and what is wrong in it."""
+        if not isinstance(content, dict):
+            raise InputError(f"{source}: what it says of its images is {short(content)}, expected an object")
         try:
             known = {
                 field: content[field] for field in ("crop_ratio", "resolution", "smallest_crop") if field in content

@@ -12,13 +12,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ofa.errors import InputError
+
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with a temporary file in the same folder, then renames it to `path`; makes the folder.
 
     If writing fails, an older file stays as it was and nothing is left behind; an OSError names `path`. What a killed
-    process left half-written of this file goes: whoever lives holds a lock on its own.
+    process left half-written of this file goes: whoever lives holds a lock on its own. A link stays one: the file
+    that it leads to is replaced.
     """
+    asked = path
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{asked} is a device or a pipe: name a file")  # root would replace /dev/null
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep_dead(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -35,7 +43,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             # a full disk knows no file's name, and a temporary one says nothing to a user
-            raise OSError(error.errno, error.strerror, str(path)) from None
+            raise OSError(error.errno, error.strerror, str(asked)) from None
         raise
     finally:
         os.close(handle)

@@ -80,7 +80,7 @@ class Journal:
             key, was, is_ = different
             raise InputError(
                 f"{self.path} was begun with {cut(key, 80)} = {shown(was)}, but this one has {shown(is_)}: "
-                "give the same settings, or start anew without it"
+                "give the same settings, or start anew without --resume"
             )
 
     def append(self, record: Mapping[str, Any]) -> None:

@@ -32,7 +32,9 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
     for part in (path, *path.parents):
         if part.is_symlink() and not part.exists():
             raise InputError(f"{name} {path}: {part} is a link to what is not there")
-    there = path if folder else path.parent
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"{name} {path} is a device or a pipe: name a file")
+    there = path if folder else Path(os.path.realpath(path)).parent  # what a link leads to is written
     while not there.exists():
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):

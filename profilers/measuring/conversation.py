@@ -21,6 +21,8 @@ _KEPT_BYTES = 64 << 10
 _LONGEST_WORDS = 200  # characters of its last line
 # what was written last may still be on its way
 _LAST_WORDS_S = 0.5
+# lines are waited for in such steps: one that took much longer was a stop of this process, which is no agent's silence
+_STEP_S = 1.0
 
 
 class Lines(Protocol):
@@ -78,16 +80,24 @@ def checked_events(
 ) -> Iterator[Event]:
     """The events of an agent's lines, each checked, without heartbeats, until "done"; None: no more lines come.
 
-    timeout_s: heartbeats do not extend it, since a hanging runtime does not stop them
+    timeout_s: heartbeats do not extend it, since a hanging runtime does not stop them; while this process is stopped,
+    it does not run on
     how_it_ended, last_words: for AgentFailed, which is raised where the agent dies, hangs or breaks the protocol
     """
     deadline = time.monotonic() + timeout_s
     greeted = False
     while True:
+        begun = time.monotonic()
+        wait = min(_STEP_S, max(0.0, deadline - begun))
         try:
-            line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            line = lines.get(timeout=wait)
         except queue.Empty:
-            raise AgentFailed(f"no answer within {timeout_s:g} s{last_words()}") from None
+            late = time.monotonic() - begun - wait
+            if late > _STEP_S:  # this process was stopped (Ctrl-Z), and the answer may wait to be read
+                deadline += late
+            elif time.monotonic() >= deadline:
+                raise AgentFailed(f"no answer within {timeout_s:g} s{last_words()}") from None
+            continue
         if line is None:
             raise AgentFailed(f"the agent {how_it_ended()}{last_words()}")
         event = _parse(line)

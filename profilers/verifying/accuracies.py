@@ -24,7 +24,7 @@ def evaluation_of(config: VerifyConfig, subnets: Path) -> EvaluateConfig:
         checkpoint=config.checkpoint,
         data=config.data,
         subnet=subnets,
-        out=config.file.with_name(f"{config.file.stem}.accuracy.json"),
+        out=config.accuracy_file,
         resume=config.resume,
     )
 

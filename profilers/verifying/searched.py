@@ -13,6 +13,7 @@ import numpy as np
 
 from ofa.checkpoints.subnet_file import read_subnet
 from ofa.cli.config import Free, fields_of
+from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS
 from ofa.reading.numbers import MILLISECONDS, short
@@ -167,7 +168,7 @@ def table_name(path: Path, content: Mapping[str, Any], table: LatencyTable) -> s
         if then != now:
             raise InputError(
                 f"{path} was searched in a table whose {key} is {short(then)}, that of {table.path} is {short(now)}: "
-                f"search again: python -m ofa.search --table {table.path}"
+                f"search again: {spelled('ofa.search', '--table', table.path)}"
             )
     return name
 
@@ -183,7 +184,7 @@ def _check_sum(path: Path, i: int, result: Mapping[str, Any], network: Specialis
     if abs(then - network.latency_ms) > _ROUNDING_MS:
         raise InputError(
             f"{path}: results[{i}] takes {then:.6g} ms, but {network.latency_ms:.6g} ms by {table.path} as it is now: "
-            f"measured or validated again since; search again: python -m ofa.search --table {table.path}"
+            f"measured or validated again since; search again: {spelled('ofa.search', '--table', table.path)}"
         )
 
 

@@ -112,7 +112,9 @@ def print_verification(console: Console, name: str, table: LatencyTable, verific
     if len(ratios):
         console.print(
             f"  {len(ratios)} networks took {ratios.min():.3f} to {ratios.max():.3f} of their sums, the median "
-            f"{np.median(ratios):.3f}",
+            f"{np.median(ratios):.3f}"
+            if len(ratios) > 1
+            else f"  1 network took {ratios[0]:.3f} of its sum",
             soft_wrap=True,
         )
     if doubtful := sum(c.doubtful for c in v.contenders):

@@ -94,3 +94,14 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
     def file(self) -> Path:
         """The file to write."""
         return self.result.with_name("verified.json") if self.out is None else self.out
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is written when the measuring is done."""
+        evaluated = [self.accuracy_file] if self.data is not None else []
+        return (self.file, self.file.with_suffix(".png"), *evaluated)
+
+    @property
+    def accuracy_file(self) -> Path:
+        """What ofa.evaluate writes."""
+        return self.file.with_name(f"{self.file.stem}.accuracy.json")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 
+from ofa.errors import InputError
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
@@ -29,7 +30,13 @@ def write(validation: Validation, table: LatencyTable, command: str) -> None:
             "sum_correction": f"{validation.correction} {validation.remark()}",
             **validation.margins(when).to_header(),
         }
-        corrected = LatencyTable({**table.uncorrected.header, **facts}, table.rows)
+        now = LatencyTable.load(table.path)  # it may have been measured or edited meanwhile: that stays
+        if now.sums != table.sums:
+            raise InputError(
+                f"{table.path} was changed while its networks were measured: nothing was written into it; validate "
+                "again"
+            )
+        corrected = LatencyTable({**now.uncorrected.header, **facts}, now.rows)
         corrected.with_error(validation.expected_error(when)).save(table.path)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ofa.blocks import all_blocks
 from ofa.blocks.costs import block_macs
-from ofa.errors import InputError
+from ofa.errors import InputError, UsageError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.changes.comparison import compare_tables, differences
@@ -130,3 +130,17 @@ def test_a_table_with_too_few_common_blocks_names_both(tmp_path: Path) -> None:
     few = LatencyTable(table.header, table.rows[:9], tmp_path / "few.csv")
     with pytest.raises(InputError, match=r"few\.csv cannot be compared: 9 blocks are in both tables"):
         compare_tables(table, few)
+
+
+def test_neither_a_table_nor_the_other_output_is_written_over(tmp_path: Path) -> None:
+    old, new = (str(write(tmp_path / name, 0)) for name in ("old.csv", "new.csv"))
+    before = [Path(path).read_bytes() for path in (old, new)]
+    for option in ("--json", "--plot"):
+        for path, names in ((old, "OLD"), (new, "NEW")):
+            with pytest.raises(UsageError, match=rf"{option} is .*, the file that {names} names: name another"):
+                main([old, new, option, path])
+    both = ["--plot", str(tmp_path / "c"), "--json", str(tmp_path / "." / "c")]
+    with pytest.raises(UsageError, match=r"--json is .*, the file that --plot names: name another"):
+        main([old, new, *both])
+    assert [Path(path).read_bytes() for path in (old, new)] == before
+    assert {path.name for path in tmp_path.iterdir()} == {"old.csv", "new.csv"}

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cpu import main as profile
 from profilers.validate import main
+from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
 
 SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
@@ -58,3 +60,29 @@ def test_only_tables_measured_here_can_be_validated(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--networks is 3, expected at least 10"):
         main(["--table", str(tmp_path / "gpu.csv"), "--networks", "3"])
     assert len(block_index(SPACE, RESOLUTIONS).blocks) == len(made_up.rows)
+
+
+def test_a_table_that_changes_while_networks_are_measured_stays_as_it_is_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, path = get_space("mbv3-w0.35"), tmp_path / "t.csv"
+    blocks = all_blocks(space, [64])
+    facts = {**HEADER, "runtime": RUNTIME, "soc": SOC, "space": space.name, "resolutions": "64"}
+    LatencyTable(facts, [TableRow(block, 0.01 + block_macs(block) / 1e7) for block in blocks]).save(path)
+    again = LatencyTable(facts, [TableRow(block, 0.02 + block_macs(block) / 1e7) for block in blocks])
+    device = PlantedDevice(lambda chain: sum(0.01 + block_macs(block) / 1e7 for block in chain))
+
+    def shown(plan: Any, target: Any, rules: Any, seed: int, journal: Any, **_: Any) -> Any:
+        again.save(path)
+        return device.measure(plan, target, rules, seed, journal=journal)
+
+    monkeypatch.setattr("profilers.devices.from_header.target_of", lambda *_: device.target())
+    monkeypatch.setattr("profilers.profiling.console.measure_shown", shown)
+    (tmp_path / "t.validation.png").mkdir()
+    with pytest.raises(InputError, match=r"t\.validation\.png is a folder: name a file"):
+        main(["--table", str(path), "--networks", "10"])
+    assert device.visits == 0
+    (tmp_path / "t.validation.png").rmdir()
+    with pytest.raises(InputError, match=r"t\.csv was changed while its networks were measured: nothing was written"):
+        main(["--table", str(path), "--networks", "10"])
+    assert LatencyTable.load(path).rows == again.rows

@@ -1,6 +1,7 @@
 """`python -m profilers.verify` on a device whose latencies are planted: which network keeps each limit, as measured."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -441,6 +442,29 @@ def test_latencies_of_a_frontier_as_limits(run: Run, made: Path) -> None:
         assert float(f"{result['limit_ms']:.3g}") == result["limit_ms"]
     with pytest.raises(InputError, match=r"--limits is for a frontier: .* was searched within limits of its own"):
         run(PlantedDevice(whole(lambda _: 1.0)), "--limits", "3")
+
+
+@pytest.mark.parametrize("name", ["verified.png", "verified.accuracy.json", "verified.json"])
+def test_all_that_is_written_at_the_end_is_looked_at_before_anything_is_measured(
+    run: Run, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).mkdir()
+    device = PlantedDevice(whole(lambda _: 1.0))
+    given = ["--checkpoint", str(SUPERNET), "--data", str(tmp_path)]
+    with pytest.raises(InputError, match=rf"{name} is a folder: name a file"):
+        run(device, *given)
+    assert device.visits == 0
+    assert {path.name for path in tmp_path.iterdir()} == {name}
+
+
+def test_a_command_in_a_message_can_be_typed(made: Path, tmp_path: Path) -> None:
+    table = tmp_path / "an o'dd folder" / "d.csv"
+    table.parent.mkdir()
+    write_table(table, sum_correction="scale=1.1")
+    with pytest.raises(InputError) as raised:
+        main(["--table", str(table), "--result", str(made / "result.json"), "--out", str(tmp_path / "v.json")])
+    command = str(raised.value).partition("search again: ")[2]
+    assert shlex.split(command) == ["python", "-m", "ofa.search", "--table", str(table)]
 
 
 def test_options_that_do_not_go_together(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`ofa`: the overview, the way to every command, and what it says of an unknown one."""
 
+import importlib
 import importlib.util
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import ofa
+from ofa.cli.config import Input, Output, fields_of
 from ofa.cli.overview import STEPS, find, main, overview
 from ofa.errors import UsageError
 
@@ -23,6 +25,25 @@ def test_every_command_is_there_and_listed() -> None:
             assert f"ofa {entry.name} " in text
             assert importlib.util.find_spec(entry.module), entry
             assert find([*entry.name.split(), "--help"]) == (entry, ["--help"])
+
+
+# told apart by content in no other way: a tool's own files, and folders of downloads
+NEITHER = {"agent_bin", "agent_lib", "ssh_config", "cache"}
+
+
+def test_every_file_of_every_command_is_marked_as_read_or_written() -> None:
+    """So that none is written over: `compare A B --json B` once replaced a table."""
+    looked_at = 0
+    for entry in (entry for entries in STEPS.values() for entry in entries):
+        package = importlib.util.find_spec(entry.module)
+        assert package is not None
+        module = importlib.import_module(entry.module + (".__main__" if package.submodule_search_locations else ""))
+        for command in getattr(module, "COMMANDS", {"": getattr(module, "COMMAND", None)}).values():
+            for field in fields_of(command.config):
+                if "Path" in str(field.hint) and field.name not in NEITHER:
+                    looked_at += 1
+                    assert any(isinstance(mark, Input | Output) for mark in field.marks), (entry.module, field.name)
+    assert looked_at > 30
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,29 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "a.csv")
 
 
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "real.csv").write_text("old")
+    (tmp_path / "near.csv").symlink_to(tmp_path / "data" / "real.csv")
+    (tmp_path / "link.csv").symlink_to("near.csv")
+    check_writable(tmp_path / "link.csv")
+    replace_file(tmp_path / "link.csv", lambda temporary: temporary.write_text("new"))
+    assert (tmp_path / "data" / "real.csv").read_text() == "new"
+    assert [(tmp_path / name).is_symlink() for name in ("near.csv", "link.csv")] == [True, True]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["real.csv"]
+
+
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.json"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match=r"--out .*pipe\.json is a device or a pipe: name a file"):
+        check_writable(pipe)
+    with pytest.raises(InputError, match=r"pipe\.json is a device or a pipe: name a file"):
+        replace_file(pipe, lambda temporary: temporary.write_text("x"))
+    assert pipe.is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe.json"]
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_the_right_to_write_is_named(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
