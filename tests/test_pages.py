@@ -13,7 +13,7 @@ TURNS = re.compile(
     r"half-way|\b(?:goes|go|gone) on (?:with|by|there|to)|\b(?:is|are|be) told\b|\btells of\b|saw no fit|no fit saw"
 )
 # still to be written anew: a list that only shrinks
-OLD = {"accuracy_predictor.md", "measuring.md", "reliability.md", "search.md", "training.md", "verify.md"}
+OLD = {"accuracy_predictor.md", "measuring.md", "search.md", "verify.md"}
 FOLDERS = ("docs", "device_agents", "benchmarks", "latency_tables", "ofa")
 PAGES = [
     page
