@@ -117,7 +117,7 @@ def test_the_commands_run_without_the_checkout(environment: Path, tmp_path: Path
     helped = call(environment, tmp_path, "python", "-m", "profilers.cpu", "--help")
     assert (helped.returncode, helped.stderr) == (0, "")
     searched = call(
-        environment, tmp_path, "ofa", "search", "--table", "note10", "--latency", "20", "25", "--out", "found"
+        environment, tmp_path, "ofa", "search", "--table", "note8", "--latency", "20", "25", "--out", "found"
     )
     assert searched.returncode == 0, searched.stderr
     assert "pip install 'ofa-latency[report]'" in searched.stdout  # for the plot, the one thing that is left out

@@ -79,8 +79,9 @@ def _waited_for(devices: Sequence[str], processes: Sequence[subprocess.Popen[str
 
 def _repeat(device: str, process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        print(f"{device}: {line}", end="", flush=True)
+    with process.stdout:
+        for line in process.stdout:
+            print(f"{device}: {line}", end="", flush=True)
 
 
 def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: str) -> int:

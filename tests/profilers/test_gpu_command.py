@@ -1,10 +1,12 @@
 """`python -m profilers.gpu` with the real agent on CPU tensors, and what it says where there is no GPU."""
 
+import io
 import json
 import re
-import subprocess
-import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,10 +21,14 @@ from profilers.devices.nvidia import found_devices, gpu_target, target_of_header
 from profilers.gpu import COMMAND, GpuConfig, main
 from profilers.measuring.events import Done, Hello
 from profilers.measuring.pace import Pace
+from profilers.measuring.target import Target
 from profilers.profiling import merge
 from profilers.validate import main as validate
+from profilers.whole_networks import measured as whole_networks
+from profilers.whole_networks.choosing import Chosen
+from profilers.whole_networks.measured import MeasuredNetworks
+from tests.helpers.programs import ended
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--dtype", "fp32", "--rounds", "1"]
 ASKED = {"dtype": "fp16", "mode": "eager", "memory_format": "contiguous", "inputs": "warm"}
 BLOCKS = all_blocks(get_space("mbv3-w0.35"), [64])
@@ -68,24 +74,56 @@ def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
     assert "energy: told of none of 4 blocks; energy counter: not known" in capsys.readouterr().out
 
 
-def test_whole_networks_are_measured_as_the_table_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+@dataclass(frozen=True)
+class Validated:
+    """A table of which whole networks were measured, by `profilers.validate`; what it was before, the exit code."""
+
+    path: Path
+    before: bytes
+    code: int
+    measured: MeasuredNetworks
+
+
+@pytest.fixture(scope="module")
+def validated(tmp_path_factory: pytest.TempPathFactory) -> Validated:
+    measure, found = whole_networks.measure_networks, list[MeasuredNetworks]()
+
+    def kept(*given: Any, **more: Any) -> MeasuredNetworks:
+        found.append(measure(*given, **more))
+        return found[-1]
+
     # ten times what a block takes: wrong enough to be seen, and near enough that a correction of the sums can be fitted
-    path = table_of(tmp_path, 2.0)
+    path = table_of(tmp_path_factory.mktemp("validated"), 2.0)
     before = path.read_bytes()
-    assert validate(["--table", str(path), "--networks", "10"]) == 1
-    result = json.loads((tmp_path / "t.validation.json").read_text())
+    with pytest.MonkeyPatch.context() as patched:
+        hurry(patched)
+        patched.setattr(whole_networks, "measure_networks", kept)
+        code = validate(["--table", str(path), "--networks", "10"])
+    (measured,) = found
+    return Validated(path, before, code, measured)
+
+
+def test_whole_networks_are_measured_as_the_table_was(validated: Validated) -> None:
+    path = validated.path
+    assert validated.code == 1
+    result = json.loads((path.with_name("t.validation.json")).read_text())
     assert len(result["networks"]) == 10
     assert all(0 < network["measured_ms"] < 1000 for network in result["networks"])
     # single blocks do not take the 2 ms that the table says: it is not judged by this machine
     assert result["machine_pct"] < -20
-    assert path.read_bytes() == before
+    assert path.read_bytes() == validated.before
     settings = json.loads(path.with_suffix(".validation.journal.jsonl").read_text().splitlines()[0])
     assert settings["kind"] == "settings"
 
 
-def test_a_table_of_another_device_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+def test_a_table_of_another_device_is_named(
+    validated: Validated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured_before(_: Chosen, __: Target, measure: partial[Any], **___: object) -> MeasuredNetworks:
+        measure.keywords["journal"].close()
+        return validated.measured
+
+    monkeypatch.setattr(whole_networks, "measure_networks", measured_before)
     path = table_of(tmp_path, 5000.0)
     with pytest.raises(InputError, match=f"^{re.escape(str(path))} is not of this device as it is now: "):
         validate(["--table", str(path), "--networks", "10"])
@@ -98,11 +136,8 @@ def test_the_layout_is_pytorchs_own_unless_the_other_is_asked_for(tmp_path: Path
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so_and_exits_with_2(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "profilers.gpu", "--out", str(tmp_path / "t.csv")],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+def test_without_a_gpu_it_says_so_and_exits_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = ended(main, capsys, "--out", tmp_path / "t.csv")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("error: there is no CUDA GPU here: torch ")
     assert "python -m profilers.cpu" in done.stderr
@@ -176,7 +211,7 @@ def fake_children(monkeypatch: pytest.MonkeyPatch, folder: Path, factors: list[f
             ]
             other = header if number else {}
             LatencyTable({**facts, "cuda_device": given["--device"], **other}, rows).save(given["--out"])
-            self.stdout = [f"wrote {given['--out']}\n"]
+            self.stdout = io.StringIO(f"wrote {given['--out']}\n")
 
         def wait(self) -> int:
             return 0
@@ -226,12 +261,9 @@ def test_gpus_that_do_not_agree_keep_their_own_tables(
     assert words in capsys.readouterr().out
 
 
-def test_two_real_processes_are_waited_for(tmp_path: Path) -> None:
+def test_two_real_processes_are_waited_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "t.csv"
-    done = subprocess.run(
-        [sys.executable, "-m", "profilers.gpu", *SMALL, "--limit", "2", "--device", "cpu:0,cpu:1", "--out", str(out)],
-        cwd=ROOT, capture_output=True, text=True,
-    )  # fmt: skip
+    done = ended(main, capsys, *SMALL, "--limit", "2", "--device", "cpu:0,cpu:1", "--out", out)
     # whether two CPUs agree depends on how busy they are
     assert done.returncode == (0 if out.exists() else 1)
     assert "cpu:0: wrote" in done.stdout and "cpu:1: wrote" in done.stdout

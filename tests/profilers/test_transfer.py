@@ -26,7 +26,7 @@ from profilers.transfer import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "latency_tables"
-ESTIMATED = [p for p in sorted(TABLES.glob("*.csv")) if LatencyTable.load(p).provenance == "estimated"]
+ESTIMATED = [p for p in sorted(TABLES.glob("*.csv")) if "\n# provenance: estimated\n" in p.read_text()]
 PHONES = ("note8", "note10", "pixel1", "pixel2", "s7edge", "lg-g8")
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 WEIGHTS = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3])

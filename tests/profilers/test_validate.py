@@ -12,6 +12,7 @@ from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cpu import main as profile
+from profilers.measuring.pace import CPU_PACE
 from profilers.validate import main
 from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
 
@@ -20,8 +21,11 @@ HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "
 
 
 def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # networks so small run dozens of times in that
+    monkeypatch.setitem(CPU_PACE.whole, "warmup_seconds", 0.02)
+    monkeypatch.setitem(CPU_PACE.whole, "max_seconds", 0.04)
     path = tmp_path / "t.csv"
     profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--out", str(path)])
     before = path.read_bytes()
