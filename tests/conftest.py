@@ -17,6 +17,7 @@ def pytest_collection_finish() -> None:
     """What was imported stays to the end: the garbage collector need not look at it again, hundreds of times."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)
 
 
 @pytest.fixture(scope="session")
