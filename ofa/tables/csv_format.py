@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _parse_rows(path: Path, text: CsvText) -> list[TableRow]:
         values: dict[str, Any] = {}
         for column, cell in line.cells.items():
             try:
-                values[column] = _parse_cell(column, cell)
+                values[column] = (_block_cell if column in BLOCK_FIELDS else _parse_cell)(column, cell)
             except InputError as error:
                 raise InputError(f"{line.where(column)}: {error}") from None
         try:
@@ -125,3 +126,7 @@ def _parse_cell(column: str, cell: str) -> Any:
     return {"latency_ms": MILLISECONDS, "warm_ms": MILLISECONDS, "energy_mj": MILLIJOULES}.get(
         column, SPREAD_MS
     ).decimal(column, cell)
+
+
+# the fields of blocks are a few hundred values, again and again
+_block_cell = functools.lru_cache(maxsize=4096)(_parse_cell)
