@@ -31,7 +31,7 @@ from profilers.measuring.models import RUNTIMES
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
-from profilers.whole_networks.sums.scores import repeat, score
+from profilers.whole_networks.sums.scores import fifths, noise_pct, repeat, score
 
 HEADER = {"device": "this machine", "runtime": "any", "provenance": "measured", "source": "test"}
 
@@ -53,9 +53,10 @@ def report(space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, g
             {**HEADER, "space": space.name}, [TableRow(plan.models[name][0], value) for name, value in ms.items()]
         )
         predicted = table.latency_ms(space, genes[rows])
-        fifths = np.array_split(np.argsort(measured), 5)
-        by_size = " ".join(f"{100 * np.mean(predicted[f] / measured[f] - 1):+.2f}" for f in fifths)
-        print(f"{way}: {score(predicted, measured)}\n  bias by size, from the fastest fifth: {by_size}")
+        visits = [network.visits_ms for network in networks]
+        print(f"{way}: {score(predicted, measured)}; noise is {noise_pct(predicted, visits)} % of the variance")
+        by_size = [f"{of.bias_pct:+.2f} (sd {of.spread_pct:.2f})" for of in fifths(predicted, measured)]
+        print(f"  bias by size, from the fastest fifth: {', '.join(by_size)}")
 
 
 def main() -> None:

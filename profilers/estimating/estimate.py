@@ -25,9 +25,9 @@ from profilers.estimating.cost_model import (
     table_terms,
 )
 from profilers.estimating.transfer_config import TransferConfig
+from profilers.measuring.statistics import kept_with
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
-_FEW_FOR_PERCENTILE = 20  # networks, up to which the worst is told rather than a percentile
 _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
 # a block none of whose terms the fit could tell from others' still takes some time
 LEAST_MS = 1e-6
@@ -112,7 +112,8 @@ def expected_error(fit: Fit, times: NetworkTimes) -> str:
     count = len(times.networks)
     if not len(errors):
         return "not known: one network fits the factor, and none is left to check it"
-    far = f"95 % within {np.percentile(errors, 95):.1f}" if count > _FEW_FOR_PERCENTILE else f"worst {errors.max():.1f}"
+    bound = kept_with(errors, 95)
+    far = f"worst {errors.max():.1f}" if bound is None else f"95 % within {bound:.1f}"
     text = f"mean {errors.mean():.1f} %, {far} % of {count} networks, each predicted from others"
     rounding = 50 * times.step_ms / times.latency_ms.min()
     if rounding > _ROUNDING_PCT:

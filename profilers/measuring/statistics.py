@@ -15,6 +15,8 @@ CPU_SHARE = 0.98
 # by how much `standard_error_of_median` of so many normal samples must be stretched for its median to be right: the MAD
 # of a few is mostly too small (60,000 draws each, within 1 %; tests/profilers/measuring/test_statistics.py draws again)
 _FEW = {2: 1.122, 3: 1.725, 4: 1.294, 5: 1.282, 6: 1.141, 7: 1.174, 8: 1.096, 9: 1.12, 10: 1.061}
+# the variance of the median of so many normal samples (the same test draws it again)
+_MEDIANS_OF_FEW = {1: 1.0, 2: 0.5, 3: 0.449, 4: 0.298, 5: 0.287, 6: 0.215, 7: 0.210, 8: 0.168, 9: 0.166, 10: 0.138}
 # rounds in which slowness is told from the visits' own medians, which it disturbs
 _SLOWNESS_ROUNDS = 3
 # what slows a device against its will; a power limit is how the device always runs
@@ -68,6 +70,20 @@ def standard_error_of_median(samples: Sequence[float] | NDArray[Any]) -> float:
 def standard_error_of_few(samples: Sequence[float] | NDArray[Any]) -> float:
     """The same of a handful of samples, such as the visits of a block: right in the median over many blocks."""
     return _FEW.get(len(samples), 1.0) * standard_error_of_median(samples)
+
+
+def variance_of_median(count: int) -> float:
+    """Of the median of so many normal samples of variance 1."""
+    return _MEDIANS_OF_FEW.get(count, math.pi / (2 * count))
+
+
+def kept_with(values: Sequence[float] | NDArray[Any], confidence: float) -> float | None:
+    """What a further value, drawn as these were, does not exceed with so many per cent: one of them, by its rank.
+
+    None where there are too few to say: 95 % is said from 19 values on (the same rank as in ofa.tables.margin).
+    """
+    rank = math.ceil(round((len(values) + 1) * confidence / 100, 9))
+    return float(np.sort(values)[rank - 1]) if rank <= len(values) else None
 
 
 def interrupted(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np.bool_]:

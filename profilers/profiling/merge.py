@@ -117,7 +117,7 @@ def disagreement_pct(tables: Sequence[LatencyTable]) -> tuple[float, float]:
     latencies = _of_same_blocks(tables)
     values = np.array([[row.latency_ms for row in rows] for rows in latencies])
     excess = 100 * (values.max(axis=1) / values.min(axis=1) - 1)
-    return float(np.median(excess)), float(np.percentile(excess, 95))
+    return float(np.median(excess)), float(np.percentile(excess, 95, method="inverted_cdf"))
 
 
 def mean_rows(tables: Sequence[LatencyTable]) -> list[TableRow]:

@@ -153,7 +153,8 @@ def watched_header(outcome: Outcome) -> dict[str, str]:
     if energies := [visit for visit in visits if visit.get("energy_mj")]:
         errors = [100 * visit["energy_error_mj"] / visit["energy_mj"] for visit in energies]
         header["energy_blocks"] = str(len({visit["id"] for visit in energies}))
-        header["energy_error_pct"] = f"median {np.median(errors):.2f}, p90 {np.percentile(errors, 90):.2f}"
+        p90 = np.percentile(errors, 90, method="inverted_cdf")
+        header["energy_error_pct"] = f"median {np.median(errors):.2f}, p90 {p90:.2f}"
     header |= clocks_header(outcome.greeted.device, visits)
     if peaks := [visit["peak_memory_kib"] for visit in visits if visit.get("peak_memory_kib") is not None]:
         header["peak_memory_mib"] = f"{max(peaks) / KIB:.0f}"

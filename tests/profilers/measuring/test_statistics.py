@@ -7,12 +7,14 @@ from profilers.measuring.statistics import (
     by_cpu_time,
     disturbed_throughout,
     drifted,
+    kept_with,
     median_mad,
     slowness,
     standard_error_of_few,
     standard_error_of_median,
     summarise,
     undisturbed,
+    variance_of_median,
     visit_median_ns,
 )
 
@@ -60,6 +62,17 @@ def test_errors_of_a_few_visits_are_right_in_the_median(count: int) -> None:
     draws = np.random.default_rng(count).standard_normal((20_000, count))
     told = np.median([standard_error_of_few(row) for row in draws[:4000]])
     assert told == pytest.approx(np.median(draws, axis=1).std(), rel=0.06)
+    assert variance_of_median(count) == pytest.approx(np.median(draws, axis=1).var(), rel=0.03)
+
+
+def test_what_is_kept_is_one_of_the_values_and_needs_19_for_95_percent() -> None:
+    assert kept_with(range(1, 19), 95) is None
+    assert kept_with(range(19, 0, -1), 95) == 19
+    assert kept_with(range(1, 40), 95) == 38
+    # of 4,000 draws of 39 and one more, the promise is kept as often as it says
+    draws = np.random.default_rng(0).standard_exponential((4000, 40))
+    kept = [row[39] <= kept_with(row[:39], 95) for row in draws]
+    assert np.mean(kept) == pytest.approx(0.95, abs=0.012)
 
 
 def test_a_visit_disturbed_throughout_is_told_by_cpu_time() -> None:
