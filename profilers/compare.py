@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 class CompareTablesConfig(Config):
     """Find the blocks that changed between two tables of one device.
 
-    A drift common to all blocks is reported and taken out. A block has changed if the rest is more than --effect, and
-    significant among all blocks. Exit codes: 0 no block changed, 1 some did, 2 the tables could not be compared.
+    A drift common to all blocks is taken out. A block has changed if the rest is more than --effect, and significantly so
+    among all blocks. All blocks have changed if their drift is beyond --effect and five standard errors. Runs of OLD on
+    other days, in baseline/OLD beside it, are compared with too. Exit codes: 0 nothing changed, 1 some or all blocks did,
+    2 the tables could not be compared.
     """
 
     old: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(positional=True)]
@@ -71,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         write_plot(config.plot, comparison)
     if config.json:
         write_json(config.json, to_json(comparison))
-    return 1 if comparison.changed else 0
+    return 1 if comparison.changed or comparison.changes.all_changed else 0
 
 
 def compare(config: CompareTablesConfig) -> Comparison:
@@ -81,10 +83,11 @@ def compare(config: CompareTablesConfig) -> Comparison:
         require("matplotlib", "--plot")
 
     from ofa.tables import LatencyTable, find_table
+    from profilers.changes.baseline import earlier_runs
     from profilers.changes.comparison import compare_tables
 
     old, new = (LatencyTable.load(find_table(name)) for name in (config.old, config.new))
-    return compare_tables(old, new, config.effect / 100, config.alpha)
+    return compare_tables(old, new, config.effect / 100, config.alpha, earlier_runs(old, new))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
                 for result in wanted
                 if asked.accept or run.has_accepted(result.entry.file)
             }
+            if asked.accept:
+                accepted |= {result.entry.file: words for result in results if (words := run.keep(result))}
         except KeyboardInterrupt:
             print(f"stopped; what was measured is in {asked.out}; go on with: {resume}", file=sys.stderr)
             return STOPPED

@@ -8,6 +8,7 @@ from ofa.blocks import OPERATORS
 from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
+from ofa.tables.control_networks import CONTROL_NETWORKS
 
 # how blocks were timed: in networks, where they stand, or each alone, again and again
 TIMINGS = ("in place", "warm")
@@ -21,7 +22,7 @@ READ = (
     *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
-    *("margin_sums", "margin_space", ERROR_SUMS),
+    *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS),
 )
 # Remarks of our own that resemble some of these
 _REMARKS = (

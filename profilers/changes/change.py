@@ -7,7 +7,13 @@ a few samples cannot tell of a block's own noise, the other blocks tell:
 - the variance of a block is shrunk towards that of all (moderated t: Smyth 2004, Stat. Appl. Genet. Mol. Biol. 3(1):3);
 - one factor common to all blocks, the median ratio, is drift: clock, a busy host; it is reported and taken out;
 - what separates two runs beyond the visits' own scatter is read off the bulk of the blocks, which did not change;
+- a block must differ by more than the least effect that matters, not by more than nothing: p is the chance of what was
+  seen, or more, from a block that differs by just that effect (TREAT: McCarthy and Smyth 2009, Bioinformatics
+  25(6):765);
 - p-values are two-sided and adjusted for all blocks by Benjamini and Hochberg (1995).
+
+The luck of one old table is in every comparison with it, night after night. Three runs and more, on different days,
+tell how far runs of a block lie apart: then a run is one sample, the block's median over its visits.
 """
 
 from __future__ import annotations
@@ -20,13 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from profilers.changes.levels import ALPHA, EFFECT
+from profilers.changes.levels import ALPHA, DRIFT_ERRORS, EFFECT
 from profilers.measuring.statistics import standard_error_of_median
 
 Floats = NDArray[np.float64]
 
 # with fewer blocks, what all have in common is not to be told from what one does
 FEWEST_BLOCKS = 10
+# so many old runs tell how far runs lie apart
+FEWEST_RUNS = 3
 # freedom of the t distribution where no block tells of its own noise: wide tails, since some are noisier than others
 _FREEDOM_UNTOLD = 4.0
 
@@ -36,14 +44,17 @@ class Changes:
     """What N blocks did between two tables.
 
     drift: factor common to all blocks, new over old; drift_error: its standard error
+    all_changed: whether the drift is beyond the least effect, and beyond DRIFT_ERRORS standard errors
     effect: (N,) what is left of each block's ratio, less 1: 0.15 is 15 % slower
-    p: (N,) chance of at least such an effect on an unchanged block; p_adjusted: by Benjamini and Hochberg
+    p: (N,) chance of at least what was seen on a block that changed by the least effect; p_adjusted: by Benjamini and
+        Hochberg
     noise: typical standard error of an effect; between_runs: the part of it that the visits' scatter does not explain
     changed: (N,) effect above the threshold and significant
     """
 
     drift: float
     drift_error: float
+    all_changed: bool
     effect: Floats
     p: Floats
     p_adjusted: Floats
@@ -59,29 +70,65 @@ def find_changes(
 
     InputError for fewer than FEWEST_BLOCKS blocks.
     """
-    from scipy.stats import false_discovery_control, t
-
-    if len(old) < FEWEST_BLOCKS:
-        raise InputError(f"{len(old)} blocks are in both tables, expected at least {FEWEST_BLOCKS}")
     before, after = [np.log(visits) for visits in old], [np.log(visits) for visits in new]
     ratio = np.array([np.median(y) - np.median(x) for x, y in zip(before, after, strict=True)])
+    return _judged(ratio, *_moderated(before, after), effect, alpha)
+
+
+def find_changes_from_runs(
+    runs: Sequence[Sequence[Sequence[float]]],
+    new: Sequence[Sequence[float]],
+    *,
+    effect: float = EFFECT,
+    alpha: float = ALPHA,
+) -> Changes:
+    """Compares N blocks with FEWEST_RUNS old runs or more, each of which has their visits' medians, ms.
+
+    A block that a run tells nothing of has no visits there; at least one run tells of every block. What a run's blocks
+    have in common is taken out of each. InputError as find_changes.
+    """
+    levels = np.array([[np.median(np.log(visits)) if len(visits) else np.nan for visits in run] for run in runs])
+    middle = np.nanmedian(levels, axis=0)
+    levels = levels - np.nanmedian(levels - middle, axis=1)[:, None]
+    runs_of_each = (~np.isnan(levels)).sum(axis=0)
+    baseline = np.nanmean(levels, axis=0)
+    own = runs_of_each - 1.0
+    squares = np.nansum((levels - baseline) ** 2, axis=0)
+    scatter = np.divide(squares, own, out=np.zeros(len(own)), where=own > 0)
+    shrunk, freedom = _shrunk(scatter, own)
+    # a block that lies far apart in a few runs is mostly one of a few restless ones, whatever the others do
+    shrunk = np.maximum(shrunk, scatter)
+    after = [np.log(visits) for visits in new]
+    # a night that is noisier than those runs were is no surer than its visits
+    tonight = shrunk if max(map(len, after)) < 2 else np.maximum(shrunk, _moderated(after, [a[:0] for a in after])[0])
+    ratio = np.array([np.median(visits) for visits in after]) - baseline
+    return _judged(ratio, shrunk / runs_of_each + tonight, freedom, effect, alpha)
+
+
+def _judged(ratio: Floats, variance: Floats, freedom: Floats, effect: float, alpha: float) -> Changes:
+    """ratio: (N,) log of new over old; variance, freedom: (N,) of it, as far as each block's scatter tells."""
+    from scipy.stats import false_discovery_control, t
+
+    if len(ratio) < FEWEST_BLOCKS:
+        raise InputError(f"{len(ratio)} blocks are in both tables, expected at least {FEWEST_BLOCKS}")
     drift = float(np.median(ratio))
     off = ratio - drift
-    variance, freedom = _moderated(before, after)
     extra = _between_runs(off, variance, freedom)
     error = np.sqrt(variance + extra)
-    p = 2 * t.sf(np.abs(off) / error, freedom)
+    least = math.log1p(effect)
+    p = np.minimum(1.0, t.sf((np.abs(off) - least) / error, freedom) + t.sf((np.abs(off) + least) / error, freedom))
     adjusted = false_discovery_control(p, method="bh")
-    size = np.expm1(off)
+    drift_error = standard_error_of_median(off)
     return Changes(
         drift=math.exp(drift),
-        drift_error=math.exp(drift) * standard_error_of_median(off),
-        effect=size,
+        drift_error=math.exp(drift) * drift_error,
+        all_changed=abs(drift) > max(least, DRIFT_ERRORS * drift_error),
+        effect=np.expm1(off),
         p=p,
         p_adjusted=adjusted,
         noise=float(np.median(error)),
         between_runs=math.sqrt(extra),
-        changed=(adjusted < alpha) & (np.abs(size) > effect),
+        changed=(adjusted < alpha) & (np.abs(off) > least),
     )
 
 
@@ -90,22 +137,25 @@ def _moderated(before: Sequence[Floats], after: Sequence[Floats]) -> tuple[Float
 
     Zero, and _FREEDOM_UNTOLD, where no block has two visits in one table.
     """
-    pairs = list(zip(before, after, strict=True))
-    own = np.array([len(x) + len(y) - 2.0 for x, y in pairs])
-    has_scatter = own > 0
-    if not has_scatter.any():
+    pairs = [[v for v in pair if len(v)] for pair in zip(before, after, strict=True)]
+    own = np.array([sum(len(v) - 1.0 for v in pair) for pair in pairs])
+    if not (own > 0).any():
         return np.zeros(len(pairs)), np.full(len(pairs), _FREEDOM_UNTOLD)
     squares = np.array([sum(float(((v - v.mean()) ** 2).sum()) for v in pair) for pair in pairs])
-    scatter = np.divide(squares, own, out=np.zeros(len(pairs)), where=has_scatter)
+    shrunk, freedom = _shrunk(np.divide(squares, own, out=np.zeros(len(pairs)), where=own > 0), own)
+    # a table of single figures does not tell how many visits they rest on: taken for as many as the other's
+    counts = [[len(v) for v in pair] for pair in pairs]
+    sizes = [of if min(of) > 1 else [max(of)] * len(of) for of in counts]
+    return shrunk * np.array([sum(map(_variance_of_median, of)) for of in sizes]), freedom
+
+
+def _shrunk(scatter: Floats, own: Floats) -> tuple[Floats, Floats]:
+    """(N,) variances shrunk towards that of all, and their freedom; own: (N,) freedom of each, some above 0."""
+    has_scatter = own > 0
     prior, prior_freedom = _prior(scatter[has_scatter], own[has_scatter])
     if math.isinf(prior_freedom):
-        shrunk, freedom = np.full(len(pairs), prior), np.full(len(pairs), np.inf)
-    else:
-        shrunk = (prior_freedom * prior + own * scatter) / (prior_freedom + own)
-        freedom = prior_freedom + own
-    # a table of single figures does not tell how many visits they rest on: taken for as many as the other's
-    sizes = [(len(x), len(y)) if min(len(x), len(y)) > 1 else (max(len(x), len(y)),) * 2 for x, y in pairs]
-    return shrunk * np.array([_variance_of_median(n) + _variance_of_median(m) for n, m in sizes]), freedom
+        return np.full(len(own), prior), np.full(len(own), np.inf)
+    return (prior_freedom * prior + own * scatter) / (prior_freedom + own), prior_freedom + own
 
 
 def _prior(scatter: Floats, freedom: Floats) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,8 @@ import numpy as np
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
-from profilers.changes.change import Changes, find_changes
-from profilers.changes.levels import ALPHA, EFFECT
+from profilers.changes.change import FEWEST_RUNS, Changes, find_changes, find_changes_from_runs
+from profilers.changes.levels import ALPHA, DRIFT_ERRORS, EFFECT
 from profilers.changes.visit_medians import visit_medians
 
 # header facts that two tables of the same measurement have in common; what neither states is no difference
@@ -40,6 +40,7 @@ class Comparison:
     blocks: those in both that could be judged, the worst change first
     not_judged: blocks of which one table has only disturbed visits
     only_old, only_new: blocks in one table
+    runs: how many runs the old figures rest on, on different days
     basis: what the old and the new figures rest on
     """
 
@@ -52,6 +53,7 @@ class Comparison:
     only_old: tuple[Block, ...]
     only_new: tuple[Block, ...]
     basis: tuple[str, str]
+    runs: int = 1
 
     @property
     def changed(self) -> tuple[BlockChange, ...]:
@@ -63,21 +65,38 @@ class Comparison:
 
     def drift_text(self) -> str:
         """The drift in words."""
+        large = f", beyond {100 * EFFECT:g} % and {DRIFT_ERRORS:g} standard errors" if self.changes.all_changed else ""
         return (
-            f"{self.drift_pct:+.1f} % (standard error {100 * self.changes.drift_error:.1f} %) on all blocks: clock, "
-            f"load or host; taken out of every change"
+            f"{self.drift_pct:+.1f} % (standard error {100 * self.changes.drift_error:.1f} %) on all blocks{large}: "
+            "clock, load or host; taken out of every change"
         )
 
     def noise_text(self) -> str:
         """How small a change could be seen, in words."""
         return (
             f"typical standard error of a change {100 * self.changes.noise:.1f} %, of which between runs "
-            f"{100 * self.changes.between_runs:.1f} %"
+            f"{100 * self.changes.between_runs:.1f} %; {self.runs_text()}"
         )
 
+    def runs_text(self) -> str:
+        """What the old figures rest on, in words."""
+        if self.runs >= FEWEST_RUNS:
+            return f"the old figures are of {self.runs} runs on different days"
+        few = f"{FEWEST_RUNS} make a baseline"
+        return f"the old figures are of one run, whose luck is in every comparison with it ({few})"
 
-def compare_tables(old: LatencyTable, new: LatencyTable, effect: float = EFFECT, alpha: float = ALPHA) -> Comparison:
-    """Compares what both tables hold; InputError where that is too little."""
+
+def compare_tables(
+    old: LatencyTable,
+    new: LatencyTable,
+    effect: float = EFFECT,
+    alpha: float = ALPHA,
+    earlier: Sequence[LatencyTable] = (),
+) -> Comparison:
+    """Compares what both tables hold; InputError where that is too little. earlier: runs of the old one, of other days
+
+    With the old table's they are a baseline if they are FEWEST_RUNS and each holds all that is compared; else it alone.
+    """
     if old.timing != new.timing:
         raise InputError(
             f"{old.path} was timed {old.timing}, {new.path} {new.timing}: their blocks cannot be compared; measure one "
@@ -86,10 +105,14 @@ def compare_tables(old: LatencyTable, new: LatencyTable, effect: float = EFFECT,
     (before, old_basis), (after, new_basis) = visit_medians(old), visit_medians(new)
     common = [row.block for row in old.rows if row.block in after]
     judged = [block for block in common if before[block] and after[block]]
+    others = [visit_medians(run)[0] for run in earlier]
+    runs = [before, *(run for run in others if all(block in run for block in judged))]
+    was, now = [[run[block] for block in judged] for run in runs], [after[block] for block in judged]
     try:
-        changes = find_changes(
-            [before[block] for block in judged], [after[block] for block in judged], effect=effect, alpha=alpha
-        )
+        if len(runs) < FEWEST_RUNS:
+            runs, changes = runs[:1], find_changes(was[0], now, effect=effect, alpha=alpha)
+        else:
+            changes = find_changes_from_runs(was, now, effect=effect, alpha=alpha)
     except InputError as reason:
         raise InputError(f"{old.path} and {new.path} cannot be compared: {reason}") from None
     old_ms, new_ms = ({row.block: row.latency_ms for row in table.rows} for table in (old, new))
@@ -109,6 +132,7 @@ def compare_tables(old: LatencyTable, new: LatencyTable, effect: float = EFFECT,
         tuple(row.block for row in old.rows if row.block not in after),
         tuple(row.block for row in new.rows if row.block not in before),
         (old_basis, new_basis),
+        len(runs),
     )
 
 
@@ -132,6 +156,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "basis": list(comparison.basis),
         "drift": comparison.changes.drift,
         "drift_error": comparison.changes.drift_error,
+        "all_changed": comparison.changes.all_changed,
+        "runs": comparison.runs,
         "noise": comparison.changes.noise,
         "between_runs": comparison.changes.between_runs,
         "blocks": [{**vars(row), "block": str(row.block)} for row in comparison.blocks],

@@ -34,6 +34,8 @@ def print_comparison(console: Console, comparison: Comparison, rows: int) -> Non
     ):
         if blocks:
             say(f"{what}: {len(blocks)} blocks: {_listed(blocks)}")
+    if comparison.changes.all_changed:
+        say(f"all blocks together changed by {comparison.drift_pct:+.1f} %: measure once more to be sure")
     say(f"{len(comparison.changed)} of {len(comparison.blocks)} blocks changed")
 
 

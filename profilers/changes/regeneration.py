@@ -18,12 +18,13 @@ from ofa.runs.files import replace_file, sha256, write_json
 from ofa.runs.journal import Journal
 from ofa.runs.lock import holder_in, sweep, this_process
 from ofa.tables import LatencyTable
+from profilers.changes.baseline import earlier_runs, keep
 from profilers.changes.comparison import Comparison, compare_tables, to_json
 from profilers.changes.comparison_report import write_plot
 from profilers.changes.levels import EFFECT
 from profilers.changes.regenerate_config import RegenerateConfig
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
-from profilers.changes.second_look import confirm, second_arguments, timing_arguments
+from profilers.changes.second_look import all_changed, confirm, second_arguments, timing_arguments
 from profilers.changes.tables_config import TableEntry, why_not_here
 from profilers.profiling.command_words import replaced
 from profilers.profiling.console import STOPPED
@@ -144,18 +145,20 @@ class Regeneration:
             what = f"a measured one replaces it: the committed one is {old.provenance}" if old else "there was none"
             return TableResult(entry, FAILED if failures else NEW, failures or what)
         first = self._compared(old, new)
-        if not first.changed:
+        if not first.changed and not first.changes.all_changed:
             return TableResult(entry, FAILED if failures else UNCHANGED, failures, first)
         remeasured, _ = self._measured(entry, again(entry.file), {**timing, **second_arguments(entry, first.changed)})
         second = self._compared(old, remeasured)
         confirmed, doubted = confirm(first, second)
-        status = CHANGED if confirmed else UNCHANGED
-        return TableResult(entry, FAILED if failures else status, failures, first, confirmed, doubted)
+        everything = all_changed(first, second)
+        status = CHANGED if confirmed or everything else UNCHANGED
+        words = f"all blocks: {first.drift_pct:+.1f} %, and {second.drift_pct:+.1f} % again" if everything else ""
+        return TableResult(entry, FAILED if failures else status, failures or words, first, confirmed, doubted)
 
     @staticmethod
     def _compared(old: LatencyTable, new: LatencyTable) -> Comparison:
         """Refuses tables of different measurements; leaves a plot and a JSON file beside the new table."""
-        comparison = compare_tables(old, new)
+        comparison = compare_tables(old, new, earlier=earlier_runs(old, new))
         if comparison.differences:
             raise InputError(
                 f"not compared, since the new table differs in {'; '.join(comparison.differences)}: "
@@ -205,6 +208,13 @@ class Regeneration:
         record = _taken_over(self.journal).get(file)
         return record is not None and record["by"] == _digest(self.committed / file)
 
+    def keep(self, result: TableResult) -> str:
+        """Keeps an unchanged run among those that later ones are compared with; what was done, in words, or ""."""
+        path = self.committed / result.entry.file
+        if result.status != UNCHANGED or result.first is None or result.first.changes.all_changed or not path.is_file():
+            return ""
+        return keep(LatencyTable.load(path), result.first.new)
+
     def accept(self, result: TableResult) -> str:
         """Replaces the committed table, unless that is done; what was done, in words.
 
@@ -214,7 +224,10 @@ class Regeneration:
         committed, new = self.committed / file, self.out / file
         if not self.has_accepted(file):
             if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
-                return f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again"
+                return (
+                    f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again when "
+                    f"the device is itself, or, if the device is like that from now on, copy {new} over it"
+                )
             kept = self.out / before(file)
             # the journal has the single visits, which a table may lack
             for old, copy in ((committed, kept), (_journal_of(committed), _journal_of(kept))):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from ofa.blocks import Block
 from profilers.changes.comparison import BlockChange, Comparison
-from profilers.changes.levels import ALPHA, EFFECT
+from profilers.changes.levels import ALPHA, DRIFT_ERRORS, EFFECT
 from profilers.changes.tables_config import TableEntry
 
 UNCHANGED, CHANGED, NEW, SKIPPED, FAILED = "unchanged", "changed", "new", "skipped", "failed"
@@ -21,7 +21,7 @@ class TableResult:
     """What became of one table.
 
     status: UNCHANGED, CHANGED, NEW (nothing to compare it with), SKIPPED (device not at hand) or FAILED
-    reason: of the last three; first: the comparison, if there was one
+    reason: of the last three, and of CHANGED where all blocks did; first: the comparison, if there was one
     confirmed: changes that a second measurement showed too; doubted: blocks of which it did not
     """
 
@@ -57,9 +57,10 @@ def markdown(results: Sequence[TableResult], accepted: Mapping[str, str], comman
         lines.append(_row(result.entry.file, result.entry.profiler, result.status, *figures))
     lines += [
         "",
-        f"A block has changed if, beside the drift of all, it takes {100 * EFFECT:g} % more or less time, "
-        f"significantly among all blocks (Benjamini-Hochberg, {ALPHA:g}), and does so again when measured a second "
-        "time. Noise: typical standard error of one block's change.",
+        f"A block has changed if, beside the drift of all, it takes more than {100 * EFFECT:g} % more or less time, "
+        f"significantly among all blocks (TREAT; Benjamini-Hochberg, {ALPHA:g}), and does so again when measured a "
+        f"second time. All have changed if their drift is beyond {100 * EFFECT:g} % and {DRIFT_ERRORS:g} standard "
+        "errors, both times. Noise: typical standard error of one block's change.",
     ]
     for result in results:
         lines += ["", f"## {result.entry.file}: {result.status}", "", *_section(result)]
@@ -86,7 +87,7 @@ def _section(result: TableResult) -> list[str]:
     if c is None:
         return lines[:-1]
     lines += [f"- drift: {c.drift_text()}", f"- noise: {c.noise_text()} (old: {c.basis[0]}; new: {c.basis[1]})"]
-    if abs(c.changes.drift - 1) > EFFECT:
+    if c.changes.all_changed:
         lines.append("- **the device ran faster or slower as a whole than when the committed table was made**")
     for what, blocks in (
         ("looked changed once, not when measured again", result.doubted),

@@ -14,7 +14,10 @@ from profilers.changes.tables_config import TableEntry
 
 
 def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> dict[str, str]:
-    """{option: its value} to measure the suspects once more: another order, and no more resolutions than they need."""
+    """{option: its value} to measure the suspects once more: another order, and no more resolutions than they need.
+
+    Without suspects it is all blocks together that are asked about.
+    """
     options = entry.options
     arguments = {"--seed": str(options.seed + 1)}
     if options.limit is not None:
@@ -22,6 +25,8 @@ def second_arguments(entry: TableEntry, suspects: Sequence[BlockChange]) -> dict
     space = get_space(options.space, options.num_classes)
     blocks = {resolution: set(all_blocks(space, [resolution])) for resolution in options.resolutions}
     left, chosen = {suspect.block for suspect in suspects}, []
+    if not left:  # all blocks together: any resolution tells
+        return {**arguments, "--resolutions": str(options.resolutions[0])}
     while left:
         most = max(options.resolutions, key=lambda resolution: len(blocks[resolution] & left))
         if not blocks[most] & left:
@@ -70,3 +75,9 @@ def confirm(first: Comparison, second: Comparison) -> tuple[tuple[BlockChange, .
         and (now[row.block].effect > 0) == (row.effect > 0)
     )
     return confirmed, tuple(row.block for row in first.changed if row not in confirmed)
+
+
+def all_changed(first: Comparison, second: Comparison) -> bool:
+    """Whether all blocks together became slower or faster in both, the same way."""
+    same_way = (first.changes.drift > 1) == (second.changes.drift > 1)
+    return first.changes.all_changed and second.changes.all_changed and same_way

@@ -53,6 +53,8 @@ def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:
     settings = journal.settings
     if "carriers" in settings:
         raise InputError(f"{path}: of a table measured in place, whose visits stand in the table alone")
+    if "networks" in settings:
+        raise InputError(f"{path}: of a table whose visits stand in the table")
     try:
         space = get_space(settings["space"], settings["num_classes"])
         blocks = all_blocks(space, settings["resolutions"])[: settings["blocks"]]

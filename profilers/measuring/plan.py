@@ -78,16 +78,18 @@ def make_plan(
     seed: int,
     reference_every: int = REFERENCE_EVERY,
     cut_chains: Sequence[CutChain] = (),
+    reference_among: Sequence[int] | None = None,
 ) -> VisitPlan:
     """Every chain once a round, each round in another order, the reference between every few and at both ends.
 
     The rounds lie apart in time, so that no passing disturbance hits all of them. The reference is the chain of
-    median MACs. cut_chains: are run in parts; their ids follow those of the chains
+    median MACs of those numbered reference_among (default: of all). cut_chains: are run in parts; their ids follow
+    those of the chains
     """
     models = {model_id(i): chain for i, chain in enumerate([*chains, *(cut.chain for cut in cut_chains)])}
     cuts = {model_id(i): cut.cuts for i, cut in enumerate(cut_chains, start=len(chains))}
-    whole = [name for name in models if name not in cuts]
-    by_macs = sorted(whole, key=lambda name: sum(map(block_macs, models[name])))
+    among = range(len(chains)) if reference_among is None else reference_among
+    by_macs = sorted(map(model_id, among), key=lambda name: sum(map(block_macs, models[name])))
     reference = by_macs[len(by_macs) // 2]
     rng = np.random.default_rng(seed)
     order = [name for _ in range(rounds) for name in rng.permutation(list(models)).tolist()]

@@ -13,6 +13,7 @@ import numpy as np
 
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.control_networks import CONTROL_NETWORKS
 from profilers.profiling.console import STOPPED, ended_by_sigterm
 from profilers.profiling.next_step import next_step
 from profilers.profiling.profile_options import ProfileOptions
@@ -101,7 +102,8 @@ def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: st
         )
         return 1
     header = {
-        **tables[0].header,
+        # its networks are those of one device, the rows are of all
+        **{key: text for key, text in tables[0].header.items() if key != CONTROL_NETWORKS},
         "cuda_device": ", ".join(devices),
         "source": command,
         "merged": f"mean of {len(tables)} devices, which {words}; the other figures are of {devices[0]}",

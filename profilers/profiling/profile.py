@@ -56,6 +56,7 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
         "blocks": work.measured,
         # not told where there are none, so that journals of before there were any are gone on with
         **({"carriers": len(work.carriers)} if work.carriers else {}),
+        **({"networks": len(work.networks)} if work.networks else {}),
         "seed": options.seed,
         "rules": work.rules,
         **target.manifest,

@@ -10,6 +10,7 @@ from rich.console import Console
 from ofa import __version__
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.control_networks import CONTROL_NETWORKS, ControlNetwork, header_line
 from profilers.in_place.blocks import InPlace, blocks_in_place
 from profilers.measuring.judge import Outcome
 from profilers.measuring.statistics import Summary, summarise
@@ -50,6 +51,8 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
         **quality_header(work.plan, outcome, summaries),
         **(in_place_header(found, summaries) if found else {}),
     }
+    if networks := _networks_line(work, outcome):
+        header[CONTROL_NETWORKS] = networks
     # an agent tells facts of its device, and nothing else of the table
     header |= {key: text for key, text in device_header(device).items() if key not in header}
     if work.measured < work.blocks:
@@ -60,6 +63,17 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
     if failed := sum(name not in blocks for name in outcome.failed):
         header["failed_networks"] = str(failed)
     return LatencyTable(header, _rows(work, outcome, summaries, found))
+
+
+def _networks_line(work: Work, outcome: Outcome) -> str:
+    """What the header says of whole networks: of those that could be measured."""
+    pairs = zip(work.network_ids, work.networks, strict=True)
+    networks = [
+        ControlNetwork(network, summarise(outcome.results[name]).latency_ms)
+        for name, network in pairs
+        if name in outcome.results
+    ]
+    return header_line(networks, work.space) if networks else ""
 
 
 def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary], found: InPlace | None) -> list[TableRow]:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ofa.blocks import all_blocks
-from ofa.space import SearchSpace, get_space
+from ofa.blocks import all_blocks, blocks_of
+from ofa.space import SearchSpace, Subnet, get_space
 from profilers.in_place.carriers import Carrier, carriers_of
 from profilers.measuring.pace import CPU_PACE, Pace
 from profilers.measuring.plan import VisitPlan, make_plan
+from profilers.profiling.control_networks import chosen_networks
 from profilers.profiling.profile_options import PlanOptions
 
 
@@ -19,7 +20,8 @@ class Work:
     """What is to be measured, by the options.
 
     blocks: how many the space has; measured: how many of them the plan has, which come first in it
-    carriers: networks in which they are timed in place, the rest of the plan's models, in this order
+    networks: are timed whole, and follow the blocks; carriers: in which blocks are timed in place, the plan's last
+        models; both in this order
     """
 
     space: SearchSpace
@@ -29,18 +31,26 @@ class Work:
     rounds: int
     measured: int
     carriers: tuple[Carrier, ...] = ()
+    networks: tuple[Subnet, ...] = ()
 
     @property
     def block_ids(self) -> tuple[str, ...]:
         """Of the models that are single blocks."""
         return tuple(self.plan.models)[: self.measured]
 
+    @property
+    def network_ids(self) -> tuple[str, ...]:
+        """Of the networks that are timed whole."""
+        return tuple(self.plan.models)[self.measured : self.measured + len(self.networks)]
+
     def called(self, model: str) -> str:
         """A model of the plan, in words."""
         number = list(self.plan.models).index(model) - self.measured
         if number < 0:
             return str(self.plan.models[model][0])
-        return f"the network in which blocks are timed, {self.carriers[number].subnet}"
+        if number < len(self.networks):
+            return f"the whole network {self.networks[number]}"
+        return f"the network in which blocks are timed, {self.carriers[number - len(self.networks)].subnet}"
 
 
 def planned(options: PlanOptions, pace: Pace = CPU_PACE, in_place: bool = False) -> Work:
@@ -58,5 +68,12 @@ def planned(options: PlanOptions, pace: Pace = CPU_PACE, in_place: bool = False)
         carriers = carriers_of(space, options.resolutions, options.seed)
     rounds = options.rounds or rounds
     chains = [(block,) for block in blocks[: options.limit]]
-    plan = make_plan(chains, rounds, options.seed, cut_chains=[carrier.cut for carrier in carriers])
-    return Work(space, len(blocks), plan, rules, rounds, len(chains), carriers)
+    networks = chosen_networks(space, options.resolutions, options.seed) if options.limit is None else ()
+    plan = make_plan(
+        [*chains, *(blocks_of(space, network) for network in networks)],
+        rounds,
+        options.seed,
+        cut_chains=[carrier.cut for carrier in carriers],
+        reference_among=range(len(chains)),
+    )
+    return Work(space, len(blocks), plan, rules, rounds, len(chains), carriers, networks)

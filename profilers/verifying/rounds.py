@@ -13,14 +13,13 @@ from typing import Any
 
 from ofa.runs.journal import Journal
 from ofa.space import SearchSpace, Subnet
-from ofa.tables import TableRow
 from profilers.measuring.judge import Outcome, judge
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.pace import Pace
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.target import Target
 from profilers.verifying.verify_config import VerifyConfig
-from profilers.whole_networks.choosing import CONTROLS, Chosen
+from profilers.whole_networks.choosing import CONTROLS, Chosen, Control
 from profilers.whole_networks.measured import Measure, MeasuredNetworks, measure_networks
 
 # with --quick: shares of the target's own warm-up and of the longest that a visit may take
@@ -30,7 +29,7 @@ QUICK_VISITS = 6
 
 @dataclass(frozen=True)
 class Timing:
-    """rules: the protocol's; visits: of each network; controls: how many blocks of the table are timed again"""
+    """rules: the protocol's; visits: of each network; controls: how many there are, of the table"""
 
     rules: Mapping[str, Any]
     visits: int
@@ -54,11 +53,11 @@ class Rounds:
     """measure_into: a `Measure` that writes the journal it is given, and closes it
 
     file: the output, beside which the journals lie; settings: what they are bound to
-    controls: blocks of the table, timed again in every round; timing, seed: of `measure_networks`
+    controls: of the table, timed again in every round; timing, seed: of `measure_networks`
     """
 
     space: SearchSpace
-    controls: Sequence[TableRow]
+    controls: Sequence[Control]
     target: Target
     timing: Timing
     seed: int

@@ -85,7 +85,7 @@ def say_round(made: Round, batch: int, console: Console) -> None:
     failed = f", {made.failed} could not be" if made.failed else ""
     failed += f", {made.doubtful} of them while the machine was busy or drifted" if made.doubtful else ""
     console.print(
-        f"round {made.number}: {made.networks} networks measured{failed}; single blocks: {made.machine_pct:+} % "
+        f"round {made.number}: {made.networks} networks measured{failed}; controls: {made.machine_pct:+} % "
         "against the table",
         soft_wrap=True,
     )
@@ -192,8 +192,8 @@ def ending(verification: Verification, config: VerifyConfig, console: Console) -
         )
     if not v.same_machine:
         console.print(
-            "single blocks take more than 5 % longer or shorter than when the table was made: something slows the "
-            "machine now, or did then. The measured latencies are of now; close other programs and verify again",
+            "blocks or networks of the table take more than 5 % longer or shorter than when it was made: something "
+            "slows the machine now, or did then. The latencies are of now; close other programs and verify again",
             soft_wrap=True,
         )
     if v.kept:

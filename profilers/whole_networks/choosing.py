@@ -1,4 +1,4 @@
-"""Which whole networks are measured to validate a table, and which of its blocks are timed again beside them."""
+"""Which whole networks are measured to validate a table, and what of the table is timed again beside them."""
 
 from __future__ import annotations
 
@@ -10,31 +10,46 @@ import numpy as np
 from ofa.blocks import Block, blocks_of
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
-from ofa.tables import LatencyTable, TableRow
+from ofa.tables import LatencyTable
+from ofa.tables.control_networks import CONTROL_NETWORKS, control_networks
 
 # random networks for every one that is chosen
 CANDIDATES = 50
-# blocks of the table that are timed again among the networks, to tell a wrong sum from a changed machine
+# what of the table is timed again among the networks, to tell a wrong sum from a changed machine
 CONTROLS = 12
-# from the first to the last of them, as shares of the table's blocks by latency: the fastest are all launch
+# so many of them at most are whole networks, where the table tells of some
+NETWORKS_A_CONTROL = 1 / 3
+# from the first to the last block of them, as shares of the table's blocks by latency: the fastest are all launch
 CONTROLS_FROM, CONTROLS_TO = 0.3, 0.95
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What is measured, all in one plan: first the networks, then the blocks.
+class Control:
+    """A block alone, or a whole network, and what it took when the table was made."""
 
-    genes: (N, genes) of the networks; controls: rows of the table whose blocks are timed again
+    chain: tuple[Block, ...]
+    latency_ms: float
+
+    @property
+    def is_network(self) -> bool:
+        return len(self.chain) > 1
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is measured, all in one plan: first the networks, then the controls.
+
+    genes: (N, genes) of the networks; controls: of the table, timed again
     """
 
     space: SearchSpace
     genes: Genes
-    controls: tuple[TableRow, ...]
+    controls: tuple[Control, ...]
 
     def chains(self) -> list[tuple[Block, ...]]:
-        """The blocks of every network, then every control block alone."""
+        """The blocks of every network, then of every control."""
         networks = [blocks_of(self.space, subnet) for subnet in self.space.decode(self.genes)]
-        return [*networks, *((row.block,) for row in self.controls)]
+        return [*networks, *(control.chain for control in self.controls)]
 
 
 def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> tuple[SearchSpace, tuple[int, ...]]:
@@ -59,10 +74,12 @@ def choose(table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], 
     return Chosen(space, genes, controls_of(table))
 
 
-def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[TableRow, ...]:
-    """Rows of the table, from fast ones to slow ones, whose blocks tell whether the machine is as it was.
+def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[Control, ...]:
+    """What tells whether the machine is as it was: blocks of the table, and the whole networks that it tells of.
 
-    They are timed alone: InputError where a table of blocks in place does not say what any takes alone.
+    Something that uses up the memory's bandwidth slowed networks by 24 % and blocks, whose weights stay in the fastest
+    cache, by 6. InputError where a table of blocks in place does not say what any takes alone, or its networks are
+    damaged.
     """
     in_place = table.timing == "in place"
     rows = [row for row in table.rows if row.warm_ms is not None or not in_place]
@@ -71,9 +88,20 @@ def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[TableRow, .
             f"{table.path}: header timing is 'in place', but no row has warm_ms, which blocks that are timed alone are "
             "compared with: take the table as the profiler wrote it, or measure it again"
         )
+    networks = _networks_of(table)[: round(count * NETWORKS_A_CONTROL)]
     by_latency = sorted(rows, key=lambda row: row.latency_ms)
-    shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, count)
-    return tuple(by_latency[round(share * (len(by_latency) - 1))] for share in shares)
+    shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, count - len(networks))
+    chosen = [by_latency[round(share * (len(by_latency) - 1))] for share in shares]
+    return (*(Control((row.block,), row.warm_ms or row.latency_ms) for row in chosen), *networks)
+
+
+def _networks_of(table: LatencyTable) -> list[Control]:
+    """The whole networks that a table tells of, from small to large."""
+    if CONTROL_NETWORKS not in table.header:
+        return []
+    space = get_space(table.spaces[0], table.num_classes)
+    listed = control_networks(table.header, str(table.path), space)
+    return [Control(blocks_of(space, one.subnet), one.latency_ms) for one in listed]
 
 
 def stratified(

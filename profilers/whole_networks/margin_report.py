@@ -22,7 +22,7 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
     say(
         f"occasion {len(measured.occasions)}: {len(ratios)} networks take {np.median(ratios):.4f} times their sums "
         f"(median; {ratios.min():.3f} to {ratios.max():.3f}), {100 * np.mean(ratios <= 1):.0f} % no longer than their "
-        f"sums; single blocks: {last.machine_pct:+} % against the table"
+        f"sums; controls: {last.machine_pct:+} % against the table"
     )
     say_doubtful(last, say)
     if len(measured.occasions) > 1:

@@ -193,7 +193,7 @@ class MarginRun:
             return None
         if not found.same_machine:
             say(
-                f"single blocks: {found.machine_pct:+} % against the table: not counted. Something slows "
+                f"{found.machine_words()}: not counted. Something slows "
                 "the machine now, or did then: close other programs and try again, or measure the table anew"
             )
             return None

@@ -1,4 +1,4 @@
-"""Whole networks measured on a table's device: each in several visits, apart in time, among single blocks of the table.
+"""Whole networks measured on a table's device: each in several visits, apart in time, among the table's controls.
 
     chosen = Chosen(space, genes, controls_of(table))
     measured = measure_networks(chosen, of_table(target_of(table, 60.0), table), measure, visits=6, seed=0)
@@ -22,10 +22,10 @@ from ofa.tables import LatencyTable
 from profilers.measuring.events import Event, Hello
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan, make_plan
-from profilers.measuring.statistics import summarise
+from profilers.measuring.statistics import by_cpu_time, summarise
 from profilers.measuring.target import Target
 from profilers.profiling.table_header import NOT_KNOWN, device_model
-from profilers.whole_networks.choosing import Chosen
+from profilers.whole_networks.choosing import Chosen, Control
 
 # carries out a plan on a target by rules, with a seed; such as profilers.profiling.console.measure_shown
 Measure = Callable[[VisitPlan, Target, Mapping[str, Any], int], Outcome]
@@ -38,10 +38,12 @@ class MeasuredNetwork:
     """visits_ms: the median of every visit, in the order of time, at least one
 
     doubtful: the machine drifted beside every visit, or was busy throughout it
+    by_cpu_time: visits that are told by the thread's CPU time, since something else ran in most of their samples
     """
 
     visits_ms: tuple[float, ...]
     doubtful: bool = False
+    by_cpu_time: int = 0
 
     @property
     def latency_ms(self) -> float:
@@ -63,20 +65,32 @@ class MeasuredNetwork:
 class MeasuredNetworks:
     """What was measured of a `Chosen`.
 
-    networks: in its order, None for one that failed; failed: {id: why}, of networks and control blocks
-    machine_pct: by how much the control blocks take longer now than the table says, the median
+    networks: in its order, None for one that failed; failed: {id: why}, of networks and controls
+    blocks_pct, networks_pct: by how much the controls take longer now than the table says, the median of the single
+        blocks and of the whole networks; None where there are none
     hello: what the agent last told of the device
     """
 
     networks: tuple[MeasuredNetwork | None, ...]
     failed: Mapping[str, str]
-    machine_pct: float
+    blocks_pct: float | None
+    networks_pct: float | None
     hello: Hello
+
+    @property
+    def machine_pct(self) -> float:
+        """That of the two that changed more: what slows networks may leave single blocks in their fast cache alone."""
+        return max((pct for pct in (self.blocks_pct, self.networks_pct) if pct is not None), key=abs, default=0.0)
 
     @property
     def same_machine(self) -> bool:
         """Whether the machine runs as it did when the table was made."""
         return abs(self.machine_pct) <= LARGEST_CHANGE_PCT
+
+    def machine_words(self) -> str:
+        """How the controls compare with the table."""
+        parts = (("single blocks", self.blocks_pct), ("whole networks", self.networks_pct))
+        return f"{', '.join(f'{what}: {pct:+} %' for what, pct in parts if pct is not None)} against the table"
 
 
 def measure_networks(
@@ -88,11 +102,11 @@ def measure_networks(
     seed: int,
     rules: Mapping[str, Any] | None = None,
 ) -> MeasuredNetworks:
-    """Visits every network so often, and the control blocks, in a random order, with a reference between every few.
+    """Visits every network so often, and the controls, in a random order, with a reference network between every few.
 
     measure: carries the plan out; rules: the protocol's (default: the target's for whole networks)
     """
-    plan = make_plan(chosen.chains(), visits, seed)
+    plan = make_plan(chosen.chains(), visits, seed, reference_among=range(len(chosen.genes)))
     return measured_of(chosen, plan, measure(plan, target, target.pace.whole if rules is None else rules, seed))
 
 
@@ -101,25 +115,30 @@ def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNe
     if not outcome.results:
         raise InputError(f"no network could be measured: {outcome.failed}")
     ids = list(plan.models)
-    networks = tuple(
-        MeasuredNetwork(summarise(outcome.results[name]).visits_ms, name in outcome.without_good)
-        if name in outcome.results
-        else None
-        for name in ids[: len(chosen.genes)]
-    )
+    networks = tuple(_measured(outcome, name) for name in ids[: len(chosen.genes)])
+    controls = list(zip(ids[len(chosen.genes) :], chosen.controls, strict=True))
+    blocks, whole = ([pair for pair in controls if pair[1].is_network == kind] for kind in (False, True))
     return MeasuredNetworks(
-        networks, outcome.failed, _machine_pct(chosen, ids[len(chosen.genes) :], outcome), outcome.greeted
+        networks, outcome.failed, _changed_pct(blocks, outcome), _changed_pct(whole, outcome), outcome.greeted
     )
 
 
-def _machine_pct(chosen: Chosen, ids: Sequence[str], outcome: Outcome) -> float:
-    """By how much the control blocks, of these ids, take longer now than the table says: the median."""
+def _measured(outcome: Outcome, name: str) -> MeasuredNetwork | None:
+    if name not in outcome.results:
+        return None
+    results = outcome.results[name]
+    by_cpu = sum(map(by_cpu_time, results))
+    return MeasuredNetwork(summarise(results).visits_ms, name in outcome.without_good, by_cpu)
+
+
+def _changed_pct(controls: Sequence[tuple[str, Control]], outcome: Outcome) -> float | None:
+    """By how much controls, each with its id, take longer now than the table says: the median."""
     now = [
-        summarise(outcome.results[name]).latency_ms / (row.warm_ms or row.latency_ms) - 1
-        for name, row in zip(ids, chosen.controls, strict=True)
+        summarise(outcome.results[name]).latency_ms / control.latency_ms - 1
+        for name, control in controls
         if name in outcome.results
     ]
-    return round(100 * float(np.median(now)), 2) if now else 0.0
+    return round(100 * float(np.median(now)), 2) if now else None
 
 
 def require_measured(table: LatencyTable, done: str) -> None:

@@ -30,7 +30,7 @@ COST = Bounds(-100, 100, "per cent")
 
 @dataclass(frozen=True)
 class Occasion:
-    """when: its end, in UTC; machine_pct: by how much single blocks took longer than in the table
+    """when: its end, in UTC; machine_pct: by how much controls took longer than in the table
 
     measured_ms: of every network, in the order of the file
     doubtful: how many networks the machine was busy or drifted throughout

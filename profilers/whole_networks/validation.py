@@ -17,9 +17,9 @@ from ofa.tables.margin import Margins
 from ofa.tables.sum_correction import SumCorrection
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
-from profilers.whole_networks.measured import MeasuredNetworks
+from profilers.whole_networks.measured import MeasuredNetwork, MeasuredNetworks
 from profilers.whole_networks.sums.correction_fit import correction_terms, fit_correction, unit_errors
-from profilers.whole_networks.sums.scores import Repeat, SumScores, repeat, score
+from profilers.whole_networks.sums.scores import Fifth, Repeat, SumScores, fifths, noise_pct, repeat, score
 from profilers.whole_networks.validate_config import FEWEST
 
 Floats = NDArray[np.float64]
@@ -36,6 +36,7 @@ class Validation:
 
     genes: (N, genes); predicted, measured: (N,) ms; scored: (N,) whether a network is scored, or fitted the correction
     scores: of corrected sums; plain_scores: of plain ones; repeated: of the networks against themselves
+    fifths: of corrected sums, by size; noise_pct: how much of the variance of their errors is noise of measuring
     measurement: what the networks took, and how the machine was
     correction: of the sums; corrected: the table with it; unit_errors_pct: see profilers.whole_networks.sums
     """
@@ -48,6 +49,8 @@ class Validation:
     scores: SumScores
     plain_scores: SumScores
     repeated: Repeat
+    fifths: tuple[Fifth, ...]
+    noise_pct: float | None
     measurement: MeasuredNetworks
     correction: SumCorrection
     corrected: LatencyTable
@@ -57,6 +60,11 @@ class Validation:
     def fitted_on(self) -> int:
         """How many networks fitted the correction."""
         return int((~self.scored).sum())
+
+    @property
+    def measured_networks(self) -> list[MeasuredNetwork]:
+        """Those that could be measured."""
+        return [network for network in self.measurement.networks if network is not None]
 
     @property
     def worst(self) -> list[int]:
@@ -70,9 +78,15 @@ class Validation:
 
     def expected_error(self, when: datetime) -> str:
         """For the table's header."""
+        s = self.scores
+        far = f"all within {s.worst_pct} %" if s.p95_pct is None else f"95 % within {s.p95_pct} %"
+        by_size = ""
+        if self.fifths:
+            spreads = ", ".join(f"{of.spread_pct:.1f}" for of in self.fifths)
+            by_size = f"; sd of fifths, from the fastest: {spreads} %"
         return (
-            f"MAPE {self.scores.mape_pct} %, bias {self.scores.bias_pct:+} %, 95 % within {self.scores.p95_pct} % "
-            f"({self.scores.networks} other whole networks, {when:%Y-%m-%d}; "
+            f"MAPE {s.mape_pct} %, bias {s.bias_pct:+} %, {far} ({s.networks} other whole networks, {when:%Y-%m-%d}"
+            f"{by_size}; noise of measuring: {known(self.noise_pct)} % of the variance; "
             f"the same networks again: {known(self.repeated.mape_pct)} %)"
         )
 
@@ -99,6 +113,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetw
     correction = correction_of(table, alone, genes[~scored], measured[~scored])
     corrected = LatencyTable({**plain.header, "sum_correction": str(correction)}, table.rows)
     predicted = corrected.latency_ms(space, genes)
+    visits = [network.visits_ms for network, used in zip(networks, scored, strict=True) if used]
     return Validation(
         space=space,
         genes=genes,
@@ -108,6 +123,8 @@ def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetw
         scores=score(predicted[scored], measured[scored]),
         plain_scores=score(alone.latency_ms(genes[scored]), measured[scored]),
         repeated=repeat([network.visits_ms for network in networks]),
+        fifths=fifths(predicted[scored], measured[scored]),
+        noise_pct=noise_pct(predicted[scored], visits),
         measurement=measurement,
         correction=correction,
         corrected=corrected,
@@ -137,7 +154,13 @@ def to_json(validation: Validation, table: LatencyTable, command: str, when: dat
         "scores": asdict(v.scores),
         "scores_without_correction": asdict(v.plain_scores),
         "repeat": asdict(v.repeated),
+        "noise_pct_of_variance": v.noise_pct,
+        "fifths": [asdict(fifth) for fifth in v.fifths],
         "machine_pct": v.measurement.machine_pct,
+        "blocks_pct": v.measurement.blocks_pct,
+        "networks_pct": v.measurement.networks_pct,
+        "visits_by_cpu_time": sum(network.by_cpu_time for network in v.measured_networks),
+        "doubtful": sum(network.doubtful for network in v.measured_networks),
         "sum_correction": str(v.correction),
         "fitted_on": v.fitted_on,
         "too_high_by_unit_pct": v.unit_errors_pct,
@@ -145,10 +168,14 @@ def to_json(validation: Validation, table: LatencyTable, command: str, when: dat
             {
                 "predicted_ms": round(float(p), 6),
                 "measured_ms": round(float(m), 6),
+                "visits_ms": list(network.visits_ms),
+                "by_cpu_time": network.by_cpu_time,
                 "scored": bool(used),
                 "subnet": subnet.to_dict(),
             }
-            for p, m, used, subnet in zip(v.predicted, v.measured, v.scored, v.space.decode(v.genes), strict=True)
+            for p, m, used, subnet, network in zip(
+                v.predicted, v.measured, v.scored, v.space.decode(v.genes), v.measured_networks, strict=True
+            )
         ],
         "worst": v.worst,
         "failed": dict(v.measurement.failed),

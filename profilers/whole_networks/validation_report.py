@@ -49,8 +49,8 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
     if not v.measurement.same_machine:
         say(f"wrote {result} and .png, but nothing into {path}:")
         say(
-            f"single blocks: {v.measurement.machine_pct:+} % against the table: something slows the machine "
-            f"now, or did then. Close other programs and validate again, or measure the table anew"
+            f"{v.measurement.machine_words()}: something slows the machine now, or did then. Close other programs and "
+            "validate again, or measure the table anew"
         )
         return 1
     say(f"wrote {result}, .png, and the expected error into {path}")
@@ -67,9 +67,19 @@ def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -
     say(f"sums, {v.correction} {v.remark()}, against the {v.scored.sum()} others:")
     plain, repeated = asdict(v.plain_scores), asdict(v.repeated)
     for key, value in asdict(v.scores).items():
+        if value is None:  # of too few networks
+            continue
         again = f", the same networks again: {repeated[key]}" if key in repeated else ""
         say(f"{key:>16} {value:>10} (plain sums: {plain[key]}{again})")
-    say(f"single blocks: {v.measurement.machine_pct:+} % against the table")
+    for of in v.fifths:
+        size = " to ".join(amount(ms, "ms", batch, ".3f") for ms in (of.from_ms, of.to_ms))
+        say(f"{size}: {of.networks} networks, bias {of.bias_pct:+} %, sd {of.spread_pct} %, worst {of.worst_pct} %")
+    if v.noise_pct is not None:
+        say(f"noise of measuring is {v.noise_pct:g} % of the variance of the errors; the rest is the sums'")
+    if disturbed := sum(network.by_cpu_time for network in v.measured_networks):
+        visits = sum(len(network.visits_ms) for network in v.measured_networks)
+        say(f"{disturbed} of {visits} visits are told by CPU time: something else ran in most of their samples")
+    say(v.measurement.machine_words())
     for i in v.worst:
         subnet = v.space.decode(v.genes[i : i + 1])[0]
         took = amount(v.measured[i], "ms", batch, ".3f")

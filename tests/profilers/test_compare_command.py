@@ -59,8 +59,15 @@ def test_a_changed_block_is_named_and_drift_told_apart(tmp_path: Path, capsys: p
 
 
 def test_an_unchanged_table_exits_with_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(write(tmp_path / "old.csv", 0)), str(write(tmp_path / "new.csv", 1, drift=0.8))]) == 0
+    assert main([str(write(tmp_path / "old.csv", 0)), str(write(tmp_path / "new.csv", 1, drift=0.96))]) == 0
     assert f"0 of {len(BLOCKS)} blocks changed" in capsys.readouterr().out
+
+
+def test_all_blocks_faster_together_are_told_though_none_changed(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([str(write(tmp_path / "old.csv", 0)), str(write(tmp_path / "new.csv", 1, drift=0.8))]) == 1
+    said = capsys.readouterr().out
+    assert f"0 of {len(BLOCKS)} blocks changed" in said
+    assert "all blocks together changed by -" in said and "beyond 5 % and 5 standard errors" in said
 
 
 @pytest.mark.parametrize(

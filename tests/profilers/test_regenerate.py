@@ -1,6 +1,7 @@
 """`python -m profilers.regenerate`: made-up devices for the logic, the real profiler for being killed and resumed."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -57,6 +58,8 @@ class Device:
         self.first: dict[Block, float] = {}
         self.second: dict[Block, float] = {}
         self.drift = 1.0
+        self.second_drift: float | None = None
+        self.rows: tuple[TableRow, ...] | None = None
         self.header: dict[str, str] = {}
         self.answer: tuple[int, str] = (0, "")
         self.asked: list[list[str]] = []
@@ -65,7 +68,10 @@ class Device:
         self.asked.append(list(args))
         if self.answer[0] in (0, 1):
             is_second = ".again" in out.name
-            made = table(len(self.asked), self.second if is_second else self.first, self.drift)
+            drift = self.drift if self.second_drift is None or not is_second else self.second_drift
+            made = table(len(self.asked), self.second if is_second else self.first, drift)
+            if self.rows is not None:
+                made = LatencyTable(HEADER, self.rows)
             assert entry.file.split(".")[0] in out.name
             LatencyTable({**made.header, **self.header}, made.rows).save(out)
         return self.answer
@@ -100,16 +106,67 @@ Run = Callable[..., tuple[int, str]]
 
 def test_an_unchanged_device_is_measured_once_and_exits_with_0(device: Device, run: Run, folder: Path) -> None:
     before = (folder / "t.csv").read_bytes()
-    device.drift = 0.9
+    device.drift = 0.97
     code, report = run()
     assert (code, len(device.asked)) == (0, 1)
     assert "| t.csv | cpu | unchanged |" in report
-    assert "ran faster or slower as a whole" in report
-    assert "-10." in report or "-9." in report
+    assert "ran faster or slower as a whole" not in report
+    assert "-3." in report or "-2." in report
     assert "To accept" not in report
     assert (folder / "t.csv").read_bytes() == before
     assert json.loads((folder / "out" / "t.comparison.json").read_text())["changed"] == 0
     assert (folder / "out" / "t.comparison.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("drift", [0.9, 1.3])
+def test_all_blocks_slower_is_an_alarm_and_not_unchanged(device: Device, run: Run, folder: Path, drift: float) -> None:
+    before = (folder / "t.csv").read_bytes()
+    device.drift = drift
+    code, report = run("--accept")
+    assert (code, len(device.asked)) == (1, 2)
+    asked = device.asked[1]
+    assert (asked[asked.index("--seed") + 1], asked[asked.index("--resolutions") + 1]) == ("1", "64")
+    assert "| t.csv | cpu | changed |" in report
+    assert "ran faster or slower as a whole" in report
+    sizes = re.search(r"all blocks: (\S+) %, and (\S+) % again", report)
+    assert sizes and [float(size) for size in sizes.groups()] == pytest.approx([100 * (drift - 1)] * 2, abs=0.5)
+    assert "or, if the device is like that from now on, copy" in report
+    assert (folder / "t.csv").read_bytes() == before, "what the machine does as a whole is not taken over unseen"
+
+
+def test_a_drift_that_is_gone_when_measured_again_is_no_alarm(device: Device, run: Run) -> None:
+    device.drift, device.second_drift = 1.3, 1.0
+    code, report = run()
+    assert (code, len(device.asked)) == (0, 2)
+    assert "| t.csv | cpu | unchanged |" in report
+
+
+def test_unchanged_runs_of_other_days_become_a_baseline(device: Device, run: Run, folder: Path) -> None:
+    kept = folder / "baseline" / "t"
+    old = LatencyTable.load(folder / "t.csv")
+    LatencyTable({**old.header, "when": "2026-11-20T01:00:00+00:00"}, old.rows).save(folder / "t.csv")
+    for day in range(21, 28):
+        device.header = {"when": f"2026-11-{day}T01:00:00+00:00"}
+        for _again in range(2):  # the same day a second time counts once
+            assert run("--overwrite", "--accept")[0] == 0
+            count = min(day - 20, 4)
+            assert [path.name for path in sorted(kept.iterdir())] == [f"2026-11-{d}.csv" for d in range(21, 21 + count)]
+        _, report = run("--resume", "--accept")
+        runs = 1 + len([d for d in range(21, day) if d < 25])
+        assert (f"the old figures are of {runs} runs on different days" in report) == (runs >= 3)
+    # without --accept nothing is kept
+    assert not list(folder.glob("*.tmp"))
+    device.first = device.second = {BLOCKS[7]: 1.3}
+    code, report = run("--overwrite", "--accept")
+    assert code == 1 and "of 5 runs" in report
+    # the table was replaced: runs of the old one are none of the new one's, and make way for its own
+    device.first = device.second = {}
+    device.header = {"when": "2026-11-29T01:00:00+00:00"}
+    rows = LatencyTable.load(folder / "t.csv").rows
+    device.rows = rows
+    code, report = run("--overwrite", "--accept")
+    assert code == 0 and "the old figures are of one run" in report
+    assert [path.name for path in kept.iterdir()] == ["2026-11-29.csv"]
 
 
 def test_blocks_are_timed_as_those_of_the_committed_table(device: Device, run: Run, folder: Path) -> None:

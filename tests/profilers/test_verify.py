@@ -240,7 +240,7 @@ def test_a_machine_that_changed_is_told_and_is_exit_code_1(run: Run, capsys: pyt
     code, content = run(PlantedDevice(lambda chain: 1.12 * sum(map(alone_ms, chain))))
     assert (code, content["verification"]["same_machine"]) == (1, False)
     assert {made["machine_pct"] for made in content["verification"]["rounds"]} == {12.0}
-    assert "single blocks: +12.0 % against the table" in capsys.readouterr().out
+    assert "controls: +12.0 % against the table" in capsys.readouterr().out
 
 
 class Stopped(Exception):

@@ -20,6 +20,8 @@ _FITTED = (0, 1, 3)
 SPREADS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 ERRORS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06)
 _LARGE_ERROR = 0.02
+# a share of a network's latency that is nothing: where a search for the best factor stops short of 0
+_NOTHING = 1e-9
 # how strongly the units' factors are held to zero: a share of what a unit adds, times the root of the networks
 _RIDGE = 0.05
 
@@ -69,7 +71,7 @@ def fit_correction(terms: Floats, measured: Floats) -> SumCorrection:
     start = np.array([np.median(measured / terms[:, 0]), 0.0, 0.0])
     found = least_squares(off, start, bounds=(0, np.inf), loss="soft_l1", f_scale=_LARGE_ERROR, x_scale=1 / usual)
     factors = np.zeros(terms.shape[1])
-    factors[columns] = found.x
+    factors[columns] = np.where(found.x * usual < _NOTHING, 0.0, found.x)
     return SumCorrection(*factors.tolist())
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa.blocks import Block, all_blocks
+from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.control_networks import ControlNetwork, control_networks, header_line
 from profilers.measuring.events import Hello
 from profilers.whole_networks.choosing import CONTROLS, Chosen, controls_of
 from profilers.whole_networks.measured import MeasuredNetwork, measure_networks, of_table
@@ -51,10 +52,72 @@ def test_blocks_alone_are_compared_with_what_blocks_take_alone() -> None:
     header = {**TABLE.header, "timing": "in place"}
     rows = [replace(row, warm_ms=0.9 * row.latency_ms if i % 2 else None) for i, row in enumerate(TABLE.rows)]
     controls = controls_of(LatencyTable(header, rows))
-    assert len(controls) == CONTROLS and all(row.warm_ms for row in controls)
+    assert len(controls) == CONTROLS
+    warm = {(row.block,): row.warm_ms for row in rows}
+    assert [control.latency_ms for control in controls] == [warm[control.chain] for control in controls]
     # such a header over figures of blocks in place alone, or over blocks alone
     with pytest.raises(InputError, match="header timing is 'in place', but no row has warm_ms"):
         controls_of(LatencyTable(header, TABLE.rows))
+
+
+def test_whole_networks_of_the_table_tell_what_slows_networks_alone(tmp_path: Path) -> None:
+    """Something beside that uses up the memory's bandwidth: blocks take 3 % longer, networks 24."""
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(5), 4, resolutions=RESOLUTIONS))
+    then = [ControlNetwork(subnet, slower(blocks_of(SPACE, subnet))) for subnet in subnets]
+    told = LatencyTable({**TABLE.header, "control_networks": header_line(then, SPACE)}, TABLE.rows, Path("t.csv"))
+    controls = controls_of(told)
+    assert [control.is_network for control in controls] == [False] * (CONTROLS - 4) + [True] * 4
+    assert [control.chain for control in controls[-4:]] == [blocks_of(SPACE, subnet) for subnet in subnets]
+    assert sum(control.is_network for control in controls_of(told, 6)) == 2
+    device = PlantedDevice(lambda chain: (1.03 if len(chain) == 1 else 1.24) * slower(chain))
+    measure = partial(device.measure, journal=new_journal(tmp_path))
+    found = measure_networks(Chosen(SPACE, GENES, controls), device.target(), measure, visits=2, seed=0)
+    assert (found.blocks_pct, found.networks_pct, found.machine_pct) == (3.0, pytest.approx(24, abs=0.01), 24.0)
+    assert not found.same_machine
+    assert found.machine_words() == "single blocks: +3.0 %, whole networks: +24.0 % against the table"
+    # without the networks nobody would know
+    (tmp_path / "b").mkdir()
+    measure = partial(device.measure, journal=new_journal(tmp_path / "b"))
+    blind = measure_networks(Chosen(SPACE, GENES, controls_of(TABLE)), device.target(), measure, visits=2, seed=0)
+    assert (blind.networks_pct, blind.same_machine) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("64:00", "'64:00' is no network, such as 160:0120=5.25: take the line out"),
+        ("64:0=1", "'64:0=1' is no network of mbv3-w0.35"),
+        (f"64:{'z' * (SPACE.num_genes - 1)}=1", "is no network of mbv3-w0.35"),
+        (f"20:{'0' * (SPACE.num_genes - 1)}=1", "header control_networks: resolution is '20'"),
+        (f"64:{'0' * (SPACE.num_genes - 1)}=1-1", "is '1-1', expected"),
+    ],
+)
+def test_damaged_networks_of_a_header_are_refused(text: str, words: str) -> None:
+    table = LatencyTable({**TABLE.header, "control_networks": text}, TABLE.rows, Path("t.csv"))
+    with pytest.raises(InputError, match=r"t\.csv: header control_networks") as caught:
+        controls_of(table)
+    assert words in str(caught.value)
+
+
+def test_networks_that_a_header_tells_are_read_back() -> None:
+    for name in ("mbv3-w0.35", "resnet50d", "proxyless-w1.3"):
+        space = get_space(name)
+        subnets = space.decode(space.sample(np.random.default_rng(1), 50, resolutions=(96, 224)))
+        told = [ControlNetwork(subnet, 0.5 + i) for i, subnet in enumerate(subnets)]
+        line = header_line(told, space)
+        assert list(control_networks({"control_networks": line}, "t", space)) == told
+
+
+def test_visits_by_cpu_time_are_counted(tmp_path: Path) -> None:
+    device = PlantedDevice(slower, busy=400)
+    measure = partial(device.measure, journal=new_journal(tmp_path))
+    found = measure_networks(Chosen(SPACE, GENES, controls_of(TABLE)), device.target(), measure, visits=2, seed=0)
+    assert sum(network.by_cpu_time for network in found.networks if network is not None) > 50
+    quiet = PlantedDevice(slower)
+    (tmp_path / "b").mkdir()
+    measure = partial(quiet.measure, journal=new_journal(tmp_path / "b"))
+    found = measure_networks(Chosen(SPACE, GENES, controls_of(TABLE)), quiet.target(), measure, visits=2, seed=0)
+    assert sum(network.by_cpu_time for network in found.networks if network is not None) == 0
 
 
 def test_odd_and_even_visits_by_hand() -> None:

@@ -1,0 +1,24 @@
+"""Whole networks that are timed among a table's blocks, for whoever measures networks on the device later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ofa.blocks import block_index
+from ofa.blocks.costs import block_macs
+from ofa.space import SearchSpace, Subnet
+
+# so many networks, from small to large, of so many random ones: shares of them by MACs
+SHARES = (0.2, 0.4, 0.6, 0.8)
+_CANDIDATES = 200
+
+
+def chosen_networks(space: SearchSpace, resolutions: Sequence[int], seed: int) -> tuple[Subnet, ...]:
+    """One network for each of SHARES."""
+    genes = space.sample(np.random.default_rng(seed), _CANDIDATES, resolutions=resolutions)
+    index = block_index(space, sorted(set(resolutions)))
+    macs = index.total(genes, np.array([block_macs(block) for block in index.blocks], dtype=np.float64))
+    order = np.argsort(macs, kind="stable")
+    return tuple(space.decode(genes[order[[round(share * (_CANDIDATES - 1)) for share in SHARES]]]))
