@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 class CompareTablesConfig(Config):
     """Find the blocks that changed between two tables of one device.
 
-    A drift common to all blocks is taken out. A block has changed if the rest is more than --effect, and significantly so
-    among all blocks. All blocks have changed if their drift is beyond --effect and five standard errors. Runs of OLD on
-    other days, in baseline/OLD beside it, are compared with too. Exit codes: 0 nothing changed, 1 some or all blocks did,
-    2 the tables could not be compared.
+    A drift common to all blocks is taken out. A block has changed if the rest is more than --effect, and significantly
+    so among all blocks. All blocks have changed if their drift is beyond --effect and five standard errors. Runs of OLD
+    on other days, in baseline/OLD beside it, are compared with too. Exit codes: 0 nothing changed, 1 some or all blocks
+    did, 2 the tables could not be compared.
     """
 
     old: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(positional=True)]

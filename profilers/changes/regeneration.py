@@ -225,8 +225,8 @@ class Regeneration:
         if not self.has_accepted(file):
             if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
                 return (
-                    f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again when "
-                    f"the device is itself, or, if the device is like that from now on, copy {new} over it"
+                    f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again "
+                    f"when the device is itself, or, if the device is like that from now on, copy {new} over it"
                 )
             kept = self.out / before(file)
             # the journal has the single visits, which a table may lack
