@@ -31,7 +31,7 @@ SPACE = "mbv3-w0.35"
 # two stages of shrinking: the largest alone, then everything, taught by it
 STAGES = [
     {"name": "largest", "epochs": 1, "learning_rate": 0.08, "kernels": 1, "depths": 1, "expands": 1},
-    {"name": "all", "epochs": 3, "learning_rate": 0.1, "subnets": 1, "distill": 0.5},
+    {"name": "all", "epochs": 4, "learning_rate": 0.1, "subnets": 1, "distill": 0.5},
 ]
 
 
@@ -107,7 +107,7 @@ def assert_chance(top1: float, images: int) -> None:
     assert abs(top1 / 100 - chance) < 5 * math.sqrt(chance * (1 - chance) / images)
 
 
-UNIFORM = ("--method", "uniform", "--epochs", 3, "--subnets-per-step", 1)
+UNIFORM = ("--method", "uniform", "--epochs", 4, "--subnets-per-step", 1)
 
 
 @pytest.mark.parametrize("cache", ["device", "memory", pytest.param("off", marks=pytest.mark.slow)])
@@ -125,7 +125,7 @@ def test_colours_are_learnt_by_every_method(files: Path, tmp_path: Path, method:
     flags = {
         "shrinking": ["--recipe", files / "recipe.json"],
         "sandwich": ["--epochs", 2, "--subnets-per-step", 3, "--learning-rate-scale", 3],
-        "alone": ["--epochs", 3, "--subnet", files / "subnet.json"],
+        "alone": ["--epochs", 4, "--subnet", files / "subnet.json"],
     }
     found = trained(files, tmp_path / "run", "colours", "--method", method, *flags[method])
     assert len(found) == (1 if method == "alone" else 2)
