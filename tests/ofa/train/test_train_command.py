@@ -4,6 +4,8 @@ import json
 import math
 import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +357,12 @@ def test_two_processes_train_as_one_with_the_double_batch(photos: Path, tmp_path
     )
     local = _double(2, photos, tmp_path / "local", "--recipe", recipe, "--bn", "local", "--batch-size", 6)
     assert _furthest(local, one) > 1e-2  # each half by its own statistics is another training
+
+
+def test_torchrun_starts_a_training_and_sees_it_end_well(photos: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "ofa.train"]
+    command += flags(photos, tmp_path / "run", "--method", "uniform", "--epochs", 1, "--held-out", 0)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["processes"] == 2
