@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.reading.numbers import cut
+from ofa.reading.numbers import cut, short
 
 LEAST_FREE_MIB = 64
 
@@ -21,6 +21,8 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
 
     name: what the user calls it
     """
+    if "\0" in str(path):
+        raise InputError(f"{name} is {short(str(path))}, which no file can be called")
     try:
         path.exists()
     except OSError as error:  # a name that is too long

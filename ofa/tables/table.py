@@ -50,7 +50,7 @@ class LatencyTable:
         self.states_rows = path is None or "rows" in header
         self.rows = tuple(rows)
         self.path = path
-        name = path.name if path else "latency table"
+        name = str(path) if path else "latency table"
         check_header(name, self.header)
         self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"), name)
         self.margins = Margins.parse(self.header, name)
@@ -61,6 +61,11 @@ class LatencyTable:
             seen.add(row.block)
         if not self.rows:
             raise InputError(f"{name}: no rows")
+        if self.timing != "in place" and any(row.warm_ms is not None for row in self.rows):
+            raise InputError(
+                f"{name}: rows have warm_ms, as those of blocks that were timed in place, but the header does not say "
+                "'# timing: in place': put that line back"
+            )
         self._lookups: dict[BlockIndex, LatencyLookup] = {}
 
     @property

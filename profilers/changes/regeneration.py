@@ -25,7 +25,7 @@ from profilers.changes.levels import EFFECT
 from profilers.changes.regenerate_config import RegenerateConfig
 from profilers.changes.regeneration_report import CHANGED, FAILED, NEW, SKIPPED, UNCHANGED, TableResult
 from profilers.changes.second_look import all_changed, confirm, second_arguments, timing_arguments
-from profilers.changes.tables_config import TableEntry, why_not_here
+from profilers.changes.tables_config import TableEntry, again, before, why_not_here
 from profilers.profiling.command_words import replaced
 from profilers.profiling.console import STOPPED
 
@@ -104,16 +104,6 @@ def locked(folder: Path) -> Iterator[int]:
         file.write(this_process())
         file.flush()
         yield file.fileno()
-
-
-def again(file: str) -> str:
-    """Name of the table of the second measurement, which an alarm needs."""
-    return f"{Path(file).stem}.again.csv"
-
-
-def before(file: str) -> str:
-    """Name of the copy of the committed table, made before the new one takes its place."""
-    return f"{Path(file).stem}.before.csv"
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
@@ -62,10 +63,36 @@ def load_config(path: Path, profilers: Profilers) -> list[TableEntry]:
     if content or not isinstance(tables, list) or not tables:
         raise InputError(f"{path}: expected [[table]] entries and nothing else")
     entries = [_entry(f"{path}: table {number}", table, profilers) for number, table in enumerate(tables, start=1)]
-    for i, entry in enumerate(entries):
-        if entry.file in [other.file for other in entries[:i]]:
-            raise InputError(f"{path}: {entry.file} is there twice")
+    _check_apart(path, [entry.file for entry in entries])
     return entries
+
+
+def _check_apart(path: Path, files: Sequence[str]) -> None:
+    """InputError where two tables, or what a run leaves of one beside the new ones, would be one file."""
+    taken: dict[str, str] = {}
+    for file in files:
+        if _one_name(file) in taken:
+            raise InputError(f"{path}: {file} is there twice")
+        taken[_one_name(file)] = file
+    for file in files:
+        for left in (again(file), before(file)):
+            if other := taken.get(_one_name(left)):
+                raise InputError(f"{path}: {other} is what a run calls a copy of {file}: name it otherwise")
+
+
+def _one_name(file: str) -> str:
+    """Equal for names that some file systems take for one: in other cases, or with accents put together otherwise."""
+    return unicodedata.normalize("NFC", file).casefold()
+
+
+def again(file: str) -> str:
+    """Name of the table of the second measurement, which an alarm needs."""
+    return f"{Path(file).stem}.again.csv"
+
+
+def before(file: str) -> str:
+    """Name of the copy of the committed table, made before the new one takes its place."""
+    return f"{Path(file).stem}.before.csv"
 
 
 def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
@@ -74,6 +101,8 @@ def _entry(where: str, table: Any, profilers: Profilers) -> TableEntry:
     file, profiler, args = (table[key] for key in _KEYS)
     if not isinstance(file, str) or Path(file).name != file or Path(file).suffix != ".csv":
         raise InputError(f"{where}: file is {short(file)}, expected the name of a .csv file beside the configuration")
+    if not file.isprintable():
+        raise InputError(f"{where}: file is {short(file)}, expected a name that can be printed")
     if len(os.fsencode(file)) > LONGEST_NAME:
         raise InputError(f"{where}: file is {short(file)}, expected a name of at most {LONGEST_NAME} bytes")
     if profiler not in list(profilers):

@@ -30,6 +30,8 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "file" / "a.csv")
     with pytest.raises(InputError, match=r"--out /.*\.\.\.: File name too long"):
         check_writable(tmp_path / ("x" * 5000))
+    with pytest.raises(InputError, match=r"--out is '.*, which no file can be called"):
+        check_writable(tmp_path / "a\0b")
     (tmp_path / "broken").symlink_to(tmp_path / "none")
     for path in (tmp_path / "broken", tmp_path / "broken" / "a.csv"):
         with pytest.raises(InputError, match="broken is a link to what is not there"):

@@ -236,7 +236,10 @@ def test_a_table_says_how_its_blocks_were_timed(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="header timing is 'cold', expected one of in place, warm"):
         LatencyTable({**HEADER, "timing": "cold"}, rows)
     # a table that does not say was made before there was a choice
-    assert LatencyTable(HEADER, rows).timing == "warm"
+    assert LatencyTable(HEADER, [TableRow(BLOCKS[0], 1.25)]).timing == "warm"
+    for timing in ({}, {"timing": "warm"}):
+        with pytest.raises(InputError, match=r"rows have warm_ms, .* but the header does not say '# timing: in place'"):
+            LatencyTable({**HEADER, **timing}, rows)
     edit(path, 10, "1.25,1.0", "1.25,-1.0")
     with pytest.raises(InputError, match=r"device.csv:10:\d+: warm_ms is '-1.0', expected a number of milliseconds"):
         LatencyTable.load(path)

@@ -55,6 +55,25 @@ def test_faults_are_named(tmp_path: Path, old: str, new: str, message: str) -> N
         load_config(written(tmp_path, GOOD.replace(old, new)), PROFILERS)
 
 
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("a.again.csv", r"a\.again\.csv is what a run calls a copy of a\.csv: name it otherwise"),
+        ("a.before.csv", r"a\.before\.csv is what a run calls a copy of a\.csv: name it otherwise"),
+        ("A.csv", r"A\.csv is there twice"),
+        ("a\\u001b.csv", r"file is 'a\\x1b\.csv', expected a name that can be printed"),
+        ("a\\u0000.csv", r"file is 'a\\x00\.csv', expected a name that can be printed"),
+        ("a\\nb.csv", r"file is 'a\\nb\.csv', expected a name that can be printed"),
+    ],
+)
+def test_no_two_tables_nor_their_copies_are_one_file(tmp_path: Path, second: str, message: str) -> None:
+    for text in (GOOD + GOOD.replace("a.csv", second), GOOD.replace("a.csv", second) + GOOD):
+        with pytest.raises(InputError, match=message.replace("A", "[Aa]")):
+            load_config(written(tmp_path, text), PROFILERS)
+    both = load_config(written(tmp_path, GOOD + GOOD.replace("a.csv", "b.again.csv")), PROFILERS)
+    assert [entry.file for entry in both] == ["a.csv", "b.again.csv"]
+
+
 def test_more_faults_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.csv is there twice"):
         load_config(written(tmp_path, GOOD + GOOD), PROFILERS)

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ofa.blocks import all_blocks
 from ofa.errors import InputError
-from ofa.tables import LatencyTable
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from profilers.changes.comparison import compare_tables
 from profilers.changes.visit_medians import journal_visit_medians, visit_medians
 from profilers.cpu import main as profile
 
@@ -55,3 +58,25 @@ def test_the_journal_of_another_table_is_left_alone(profiled: Path, tmp_path: Pa
     assert "its settings name no 'space'" in visit_medians(older)[1]
     with pytest.raises(InputError, match=r"t\.journal\.jsonl: not the journal of a profile"):
         journal_visit_medians(tmp_path / "t.journal.jsonl")
+
+
+@pytest.mark.parametrize(("timing", "factor"), [("warm", 3.0), ("in place", 3.0), ("in place", 0.3)])
+def test_a_latency_that_was_edited_counts_in_place_of_its_visits(timing: str, factor: float) -> None:
+    blocks = all_blocks(get_space("mbv3-w0.35"), [64])
+    facts = {"device": "D", "runtime": "r", "space": "s", "source": "s", "provenance": "measured", "timing": timing}
+    rows = [TableRow(block, 0.01, visits_ms=(0.0095, 0.01, 0.0105)) for block in blocks]
+    rows[3] = replace(rows[3], visits_ms=None)
+    as_measured, basis = visit_medians(LatencyTable(facts, rows))
+    assert basis == "visits in the table"
+    rows[7] = replace(rows[7], latency_ms=round(0.01 * factor, 6))
+    edited, basis = visit_medians(LatencyTable(facts, rows))
+    assert basis == "visits in the table; latency_ms of 1 blocks, which is not that of their visits"
+    assert edited == {**as_measured, blocks[7]: (rows[7].latency_ms,)}
+    assert as_measured[blocks[3]] == ()
+    # and it is a change
+    changed = compare_tables(LatencyTable(facts, rows[8:] + rows[:7]), LatencyTable(facts, rows))
+    assert not changed.changed
+    before = [replace(row, latency_ms=0.01) for row in rows]
+    (found,) = compare_tables(LatencyTable(facts, before), LatencyTable(facts, rows)).changed
+    assert found.block == blocks[7]
+    assert found.effect == pytest.approx(factor - 1)
