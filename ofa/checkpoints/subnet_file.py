@@ -161,5 +161,5 @@ def _position(path: Path, results: Sequence[dict[str, Any]], index: int | None, 
     fitting = exact or [i for i, result in enumerate(results) if result["latency_ms"] <= limit_ms]
     if not fitting:
         fastest = min(result["latency_ms"] for result in results)
-        raise Infeasible(f"no result of {path} takes at most {limit_ms:g} ms: the fastest takes {fastest:.2f} ms")
+        raise Infeasible(f"no result of {path} takes at most {limit_ms:g} ms: the fastest takes {fastest:.6g} ms")
     return max(fitting, key=lambda i: (results[i].get("predicted_top1") or 0.0, -results[i]["latency_ms"]))

@@ -218,6 +218,11 @@ class Regeneration:
                     f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again "
                     f"when the device is itself, or, if the device is like that from now on, copy {new} over it"
                 )
+            if lacking := _lacking(committed, new):
+                return (
+                    f"{file}: not accepted: it lacks {lacking} blocks of the committed table: measure all of it, or, "
+                    f"if it is to be smaller, copy {new} over it"
+                )
             kept = self.out / before(file)
             # the journal has the single visits, which a table may lack
             for old, copy in ((committed, kept), (_journal_of(committed), _journal_of(kept))):
@@ -230,6 +235,14 @@ class Regeneration:
             f"{file}: accepted; for the correction and expected error of its sums: "
             f"python -m profilers.validate --table {shlex.quote(str(committed))}"
         )
+
+
+def _lacking(committed: Path, new: Path) -> int:
+    """How many blocks of the committed table the new one does not have."""
+    if not committed.is_file():
+        return 0
+    old, found = ({row.block for row in LatencyTable.load(path).rows} for path in (committed, new))
+    return len(old - found)
 
 
 def _copy(source: Path, target: Path) -> None:

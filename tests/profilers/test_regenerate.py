@@ -225,6 +225,22 @@ def test_a_drifted_table_is_not_taken_over(device: Device, run: Run, folder: Pat
     assert (folder / "t.csv").read_bytes() == before
 
 
+def test_a_table_that_lacks_blocks_of_the_committed_one_is_not_taken_over(
+    device: Device, run: Run, folder: Path
+) -> None:
+    whole = table(100, {}, 1.0)
+    LatencyTable({**whole.header, "provenance": "estimated"}, whole.rows).save(folder / "t.csv")
+    before = (folder / "t.csv").read_bytes()
+    device.rows = whole.rows[:12]
+    code, report = run("--accept")
+    assert code == 1
+    assert f"not accepted: it lacks {len(whole.rows) - 12} blocks of the committed table: measure all of it" in report
+    assert (folder / "t.csv").read_bytes() == before
+    device.rows = whole.rows
+    run("--overwrite", "--accept")
+    assert LatencyTable.load(folder / "t.csv").provenance == "measured"
+
+
 def test_a_table_of_another_device_is_skipped_and_not_measured(device: Device, run: Run, folder: Path) -> None:
     other = table(100, {}, 1.0)
     LatencyTable({**other.header, "soc": "Z80"}, other.rows).save(folder / "t.csv")
