@@ -47,6 +47,9 @@ def report(space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, g
     networks = [whole[names[blocks + i]] for i in rows]
     measured = np.array([network.latency_ms for network in networks])
     print(f"slowness {min(outcome.slowness):.3f} to {max(outcome.slowness):.3f}, {found.factors}")
+    for what, of in (("blocks", list(warm.values())), ("networks", networks)):
+        off = np.concatenate([np.array(one.visits_ms) / one.latency_ms - 1 for one in of])
+        print(f"visits more than 5 % off their median: {100 * np.mean(np.abs(off) > 0.05):.1f} % of {what}")
     print(f"the same networks again: {repeat([network.visits_ms for network in networks])}")
     for way, ms in (("in place", found.latency_ms), ("alone", {name: s.latency_ms for name, s in warm.items()})):
         table = LatencyTable(
