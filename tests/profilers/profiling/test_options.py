@@ -137,8 +137,10 @@ def test_the_help_s_figures_are_the_code_s() -> None:
     def words(pace: Any) -> str:
         return f"(default: {pace.rounds}, with --quick {pace.quick_rounds})"
 
-    assert words(CPU_PACE.in_place) in docs_of(CpuConfig)["rounds"]
-    assert words(CPU_PACE) in docs_of(CpuConfig)["rounds"] and words(CPU_PACE) in docs_of(AndroidConfig)["rounds"]
+    in_place, alone = CPU_PACE.in_place, CPU_PACE
+    quick = f"with --quick {in_place.quick_rounds} in place, {alone.quick_rounds} alone"
+    assert f"(default: {alone.rounds}; {quick})" in docs_of(CpuConfig)["rounds"] and in_place.rounds == alone.rounds
+    assert words(alone) in docs_of(AndroidConfig)["rounds"]
     assert words(PACE) in docs_of(GpuConfig)["rounds"]
     assert f"{2 * ENERGY_SECONDS:g} s a block more" in docs_of(MeasureOptions)["energy"]
     assert f"at least {LEAST_FOR_TERMS} networks" in docs_of(TransferConfig)["from_"]
