@@ -142,7 +142,7 @@ def test_the_help_s_figures_are_the_code_s() -> None:
     assert f"(default: {alone.rounds}; {quick})" in docs_of(CpuConfig)["rounds"] and in_place.rounds == alone.rounds
     assert words(alone) in docs_of(AndroidConfig)["rounds"]
     assert words(PACE) in docs_of(GpuConfig)["rounds"]
-    assert f"{2 * ENERGY_SECONDS:g} s a block more" in docs_of(MeasureOptions)["energy"]
+    assert f"{2 * ENERGY_SECONDS:g} s more for each block" in docs_of(MeasureOptions)["energy"]
     assert f"at least {LEAST_FOR_TERMS} networks" in docs_of(TransferConfig)["from_"]
     assert (RESOLUTIONS, "128:224:4" in docs_of(TransferConfig)["resolutions"]) == (tuple(range(128, 225, 4)), True)
     for config in (CpuConfig, TransferConfig):
