@@ -87,7 +87,8 @@ def check(config: AndroidConfig) -> None:
     check_runtime("tflite")
     planned(config, PHONE_PACE)
     if config.runner == "benchmark_model" and (config.agent_bin is None or not config.agent_bin.is_file()):
-        raise InputError(f"--runner benchmark_model needs the tool itself: --agent-bin is {config.agent_bin}")
+        given = f"{config.agent_bin} is no file" if config.agent_bin else "no --agent-bin is given"
+        raise InputError(f"--runner benchmark_model needs the tool itself, by --agent-bin: {given}")
 
 
 def profile_phone(config: AndroidConfig, command: str) -> int:

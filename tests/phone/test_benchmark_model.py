@@ -42,5 +42,5 @@ def test_what_benchmark_model_prints_becomes_a_table(phone: TestPhone, results, 
 
 
 def test_without_the_tool_there_is_nothing_to_run(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs the tool itself: --agent-bin is None"):
+    with pytest.raises(InputError, match="needs the tool itself, by --agent-bin: no --agent-bin is given"):
         main(["--serial", "127.0.0.1:1", "--runner", "benchmark_model", "--out", str(tmp_path / "t.csv")])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -26,10 +25,10 @@ class PhoneOptions(CoreOptions, AgentOptions):
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
     """program that times the models: the agent, or TensorFlow Lite's benchmark_model, given by --agent-bin"""
 
-    max_temperature: Annotated[float, Between(0, math.inf), Free(), Option(metavar="C")] = 80.0
+    max_temperature: Annotated[float, Between(20, 150), Free(), Option(metavar="C")] = 80.0
     """degrees Celsius; while the processor is hotter, visits wait until it is 5 degrees below"""
 
-    cool_seconds: Annotated[float, Between(0, math.inf), Free(), Option(metavar="S")] = 180.0
+    cool_seconds: Annotated[float, Between(0, 86_400), Free(), Option(metavar="S")] = 180.0
     """the longest wait for that, seconds; then the run ends"""
 
     no_fixed_performance: bool = False

@@ -101,7 +101,7 @@ def test_a_phone_s_options_are_those_of_its_table() -> None:
         (android, "--out t.txt", "--out is t.txt, expected a file that ends in .csv"),
         (android, "--out x.csv --threads 0", "--threads is 0, expected at least 1"),
         (android, "--out x.csv --delegate xnpack", "Did you mean .xnnpack.?"),
-        (android, "--out x.csv --max-temperature nan", "--max-temperature is nan, expected a number from 0 to inf"),
+        (android, "--out x.csv --max-temperature nan", "--max-temperature is nan, expected a number from 20 to 150"),
         (cpu, "--out x.csv --resume --overwrite", "--overwrite is not allowed with --resume"),
         (cpu, "--out x.csv --timeout 0", "--timeout is 0.0, expected a number above 0"),
         (cpu, "--out x.csv --resolutions 64 --resolutions 96", "--resolutions is given twice"),
