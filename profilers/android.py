@@ -166,6 +166,7 @@ def dry_run(config: AndroidConfig) -> int:
     check(config)
     work = planned(config, PHONE_PACE)
     visits = len(work.plan.visits)
+    networks = f" and {len(work.networks)} whole networks" if work.networks else ""
     # a visit takes the rules' time but where runs are so slow that the fewest take longer
     seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + LOADING_S)
     with Adb(config.serial) as adb:
@@ -174,7 +175,7 @@ def dry_run(config: AndroidConfig) -> int:
         now = state(adb)
         free = free_bytes(adb)
     print(
-        f"{len(work.plan.models)} of {work.blocks} blocks of {work.space.name}, {work.rounds} rounds: {visits} visits\n"
+        f"{work.measured} of {work.blocks} blocks of {work.space.name}{networks}, {work.rounds} rounds: {visits} visits\n"
         f"about {seconds / 60:.0f} minutes, more where a block takes over "
         f"{1000 * work.rules['max_seconds'] / work.rules['min_runs']:.0f} ms a run; an estimate from the rules\n"
         f"free on the phone: {free / 1e6:.0f} MB; "

@@ -20,6 +20,7 @@ from profilers.devices.phone import adb
 from profilers.devices.phone import session as phone_session
 from profilers.devices.phone.adb import Adb, ShellAnswer
 from profilers.devices.phone.files import BASE
+from profilers.devices.phone.modes import RESTORE, STAY_AWAKE
 from profilers.devices.phone.session import RUNNING
 from profilers.measuring import run as measuring
 from profilers.measuring.plan import VisitPlan
@@ -47,6 +48,10 @@ def assert_whole(out: Path, found: list[dict], blocks: int = 10) -> None:
     assert len(visits) == len(set(visits))
 
 
+SETTING = "settings get global stay_on_while_plugged_in"
+AT_ONCE = " & ".join([f"({RESTORE})"] * 8)
+
+
 def left_clean(phone: TestPhone) -> bool:
     """No agent runs, mode and screen are as they were, and nothing but agent and models is there."""
     told = (phone.state / "fixed_performance").read_text().split()
@@ -54,7 +59,7 @@ def left_clean(phone: TestPhone) -> bool:
     return (
         shell(phone, RUNNING).code != 0
         and told[:1] + told[-1:] == ["true", "false"]
-        and shell(phone, "settings get global stay_on_while_plugged_in").text == "2"
+        and shell(phone, SETTING).text == "2"
         and (phone.state / "stayon").read_text().startswith("true")
         and all(re.fullmatch("(agent|models)-[0-9a-f]{16}", name) for name in there)
     )
@@ -276,19 +281,25 @@ def test_the_mode_is_left_alone_where_it_is_not_asked_for(phone: TestPhone, tmp_
 
 
 def test_a_screen_is_kept_on_and_left_as_it_was(phone: TestPhone, tmp_path: Path) -> None:
-    out, setting = tmp_path / "t.csv", "settings get global stay_on_while_plugged_in"
+    out = tmp_path / "t.csv"
     assert main(arguments(phone, out, "--rounds", "1")) == 0
     assert LatencyTable.load(out).header["screen"] == "on, kept on while the phone charges"
-    assert shell(phone, setting).text == "2"
+    assert shell(phone, SETTING).text == "2"
     shell(phone, "settings delete global stay_on_while_plugged_in; : > /test-phone/stayon")
     assert main(arguments(phone, out, "--rounds", "1", "--overwrite")) == 0
-    assert shell(phone, setting).text == "null"
+    assert shell(phone, SETTING).text == "null"
     (phone.state / "stayon").write_text("")
     assert main(arguments(phone, out, "--rounds", "1", "--overwrite", "--no-stay-awake")) == 0
     assert (phone.state / "stayon").read_text() == ""
     (phone.state / "stayon").unlink()
     assert main(arguments(phone, out, "--rounds", "1", "--overwrite")) == 0
     assert LatencyTable.load(out).header["screen"] == "on"
+
+
+def test_several_that_put_the_screen_back_at_once_lose_nothing(phone: TestPhone) -> None:
+    # the agent's shell and the host do when a run is interrupted: what one has taken away, the other does not delete
+    shell(phone, f'mkdir -p "$1"\nfor i in 1 2 3 4 5 6 7 8 9 10 11 12; do\n{STAY_AWAKE}\n{AT_ONCE} & wait\ndone')
+    assert shell(phone, SETTING).text == "2"
 
 
 def in_the_middle(phone: TestPhone, out: Path, results: Callable[[Path], list[dict]]) -> subprocess.Popen:

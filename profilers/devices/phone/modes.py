@@ -15,7 +15,8 @@ STAY_AWAKE = """
 svc power stayon true 2>&1
 case "$(settings get global stay_on_while_plugged_in)" in [1-9]*) true;; *) false;; esac
 """
-# told again and again, by whoever may be the last: the agent's shell, the host, the next run
+# run again and again, by whoever may be the last: the agent's shell, the host, the next run; two of them at once, so
+# that a note which the other has just taken away says nothing
 RESTORE = """
 [ -f "$1/fixed-performance" ] && cmd power set-fixed-performance-mode-enabled false > /dev/null 2>&1
 rm -f "$1/fixed-performance"
@@ -23,7 +24,7 @@ if [ -f "$1/stay-awake" ]; then
     before=$(cat "$1/stay-awake")
     case "$before" in
     [0-9]*) settings put global stay_on_while_plugged_in "$before";;
-    *) settings delete global stay_on_while_plugged_in;;
+    null) settings delete global stay_on_while_plugged_in;;
     esac > /dev/null 2>&1
     rm -f "$1/stay-awake"
 fi
