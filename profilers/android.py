@@ -175,7 +175,8 @@ def dry_run(config: AndroidConfig) -> int:
         now = state(adb)
         free = free_bytes(adb)
     print(
-        f"{work.measured} of {work.blocks} blocks of {work.space.name}{networks}, {work.rounds} rounds: {visits} visits\n"
+        f"{work.measured} of {work.blocks} blocks of {work.space.name}{networks}, "
+        f"{work.rounds} rounds: {visits} visits\n"
         f"about {seconds / 60:.0f} minutes, more where a block takes over "
         f"{1000 * work.rules['max_seconds'] / work.rules['min_runs']:.0f} ms a run; an estimate from the rules\n"
         f"free on the phone: {free / 1e6:.0f} MB; "
