@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -10,9 +11,10 @@ from typing import Annotated, ClassVar
 from ofa.cli.command import Command
 from ofa.cli.config import Free, Option, Output
 from ofa.cli.console import make_console
-from ofa.errors import InputError, UsageError
+from ofa.errors import InputError, UsageError, one_line
 from ofa.optional_packages import require
-from profilers.devices.phone.phone_options import PhoneOptions
+from ofa.reading.numbers import short
+from profilers.devices.phone.phone_options import ALL, PhoneOptions
 from profilers.profiling.command_words import command_line
 from profilers.profiling.profile_options import MeasureOptions, ProfileOptions, csv_file
 
@@ -25,9 +27,16 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     """Measure every block of a search space on an Android phone into a latency table.
 
     To look first, use --list, which shows the phones, or --dry-run, which shows what would be measured.
+
+    Several phones are measured at once: each --serial, or with "--serial all" each that is attached, gets a table
+    TABLE-SERIAL.csv and a journal of its own.
     """
 
     PANEL: ClassVar[str] = "Instead of a table"
+
+    serial: Annotated[tuple[str, ...], Free(), Option(metavar="S", each=True)] = ()
+    """USB serial, HOST:PORT or emulator-N (default: the only phone); repeat it for several phones at once, or say all
+    """
 
     list: Annotated[bool, Free()] = False
     """show the phones that are attached, and end"""
@@ -47,14 +56,35 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_most_one("list", "dry_run", "doctor", "clean")
+        twice = next((serial for serial in self.serial if self.serial.count(serial) > 1), None)
+        if twice is not None:
+            raise UsageError(f"--serial names {short(twice)} twice")
+        if ALL in self.serial and len(self.serial) > 1:
+            raise UsageError(f"--serial is {ALL}, and others are named too: leave one out")
         if self.is_for_a_table:
             if self.out is None:
                 raise UsageError("--out is needed")
             csv_file("--out", self.out)
+            if self.several and self.name is not None:
+                raise UsageError("--name is for one phone: of several, each is called as it calls itself")
 
     @property
     def is_for_a_table(self) -> bool:
         return not (self.list or self.dry_run or self.doctor or self.clean)
+
+    @property
+    def several(self) -> bool:
+        """Whether each phone gets a table of its own, named after it; of "all", a single one does too."""
+        return len(self.serial) > 1 or ALL in self.serial
+
+    @property
+    def is_for_one_table(self) -> bool:
+        return self.is_for_a_table and not self.several
+
+    @property
+    def only_serial(self) -> str | None:
+        """None for the only phone that is attached. Not of several."""
+        return self.serial[0] if self.serial else None
 
     def profile_options(self) -> ProfileOptions:
         """What the table is to hold. It must be for one."""
@@ -70,12 +100,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     if config.list:
         return list_phones()
     if config.clean:
-        return clean_phone(config.serial)
+        return in_turn(config, clean_phone)
     if config.dry_run:
-        return dry_run(config)
+        return in_turn(config, lambda serial: dry_run(config, serial))
     if config.doctor:
-        return doctor(config)
+        return in_turn(config, lambda serial: doctor(config, serial))
+    if config.several:
+        return profile_phones(config, sys.argv[1:] if argv is None else argv)
     return profile_phone(config, command_line("profilers.android", argv))
+
+
+def in_turn(config: AndroidConfig, act: Callable[[str | None], int]) -> int:
+    """Does something with one phone after another; the highest of their exit codes. What fails with one is said."""
+    from profilers.devices.phone.serials import chosen_serials
+
+    if not config.several:
+        return act(config.only_serial)
+    code = 0
+    serials = chosen_serials(config.serial)
+    for number, serial in enumerate(serials, start=1):
+        # beside what is printed: a doctor's report is to be pasted, and has no serial in it
+        print(f"phone {number} of {len(serials)}, {one_line(serial)}:", file=sys.stderr, flush=True)
+        try:
+            code = max(code, act(serial))
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            code = max(code, error.exit_code)
+    return code
 
 
 def check(config: AndroidConfig) -> None:
@@ -95,15 +146,42 @@ def profile_phone(config: AndroidConfig, command: str) -> int:
     """Measures a space on a phone; 1 if blocks failed. command: as typed, for the table's header."""
     from profilers.devices.phone.adb import Adb
     from profilers.devices.phone.phone_target import described, open_phone, session_of
+    from profilers.profiling.console import ended_by_sigterm
     from profilers.profiling.profile import profile
 
     check(config)
-    with Adb(config.serial) as adb:
+    with ended_by_sigterm(), Adb(config.only_serial) as adb:
         adb.connect()
         phone, cpus = open_phone(adb, config)
         _say(described(phone, cpus))
         with session_of(adb, phone, cpus, config, config.batch_size, config.timeout, _say) as target:
-            return profile(config.profile_options(), target, command)
+            return profile(config.profile_options(), target, command, _without(config.only_serial, command))
+
+
+def _without(serial: str | None, command: str) -> str:
+    """A command for other people's eyes."""
+    from profilers.devices.phone.serials import name_in_files
+
+    return command if serial is None else command.replace(name_in_files(serial), "SERIAL").replace(serial, "SERIAL")
+
+
+def profile_phones(config: AndroidConfig, words: Sequence[str]) -> int:
+    """Measures a space on several phones at once, each by a process of its own: what is timed runs on the phones.
+
+    words: as typed. 0 all tables are whole, 2 none was written, else 1
+    """
+    from profilers.devices.phone.serials import chosen_serials, name_in_files, reach
+    from profilers.profiling.several import profile_each, resumed, table_of_each
+
+    assert config.out is not None, "checked with the config"
+    check(config)
+    reached = reach(chosen_serials(config.serial))
+    for serial, other in reached.again.items():
+        if ALL not in config.serial:
+            raise InputError(f"--serial {serial} and {other} are the same phone: leave one out")
+        _say(f"{one_line(serial)} is left out: it is the same phone as {one_line(other)}")
+    tables = table_of_each(config.out, {serial: name_in_files(serial) for serial in reached.ready})
+    return profile_each("profilers.android", words, tables, reached.failed, resumed("profilers.android", words))
 
 
 def list_phones() -> int:
@@ -140,21 +218,21 @@ def clean_phone(serial: str | None) -> int:
     return 0
 
 
-def doctor(config: AndroidConfig) -> int:
+def doctor(config: AndroidConfig, serial: str | None) -> int:
     """Prints a verdict a line, to read and to paste; 1 if the phone cannot be measured as it is."""
     from profilers.devices.phone.adb import Adb
     from profilers.devices.phone.doctor.examine import examine, report
     from profilers.measuring.models import check_runtime
 
     check_runtime("tflite")
-    with Adb(config.serial) as adb:
+    with Adb(serial) as adb:
         adb.connect()
         found = examine(adb, config, config.timeout, _say)
-    print(report(found, config.serial))
+    print(report(found, serial))
     return int(any(verdict.is_good is False for verdict in found))
 
 
-def dry_run(config: AndroidConfig) -> int:
+def dry_run(config: AndroidConfig, serial: str | None) -> int:
     """Says what would be measured, how long that takes at most, and how the phone is."""
     from profilers.devices.phone.adb import Adb
     from profilers.devices.phone.facts import state
@@ -169,7 +247,7 @@ def dry_run(config: AndroidConfig) -> int:
     networks = f" and {len(work.networks)} whole networks" if work.networks else ""
     # a visit takes the rules' time but where runs are so slow that the fewest take longer
     seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + LOADING_S)
-    with Adb(config.serial) as adb:
+    with Adb(serial) as adb:
         adb.connect()
         _say(described(*open_phone(adb, config)))
         now = state(adb)

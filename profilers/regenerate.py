@@ -35,7 +35,7 @@ def _gpu(argv: Sequence[str]) -> Asked:
 
 def _android(argv: Sequence[str]) -> Asked | None:
     config = android.COMMAND.parse(argv)
-    return Asked(config, lambda: phone_model(config.serial)) if config.is_for_a_table else None
+    return Asked(config, lambda: phone_model(config.only_serial)) if config.is_for_one_table else None
 
 
 def _linux(argv: Sequence[str]) -> Asked:

@@ -119,7 +119,6 @@ def phone_options(table: LatencyTable, access: AccessOptions) -> PhoneOptions:
     if own_tool and (access.agent_bin is None or not access.agent_bin.is_file()):
         raise InputError(f"{table.path} was made by {_BENCHMARK_MODEL}: give the same tool by --agent-bin")
     return PhoneOptions(
-        serial=access.serial,
         agent_bin=access.agent_bin,
         agent_lib=access.agent_lib,
         agent_aar=access.agent_aar,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -96,4 +98,22 @@ class _ProgressLines:
         if now - self._last_line >= LINE_EVERY_S and made > self._already:
             self._last_line = now
             left = (now - self._started) / (made - self._already) * (total - made)
-            print(f"measured {made} of {total} visits, about {left:.0f} s left", flush=True)
+            print(Progressed(made, total, left), flush=True)
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a measurement is. left_s: about how many seconds the rest takes"""
+
+    made: int
+    total: int
+    left_s: float
+
+    def __str__(self) -> str:
+        return f"measured {self.made} of {self.total} visits, about {self.left_s:.0f} s left"
+
+
+def progress_in(line: str) -> Progressed | None:
+    """What a line of another process says of its progress; None for any other line."""
+    found = re.fullmatch(r"measured (\d{1,9}) of (\d{1,9}) visits, about (\d{1,9}) s left", line, re.ASCII)
+    return Progressed(int(found[1]), int(found[2]), float(found[3])) if found else None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,8 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS
-from profilers.profiling.console import STOPPED, ended_by_sigterm
+from profilers.profiling.beside import run_beside
+from profilers.profiling.console import STOPPED
 from profilers.profiling.next_step import next_step
 from profilers.profiling.profile_options import ProfileOptions
 
@@ -40,19 +39,13 @@ def profile_on_each(
     given = sys.argv[1:] if argv is None else argv
     each = -(-rounds // len(devices))
     outs = [options.out.with_name(f"{options.out.stem}-{device.replace(':', '')}.csv") for device in devices]
-    processes = [
-        subprocess.Popen(
-            # of an option that is given twice the last counts
-            [sys.executable, "-m", module, *given, "--device", device, "--out", str(out), "--rounds", str(each)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # Ctrl-C reaches this process, which then ends them
-        )
+    # of an option that is given twice the last counts
+    commands = {
+        device: [sys.executable, "-m", module, *given, "--device", device, "--out", str(out), "--rounds", str(each)]
         for device, out in zip(devices, outs, strict=True)
-    ]
+    }
     try:
-        codes = _waited_for(devices, processes)
+        codes = list(run_beside(commands, lambda device, line: print(f"{device}: {line}", flush=True)).values())
     except KeyboardInterrupt:
         print(f"stopped; go on with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
         return STOPPED
@@ -60,29 +53,6 @@ def profile_on_each(
         print(f"no table of all devices was written: {', '.join(map(str, devices))} ended with {codes}")
         return 1
     return _merge(options.out, devices, outs, command)
-
-
-def _waited_for(devices: Sequence[str], processes: Sequence[subprocess.Popen[str]]) -> list[int]:
-    """The exit codes of processes whose lines are shown meanwhile; in the end none of them runs."""
-    readers = [threading.Thread(target=_repeat, args=pair) for pair in zip(devices, processes, strict=True)]
-    for reader in readers:
-        reader.start()
-    try:
-        with ended_by_sigterm():
-            return [process.wait() for process in processes]
-    finally:
-        for process in processes:
-            process.terminate()
-        for process, reader in zip(processes, readers, strict=True):
-            process.wait()
-            reader.join()
-
-
-def _repeat(device: str, process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
-    with process.stdout:
-        for line in process.stdout:
-            print(f"{device}: {line}", end="", flush=True)
 
 
 def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: str) -> int:

@@ -20,10 +20,11 @@ from profilers.profiling.profile_report import report, say_failures, table_of
 from profilers.profiling.work import Work, planned
 
 
-def profile(options: ProfileOptions, target: Target, command: str) -> int:
+def profile(options: ProfileOptions, target: Target, command: str, source: str | None = None) -> int:
     """Measures every block of the space on the target into the table options.out; 1 if blocks failed.
 
-    command: as typed, for the table's header.
+    command: as typed, to be gone on with, and for the table's header; source: for the header in place of it, where the
+    command tells what nobody else should read
     """
     started = time.monotonic()
     work, target = planned(options, target.pace, target.in_place), asked_of(options, target)
@@ -33,7 +34,7 @@ def profile(options: ProfileOptions, target: Target, command: str) -> int:
     resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
     outcome = measure_shown(work.plan, target, work.rules, options.seed, journal, console, resume)
     say_failures(console, work, outcome)
-    table = table_of(options, work, outcome, target, command)
+    table = table_of(options, work, outcome, target, command if source is None else source)
     table.save(options.out)
     return report(console, options, outcome, table, resume, time.monotonic() - started)
 

@@ -358,10 +358,14 @@ def test_two_runs_do_not_measure_on_one_phone(
 ) -> None:
     process = in_the_middle(phone, tmp_path / "first.csv", results)
     monkeypatch.setattr(phone_session, "FAREWELL_S", 0.5)
+    agent = phone.pid_of("agent")
     try:
         with pytest.raises(InputError, match="another run is measuring on this phone: wait for it, or end it by"):
             main(arguments(phone, tmp_path / "second.csv"))
         assert process.poll() is None
+        # nor does who is refused end the other's agent, or its mode
+        assert phone.pid_of("agent") == agent
+        assert (phone.state / "fixed_performance").read_text().split() == ["true", "true"]
     finally:
         process.kill()
         process.communicate()

@@ -22,7 +22,7 @@ from profilers.gpu import COMMAND, GpuConfig, main
 from profilers.measuring.events import Done, Hello
 from profilers.measuring.pace import Pace
 from profilers.measuring.target import Target
-from profilers.profiling import merge
+from profilers.profiling import beside
 from profilers.validate import main as validate
 from profilers.whole_networks import measured as whole_networks
 from profilers.whole_networks.choosing import Chosen
@@ -220,7 +220,7 @@ def fake_children(monkeypatch: pytest.MonkeyPatch, folder: Path, factors: list[f
             pass
 
     gpu_count(monkeypatch, 2)
-    monkeypatch.setattr(merge.subprocess, "Popen", Child)
+    monkeypatch.setattr(beside.subprocess, "Popen", Child)
     monkeypatch.chdir(folder)
 
 

@@ -9,15 +9,15 @@ from device_agents.android.agent_options import AgentOptions
 from ofa.cli.config import Between, Free, Option
 from profilers.devices.core_options import CoreOptions
 
+# in place of serials: every phone that is attached
+ALL = "all"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhoneOptions(CoreOptions, AgentOptions):
     """How a phone is asked."""
 
     PANEL: ClassVar[str] = "Phone"
-
-    serial: Annotated[str | None, Free(), Option(metavar="S")] = None
-    """USB serial, HOST:PORT or emulator-N (default: the only phone on USB)"""
 
     delegate: Annotated[Literal["xnnpack", "gpu", "nnapi", "none"], Option(metavar="D")] = "xnnpack"
     """delegate that runs the operators; gpu and nnapi need your own --agent-lib or --agent-aar"""

@@ -14,9 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from ofa.errors import InputError
+from profilers.devices.batches import TAR_RECORD, Batch, batches_of
 from profilers.devices.phone import files as phone_files
 from profilers.devices.phone.adb import Adb, AdbLines, PushFailed
-from profilers.devices.phone.batches import TAR_RECORD, Batch, batches_of
 from profilers.devices.phone.benchmark_model import benchmark_model_events
 from profilers.devices.phone.facts import (
     SEVERE,
@@ -119,6 +119,9 @@ class PhoneSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends what runs, and restores the mode. The agent stays, and models that another run may ask for again."""
+        if not self._greeted:  # nothing of ours is there: what runs, and the mode, are another run's
+            self._adb.close()
+            return
         try:
             self._adb.connect()  # anew: the last conversation may have been cut anywhere
             for script in (END, TIDY, RESTORE):

@@ -22,7 +22,7 @@ def table(**header: str) -> LatencyTable:
 
 def test_a_phone_is_asked_as_it_was() -> None:
     asked = phone_options(table(**PHONE), AccessOptions(serial="S"))
-    assert (asked.serial, asked.delegate, asked.threads, asked.cpu, asked.runner) == ("S", "none", 2, (6, 7), "agent")
+    assert (asked.delegate, asked.threads, asked.cpu, asked.runner) == ("none", 2, (6, 7), "agent")
     assert not asked.no_fixed_performance
     assert phone_options(table(**PHONE, fixed_performance_mode="not asked for"), AccessOptions()).no_fixed_performance
 

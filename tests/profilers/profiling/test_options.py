@@ -88,7 +88,10 @@ def test_a_phone_s_options_are_those_of_its_table() -> None:
     assert config.profile_options() == ProfileOptions(
         quick=True, limit=5, seed=3, energy=True, timeout=9.0, name="N", resolutions=(64,), out=OUT, resume=True
     )
-    assert config.is_for_a_table
+    assert config.is_for_a_table and config.is_for_one_table and config.only_serial == "S"
+    for words in ("--serial S --serial T --out x.csv", "--serial all --out x.csv"):
+        several = android.COMMAND.parse(words.split())
+        assert several.is_for_a_table and not several.is_for_one_table
     for task in ("--list", "--dry-run", "--clean"):
         assert not android.COMMAND.parse([task]).is_for_a_table
 
@@ -99,6 +102,9 @@ def test_a_phone_s_options_are_those_of_its_table() -> None:
         (android, "", "--out is needed"),
         (android, "--list --clean", "--clean is not allowed with --list"),
         (android, "--out t.txt", "--out is t.txt, expected a file that ends in .csv"),
+        (android, "--out x.csv --serial A --serial B --serial A", "--serial names 'A' twice"),
+        (android, "--out x.csv --serial A --serial all", "--serial is all, and others are named too: leave one out"),
+        (android, "--out x.csv --serial A --serial B --name N", "--name is for one phone: of several, each is called"),
         (android, "--out x.csv --threads 0", "--threads is 0, expected at least 1"),
         (android, "--out x.csv --delegate xnpack", "Did you mean .xnnpack.?"),
         (android, "--out x.csv --max-temperature nan", "--max-temperature is nan, expected a number from 20 to 150"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from profilers.devices.phone.batches import TAR_RECORD, Batch, batches_of
+from profilers.devices.batches import TAR_RECORD, Batch, batches_of
 from profilers.measuring.events import Begins, Done, Error, Result
 
 
