@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ofa.runs.journal import Journal
     from profilers.measuring.target import Target
     from profilers.verifying.searched import Searched
+    from profilers.verifying.verification import Verification
     from profilers.whole_networks.measured import Measure
 
 COMMAND = Command("profilers.verify", VerifyConfig, "--table my-cpu.csv --result out/search/result.json")
@@ -37,6 +38,7 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     from profilers.devices.from_header import open_target
     from profilers.verifying.accuracies import check_evaluation
     from profilers.verifying.searched import read_searched
+    from profilers.verifying.winner_loop import check_looping, loop_and_write
     from profilers.whole_networks.measured import of_table, require_measured
 
     table = LatencyTable.load(find_table(config.table))
@@ -46,14 +48,21 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     searched = read_searched(config, table)
     for written in config.files:
         check_writable(written)
+    check_looping(config, searched)
     check_evaluation(config)
     console = make_console()
-    with Lock(config.file), open_target(table, config, config.timeout, console.out) as target:
-        return measure_and_write(config, command, searched, of_table(target, table), console)
+    with Lock(config.file):
+        with open_target(table, config, config.timeout, console.out) as target:
+            code, found = measure_and_write(config, command, searched, of_table(target, table), console)
+        if config.sustained is not None and found.kept:
+            code = max(code, loop_and_write(config, command, searched, found.kept[0], console))
+        return code
 
 
-def measure_and_write(config: VerifyConfig, command: str, searched: Searched, target: Target, console: Console) -> int:
-    """Measures round after round, says what was found, writes it; 1 as `verify_found`."""
+def measure_and_write(
+    config: VerifyConfig, command: str, searched: Searched, target: Target, console: Console
+) -> tuple[int, Verification]:
+    """Measures round after round, says what was found, writes it; 1 as `verify_found`, and what was found."""
     from ofa.runs.files import write_json
     from profilers.profiling.console import measure_shown
     from profilers.verifying.accuracies import with_accuracies
@@ -91,7 +100,7 @@ def measure_and_write(config: VerifyConfig, command: str, searched: Searched, ta
         console.print(f"wrote {config.file}; no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
     if config.data is not None and found.kept:
         write_json(config.file, with_accuracies(config, content, console))
-    return ending(found, config, console)
+    return ending(found, config, console), found
 
 
 if __name__ == "__main__":

@@ -63,8 +63,13 @@ FORBIDDEN = (
     ("profilers.estimating", "profilers.changes"),
     ("profilers.whole_networks", "profilers.verifying"),
     ("profilers.changes", "profilers.verifying"),
+    ("profilers.looping", "profilers.devices"),
+    ("profilers.looping", "profilers.verifying"),
 )
-ROOMS = ("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes", "verifying")
+ROOMS = (
+    *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
+    *("looping", "verifying"),
+)
 COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate", "verify"}
 
 

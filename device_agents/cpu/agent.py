@@ -21,6 +21,7 @@ import numpy as np
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from device_agents.cpu.loop import Loop
 from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
 from device_agents.cpu.runtimes import RUNTIMES
 from device_agents.cpu.timing import time_model, time_parts
@@ -119,6 +120,7 @@ def main(argv: list[str]) -> int:
             raise ValueError(f"runtime is {manifest['runtime']!r}, expected one of {', '.join(RUNTIMES)}")
         folder = Path(argv[0]).resolve().parent
         models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
+        loop = Loop(manifest) if manifest.get("sustained") else None
         os.sched_setaffinity(0, manifest["cpus"])
         distribution = RUNTIMES[manifest["runtime"]].distribution
         runtime_version = version(distribution)
@@ -136,7 +138,7 @@ def main(argv: list[str]) -> int:
     for number, name in enumerate(manifest["visits"]):
         speaker.say("visit", visit=number, id=name)
         try:
-            result = visit(models[name], manifest)
+            result = visit(models[name], manifest) if loop is None else loop.visit(models[name])
         except Exception as error:
             speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
         else:

@@ -49,11 +49,11 @@ def time_model(run: Callable[[], object], rules: Mapping[str, Any], one_thread: 
     cpu_ns is each sample's CPU time of this thread: where it falls short of the wall time, something else ran.
     """
     started = time.perf_counter_ns()
-    took = _warmed_up(run, rules)
+    took = warmed_up(run, rules)
     # the clock cannot resolve very short calls: several make one sample
     calls = max(1, math.ceil(rules["min_sample_us"] * 1000 / min(took)))
     warm = time.perf_counter_ns()
-    switches = _switches()
+    switches = involuntary_switches()
     samples: list[int] = []
     cpu: list[int] = []
     enough = _Enough(rules, warm)
@@ -72,7 +72,7 @@ def time_model(run: Callable[[], object], rules: Mapping[str, Any], one_thread: 
         "calls_per_sample": calls,
         "warmup_ns": warm - started,
         "timed_ns": time.perf_counter_ns() - warm,
-        "involuntary_switches": _switches() - switches,
+        "involuntary_switches": involuntary_switches() - switches,
     }
 
 
@@ -88,9 +88,9 @@ def time_parts(parts: Sequence[Part], rules: Mapping[str, Any], one_thread: bool
             part.run()
             part.hand_on()
 
-    _warmed_up(run_through, rules)
+    warmed_up(run_through, rules)
     warm = time.perf_counter_ns()
-    switches = _switches()
+    switches = involuntary_switches()
     wall: list[list[int]] = [[] for _ in parts]
     cpu: list[list[int]] = [[] for _ in parts]
     samples: list[int] = []
@@ -114,11 +114,11 @@ def time_parts(parts: Sequence[Part], rules: Mapping[str, Any], one_thread: bool
         "parts_cpu_ns": cpu if one_thread else None,
         "warmup_ns": warm - started,
         "timed_ns": time.perf_counter_ns() - warm,
-        "involuntary_switches": _switches() - switches,
+        "involuntary_switches": involuntary_switches() - switches,
     }
 
 
-def _warmed_up(run: Callable[[], object], rules: Mapping[str, Any]) -> list[int]:
+def warmed_up(run: Callable[[], object], rules: Mapping[str, Any]) -> list[int]:
     """What the first runs took, which plan memory and fill caches: they are never timed."""
     took: list[int] = []
     while len(took) < rules["warmup_runs"] or sum(took) < rules["warmup_seconds"] * 1e9:
@@ -128,5 +128,5 @@ def _warmed_up(run: Callable[[], object], rules: Mapping[str, Any]) -> list[int]
     return took
 
 
-def _switches() -> int:
+def involuntary_switches() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

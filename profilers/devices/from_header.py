@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 from ofa.cli.config import flag_of
@@ -43,11 +44,17 @@ def target_of(table: LatencyTable, timeout_s: float) -> Target:
 
 @contextmanager
 def open_target(
-    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
+    table: LatencyTable,
+    access: AccessOptions,
+    timeout_s: float,
+    say: Callable[[str], None],
+    *,
+    fixed_performance: bool = True,
 ) -> Iterator[Target]:
     """The device of a measured table, wherever it is; in the end nothing of ours runs on a phone.
 
-    say: told what is sent there. InputError if the device is not to be had.
+    say: told what is sent there; fixed_performance: False: a phone runs as it does by itself, whatever the header says
+    InputError if the device is not to be had.
     """
     agent = table.header.get("agent", "cpu")
     for option, of in (("serial", "android"), ("host", "linux"), ("ssh_config", "linux")):
@@ -56,7 +63,7 @@ def open_target(
     if agent == "linux":
         yield _board(table, access, timeout_s, say)
     elif agent == "android":
-        with _phone(table, access, timeout_s, say) as target:
+        with _phone(table, access, timeout_s, say, fixed_performance) as target:
             yield target
     else:
         yield target_of(table, timeout_s)
@@ -95,7 +102,7 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
 
 @contextmanager
 def _phone(
-    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
+    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None], fixed_performance: bool
 ) -> Iterator[Target]:
     require("adb_shell", "a phone")
     from profilers.devices.phone.adb import Adb
@@ -104,6 +111,8 @@ def _phone(
 
     check_runtime("tflite")
     asked = phone_options(table, access)
+    if not fixed_performance:
+        asked = replace(asked, no_fixed_performance=True)
     with Adb(access.serial) as adb:
         adb.connect()
         phone, cpus = open_phone(adb, asked)

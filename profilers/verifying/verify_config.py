@@ -12,6 +12,7 @@ from ofa.errors import UsageError
 from ofa.reading.kinds import RESULT, TABLE, WEIGHTS
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
+from profilers.looping.loop_options import LoopOptions
 from profilers.profiling.profile_options import ResumeOptions, TimingOptions
 
 FEWEST_VISITS = 2
@@ -36,13 +37,14 @@ class AccuracyOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions):
+class VerifyConfig(LoopOptions, AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions):
     """Measure whole networks that a search found, on the table's device, so that each limit is kept as measured.
 
     For each limit, networks near it are measured. The odd visits choose the most accurate one that keeps the limit, and
     the even visits certify it. If none or all keep it, the search continues at lower or higher latencies. The file
     that is written can be given to ofa.export, ofa.evaluate and ofa.finetune as --subnet. A plot shows predicted
-    against measured latencies.
+    against measured latencies. --sustained 10m then runs the network for ten minutes, and tells its latency by the
+    minute, and how many times longer it takes when the device is hot.
 
     exit codes: 0 every limit is kept, 1 a limit is not kept or the machine has changed, 2 wrong input
     """
@@ -100,6 +102,11 @@ class VerifyConfig(AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions)
         """All that is written when the measuring is done."""
         evaluated = [self.accuracy_file] if self.data is not None else []
         return (self.file, self.file.with_suffix(".png"), *evaluated)
+
+    @property
+    def loop_journal(self) -> Path:
+        """Every sample of a loop."""
+        return self.file.with_name(f"{self.file.stem}.sustained.journal.jsonl")
 
     @property
     def accuracy_file(self) -> Path:

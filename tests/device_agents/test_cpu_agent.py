@@ -243,3 +243,22 @@ def test_a_part_that_breaks_costs_its_network_alone(alone: Path) -> None:
     models = [{"id": "n", "parts": ["a.onnx", "bad.onnx"]}, {"id": "m", "parts": ["a.onnx", "b.onnx"]}]
     events = [e for e in talk(alone, models=models, visits=["n", "m"]) if e["type"] in ("result", "error")]
     assert [(e["type"], e["id"]) for e in events] == [("error", "n"), ("result", "m")]
+
+
+def test_in_a_loop_a_model_stays_loaded_until_another_is_run(alone: Path) -> None:
+    events = talk(alone, visits=["a", "a", "b", "a"], sustained={"window_seconds": 0.02, "rate_hz": 100})
+    made = [e for e in events if e["type"] == "result"]
+    assert [(r["id"], r["setup_ns"] > 0, r["warmup_ns"] > 0) for r in made] == [
+        ("a", True, True), ("a", False, False), ("b", True, True), ("a", True, True),
+    ]  # fmt: skip
+    assert [r["loop_ns"] >= 20_000_000 for r in made] == [False, True, False, False]
+
+
+def test_a_broken_model_in_a_loop_is_an_error_and_the_next_is_run(alone: Path) -> None:
+    (alone / "a.onnx").write_bytes(b"not a model")
+    models = [{"id": "a", "path": "a.onnx"}, {"id": "b", "path": "b.onnx"}, {"id": "c", "parts": ["b.onnx"]}]
+    loop = {"window_seconds": 0.01, "rate_hz": None}
+    events = talk(alone, models=models, visits=["a", "b", "c", "b"], sustained=loop)
+    ends = [e for e in events if e["type"] in ("result", "error")]
+    assert [e["type"] for e in ends] == ["error", "result", "error", "result"]
+    assert "a loop is of whole models, not of parts" in ends[2]["message"]

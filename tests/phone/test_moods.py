@@ -1,15 +1,24 @@
 """Phones that behave as real ones do: each run ends with a table whose header tells the truth of that phone."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from device_agents.android.testphone.moods import MOODS
-from device_agents.android.testphone.phone import DUMPSYS
+from device_agents.android.testphone.phone import DUMPSYS, MAX_KHZ
+from ofa.blocks import blocks_of
 from ofa.errors import InputError
+from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.android import main
+from profilers.devices.phone.adb import Adb
+from profilers.devices.phone.phone_options import PhoneOptions
+from profilers.devices.phone.phone_target import open_phone, session_of
+from profilers.looping.loop import make_loop, open_loop
+from profilers.looping.minutes import WINDOWS, LoopPlan, Record, sustained_of
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
@@ -70,3 +79,30 @@ def test_closed_zones_leave_a_gate_by_androids_thermal_service(boot, results, du
         "Android's thermal service"
     )
     assert header["temperature_c"] == "41.5"
+
+
+def test_clocks_that_sag_in_a_loop_are_told_by_the_minute(boot, tmp_path: Path) -> None:
+    phone, plan = boot(), LoopPlan(2, 50.0, minute_s=0.6)
+
+    def watch(windows: Sequence[Record]) -> None:
+        if len(windows) == WINDOWS // 2:
+            phone.sag()
+            phone.heat(71.0)
+
+    asked = PhoneOptions(serial=phone.serial, no_fixed_performance=True)
+    journal, _ = open_loop(tmp_path / "loop.jsonl", {}, plan, resume=False)
+    space = get_space("mbv3-w0.35")
+    chain = blocks_of(space, space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[32]))[0])
+    with Adb(phone.serial) as adb:
+        adb.connect()
+        shape, cpus = open_phone(adb, asked)
+        with session_of(adb, shape, cpus, asked, 1, 60.0, print, keep_models=False) as target:
+            loop = make_loop(journal, target, chain, plan, 0, watch)
+    journal.close()
+    assert loop.hello.device["emulated"] == "yes"
+    one, two = sustained_of(loop.windows, plan).minutes
+    highest = max(MAX_KHZ) / 1000
+    # emulated: no time is believed, but what stands beside it is the phone's
+    assert one.clock_mhz is not None
+    assert one.clock_mhz[1] == highest
+    assert (two.clock_mhz, two.clock_limit_mhz, two.temperature_c) == ((0.6 * highest,) * 2, 0.6 * highest, 71.0)

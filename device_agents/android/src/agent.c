@@ -151,6 +151,9 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, cons
         line_add(line, ", \"%s\": ", facts[i].name);
         line_number(line, facts[i].value);
     }
+    if (manifest->window_seconds > 0) {
+        line_add(line, ", \"loop_ns\": %lld, \"late\": %lld", (long long)timing->loop_ns, (long long)timing->late);
+    }
     line_add(line, "}");
     say(line);
 }
@@ -173,18 +176,9 @@ static double its_clock_mhz(void) { return clock_mhz(timed_cpu); }
 
 static const Watch watch = {its_clock_mhz, is_elsewhere};
 
-// Times a loaded model: a result line, or false and the reason.
-static bool time_loaded(Line *line, const Manifest *manifest, size_t number, void *model, Before *before,
-                        Timing *timing, char *why) {
-    // a core that slept is slow at first: before the first visit, and whenever something was waited for
-    bool rested = number == 0 || before->wait.asked || before->wait.seconds > 0;
-    int failed = time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing);
-    if (failed) {
-        snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
-        return false;
-    }
-    say_result(line, manifest, number, before, timing);
-    return true;
+static bool fails(int status, char *why) {
+    if (status) snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", status);
+    return status != 0;
 }
 
 // Waits until the processor is cool, or says why no more is waited.
@@ -199,30 +193,99 @@ static bool cooled(const Manifest *manifest, size_t number, Wait *wait, char *wh
     return false;
 }
 
-// Loads the model and times it. Anew for every visit: where a model lies in memory makes some blocks several per cent
-// faster or slower, and a model that stays loaded would repeat its luck in every round.
-static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
+// Loads the model of a visit once the processor is cool; NULL, having said why, where that cannot be.
+static void *cool_and_load(Line *line, const Manifest *manifest, size_t number, Before *before) {
     const char *path = manifest->visits[number]->path;
     char why[WHY_SIZE];
     void *model = NULL;
-    Before before = {.wait = {.temperature_c = NAN, .status = NAN}};
-    bool cool = cooled(manifest, number, &before.wait, why), timed = false;
+    bool cool = cooled(manifest, number, &before->wait, why);
     if (cool) {
         stay_pinned();  // before the runtime starts threads of its own
         int64_t started = now_ns();
         model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
-        before.setup_ns = now_ns() - started;
+        before->setup_ns = now_ns() - started;
     }
-    if (model) {
-        cool = cooled(manifest, number, &before.wait, why);  // loading heats a core too
-        timed = cool && time_loaded(line, manifest, number, model, &before, timing, why);
-    }
-    if (!timed) say_error(line, manifest, number, cool ? NULL : "too_hot", why);
+    if (model) cool = cooled(manifest, number, &before->wait, why);  // loading heats a core too
+    if (model && cool) return model;
     if (model) manifest->backend->unload(model);
+    say_error(line, manifest, number, cool ? NULL : "too_hot", why);
+    return NULL;
+}
+
+static const Before nothing_before = {.wait = {.temperature_c = NAN, .status = NAN}};
+
+// Loads the model and times it. Anew for every visit: where a model lies in memory makes some blocks several per cent
+// faster or slower, and a model that stays loaded would repeat its luck in every round.
+static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
+    char why[WHY_SIZE];
+    Before before = nothing_before;
+    void *model = cool_and_load(line, manifest, number, &before);
+    if (!model) return;
+    // a core that slept is slow at first: before the first visit, and whenever something was waited for
+    bool rested = number == 0 || before.wait.asked || before.wait.seconds > 0;
+    if (fails(time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing), why))
+        say_error(line, manifest, number, NULL, why);
+    else
+        say_result(line, manifest, number, &before, timing);
+    manifest->backend->unload(model);
+}
+
+// ---- a loop that goes on from visit to visit
+
+// where the zones are closed, the thermal service is asked between so many windows
+enum { ASK_EVERY_WINDOWS = 12 };
+
+typedef struct {
+    Loop loop;
+    const Entry *entry;  // whose it is; NULL: there is none
+    void *model;
+} Looped;
+
+static void end_loop(const Manifest *manifest, Looped *looped) {
+    if (looped->entry) manifest->backend->unload(looped->model);
+    looped->entry = NULL;
+}
+
+// Warms up a model that was just loaded, and begins its loop.
+static int begin_loop(const Manifest *manifest, Looped *looped, Timing *timing) {
+    double period_ns = manifest->rate_hz > 0 ? 1e9 / manifest->rate_hz : 0;
+    looped->loop = (Loop){.window_ns = (int64_t)(manifest->window_seconds * 1e9), .period_ns = (int64_t)period_ns};
+    return loop_begin(manifest->backend->run, looped->model, &manifest->rules, &watch, &looped->loop, timing);
+}
+
+// Makes a window of a loop. The model stays loaded for the next one, and heat is what is to be seen: nothing waits for
+// it but the first window.
+static void visit_window(Line *line, const Manifest *manifest, size_t number, Looped *looped, Timing *timing) {
+    const Entry *entry = manifest->visits[number];
+    char why[WHY_SIZE];
+    Before before = nothing_before;
+    int failed = 0;
+    if (looped->entry != entry) {
+        end_loop(manifest, looped);
+        looped->model = cool_and_load(line, manifest, number, &before);
+        if (!looped->model) return;
+        looped->entry = entry;
+        failed = begin_loop(manifest, looped, timing);
+    } else {
+        stay_pinned();
+        before.wait.temperature_c = temperature_c();
+        // takes tens of milliseconds: of a loop, less than a thousandth
+        if (isnan(before.wait.temperature_c) && number % ASK_EVERY_WINDOWS == 0) before.wait.temperature_c = heat_now().temperature_c;
+        timing->clock_before = its_clock_mhz();
+        timing->warmup_ns = 0;
+    }
+    if (!failed) failed = loop_window(manifest->backend->run, looped->model, &watch, &looped->loop, timing);
+    if (fails(failed, why)) {
+        say_error(line, manifest, number, NULL, why);
+        end_loop(manifest, looped);
+    } else {
+        say_result(line, manifest, number, &before, timing);
+    }
 }
 
 static void make_visits(Line *line, const Manifest *manifest) {
     Timing timing = {.of_process = manifest->threads > 1};
+    Looped looped = {0};
     int64_t started = now_ns();
     timed_cpu = manifest->cpus[0];
     for (size_t number = 0; number < manifest->visit_count; number++) {
@@ -230,11 +293,14 @@ static void make_visits(Line *line, const Manifest *manifest) {
         line_string(line, manifest->visits[number]->id);
         line_add(line, "}");
         say(line);
-        if ((double)(now_ns() - started) / 1e9 < manifest->time_budget_seconds)
-            visit(line, manifest, number, &timing);
-        else
+        if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
             say_error(line, manifest, number, "time_budget", "the time budget is spent");
+        else if (manifest->window_seconds > 0)
+            visit_window(line, manifest, number, &looped, &timing);
+        else
+            visit(line, manifest, number, &timing);
     }
+    end_loop(manifest, &looped);
     free(timing.samples_ns);
     free(timing.cpu_ns);
     free(timing.scratch);

@@ -148,7 +148,7 @@ void line_device(Line *line, const int *cpus, size_t cpu_count) {
     char *load = read_text("/proc/loadavg", first);
     line_measure(line, "load_average", load ? strtod(load, NULL) : NAN);
     line_measure(line, "clock_mhz", clock_mhz(cpus[0]));
-    Heat heat = heat_at_start();
+    Heat heat = heat_now();
     line_measure(line, "temperature_c", heat.temperature_c);
     line_fact(line, "temperature_source", heat.source);
     line_add(line, ", \"temperature_readable\": %s", isnan(heat.temperature_c) ? "false" : "true");

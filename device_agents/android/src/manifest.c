@@ -163,6 +163,14 @@ static bool read_limits(const Fields *fields, Manifest *manifest) {
            get_optional(fields, "time_budget_seconds", 0, &manifest->time_budget_seconds);
 }
 
+static bool read_sustained(const Fields *fields, Manifest *manifest) {
+    const Json *asked = json_member(fields->object, "sustained");
+    Fields inner = {asked, "sustained.", fields->why};
+    if (!asked || asked->kind == JSON_NULL) return true;
+    return get_number(&inner, "window_seconds", 0.001, &manifest->window_seconds) &&
+           get_optional(&inner, "rate_hz", 0.001, &manifest->rate_hz);
+}
+
 // ---- models and visits
 
 // The file inside the folder that `name` stands for, as one string to free; NULL if it lies outside.
@@ -249,7 +257,8 @@ static bool read_fields(const Fields *fields, const char *folder, Manifest *mani
     if (!read_protocol(fields) || !read_runtime(fields, manifest) ||
         !get_integer(fields, "threads", 1, 1024, &threads) || !read_cpus(fields, manifest) ||
         !get_integer(fields, "seed", 0, (int64_t)1 << 53, &seed) ||
-        !read_rules(fields, &manifest->rules) || !read_limits(fields, manifest) || !read_models(fields, folder, manifest) || !read_visits(fields, manifest))
+        !read_rules(fields, &manifest->rules) || !read_limits(fields, manifest) || !read_sustained(fields, manifest) ||
+        !read_models(fields, folder, manifest) || !read_visits(fields, manifest))
         return false;
     manifest->threads = (int)threads;
     manifest->seed = (uint64_t)seed;

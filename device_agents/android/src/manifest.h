@@ -28,6 +28,7 @@ typedef struct {
     Rules rules;
     CoolDown cool_down;                             // infinite where not given
     double heartbeat_seconds, time_budget_seconds;  // the latter infinite where not given
+    double window_seconds, rate_hz;                 // of a loop; 0 where not given
     Entry *models;  // sorted by id
     size_t model_count;
     Entry **visits;

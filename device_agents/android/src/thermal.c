@@ -133,7 +133,7 @@ static Service ask_service(void) {
     return service;
 }
 
-Heat heat_at_start(void) {
+Heat heat_now(void) {
     Heat heat = {temperature_c(), zones_in_words, false};
     Service service = ask_service();
     heat.status_readable = !isnan(service.status);

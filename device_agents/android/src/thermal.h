@@ -17,7 +17,7 @@ typedef struct {
     bool status_readable;  // whether Android's thermal service tells when clocks are cut
 } Heat;
 
-Heat heat_at_start(void);
+Heat heat_now(void);
 
 typedef struct {
     double max_temperature_c;  // a visit waits while it is hotter ...

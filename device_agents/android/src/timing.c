@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "timing.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 enum { CHECK_EVERY = 5 };
 // of runs that are compared to see whether the clock still rises
 enum { BATCH_RUNS = 64, BATCH_NS = 10000000 };
+// samples that there is room for at first
+enum { FIRST_ROOM = 1024 };
 
 static int64_t clock_ns(clockid_t clock) {
     struct timespec time;
@@ -136,10 +139,8 @@ static int take_sample(int (*run)(void *), void *model, const Watch *watch, Timi
     return 0;
 }
 
-int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
-    timing->count = 0;
-    timing->elsewhere = false;
-    make_room(timing, rules->max_runs < 1024 ? (size_t)rules->max_runs : 1024);
+// Warms up, and finds how many calls make a sample.
+static int get_warm(int (*run)(void *), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
     int64_t started = now_ns();
     WarmUp up = {run, model, 0, 0, INT64_MAX};
     int failed = warm_up(&up, rules, watch, rested);
@@ -148,6 +149,16 @@ int time_model(int (*run)(void *model), void *model, const Rules *rules, const W
     // the clock cannot resolve very short calls: several make one sample
     double calls = ceil(rules->min_sample_us * 1000 / (double)up.least);
     timing->calls_per_sample = calls > 1 ? (int64_t)calls : 1;
+    timing->warmup_ns = now_ns() - started;
+    return 0;
+}
+
+int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
+    timing->count = 0;
+    timing->elsewhere = false;
+    make_room(timing, rules->max_runs < FIRST_ROOM ? (size_t)rules->max_runs : FIRST_ROOM);
+    int failed = get_warm(run, model, rules, watch, rested, timing);
+    if (failed) return failed;
     int64_t warm = now_ns(), deadline = warm + (int64_t)(rules->max_seconds * 1e9);
     long switches = involuntary_switches();
     size_t most = (size_t)rules->max_runs, fewest = (size_t)rules->min_runs, check_at = fewest;
@@ -162,8 +173,49 @@ int time_model(int (*run)(void *model), void *model, const Rules *rules, const W
         size_t tenth = timing->count / 10;
         check_at = timing->count + (tenth > CHECK_EVERY ? tenth : CHECK_EVERY);
     }
-    timing->warmup_ns = warm - started;
     timing->timed_ns = now_ns() - warm;
+    timing->involuntary_switches = involuntary_switches() - switches;
+    return 0;
+}
+
+// ---- loops
+
+int loop_begin(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, Loop *loop, Timing *timing) {
+    make_room(timing, FIRST_ROOM);
+    int failed = get_warm(run, model, rules, watch, true, timing);
+    if (loop->period_ns) timing->calls_per_sample = 1;  // each begins at a time of its own
+    loop->began_ns = loop->ends_ns = now_ns();
+    loop->due_ns = loop->period_ns ? loop->began_ns + loop->period_ns : 0;
+    return failed;
+}
+
+static int64_t later(int64_t a, int64_t b) { return a > b ? a : b; }
+
+// Waits until the next run is due; whether it began after its time. Times that passed meanwhile are left out.
+static bool await_turn(Loop *loop) {
+    int64_t now = now_ns(), due = loop->due_ns;
+    struct timespec until = {due / 1000000000, due % 1000000000};
+    while (now < due && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) continue;
+    loop->due_ns = later(due + loop->period_ns, now);
+    return now > due;
+}
+
+int loop_window(int (*run)(void *model), void *model, const Watch *watch, Loop *loop, Timing *timing) {
+    int64_t began = now_ns();
+    long switches = involuntary_switches();
+    // a window begins where the last one ended, though that one's last run may have taken longer; unless all stood still
+    if (began - loop->ends_ns > loop->window_ns) loop->ends_ns = began;
+    loop->ends_ns += loop->window_ns;
+    timing->count = 0;
+    timing->late = 0;
+    timing->elsewhere = false;
+    while (timing->count == 0 || later(now_ns(), loop->due_ns) < loop->ends_ns) {
+        if (loop->period_ns) timing->late += await_turn(loop);
+        int failed = take_sample(run, model, watch, timing);
+        if (failed) return failed;
+    }
+    timing->loop_ns = began - loop->began_ns;
+    timing->timed_ns = now_ns() - began;
     timing->involuntary_switches = involuntary_switches() - switches;
     return 0;
 }

@@ -26,6 +26,7 @@ typedef struct {
     double *scratch;
     size_t count, room;
     int64_t calls_per_sample, warmup_ns, timed_ns, involuntary_switches;
+    int64_t loop_ns, late;  // of a window: when it began, since its loop did; how many runs began after their time
     bool of_process;      // cpu_ns is of all threads, and not of the one that calls
     bool elsewhere;       // a sample ended on another core than was asked for
     double clock_before;  // when warm, MHz
@@ -42,5 +43,17 @@ double relative_error_of_median(const int64_t *samples, size_t count, double *sc
 // Runs the model until the rules say stop. What `run` returns if it fails (not 0) is returned, and there are no samples.
 // rested: the core may have slept.
 int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing);
+
+// A loop that goes on from visit to visit, in windows that follow each other without a pause.
+typedef struct {
+    int64_t window_ns, period_ns;       // as asked for; period_ns 0: one run after the other
+    int64_t began_ns, ends_ns, due_ns;  // of the loop, of its last window, of the next run; due_ns 0: at any time
+} Loop;
+
+// Warms the model up, and begins its loop.
+int loop_begin(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, Loop *loop, Timing *timing);
+
+// Makes the runs that begin within the next window, at least one. What `run` returns if it fails is returned.
+int loop_window(int (*run)(void *model), void *model, const Watch *watch, Loop *loop, Timing *timing);
 
 #endif

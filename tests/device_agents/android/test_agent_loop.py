@@ -1,0 +1,137 @@
+"""The phone agent in a loop: its model stays loaded, runs follow each other or a rate, and heat stops nothing."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TalkRaw = Callable[[Path, bytes], tuple[int, list[dict], str]]
+WriteFake = Callable[[Path, str, str], None]
+ManifestWith = Callable[..., dict]
+LOOP = {"window_seconds": 0.02, "rate_hz": None}
+
+
+def results(events: list[dict]) -> list[dict]:
+    return [event for event in events if event["type"] == "result"]
+
+
+def looped(fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, **changes: Any) -> tuple[list[dict], str]:
+    code, events, err = talk_raw(fake, json.dumps(manifest_with(**{"sustained": LOOP, **changes})).encode())
+    assert code == 0, err
+    return events, err
+
+
+def test_a_model_stays_loaded_from_window_to_window(fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith) -> None:
+    events, err = looped(fake, talk_raw, manifest_with, visits=["a"] * 30 + ["b", "b", "a"])
+    made = results(events)
+    assert [event["type"] for event in events] == ["hello", *["visit", "result"] * 33, "done"]
+    assert [line for line in err.splitlines() if "load" in line] == [
+        "load a.tflite", "unload", "load b.tflite", "unload", "load a.tflite", "unload",
+    ]  # fmt: skip
+    assert [i for i, result in enumerate(made) if result["setup_ns"] > 0] == [0, 30, 32]
+    first = made[:30]
+    # none begins before the one before has ended, nor before its time
+    ends = [result["loop_ns"] + result["timed_ns"] for result in first]
+    assert all(end <= result["loop_ns"] for end, result in zip(ends[:-1], first[1:], strict=True))
+    assert all(result["loop_ns"] >= 20_000_000 * i for i, result in enumerate(first))
+    assert [made[30]["loop_ns"] < 20_000_000, made[31]["loop_ns"] >= 20_000_000] == [True, True]
+    for result in made:
+        assert result["late"] == 0
+        assert sum(result["samples_ns"]) <= result["timed_ns"]
+        assert len(result["samples_ns"]) == len(result["cpu_ns"]) >= 1
+
+
+def test_a_window_may_hold_more_samples_than_there_was_room_for(
+    fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake
+) -> None:
+    write_fake(fake, "a", "spin 0")
+    quick = {**manifest_with()["rules"], "min_sample_us": 0}
+    slow = {"window_seconds": 0.2, "rate_hz": None}
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a", "a"], rules=quick, sustained=slow)
+    for result in results(events):
+        assert len(result["samples_ns"]) == len(result["cpu_ns"]) > 3000
+
+
+def test_at_a_rate_runs_begin_at_their_times_and_no_sooner(
+    fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith
+) -> None:
+    at_200 = {"window_seconds": 0.02, "rate_hz": 200}
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a"] * 20, sustained=at_200)
+    made = 0
+    for result in results(events):
+        made += len(result["samples_ns"])
+        assert result["calls_per_sample"] == 1
+        assert made <= 200 * (result["loop_ns"] + result["timed_ns"]) / 1e9
+    # a rate that no model keeps
+    hurried = {"window_seconds": 0.02, "rate_hz": 1e6}
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a"] * 3, sustained=hurried)
+    assert all(result["late"] > 0 for result in results(events))
+    # a rate slower than windows
+    slower = {"window_seconds": 0.001, "rate_hz": 100}
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a"] * 5, sustained=slower)
+    assert [len(result["samples_ns"]) for result in results(events)] == [1] * 5
+
+
+def test_a_model_that_fails_in_its_loop_is_an_error_and_the_next_is_run(
+    fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake
+) -> None:
+    write_fake(fake, "a", "fail_run 7")
+    events, err = looped(fake, talk_raw, manifest_with, visits=["a", "a", "b"])
+    told = [event for event in events if event["type"] in ("result", "error")]
+    assert [(event["type"], event["id"]) for event in told] == [("error", "a"), ("error", "a"), ("result", "b")]
+    assert "the model fails when it is run: status 7" in told[0]["message"]
+    assert err.count("unload") == err.count("load") - err.count("unload") == 3
+    write_fake(fake, "a", "fail_load 9")
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a", "b"])
+    assert [event["type"] for event in events] == ["hello", "visit", "error", "visit", "result", "done"]
+
+
+def test_heat_is_waited_out_before_a_loop_and_not_within_it(system: Any, write_fake: WriteFake) -> None:
+    sensor = system.zone("cpu-0", 50_000)
+    cool_down = {"max_temperature_c": 60, "max_wait_seconds": 0}
+    # loading "b" makes the sensor show 75 C, too hot for a visit to begin, though "a" is in the middle of its loop
+    write_fake(system.agent, "b", f"hot {sensor}")
+    heard = system.heard(visits=["a", "a", "b", "a"], sustained=LOOP, cool_down=cool_down)
+    told = [event for event in heard if event["type"] in ("result", "error")]
+    assert [(event["type"], event.get("reason")) for event in told] == [
+        ("result", None), ("result", None), ("error", "too_hot"), ("error", "too_hot"),
+    ]  # fmt: skip
+    assert [event["temperature_c_before"] for event in told[:2]] == [50, 50]
+
+
+def test_heat_within_a_loop_is_told(system: Any) -> None:
+    system.zone("cpu-0", 50_000)
+    system.clock(0, "scaling_max_freq", 1_680_000)
+    heard = system.heard(visits=["a"] * 3, sustained=LOOP, cpus=[0])
+    assert [(r["temperature_c_after"], r["clock_limit_mhz"]) for r in results(heard)] == [(50, 1680)] * 3
+
+
+def test_where_zones_are_closed_the_thermal_service_is_asked_now_and_then(system: Any) -> None:
+    words = (
+        "Thermal Status: 0\\nCurrent temperatures from HAL:\\n"
+        "\\tTemperature{mValue=41.5, mType=0, mName=CPU0, mStatus=0}\\nCurrent cooling devices from HAL:\\n"
+    )
+    system.program("dumpsys", f"printf '{words}'")
+    made = results(system.heard(visits=["a"] * 30, sustained={"window_seconds": 0.001, "rate_hz": None}))
+    # before the first window nothing asks, since nothing is waited for
+    assert [i for i, result in enumerate(made) if result["temperature_c_before"] == 41.5] == [12, 24]
+
+
+@pytest.mark.parametrize(
+    ("sustained", "message"),
+    [
+        ({"rate_hz": 30}, "manifest: sustained.window_seconds is missing or wrong, expected a number of at least"),
+        ({"window_seconds": 0}, "manifest: sustained.window_seconds is missing or wrong"),
+        ({"window_seconds": 5, "rate_hz": -1}, "manifest: sustained.rate_hz is missing or wrong, expected a number"),
+        ({"window_seconds": 5, "rate_hz": "30"}, "manifest: sustained.rate_hz is missing or wrong"),
+        ([5], "manifest: sustained.window_seconds is missing or wrong"),
+    ],
+)
+def test_a_loop_that_cannot_be_followed_is_one_error(
+    fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, sustained: Any, message: str
+) -> None:
+    code, (event,), _ = talk_raw(fake, json.dumps(manifest_with(sustained=sustained)).encode())
+    assert (code, event["type"], event["id"]) == (1, "error", None)
+    assert message in event["message"]
