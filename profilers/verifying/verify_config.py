@@ -105,8 +105,9 @@ class VerifyConfig(LoopOptions, AccuracyOptions, AccessOptions, TimingOptions, R
 
     @property
     def loop_journal(self) -> Path:
-        """Every sample of a loop."""
-        return self.file.with_name(f"{self.file.stem}.sustained.journal.jsonl")
+        """Every sample of a loop: each length and rate has a journal of its own."""
+        at = "" if self.rate is None else f"-{self.rate:g}hz"
+        return self.file.with_name(f"{self.file.stem}.sustained-{self.sustained}m{at}.journal.jsonl")
 
     @property
     def accuracy_file(self) -> Path:

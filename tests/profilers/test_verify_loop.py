@@ -75,7 +75,9 @@ def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return verify
 
 
-def test_a_network_that_slows_is_told_by_the_minute(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_that_slows_is_told_by_the_minute(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     device = Hot([0.38, 0.4, 0.45, 0.52, 0.53])
     code, content = run(device, "--sustained", "5m", "--rate", "30")
     assert code == 1
@@ -93,7 +95,8 @@ def test_a_network_that_slows_is_told_by_the_minute(run: Run, capsys: pytest.Cap
     assert "minute 4 of 5: 0.52 ms, 95 % within 0.52 ms, 36 runs; up to 87.0 C; about 1 min left" in out
     assert "minute 1: 0.38 ms; minutes 4-5: 0.525 ms, 1.38 times (standard error" in out
     assert "the limit of 0.5 ms is no longer kept in minutes 4-5" in out
-    # the loop alone is run by another length, and what was chosen stays
+    assert (tmp_path / "verified.sustained-5m-30hz.journal.jsonl").is_file()
+    # a loop of another length is run alone, and what was chosen stays
     again = Hot([0.38] * 2)
     code, content = run(again, "--resume", "--sustained", "2m")
     assert (code, again.visits, again.loops) == (0, 0, 1)
@@ -137,7 +140,7 @@ def test_ctrl_c_and_a_dead_agent_leave_the_minutes_told_and_nothing_half_written
     assert (code, whole_again.visits, whole_again.loops) == (0, 0, 1)
     assert len(content["results"][0]["sustained"]["minutes"]) == 4
     names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"verified.json", "verified.1.journal.jsonl", "verified.sustained.journal.jsonl"}
+    assert names == {"verified.json", "verified.1.journal.jsonl", "verified.sustained-4m.journal.jsonl"}
 
 
 def test_what_cannot_run_in_a_loop_is_refused_before_anything_is_measured(run: Run, made: Path, tmp_path: Path) -> None:
