@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from ofa.networks import Supernet as Supernet
     from ofa.networks import build_supernet as build_supernet
     from ofa.networks import extract as extract
+    from ofa.predict.config import PredictConfig as PredictConfig
+    from ofa.predict.run import Predictions as Predictions
+    from ofa.predict.run import predict_images as predict_images
     from ofa.predictors.accuracy import AccuracyPredictor as AccuracyPredictor
     from ofa.predictors.collect.config import CollectConfig as CollectConfig
     from ofa.predictors.collect.run import collect_accuracies as collect_accuracies
@@ -63,6 +66,8 @@ _HOMES = {
     "Infeasible": "ofa.errors",
     "InputError": "ofa.errors",
     "LatencyTable": "ofa.tables",
+    "PredictConfig": "ofa.predict.config",
+    "Predictions": "ofa.predict.run",
     "PublishConfig": "ofa.publish.config",
     "RESOLUTIONS": "ofa.space",
     "SearchConfig": "ofa.search.config",
@@ -85,6 +90,7 @@ _HOMES = {
     "fit_predictor": "ofa.predictors.fit.run",
     "get_space": "ofa.space",
     "peak_activation_bytes": "ofa.blocks.costs",
+    "predict_images": "ofa.predict.run",
     "publish_supernet": "ofa.publish.run",
     "search_subnets": "ofa.search.run",
     "train_supernet": "ofa.train.run",

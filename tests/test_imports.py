@@ -31,6 +31,7 @@ FORBIDDEN = (
     ("device_agents.cpu", "ofa"),
     ("device_agents.cuda", "ofa"),
     ("device_agents", "profilers"),
+    ("ofa.predict", "ofa.networks"),  # it runs where no torch is
     ("ofa.search", "ofa.export"),
     ("ofa.search", "ofa.training"),
     ("ofa.search", "ofa.networks"),

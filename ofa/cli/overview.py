@@ -47,6 +47,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("evaluate", "ofa.evaluate", "measure its accuracy on images"),
         Entry("finetune", "ofa.finetune", "train it further, on your own classes too"),
         Entry("export", "ofa.export", "write it as ONNX, TFLite or TorchScript"),
+        Entry("predict", "ofa.predict", "say what is on photographs, by such a file"),
     ),
     "Use what others published": (
         Entry("zoo", "ofa.zoo", "list and fetch the original's networks"),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ofa.cli.command import Command, check_inputs
-from ofa.cli.console import make_console, progress_bar
+from ofa.cli.console import make_console, progress_bar, spelled
 from ofa.cli.run import run
 from ofa.export.config import ExportConfig
 from ofa.export.first import check_first
@@ -44,9 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def next_step(format_name: str, out: Path) -> str:
     """What to do with the file."""
+    if format_name in ("onnx", "tflite"):
+        return f"next: try it: {spelled('ofa.predict', 'PHOTO', '--model', out)}; labels and preprocessing are in it"
     how = {
-        "onnx": f"onnxruntime.InferenceSession({str(out)!r}).run(None, {{'input': images}})",
-        "tflite": f"ai_edge_litert.interpreter.Interpreter({str(out)!r})",
         "torchscript": f"torch.jit.load({str(out)!r})(images)",
         "safetensors": f"ofa.checkpoints.weights.load_network({str(out)!r})(images)",
     }[format_name]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ofa.checkpoints.tensors import read_metadata
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
@@ -15,6 +14,8 @@ from ofa.reading.structured import parse_json
 
 def read_stored_labels(checkpoint: Path, known: ImageFacts) -> Sequence[str]:
     """The class names that a model exported before was given, else those of its training; none if neither is known."""
+    from ofa.checkpoints.tensors import read_metadata  # loads torch, which those who only read labels need not
+
     stored = "" if checkpoint.is_dir() else read_metadata(checkpoint).get("labels", "")
     return stored.split("\n") if stored else known.classes
 

@@ -1,11 +1,11 @@
-"""Running an exported model on images, to compare it with the network it was made from."""
+"""Running an exported model on images: to compare it with the network it was made from, and to use it."""
 
 from __future__ import annotations
 
 import io
 import warnings
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,15 @@ def runner(format_name: str, model: bytes, batch: int) -> Runner:
 
     Uses one thread. The last batch is filled up with zeros.
     """
-    run = {"onnx": _onnx, "tflite": _tflite, "torchscript": _torchscript}[format_name](model)
+    if format_name == "onnx":
+        return in_batches(run_onnx(onnx_session(model)), batch)
+    if format_name == "tflite":
+        return in_batches(run_tflite(tflite_interpreter(model)), batch)
+    return in_batches(_torchscript(model), batch)
+
+
+def in_batches(run: Runner, batch: int) -> Runner:
+    """A function that takes any number of images, made of one that takes `batch` of them."""
 
     def logits(images: Array) -> Array:
         parts = []
@@ -35,26 +43,38 @@ def runner(format_name: str, model: bytes, batch: int) -> Runner:
     return logits
 
 
-def _onnx(model: bytes) -> Runner:
+def onnx_session(model: bytes) -> Any:
+    """onnxruntime's session of a model, with one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def run_onnx(session: Any) -> Runner:
+    """A function that runs a session of one input and one output."""
+    (given,), (wanted,) = session.get_inputs(), session.get_outputs()
 
     def run(images: Array) -> Array:
-        result: NDArray[np.float32] = session.run(["output"], {"input": images})[0]
+        result: NDArray[np.float32] = session.run([wanted.name], {given.name: images})[0]
         return result
 
     return run
 
 
-def _tflite(model: bytes) -> Runner:
+def tflite_interpreter(model: bytes) -> Any:
+    """LiteRT's interpreter of a model, with one thread."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=model, num_threads=1)
     interpreter.allocate_tensors()
+    return interpreter
+
+
+def run_tflite(interpreter: Any) -> Runner:
+    """A function that runs an interpreter whose input is NHWC, on images that are NCHW."""
     (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(images: Array) -> Array:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.images.facts import CROP_RATIO, ImageFacts
@@ -65,9 +66,14 @@ def to_tensor(image: Any, mean: Sequence[float], std: Sequence[float]) -> Tensor
     """(3, H, W) float32, normalised, of a PIL image in RGB."""
     import torch
 
+    return torch.from_numpy(to_array(image, mean, std))
+
+
+def to_array(image: Any, mean: Sequence[float], std: Sequence[float]) -> NDArray[np.float32]:
+    """(3, H, W), normalised, of a PIL image in RGB."""
     pixels = np.asarray(image, np.float32) / np.float32(255)
     normalised = (pixels - np.array(mean, np.float32)) / np.array(std, np.float32)
-    return torch.from_numpy(np.ascontiguousarray(normalised.transpose(2, 0, 1)))
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 
 
 def normalisation(mean: str, std: str | None = None) -> tuple[Triple, Triple]:

@@ -64,9 +64,9 @@ class ImageFolder:
         if self._zipped and not (self.path.is_file() and is_zip(self.path)):
             raise InputError(f"{self.path}: expected a folder of images, or a zip of one")
         listing = self._listed()
-        images, left_out = _sorted_out(listing)
+        images, left_out = sorted_out(listing)
         if not images:
-            raise InputError(f"{self.path} holds no images ({', '.join(SUFFIXES)}){_because(left_out)}")
+            raise InputError(no_images(self.path, left_out))
         top = _wrapping([file.parts for file in images], listing.folders)
         spelled = _split_folders(self.path, top, listing.folders, images)
         self.splits = tuple(name for name in SPLITS if name in spelled)
@@ -162,11 +162,11 @@ class ImageFolder:
     def _content(self, file: File) -> bytes:
         if not self._zipped:
             path = self.path / file.place
-            _check_size(path.stat().st_size)
+            check_size(path.stat().st_size)
             return path.read_bytes()
         archive = self._opened()
         member = archive.getinfo(file.place)
-        _check_size(member.file_size)
+        check_size(member.file_size)
         if member.flag_bits & 1:
             raise Unreadable("it is encrypted, and zips with a password are not read")
         return archive.read(member)
@@ -196,13 +196,14 @@ class ImageFolder:
         return list_zip(archive)
 
 
-def _check_size(size: int) -> None:
+def check_size(size: int) -> None:
+    """Unreadable where a file has too many bytes to be read as an image."""
     if size > LARGEST_FILE:
         raise Unreadable(f"it has {size:,} bytes, more than {LARGEST_FILE:,}")
 
 
-def _sorted_out(listing: Listing) -> tuple[list[File], list[LeftOut]]:
-    """The images that can be read, and what else there is."""
+def sorted_out(listing: Listing) -> tuple[list[File], list[LeftOut]]:
+    """The images that can be read, by their endings, and what else there is."""
     images: list[File] = []
     left_out = list(listing.left_out)
     remedies: dict[str, str | None] = {}
@@ -219,8 +220,10 @@ def _sorted_out(listing: Listing) -> tuple[list[File], list[LeftOut]]:
     return images, left_out
 
 
-def _because(left_out: Sequence[LeftOut]) -> str:
-    return f"; {summary(left_out)}" if left_out else ""
+def no_images(path: Path, left_out: Sequence[LeftOut]) -> str:
+    """What is wrong with a folder or zip without images: what it holds instead."""
+    because = f"; {summary(left_out)}" if left_out else ""
+    return f"{path} holds no images ({', '.join(SUFFIXES)}){because}"
 
 
 def _of_another_split(item: LeftOut, top: Parts, splits: Sequence[str]) -> bool:

@@ -11,11 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa.errors import InputError
 from ofa.images.files.folder import ImageFolder
-from ofa.images.files.names import shown
-from ofa.images.pixels.decoding import Unreadable, decode, unreadable
+from ofa.images.pixels.decoding import decode, reason_of, unreadable
 
 T = TypeVar("T")
-LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class _Decoded(Dataset[tuple[int, "T | Broken"]], Generic[T]):
         except InputError:
             raise
         except unreadable() as error:
-            return n, Broken(_reason(error))
+            return n, Broken(reason_of(error))
         return n, self.prepare(image, n)
 
 
@@ -69,13 +67,3 @@ def decoded(
                 if strict:
                     raise InputError(f"{folder.path}: {name} cannot be read as an image: {result.reason}")
         yield rows
-
-
-def _reason(error: Exception) -> str:
-    from PIL import UnidentifiedImageError
-
-    if isinstance(error, Unreadable):
-        return str(error)
-    if isinstance(error, UnidentifiedImageError):
-        return "UnidentifiedImageError: no image of a known kind"  # Pillow names a place in memory
-    return shown(f"{type(error).__name__}: {error}")[:LONGEST_REASON]

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa.images.files.names import shown
 from ofa.optional_packages import missing_package
 
 MOST_MEMORY = 900 << 20  # bytes that one image may take, its file included
@@ -31,6 +32,7 @@ MOST_PIXELS = 1 << 28  # or a file of a few kilobytes could take minutes
 LARGE = 32_000_000  # pixels; what has more is made smaller, by a whole factor
 LEAST_SIDE = 512  # pixels; the shorter side is made no smaller than that
 BAND = 1 << 22  # pixels that are converted at once
+LONGEST_REASON = 200
 BACKGROUND = (255, 255, 255)  # below transparent parts: white, as on a page
 
 SUFFIXES = (
@@ -58,6 +60,17 @@ def unreadable() -> tuple[type[Exception], ...]:
     refused = (NotImplementedError, RuntimeError)  # oddly compressed zip members
     surprised = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError)  # Pillow, by nonsense in tags
     return (*damaged, *refused, *surprised, Image.DecompressionBombError)
+
+
+def reason_of(error: Exception) -> str:
+    """Why an image is broken, on one line: what was raised, one of `unreadable()`."""
+    from PIL import UnidentifiedImageError
+
+    if isinstance(error, Unreadable):
+        return str(error)
+    if isinstance(error, UnidentifiedImageError):
+        return "UnidentifiedImageError: no image of a known kind"  # Pillow names a place in memory
+    return shown(f"{type(error).__name__}: {error}")[:LONGEST_REASON]
 
 
 def missing(suffix: str) -> str | None:

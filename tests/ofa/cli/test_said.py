@@ -42,6 +42,8 @@ REFUSED = {
     "ofa.finetune --network none --data . --out run": "none: no such file or folder",
     "ofa.publish --checkpoint none --data . --out a.safetensors": "none: no such file or folder",
     "ofa.train --data none --space mbv3-w0.1 --out run": "none: no such folder or zip",
+    "ofa.predict none.jpg --model none.onnx": "none.jpg: no such file, folder or zip",
+    "ofa.predict bad.json --model none.onnx": "none.onnx: no such file",
     "ofa.predictors.collect --checkpoint none --data .": "none: no such file or folder",
 }
 
