@@ -89,7 +89,7 @@ def test_clocks_that_sag_in_a_loop_are_told_by_the_minute(boot, tmp_path: Path) 
             phone.sag()
             phone.heat(71.0)
 
-    asked = PhoneOptions(serial=phone.serial, no_fixed_performance=True)
+    asked = PhoneOptions(no_fixed_performance=True)
     journal, _ = open_loop(tmp_path / "loop.jsonl", {}, plan, resume=False)
     space = get_space("mbv3-w0.35")
     chain = blocks_of(space, space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[32]))[0])
