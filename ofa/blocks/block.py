@@ -10,7 +10,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.space import make_divisible
 
-ACTIVATIONS = ("none", "relu", "relu6", "h_swish")
+ACTIVATIONS = ("none", "relu", "relu6", "h_swish", "swish")
 
 
 @dataclass(frozen=True, order=True)

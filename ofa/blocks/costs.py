@@ -41,7 +41,7 @@ def block_params(block: Block) -> int:
         if step.kind == "squeeze_excite":
             total += (2 * step.channels + 1) * step.hidden + step.channels
         elif step.name:
-            total += _weights(step) + _PER_CHANNEL[step.kind] * step.channels
+            total += _weights(step) + (_PER_CHANNEL[step.kind] + step.bias) * step.channels
     return total
 
 

@@ -25,9 +25,10 @@ class Step:
     """One step of a block. The i-th from 0 computes the value i + 1; the last one's is the block's output.
 
     kind: "conv": convolution with padding kernel_size // 2 on every side, batch normalisation, activation
-        "mix": 1x1 convolution of pooled features, activation; no normalisation, no bias
+        "mix": 1x1 convolution of pooled features, activation; no normalisation
         "linear": with bias, of flat features
-        "squeeze_excite": a gate for each channel, computed from all channels' means over `hidden` channels
+        "squeeze_excite": a gate for each channel, computed from all channels' means over `hidden` channels, which have
+            the activation
         "add": the sum of two values, activation
         "max_pool": 3 x 3, padding 1; "average_pool": 2 x 2, at odd sizes over what is there; both of stride 2
         "global_pool": average to one pixel
@@ -36,7 +37,8 @@ class Step:
     name: of its weights in graphs, "" where it has none
     at: of its module in a network's layer, and so of its tensors in checkpoints; "" where they are the layer's own
     depthwise: a convolution of each channel by itself
-    hidden: channels inside squeeze-and-excite
+    hidden: channels inside squeeze-and-excite; gate: what its gates go through, "hard_sigmoid" or "sigmoid"
+    bias: whether a mix has one; convolutions have that of their batch normalisation, linear layers always have one
     shortcut: beside the main path: its modules come last, and its memory is counted as if it ran as late as it can
     """
 
@@ -51,6 +53,8 @@ class Step:
     activation: str = "none"
     depthwise: bool = False
     hidden: int = 0
+    gate: str = ""
+    bias: bool = False
     shortcut: bool = False
     spent: tuple[int, ...] = ()
 
@@ -90,14 +94,20 @@ class Steps:
             depthwise=depthwise, shortcut=shortcut,
         )  # fmt: skip
 
-    def mix(self, name: str, x: int, channels: int, activation: str, *, at: str | None = None) -> int:
-        return self._add("mix", (x,), channels, name=name, at=at, activation=activation)
+    def mix(
+        self, name: str, x: int, channels: int, activation: str, *, bias: bool = False, at: str | None = None
+    ) -> int:
+        return self._add("mix", (x,), channels, name=name, at=at, activation=activation, bias=bias)
 
     def linear(self, name: str, x: int, channels: int, *, at: str | None = None) -> int:
         return self._add("linear", (x,), channels, name=name, at=at)
 
-    def squeeze_excite(self, name: str, x: int, hidden: int) -> int:
-        return self._add("squeeze_excite", (x,), self._channels[x], name=name, hidden=hidden)
+    def squeeze_excite(
+        self, name: str, x: int, hidden: int, activation: str = "relu", gate: str = "hard_sigmoid"
+    ) -> int:
+        return self._add(
+            "squeeze_excite", (x,), self._channels[x], name=name, hidden=hidden, activation=activation, gate=gate
+        )
 
     def add(self, a: int, b: int, activation: str = "none") -> int:
         return self._add("add", (a, b), self._channels[a], activation=activation)

@@ -34,7 +34,7 @@ class Node:
         "average_pool": 2 x 2, stride 2, at odd sizes over what is there of the last row and column
         "flatten": (N, C, 1, 1) to (N, C)
     inputs: tensor numbers
-    activation: none, relu, relu6 or h_swish of a conv or add; hard_sigmoid of a conv
+    activation: none, relu, relu6, h_swish or swish of a conv or add; hard_sigmoid or sigmoid of a conv
     """
 
     op: str
@@ -97,7 +97,7 @@ class Graph:
         """Appends the nodes of a step and returns its output's tensor number."""
         x, channels = inputs[0], step.channels
         if step.kind in ("conv", "mix"):
-            w, bias = weights(prefix + step.name, step.weight_shape, step.kind == "conv")
+            w, bias = weights(prefix + step.name, step.weight_shape, step.kind == "conv" or step.bias)
             groups = channels if step.depthwise else 1
             return self._append(
                 Node("conv", (x,), w, bias, step.stride, groups, step.activation), channels, step.stride
@@ -117,8 +117,8 @@ class Graph:
     def _squeeze_excite(self, step: Step, x: int, weights: Weights, prefix: str) -> int:
         y = self._append(Node("global_pool", (x,)), step.channels, size=1)
         for name, out, inside, activation in (
-            ("reduce", step.hidden, step.channels, "relu"),
-            ("expand", step.channels, step.hidden, "hard_sigmoid"),
+            ("reduce", step.hidden, step.channels, step.activation),
+            ("expand", step.channels, step.hidden, step.gate),
         ):
             w, bias = weights(f"{prefix}{step.name}_{name}", (out, inside, 1, 1), True)
             y = self._append(Node("conv", (y,), w, bias, activation=activation), out)

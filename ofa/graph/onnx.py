@@ -17,6 +17,7 @@ IR_VERSION = 9
 _ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}),
     "h_swish": ("HardSwish", {}),
+    "sigmoid": ("Sigmoid", {}),
     "hard_sigmoid": ("HardSigmoid", {"alpha": 1 / 6, "beta": 0.5}),
 }
 
@@ -85,6 +86,8 @@ class _Writer:
             return self.emit(
                 "Clip", [name, self.constant(np.zeros((), np.float32)), self.constant(np.full((), 6, np.float32))]
             )
+        if activation == "swish":  # as exporters write it, and runtimes recognise it: the operator is of opset 24
+            return self.emit("Mul", [name, self.emit("Sigmoid", [name])])
         op, attributes = _ACTIVATIONS[activation]
         return self.emit(op, [name], **attributes)
 

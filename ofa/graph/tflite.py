@@ -150,8 +150,7 @@ class _Writer:
         if node.op == "add":
             options = schema.AddOptionsT()
             options.fusedActivationFunction = _FUSIBLE.get(node.activation, _FUSED.NONE)
-            y = self.operator(_OPS.ADD, inputs, shape, _OPTIONS.AddOptions, options)
-            return self.hard_swish(y) if node.activation == "h_swish" else y
+            return self.activate(self.operator(_OPS.ADD, inputs, shape, _OPTIONS.AddOptions, options), node.activation)
         if node.op == "multiply":
             return self.multiply(*inputs)
         if node.op == "global_pool":
@@ -199,11 +198,17 @@ class _Writer:
         y = self.operator(code, [x, self.constant(filters), self.constant(biases)], shape, kind, options)
         if node.activation == "hard_sigmoid":
             return self.multiply(y, self.constant(np.array(1 / 6, np.float32)))
-        return self.hard_swish(y) if node.activation == "h_swish" else y
+        return self.activate(y, node.activation)
 
-    def hard_swish(self, x: int) -> int:
+    def activate(self, x: int, activation: str) -> int:
+        """Appends the operators of an activation that is none of another operator's."""
         shape = tuple(self.tensors[x].shape)
-        return self.operator(_OPS.HARD_SWISH, [x], shape, _OPTIONS.HardSwishOptions, schema.HardSwishOptionsT())
+        if activation == "h_swish":
+            return self.operator(_OPS.HARD_SWISH, [x], shape, _OPTIONS.HardSwishOptions, schema.HardSwishOptionsT())
+        if activation in ("sigmoid", "swish"):
+            gate = self.operator(_OPS.LOGISTIC, [x], shape)
+            return self.multiply(x, gate) if activation == "swish" else gate
+        return x
 
     def linear(self, node: Node, x: int) -> int:
         assert node.weight is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,10 +20,12 @@ def build_torch(graph: Graph) -> torch.nn.Module:
     import torch
     from torch.nn import functional as F
 
-    activations = {
+    activations: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "relu": F.relu,
         "relu6": F.relu6,
         "h_swish": F.hardswish,
+        "swish": F.silu,
+        "sigmoid": torch.sigmoid,
         "hard_sigmoid": F.hardsigmoid,
         "none": lambda x: x,
     }

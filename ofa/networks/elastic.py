@@ -92,7 +92,8 @@ def _convolved(x: Tensor, weight: Tensor, step: Step) -> Tensor:
 
 
 def _mix(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
-    return _activate(holder.activation, F.conv2d(x, first(holder.conv.weight, *step.weight_shape[:2])))
+    bias = first(holder.conv.bias, step.channels) if step.bias else None
+    return _activate(holder.activation, F.conv2d(x, first(holder.conv.weight, *step.weight_shape[:2]), bias))
 
 
 def _linear(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
@@ -104,5 +105,6 @@ def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
     channels, hidden, reduce, expand = step.channels, step.hidden, holder.reduce, holder.expand
     gate = x.mean((2, 3), keepdim=True)
     gate = F.conv2d(gate, first(reduce.weight, hidden, channels), first(reduce.bias, hidden))
-    gate = F.conv2d(_activate(holder.relu, gate), first(expand.weight, channels, hidden), first(expand.bias, channels))
+    gate = _activate(holder.activation, gate)
+    gate = F.conv2d(gate, first(expand.weight, channels, hidden), first(expand.bias, channels))
     return x * _activate(holder.gate, gate)

@@ -44,7 +44,7 @@ def make_activation(name: str) -> nn.Module:
     if name == "relu6":
         return nn.ReLU6(inplace=True)
     # in place, autograd would keep a copy of the input: no memory saved, time lost
-    return nn.Hardswish() if name == "h_swish" else nn.Identity()
+    return {"h_swish": nn.Hardswish, "swish": nn.SiLU}.get(name, nn.Identity)()
 
 
 class ConvNorm(nn.Module):
@@ -68,7 +68,7 @@ class FeatureMix(nn.Module):
     def __init__(self, step: Step) -> None:
         super().__init__()
         with _KeepUnfilled():
-            self.conv = nn.Conv2d(step.in_channels, step.channels, 1, bias=False)
+            self.conv = nn.Conv2d(step.in_channels, step.channels, 1, bias=step.bias)
         self.activation = make_activation(step.activation)
 
 
@@ -80,8 +80,8 @@ class SqueezeExcite(nn.Module):
         with _KeepUnfilled():
             self.reduce = nn.Conv2d(step.channels, step.hidden, 1)
             self.expand = nn.Conv2d(step.hidden, step.channels, 1)
-        self.relu = nn.ReLU(inplace=True)
-        self.gate = nn.Hardsigmoid()
+        self.activation = make_activation(step.activation)
+        self.gate = nn.Sigmoid() if step.gate == "sigmoid" else nn.Hardsigmoid()
 
 
 class Classifier(nn.Module):
@@ -174,7 +174,7 @@ def _linear(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
 
 def _squeeze_excite(_: Layer, holder: Any, __: Step, x: Tensor) -> Tensor:
     means = x.mean((2, 3), keepdim=True)
-    gate: Tensor = holder.gate(holder.expand(holder.relu(holder.reduce(means))))
+    gate: Tensor = holder.gate(holder.expand(holder.activation(holder.reduce(means))))
     return x * gate
 
 
@@ -190,6 +190,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": lambda x: F.relu(x, inplace=True),
     "relu6": lambda x: F.relu6(x, inplace=True),
     "h_swish": F.hardswish,
+    "swish": F.silu,
 }
 _WEIGHTLESS: dict[str, Callable[..., Tensor]] = {
     "add": _add,

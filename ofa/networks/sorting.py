@@ -144,7 +144,7 @@ def _permute_outputs(layer: Layer, step: Step, order: Tensor) -> None:
         outputs = [holder.expand.weight, holder.expand.bias]
     else:
         bn = holder.bn if step.kind == "conv" else None
-        outputs = [holder.conv.weight]
+        outputs = [holder.conv.weight, holder.conv.bias]
         outputs += [] if bn is None else [bn.weight, bn.bias, bn.running_mean, bn.running_var]
     for tensor in outputs:
         _permute(tensor, 0, order)

@@ -32,7 +32,7 @@ TERMS = (
     "depthwise7",
     "values",  # activations that convolutions read and write
     "gated",  # activations that squeeze-and-excite reads and scales
-    "swish",  # activations that h-swish is applied to
+    "swish",  # activations that h-swish or swish is applied to
     "weights",  # of layers on flat features
     "pooled",  # activations that pooling reads
     "operators",  # run one after another
@@ -62,7 +62,7 @@ def cost_terms(block: Block) -> tuple[float, ...]:
                 name = f"depthwise{max(3, step.kernel_size)}"
             t[name] += side**2 * prod(step.weight_shape)
             t["values"] += read + written
-            t["swish"] += written * (step.activation == "h_swish")
+            t["swish"] += written * (step.activation in ("h_swish", "swish"))
         elif step.kind in ("mix", "linear"):
             t["weights"] += step.in_channels * step.channels
         elif step.kind == "squeeze_excite":

@@ -79,6 +79,17 @@ def test_hand_counted_blocks() -> None:
     assert block_params(mbconv) == (8 * 24 + 48) + (9 * 24 + 48) + (2 * 24 * 8 + 8 + 24) + (24 * 8 + 16)
     # at the depthwise convolution: the input is kept for the shortcut, expanded in, expanded out
     assert block_peak_elements(mbconv) == 16 * 8 + 2 * 16 * 24
+    # the gate is a quarter of the input wide, not of the inside
+    gated = Block("mbconv_se_in", 4, 8, 24, 8, 3, 1, "swish", True, True)
+    assert block_macs(mbconv) - block_macs(gated) == 2 * 24 * (8 - 2)
+    assert block_params(mbconv) - block_params(gated) == (2 * 24 + 1) * (8 - 2)
+    # 5 x 5 at the start takes the stride, as nothing inside can
+    uib = Block("uib5", 4, 8, 24, 16, 1, 2, "relu", False, False)
+    assert (block_macs(uib), block_params(uib)) == (4 * (8 * 25 + 8 * 24 + 24 * 16), 8 * 25 + 16 + 192 + 48 + 384 + 32)
+    basic = Block("basic", 4, 8, 0, 16, 3, 2, "relu", False, False)
+    assert block_macs(basic) == 4 * (8 * 9 * 16 + 16 * 9 * 16 + 8 * 16)
+    biased = Block("feature_mix_bias", 1, 8, 0, 16, 1, 1, "h_swish", False, False)
+    assert (block_macs(biased), block_params(biased)) == (8 * 16, 8 * 16 + 16)
     pool = Block("global_pool", 7, 960, 0, 960, 1, 1, "none", False, False)
     assert (block_macs(pool), block_params(pool)) == (0, 0)
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ofa.blocks import ACTIVATIONS, Block, all_blocks, blocks_of
+from ofa.blocks import ACTIVATIONS, OPERATORS, Block, all_blocks, blocks_of
 from ofa.errors import InputError
 from ofa.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.graph.onnx import write_onnx
@@ -93,30 +93,58 @@ def error(y: np.ndarray, expected: np.ndarray) -> float:
 class ByHand(nn.Module):
     """A block out of nn.Conv2d and so on, with the weights of a `RandomWeights`."""
 
-    ACTIVATIONS: ClassVar = {"relu": nn.ReLU, "relu6": nn.ReLU6, "h_swish": nn.Hardswish, "none": nn.Identity}
+    ACTIVATIONS: ClassVar = {
+        "relu": nn.ReLU,
+        "relu6": nn.ReLU6,
+        "h_swish": nn.Hardswish,
+        "swish": nn.SiLU,
+        "none": nn.Identity,
+    }
 
     def __init__(self, block: Block) -> None:
         super().__init__()
         self.b, self.random = block, RandomWeights(0)
         b, mid = block, block.mid_channels
         self.act = self.ACTIVATIONS[b.activation]()
-        if b.op == "mbconv":
+        if b.op in ("mbconv", "mbconv_se_in"):
             if mid != b.in_channels:
                 self.expand = self.conv("expand", b.in_channels, mid)
             self.depthwise = self.conv("depthwise", mid, mid, b.kernel_size, b.stride, groups=mid)
             if b.squeeze_excite:
-                self.reduce = self.conv("se_reduce", mid, b.se_channels)
-                self.restore = self.conv("se_expand", b.se_channels, mid)
+                hidden = b.se_channels if b.op == "mbconv" else max(1, b.in_channels // 4)
+                self.reduce = self.conv("se_reduce", mid, hidden)
+                self.restore = self.conv("se_expand", hidden, mid)
             self.project = self.conv("project", mid, b.out_channels)
-        elif b.op == "bottleneck":
+        elif b.op.startswith("uib"):
+            start = int(b.op[3:] or 0)
+            last = "inside" if b.kernel_size > 1 else "start" if start else "expand"  # has the stride
+            strides = {name: b.stride if name == last else 1 for name in ("start", "expand", "inside")}
+            steps = [
+                start and self.conv("start", b.in_channels, b.in_channels, start, strides["start"], b.in_channels),
+                self.conv("expand", b.in_channels, mid, 1, strides["expand"]),
+                self.act,
+                b.kernel_size > 1 and self.conv("depthwise", mid, mid, b.kernel_size, b.stride, mid),
+                b.kernel_size > 1 and self.act,
+                self.conv("project", mid, b.out_channels),
+            ]
+            self.steps = nn.Sequential(*[step for step in steps if step])
+        elif b.op == "basic":
+            self.conv1 = self.conv("conv1", b.in_channels, b.out_channels, b.kernel_size, b.stride)
+            self.conv2 = self.conv("conv2", b.out_channels, b.out_channels, b.kernel_size)
+            if not b.skip:
+                self.shortcut = self.conv("downsample", b.in_channels, b.out_channels, 1, b.stride)
+        elif b.op in ("bottleneck", "bottleneck_b"):
             self.conv1 = self.conv("conv1", b.in_channels, mid)
             self.conv2 = self.conv("conv2", mid, mid, b.kernel_size, b.stride)
             self.conv3 = self.conv("conv3", mid, b.out_channels)
             if not b.skip:
-                pool = nn.AvgPool2d(2, 2, ceil_mode=True) if b.stride == 2 else nn.Identity()
-                self.shortcut = nn.Sequential(pool, self.conv("downsample", b.in_channels, b.out_channels))
-        elif b.op in ("conv", "feature_mix"):
-            self.only = self.conv("conv", b.in_channels, b.out_channels, b.kernel_size, b.stride, bias=b.op == "conv")
+                pooled = b.op == "bottleneck" and b.stride == 2
+                pool = nn.AvgPool2d(2, 2, ceil_mode=True) if pooled else nn.Identity()
+                stride = 1 if pooled else b.stride
+                self.shortcut = nn.Sequential(pool, self.conv("downsample", b.in_channels, b.out_channels, 1, stride))
+        elif b.op in ("conv", "feature_mix", "feature_mix_bias"):
+            bias = b.op != "feature_mix"
+            self.only = self.conv("conv", b.in_channels, b.out_channels, b.kernel_size, b.stride, bias=bias)
         elif b.op == "linear":
             self.linear = nn.Linear(b.in_channels, b.out_channels)
             self.fill(self.linear, "linear", True)
@@ -136,18 +164,25 @@ class ByHand(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         b = self.b
-        if b.op == "mbconv":
+        if b.op in ("mbconv", "mbconv_se_in"):
             y = self.act(self.expand(x)) if b.mid_channels != b.in_channels else x
             y = self.act(self.depthwise(y))
             if b.squeeze_excite:
-                hidden = torch.relu(self.reduce(y.mean((2, 3), keepdim=True)))
-                y = y * nn.functional.hardsigmoid(self.restore(hidden))
+                own = b.op == "mbconv"
+                hidden = (torch.relu if own else self.act)(self.reduce(y.mean((2, 3), keepdim=True)))
+                y = y * (nn.functional.hardsigmoid if own else torch.sigmoid)(self.restore(hidden))
             y = self.project(y)
             return x + y if b.skip else y
-        if b.op == "bottleneck":
+        if b.op.startswith("uib"):
+            y = self.steps(x)
+            return x + y if b.skip else y
+        if b.op == "basic":
+            y = self.conv2(self.act(self.conv1(x)))
+            return self.act(y + (x if b.skip else self.shortcut(x)))
+        if b.op in ("bottleneck", "bottleneck_b"):
             y = self.conv3(self.act(self.conv2(self.act(self.conv1(x)))))
             return self.act(y + (x if b.skip else self.shortcut(x)))
-        if b.op in ("conv", "feature_mix"):
+        if b.op in ("conv", "feature_mix", "feature_mix_bias"):
             y = self.act(self.only(x))
             return x + y if b.skip else y
         if b.op == "linear":
@@ -172,6 +207,13 @@ BLOCKS = [
     Block("bottleneck", 7, 32, 8, 32, 5, 1, "h_swish", False, True),
     Block("bottleneck", 9, 16, 8, 32, 3, 2, "relu6", False, False),
     Block("conv", 9, 8, 0, 8, 5, 1, "none", False, True),
+    Block("mbconv_se_in", 9, 16, 96, 24, 5, 2, "swish", True, False),
+    Block("uib", 8, 16, 16, 16, 3, 1, "relu", False, True),
+    Block("uib3", 9, 16, 64, 16, 1, 1, "relu", False, True),
+    Block("uib5", 9, 16, 48, 24, 5, 2, "relu", False, False),
+    Block("basic", 9, 16, 0, 32, 3, 2, "relu", False, False),
+    Block("bottleneck_b", 9, 16, 8, 32, 3, 2, "relu", False, False),
+    Block("feature_mix_bias", 1, 24, 0, 40, 1, 1, "h_swish", False, False),
     Block("feature_mix", 1, 24, 0, 40, 1, 1, "h_swish", False, False),
     Block("max_pool", 25, 8, 0, 8, 3, 2, "none", False, False),
     Block("max_pool", 16, 8, 0, 8, 3, 2, "none", False, False),
@@ -196,19 +238,20 @@ def test_every_op_in_every_runtime(block: Block, runtime: str, batch: int) -> No
 @st.composite
 def valid_blocks(draw: st.DrawFn) -> Block:
     """Any block that a graph computes."""
-    op = draw(st.sampled_from(["conv", "mbconv", "bottleneck", "feature_mix", "max_pool", "global_pool", "linear"]))
+    op = draw(st.sampled_from(list(OPERATORS)))
     size = 1 if op == "linear" else draw(st.integers(1, 13))
     inside, out = draw(st.sampled_from([3, 8, 16])), draw(st.sampled_from([8, 16]))
     if op in ("max_pool", "global_pool"):
         kernel, stride = (3, 2) if op == "max_pool" else (1, 1)
         return Block(op, size, inside, 0, inside, kernel, stride, "none", False, False)
     activation = "none" if op == "linear" else draw(st.sampled_from(ACTIVATIONS))
-    if op in ("feature_mix", "linear"):
+    if op in ("feature_mix", "feature_mix_bias", "linear"):
         return Block(op, size, inside, 0, out, 1, 1, activation, False, False)
-    mid = 0 if op == "conv" else draw(st.sampled_from([inside, 8, 24]))
+    mid = 0 if op in ("conv", "basic") else draw(st.sampled_from([inside, 8, 24]))
     kernel, stride = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from([1, 2]))
     skip = stride == 1 and inside == out and draw(st.booleans())
-    return Block(op, size, inside, mid, out, kernel, stride, activation, op == "mbconv" and draw(st.booleans()), skip)
+    squeeze_excite = op == "mbconv_se_in" or (op == "mbconv" and draw(st.booleans()))
+    return Block(op, size, inside, mid, out, kernel, stride, activation, squeeze_excite, skip)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
@@ -228,6 +271,7 @@ def test_any_valid_block_is_the_same_in_onnx_tflite_and_torch(block: Block, seed
     [
         (Block("conv", 8, 8, 0, 8, 3, 1, "relu", True, False), "squeeze_excite"),
         (Block("bottleneck", 8, 8, 8, 8, 3, 1, "relu", True, True), "squeeze_excite"),
+        (Block("mbconv_se_in", 8, 8, 8, 8, 3, 1, "relu", False, True), "squeeze_excite"),
         (Block("feature_mix", 8, 8, 0, 16, 3, 1, "relu", False, False), "kernel_size"),
         (Block("feature_mix", 8, 8, 0, 8, 1, 1, "relu", False, True), "skip"),
         (Block("max_pool", 8, 8, 0, 8, 5, 2, "none", False, False), "kernel_size"),
