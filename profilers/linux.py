@@ -10,13 +10,13 @@ from typing import Annotated, ClassVar, Literal
 from device_agents.android.agent_options import AgentOptions
 from ofa.cli.command import Command
 from ofa.cli.config import Free, Option
-from profilers.devices.core_options import CoreOptions
+from profilers.devices.core_options import ClusterOptions
 from profilers.profiling.command_words import command_line
 from profilers.profiling.profile_options import ProfileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinuxConfig(CoreOptions, AgentOptions, ProfileOptions):
+class LinuxConfig(ClusterOptions, AgentOptions, ProfileOptions):
     """Measure every block of a search space on a 64-bit Linux board, over ssh, into a latency table."""
 
     PANEL: ClassVar[str] = "Board"
@@ -49,7 +49,7 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
     check_runtime("tflite")
     board = Board(config.host, config.ssh_config)
     facts = board.facts()
-    cpus = chosen_cpus(facts, config.cpu, config.threads)
+    cpus = chosen_cpus(facts, config.cpu, config.threads, config.cores)
     agent = bundle.make(
         facts.machine,
         agent_bin=config.agent_bin,
@@ -63,10 +63,11 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         agent,
         batch=config.batch_size,
         delegate=config.delegate,
-        threads=config.threads,
+        threads=config.threads_on(cpus),
         cpus=cpus,
         timeout_s=config.timeout,
         say=print,
+        cluster=config.cores,
     )
     return profile(config, target, command)
 

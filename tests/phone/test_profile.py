@@ -155,6 +155,15 @@ def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:
     assert "processor: 41.5 C" in said
 
 
+def test_a_cluster_is_pinned_to_and_one_that_is_not_there_is_said(phone: TestPhone, capsys) -> None:
+    words = ["--serial", phone.serial, *SMALL, "--dry-run", "--cores"]
+    assert main([*words, "little"]) == 0
+    little = sorted(os.sched_getaffinity(0) - {(os.cpu_count() or 1) - 1})
+    assert f"pinned to CPU {', '.join(map(str, little))} (" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(InputError, match="--cores middle: ofa-latency Test phone has only a little and a big cluster"):
+        main([*words, "middle"])
+
+
 @pytest.fixture
 def adb_client(phone: TestPhone) -> Iterator[list[str]]:
     """Debian's adb client and a server of its own, run by the libraries of the test phone's root."""

@@ -296,6 +296,15 @@ def test_the_fastest_cores_are_chosen(asked: tuple[int, ...] | None, threads: in
     assert chosen_cpus(facts, asked, threads) == chosen
 
 
+def test_a_cluster_of_a_board_is_chosen() -> None:
+    capacity = {**dict.fromkeys(range(4), 400), 4: 1024, 5: 1024}
+    facts = Facts("aarch64", (0, 1, 2, 3, 4), dict.fromkeys(range(6), 1800), capacity)
+    assert chosen_cpus(facts, None, None, "little") == [0, 1, 2, 3]
+    assert chosen_cpus(facts, None, None, "big") == [4]
+    with pytest.raises(InputError, match="--cores middle: the board has only a little and a big cluster"):
+        chosen_cpus(facts, None, None, "middle")
+
+
 @pytest.mark.parametrize(
     ("asked", "threads", "message"),
     [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
 from profilers.devices.board.ssh import Board, Facts
-from profilers.devices.cores import fastest
+from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
 from profilers.devices.delegates import dtype_of
 from profilers.measuring.events import Event
 from profilers.measuring.target import Target
@@ -27,8 +27,9 @@ def board_target(
     cpus: Sequence[int],
     timeout_s: float,
     say: Callable[[str], object],
+    cluster: Cluster | None = None,
 ) -> Target:
-    """One board. agent: built for its machine; cpus: of `chosen_cpus`"""
+    """One board. agent: built for its machine; cpus: of `chosen_cpus`; cluster: as they were asked for"""
     files = {name: agent.folder / name for name in agent.files}
     return Target(
         runtime="tflite",
@@ -42,7 +43,13 @@ def board_target(
             **agent.manifest_fields,
         },
         start=AgentOnBoard(board, files, agent.start_command, timeout_s, say).start,
-        header={"agent": "linux", "threads": str(threads), "dtype": dtype_of(delegate), "delegate": delegate},
+        header={
+            "agent": "linux",
+            "threads": str(threads),
+            "dtype": dtype_of(delegate),
+            "delegate": delegate,
+            **({"cores": cluster} if cluster else {}),
+        },
     )
 
 
@@ -72,12 +79,20 @@ class AgentOnBoard:
         yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
 
 
-def chosen_cpus(facts: Facts, asked: Sequence[int] | None, threads: int) -> list[int]:
-    """The CPUs asked for, or the fastest, the last of equal ones first; InputError if they are not to be had."""
+def chosen_cpus(
+    facts: Facts, asked: Sequence[int] | None, threads: int | None, cluster: Cluster | None = None
+) -> list[int]:
+    """The CPUs or the cluster asked for, or the fastest, the last of equal ones first, one a thread.
+
+    InputError if they are not to be had.
+    """
+    if cluster is not None:
+        kinds = kinds_of_cores(facts.max_khz, facts.capacity)
+        return of_cluster(cluster, kinds, facts.usable, facts.max_khz, threads, "the board")
     if asked is None:
-        if threads > len(facts.usable):
+        if (threads or 1) > len(facts.usable):
             raise InputError(f"--threads is {threads}, but the board lets us use {len(facts.usable)} CPUs")
-        return fastest(facts.usable, facts.max_khz, threads)
+        return fastest(facts.usable, facts.max_khz, threads or 1)
     for cpu in asked:
         if cpu not in facts.usable:
             raise InputError(f"--cpu names CPU {cpu}, the board has {', '.join(map(str, facts.usable))}")

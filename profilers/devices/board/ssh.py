@@ -10,12 +10,12 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from ofa.errors import InputError
-from profilers.devices.cores import cpu_list
+from profilers.devices.cores import core_numbers, cpu_list
 from profilers.devices.sent_files import SUMS, sent_folder, write_tar
 from profilers.measuring.conversation import agent_process
 from profilers.measuring.events import Event
@@ -31,7 +31,8 @@ echo "machine=$(uname -m)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
 cd /sys/devices/system/cpu && for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do
     [ -r "$file" ] && echo "khz.${file%%/*}=$(cat "$file")"
-done; true
+done
+for file in cpu[0-9]*/cpu_capacity; do [ -r "$file" ] && echo "capacity.${file%%/*}=$(cat "$file")"; done; true
 """
 HELD = 'cd "$1" 2>/dev/null && sha256sum -c "$2" > /dev/null 2>&1 && echo held || echo lacks'
 UNPACK = (
@@ -47,11 +48,15 @@ RUN = (
 
 @dataclass(frozen=True)
 class Facts:
-    """machine: as `uname -m` says; usable: CPUs that may be pinned to; max_khz: {CPU: its highest clock}, if told"""
+    """machine: as `uname -m` says; usable: CPUs that may be pinned to
+
+    max_khz, capacity: {CPU: its highest clock, its speed as the kernel's scheduler sees it}, if told
+    """
 
     machine: str
     usable: tuple[int, ...]
     max_khz: Mapping[int, int]
+    capacity: Mapping[int, int] = field(default_factory=dict)
 
 
 class Board:
@@ -90,8 +95,8 @@ class Board:
 
     def facts(self) -> Facts:
         answers = dict(line.partition("=")[::2] for line in self.run(FACTS).splitlines())
-        khz = {int(key.removeprefix("khz.cpu")): int(text) for key, text in answers.items() if key.startswith("khz.")}
-        return Facts(answers.get("machine", ""), cpu_list(answers.get("allowed", "")), khz)
+        khz, capacity = (core_numbers(answers, name) for name in ("khz", "capacity"))
+        return Facts(answers.get("machine", ""), cpu_list(answers.get("allowed", "")), khz, capacity)
 
     def ensure(self, kind: str, files: Mapping[str, Path]) -> str:
         """Sees to it that the board has these files in one folder, which is named by their content; its name."""

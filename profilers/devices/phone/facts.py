@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ofa.errors import InputError
-from profilers.devices.cores import cpu_list, fastest
+from profilers.devices.cores import Cluster, core_numbers, cpu_list, fastest, kinds_of_cores, of_cluster
 from profilers.devices.phone.adb import Adb
 
 # Android's name of an ABI: the bundle's, which is also what `uname -m` says on such a machine
@@ -30,6 +30,7 @@ if [ "$(cat online)" != "$(cat possible)" ]; then
 fi
 echo "online=$(cat online)"; echo "possible=$(cat possible)"
 for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do [ -r $file ] && echo "khz.${file%%/*}=$(cat $file)"; done
+for file in cpu[0-9]*/cpu_capacity; do [ -r $file ] && echo "capacity.${file%%/*}=$(cat $file)"; done
 for folder in cpu[0-9]*; do
     cpu=${folder#cpu}; taskset $(printf %x $((1 << cpu))) true 2> /dev/null && echo "pins.$cpu=1"
 done
@@ -49,6 +50,7 @@ class Phone:
     max_khz: {CPU: its highest clock}, of those whose clock can be read
     usable: CPUs that are on and that programs of adb can be pinned to
     off: those that could not be woken, or are kept for others
+    capacity: {CPU: its speed as the kernel's scheduler sees it, 1024 that of the fastest}, where it is told
     identity: a hash that tells this phone from another of its model
     """
 
@@ -59,6 +61,7 @@ class Phone:
     usable: tuple[int, ...]
     identity: str
     off: tuple[int, ...] = ()
+    capacity: Mapping[int, int] = field(default_factory=dict)
 
 
 def facts(adb: Adb, own_agent: bool) -> Phone:
@@ -86,7 +89,7 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
     usable = online & set(cpu_list(properties.get("allowed", "")))
     # an isolated core is on and allowed, and yet refused; where nothing can be tried, all are believed
     usable &= {int(key[5:]) for key in properties if re.fullmatch(r"pins\.\d+", key)} or usable
-    khz = {int(key[7:]): int(value) for key, value in properties.items() if re.fullmatch(r"khz\.cpu\d+", key) and value}
+    khz, capacity = (core_numbers(properties, name) for name in ("khz", "capacity"))
     known_by = properties.get("ro.serialno") or properties.get("ro.build.fingerprint") or name
     return Phone(
         name=name or "unnamed phone",
@@ -96,6 +99,7 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
         usable=tuple(sorted(usable)),
         identity=hashlib.sha256(known_by.encode()).hexdigest()[:16],
         off=tuple(sorted((online | set(cpu_list(properties.get("possible", "")))) - usable)),
+        capacity=capacity,
     )
 
 
@@ -116,10 +120,15 @@ def big_cores(phone: Phone, threads: int) -> list[int]:
     return fastest(phone.usable, phone.max_khz, threads)
 
 
-def chosen_cores(phone: Phone, asked: Sequence[int] | None, threads: int) -> list[int]:
-    """The CPUs asked for, or the big ones; InputError if one is not to be had."""
+def chosen_cores(
+    phone: Phone, asked: Sequence[int] | None, threads: int | None, cluster: Cluster | None = None
+) -> list[int]:
+    """The CPUs or the cluster asked for, or the big ones, one a thread; InputError if one is not to be had."""
+    if cluster is not None:
+        kinds = kinds_of_cores(phone.max_khz, phone.capacity)
+        return of_cluster(cluster, kinds, phone.usable, phone.max_khz, threads, phone.name)
     if asked is None:
-        return big_cores(phone, threads)
+        return big_cores(phone, threads or 1)
     for cpu in asked:
         if cpu not in phone.usable:
             raise InputError(f"--cpu names CPU {cpu}; of {phone.name} may be used {', '.join(map(str, phone.usable))}")

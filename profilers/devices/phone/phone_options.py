@@ -7,14 +7,14 @@ from typing import Annotated, ClassVar, Literal
 
 from device_agents.android.agent_options import AgentOptions
 from ofa.cli.config import Between, Free, Option
-from profilers.devices.core_options import CoreOptions
+from profilers.devices.core_options import ClusterOptions
 
 # in place of serials: every phone that is attached
 ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhoneOptions(CoreOptions, AgentOptions):
+class PhoneOptions(ClusterOptions, AgentOptions):
     """How a phone is asked."""
 
     PANEL: ClassVar[str] = "Phone"

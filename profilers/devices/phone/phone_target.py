@@ -25,7 +25,7 @@ def open_phone(adb: Adb, asked: PhoneOptions) -> tuple[Phone, list[int]]:
         asked.runner == "benchmark_model" or bool(asked.agent_lib or asked.agent_aar)
     )
     phone = facts(adb, own_agent=brings_all)
-    return phone, chosen_cores(phone, asked.cpu, asked.threads)
+    return phone, chosen_cores(phone, asked.cpu, asked.threads, asked.cores)
 
 
 def described(phone: Phone, cpus: Sequence[int]) -> str:
@@ -63,6 +63,7 @@ def session_of(
         awake=not asked.no_stay_awake,
         keep_models=keep_models,
     )
+    threads = asked.threads_on(cpus)
     files, backend, start_command, own_fields = _agent(phone, asked, say)
     with PhoneSession(adb, phone, files, start_command, policy, timeout_s, say) as session:
         yield Target(
@@ -72,7 +73,7 @@ def session_of(
                 "runtime": "tflite",
                 "backend": backend,
                 "delegate": asked.delegate,
-                "threads": asked.threads,
+                "threads": threads,
                 "cpus": list(cpus),
                 **own_fields,
                 "phone": phone.identity,
@@ -82,9 +83,10 @@ def session_of(
             start=session.start,
             header={
                 "agent": "android",
-                "threads": str(asked.threads),
+                "threads": str(threads),
                 "dtype": dtype_of(asked.delegate),
                 "delegate": asked.delegate,
+                **({"cores": asked.cores} if asked.cores else {}),
             },
             tries=TRIES,
             pace=PHONE_PACE,

@@ -95,6 +95,17 @@ def test_the_fastest_cores_are_taken(threads: int, cpus: list[int]) -> None:
     assert big_cores(note10(), threads) == cpus
 
 
+def test_a_cluster_is_told_by_capacity_before_the_clock() -> None:
+    assert chosen_cores(note10(), None, None, "middle") == [4, 5]
+    assert chosen_cores(note10(), None, 1, "little") == [3]
+    told = "\n".join(f"capacity.cpu{cpu}={1024 if cpu < 2 else 300}" for cpu in range(8))
+    by_capacity = note10("allowed=0-7", f"{told}\nallowed=0-7")
+    assert chosen_cores(by_capacity, None, None, "little") == [2, 3]
+    two_kinds = note10("2400000", "1950000")
+    with pytest.raises(InputError, match="--cores middle: samsung SM-N970F has only a little and a big cluster"):
+        chosen_cores(two_kinds, None, None, "middle")
+
+
 def test_the_fastest_core_need_not_be_the_last() -> None:
     phone = note10("khz.cpu4=2400000", "khz.cpu4=3000000")
     assert big_cores(phone, 2) == [4, 7]
