@@ -11,6 +11,7 @@ from device_agents.android.agent_options import AgentOptions
 from ofa.cli.command import Command
 from ofa.cli.config import Free, Option
 from profilers.devices.core_options import ClusterOptions
+from profilers.devices.delegates import Dtype, check_dtype
 from profilers.profiling.command_words import command_line
 from profilers.profiling.profile_options import ProfileOptions
 
@@ -29,6 +30,13 @@ class LinuxConfig(ClusterOptions, AgentOptions, ProfileOptions):
 
     delegate: Annotated[Literal["xnnpack", "none"], Option(metavar="D")] = "xnnpack"
     """xnnpack; none: the runtime's own kernels"""
+
+    dtype: Dtype = "fp32"
+    """type that XNNPACK computes in: fp16 makes it compute float32 models in float16, if the processor can"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_dtype(self.dtype, self.delegate)
 
 
 COMMAND = Command("profilers.linux", LinuxConfig, "--host pi@raspberrypi.local --space mbv3-w1.0 --out pi.csv")
@@ -63,6 +71,7 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         agent,
         batch=config.batch_size,
         delegate=config.delegate,
+        dtype=config.dtype,
         threads=config.threads_on(cpus),
         cpus=cpus,
         timeout_s=config.timeout,

@@ -1,8 +1,46 @@
-"""What is known of a delegate beforehand."""
+"""What runs the operators on a phone or board, and in what type it computes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
 
-def dtype_of(delegate: str) -> str:
-    """In what type it computes float32 models; a delegate of a GPU or NPU may choose less, and does not tell."""
-    return "float32" if delegate in ("xnnpack", "none") else "not known"
+from ofa.errors import InputError, UsageError
+from profilers.measuring.events import Error, Event
+
+Dtype = Literal["fp32", "fp16"]
+# an agent's reason for a visit whose outputs were not of float16
+NOT_FP16 = "not_fp16"
+
+
+def check_dtype(dtype: Dtype, delegate: str, runner: str = "agent") -> None:
+    """UsageError where the type cannot be asked of what runs the operators."""
+    if dtype == "fp16" and (delegate != "xnnpack" or runner != "agent"):
+        other = f"--delegate {delegate}" if delegate != "xnnpack" else f"--runner {runner}"
+        raise UsageError(f"--dtype fp16 is what XNNPACK can be told, by our agent: {other} cannot, leave one out")
+
+
+def dtype_of(delegate: str, dtype: Dtype = "fp32") -> str:
+    """What a header says: the type that float32 models are computed in.
+
+    A delegate of a GPU or NPU may choose less than float32, and does not tell.
+    """
+    if delegate not in ("xnnpack", "none"):
+        return "not known"
+    return "float32" if dtype == "fp32" else "fp16"
+
+
+def dtype_in(header: Mapping[str, str]) -> Dtype:
+    """What a header's table was asked for."""
+    return "fp16" if header.get("dtype") == "fp16" else "fp32"
+
+
+def asked_dtype(dtype: Dtype) -> dict[str, str]:
+    """The manifest's fields; none for float32, so that journals of before there was a choice are gone on with."""
+    return {} if dtype == "fp32" else {"dtype": dtype}
+
+
+def check_computed(event: Event) -> None:
+    """InputError where an agent says that the runtime did not compute in the type that was asked for."""
+    if isinstance(event, Error) and event.reason == NOT_FP16:
+        raise InputError(f"--dtype fp16 has no effect here ({event.message}): leave it out")

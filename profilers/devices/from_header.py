@@ -14,6 +14,7 @@ from ofa.tables import LatencyTable
 from profilers.devices import local_cpu, nvidia
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.core_options import cpu_numbers
+from profilers.devices.delegates import dtype_in
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.target import Target
 
@@ -93,6 +94,7 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
         ),
         batch=table.batch,
         delegate=_stated(table, "delegate"),
+        dtype=dtype_in(table.header),
         threads=threads,
         cpus=chosen_cpus(facts, _cpus(table), threads),
         timeout_s=timeout_s,
@@ -133,6 +135,7 @@ def phone_options(table: LatencyTable, access: AccessOptions) -> PhoneOptions:
         agent_aar=access.agent_aar,
         libc=access.libc,
         delegate=cast(Any, _stated(table, "delegate")),  # the option says which there are
+        dtype=dtype_in(table.header),
         runner=_BENCHMARK_MODEL if own_tool else "agent",
         threads=_threads(table),
         cpu=_cpus(table),

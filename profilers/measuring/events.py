@@ -244,6 +244,7 @@ def _watched(line: Mapping[str, Any]) -> dict[str, Any]:
             isinstance(value, list) and all(isinstance(v, str) and clean(v) == v for v in value)
         ),
         "other_processes": lambda value: isinstance(value, list) and all(map(_is_number, value)),
+        "outputs": lambda value: isinstance(value, list) and all(v is None or _is_number(v) for v in value),
         "process_cpu_ns": lambda value: _are_integers(value, 0) and len(value) == len(line["samples_ns"]),
     }
     watched = {

@@ -5,6 +5,8 @@ import pytest
 from device_agents.android.testphone.moods import MOODS
 from device_agents.android.testphone.phone import DUMPSYS
 from profilers.android import main
+from profilers.devices.phone.doctor import examine
+from profilers.devices.phone.doctor.numerics import outputs_here
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
@@ -22,11 +24,13 @@ def test_every_fact_has_its_line_and_the_serial_has_none(boot, capsys) -> None:
     said = capsys.readouterr().out
     found = verdicts(said)
     assert list(found) == [
-        "connection", "phone", "cores", "space", "agent", "pinning", "clocks", "heat", "screen", "battery",
+        "connection", "phone", "cores", "space", "agent", "numerics", "pinning", "clocks", "heat", "screen", "battery",
         "battery saver", "airplane mode",
     ]  # fmt: skip
     assert found["phone"].startswith("LOOK ofa-latency Test phone, x86_64, the phone calls itself an emulator")
     assert found["agent"] == "good ai-edge-litert 2.3.0 starts, 40 of 40 visits of a block were made"
+    assert found["numerics"].startswith("good a block's outputs differ from ai-edge-litert ")
+    assert found["numerics"].endswith(" of the largest, tolerance 0.0001")
     assert found["pinning"] == "good every visit ran where it was put"
     assert found["clocks"].startswith("good ")
     assert found["heat"].startswith("good 1 thermal zones, in thousandths of a degree, 40 C; visits wait while ")
@@ -44,6 +48,15 @@ def test_a_phone_that_closes_its_sensors_and_is_nearly_empty_is_seen_to(boot, ca
     assert found["heat"].startswith("LOOK no sensor that adb may read, not known; off: ")
     assert found["battery"] == "LOOK 30 %, not charging: charge it above 50 %"
     assert found["screen"].startswith("LOOK ")
+
+
+def test_outputs_that_are_not_this_computer_s_are_bad(boot, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(examine, "SEED", 1)
+    monkeypatch.setattr(examine, "VISITS", 1)
+    monkeypatch.setattr(examine, "outputs_here", lambda model, seed: outputs_here(model, seed + 1))
+    assert main(["--serial", boot().serial, "--doctor"]) == 1
+    found = verdicts(capsys.readouterr().out)["numerics"]
+    assert found.startswith("BAD ") and "of the largest, tolerance 0.0001: do not deploy with this runtime" in found
 
 
 def test_a_phone_that_cannot_be_measured_is_bad(boot, capsys) -> None:

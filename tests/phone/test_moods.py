@@ -106,3 +106,10 @@ def test_clocks_that_sag_in_a_loop_are_told_by_the_minute(boot, tmp_path: Path) 
     assert one.clock_mhz is not None
     assert one.clock_mhz[1] == highest
     assert (two.clock_mhz, two.clock_limit_mhz, two.temperature_c) == ((0.6 * highest,) * 2, 0.6 * highest, 71.0)
+
+
+def test_a_processor_that_cannot_compute_in_float16_is_not_believed_to(boot, tmp_path: Path) -> None:
+    phone, out = boot("arm64-v8a", mood=MOODS["old"]), tmp_path / "t.csv"
+    with pytest.raises(InputError, match=r"--dtype fp16 has no effect here \(float16 was asked for, and the runtime"):
+        main(["--serial", phone.serial, *SMALL, "--dtype", "fp16", "--out", str(out)])
+    assert not out.exists()

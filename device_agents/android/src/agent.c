@@ -17,6 +17,7 @@
 #include "device.h"
 #include "json.h"
 #include "manifest.h"
+#include "outputs.h"
 #include "runtime.h"
 #include "timing.h"
 
@@ -119,7 +120,8 @@ typedef struct {
     int64_t setup_ns;
 } Before;
 
-static void say_result(Line *line, const Manifest *manifest, size_t number, const Before *before, const Timing *timing) {
+static void say_result(Line *line, const Manifest *manifest, size_t number, void *model, const Before *before,
+                       const Timing *timing) {
     int cpu = manifest->cpus[0];
     line_add(line, "{\"type\": \"result\", \"visit\": %zu, \"id\": ", number);
     line_string(line, manifest->visits[number]->id);
@@ -151,6 +153,7 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, cons
         line_add(line, ", \"%s\": ", facts[i].name);
         line_number(line, facts[i].value);
     }
+    line_outputs(line, manifest, model);
     if (manifest->window_seconds > 0) {
         line_add(line, ", \"loop_ns\": %lld, \"late\": %lld", (long long)timing->loop_ns, (long long)timing->late);
     }
@@ -175,11 +178,6 @@ static int timed_cpu;  // the first of those the manifest names
 static double its_clock_mhz(void) { return clock_mhz(timed_cpu); }
 
 static const Watch watch = {its_clock_mhz, is_elsewhere};
-
-static bool fails(int status, char *why) {
-    if (status) snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", status);
-    return status != 0;
-}
 
 // Waits until the processor is cool, or says why no more is waited.
 static bool cooled(const Manifest *manifest, size_t number, Wait *wait, char *why) {
@@ -212,21 +210,35 @@ static void *cool_and_load(Line *line, const Manifest *manifest, size_t number, 
     return NULL;
 }
 
+// Says what became of a visit; whether it was made. failed: the runtime's status.
+static bool say_outcome(Line *line, const Manifest *manifest, size_t number, void *model, int failed,
+                        const Before *before, const Timing *timing) {
+    char why[WHY_SIZE];
+    if (failed) {
+        snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
+        say_error(line, manifest, number, NULL, why);
+        return false;
+    }
+    if (!is_of_dtype(manifest, model, why)) {
+        say_error(line, manifest, number, "not_fp16", why);
+        return false;
+    }
+    say_result(line, manifest, number, model, before, timing);
+    return true;
+}
+
 static const Before nothing_before = {.wait = {.temperature_c = NAN, .status = NAN}};
 
 // Loads the model and times it. Anew for every visit: where a model lies in memory makes some blocks several per cent
 // faster or slower, and a model that stays loaded would repeat its luck in every round.
 static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
-    char why[WHY_SIZE];
     Before before = nothing_before;
     void *model = cool_and_load(line, manifest, number, &before);
     if (!model) return;
     // a core that slept is slow at first: before the first visit, and whenever something was waited for
     bool rested = number == 0 || before.wait.asked || before.wait.seconds > 0;
-    if (fails(time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing), why))
-        say_error(line, manifest, number, NULL, why);
-    else
-        say_result(line, manifest, number, &before, timing);
+    int failed = time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing);
+    say_outcome(line, manifest, number, model, failed, &before, timing);
     manifest->backend->unload(model);
 }
 
@@ -257,7 +269,6 @@ static int begin_loop(const Manifest *manifest, Looped *looped, Timing *timing) 
 // it but the first window.
 static void visit_window(Line *line, const Manifest *manifest, size_t number, Looped *looped, Timing *timing) {
     const Entry *entry = manifest->visits[number];
-    char why[WHY_SIZE];
     Before before = nothing_before;
     int failed = 0;
     if (looped->entry != entry) {
@@ -275,12 +286,7 @@ static void visit_window(Line *line, const Manifest *manifest, size_t number, Lo
         timing->warmup_ns = 0;
     }
     if (!failed) failed = loop_window(manifest->backend->run, looped->model, &watch, &looped->loop, timing);
-    if (fails(failed, why)) {
-        say_error(line, manifest, number, NULL, why);
-        end_loop(manifest, looped);
-    } else {
-        say_result(line, manifest, number, &before, timing);
-    }
+    if (!say_outcome(line, manifest, number, looped->model, failed, &before, timing)) end_loop(manifest, looped);
 }
 
 static void make_visits(Line *line, const Manifest *manifest) {
@@ -319,8 +325,8 @@ int main(int count, char **arguments) {
     char why[WHY_SIZE];
     int xnnpack = -1;
     if (!manifest_read(arguments[1], &manifest, why) || !pin(manifest.cpus, manifest.cpu_count, why) ||
-        !manifest.backend->start(manifest.library, manifest.delegate, manifest.delegate_library, manifest.threads, &xnnpack,
-                                 why)) {
+        !manifest.backend->start(manifest.library, manifest.delegate, manifest.delegate_library, manifest.threads,
+                                 manifest.fp16, &xnnpack, why)) {
         int code = cannot_start(&line, why);
         line_free(&line);
         manifest_free(&manifest);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { LARGEST_FILE = 64 << 20 };
+enum { LARGEST_FILE = 64 << 20, MOST_OUTPUTS = 1 << 20 };
 
 char *read_file(const char *path, size_t *length, char *why) {
     FILE *file = fopen(path, "re");
@@ -103,13 +103,20 @@ static bool one_of(const Fields *fields, const char *name, const char *value, co
 
 static bool read_runtime(const Fields *fields, Manifest *manifest) {
     static const char *const runtimes[] = {"tflite", NULL}, *const backends[] = {"litert", "tflite", NULL},
-                      *const delegates[] = {"xnnpack", "gpu", "nnapi", "none", NULL};
-    const char *runtime, *backend = "litert";
+                      *const delegates[] = {"xnnpack", "gpu", "nnapi", "none", NULL},
+                      *const dtypes[] = {"fp32", "fp16", NULL};
+    const char *runtime, *backend = "litert", *dtype = "fp32";
     manifest->delegate = "xnnpack";
     if (!get_string(fields, "runtime", &runtime) || !one_of(fields, "runtime", runtime, runtimes)) return false;
     if (!get_optional_string(fields, "backend", &backend) || !one_of(fields, "backend", backend, backends)) return false;
     if (!get_optional_string(fields, "delegate", &manifest->delegate) ||
         !one_of(fields, "delegate", manifest->delegate, delegates))
+        return false;
+    if (!get_optional_string(fields, "dtype", &dtype) || !one_of(fields, "dtype", dtype, dtypes)) return false;
+    manifest->fp16 = strcmp(dtype, "fp16") == 0;
+    if (manifest->fp16 && strcmp(manifest->delegate, "xnnpack") != 0)
+        return wrong(fields, "dtype", "fp32 where XNNPACK does not compute");
+    if (json_member(fields->object, "outputs") && !get_integer(fields, "outputs", 0, MOST_OUTPUTS, &manifest->outputs))
         return false;
     manifest->backend = strcmp(backend, "litert") == 0 ? &litert_backend : &tflite_backend;
     manifest->library = manifest->backend->default_library;

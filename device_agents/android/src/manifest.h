@@ -21,6 +21,8 @@ typedef struct {
 typedef struct {
     const Backend *backend;
     const char *library, *delegate, *delegate_library;  // the last NULL where not given
+    bool fp16;        // what XNNPACK is to compute in, in place of float32
+    int64_t outputs;  // how many values of the first output a result has; 0 where not asked for
     int threads;
     int cpus[MOST_PINNED];
     size_t cpu_count;

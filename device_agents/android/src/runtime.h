@@ -13,13 +13,16 @@ typedef struct {
     const char *default_library;  // expected in the folder the agent is started in
     // Loads the library; false and the reason in `why`. xnnpack: 1 on, 0 off, -1 not known.
     // delegate_library: where the delegate is, if it is not in the library; NULL: nowhere else.
-    bool (*start)(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
-                  char *why);
+    // fp16: XNNPACK is to compute in float16; whether it does is seen from what comes out.
+    bool (*start)(const char *library, const char *delegate, const char *delegate_library, int threads, bool fp16,
+                  int *xnnpack, char *why);
     // A model with its inputs set, ready to run; NULL and the reason in `why`.
     void *(*load)(const char *path, uint64_t seed, char *why);
     // One run; 0, or the runtime's own error number.
     int (*run)(void *model);
     void (*unload)(void *model);
+    // A copy of the first output of a model that was run, to free; NULL where it is not of float32.
+    float *(*output)(void *model, size_t *count);
     // What the library says its version is, or NULL.
     const char *(*version)(void);
 } Backend;

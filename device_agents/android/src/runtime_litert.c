@@ -70,16 +70,19 @@ static const Symbol symbols[] = {
     SYMBOL(RunCompiledModel),
 };
 
-enum { ACCELERATOR_CPU = 1, ACCELERATOR_GPU = 2, LOCK_WRITE = 1, MOST_BUFFERS = 64 };
+enum { ACCELERATOR_CPU = 1, ACCELERATOR_GPU = 2, LOCK_READ = 0, LOCK_WRITE = 1, MOST_BUFFERS = 64 };
+// XNNPACK's delegate, as its header numbers them: 1 and 2 are on where nobody asks, for quantised models
+enum { XNNPACK_QS8 = 1, XNNPACK_QU8 = 2, XNNPACK_FORCE_FP16 = 4 };
 
 static void *environment;
-static bool on_gpu, own_kernels;
+static bool on_gpu, own_kernels, in_fp16;
 static int thread_count;
 
 typedef struct {
     void *model, *options, *compiled;
     void *inputs[MOST_BUFFERS], *outputs[MOST_BUFFERS];
     size_t input_count, output_count;
+    int output_element;  // of the first output
 } Model;
 
 static const char *meaning(int status) {
@@ -116,8 +119,8 @@ static int create_environment(void) {
     return api.CreateEnvironment(1, &option, &environment);
 }
 
-static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
-                  char *why) {
+static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, bool fp16,
+                  int *xnnpack, char *why) {
     (void)delegate_library;
     if (strcmp(delegate, "nnapi") == 0) {
         snprintf(why, WHY_SIZE, "LiteRT 2 has no NNAPI delegate: use backend tflite");
@@ -132,6 +135,7 @@ static bool start(const char *library, const char *delegate, const char *delegat
     }
     own_kernels = strcmp(delegate, "none") == 0;
     thread_count = threads;
+    in_fp16 = fp16;
     *xnnpack = !on_gpu && !own_kernels;
     return true;
 }
@@ -149,8 +153,10 @@ static void unload(void *loaded) {
 }
 
 static int cpu_options(void *options) {
-    char *toml = must_realloc(NULL, 80, 1);  // the options own it
-    snprintf(toml, 80, "%snum_threads = %d\n", own_kernels ? "kernel_mode = \"builtin\"\n" : "", thread_count);
+    char *toml = must_realloc(NULL, 96, 1);  // the options own it
+    const char *kernels = own_kernels ? "kernel_mode = \"builtin\"\n" : "";
+    int length = snprintf(toml, 80, "%snum_threads = %d\n", kernels, thread_count);
+    if (in_fp16) snprintf(toml + length, 16, "flags = %d\n", XNNPACK_QS8 | XNNPACK_QU8 | XNNPACK_FORCE_FP16);
     void *opaque = NULL;
     int status = api.CreateOpaqueOptions("xnnpack", toml, free, &opaque);
     return status ? status : api.AddOpaqueOptions(options, opaque);
@@ -162,6 +168,7 @@ static int make_buffer(Model *m, void *signature, size_t i, bool input, uint64_t
     size_t bytes = 0;
     int status = (input ? api.GetSignatureInputTensorByIndex : api.GetSignatureOutputTensorByIndex)(signature, i, &tensor);
     if (!status) status = api.GetRankedTensorType(tensor, &type);
+    if (!input && i == 0) m->output_element = type.element;
     if (!status)
         status = (input ? api.GetCompiledModelInputBufferRequirements
                         : api.GetCompiledModelOutputBufferRequirements)(m->compiled, 0, i, &needs);
@@ -215,7 +222,21 @@ static int run(void *loaded) {
     return api.RunCompiledModel(m->compiled, 0, m->input_count, m->inputs, m->output_count, m->outputs);
 }
 
+static float *output(void *loaded, size_t *count) {
+    Model *m = loaded;
+    void *data = NULL;
+    size_t bytes = 0;
+    if (m->output_count == 0 || m->output_element != ELEMENT_FLOAT32 ||
+        api.GetTensorBufferPackedSize(m->outputs[0], &bytes) || api.LockTensorBuffer(m->outputs[0], &data, LOCK_READ))
+        return NULL;
+    float *values = must_realloc(NULL, bytes ? bytes : 1, 1);
+    memcpy(values, data, bytes);
+    *count = bytes / sizeof *values;
+    api.UnlockTensorBuffer(m->outputs[0]);
+    return values;
+}
+
 // The library does not tell its version; the bundle's bundle.json does.
 static const char *version(void) { return NULL; }
 
-const Backend litert_backend = {"litert", "./libLiteRt.so", start, load, run, unload, version};
+const Backend litert_backend = {"litert", "./libLiteRt.so", start, load, run, unload, output, version};

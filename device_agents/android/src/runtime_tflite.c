@@ -28,6 +28,7 @@ static struct {
     int (*InterpreterInvoke)(void *);
     int32_t (*InterpreterGetInputTensorCount)(void *);
     void *(*InterpreterGetInputTensor)(void *, int32_t);
+    const void *(*InterpreterGetOutputTensor)(const void *, int32_t);
     void *(*TensorData)(const void *);
     size_t (*TensorByteSize)(const void *);
     int (*TensorType)(const void *);
@@ -48,6 +49,7 @@ static const Symbol symbols[] = {
     SYMBOL(InterpreterInvoke),
     SYMBOL(InterpreterGetInputTensorCount),
     SYMBOL(InterpreterGetInputTensor),
+    SYMBOL(InterpreterGetOutputTensor),
     SYMBOL(TensorData),
     SYMBOL(TensorByteSize),
     SYMBOL(TensorType),
@@ -73,8 +75,13 @@ typedef struct {
     void *model, *delegate, *interpreter;
 } Model;
 
-static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, int *xnnpack,
-                  char *why) {
+static bool start(const char *library, const char *delegate, const char *delegate_library, int threads, bool fp16,
+                  int *xnnpack, char *why) {
+    if (fp16) {
+        // where the flags lie in the delegate's options differs between versions, and none tells its own
+        snprintf(why, WHY_SIZE, "the classic C API cannot be told to force float16: use a runtime of LiteRT 2");
+        return false;
+    }
     void *handle = open_library(library, symbols, sizeof symbols / sizeof *symbols, why);
     if (!handle) return false;
     void *delegates_handle = handle;
@@ -148,6 +155,17 @@ static void *load(const char *path, uint64_t seed, char *why) {
 
 static int run(void *loaded) { return api.InterpreterInvoke(((Model *)loaded)->interpreter); }
 
+static float *output(void *loaded, size_t *count) {
+    const void *tensor = api.InterpreterGetOutputTensor(((Model *)loaded)->interpreter, 0);
+    const void *data = tensor && api.TensorType(tensor) == ELEMENT_FLOAT32 ? api.TensorData(tensor) : NULL;
+    if (!data) return NULL;
+    size_t bytes = api.TensorByteSize(tensor);
+    float *values = must_realloc(NULL, bytes ? bytes : 1, 1);
+    memcpy(values, data, bytes);
+    *count = bytes / sizeof *values;
+    return values;
+}
+
 static const char *version(void) { return api.Version(); }
 
-const Backend tflite_backend = {"tflite", "./libtensorflowlite_c.so", start, load, run, unload, version};
+const Backend tflite_backend = {"tflite", "./libtensorflowlite_c.so", start, load, run, unload, output, version};

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Boots the test phone: `boot.sh ROOT STATE PORT LISTEN_FD MIB QEMU`, as process 1 of user, mount, net and pid
+# Boots the test phone: `boot.sh ROOT STATE PORT LISTEN_FD MIB QEMU CPU`, as process 1 of user, mount, net and pid
 # namespaces of its own. ROOT is read-only, as a phone's /system is; /data/local/tmp is a tmpfs of MIB MiB. STATE holds
-# stand-ins of Android's commands, what they say, and the fake /sys. aarch64 programs go to QEMU, in this namespace only.
+# stand-ins of Android's commands, what they say, and the fake /sys. aarch64 programs go to QEMU, which emulates CPU, in
+# this namespace only.
 set -eu
-root=$1 state=$2 port=$3 listen=$4 mib=$5 qemu=$6
+root=$1 state=$2 port=$3 listen=$4 mib=$5 qemu=$6 cpu=$7
 
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
@@ -31,7 +32,7 @@ fi
 : > "$state/booted"
 # as Android's init does, adbd is started again when it ends
 while :; do
-  chroot "$root" /system/bin/env -i PATH=/test-phone/bin:/system/bin HOME=/ QEMU_CPU=cortex-a76 ADBD_PORT="$port" \
+  chroot "$root" /system/bin/env -i PATH=/test-phone/bin:/system/bin HOME=/ QEMU_CPU="$cpu" ADBD_PORT="$port" \
     LISTEN_FD="$listen" LD_PRELOAD=/usr/lib/adbd_shim.so /usr/sbin/adbd >> "$state/adbd.log" 2>&1 || :
   sleep 0.2
 done

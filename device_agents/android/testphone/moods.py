@@ -18,6 +18,7 @@ class Mood:
 
     temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
     sleeps: its last CPU is off while there is little to do; sags_after_s: then its clocks are cut
+    cpu: what qemu emulates
     """
 
     zones: tuple[str, ...] = ("cpu-0",)
@@ -26,6 +27,7 @@ class Mood:
     temperature: Callable[[float], float] | None = None
     sleeps: bool = False
     sags_after_s: float = math.inf
+    cpu: str = "cortex-a76"
 
     @property
     def changes(self) -> bool:
@@ -49,4 +51,6 @@ MOODS = {
     # a 2021 Exynos: the prime core is unplugged while the phone idles
     "sleepy": Mood(zones=("BIG", "MID", "LITTLE"), sleeps=True),
     "sagging": Mood(sags_after_s=90),
+    # cores of before 2018 cannot compute in float16
+    "old": Mood(cpu="cortex-a72"),
 }

@@ -85,7 +85,7 @@ class TestPhone:
                 self._process = subprocess.Popen(
                     ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child",
                      "sh", str(HERE / "boot.sh"), str(self.root), str(self.state), str(port),
-                     str(listening.fileno()), str(self._mib), qemu],
+                     str(listening.fileno()), str(self._mib), qemu, self._mood.cpu],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()],
                     start_new_session=True,
                 )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa.errors import InputError
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
-from profilers.devices.delegates import dtype_of
+from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of
 from profilers.measuring.events import Event
 from profilers.measuring.target import Target
 
@@ -23,6 +23,7 @@ def board_target(
     *,
     batch: int,
     delegate: str,
+    dtype: Dtype,
     threads: int,
     cpus: Sequence[int],
     timeout_s: float,
@@ -40,13 +41,14 @@ def board_target(
             "delegate": delegate,
             "threads": threads,
             "cpus": list(cpus),
+            **asked_dtype(dtype),
             **agent.manifest_fields,
         },
         start=AgentOnBoard(board, files, agent.start_command, timeout_s, say).start,
         header={
             "agent": "linux",
             "threads": str(threads),
-            "dtype": dtype_of(delegate),
+            "dtype": dtype_of(delegate, dtype),
             "delegate": delegate,
             **({"cores": cluster} if cluster else {}),
         },
@@ -76,7 +78,9 @@ class AgentOnBoard:
             self._say(f"sending agent and {len(models)} models to {self._board.host}, if it lacks them")
             self._folders = self._board.ensure("agent", self._files), self._board.ensure("models", models)
             self._sent = folder
-        yield from self._board.agent(*self._folders, self._command, manifest, self._timeout_s)
+        for event in self._board.agent(*self._folders, self._command, manifest, self._timeout_s):
+            check_computed(event)
+            yield event
 
 
 def chosen_cpus(

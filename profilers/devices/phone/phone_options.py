@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from device_agents.android.agent_options import AgentOptions
 from ofa.cli.config import Between, Free, Option
 from profilers.devices.core_options import ClusterOptions
+from profilers.devices.delegates import Dtype, check_dtype
 
 # in place of serials: every phone that is attached
 ALL = "all"
@@ -21,6 +22,9 @@ class PhoneOptions(ClusterOptions, AgentOptions):
 
     delegate: Annotated[Literal["xnnpack", "gpu", "nnapi", "none"], Option(metavar="D")] = "xnnpack"
     """delegate that runs the operators; gpu and nnapi need your own --agent-lib or --agent-aar"""
+
+    dtype: Dtype = "fp32"
+    """type that XNNPACK computes in: fp16 makes it compute float32 models in float16, if the processor can"""
 
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
     """program that times the models: the agent, or TensorFlow Lite's benchmark_model, given by --agent-bin"""
@@ -36,3 +40,7 @@ class PhoneOptions(ClusterOptions, AgentOptions):
 
     no_stay_awake: Annotated[bool, Free()] = False
     """do not keep the screen of a charging phone on while measuring"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_dtype(self.dtype, self.delegate, self.runner)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from device_agents.android import bundle
-from profilers.devices.delegates import dtype_of
+from profilers.devices.delegates import asked_dtype, dtype_of
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
 from profilers.devices.phone.phone_options import PhoneOptions
@@ -75,6 +75,7 @@ def session_of(
                 "delegate": asked.delegate,
                 "threads": threads,
                 "cpus": list(cpus),
+                **asked_dtype(asked.dtype),
                 **own_fields,
                 "phone": phone.identity,
                 # not told where it is on, so that journals of before it was part of them are gone on with
@@ -84,7 +85,7 @@ def session_of(
             header={
                 "agent": "android",
                 "threads": str(threads),
-                "dtype": dtype_of(asked.delegate),
+                "dtype": dtype_of(asked.delegate, asked.dtype),
                 "delegate": asked.delegate,
                 **({"cores": asked.cores} if asked.cores else {}),
             },

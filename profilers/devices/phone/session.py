@@ -15,6 +15,7 @@ from typing import Any
 
 from ofa.errors import InputError
 from profilers.devices.batches import TAR_RECORD, Batch, batches_of
+from profilers.devices.delegates import check_computed
 from profilers.devices.phone import files as phone_files
 from profilers.devices.phone.adb import Adb, AdbLines, PushFailed
 from profilers.devices.phone.benchmark_model import benchmark_model_events
@@ -150,6 +151,7 @@ class PhoneSession:
                 for event in self._converse(models, batch.manifest):
                     if isinstance(event, Error) and event.reason == "too_hot":
                         raise too_hot(event.message)
+                    check_computed(event)
                     if isinstance(event, Done) and number + 1 < len(batches):
                         break
                     done = isinstance(event, Done)

@@ -3,7 +3,7 @@
 //     fail_run N   a run returns status N                sleep N       a run sleeps N seconds
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
 //     hot FILE     loading makes that sensor show 75 C       ramp FILE    that clock rises for 200 runs, to 2.8 GHz
-//     flee N       a run moves its thread to CPU N
+//     flee N       a run moves its thread to CPU N       put N        a run puts N/48, 2N/48, ... into its output
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <fcntl.h>
 #include <sched.h>
@@ -20,6 +20,7 @@ typedef struct {
 
 typedef struct {
     float data[64];
+    int mode;  // it was last locked in
 } Buffer;
 
 typedef struct {
@@ -170,10 +171,12 @@ void LiteRtDestroyTensorBuffer(void *buffer) { free(buffer); }
 
 int LiteRtLockTensorBuffer(void *buffer, void **data, int mode) {
     *data = ((Buffer *)buffer)->data;
-    return mode != 1;
+    ((Buffer *)buffer)->mode = mode;
+    return mode != 0 && mode != 1;
 }
 
 int LiteRtUnlockTensorBuffer(void *buffer) {
+    if (((Buffer *)buffer)->mode == 0) return 0;
     fprintf(stderr, "input");
     for (int i = 0; i < 64; i++) fprintf(stderr, " %.9g", ((Buffer *)buffer)->data[i]);
     fprintf(stderr, "\n");
@@ -210,7 +213,8 @@ static void flee(const char *words) {
 }
 
 int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void **in, size_t outputs, void **out) {
-    (void)signature, (void)inputs, (void)in, (void)outputs, (void)out;
+    (void)signature, (void)inputs, (void)in, (void)outputs;
+    for (int i = 0; i < 64; i++) ((Buffer *)out[0])->data[i] = value_of(compiled, "put ") * (i + 1) / 48.0f;
     int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
     const char *text = ((Fake *)compiled)->text, *ramp = strstr(text, "ramp "), *away = strstr(text, "flee ");
     if (ramp) raise_clock(ramp);

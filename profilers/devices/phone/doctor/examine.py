@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from ofa import __version__
-from ofa.blocks import all_blocks
+from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.runs.places import temporary_folder
 from ofa.space import get_space
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.doctor import verdicts
+from profilers.devices.phone.doctor.numerics import difference, outputs_here, tolerance_of
 from profilers.devices.phone.doctor.verdicts import Verdict
 from profilers.devices.phone.facts import Phone
 from profilers.devices.phone.files import free_bytes
@@ -26,7 +29,11 @@ from profilers.measuring.target import Target
 # of one block, long enough for clocks to move
 VISITS = 40
 CALLS = 5
-BLOCK = "block"
+BLOCK, OUTPUTS = "block", "outputs"
+# with every kind of step: convolutions, depthwise, squeeze-and-excite, h-swish
+VARIED = Block("mbconv", 9, 40, 120, 48, 5, 2, "h_swish", True, False)
+MOST_OUTPUTS = 1 << 20
+SEED = 0
 
 
 def examine(adb: Adb, asked: PhoneOptions, timeout_s: float, say: Callable[[str], None]) -> list[Verdict]:
@@ -52,33 +59,47 @@ def examine(adb: Adb, asked: PhoneOptions, timeout_s: float, say: Callable[[str]
 def _of_one_block(
     adb: Adb, phone: Phone, cpus: list[int], asked: PhoneOptions, timeout_s: float, say: Callable[[str], None]
 ) -> list[Verdict]:
-    """One block of the usual kind, timed again and again."""
+    """One block of the usual kind, timed again and again; of another one, what comes out."""
     hello, results, errors = None, list[Result](), list[Verdict]()
     with (
         temporary_folder("doctor") as folder,
         session_of(adb, phone, cpus, asked, 1, timeout_s, say, keep_models=False) as target,
     ):
-        files = write_models({BLOCK: (all_blocks(get_space("mbv3-w1.0"), [160])[4],)}, "tflite", folder, batch=1)
-        for event in target.start(folder, _manifest(target, files[BLOCK])):
+        usual = all_blocks(get_space("mbv3-w1.0"), [160])[4]
+        files = write_models({BLOCK: (usual,), OUTPUTS: (VARIED,)}, "tflite", folder, batch=1)
+        for event in target.start(folder, _manifest(target, BLOCK, files[BLOCK], VISITS)):
             if isinstance(event, Hello):
                 hello = event
             elif isinstance(event, Result):
                 results.append(event)
             elif isinstance(event, Error):
                 errors.append(Verdict("agent", False, event.message))
-    if hello is None:
-        return errors or [Verdict("agent", False, "it said nothing")]
-    return errors[:1] + verdicts.of_agent(hello.device, hello.runtime, VISITS, results)
+        numerics = _of_outputs(target, asked, folder, files[OUTPUTS]) if results else None
+    if hello is None or numerics is None:
+        return errors[:1] or [Verdict("agent", False, "it said nothing")]
+    return errors[:1] + verdicts.of_agent(hello.device, hello.runtime, VISITS, results, numerics)
 
 
-def _manifest(target: Target, file: str) -> dict[str, Any]:
+def _of_outputs(target: Target, asked: PhoneOptions, folder: Path, file: str) -> Verdict:
+    """A block's outputs on the phone against those of this computer's runtime."""
+    asked_for = {"outputs": MOST_OUTPUTS, "rules": {**target.pace.quick, "min_runs": 1, "max_runs": 1}}
+    there: list[float | None] | None = None
+    for event in target.start(folder, {**_manifest(target, OUTPUTS, file, 1), **asked_for}):
+        if isinstance(event, Result):
+            there = event.watched.get("outputs")
+    off = None if there is None else difference(there, outputs_here(folder / file, SEED))
+    runtime = f"ai-edge-litert {version('ai-edge-litert')}"
+    return verdicts.of_numerics(off, tolerance_of(asked.delegate, asked.dtype), runtime)
+
+
+def _manifest(target: Target, name: str, file: str, visits: int) -> dict[str, Any]:
     return {
         **target.manifest,
         "protocol": PROTOCOL,
-        "seed": 0,
+        "seed": SEED,
         "rules": target.pace.quick,
-        "models": [{"id": BLOCK, "path": file}],
-        "visits": [BLOCK] * VISITS,
+        "models": [{"id": name, "path": file}],
+        "visits": [name] * visits,
     }
 
 

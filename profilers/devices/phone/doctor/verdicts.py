@@ -69,11 +69,25 @@ def of_space(free: int) -> Verdict:
     return _good_or_look("space", free >= ROOM, f"{free / 1e6:.0f} MB free", "models will go there in batches")
 
 
-def of_agent(device: Mapping[str, Any], runtime: str, asked: int, results: Sequence[Result]) -> list[Verdict]:
+def of_agent(
+    device: Mapping[str, Any], runtime: str, asked: int, results: Sequence[Result], numerics: Verdict
+) -> list[Verdict]:
     """device: what agent and host say of it; asked: visits of one block that were asked for."""
     finding = f"{runtime} starts, {len(results)} of {asked} visits of a block were made"
     agent = _good_or_bad("agent", len(results) == asked, finding, "see what it finding")
-    return [agent, of_pinning(results), of_clocks(device, results), of_heat(device), *of_state(device)]
+    return [agent, numerics, of_pinning(results), of_clocks(device, results), of_heat(device), *of_state(device)]
+
+
+def of_numerics(off: float | None, tolerance: float, runtime: str) -> Verdict:
+    """Whether a block's outputs are right.
+
+    off: the largest difference from this computer's runtime, as a share of the largest output; None: not told
+    """
+    if off is None:
+        return Verdict("numerics", None, "what runs the models shows no outputs", "compare an exported network's own")
+    finding = f"a block's outputs differ from {runtime} here by {off:.1e} of the largest, tolerance {tolerance:g}"
+    to_do = "do not deploy with this runtime: it computes something else"
+    return _good_or_bad("numerics", off <= tolerance, finding, to_do)
 
 
 def of_pinning(results: Sequence[Result]) -> Verdict:

@@ -2,10 +2,20 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from profilers.devices.phone.doctor.examine import report
-from profilers.devices.phone.doctor.verdicts import Verdict, of_clocks, of_connection, of_phone, of_pinning, of_state
+from profilers.devices.phone.doctor.numerics import difference, tolerance_of
+from profilers.devices.phone.doctor.verdicts import (
+    Verdict,
+    of_clocks,
+    of_connection,
+    of_numerics,
+    of_phone,
+    of_pinning,
+    of_state,
+)
 from profilers.devices.phone.facts import Phone
 from profilers.measuring.events import Result
 
@@ -45,6 +55,18 @@ def test_what_cannot_be_trusted_is_said() -> None:
     off = of_phone(dataclasses.replace(PHONE, off=(8,)), [7])[1]
     assert off.line.startswith("LOOK  cores: pinned to CPU 7 of 0: 1800 MHz, 7: 2800 MHz; CPU 8 cannot be had: charge")
     assert [verdict.is_good for verdict in of_state({})] == [None, True, True, None]
+
+
+@pytest.mark.parametrize(
+    ("told", "is_good"),
+    [([1.0, -2.0], True), ([1.0, -2.0001], True), ([1.0, -2.001], False), ([1.0], False), ([1.0, None], False)],
+)
+def test_outputs_are_good_within_the_tolerance(told: list[float | None], is_good: bool) -> None:
+    off = difference(told, np.array([1.0, -2.0], np.float32))
+    assert of_numerics(off, tolerance_of("xnnpack", "fp32"), "here").is_good is is_good
+    assert of_numerics(0.003, tolerance_of("xnnpack", "fp16"), "here").is_good is True
+    assert of_numerics(None, 1.0, "here").is_good is None
+    assert tolerance_of("gpu", "fp32") == tolerance_of("xnnpack", "fp16")
 
 
 def test_a_report_has_no_serial() -> None:
