@@ -311,7 +311,8 @@ GIVES(TfLiteModelCreateFromFile) ZERO(TfLiteModelDelete) GIVES(TfLiteInterpreter
 ZERO(TfLiteInterpreterOptionsDelete) ZERO(TfLiteInterpreterOptionsSetNumThreads)
 ZERO(TfLiteInterpreterOptionsAddDelegate) GIVES(TfLiteInterpreterCreate) ZERO(TfLiteInterpreterDelete)
 ZERO(TfLiteInterpreterAllocateTensors) ZERO(TfLiteInterpreterInvoke) ZERO(TfLiteInterpreterGetInputTensorCount)
-GIVES(TfLiteInterpreterGetInputTensor) GIVES(TfLiteTensorData) ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType)
+GIVES(TfLiteInterpreterGetInputTensor) GIVES(TfLiteInterpreterGetOutputTensor) GIVES(TfLiteTensorData)
+ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType) ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType)
 const char *TfLiteVersion(void) { return "9.9"; }
 """
 GPU = """
