@@ -312,7 +312,7 @@ ZERO(TfLiteInterpreterOptionsDelete) ZERO(TfLiteInterpreterOptionsSetNumThreads)
 ZERO(TfLiteInterpreterOptionsAddDelegate) GIVES(TfLiteInterpreterCreate) ZERO(TfLiteInterpreterDelete)
 ZERO(TfLiteInterpreterAllocateTensors) ZERO(TfLiteInterpreterInvoke) ZERO(TfLiteInterpreterGetInputTensorCount)
 GIVES(TfLiteInterpreterGetInputTensor) GIVES(TfLiteInterpreterGetOutputTensor) GIVES(TfLiteTensorData)
-ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType) ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType)
+ZERO(TfLiteTensorByteSize) ZERO(TfLiteTensorType)
 const char *TfLiteVersion(void) { return "9.9"; }
 """
 GPU = """
