@@ -70,6 +70,7 @@ def measure_and_write(
     from profilers.verifying.verification import verify
     from profilers.verifying.verification_report import draw, ending, print_verification, say_round, to_json
     from profilers.whole_networks.choosing import controls_of
+    from profilers.whole_networks.occasions import table_identity
 
     table, timing = searched.search.table, timing_of(config, target.pace)
     resume = command if config.resume else f"{command} --resume"
@@ -84,7 +85,8 @@ def measure_and_write(
         timing=timing,
         seed=config.seed,
         file=config.file,
-        settings=identity_of(config),
+        # --record writes into the header: what was measured before is still of the same table
+        settings={**identity_of(config), "table": table_identity(table)},
         resume=config.resume,
         measure_into=measure_into,
     )

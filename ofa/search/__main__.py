@@ -43,7 +43,8 @@ def search_and_write(config: SearchConfig) -> int:
     with progress_bar(console) as bar:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
-        print_results(console, name, search.table, result.predictor, result.found[name], result.margins.get(name))
+        taken = result.margins.get(name), result.factors.get(name)
+        print_results(console, name, search.table, result.predictor, result.found[name], *taken)
     console.print(work_done(result))
     for name, found in result.found.items():
         limits = 1 if config.together else max(1, len(config.latency))

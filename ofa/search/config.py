@@ -31,6 +31,10 @@ class SearchConfig(Config):
     """keep the limits on the device with this probability, such as 95, by the latencies of whole networks there
     (python -m profilers.margin)"""
 
+    sustained: bool = False
+    """keep the limits on a device that has run for long, by how much a network slowed there (python -m profilers.verify
+    --sustained 10m --record)"""
+
     max_macs: Annotated[float | None, Above(0), Option(metavar="M")] = None
     """at most M million MACs"""
 
@@ -92,6 +96,8 @@ class SearchConfig(Config):
             raise UsageError("--frontier is what to search without limits: leave out --latency, or give --max-energy")
         if self.confidence is not None and not self.latency:
             raise UsageError("--confidence is that of keeping latency limits: name them with --latency")
+        if self.sustained and not self.latency:
+            raise UsageError("--sustained is about keeping latency limits: name them with --latency")
         if self.differ > 1 and self.best == 1:
             raise UsageError("--differ is how much several networks differ: say how many, such as --best 3")
         if self.together and len(self.latency) not in (1, len(self.table)):

@@ -17,9 +17,11 @@ from ofa.cli.console import spelled
 from ofa.predictors.prediction import Predictor
 from ofa.runs.files import replace_file
 from ofa.search.specialised import Axis, Specialised
+from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
 from ofa.tables.header import ERROR
 from ofa.tables.margin import Margin
+from ofa.tables.sustained import SustainedFactor
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
@@ -164,8 +166,9 @@ def print_results(
     predictor: Predictor,
     results: Sequence[Specialised],
     margin: Margin | None = None,
+    factor: SustainedFactor | None = None,
 ) -> None:
-    """The results of one device as a table, with provenance and caveats."""
+    """The results of one device as a table, with provenance and caveats. margin, factor: what limits were divided by"""
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
     has_energy = any(r.energy_mj is not None for r in results)
     limit = "limit mJ" if any(r.limit_mj is not None for r in results) else "limit ms"
@@ -194,6 +197,8 @@ def print_results(
     console.print(f"  {regret_in_words(results)}", highlight=False)
     if any(r.limit_ms is not None for r in results) and (kept := kept_in_words(table, margin)):
         console.print(f"  {kept}", highlight=False)
+    if any(r.limit_ms is not None for r in results) and (hot := sustained_in_words(table, factor)):
+        console.print(f"  {hot}", highlight=False)
     for line in caveats(table, results):
         console.print(f"  {line}", highlight=False)
     for line in accuracy_caveats(predictor):

@@ -24,10 +24,12 @@ from ofa.search.exact.chain import allowed_choices
 from ofa.search.report import table_facts
 from ofa.search.specialise import DeviceSearch, Frontier, Wanted, shared_resolutions
 from ofa.search.specialised import Axis, Specialised
+from ofa.search.sustained import factors_of
 from ofa.search.together import search_together
 from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.margin import Margin, Margins
+from ofa.tables.sustained import SustainedFactor
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class SearchResult:
     frontiers: by the tables' names, where no limit was given and the search is exact: every network that no other
         beats: gene rows, ms or mJ, per cent
     evaluations: how many sub-networks the predictor was asked for; of an exact search, how many configurations of units
-    margins: by the tables' names, what `--confidence` divided limits by; empty without it
+    margins, factors: by the tables' names, what `--confidence` and `--sustained` divided limits by; empty without
     """
 
     config: SearchConfig
@@ -50,6 +52,7 @@ class SearchResult:
     evaluations: int
     seconds: float
     margins: Mapping[str, Margin]
+    factors: Mapping[str, SustainedFactor]
 
     @property
     def axis(self) -> Axis:
@@ -98,24 +101,26 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     """
     predictor, searches = open_searches(config)
     axis, tables = axis_of(config), {name: search.table for name, search in searches.items()}
-    margins = margins_of(tables, config, predictor.space)
     asked = {name: limits_of(config, position) for position, name in enumerate(tables)}
-    limits = {name: margins[name].less(asked[name]) if name in margins else asked[name] for name in tables}
+    factors = factors_of(tables) if config.sustained else {}
+    limits = {name: factors[name].less(asked[name]) if name in factors else asked[name] for name in tables}
+    margins = margins_of(tables, config, predictor.space, limits)
+    limits = {name: margins[name].less(limits[name]) if name in margins else limits[name] for name in tables}
     for name, search in searches.items():
-        with _of_margin(margins.get(name)):
+        with _divided(margins.get(name), factors.get(name)):
             search.check_feasible(limits[name])
 
     found: dict[str, Sequence[Specialised]] = {}
     frontiers: dict[str, Frontier] = {}
     evaluations, started = 0, time.perf_counter()
     if config.together:
-        with _of_margin(next(iter(margins.values()), None)):
+        with _divided(next(iter(margins.values()), None), next(iter(factors.values()), None)):
             together, evaluations = search_together(searches, [only for (only,) in limits.values()])
         found.update(together)
     for name, search in ({} if config.together else searches).items():
         # one generator a device: its result does not depend on which others are searched
         rng = np.random.default_rng(config.seed)
-        with _of_margin(margins.get(name)):
+        with _divided(margins.get(name), factors.get(name)):
             results, count = search.run(
                 limits[name] or search.frontier_limits(),
                 rng,
@@ -126,10 +131,21 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
         if not config.latency and (whole := search.frontier()) is not None:
             frontiers[name] = whole
     seconds = time.perf_counter() - started
-    for name in margins:
+    for name in {**margins, **factors}:
         whole_limit: dict[float | None, float] = dict(zip(limits[name], asked[name], strict=True))
-        found[name] = [replace(r, limit_ms=whole_limit[r.limit_ms], searched_ms=r.limit_ms) for r in found[name]]
-    return SearchResult(config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds, margins)
+        hot = factors[name].factor if name in factors else None
+        found[name] = [
+            replace(
+                r,
+                limit_ms=whole_limit[r.limit_ms],
+                searched_ms=r.limit_ms,
+                sustained_ms=None if hot is None else hot * r.latency_ms,
+            )
+            for r in found[name]
+        ]
+    return SearchResult(
+        config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds, margins, factors
+    )
 
 
 def limits_of(config: SearchConfig, position: int) -> list[float]:
@@ -138,18 +154,20 @@ def limits_of(config: SearchConfig, position: int) -> list[float]:
     return [given[position if len(given) > 1 else 0]] if config.together else list(given)
 
 
-def margins_of(tables: Mapping[str, LatencyTable], config: SearchConfig, space: SearchSpace) -> dict[str, Margin]:
-    """What `--confidence` divides each table's limits by; InputError where a table does not tell."""
+def margins_of(
+    tables: Mapping[str, LatencyTable], config: SearchConfig, space: SearchSpace, limits: Mapping[str, Sequence[float]]
+) -> dict[str, Margin]:
+    """What `--confidence` divides each table's limits, ms, by; InputError where a table does not tell."""
     if config.confidence is None:
         return {}
     # limits on several tables are all kept where none is broken: each may be with its share of what is left
     each = 100 - (100 - config.confidence) / len(tables) if config.together else config.confidence
     margins = {}
-    for position, (name, table) in enumerate(tables.items()):
+    for name, table in tables.items():
         held = _held_margins(table, space)
         try:
             measure = spelled("profilers.margin", "--table", table.path)
-            margins[name] = held.margin(limits_of(config, position), each, config.best, measure)
+            margins[name] = held.margin(limits[name], each, config.best, measure)
         except InputError as error:
             raise InputError(f"{table.path}: {error}") from None
     return margins
@@ -190,15 +208,18 @@ def _no_margin(table: LatencyTable) -> str:
 
 
 @contextmanager
-def _of_margin(margin: Margin | None) -> Iterator[None]:
+def _divided(margin: Margin | None, factor: SustainedFactor | None) -> Iterator[None]:
     """A limit that cannot be met says what was taken off it."""
     try:
         yield
     except Infeasible as error:
-        if margin is None:
+        words = [
+            *([] if margin is None else [f"{margin.ratio:g}, the margin of --confidence {margin.confidence:g}"]),
+            *([] if factor is None else [f"{factor.factor:g}, the factor of --sustained"]),
+        ]
+        if not words:
             raise
-        words = f"limits were divided by {margin.ratio:g}, the margin of --confidence {margin.confidence:g}"
-        raise Infeasible(f"{error} ({words})") from None
+        raise Infeasible(f"{error} (limits were divided by {', and by '.join(words)})") from None
 
 
 def open_searches(config: SearchConfig) -> tuple[Predictor, dict[str, DeviceSearch]]:

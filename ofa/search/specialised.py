@@ -26,7 +26,8 @@ class Specialised:
         no network that the predictor was asked about within the limits has a higher one
     ends_below: by how much less several evolutions from other beginnings ended, per cent, where the search made some
     rank: 1 for the best, then the alternatives that were asked for
-    searched_ms: what was searched within: limit_ms less the margin of a confidence; None without one
+    searched_ms: what was searched within, where --confidence or --sustained took something off limit_ms
+    sustained_ms: what it takes on a hot device, by the table's sustained factor; None where that was not asked for
     """
 
     table: str
@@ -45,6 +46,7 @@ class Specialised:
     regret: float | None = None
     rank: int = 1
     searched_ms: float | None = None
+    sustained_ms: float | None = None
     ends_below: tuple[float, ...] = ()
 
     def cost(self, axis: Axis) -> float:
@@ -62,6 +64,7 @@ class Specialised:
             "limit_mj": self.limit_mj,
             **({} if self.searched_ms is None else {"searched_ms": round(self.searched_ms, 6)}),
             "latency_ms": round(self.latency_ms, 6),
+            **({} if self.sustained_ms is None else {"sustained_ms": round(self.sustained_ms, 6)}),
             "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
             "predicted_top1": round(self.predicted_top1, 4),
             "predicted_top1_std": std,

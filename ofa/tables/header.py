@@ -9,6 +9,7 @@ from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
 from ofa.tables.control_networks import CONTROL_NETWORKS
+from ofa.tables.sustained import SUSTAINED_KEYS
 
 # how blocks were timed: in networks, where they stand, or each alone, again and again
 TIMINGS = ("in place", "warm")
@@ -23,6 +24,7 @@ READ = (
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
     *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS),
+    *SUSTAINED_KEYS,
 )
 # Remarks of our own that resemble some of these
 _REMARKS = (

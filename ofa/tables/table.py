@@ -29,6 +29,7 @@ from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.margin import MARGIN, Margins
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
+from ofa.tables.sustained import SUSTAINED, SustainedFactor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,6 +55,7 @@ class LatencyTable:
         check_header(name, self.header)
         self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"), name)
         self.margins = Margins.parse(self.header, name)
+        self.sustained = SustainedFactor.parse(self.header, name)
         seen: set[Block] = set()
         for row in self.rows:
             if row.block in seen:
@@ -72,7 +74,7 @@ class LatencyTable:
     def uncorrected(self) -> LatencyTable:
         """The same rows, whose sums are plain, and of which no error is known."""
         of_sums = ("sum_correction", ERROR, ERROR_SUMS)
-        kept = {k: text for k, text in self.header.items() if k not in of_sums and not k.startswith(MARGIN)}
+        kept = {k: t for k, t in self.header.items() if k not in of_sums and not k.startswith((MARGIN, SUSTAINED))}
         return LatencyTable(kept, self.rows)
 
     @cached_property
@@ -88,6 +90,11 @@ class LatencyTable:
     def with_error(self, text: str) -> LatencyTable:
         """The table with what is known of the error of its sums, which holds for these sums alone."""
         return LatencyTable({**self.header, ERROR: text, ERROR_SUMS: self.sums}, self.rows, self.path)
+
+    def with_sustained(self, found: SustainedFactor) -> LatencyTable:
+        """The table with how much a network slowed that ran for minutes."""
+        kept = {key: text for key, text in self.header.items() if not key.startswith(SUSTAINED)}
+        return LatencyTable({**kept, **found.to_header()}, self.rows, self.path)
 
     @property
     def expected_error(self) -> str | None:

@@ -38,7 +38,12 @@ class LoopOptions(Config):
     rest: Annotated[float, Between(0, 3600, "seconds"), Free(), Option(metavar="S")] = 60.0
     """with --sustained: seconds of rest before the loop, so that its first minute begins on a cool device"""
 
+    record: Annotated[bool, Free()] = False
+    """with --sustained: write into the table's header how much the network slowed, for ofa.search --sustained"""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rate is not None and self.sustained is None:
             raise UsageError("--rate is that of a loop: say how long it runs, such as --sustained 10m")
+        if self.record and self.sustained is None:
+            raise UsageError("--record is of a loop: say how long it runs, such as --sustained 10m")

@@ -16,7 +16,7 @@ from ofa.cli.config import Free, fields_of
 from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS
-from ofa.reading.numbers import MILLISECONDS, short
+from ofa.reading.numbers import MILLISECONDS, cut, short
 from ofa.reading.structured import need, read_json
 from ofa.runs.files import sha256
 from ofa.runs.settings import file_identity, first_difference
@@ -26,6 +26,7 @@ from ofa.search.specialise import DeviceSearch, specialised
 from ofa.search.specialised import Specialised
 from ofa.space import Subnet
 from ofa.tables import LatencyTable
+from ofa.tables.sustained import FACTOR
 from profilers.verifying.verify_config import VerifyConfig
 
 # what a result says of a table that must still be so
@@ -42,6 +43,7 @@ _OWN = (
     "differ",
     "together",
     "confidence",
+    "sustained",
     "seed",
     "allow_emulated",
 )
@@ -52,12 +54,14 @@ class Searched:
     """found: by limit, ms, the networks of the result, the most accurate first; () where the result has none
 
     search: of the table, as it was searched; content: the result file's own
+    factor: limits are those that were asked for, divided by it, where they are to be kept on a hot device
     """
 
     path: Path
     content: Mapping[str, Any]
     search: DeviceSearch
     found: Mapping[float, tuple[Specialised, ...]]
+    factor: float = 1.0
 
     @property
     def limits(self) -> tuple[float, ...]:
@@ -103,9 +107,24 @@ def read_searched(config: VerifyConfig, table: LatencyTable) -> Searched:
             f"{path} was searched without latency limits: name them by --latency, or how many of its latencies to take "
             "as limits by --limits"
         )
+    factor = _factor(path, content, name)
+    verified = {_less(limit, factor): tuple(_nearest(found, limit)) for limit in asked}
     with _of(path):
-        search.check_feasible(asked)
-    return Searched(path, content, search, {limit: tuple(_nearest(found, limit)) for limit in asked})
+        search.check_feasible(verified)
+    return Searched(path, content, search, verified, factor)
+
+
+def _factor(path: Path, content: Mapping[str, Any], name: str) -> float:
+    """What a result's limits were divided by, since they are to be kept on a hot device; 1 where they were not."""
+    if not need(content, "settings", dict, path).get("sustained"):
+        return 1.0
+    where = f"{path}: tables.{cut(ascii(name))}.sustained_factor"
+    return FACTOR.decimal(where, str(need(content, "tables", dict, path)[name].get("sustained_factor")))
+
+
+def _less(limit_ms: float, factor: float) -> float:
+    """A limit of short visits, whole nanoseconds as sums are."""
+    return limit_ms if factor == 1 else math.floor(limit_ms / factor * 1e6) / 1e6
 
 
 def _objects(path: Path, results: Sequence[Any]) -> Sequence[Mapping[str, Any]]:

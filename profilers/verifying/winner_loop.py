@@ -11,12 +11,14 @@ from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.reading.structured import read_json
 from ofa.runs.files import write_json
+from ofa.runs.places import check_writable
 from profilers.devices.from_header import open_target
 from profilers.looping.loop import Loop, check_loops, make_loop, open_loop
 from profilers.looping.loop_report import minute_in_words, print_sustained, shown, to_json
 from profilers.looping.minutes import LoopPlan, Record, minutes_of, sustained_of
 from profilers.measuring.events import AgentFailed
 from profilers.profiling.console import STOPPED, ended_by_sigterm
+from profilers.verifying.record import path_of, record
 from profilers.verifying.searched import Searched
 from profilers.verifying.verification import Verified
 from profilers.verifying.verify_config import VerifyConfig
@@ -34,6 +36,8 @@ def check_looping(config: VerifyConfig, searched: Searched) -> None:
     if len(searched.limits) != 1:
         limits = ", ".join(f"{limit:g}" for limit in searched.limits)
         raise InputError(f"--sustained runs one network, and there are limits of {limits} ms: name one by --latency")
+    if config.record:
+        check_writable(path_of(searched.search.table))
 
 
 def loop_and_write(config: VerifyConfig, command: str, searched: Searched, verified: Verified, console: Console) -> int:
@@ -49,8 +53,10 @@ def loop_and_write(config: VerifyConfig, command: str, searched: Searched, verif
     (result,) = content["results"]
     figures = to_json(found, loop, plan, config.rest, winner.times.even_ms)
     write_json(config.file, {**content, "results": [{**result, "sustained": figures}]})
-    kept = print_sustained(console, found, verified.limit_ms)
+    kept = print_sustained(console, found, searched.factor * verified.limit_ms)
     console.out(f"wrote it into {config.file}; every sample is in {config.loop_journal}")
+    if config.record:
+        console.out(record(searched, winner, found, figures["rests_on"]))
     return 0 if kept else 1
 
 

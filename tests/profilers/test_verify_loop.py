@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 
 from ofa.errors import InputError, UsageError
 from ofa.search.__main__ import main as search
+from ofa.tables import LatencyTable
+from ofa.tables.control_networks import ControlNetwork, control_networks
 from profilers.looping.minutes import WINDOWS
 from profilers.measuring.events import AgentFailed, Begins, Done, Event, Result
 from profilers.verify import main
-from tests.profilers.test_verify import whole, write_table
+from tests.profilers.test_verify import SPACE, whole, write_table
 from tests.profilers.whole_networks.planted import PlantedDevice
 
 LIMIT = 0.5
@@ -49,7 +52,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a table and what a search in it found."""
     folder = tmp_path_factory.mktemp("searched")
     table = write_table(folder / "d.csv")
-    assert search(["--table", str(table), "--latency", "0.35", str(LIMIT), "--out", str(folder)]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ofa.search.__main__.draw_frontier", lambda _: None)
+        assert search(["--table", str(table), "--latency", "0.35", str(LIMIT), "--out", str(folder)]) == 0
     return folder
 
 
@@ -67,9 +72,11 @@ def run(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr("profilers.devices.from_header.target_of", lambda *_: device.target())
         monkeypatch.setattr("profilers.profiling.console.measure_shown", shown)
         monkeypatch.setattr("profilers.verifying.verification_report.draw", lambda *_: False)
-        given = ["--table", str(made / "d.csv"), "--result", str(made / "result.json"), "--latency", str(LIMIT)]
+        given = ["--table", str(made / "d.csv"), "--result", str(made / "result.json")]
+        if "--latency" not in options:
+            given += ["--latency", str(LIMIT)]
         out = tmp_path / "verified.json"
-        code = main([*given, "--out", str(out), "--quick", "--again", "0", "--rest", "0", *options])
+        code = main([*given, "--out", str(out), "--quick", "--again", "0", "--near", "0", "--rest", "0", *options])
         return code, json.loads(out.read_text())
 
     return verify
@@ -145,8 +152,8 @@ def test_ctrl_c_and_a_dead_agent_leave_the_minutes_told_and_nothing_half_written
 
 def test_what_cannot_run_in_a_loop_is_refused_before_anything_is_measured(run: Run, made: Path, tmp_path: Path) -> None:
     device = Hot([0.4, 0.4])
-    with pytest.raises(InputError, match=r"runs one network, and there are limits of 0\.5, 0\.35 ms: name one"):
-        run(device, "--latency", "0.35", "--sustained", "2m")
+    with pytest.raises(InputError, match=r"runs one network, and there are limits of 0\.35, 0\.5 ms: name one"):
+        run(device, "--latency", "0.35", "0.5", "--sustained", "2m")
     for facts, words in (
         ({"agent": "cuda"}, "was measured by the agent 'cuda', which runs no loops"),
         ({"agent": "android", "runtime": "benchmark_model (x)"}, "was measured by benchmark_model, which runs no"),
@@ -180,3 +187,75 @@ def test_a_doubtful_loop_says_why(run: Run, capsys: pytest.CaptureFixture[str]) 
     doubts = content["results"][0]["sustained"]["doubts"]
     assert doubts == [f"in minute {n} something else had the CPU in 100% of the runs" for n in (1, 2)]
     assert "? in minute 2 something else had the CPU in 100% of the runs: the figures may" in capsys.readouterr().out
+
+
+def test_a_factor_is_recorded_in_the_table_and_a_search_takes_it_off(
+    run: Run, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = made / "d.csv"
+    before = table.read_text()
+    try:
+        code, content = run(Hot([0.5, 0.62]), "--sustained", "2m", "--record")
+        assert code == 1
+        (result,) = content["results"]
+        found = LatencyTable.load(table).sustained
+        assert found is not None
+        # of short visits, as the table is, and not of the loop's first minute
+        assert found.factor == result["sustained"]["over_verified"] == round(0.62 / result["latency_ms"], 4)
+        assert found.sums == LatencyTable.load(table).sums
+        assert found.rests_on == result["sustained"]["rests_on"]
+        (network,) = control_networks({"control_networks": found.network}, "", SPACE)
+        assert network == ControlNetwork(SPACE.subnet_from_dict(result["subnet"]), result["latency_ms"])
+        assert f"wrote its factor, {found.factor:g}, into {table}" in capsys.readouterr().out
+        # the rounds are still of this table
+        again = Hot([0.38, 0.38])
+        assert run(again, "--sustained", "2m", "--rate", "30", "--resume", "--record")[0] == 0
+        assert (again.visits, again.loops) == (0, 1)
+        faster = LatencyTable.load(table).sustained
+        assert faster is not None
+        assert (faster.factor, "30 times a second" in faster.rests_on) == (1, True)
+        # a search for a hot device is verified by short visits within less
+        LatencyTable.load(table).with_sustained(found).save(table)
+        out = tmp_path / "hot"
+        asked = ["--table", str(table), "--latency", "0.6", "0.7", "--sustained", "--out", str(out)]
+        assert search(asked) == 0
+        hot = json.loads((out / "result.json").read_text())["results"][0]
+        device = Hot([0.59, 0.59])
+        code, content = run(device, "--result", str(out / "result.json"), "--latency", "0.6", "--sustained", "2m")
+        assert code == 0
+        (result,) = content["results"]
+        assert result["limit_ms"] == pytest.approx(0.6 / found.factor, abs=1e-6)
+        assert result["latency_ms"] <= result["limit_ms"]
+        assert result["found"]["subnet"] == hot["subnet"]
+        assert "the limit of 0.6 ms is still kept in minute 2" in capsys.readouterr().out
+    finally:
+        table.write_text(before)
+
+
+def test_nothing_is_recorded_of_a_doubtful_loop_nor_into_a_table_that_was_changed(run: Run, made: Path) -> None:
+    table = made / "d.csv"
+    before = table.read_bytes()
+
+    def edit() -> None:
+        first, *rest = LatencyTable.load(table).rows
+        LatencyTable(LatencyTable.load(table).header, [replace(first, latency_ms=9.0), *rest]).save(table)
+
+    try:
+        with pytest.raises(InputError, match=r"d\.csv was changed while its network was measured: nothing is recorded"):
+            run(Hot([0.4, 0.4], at=20, end=edit), "--sustained", "2m", "--record")
+    finally:
+        table.write_bytes(before)
+
+    class Still(Hot):
+        def _agent(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+            for event in super()._agent(folder, manifest):
+                if isinstance(event, Result) and "sustained" in manifest and event.visit > 5:
+                    late = {**event.watched, "loop_ns": event.watched["loop_ns"] + 30 * 10**9}
+                    event = replace(event, watched=late)
+                yield event
+
+    with pytest.raises(InputError, match=r"nothing is recorded in .*d\.csv: in minute 1 the loop stood still for 30"):
+        run(Still([0.4, 0.4]), "--sustained", "2m", "--record")
+    assert table.read_bytes() == before
+    with pytest.raises(UsageError, match="--record is of a loop: say how long it runs, such as --sustained 10m"):
+        run(Hot([]), "--record")
