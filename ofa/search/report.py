@@ -20,8 +20,7 @@ from ofa.search.specialised import Axis, Specialised
 from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
 from ofa.tables.header import ERROR
-from ofa.tables.margin import Margin
-from ofa.tables.sustained import SustainedFactor
+from ofa.tables.margin import Margin, SustainedFactor
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96

@@ -28,8 +28,7 @@ from ofa.search.sustained import factors_of
 from ofa.search.together import search_together
 from ofa.space import SearchSpace, get_space
 from ofa.tables import LatencyTable, find_table
-from ofa.tables.margin import Margin, Margins
-from ofa.tables.sustained import SustainedFactor
+from ofa.tables.margin import Margin, Margins, SustainedFactor
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
-from ofa.tables.sustained import SustainedFactor
+from ofa.tables.margin import SustainedFactor
 
 
 def factors_of(tables: Mapping[str, LatencyTable]) -> dict[str, SustainedFactor]:

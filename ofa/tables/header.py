@@ -9,7 +9,7 @@ from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
 from ofa.tables.control_networks import CONTROL_NETWORKS
-from ofa.tables.sustained import SUSTAINED_KEYS
+from ofa.tables.margin import SUSTAINED_KEYS
 
 # how blocks were timed: in networks, where they stand, or each alone, again and again
 TIMINGS = ("in place", "warm")

@@ -5,6 +5,10 @@ measured / predicted of n networks, in the order in which they were drawn, stand
 that is drawn as those were takes at most the k-th smallest ratio times its sum with a probability of k / (n + 1),
 whatever the ratios' distribution (a rank among n + 1 exchangeable ones): the 38th of 39 for 95 %. So a search within
 limit / that ratio keeps the limit with that confidence.
+
+And the sustained factor: how many times as long as in short visits a network took that had run for minutes. A table is
+of short visits. `python -m profilers.verify --sustained 10m --record` runs one network on the table's device for
+minutes. A search within limit / factor keeps the limit on a hot device, as far as other networks slow as that one did.
 """
 
 from __future__ import annotations
@@ -27,6 +31,11 @@ MARGIN = "margin_"  # what header keys of margins begin with
 _NETWORKS, _SPLIT, _FAST, _SLOW = "margin_networks", "margin_split_ms", "margin_fast", "margin_slow"
 _RESTS_ON, _SUMS, _SPACE = "margin_rests_on", "margin_sums", "margin_space"
 _STATED = 95.0
+SUSTAINED = "sustained_"  # what header keys of the sustained factor begin with
+FACTOR = Bounds(1, 100, "times")
+_ERROR_OF_FACTOR = Bounds(0, 100, "times")
+_FACTOR, _ERROR = "sustained_factor", "sustained_error"
+SUSTAINED_KEYS = (_FACTOR, _ERROR, "sustained_network", "sustained_rests_on", "sustained_sums")
 _MEASURE = "python -m profilers.margin --table T"
 
 
@@ -177,3 +186,45 @@ def rounded_up(ratio: float) -> float:
 def needed_runs(confidence: float) -> int:
     """The fewest ratios, or runs, that a confidence in per cent can rest on: 19 for 95 %."""
     return math.ceil(round(confidence / (100 - confidence), 9))
+
+
+@dataclass(frozen=True)
+class SustainedFactor:
+    """factor: latency after minutes over that of short visits, at least 1; error: its standard error
+
+    network: that ran, as `ofa.tables.control_networks` writes one, with its latency in short visits
+    rests_on: how and when it ran, in words
+    sums: of the table then (`LatencyTable.sums`), the only one that it holds for
+    """
+
+    factor: float
+    error: float
+    network: str
+    rests_on: str
+    sums: str
+
+    @classmethod
+    def parse(cls, header: Mapping[str, str], name: str) -> SustainedFactor | None:
+        """Of a table's header; None where it has none. InputError, beginning with `name`, where it is damaged."""
+        there = [key for key in SUSTAINED_KEYS if key in header]
+        if not there:
+            return None
+        if lacking := [key for key in SUSTAINED_KEYS if not header.get(key)]:
+            raise InputError(f"{name}: header has {there[0]}, but no {lacking[0]}: put that line back, or take all out")
+        return cls(
+            FACTOR.decimal(f"{name}: header {_FACTOR}", header[_FACTOR]),
+            _ERROR_OF_FACTOR.decimal(f"{name}: header {_ERROR}", header[_ERROR]),
+            *(header[key] for key in SUSTAINED_KEYS[2:]),
+        )
+
+    def to_header(self) -> dict[str, str]:
+        """The lines of a table's header."""
+        values = (f"{self.factor:.4f}", f"{self.error:.4f}", self.network, self.rests_on, self.sums)
+        return dict(zip(SUSTAINED_KEYS, values, strict=True))
+
+    def less(self, limits_ms: Sequence[float]) -> list[float]:
+        """The limits to search within, so that these are kept on a hot device: whole nanoseconds, as sums are."""
+        return [math.floor(limit / self.factor * 1e6) / 1e6 for limit in limits_ms]
+
+    def __str__(self) -> str:
+        return f"{self.factor:.4g} (standard error {self.error:.2g}; {self.rests_on})"

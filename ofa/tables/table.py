@@ -26,10 +26,9 @@ from ofa.tables.csv_format import columns_of, read_csv, write_csv
 from ofa.tables.header import ERROR, ERROR_SUMS, check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
-from ofa.tables.margin import MARGIN, Margins
+from ofa.tables.margin import MARGIN, SUSTAINED, Margins, SustainedFactor
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
-from ofa.tables.sustained import SUSTAINED, SustainedFactor
 
 if TYPE_CHECKING:
     import pandas as pd

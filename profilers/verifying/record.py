@@ -8,7 +8,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
 from ofa.tables.control_networks import ControlNetwork, header_line
-from ofa.tables.sustained import SustainedFactor
+from ofa.tables.margin import SustainedFactor
 from profilers.looping.minutes import Sustained
 from profilers.measuring.statistics import standard_error_of_few
 from profilers.profiling.table_header import NOT_KNOWN

@@ -26,7 +26,7 @@ from ofa.search.specialise import DeviceSearch, specialised
 from ofa.search.specialised import Specialised
 from ofa.space import Subnet
 from ofa.tables import LatencyTable
-from ofa.tables.sustained import FACTOR
+from ofa.tables.margin import FACTOR
 from profilers.verifying.verify_config import VerifyConfig
 
 # what a result says of a table that must still be so

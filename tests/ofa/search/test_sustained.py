@@ -13,8 +13,7 @@ from ofa.errors import Infeasible, InputError, UsageError
 from ofa.search.__main__ import main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
-from ofa.tables.margin import Margins
-from ofa.tables.sustained import SustainedFactor
+from ofa.tables.margin import Margins, SustainedFactor
 
 SPACE, RESOLUTIONS = get_space("mbv3-w0.35", 10), (48, 96)
 FACTS = {"runtime": "R", "provenance": "measured", "space": "mbv3-w0.35", "source": "a test"}
