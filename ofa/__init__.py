@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from ofa.predictors.fit.run import fit_predictor as fit_predictor
     from ofa.publish.config import PublishConfig as PublishConfig
     from ofa.publish.run import publish_supernet as publish_supernet
+    from ofa.report.config import ReportConfig as ReportConfig
+    from ofa.report.run import Report as Report
+    from ofa.report.run import write_report as write_report
     from ofa.search.config import SearchConfig as SearchConfig
     from ofa.search.run import SearchResult as SearchResult
     from ofa.search.run import search_subnets as search_subnets
@@ -70,6 +73,8 @@ _HOMES = {
     "Predictions": "ofa.predict.run",
     "PublishConfig": "ofa.publish.config",
     "RESOLUTIONS": "ofa.space",
+    "Report": "ofa.report.run",
+    "ReportConfig": "ofa.report.config",
     "SearchConfig": "ofa.search.config",
     "SearchResult": "ofa.search.run",
     "SearchSpace": "ofa.space",
@@ -94,6 +99,7 @@ _HOMES = {
     "publish_supernet": "ofa.publish.run",
     "search_subnets": "ofa.search.run",
     "train_supernet": "ofa.train.run",
+    "write_report": "ofa.report.run",
 }
 
 

@@ -14,6 +14,7 @@ OPTIONAL = {
     "ai_edge_litert": ("ai-edge-litert", "tflite"),
     "ai_edge_quantizer": ("ai-edge-quantizer", "int8"),
     "flatbuffers": ("flatbuffers", "tflite"),
+    "jinja2": ("Jinja2", "report"),
     "matplotlib": ("matplotlib", "report"),
     "onnx": ("onnx", "onnxruntime"),
     "onnxruntime": ("onnxruntime", "onnxruntime"),
@@ -22,6 +23,7 @@ OPTIONAL = {
     "scipy": ("SciPy", "report"),
     "tflite_runtime": ("tflite-runtime", "tflite-runtime"),
     "torchvision": ("torchvision", "train"),
+    "vl_convert": ("vl-convert-python", "report"),
     "yaml": ("PyYAML", "convert"),
 }
 

@@ -49,6 +49,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("export", "ofa.export", "write it as ONNX, TFLite or TorchScript"),
         Entry("predict", "ofa.predict", "say what is on photographs, by such a file"),
     ),
+    "Show what was found": (Entry("report", "ofa.report", "one page of it, to open, send and print"),),
     "Use what others published": (
         Entry("zoo", "ofa.zoo", "list and fetch the original's networks"),
         Entry("convert", "latency_tables.convert", "turn block latencies into a table"),

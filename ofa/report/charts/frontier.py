@@ -1,0 +1,285 @@
+"""Accuracy against latency: what was found with its intervals, what was measured, and networks that others know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ofa.report.charts.theme import (
+    FOUND,
+    INK,
+    MEASURED,
+    MUTED,
+    PAGE,
+    REFERENCE,
+    SMALL,
+    Spec,
+    chosen_of,
+    encoded,
+    limit_signal,
+    log_ticks,
+    vega,
+    y_title,
+)
+from ofa.report.inputs.references import ReferenceNetwork
+from ofa.report.parts.devices import DeviceFindings
+from ofa.report.parts.provenance import interval
+from ofa.report.parts.slider import Slider
+
+LOGARITHMIC = 5  # an axis whose ends are farther apart than this factor
+
+
+def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwork], slider: Slider) -> Spec:
+    """references: of this device, measured there"""
+    rows = [_row(findings, i) for i in range(len(findings.networks))]
+    named = [_reference(reference) for reference in references]
+    costs = [*(row["c"] for row in rows), *(row["s"] for row in rows), *(r["c"] for r in named)]
+    low, high = min(costs), max(costs)
+    logarithmic = high / low > LOGARITHMIC
+    pad = 0.04 * (high - low) or 0.1 * high
+    x: Spec = {"name": "x", "range": "width", "domain": [low / 1.08, high * 1.12], "type": "log"}
+    if not logarithmic:
+        x |= {"domain": [max(0.0, low - pad), high + pad], "type": "linear", "zero": False}
+    tops = [v for row in rows for v in (row["lo"], row["hi"], row["a"])] + [r["a"] for r in named]
+    room = 0.06 * (max(tops) - min(tops)) or 1.0
+    y = {"name": "y", "range": "height", "domain": [min(tops) - room, max(tops) + room], "nice": True, "zero": False}
+    bottom: Spec = {"orient": "bottom", "scale": "x", "title": _x_title(findings), "format": ".4~g", "tickCount": 6}
+    if logarithmic:
+        bottom |= {"values": log_ticks(*x["domain"])}
+    return vega(
+        _described(findings, rows),
+        "narrow ? 300 : 380",
+        signals=limit_signal(slider.id, slider.start, slider.step),
+        data=[
+            {"name": "networks", "values": rows},
+            {"name": "line", "values": [{"x": cost, "y": top1} for cost, top1 in findings.line]},
+            {"name": "measured", "source": "networks", "transform": [{"type": "filter", "expr": "datum.m !== null"}]},
+            {"name": "references", "values": named},
+            chosen_of("networks"),
+        ],
+        scales=[x, y],
+        axes=[
+            {"orient": "left", "scale": "y", "tickCount": 6, "format": ".4~g", "offset": 4},
+            bottom,
+        ],
+        marks=[y_title("top-1, %"), *_limit(findings.unit), *_found(), *_references(), *_measured(), *_hits()],
+    )
+
+
+def _x_title(findings: DeviceFindings) -> str:
+    what = "energy, mJ" if findings.unit == "mJ" else "latency, ms"
+    return what if findings.batch == 1 else f"{what} for {findings.batch} images"
+
+
+def _row(findings: DeviceFindings, i: int) -> Spec:
+    network = findings.networks[i]
+    between = interval(network) or (network.top1, network.top1)
+    measured = None if network.measured is None or findings.unit == "mJ" else network.measured.latency_ms
+    top1 = f"{network.top1:.2f} %"
+    if interval(network):
+        top1 += f" ({between[0]:.1f} to {between[1]:.1f})"
+    shown = {"Top-1, predicted": top1}
+    if network.measured_top1 is not None:
+        shown["Top-1, measured"] = f"{network.measured_top1:.2f} %"
+    shown["Sum of blocks"] = f"{network.sum_ms:.4g} ms"
+    if network.measured is not None:
+        error = network.measured.error_pct
+        shown["Measured whole"] = f"{network.measured.latency_ms:.4g} ms" + (f" ± {error:.2g} %" if error else "")
+    if network.energy_mj is not None:
+        shown["Energy"] = f"{network.energy_mj:.4g} mJ"
+    shown["Input"] = f"{network.subnet.resolution} px"
+    shown["Depths"] = "-".join(map(str, network.subnet.depths))
+    return {
+        "c": findings.cost(network),
+        "s": network.energy_mj if findings.unit == "mJ" and network.energy_mj is not None else network.sum_ms,
+        "m": measured,
+        "a": network.top1,
+        "lo": between[0],
+        "hi": between[1],
+        "tip": shown,
+    }
+
+
+def _reference(reference: ReferenceNetwork) -> Spec:
+    return {
+        "c": reference.latency_ms,
+        "a": reference.top1,
+        "name": reference.label,
+        "tip": {
+            "Network": reference.name,
+            "Top-1, published": f"{reference.top1:.1f} % ({reference.recipe})",
+            "Measured here": f"{reference.latency_ms:.4g} ms",
+        },
+    }
+
+
+def _described(findings: DeviceFindings, rows: Sequence[Spec]) -> str:
+    first, last = rows[0], rows[-1]
+    unit = findings.unit
+    return (
+        f"Accuracy against {'latency' if unit == 'ms' else 'energy'} of {len(rows)} networks found for "
+        f"{findings.device}: from {first['a']:.1f} % at {first['c']:.3g} {unit} to {last['a']:.1f} % at "
+        f"{last['c']:.3g} {unit}. The table below lists them."
+    )
+
+
+def _limit(unit: str) -> list[Spec]:
+    """A line at the slider's limit, with its name at the top."""
+    at = {"scale": "x", "signal": "limit"}
+    inside = "limit >= domain('x')[0] && limit <= domain('x')[1]"
+    right = "scale('x', limit) > width - 90"
+    return [
+        {
+            "type": "rule",
+            "interactive": False,
+            "encode": encoded(
+                x=at,
+                y=0,
+                y2={"signal": "height"},
+                stroke=INK,
+                strokeDash=[3, 3],
+                opacity={"signal": f"{inside} ? 0.6 : 0"},
+            ),
+        },
+        {
+            "type": "text",
+            "interactive": False,
+            "encode": encoded(
+                x=at,
+                y=4,
+                dx={"signal": f"{right} ? -5 : 5"},
+                align={"signal": f"{right} ? 'right' : 'left'"},
+                baseline="top",
+                text={"signal": f"'limit ' + format(toNumber(asked), '.4~g') + ' {unit}'"},
+                fill=INK,
+                fontSize=SMALL + 1,
+            ),
+        },
+    ]
+
+
+def _found() -> list[Spec]:
+    """The band of the intervals, the whole frontier where it is known, and a dot for each network."""
+    x, y = {"scale": "x", "field": "s"}, {"scale": "y", "field": "a"}
+    by_cost = {"name": "by_sum", "source": "networks", "transform": [{"type": "collect", "sort": {"field": "s"}}]}
+    return [
+        {
+            "type": "group",
+            "interactive": False,
+            "data": [by_cost],
+            "marks": [
+                {
+                    "type": "area",
+                    "interactive": False,
+                    "from": {"data": "by_sum"},
+                    "encode": encoded(
+                        x=x,
+                        y={"scale": "y", "field": "lo"},
+                        y2={"scale": "y", "field": "hi"},
+                        fill=FOUND,
+                        fillOpacity=0.14,
+                    ),
+                },
+                {
+                    "type": "line",
+                    "interactive": False,
+                    "from": {"data": "line"},
+                    "encode": encoded(
+                        x={"scale": "x", "field": "x"},
+                        y={"scale": "y", "field": "y"},
+                        stroke=FOUND,
+                        strokeWidth=1.25,
+                        interpolate="step-after",
+                    ),
+                },
+                {
+                    "name": "dots",
+                    "type": "symbol",
+                    "interactive": False,
+                    "from": {"data": "by_sum"},
+                    "encode": encoded(x=x, y=y, size=38, fill=FOUND, stroke=PAGE, strokeWidth=1),
+                },
+            ],
+        },
+    ]
+
+
+def _measured() -> list[Spec]:
+    """What networks took as a whole, joined with their sums; the one that is chosen has a ring."""
+    y = {"scale": "y", "field": "a"}
+    return [
+        {
+            "type": "rule",
+            "interactive": False,
+            "from": {"data": "measured"},
+            "encode": encoded(
+                x={"scale": "x", "field": "s"}, x2={"scale": "x", "field": "m"}, y=y, stroke=MEASURED, strokeWidth=1.5
+            ),
+        },
+        {
+            "type": "symbol",
+            "interactive": False,
+            "from": {"data": "measured"},
+            "encode": encoded(
+                x={"scale": "x", "field": "m"}, y=y, shape="diamond", size=80, fill=MEASURED, stroke=PAGE, strokeWidth=1
+            ),
+        },
+        {
+            "type": "symbol",
+            "interactive": False,
+            "from": {"data": "chosen"},
+            "encode": encoded(
+                x={"scale": "x", "field": "c"}, y=y, size=260, fill="transparent", stroke=INK, strokeWidth=2
+            ),
+        },
+    ]
+
+
+def _references() -> list[Spec]:
+    """Squares with their names, which keep clear of each other."""
+    return [
+        {
+            "name": "squares",
+            "type": "symbol",
+            "from": {"data": "references"},
+            "encode": encoded(
+                x={"scale": "x", "field": "c"},
+                y={"scale": "y", "field": "a"},
+                shape="square",
+                size=46,
+                fill=PAGE,
+                stroke=REFERENCE,
+                strokeWidth=1.5,
+                tooltip={"field": "tip"},
+            ),
+        },
+        {
+            "type": "text",
+            "interactive": False,
+            "from": {"data": "squares"},
+            "encode": encoded(text={"field": "datum.name"}, fill=MUTED, fontSize=SMALL),
+            "transform": [
+                {
+                    "type": "label",
+                    "size": {"signal": "[width, height]"},
+                    "anchor": ["right", "bottom", "top", "left", "bottom-right", "top-right"],
+                    "offset": [5],
+                }
+            ],
+        },
+    ]
+
+
+def _hits() -> list[Spec]:
+    """Wide, unseen dots: what a finger or a pointer finds."""
+    shared: dict[str, Any] = {"y": {"scale": "y", "field": "a"}, "size": 420, "opacity": 0, "tooltip": {"field": "tip"}}
+    at = {"x": {"scale": "x", "field": "c"}, "cursor": "pointer"}
+    return [
+        {
+            "name": "hit",
+            "type": "symbol",
+            "description": "a network that was found",
+            "from": {"data": "networks"},
+            "encode": encoded(**shared, **at, fill=FOUND),
+        }
+    ]

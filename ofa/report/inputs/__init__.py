@@ -1,0 +1,1 @@
+"""What is given to a report, read and checked: files, and what each says."""

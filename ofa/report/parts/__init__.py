@@ -1,0 +1,1 @@
+"""What a report shows, worked out from its inputs, before anything is drawn."""

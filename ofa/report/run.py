@@ -1,0 +1,155 @@
+"""From runs to a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ofa.cli.console import spelled
+from ofa.optional_packages import require
+from ofa.report.config import ReportConfig
+from ofa.report.inputs.commands import evaluate_command, search_command, train_command
+from ofa.report.inputs.curves import TrainingRun, read_training
+from ofa.report.inputs.evaluated import EvaluationRun, read_evaluation
+from ofa.report.inputs.files import SEARCHED, RunFiles, find_files
+from ofa.report.inputs.frontiers import read_frontier
+from ofa.report.inputs.references import ReferenceRun, read_references
+from ofa.report.inputs.searched import SearchRun, read_search
+from ofa.report.inputs.validated import ValidationRun, read_validation
+from ofa.report.inputs.values import plain
+from ofa.report.page import MadeBy, Page
+from ofa.report.parts.devices import DeviceFindings, devices_of
+from ofa.report.sections.device import answer_of, device_section
+from ofa.report.sections.evaluation import evaluation_section
+from ofa.report.sections.section import Section, listed
+from ofa.report.sections.table import table_section, validation_rows
+from ofa.report.sections.training import training_section
+from ofa.runs.files import replace_file
+from ofa.tables import LatencyTable
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """path: of the page; files: what it was made of, and what was left out"""
+
+    path: Path
+    title: str
+    sections: tuple[Section, ...]
+    files: RunFiles
+
+
+@dataclass(frozen=True, eq=False)
+class _Given:
+    """What the runs say."""
+
+    searches: list[SearchRun]
+    evaluations: list[EvaluationRun]
+    trainings: list[TrainingRun]
+    validations: list[ValidationRun]
+    references: list[ReferenceRun]
+    tables: dict[str, LatencyTable]
+    lines: dict[tuple[Path, str], tuple[tuple[float, float], ...]]
+
+
+def write_report(config: ReportConfig, command: str = "") -> Report:
+    """Writes one HTML file that shows the runs.
+
+    command: as typed, for the page
+    InputError names a file that is no run's, or is damaged, before anything is written.
+    """
+    for package in ("jinja2", "vl_convert"):
+        require(package, "a report")
+    files = find_files(config.runs)
+    given = _read(files)
+    devices = devices_of(given.searches, given.lines, given.tables, given.evaluations)
+    sections = tuple(_sections(given, devices))
+    title = config.title or _title(given, devices)
+    made = [*_commands(given, devices), MadeBy("this page", command or _spelled(config))]
+    answers = [answer_of(findings) for findings in devices]
+    page = Page(plain(title), datetime.now(UTC), answers, sections, made, files)
+    html = page.html()
+    replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    return Report(config.out, title, sections, files)
+
+
+def _read(files: RunFiles) -> _Given:
+    return _Given(
+        searches=[read_search(file) for file in files.of("search", "verify")],
+        evaluations=[read_evaluation(file) for file in files.of("evaluate")],
+        trainings=[read_training(file) for file in files.of("curves")],
+        validations=[read_validation(file) for file in files.of("validate")],
+        references=[read_references(file) for file in files.of("baselines")],
+        tables={plain(file.path.stem): LatencyTable.load(file.path) for file in files.of("table")},
+        lines={
+            (file.path.parent, plain(file.path.name.removesuffix(SEARCHED))): read_frontier(file.path)
+            for file in files.of("frontier")
+        },
+    )
+
+
+def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]:
+    """Devices first; then tables that no search of these used, accuracies, trainings."""
+    sections = []
+    for number, findings in enumerate(devices, 1):
+        references = [
+            network
+            for run in given.references
+            if (run.table, run.device) == (findings.name, findings.device)
+            for network in run.networks
+        ]
+        validated = _validations(given, findings.name, findings.device)
+        charts = validation_rows(validated, f"validation-device-{number}")
+        sections.append(device_section(findings, number, references, charts))
+    searched = {(findings.name, findings.device) for findings in devices}
+    alone = {name: table for name, table in given.tables.items() if (name, table.device) not in searched}
+    for number, (name, table) in enumerate(alone.items(), 1):
+        charts = validation_rows(_validations(given, name, table.device), f"validation-table-{number}")
+        sections.append(table_section(name, table, number, charts))
+    shown = searched | {(name, table.device) for name, table in alone.items()}
+    others = [run for run in given.validations if (run.table, run.device) not in shown]
+    for number, run in enumerate(others, 1):
+        rows = validation_rows([run], f"validation-{number}")
+        title = f"Table against whole networks: {run.device or run.table}"
+        sections.append(Section(f"validation-{number}", title, title, f"table {run.table}", charts=rows))
+    sections += [evaluation_section(run, number) for number, run in enumerate(given.evaluations, 1)]
+    sections += [training_section(run, number) for number, run in enumerate(given.trainings, 1)]
+    return sections
+
+
+def _validations(given: _Given, name: str, device: str) -> list[ValidationRun]:
+    return [run for run in given.validations if (run.table, run.device) == (name, device)]
+
+
+def _title(given: _Given, devices: Sequence[DeviceFindings]) -> str:
+    if devices:
+        names = list(dict.fromkeys(findings.device for findings in devices))
+        return f"Image networks for {names[0] if len(names) == 1 else f'{len(names)} devices'}"
+    if given.tables:
+        return f"Latencies of {listed(list(dict.fromkeys(table.device for table in given.tables.values())))}"
+    if given.validations:
+        return f"Latencies of {listed(list(dict.fromkeys(run.device for run in given.validations)))}"
+    return "Accuracies of networks" if given.evaluations else "Trainings of networks"
+
+
+def _commands(given: _Given, devices: Sequence[DeviceFindings]) -> list[MadeBy]:
+    """In the order of the work: tables, their checks, searches, measurements of networks, trainings, accuracies."""
+    found: list[MadeBy] = []
+    headers: dict[str, Mapping[str, str]] = {findings.name: findings.facts for findings in devices}
+    headers |= {name: table.header for name, table in given.tables.items()}
+    for name, header in headers.items():
+        command = header.get("command", header.get("source", ""))
+        if command.startswith("python -m "):
+            found.append(MadeBy(f"table {name}", command))
+    found += [MadeBy(f"check of table {run.table}", run.command) for run in given.validations]
+    found += [MadeBy(f"published networks on {run.device}", run.command) for run in given.references]
+    found += [MadeBy(plain(run.path), train_command(run)) for run in given.trainings]
+    found += [MadeBy(plain(run.path), search_command(run)) for run in given.searches]
+    found += [MadeBy(plain(run.path), evaluate_command(run)) for run in given.evaluations]
+    return [made for made in found if made.text]
+
+
+def _spelled(config: ReportConfig) -> str:
+    title = ("--title", config.title) if config.title else ()
+    return spelled("ofa.report", *config.runs, "--out", config.out, *title)

@@ -1,0 +1,162 @@
+"""A device: the frontier, the slider, the network within the limit, and how sure all of it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ofa.report.charts.frontier import frontier_chart
+from ofa.report.charts.network import network_chart
+from ofa.report.charts.readout import readout_chart
+from ofa.report.inputs.references import ReferenceNetwork
+from ofa.report.inputs.searched import FoundNetwork
+from ofa.report.parts.devices import DeviceFindings
+from ofa.report.parts.networks import drawn_networks
+from ofa.report.parts.provenance import (
+    accuracy_sentences,
+    error_95,
+    header_rows,
+    interval,
+    latency_sentences,
+    wilson,
+)
+from ofa.report.parts.slider import slider_of
+from ofa.report.sections.section import Answer, Figure, FigureRow, LegendMark, LimitView, Section, ShownTable, joined
+from ofa.tables.amounts import of_batch
+
+
+def device_section(
+    findings: DeviceFindings, number: int, references: Sequence[ReferenceNetwork], charts: tuple[FigureRow, ...]
+) -> Section:
+    """number: of the device, on the page; charts: of its table's validation"""
+    slider, drawn = slider_of(findings, number), drawn_networks(findings)
+    facts, space = findings.facts, findings.space
+    threads = facts.get("threads", "")
+    view = LimitView(
+        slider=slider,
+        unit=findings.unit,
+        legend=tuple(_legend(findings, references)),
+        readout=Figure(f"readout-{number}", "The network within the limit", "", readout_chart(findings, slider)),
+        frontier=Figure(
+            f"frontier-{number}",
+            "Accuracy against what it costs",
+            "Each dot is the most accurate network that was found for what it costs. Choose one by the slider, or by a "
+            "click.",
+            frontier_chart(findings, references, slider),
+        ),
+        network=Figure(
+            f"network-{number}",
+            "Blocks of the network and their milliseconds",
+            _blocks_caption(findings, drawn.remark),
+            network_chart(findings, drawn, slider),
+        ),
+        latency=tuple(latency_sentences(findings)),
+        accuracy=tuple(accuracy_sentences(findings)),
+    )
+    return Section(
+        id=f"device-{number}",
+        title=findings.device,
+        short=f"{findings.device} ({findings.name})",
+        about=joined(
+            f"table {findings.name}",
+            facts.get("runtime", ""),
+            f"{threads} thread{'s' * (threads != '1')}" if threads.isdecimal() else "",
+            f"{space.name}, {space.num_classes:,} classes",
+            f"{findings.batch} images at once" if findings.batch > 1 else "",
+        ),
+        view=view,
+        charts=charts,
+        tables=(_networks(findings),),
+        facts=tuple(header_rows(facts)),
+    )
+
+
+def answer_of(findings: DeviceFindings) -> Answer:
+    """The network that is shown first, in two sentences."""
+    network = findings.networks[findings.chosen]
+    between = interval(network)
+    top1, sure = f"{network.top1:.1f} %", "predicted"
+    if between is not None:
+        sure += f" (95 %: {between[0]:.1f} to {between[1]:.1f})"
+    if network.measured_top1 is not None:
+        top1, sure = f"{network.measured_top1:.1f} %", "measured"
+        if network.images:
+            low, high = wilson(network.measured_top1, network.images)
+            sure += f" on {network.images:,} images (95 %: {low:.1f} to {high:.1f})"
+    of = of_batch(findings.batch)
+    if findings.unit == "ms" and network.measured is not None:
+        error = network.measured.error_pct
+        cost, how = f"{network.measured.latency_ms:.3g} ms{of}", "measured whole"
+        how += "" if error is None else f" (± {1.96 * error:.2g} %)"
+    else:
+        cost, how = f"{findings.cost(network):.3g} {findings.unit}{of}", "the sum of its blocks"
+        provenance = findings.facts.get("provenance", "")
+        if (far := error_95(findings)) is not None and findings.unit == "ms":
+            how += f" (95 % of sums are within {far:g} %)"
+        elif provenance in ("estimated", "imported"):
+            how += f" by an {provenance} table"
+    return Answer(findings.device, top1, sure, cost, how, f"It is {findings.why_chosen}.")
+
+
+def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) -> list[LegendMark]:
+    marks = [LegendMark("circle", "found", "found: predicted accuracy, sum of blocks")]
+    if any(network.top1_sd is not None for network in findings.networks):
+        marks.append(LegendMark("band", "found", "95 % interval"))
+    if findings.line:
+        marks.append(LegendMark("line", "found", "whole frontier"))
+    if findings.unit == "ms" and any(network.measured is not None for network in findings.networks):
+        marks.append(LegendMark("diamond", "measured", "measured whole, joined with its sum"))
+    if references:
+        marks.append(LegendMark("square", "reference", "published networks, measured here"))
+    return marks
+
+
+def _blocks_caption(findings: DeviceFindings, remark: str) -> str:
+    text = "A dotted row is a layer that the network skips. "
+    if findings.table is None:
+        return f"{text}Where the milliseconds go is not known: {remark}."
+    text += f"Milliseconds{of_batch(findings.batch)} are those of the table's blocks."
+    return f"{text} Mind: {remark}." if remark else text
+
+
+def _networks(findings: DeviceFindings) -> ShownTable:
+    heads = [
+        "limit",
+        "sum of blocks, ms",
+        "measured, ms",
+        "energy, mJ",
+        "top-1, %",
+        "95 % interval",
+        "measured top-1, %",
+    ]
+    heads += ["input, px", "depths", "M MACs", "M parameters"]
+    rows = [_network_row(network, findings) for network in findings.networks]
+    there = [i for i in range(len(heads)) if any(row[i] for row in rows)]  # a column that nobody fills is left out
+    more = f"; {findings.left} more are not shown" if findings.left else ""
+    return ShownTable(
+        caption=f"{len(rows)} networks{more}. The one in bold is shown first: it is {findings.why_chosen}.",
+        heads=tuple(heads[i] for i in there),
+        rows=tuple(tuple(row[i] for i in there) for row in rows),
+        title="All networks",
+        chosen=findings.chosen,
+        texts=frozenset(),
+    )
+
+
+def _network_row(network: FoundNetwork, findings: DeviceFindings) -> tuple[str, ...]:
+    whole, between = network.measured, interval(network)
+    doubt = "?" if whole is not None and whole.doubtful else ""
+    kept = " kept" if whole is not None and whole.keeps else ""
+    limited = findings.asked or kept
+    return (
+        f"{network.limit:g} {findings.unit}{kept}" if network.limit is not None and limited else "",
+        f"{'~' * network.interpolated}{network.sum_ms:.4g}",
+        "" if whole is None else f"{whole.latency_ms:.4g}{doubt}",
+        "" if network.energy_mj is None else f"{network.energy_mj:.4g}",
+        f"{network.top1:.2f}",
+        "" if between is None else f"{between[0]:.1f} to {between[1]:.1f}",
+        "" if network.measured_top1 is None else f"{network.measured_top1:.2f}",
+        str(network.subnet.resolution),
+        "-".join(map(str, network.subnet.depths)),
+        "" if network.macs is None else f"{network.macs:.3g}",
+        "" if network.params is None else f"{network.params:.3g}",
+    )
