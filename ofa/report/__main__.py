@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     report = write_report(config)
     console = make_console()
-    for left in report.files.left_out:
+    for left in report.page.files.left_out:
         console.print(f"left out: {left.path}: {left.why}", soft_wrap=True)
     mib = config.out.stat().st_size / 2**20
     console.print(f"wrote {report.path} ({mib:.1f} MiB): open it in a browser; it needs no network", soft_wrap=True)

@@ -17,6 +17,13 @@ from ofa.report.sections.section import Answer, Section
 TEMPLATES = Path(__file__).parent / "templates"
 # what ends a script, or begins a comment, in HTML; and what ends a line in JavaScript
 _IN_SCRIPT = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+# draws every specification of the page in its place; expressions are interpreted, so that the page needs no eval
+EMBED = """
+for (const spec of document.querySelectorAll("script[type='application/json']")) {
+  const how = {mode: "vega", renderer: "svg", actions: false, ast: true};
+  vegaEmbed("#" + spec.id.slice(0, -5), JSON.parse(spec.textContent), how);
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ def as_script(value: Mapping[str, Any]) -> str:
 
 
 def javascript() -> str:
-    """Vega and Vega-Embed, in one piece, with their licence."""
+    """Vega and Vega-Embed, in one piece, with what draws the page."""
     import vl_convert
 
-    code: str = vl_convert.javascript_bundle(None)
+    code: str = vl_convert.javascript_bundle(EMBED)
     return code.replace("</script", "<\\/script").replace("<!--", "<\\!--")

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ofa.cli.console import spelled
+from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.report.config import ReportConfig
 from ofa.report.inputs.commands import evaluate_command, search_command, train_command
@@ -32,12 +33,10 @@ from ofa.tables import LatencyTable
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """path: of the page; files: what it was made of, and what was left out"""
+    """path: of the file that was written; page: what it shows, what it was made of, and what was left out"""
 
     path: Path
-    title: str
-    sections: tuple[Section, ...]
-    files: RunFiles
+    page: Page
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,17 +60,29 @@ def write_report(config: ReportConfig, command: str = "") -> Report:
     """
     for package in ("jinja2", "vl_convert"):
         require(package, "a report")
+    page = page_of(config, command)
+    html = page.html()
+    replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    return Report(config.out, page)
+
+
+def page_of(config: ReportConfig, command: str = "") -> Page:
+    """What a report shows, before it is drawn; InputError as `write_report`."""
     files = find_files(config.runs)
     given = _read(files)
     devices = devices_of(given.searches, given.lines, given.tables, given.evaluations)
     sections = tuple(_sections(given, devices))
-    title = config.title or _title(given, devices)
-    made = [*_commands(given, devices), MadeBy("this page", command or _spelled(config))]
-    answers = [answer_of(findings) for findings in devices]
-    page = Page(plain(title), datetime.now(UTC), answers, sections, made, files)
-    html = page.html()
-    replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8"))
-    return Report(config.out, title, sections, files)
+    if not sections:
+        names = listed([str(file.path) for file in files.read])
+        raise InputError(f"{names}: no network is in there to show: name the result.json, or the folder, of its search")
+    return Page(
+        title=plain(config.title or _title(given, devices)),
+        when=datetime.now(UTC),
+        answers=[answer_of(findings) for findings in devices],
+        sections=sections,
+        commands=[*_commands(given, devices), MadeBy("this page", command or _spelled(config))],
+        files=files,
+    )
 
 
 def _read(files: RunFiles) -> _Given:

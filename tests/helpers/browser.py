@@ -8,11 +8,12 @@ with Browser(program) as browser:
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
-import subprocess
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -41,27 +42,38 @@ def program() -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
+def started(words: list[str]) -> tuple[int, int, int]:
+    """A process: its id, a pipe to its descriptor 3, and one from its descriptor 4."""
+    read, write = os.pipe()
+    answers, answer = os.pipe()
+    # out of the way of 3 and 4
+    ends = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in (read, answer)]
+    actions: list[tuple[Any, ...]] = [
+        (os.POSIX_SPAWN_DUP2, end, number) for end, number in zip(ends, (3, 4), strict=True)
+    ]
+    actions += [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+    pid = os.posix_spawn(words[0], words, os.environ, file_actions=actions)
+    for end in (read, answer, *ends):
+        os.close(end)
+    return pid, write, answers
+
+
 class Browser:
     """One page. errors: uncaught errors and console errors since it was opened; requests: what it tried to load"""
 
     def __init__(self, path: str) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ofa-browser-", ignore_cleanup_errors=True)
-        to_read, self._write = os.pipe()
-        self._read, to_write = os.pipe()
-        # it reads from 3 and writes to 4
-        shell = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
-        words = ["sh", "-c", shell, path, *FLAGS, f"--user-data-dir={self._folder.name}", "about:blank"]
-        self._process = subprocess.Popen(
-            words, pass_fds=(to_read, to_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        os.close(to_read)
-        os.close(to_write)
         self._left, self._number, self._events = b"", 0, list[dict[str, Any]]()
         self._session: str | None = None
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        self._pid, self._write, self._read = started([path, *FLAGS, f"--user-data-dir={self._folder.name}"])
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self) -> Browser:
         return self
@@ -69,8 +81,12 @@ class Browser:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
-        self._process.wait(TIMEOUT)
+        self.close()
+
+    def close(self) -> None:
+        """Ends it, and what it keeps on disk."""
+        os.kill(self._pid, signal.SIGTERM)
+        os.waitpid(self._pid, 0)
         os.close(self._write)
         os.close(self._read)
         self._folder.cleanup()

@@ -33,9 +33,9 @@ def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwo
     """references: of this device, measured there"""
     rows = [_row(findings, i) for i in range(len(findings.networks))]
     named = [_reference(reference) for reference in references]
-    costs = [*(row["c"] for row in rows), *(row["s"] for row in rows), *(r["c"] for r in named)]
+    costs = [*(row["c"] for row in rows), *(row["s"] for row in rows), *(r["c"] for r in named), slider.start]
     low, high = min(costs), max(costs)
-    logarithmic = high / low > LOGARITHMIC
+    logarithmic = low > 0 and high / low > LOGARITHMIC
     pad = 0.04 * (high - low) or 0.1 * high
     x: Spec = {"name": "x", "range": "width", "domain": [low / 1.08, high * 1.12], "type": "log"}
     if not logarithmic:
@@ -150,7 +150,7 @@ def _limit(unit: str) -> list[Spec]:
                 dx={"signal": f"{right} ? -5 : 5"},
                 align={"signal": f"{right} ? 'right' : 'left'"},
                 baseline="top",
-                text={"signal": f"'limit ' + format(toNumber(asked), '.4~g') + ' {unit}'"},
+                text={"signal": f"!({inside}) ? '' : 'limit ' + format(toNumber(asked), '.4~g') + ' {unit}'"},
                 fill=INK,
                 fontSize=SMALL + 1,
             ),

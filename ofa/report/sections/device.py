@@ -121,14 +121,14 @@ def _blocks_caption(findings: DeviceFindings, remark: str) -> str:
 def _networks(findings: DeviceFindings) -> ShownTable:
     heads = [
         "limit",
-        "sum of blocks, ms",
+        "sum, ms",
         "measured, ms",
         "energy, mJ",
         "top-1, %",
         "95 % interval",
         "measured top-1, %",
     ]
-    heads += ["input, px", "depths", "M MACs", "M parameters"]
+    heads += ["input, px", "depths", "M MACs", "M params"]
     rows = [_network_row(network, findings) for network in findings.networks]
     there = [i for i in range(len(heads)) if any(row[i] for row in rows)]  # a column that nobody fills is left out
     more = f"; {findings.left} more are not shown" if findings.left else ""
