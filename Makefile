@@ -18,6 +18,7 @@ demo: .venv/demo
 	$(RUN) -m ofa.search --table $(OUT)/small.csv --out $(OUT)/small
 	-$(RUN) -m profilers.verify --table $(OUT)/small.csv --result $(OUT)/small/result.json --limits 3 --near 2 --quick
 	$(RUN) -m ofa.export --subnet $(OUT)/small/verified.json --limit 100 --format onnx --out $(OUT)/small/network.onnx
+	$(RUN) -m ofa.report $(OUT)/this-machine $(OUT)/note10 $(OUT)/small --out $(OUT)/report.html
 
 test: lint types unit
 

@@ -145,6 +145,7 @@ def images(folder: Path) -> Path:
         ("profilers.compare xeon-vm-onnxruntime xeon-vm-tflite", "report"),
         ("profilers.regenerate --config SHIPPED/tables.toml --out out", "report"),
         ("profilers.validate --table xeon-vm-onnxruntime", "report"),
+        ("ofa.report xeon-vm-onnxruntime", "report"),
     ],
 )
 def test_a_missing_extra_is_one_line_with_the_way_out(

@@ -12,7 +12,7 @@ from typing import Any
 from ofa import __version__
 from ofa.report.inputs.files import RunFiles
 from ofa.report.inputs.values import plain
-from ofa.report.sections.section import Answer, Section
+from ofa.report.sections.section import Headline, Section
 
 TEMPLATES = Path(__file__).parent / "templates"
 # what ends a script, or begins a comment, in HTML; and what ends a line in JavaScript
@@ -40,7 +40,7 @@ class Page:
 
     title: str
     when: datetime
-    answers: Sequence[Answer]
+    answers: Sequence[Headline]
     sections: Sequence[Section]
     commands: Sequence[MadeBy]
     files: RunFiles

@@ -33,8 +33,6 @@ def _chart(run: TrainingRun, curves: Sequence[Curve], title: str, what: str) -> 
     pad = 0.05 * (max(values) - min(values)) or 1.0
     domain = [min(values) - pad, max(values) + pad]
     ends = _ends(curves, domain)
-    x, y = {"scale": "x", "field": "e"}, {"scale": "y", "field": "v"}
-    colour = {"scale": "colour", "field": "n"}
     return vega(
         f"The {what} over {run.epochs} epochs: " + "; ".join(f"{end['name']} ends at {end['v']:.4g}" for end in ends),
         "narrow ? 200 : 240",
@@ -56,38 +54,42 @@ def _chart(run: TrainingRun, curves: Sequence[Curve], title: str, what: str) -> 
         marks=[
             y_title(title),
             *(_stages() if len(run.stages) > 1 else ()),
-            {
-                "type": "group",
-                "from": {"facet": {"name": "line", "data": "rows", "groupby": "n"}},
-                "marks": [
-                    {
-                        "type": "line",
-                        "from": {"data": "line"},
-                        "encode": encoded(
-                            x=x,
-                            y=y,
-                            stroke=colour,
-                            strokeWidth=1.75,
-                            strokeDash={"signal": "datum.n % 2 ? [5, 3] : [1, 0]"},
-                        ),
-                    }
-                ],
-            },
-            {
-                "type": "text",
-                "from": {"data": "ends"},
-                "encode": encoded(
-                    x={"signal": "width + 8"},
-                    y={"scale": "y", "field": "at"},
-                    text={"signal": "datum.name + ' ' + format(datum.v, '.3r')"},
-                    fill=colour,
-                    baseline="middle",
-                    fontSize=SMALL + 1,
-                    fontWeight=600,
-                ),
-            },
+            *_lines(),
         ],
     )
+
+
+def _lines() -> list[Spec]:
+    """One a curve, dashed and solid in turn, and their names."""
+    colour = {"scale": "colour", "field": "n"}
+    line = {
+        "type": "line",
+        "from": {"data": "line"},
+        "encode": encoded(
+            x={"scale": "x", "field": "e"},
+            y={"scale": "y", "field": "v"},
+            stroke=colour,
+            strokeWidth=1.75,
+            strokeDash={"signal": "datum.n % 2 ? [5, 3] : [1, 0]"},
+        ),
+    }
+    name = {
+        "type": "text",
+        "from": {"data": "ends"},
+        "encode": encoded(
+            x={"signal": "width + 8"},
+            y={"scale": "y", "field": "at"},
+            text={"signal": "datum.name + ' ' + format(datum.v, '.3r')"},
+            fill=colour,
+            baseline="middle",
+            fontSize=SMALL + 1,
+            fontWeight=600,
+        ),
+    }
+    return [
+        {"type": "group", "from": {"facet": {"name": "line", "data": "rows", "groupby": "n"}}, "marks": [line]},
+        name,
+    ]
 
 
 def _stages() -> list[Spec]:

@@ -36,41 +36,6 @@ def network_chart(findings: DeviceFindings, drawn: DrawnNetworks, slider: Slider
         {**_block(block, findings.batch), "id": i, "u": unit_of[block.place]} for i, block in enumerate(drawn.blocks)
     ]
     known = [block.ms for block in drawn.blocks if block.ms is not None]
-    own = {
-        "name": "own",
-        "source": "chosen",
-        "transform": [
-            {"type": "flatten", "fields": ["b"], "as": ["id"]},
-            {"type": "lookup", "from": "blocks", "key": "id", "fields": ["id"], "as": ["block"]},
-            {"type": "formula", "as": "p", "expr": "datum.block.p"},
-            {"type": "formula", "as": "u", "expr": "datum.block.u"},
-            {"type": "formula", "as": "ms", "expr": "datum.block.ms"},
-            {"type": "joinaggregate", "fields": ["ms"], "ops": ["sum"], "as": ["total"]},
-        ],
-    }
-    summed = {
-        "name": "summed",
-        "source": "own",
-        "transform": [
-            {
-                "type": "aggregate",
-                "groupby": ["u"],
-                "fields": ["ms", "total"],
-                "ops": ["sum", "max"],
-                "as": ["ms", "of"],
-            }
-        ],
-    }
-    rows = {
-        "name": "rows",
-        "values": places,
-        "transform": [{"type": "lookup", "from": "own", "key": "p", "fields": ["p"], "as": ["own"]}],
-    }
-    headed = {
-        "name": "units",
-        "values": units,
-        "transform": [{"type": "lookup", "from": "summed", "key": "u", "fields": ["u"], "as": ["sum"]}],
-    }
     return vega(
         f"The network within the limit, one row for each of its {len(places)} places: kernel size, expand ratio and "
         "milliseconds of each block.",
@@ -80,10 +45,7 @@ def network_chart(findings: DeviceFindings, drawn: DrawnNetworks, slider: Slider
             {"name": "networks", "values": networks},
             {"name": "blocks", "values": blocks},
             chosen_of("networks"),
-            own,
-            summed,
-            rows,
-            headed,
+            *_joined(places, units),
         ],
         scales=[
             {
@@ -95,6 +57,27 @@ def network_chart(findings: DeviceFindings, drawn: DrawnNetworks, slider: Slider
         marks=[*_heads(), *_units(bool(known)), *_rows(), *_bars(bool(known))],
         bare=True,
     )
+
+
+def _joined(places: list[Spec], units: list[Spec]) -> list[Spec]:
+    """The chosen network's own blocks, its sums by unit, and both beside the places and units that are drawn."""
+    own = [
+        {"type": "flatten", "fields": ["b"], "as": ["id"]},
+        {"type": "lookup", "from": "blocks", "key": "id", "fields": ["id"], "as": ["block"]},
+        {"type": "formula", "as": "p", "expr": "datum.block.p"},
+        {"type": "formula", "as": "u", "expr": "datum.block.u"},
+        {"type": "formula", "as": "ms", "expr": "datum.block.ms"},
+        {"type": "joinaggregate", "fields": ["ms"], "ops": ["sum"], "as": ["total"]},
+    ]
+    by_unit = {"type": "aggregate", "groupby": ["u"], "fields": ["ms", "total"], "ops": ["sum", "max"]}
+    of_place = {"type": "lookup", "from": "own", "key": "p", "fields": ["p"], "as": ["own"]}
+    of_unit = {"type": "lookup", "from": "summed", "key": "u", "fields": ["u"], "as": ["sum"]}
+    return [
+        {"name": "own", "source": "chosen", "transform": own},
+        {"name": "summed", "source": "own", "transform": [{**by_unit, "as": ["ms", "of"]}]},
+        {"name": "rows", "values": places, "transform": [of_place]},
+        {"name": "units", "values": units, "transform": [of_unit]},
+    ]
 
 
 def _block(placed: PlacedBlock, batch: int) -> Spec:
@@ -160,8 +143,8 @@ def _units(timed: bool) -> list[Spec]:
     """The unit's name beside its first row, what it takes below, and a line under it."""
     figure = "format(datum.sum.ms, datum.sum.ms < 0.1 ? '.2r' : '.3r')"
     share = f"{figure} + ' ms, ' + format(datum.sum.ms / datum.sum.of, '.0%')"
-    several = "datum.rows > 1 && isValid(datum.sum) && datum.sum.ms > 0"
-    taken = {"signal": f"{several} ? {share} : ''"} if timed else ""
+    many = "datum.rows > 1 && isValid(datum.sum) && datum.sum.ms > 0"
+    taken = {"signal": f"{many} ? {share} : ''"} if timed else ""
     unit = {"interactive": False, "from": {"data": "units"}}
     return [
         {**unit, "type": "text", "encode": _text(0, {"field": "name"}, _y(field="row"), fill=INK)},

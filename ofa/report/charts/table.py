@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ofa.blocks.costs import block_macs
 from ofa.report.charts.theme import FOUND, MEASURED, MUTED, SMALL, Spec, encoded, log_ticks, vega, y_title
 from ofa.tables import LatencyTable
 
 MOST_BLOCKS = 3_000
 KERNELS = {1: "var(--muted)", 3: FOUND, 5: "var(--third)", 7: MEASURED}
-SHAPES = {1: "cross", 3: "circle", 5: "square", 7: "triangle-up"}
+SHAPES, SIGNS = {1: "cross", 3: "circle", 5: "square", 7: "triangle-up"}, {1: "+", 3: "●", 5: "■", 7: "▲"}
 
 
 def table_chart(table: LatencyTable) -> Spec:
@@ -51,35 +53,41 @@ def table_chart(table: LatencyTable) -> Spec:
         ],
         marks=[
             y_title("milliseconds"),
-            {
-                "type": "symbol",
-                "from": {"data": "rows"},
-                "encode": encoded(
-                    x={"scale": "x", "field": "x"},
-                    y={"scale": "y", "field": "y"},
-                    shape={"scale": "shape", "field": "k"},
-                    fill={"scale": "colour", "field": "k"},
-                    fillOpacity=0.6,
-                    size=36,
-                    tooltip={"field": "tip"},
-                ),
-            },
-            *(
-                {
-                    "type": "text",
-                    "encode": encoded(
-                        x={"signal": "8"},
-                        y=8 + 16 * i,
-                        baseline="middle",
-                        text=f"{'●■▲+'[(3, 5, 7, 1).index(k) if k in SHAPES else 0]} kernel {k}×{k}",
-                        fill=KERNELS.get(k, MUTED),
-                        fontSize=SMALL + 1,
-                    ),
-                }
-                for i, k in enumerate(kernels)
-            ),
+            *_marks(kernels),
         ],
     )
+
+
+def _marks(kernels: Sequence[int]) -> list[Spec]:
+    """A mark for each block, and above them what they stand for."""
+    block = {
+        "type": "symbol",
+        "from": {"data": "rows"},
+        "encode": encoded(
+            x={"scale": "x", "field": "x"},
+            y={"scale": "y", "field": "y"},
+            shape={"scale": "shape", "field": "k"},
+            fill={"scale": "colour", "field": "k"},
+            fillOpacity=0.6,
+            size=36,
+            tooltip={"field": "tip"},
+        ),
+    }
+    named = [
+        {
+            "type": "text",
+            "encode": encoded(
+                x=8,
+                y=8 + 16 * i,
+                baseline="middle",
+                text=f"{SIGNS.get(k, '●')} kernel {k}×{k}",
+                fill=KERNELS.get(k, MUTED),
+                fontSize=SMALL + 1,
+            ),
+        }
+        for i, k in enumerate(kernels)
+    ]
+    return [block, *named]
 
 
 def _ordinal(name: str, domain: list[int], values: list[str]) -> Spec:

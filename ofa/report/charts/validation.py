@@ -40,48 +40,55 @@ def validation_chart(run: ValidationRun) -> Spec:
         ],
         marks=[
             y_title("sum of blocks is off by, %"),
-            {
-                "type": "rect",
-                "interactive": False,
-                "encode": encoded(
-                    x=0,
-                    x2={"signal": "width"},
-                    y={"scale": "y", "value": BAND},
-                    y2={"scale": "y", "value": -BAND},
-                    fill=RULE,
-                    fillOpacity=0.5,
-                ),
-            },
-            {
-                "type": "rule",
-                "interactive": False,
-                "encode": encoded(x=0, x2={"signal": "width"}, y={"scale": "y", "value": 0}, stroke=MUTED),
-            },
-            {
-                "type": "text",
-                "interactive": False,
-                "encode": encoded(
-                    x={"signal": "width - 4"},
-                    y={"scale": "y", "value": BAND},
-                    dy=-4,
-                    text=f"within {BAND} %",
-                    align="right",
-                    fill=MUTED,
-                    fontSize=SMALL,
-                ),
-            },
-            {
-                "type": "symbol",
-                "from": {"data": "rows"},
-                "encode": encoded(
-                    x={"scale": "x", "field": "x"},
-                    y={"scale": "y", "field": "y"},
-                    size=34,
-                    fill={"signal": f"datum.s ? '{FOUND}' : '{PAGE}'"},
-                    stroke=FOUND,
-                    strokeWidth=1,
-                    tooltip={"field": "tip"},
-                ),
-            },
+            *_marks(),
         ],
     )
+
+
+def _marks() -> list[Spec]:
+    """The band and its middle, and a dot for each network."""
+    return [
+        {
+            "type": "rect",
+            "interactive": False,
+            "encode": encoded(
+                x=0,
+                x2={"signal": "width"},
+                y={"scale": "y", "value": BAND},
+                y2={"scale": "y", "value": -BAND},
+                fill=RULE,
+                fillOpacity=0.5,
+            ),
+        },
+        {
+            "type": "rule",
+            "interactive": False,
+            "encode": encoded(x=0, x2={"signal": "width"}, y={"scale": "y", "value": 0}, stroke=MUTED),
+        },
+        {
+            "type": "text",
+            "interactive": False,
+            "encode": encoded(
+                x={"signal": "width - 4"},
+                y={"scale": "y", "value": BAND},
+                dy=-4,
+                text=f"within {BAND} %",
+                align="right",
+                fill=MUTED,
+                fontSize=SMALL,
+            ),
+        },
+        {
+            "type": "symbol",
+            "from": {"data": "rows"},
+            "encode": encoded(
+                x={"scale": "x", "field": "x"},
+                y={"scale": "y", "field": "y"},
+                size=34,
+                fill={"signal": f"datum.s ? '{FOUND}' : '{PAGE}'"},
+                stroke=FOUND,
+                strokeWidth=1,
+                tooltip={"field": "tip"},
+            ),
+        },
+    ]

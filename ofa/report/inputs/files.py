@@ -36,7 +36,7 @@ class RunFile:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class Unread:
     """A file of a folder that the report does not show, and why."""
 
     path: Path
@@ -48,7 +48,7 @@ class RunFiles:
     """read: each file once, in the order that they were named in; left_out: of folders, those that seemed to be ours"""
 
     read: tuple[RunFile, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[Unread, ...]
 
     def of(self, *kinds: RunKind) -> list[RunFile]:
         return [file for file in self.read if file.kind in kinds]
@@ -57,7 +57,7 @@ class RunFiles:
 def find_files(runs: Sequence[str]) -> RunFiles:
     """The files that runs consist of. InputError names a file that is no run's, and a folder without any."""
     found: dict[str, RunFile] = {}
-    left_out: list[LeftOut] = []
+    left_out: list[Unread] = []
     for run in runs:
         path = _path_of(run)
         if path.is_dir():
@@ -95,10 +95,10 @@ def _named_file(path: Path) -> RunFile:
     return found
 
 
-def _of_folder(folder: Path) -> tuple[list[RunFile], list[LeftOut]]:
+def _of_folder(folder: Path) -> tuple[list[RunFile], list[Unread]]:
     """What a folder and the folders in it hold, by name; a damaged file is left out, and named."""
     found: list[RunFile] = []
-    left_out: list[LeftOut] = []
+    left_out: list[Unread] = []
     for number, path in enumerate(_files_below(folder, DEEPEST)):
         if number == MOST_FILES:
             raise InputError(f"{folder} has more than {MOST_FILES:,} files: name the folders of its runs")
@@ -107,7 +107,7 @@ def _of_folder(folder: Path) -> tuple[list[RunFile], list[LeftOut]]:
         try:
             file = _recognised(path)
         except InputError as error:
-            left_out.append(LeftOut(path, plain(error)))
+            left_out.append(Unread(path, plain(error)))
             continue
         if file is not None:
             found.append(file)

@@ -20,7 +20,7 @@ from ofa.report.parts.provenance import (
     wilson,
 )
 from ofa.report.parts.slider import slider_of
-from ofa.report.sections.section import Answer, Figure, FigureRow, LegendMark, LimitView, Section, ShownTable, joined
+from ofa.report.sections.section import Figure, FigureRow, Headline, LegendMark, LimitView, Section, ShownTable, joined
 from ofa.tables.amounts import of_batch
 
 
@@ -70,7 +70,7 @@ def device_section(
     )
 
 
-def answer_of(findings: DeviceFindings) -> Answer:
+def answer_of(findings: DeviceFindings) -> Headline:
     """The network that is shown first, in two sentences."""
     network = findings.networks[findings.chosen]
     between = interval(network)
@@ -94,7 +94,7 @@ def answer_of(findings: DeviceFindings) -> Answer:
             how += f" (95 % of sums are within {far:g} %)"
         elif provenance in ("estimated", "imported"):
             how += f" by an {provenance} table"
-    return Answer(findings.device, top1, sure, cost, how, f"It is {findings.why_chosen}.")
+    return Headline(findings.device, top1, sure, cost, how, f"It is {findings.why_chosen}.")
 
 
 def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) -> list[LegendMark]:

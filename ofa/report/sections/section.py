@@ -87,7 +87,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Headline:
     """What the page says first: On `device`: `top1` top-1 accuracy, `sure`, at `cost`, `how`. `why`."""
 
     device: str
