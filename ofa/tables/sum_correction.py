@@ -5,17 +5,18 @@ output in a layout that the runtime may not use between blocks. In a network eve
 further away, nothing is converted at the borders, and the runtime is called once for all of them. So the sum over
 blocks is corrected by terms that `profilers.validate` fits on whole networks:
 
-    scale * (sum of latencies) + weights * (megabytes of weights) + borders * (megabytes passed on between blocks)
-    + calls * (number of blocks)
+    scale * (sum of latencies, those of the head times `head`) + weights * (megabytes of weights)
+    + borders * (megabytes passed on between blocks) + calls * (number of blocks)
 
-Each is a sum over blocks too, so a corrected table is looked up like any other. No term that is fitted today is below
-0; older tables have such terms, and may have blocks that add less than nothing.
+The head is what follows the last unit. All networks of a resolution have the same, so that its factor takes off what
+all sums have too much. Each term is a sum over blocks too, so a corrected table is looked up like any other. No term
+that is fitted today is below 0; older tables have such terms, and may have blocks that add less than nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,18 @@ _MB_PER_VALUE = 4e-6  # of float32, for one image: other types and batches only 
 
 @dataclass(frozen=True)
 class SumCorrection:
-    """scale: a factor; weights, borders: ms per megabyte of weights, of outputs passed on; calls: ms per block."""
+    """scale, head: factors of all latencies, and of the head's besides; weights, borders: ms per megabyte of weights,
+    of outputs passed on; calls: ms per block."""
 
     scale: float = 1.0
     weights: float = 0.0
     borders: float = 0.0
     calls: float = 0.0
+    head: float = 1.0
 
     def __post_init__(self) -> None:
         SCALE.check("scale", self.scale)
+        SCALE.check("head", self.head)
         for field in ("weights", "borders", "calls"):
             TERM.check(field, getattr(self, field))
 
@@ -55,7 +59,7 @@ class SumCorrection:
                 key, equals, value = term.partition("=")
                 if not equals or key not in known or key in terms:
                     raise InputError(f"{short(term)} is there twice" if key in terms else f"{short(term)} is not known")
-                terms[key] = (SCALE if key == "scale" else TERM).decimal(key, value)
+                terms[key] = (SCALE if key in ("scale", "head") else TERM).decimal(key, value)
             return cls(**terms)
         except InputError as error:
             raise InputError(
@@ -66,14 +70,25 @@ class SumCorrection:
     def __str__(self) -> str:
         return " ".join(f"{field.name}={getattr(self, field.name):.5g}" for field in fields(self))
 
+    @property
+    def factors(self) -> NDArray[np.float64]:
+        """(5,) what the columns of `block_terms` are multiplied by."""
+        return np.array([self.scale, self.weights, self.borders, self.calls, self.scale * (self.head - 1)])
+
     def apply(self, blocks: Sequence[Block], latency_ms: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) what each of N blocks adds to a network, milliseconds; a small block may add less than nothing."""
-        corrected: NDArray[np.float64] = block_terms(blocks, latency_ms) @ astuple(self)
+        corrected: NDArray[np.float64] = block_terms(blocks, latency_ms) @ self.factors
         return corrected
 
 
 def block_terms(blocks: Sequence[Block], latency_ms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(N, 4): latency alone in ms, megabytes of weights, megabytes of the output, 1."""
+    """(N, 5): latency in ms, megabytes of weights, megabytes of the output, 1, latency again if it is of the head."""
     weights = [_MB_PER_VALUE * block_params(block) for block in blocks]
     passed_on = [_MB_PER_VALUE * block.out_size**2 * block.out_channels for block in blocks]
-    return np.stack([latency_ms, np.array(weights), np.array(passed_on), np.ones(len(weights))], axis=1)
+    head = np.where([_in_head(block) for block in blocks], latency_ms, 0.0)
+    return np.stack([latency_ms, np.array(weights), np.array(passed_on), np.ones(len(weights)), head], axis=1)
+
+
+def _in_head(block: Block) -> bool:
+    """Whether it follows the last unit: pooling, classifier, and 1x1 convolutions that are no part of another."""
+    return block.op in ("global_pool", "feature_mix", "linear") or (block.op == "conv" and block.kernel_size == 1)

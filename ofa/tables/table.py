@@ -83,8 +83,11 @@ class LatencyTable:
         What whole networks said of a table (its expected error, its margins) holds for these sums alone.
         """
         rows = sorted(" ".join(map(str, (*block_row(row.block), float(row.latency_ms)))) for row in self.rows)
-        terms = " ".join(str(float(term)) for term in astuple(self.sum_correction))
-        return hashlib.sha256("\n".join([terms, *rows]).encode()).hexdigest()[:16]
+        *terms, head = astuple(self.sum_correction)
+        if head != 1:  # without one, the identity is that of tables from before there was one
+            terms.append(head)
+        correction = " ".join(str(float(term)) for term in terms)
+        return hashlib.sha256("\n".join([correction, *rows]).encode()).hexdigest()[:16]
 
     def with_error(self, text: str) -> LatencyTable:
         """The table with what is known of the error of its sums, which holds for these sums alone."""

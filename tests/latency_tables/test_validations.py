@@ -12,7 +12,7 @@ NAME = "h200-b64-fp16"
 
 
 def checked(*paths: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "benchmarks/latency/check_validations.py", *map(str, paths)]
+    command = [sys.executable, "benchmarks/validations/check_validations.py", *map(str, paths)]
     return subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
 
 
@@ -45,3 +45,18 @@ def test_a_validation_lies_beside_its_table_and_is_what_the_header_says() -> Non
         scores = told["scores"]
         assert f"# expected_error: MAPE {scores['mape_pct']} %, bias {scores['bias_pct']:+} %, " in header
         assert f"# sum_correction: {told['sum_correction']} (" in header
+
+
+def test_first_occasions_are_of_the_rows_that_are_shipped() -> None:
+    """Their predicted_ms had another correction; plain sums are of the same rows, so their scores are reached again."""
+    done = subprocess.run(
+        [sys.executable, "benchmarks/validations/across_occasions.py"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in (ROOT / "benchmarks/validations/occasions").glob("*.json"):
+        plain = json.loads(path.read_text())["scores_without_correction"]
+        assert f"  1 1  100  {plain['mape_pct']:5.2f} {plain['bias_pct']:+5.2f}" in done.stdout

@@ -14,8 +14,10 @@ from ofa.tables.sum_correction import SumCorrection, block_terms
 
 Floats = NDArray[np.float64]
 
-# the terms of SumCorrection that are fitted: scale, weights, calls. None is below 0, so every block costs something
-_FITTED = (0, 1, 3)
+# the factors of a plain sum: on units, on the head, on megabytes of weights, on blocks
+_PLAIN = np.array([1.0, 1.0, 0.0, 0.0])
+# and the least that is fitted, in terms of the networks' usual factor: every block costs something
+_LEAST = np.array([0.1, 0.1, 0.0, 0.0])
 # how far the terms may lie from a plain sum, and networks from a corrected one, as shares: the likelihood chooses
 SPREADS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32)
 ERRORS = (0.001, 0.002, 0.004, 0.008, 0.016, 0.03, 0.06)
@@ -43,36 +45,38 @@ def unit_errors(lookup: LatencyLookup, genes: Genes, measured: Floats) -> dict[s
 
 
 def correction_terms(lookup: LatencyLookup, latency_ms: Floats, genes: Genes) -> Floats:
-    """(N, 4) the terms of `SumCorrection` of N networks, given what each block of the index takes alone, ms."""
+    """(N, 5) the terms of N networks (`block_terms`), given what each block of the index takes in the table, ms."""
     terms = block_terms(lookup.index.blocks, latency_ms)
     return np.stack([lookup.index.total(genes, column) for column in terms.T], axis=1)
 
 
 def fit_correction(terms: Floats, measured: Floats) -> SumCorrection:
-    """The correction of N networks' sums: (N, 4) terms against (N,) measured ms.
+    """The correction of N networks' sums: (N, 5) terms against (N,) measured ms.
 
-    Scale, weights and calls, none below 0, of least relative error, and held to those of a plain sum by a ridge: as
-    strongly as the networks say, whose likelihood chooses (empirical Bayes). Errors beyond a few per cent count by
+    Scale, head, weights and calls, none below 0, of least relative error, and held to those of a plain sum by a ridge:
+    as strongly as the networks say, whose likelihood chooses (empirical Bayes). Errors beyond a few per cent count by
     their size, not their square: a network that a cache just holds may be far off the others.
     """
     from scipy.optimize import least_squares
 
-    columns = list(_FITTED)
-    shares = (terms / terms[:, :1])[:, columns]  # of each term at 1 in the plain sum
-    usual = np.maximum(shares.mean(axis=0), np.finfo(float).tiny)
-    plain = np.eye(len(columns))[0]
-    off_plain: Floats = np.subtract(measured, terms[:, 0]) / terms[:, 0]
+    sums, weights, _, calls, head = terms.T
+    columns = np.stack([sums - head, head, weights, calls], axis=1)
+    shares = columns / sums[:, None]
+    usual = np.maximum(shares.mean(axis=0), _NOTHING)
+    off_plain: Floats = np.subtract(measured, sums) / sums
     spread, error = _likeliest(shares / usual, off_plain)
-    relative = terms[:, columns] / measured[:, None]
+    relative = columns / measured[:, None]
 
     def off(factors: Floats) -> Floats:
-        return np.concatenate([relative @ factors - 1, error / spread * usual * (factors - plain)])
+        return np.concatenate([relative @ factors - 1, error / spread * usual * (factors - _PLAIN)])
 
-    start = np.array([np.median(measured / terms[:, 0]), 0.0, 0.0])
-    found = least_squares(off, start, bounds=(0, np.inf), loss="soft_l1", f_scale=_LARGE_ERROR, x_scale=1 / usual)
-    factors = np.zeros(terms.shape[1])
-    factors[columns] = np.where(found.x * usual < _NOTHING, 0.0, found.x)
-    return SumCorrection(*factors.tolist())
+    scale = float(np.median(measured / sums))
+    found = least_squares(
+        off, scale * _PLAIN, bounds=(scale * _LEAST, np.inf), loss="soft_l1", f_scale=_LARGE_ERROR, x_scale=1 / usual
+    )
+    of_units, of_head = found.x[:2].tolist()
+    of_weights, of_calls = np.where(found.x * usual < _NOTHING, 0.0, found.x)[2:].tolist()
+    return SumCorrection(of_units, of_weights, calls=of_calls, head=of_head / of_units if head.any() else 1.0)
 
 
 def _likeliest(shares: Floats, off: Floats) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa.blocks import all_blocks, blocks_of
+from ofa.blocks import all_blocks, blocks_of, slots_of
 from ofa.blocks.costs import block_params
 from ofa.errors import InputError
 from ofa.space import get_space
@@ -35,6 +35,18 @@ def test_a_network_s_latency_is_scale_weights_borders_and_calls_by_hand() -> Non
         assert latency == pytest.approx(own + 0.05 * weights - 0.2 * passed_on, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mbv3-w1.0", "proxyless-w1.3", "resnet50d"])
+def test_the_head_s_factor_is_on_what_follows_the_last_unit(name: str) -> None:
+    space = get_space(name)
+    rows = [TableRow(block, 0.5) for block in all_blocks(space, [160])]
+    halved = LatencyTable({**HEADER, "space": name, "sum_correction": "scale=1.2 head=0.5"}, rows)
+    slots = slots_of(space)
+    behind = len(slots) - 1 - max(i for i, slot in enumerate(slots) if "unit" in slot.name)
+    for subnet in space.decode(space.sample(np.random.default_rng(0), 20, resolutions=[160])):
+        expected = 1.2 * 0.5 * (len(blocks_of(space, subnet)) - behind / 2)
+        assert halved.latency_ms(space, subnet) == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
     rows = [TableRow(block, 0.5) for block in BLOCKS if block.op != "global_pool"]
     table = LatencyTable({**HEADER, "omits": "global_pool", "sum_correction": "scale=2 borders=1"}, rows)
@@ -44,8 +56,8 @@ def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
     assert all(lookup.block_ms[i] == 0 for i in pooled)
 
 
-@given(st.tuples(st.floats(0.1, 10), st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1)))
-def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float]) -> None:
+@given(st.tuples(st.floats(0.1, 10), st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 10)))
+def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float, float]) -> None:
     back = SumCorrection.parse(f"{SumCorrection(*terms)} (ms per MB)")
     assert astuple(back) == pytest.approx(terms, rel=1e-4)
 
@@ -63,6 +75,8 @@ def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float
         "scale=1_000",
         "scale=1 scale=2",
         "scale=1e300",
+        "head=0",
+        "head=-0.5",
         "weights=-1e9",
         "scale",
     ],

@@ -73,7 +73,7 @@ def block_costs(index: BlockIndex, rng: np.random.Generator, corrected: bool, ex
     macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
     latency_ms = np.round(macs / 1e8 * rng.lognormal(0, 1, len(macs)) + 0.001, 3 if rng.random() < 0.3 else 6)
     if corrected:
-        correction = SumCorrection(*(float(v) for v in (rng.uniform(0.8, 1.2), *rng.normal(0, 0.05, 3))))
+        correction = SumCorrection(*map(float, (rng.uniform(0.8, 1.2), *rng.normal(0, 0.05, 3), rng.uniform(0.3, 1.2))))
         latency_ms = correction.apply(index.blocks, latency_ms)
     rows = [np.rint(latency_ms * 1e6).astype(np.int64)]
     others = [macs, np.array([block_params(b) for b in index.blocks]), macs * rng.lognormal(0, 1, len(macs))]

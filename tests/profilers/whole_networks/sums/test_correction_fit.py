@@ -1,6 +1,5 @@
 """The correction of sums, fitted on whole networks, the units whose blocks seem too high; which networks are chosen."""
 
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.sum_correction import SumCorrection
 from profilers.whole_networks.choosing import stratified
 from profilers.whole_networks.sums.correction_fit import correction_terms, fit_correction, unit_errors
 from profilers.whole_networks.validation import correction_of
@@ -49,36 +49,50 @@ def test_the_unit_that_is_measured_too_high_is_found() -> None:
 
 
 def terms_of(networks: int, seed: int = 0) -> np.ndarray:
-    """(networks, 4) of random networks."""
+    """(networks, 5) of random networks."""
     lookup = table().lookup(SPACE, RESOLUTIONS)
     genes = SPACE.sample(np.random.default_rng(seed), networks, resolutions=RESOLUTIONS)
     return correction_terms(lookup, lookup.block_ms, genes)
 
 
-@pytest.mark.parametrize("planted", [(1.2, 0.05, 0.0, 0.0), (0.8, 0.0, 0.0, 0.03), (1.1, 0.03, 0.0, 0.02)])
-def test_a_planted_correction_is_found_again(planted: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    "planted",
+    [
+        SumCorrection(1.2, weights=0.05),
+        SumCorrection(0.8, calls=0.03),
+        SumCorrection(1.1, weights=0.03, calls=0.02),
+        SumCorrection(1.05, head=0.5),
+        SumCorrection(1.1, weights=0.03, head=1.4),
+    ],
+)
+def test_a_planted_correction_is_found_again(planted: SumCorrection) -> None:
     terms = terms_of(30)
     assert np.allclose(
         terms[:, 0], table().latency_ms(SPACE, SPACE.sample(np.random.default_rng(0), 30, resolutions=RESOLUTIONS))
     )
     noise = np.random.default_rng(1).normal(1, 0.0005, len(terms))
-    assert astuple(fit_correction(terms, terms @ planted * noise)) == pytest.approx(planted, rel=0.1, abs=1e-3)
+    others = terms_of(300, 99)
+    found = fit_correction(terms, terms @ planted.factors * noise)
+    assert others @ found.factors == pytest.approx(others @ planted.factors, rel=0.003)
+    assert found.scale == pytest.approx(planted.scale, rel=0.02)
 
 
 def test_a_factor_on_all_sums_is_found_whatever_it_is() -> None:
     terms = terms_of(30)
     for factor in (0.03, 0.9, 1.0, 30.0):
         found = fit_correction(terms, factor * terms[:, 0])
-        assert terms @ astuple(found) == pytest.approx(factor * terms[:, 0], rel=1e-3)
+        assert terms @ found.factors == pytest.approx(factor * terms[:, 0], rel=1e-3)
 
 
 def test_no_block_takes_nothing_whatever_the_networks_took() -> None:
     """Networks that pass on much take less than their sums: a fit that may be negative takes it off small blocks."""
     lookup = table().lookup(SPACE, RESOLUTIONS)
-    for seed, planted in enumerate(((1.4, -0.02, -0.6, 0.0), (1.4, -0.05, 0.0, 0.0), (1.4, 0.0, 0.0, -0.1))):
+    for seed, planted in enumerate(
+        ((-0.02, -0.6, 0.0, 0.0), (-0.05, 0.0, 0.0, 0.0), (0.0, 0.0, -0.1, 0.0), (0, 0, 0, -1.9))
+    ):
         terms = terms_of(25, seed)
-        found = fit_correction(terms, terms @ planted)
-        assert min(astuple(found)) >= 0
+        found = fit_correction(terms, terms @ (1.4, *planted))
+        assert min(found.scale, found.head, found.weights, found.calls) >= 0
         assert found.apply(lookup.index.blocks, lookup.block_ms).min() > 0
 
 
@@ -89,7 +103,7 @@ def test_sums_that_are_right_are_left_so_though_networks_are_noisy() -> None:
     for seed in range(40):
         terms = terms_of(25, seed)
         found = fit_correction(terms, terms[:, 0] * np.exp(rng.normal(0, 0.03, len(terms))))
-        moved.append(others @ astuple(found) / others[:, 0] - 1)
+        moved.append(others @ found.factors / others[:, 0] - 1)
     # without the ridge they move by 0.7 %
     assert np.abs(moved).mean() < 0.005
 
@@ -98,7 +112,7 @@ def test_few_networks_move_the_sums_towards_them_and_no_further() -> None:
     """Two networks say nothing of three terms: others end between their plain sum and what the two took more."""
     terms, others = terms_of(2), terms_of(300, 99)
     found = fit_correction(terms, 1.2 * terms[:, 0])
-    factor = others @ astuple(found) / others[:, 0]
+    factor = others @ found.factors / others[:, 0]
     assert factor.min() > 1.1 and factor.max() < 1.3
 
 

@@ -1,7 +1,7 @@
 """Recomputes what the shipped validations say, a second way: from their own networks, and from the tables' rows.
 
-    python benchmarks/latency/check_validations.py                          # all in latency_tables/
-    python benchmarks/latency/check_validations.py my-gpu.validation.json   # beside my-gpu.csv
+    python benchmarks/validations/check_validations.py                          # all in latency_tables/
+    python benchmarks/validations/check_validations.py my-gpu.validation.json   # beside my-gpu.csv
 
 Errors, bias and Kendall's tau are counted here by plain loops over the scored networks' predicted_ms and measured_ms;
 plain sums are the rows of the CSV, added up block by block; predicted_ms is compared with what LatencyTable says.

@@ -1,13 +1,14 @@
 """Which correction of sums predicts other networks best: the networks of validations, fitted anew in many ways.
 
-python benchmarks/latency/correction_refits.py --refits 60                  # the shipped validations
-python benchmarks/latency/correction_refits.py my-cpu.validation.json       # beside my-cpu.csv
+python benchmarks/validations/correction_refits.py --refits 60                  # the shipped validations
+python benchmarks/validations/correction_refits.py my-cpu.validation.json       # beside my-cpu.csv
 
 A refit draws one network of every five, from fastest to slowest, fits each way on those, and scores the others.
 
     plain       no correction
     selected    terms of any sign, of those sets of terms the one of least leave-one-out error: the way until 2026-11-26
-    fixed       profilers.whole_networks.sums.correction_fit: scale, weights and calls of at least 0, and a ridge
+    fixed       scale, weights and calls of at least 0, and a ridge: the way of 2026-11-26
+    head        profilers.whole_networks.sums.correction_fit: fixed, and a factor of the head's own
     by blocks   as fixed, without the bound, and a share of every block's own; the likelihood chooses both spreads
 
 Prints the mean absolute error of every way, per cent, its mean over the refits and their spread.
@@ -19,7 +20,6 @@ import argparse
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -84,13 +84,15 @@ def refits(path: Path, count: int, seed: int) -> None:
     measured = np.array([network["measured_ms"] for network in told["networks"]])
     lookup = table.lookup(space, resolutions_in(genes))
     terms = correction_terms(lookup, lookup.block_ms, genes)
+    headless = np.where([True] * 4 + [False], terms, 0.0)
     shares = np.stack([lookup.index.total(genes, row) for row in np.diag(lookup.block_ms)], axis=1) / terms[:, :1]
     rng = np.random.default_rng(seed)
     groups = np.array_split(np.argsort(measured), len(measured) // 5)
     ways: dict[str, Callable[[NDArray[np.bool_]], Floats]] = {
         "plain": lambda _: terms[:, 0],
         "selected": lambda fit: terms @ selected(terms[fit], measured[fit]),
-        "fixed": lambda fit: terms @ astuple(fit_correction(terms[fit], measured[fit])),
+        "fixed": lambda fit: headless @ fit_correction(headless[fit], measured[fit]).factors,
+        "head": lambda fit: terms @ fit_correction(terms[fit], measured[fit]).factors,
         "by blocks": lambda fit: by_blocks(terms, shares, measured, fit),
     }
     errors: dict[str, list[float]] = {way: [] for way in ways}
