@@ -1,7 +1,6 @@
 """Several processes on one job, with what torchrun gives its own; each is forked from one that has loaded torch.
 
-torchrun itself, which loads torch for two seconds in every process, is seen in tests/ofa/test_evaluate.py, and with
-a training in tests/ofa/train/test_train_command.py.
+torchrun itself, which loads torch for two seconds in every process, is seen in tests/ofa/train/test_train_command.py.
 """
 
 from __future__ import annotations

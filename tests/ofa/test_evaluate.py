@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
 from tests.helpers.photographs import write_classes
+from tests.helpers.ranks import run_ranks
 
 SPACE = get_space("mbv3-w0.1", 6)
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
@@ -173,19 +172,16 @@ def test_a_killed_run_continues_to_the_same_result(
 def test_two_processes_give_the_result_of_one(files: Path, tmp_path: Path) -> None:
     flags = [*supernet_flags(files), "--subnet", files / "subnet.json"]
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # torchrun gives each process one: another number adds up in another order
+    torch.set_num_threads(1)  # as the two processes have: another number adds up in another order
     try:
         alone = evaluate(tmp_path / "one.json", *flags)
     finally:
         torch.set_num_threads(threads)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["ofa.evaluate", *map(str, flags), "--device", "cpu", "--out", str(tmp_path / "two.json")]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
-    assert ran.returncode == 0, ran.stderr
+    said = run_ranks(2, tmp_path / "said", main, *flags, "--device", "cpu", "--out", tmp_path / "two.json")
     shared = json.loads((tmp_path / "two.json").read_text())
     assert shared["processes"] == 2
     assert figures(shared)[0] == pytest.approx(figures(alone)[0], rel=1e-6)
-    assert ran.stdout.count("wrote") == 1
+    assert said.count("wrote") == 1
     assert [p.name for p in tmp_path.iterdir() if "journal" in p.name] == []
 
 

@@ -42,6 +42,7 @@ def write(path: Path, seed: int, slower: dict[int, float] | None = None, drift: 
     return path
 
 
+@pytest.mark.drawn
 def test_a_changed_block_is_named_and_drift_told_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     old, new = write(tmp_path / "old.csv", 0), write(tmp_path / "new.csv", 1, {7: 1.3}, drift=1.2)
     code = main([str(old), str(new), "--json", str(tmp_path / "c.json"), "--plot", str(tmp_path / "c.png")])

@@ -104,6 +104,7 @@ def run(folder: Path) -> Callable[..., tuple[int, str]]:
 Run = Callable[..., tuple[int, str]]
 
 
+@pytest.mark.drawn
 def test_an_unchanged_device_is_measured_once_and_exits_with_0(device: Device, run: Run, folder: Path) -> None:
     before = (folder / "t.csv").read_bytes()
     device.drift = 0.97

@@ -20,6 +20,7 @@ SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
 
 
+@pytest.mark.drawn
 def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

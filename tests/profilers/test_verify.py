@@ -94,6 +94,7 @@ def keeps(result: Mapping[str, Any]) -> bool:
     return max(result["odd_ms"], result["even_ms"]) <= result["limit_ms"]
 
 
+@pytest.mark.drawn
 def test_where_networks_take_what_was_predicted_the_found_ones_stay(run: Run, made: Path, tmp_path: Path) -> None:
     code, content = run(PlantedDevice(whole(lambda _: 1.0)), "--plotted")
     assert (tmp_path / "verified.png").read_bytes().startswith(b"\x89PNG")

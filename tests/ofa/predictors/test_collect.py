@@ -18,6 +18,7 @@ from ofa.networks import build_supernet, extract
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.collect import collection, measuring
 from ofa.predictors.fit import __main__ as fit
+from ofa.predictors.fit import optimism
 from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
@@ -118,45 +119,46 @@ def test_killed_and_resumed_it_writes_the_same_file(
 
 
 def test_a_file_of_other_settings_is_neither_overwritten_nor_gone_on_with(
-    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(collection, "GROUP", 4)
     out = tmp_path / "a.csv"
-    found = collected(out, *flags(files, "--subnets", 20))
+    found = collected(out, *flags(files, "--subnets", 6))
     before = out.read_bytes()
     for change, match in (
         (["--seed", "1"], "with seed = 0, but this one has 1: delete it, or name another --out"),
-        (["--subnets", "21"], "with subnets = 20, but this one has 21"),
+        (["--subnets", "7"], "with subnets = 6, but this one has 7"),
         (["--tilted", "0.5"], r"with tilted = 0\.0, but this one has 0\.5"),
         (["--images", "13"], "with images = 14, but this one has 13"),
         (["--resolutions", "32"], r"with resolutions = \[32, 48\], but this one has \[32\]"),
     ):
         for resume in ([], ["--resume"]):
             with pytest.raises(InputError, match=match):
-                collect.main([*flags(files, "--subnets", 20), *change, *resume, "--out", str(out)])
+                collect.main([*flags(files, "--subnets", 6), *change, *resume, "--out", str(out)])
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
     capsys.readouterr()
     out.chmod(0o444)
-    assert collected(out, *flags(files, "--subnets", 20), "--resume") == found
-    assert f"finished before: {out}: 20 sub-networks" in capsys.readouterr().out.replace("\n", " ")
+    assert collected(out, *flags(files, "--subnets", 6), "--resume") == found
+    assert f"finished before: {out}: 6 sub-networks" in capsys.readouterr().out.replace("\n", " ")
     assert out.read_bytes() == before
     lines = before.decode().splitlines(keepends=True)
     for content, match in (
         ("my,own\n1,2\n", "is no file of ofa.predictors.collect: delete it, or name another --out"),
         ("mine", "is no file of ofa.predictors.collect"),
         ("", "is no file of ofa.predictors.collect"),
-        ("".join(lines[:-1]), "has 19 of 20 sub-networks"),
+        ("".join(lines[:-1]), "has 5 of 6 sub-networks"),
         ("".join(lines)[:-3] + "x5\n", r"a\.csv:\d+: images is '1?x5', expected a whole number"),
     ):
         out.chmod(0o644)
         out.write_text(content)
         for resume in ([], ["--resume"]):
             with pytest.raises(InputError, match=match):
-                collect.main([*flags(files, "--subnets", 20), *resume, "--out", str(out)])
+                collect.main([*flags(files, "--subnets", 6), *resume, "--out", str(out)])
         assert out.read_text() == content
     out.unlink()
-    collected(out, *flags(files, "--subnets", 20))
+    collected(out, *flags(files, "--subnets", 6))
     assert out.read_bytes() == before
-    collected(out, *flags(files, "--subnets", 20))
+    collected(out, *flags(files, "--subnets", 6))
     assert out.read_bytes() == before, "of the same settings: measured again, the same file"
 
 
@@ -185,10 +187,15 @@ def test_two_processes_write_the_file_of_one(files: Path, tmp_path: Path) -> Non
     assert [p.name for p in tmp_path.iterdir() if "journal" in p.name] == []
 
 
-def test_the_loop_closes_in_a_small_space(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_loop_closes_in_a_small_space(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optimism, "SPLITS", 1)
     halves = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
     for number, half in enumerate(halves):
-        collected(Path(half), *flags(files, "--subnets", 80, "--first", 80 * number))
+        given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--calibration-images", 12]
+        given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 80, "--first", 80 * number]
+        collected(Path(half), *map(str, given))
     assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 160
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
     assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0

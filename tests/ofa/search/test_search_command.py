@@ -64,6 +64,7 @@ def written(tmp_path: Path) -> dict:
     return json.loads((tmp_path / "out" / "result.json").read_text())
 
 
+@pytest.mark.drawn
 def test_results_are_what_the_table_and_the_predictor_say(toy: list[str], tmp_path: Path) -> None:
     assert main([*toy, "--latency", "15", "25", "--seed", "3"]) == 0
     result = written(tmp_path)
