@@ -78,9 +78,23 @@ FORBIDDEN = (
 )
 ROOMS = (
     *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
-    *("looping", "verifying"),
+    *("looping", "published", "verifying"),
 )
-COMMANDS = {"android", "compare", "cpu", "gpu", "linux", "margin", "regenerate", "transfer", "validate", "verify"}
+COMMANDS = {
+    *(
+        "android",
+        "baselines",
+        "compare",
+        "cpu",
+        "gpu",
+        "linux",
+        "margin",
+        "regenerate",
+        "transfer",
+        "validate",
+        "verify",
+    ),
+}
 
 
 @cache

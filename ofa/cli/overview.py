@@ -42,6 +42,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
     "Find the best sub-network for a device": (
         Entry("search", "ofa.search", "find the most accurate within each latency limit"),
         Entry("verify", "profilers.verify", "measure the networks that were found on the device"),
+        Entry("baselines", "profilers.baselines", "measure published networks beside found ones"),
     ),
     "Take the network to the device": (
         Entry("evaluate", "ofa.evaluate", "measure its accuracy on images"),

@@ -39,17 +39,24 @@ class Control:
 class Chosen:
     """What is measured, all in one plan: first the networks, then the controls.
 
-    genes: (N, genes) of the networks; controls: of the table, timed again
+    genes: (N, genes) of networks of the space; controls: of the table, timed again
+    beside: the blocks of further networks, which may be of no space: they come after those of the genes
     """
 
     space: SearchSpace
     genes: Genes
     controls: tuple[Control, ...]
+    beside: tuple[tuple[Block, ...], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many networks there are."""
+        return len(self.genes) + len(self.beside)
 
     def chains(self) -> list[tuple[Block, ...]]:
         """The blocks of every network, then of every control."""
         networks = [blocks_of(self.space, subnet) for subnet in self.space.decode(self.genes)]
-        return [*networks, *(control.chain for control in self.controls)]
+        return [*networks, *self.beside, *(control.chain for control in self.controls)]
 
 
 def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> tuple[SearchSpace, tuple[int, ...]]:

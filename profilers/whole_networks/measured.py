@@ -106,7 +106,7 @@ def measure_networks(
 
     measure: carries the plan out; rules: the protocol's (default: the target's for whole networks)
     """
-    plan = make_plan(chosen.chains(), visits, seed, reference_among=range(len(chosen.genes)))
+    plan = make_plan(chosen.chains(), visits, seed, reference_among=range(chosen.count))
     return measured_of(chosen, plan, measure(plan, target, target.pace.whole if rules is None else rules, seed))
 
 
@@ -115,8 +115,8 @@ def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNe
     if not outcome.results:
         raise InputError(f"no network could be measured: {outcome.failed}")
     ids = list(plan.models)
-    networks = tuple(_measured(outcome, name) for name in ids[: len(chosen.genes)])
-    controls = list(zip(ids[len(chosen.genes) :], chosen.controls, strict=True))
+    networks = tuple(_measured(outcome, name) for name in ids[: chosen.count])
+    controls = list(zip(ids[chosen.count :], chosen.controls, strict=True))
     blocks, whole = ([pair for pair in controls if pair[1].is_network == kind] for kind in (False, True))
     return MeasuredNetworks(
         networks, outcome.failed, _changed_pct(blocks, outcome), _changed_pct(whole, outcome), outcome.greeted

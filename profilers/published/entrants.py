@@ -1,0 +1,88 @@
+"""What is measured: published networks at the resolutions of their accuracies, and networks that a search finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa.blocks import Block
+from ofa.errors import InputError
+from ofa.published import PUBLISHED, PublishedNetwork, PublishedTop1, get_published, published_resolutions
+from ofa.published.accuracies import RECIPES, Recipe, published_top1
+from ofa.search.config import SearchConfig
+from ofa.search.run import open_searches, undominated
+from ofa.search.specialise import DeviceSearch
+from ofa.search.specialised import Specialised
+from ofa.tables import LatencyTable
+from profilers.published.config import BaselinesConfig
+from profilers.whole_networks.choosing import Chosen, controls_of
+
+# of ImageNet: what was published is of these
+CLASSES = 1000
+# what a network is called without its resolution
+USUAL = 224
+
+
+@dataclass(frozen=True, eq=False)
+class Entrant:
+    """A published network at a resolution at which some accuracy of it was published."""
+
+    network: PublishedNetwork
+    resolution: int
+
+    @property
+    def label(self) -> str:
+        """Its title, with a resolution other than the usual."""
+        size = "" if self.resolution == USUAL else f" {self.resolution} px"
+        return f"{self.network.title}{size}"
+
+    @property
+    def top1(self) -> dict[Recipe, PublishedTop1]:
+        """By recipe, those that were published."""
+        found = {recipe: published_top1(self.network.name, self.resolution, recipe) for recipe in RECIPES}
+        return {recipe: one for recipe, one in found.items() if one is not None}
+
+    def blocks(self) -> tuple[Block, ...]:
+        return self.network.blocks(self.resolution, CLASSES)
+
+
+def entrants(names: Sequence[str]) -> list[Entrant]:
+    """The published networks of these names, all without any, from few to many multiply-accumulates."""
+    networks = [get_published(name) for name in names or PUBLISHED]
+    found = [Entrant(network, r) for network in networks for r in published_resolutions(network.name)]
+    return sorted(found, key=lambda one: one.network.macs(one.resolution))
+
+
+@dataclass(frozen=True, eq=False)
+class Contest:
+    """Everything that is measured in one run.
+
+    found: by sum of blocks, from fast to slow; plan: the found networks, the published ones, the table's controls
+    """
+
+    search: DeviceSearch
+    published: tuple[Entrant, ...]
+    found: tuple[Specialised, ...]
+    plan: Chosen
+
+
+def contest_of(config: BaselinesConfig, table: LatencyTable) -> Contest:
+    """Searches; InputError where the table's networks are of other classes than the published ones."""
+    if table.num_classes != CLASSES:
+        raise InputError(
+            f"{table.path} is of {table.num_classes} classes, and what was published is of ImageNet's {CLASSES:,}: "
+            f"measure a table of {CLASSES:,} classes"
+        )
+    asked = SearchConfig(
+        table=(str(table.path),), space=config.space, predictor=config.predictor, resolutions=config.resolutions
+    )
+    _, searches = open_searches(asked)
+    (search,) = searches.values()
+    results, _ = search.run(search.frontier_limits(config.found), np.random.default_rng(config.seed))
+    found = tuple(undominated(results, "latency"))
+    published = tuple(entrants(config.networks))
+    genes = search.space.encode([one.subnet for one in found])
+    plan = Chosen(search.space, genes, controls_of(table), tuple(one.blocks() for one in published))
+    return Contest(search, published, found, plan)
