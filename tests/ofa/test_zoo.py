@@ -43,12 +43,12 @@ ASKED = {  # options that name trained weights or predictors
     "finetune --network": "--data x --out y", "train --start": "--data x --space mbv3-w1.0 --out y",
     "train --teacher": "--data x --space mbv3-w1.0 --out y", "search --predictor": "--table note10",
     "fit --teacher": "--space mbv3-w1.0 --out y.safetensors", "margin --predictor": "--table t.csv",
-    "verify --predictor": "--table t.csv --result r.json",
+    "baselines --predictor": "--table t.csv", "verify --predictor": "--table t.csv --result r.json",
     "verify --checkpoint": "--table t.csv --result r.json --data x",
 }  # fmt: skip
 MODULES = {
     "collect": "ofa.predictors.collect.__main__", "fit": "ofa.predictors.fit.__main__",
-    "margin": "profilers.margin", "verify": "profilers.verify",
+    "baselines": "profilers.baselines", "margin": "profilers.margin", "verify": "profilers.verify",
 }  # fmt: skip
 
 
