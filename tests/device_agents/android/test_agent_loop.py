@@ -120,6 +120,31 @@ def test_where_zones_are_closed_the_thermal_service_is_asked_now_and_then(system
     assert [i for i, result in enumerate(made) if result["temperature_c_before"] == 41.5] == [12, 24]
 
 
+def supply(system: Any, name: str, **files: object) -> None:
+    folder = system.sys / "class/power_supply" / name
+    folder.mkdir(parents=True)
+    for file, shown in files.items():
+        (folder / file).write_text(f"{shown}\n")
+
+
+def test_what_the_battery_shows_stands_beside_every_window(system: Any) -> None:
+    asked: dict[str, Any] = {"visits": ["a"] * 2, "sustained": {"window_seconds": 0.001, "rate_hz": None}}
+    names = ("battery_current", "battery_voltage", "battery_status", "plugged")
+
+    def shown() -> list[tuple[Any, ...]]:
+        return [tuple(result[name] for name in names) for result in results(system.heard(**asked))]
+
+    assert shown() == [(None, None, None, None)] * 2
+    supply(system, "ac", type="Mains", online=0)
+    supply(system, "maxfg", type="Battery", status="Unknown", current_now=1, voltage_now=2)
+    supply(system, "battery", type="Battery", status="Discharging", current_now=-312_500, voltage_now=4_012_000)
+    supply(system, "bms", type="BMS", current_now=7, voltage_now=8)
+    supply(system, "nothing", type="Battery", status="Full")
+    assert shown() == [(-312_500, 4_012_000, "Discharging", 0)] * 2
+    supply(system, "usb", type="USB", online=1)
+    assert shown() == [(-312_500, 4_012_000, "Discharging", 1)] * 2
+
+
 @pytest.mark.parametrize(
     ("sustained", "message"),
     [
