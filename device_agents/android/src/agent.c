@@ -309,7 +309,9 @@ static void make_visits(Line *line, const Manifest *manifest) {
         line_string(line, manifest->visits[number]->id);
         line_add(line, "}");
         say(line);
-        if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
+        if (!manifest->visits[number]->path)
+            say_error(line, manifest, number, "no_parts", "this agent cannot run the parts of a network one after the other");
+        else if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
             say_error(line, manifest, number, "time_budget", "the time budget is spent");
         else if (manifest->window_seconds > 0)
             visit_window(line, manifest, number, &looped, &timing);
