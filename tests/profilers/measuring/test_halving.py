@@ -270,7 +270,7 @@ def test_a_search_that_is_stopped_anywhere_goes_on(tmp_path: Path, kind: str) ->
     whole = Device(fails[kind])
     expected = of_plan(whole.run(tmp_path / "whole"))
     first = len(PLAN.visits) - 10
-    for stop in range(first, sum(whole.visits.values()), 7):
+    for stop in range(first, sum(whole.visits.values()), 11):
         path = tmp_path / f"{stop}"
         device = Device(fails[kind], stop)
         with pytest.raises(KeyboardInterrupt):
@@ -291,7 +291,7 @@ def test_a_search_that_is_stopped_anywhere_goes_on(tmp_path: Path, kind: str) ->
 
 def test_whatever_fails_the_rest_is_measured_and_only_the_guilty_are_named(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    for number in range(12):
+    for number in range(8):
         alone, part, beside = ({*rng.choice(len(BLOCKS), rng.integers(0, 4), replace=False).tolist()} for _ in range(3))
         alone, part, beside = ({BLOCKS[i] for i in of} for of in (alone, part, beside))
         most = int(rng.choice([11, 18, 99]))
