@@ -51,9 +51,8 @@ def _of_networks(outcome: Outcome) -> Iterator[str]:
     for (message, count), names in alike.items():
         memory = " (as the system ends what takes too much memory)" if _KILLED in message else ""
         timed = f"timed in {count} piece{'s' * (count != 1)}" if count else "not timed"
-        yield (
-            f"{len(names)} of {networks} networks in which blocks are timed do not run whole: {message}{memory}: {timed}"
-        )
+        some = f"{len(names)} of {networks} networks in which blocks are timed do not run whole"
+        yield f"{some}: {message}{memory}: {timed}"
 
 
 def failures_header(outcome: Outcome) -> dict[str, str]:

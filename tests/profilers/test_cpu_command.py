@@ -89,8 +89,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setitem(rules, rule, value)
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_are_in_the_table(
-    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     space, written = get_space("mbv3-w0.35"), models._write
     bad = all_blocks(space, [32])[50]
@@ -118,8 +119,9 @@ def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_ar
     assert table.coverage(space).complete == (32,)
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
-    tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     copied = tmp_path / "device_agents" / "cpu"
     shutil.copytree(AGENT.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))

@@ -15,7 +15,7 @@ from ofa.space import get_space
 from profilers.in_place.blocks import blocks_in_place
 from profilers.in_place.carriers import carriers_of
 from profilers.in_place.failures import failure_lines
-from profilers.measuring.drive import Driver
+from profilers.measuring.drive import DEATHS_IN_A_ROW, Driver
 from profilers.measuring.events import AgentFailed, Begins, Done, Error, Event, Hello, Result
 from profilers.measuring.halving import MOST_LOST
 from profilers.measuring.judge import Outcome
@@ -239,6 +239,34 @@ def test_what_networks_left_in_an_agents_memory_costs_no_block(tmp_path: Path) -
     outcome = device.run(tmp_path / "j")
     assert outcome.failed == {}
     assert seen_in_place(outcome) == {*BLOCKS}
+
+
+def test_an_agent_in_which_a_network_failed_times_nothing_more(tmp_path: Path) -> None:
+    spoilt = [0]
+    device = Device()
+
+    def fails(parts: Parts) -> str:
+        if spoilt[0] == device.begun or len(blocks_of_parts(parts)) > 13:
+            spoilt[0] = device.begun
+            return "MemoryError"
+        return ""
+
+    device.fails = fails
+    outcome = device.run(tmp_path / "j")
+    assert outcome.failed == {}
+    assert of_plan(outcome) == WHOLE
+    assert {len(settled.pieces) for settled in outcome.settled.values()} <= {2, 3, 4}
+
+
+def test_a_search_that_never_ends_is_ended_and_the_rest_is_measured(tmp_path: Path) -> None:
+    # no two blocks run together: every network is searched to the last, and 81 of them are too many
+    plan = make_plan([(b,) for b in BLOCKS], 1, 0, cut_chains=[carrier.cut for carrier in CARRIERS * 9])
+    device = Device(lambda parts: KILLED if len(blocks_of_parts(parts)) > 1 else "")
+    outcome = device.run(tmp_path / "j", plan=plan)
+    assert device.begun <= DEATHS_IN_A_ROW + MOST_LOST + 40
+    assert {name for name in outcome.failed if name not in plan.cuts} == set()
+    assert set(plan.models) - set(plan.cuts) <= set(outcome.results)
+    assert all("ended by signal 9" in why for why in outcome.failed.values())
 
 
 def test_an_agent_that_fails_once_gets_its_tries(tmp_path: Path) -> None:
