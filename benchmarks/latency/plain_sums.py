@@ -41,7 +41,7 @@ def report(space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, g
     names = list(plan.models)
     whole = {name: summarise(results) for name, results in outcome.results.items()}
     warm = {name: whole[name] for name in names[:blocks] if name in whole}
-    found = blocks_in_place(plan, outcome, warm)
+    found = blocks_in_place(outcome, warm)
     assert found is not None, "no carrier was measured"
     rows = [i for i in range(len(genes)) if names[blocks + i] in whole]
     networks = [whole[names[blocks + i]] for i in rows]
