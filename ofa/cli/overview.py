@@ -22,6 +22,9 @@ class Entry(NamedTuple):
 
 
 STEPS: dict[str, tuple[Entry, ...]] = {
+    "Begin with a folder of photographs": (
+        Entry("quickstart", "ofa.quickstart", "a network for this machine in 15 minutes, step by step"),
+    ),
     "Measure a device, block by block, into a latency table": (
         Entry("profile cpu", "profilers.cpu", "this machine's CPU"),
         Entry("profile gpu", "profilers.gpu", "an NVIDIA GPU"),
@@ -67,7 +70,10 @@ def overview() -> str:
         lines.append(f"{number}. {step}")
         lines += [f"   ofa {entry.name:17} {entry.words:52} python -m {entry.module}" for entry in entries]
         lines.append("")
-    lines.append("Each command lists its options with --help. Start with: ofa search --table note10 --latency 15 20 25")
+    lines.append(
+        "Each command lists its options with --help. Start with: ofa quickstart PHOTOS, a folder for each class"
+    )
+    lines.append("or, without photographs: ofa search --table note10 --latency 15 20 25")
     return "\n".join(lines)
 
 

@@ -1,0 +1,82 @@
+"""How fast this machine is: a few steps of the training that comes, timed."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+SPACE, BATCH = "mbv3-w0.35", 32
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds on this machine.
+
+    train_s: a step of training, for each image; forward_s: the same without learning
+    decode_s: to read and decode a photograph; start_s: until a command has loaded what it needs
+    """
+
+    train_s: float
+    forward_s: float
+    decode_s: float
+    start_s: float
+
+    def slower(self, factor: float) -> Speed:
+        """Of a machine that takes so many times as long."""
+        return Speed(*(seconds * factor for seconds in (self.train_s, self.forward_s, self.decode_s, self.start_s)))
+
+
+def measure_speed(resolutions: Sequence[int], decode_s: float) -> Speed:
+    """Times random sub-networks of the smallest space, on random images of each of the resolutions."""
+    import torch
+    from torch.nn import functional as F
+
+    from ofa.networks import build_supernet
+    from ofa.space import get_space
+
+    space = get_space(SPACE, 10)
+    net = build_supernet(space)
+    genes = space.sample(np.random.default_rng(0), REPEATS + 1, resolutions=list(resolutions))
+    train_s, forward_s = [], []
+    labels = torch.arange(BATCH) % 10
+    for resolution in resolutions:
+        images = torch.randn(BATCH, 3, resolution, resolution)
+        genes[:, 0] = resolution
+        subnets = space.decode(genes)
+
+        def step(i: int, images: torch.Tensor = images, subnets: Sequence[object] = subnets) -> None:
+            F.cross_entropy(net(images, subnets[i]), labels).backward()  # type: ignore[no-untyped-call]
+
+        def forward(i: int, images: torch.Tensor = images, subnets: Sequence[object] = subnets) -> None:
+            with torch.no_grad():
+                net(images, subnets[i])
+
+        train_s.append(_median_seconds(step) / BATCH)
+        forward_s.append(_median_seconds(forward) / BATCH)
+    return Speed(statistics.mean(train_s), statistics.mean(forward_s), decode_s, _seconds_to_start())
+
+
+def _median_seconds(work: Callable[[int], None]) -> float:
+    """Of some calls, after one that is not counted: the first allocates."""
+    work(0)
+    taken = []
+    for i in range(1, REPEATS + 1):
+        began = time.perf_counter()
+        work(i)
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken)
+
+
+def _seconds_to_start() -> float:
+    """Until a new process has loaded torch."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import torch"], check=False, env=os.environ)
+    return time.perf_counter() - began

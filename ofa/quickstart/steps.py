@@ -1,0 +1,188 @@
+"""The steps as the commands that a person would type, and what each leaves behind."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa.checkpoints.shipped import WEIGHTS
+from ofa.errors import InputError
+from ofa.quickstart.plan import (
+    CHECKS,
+    COLLECT,
+    EVALUATE,
+    EXPORT,
+    FIT,
+    PROFILE,
+    REPORT,
+    SEARCH,
+    TRAIN,
+    VERIFY,
+    Plan,
+)
+from ofa.reading.structured import read_json
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command.
+
+    title: what it does; module: after `python -m`
+    makes: the file that is there when it has ended well
+    words: its arguments, known when the steps before it have ended
+    resumes: whether it takes --resume
+    wanted: whether what comes after needs it: if one that is not wanted fails, the others are run all the same
+    """
+
+    name: str
+    title: str
+    module: str
+    makes: Path
+    words: Callable[[Plan], tuple[str, ...]]
+    resumes: bool = False
+    wanted: bool = True
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where everything of a run lies, below one folder."""
+
+    out: Path
+
+    @property
+    def state(self) -> Path:
+        return self.out / "quickstart.json"
+
+    @property
+    def supernet(self) -> Path:
+        return self.out / "supernet" / "supernet.safetensors"
+
+    @property
+    def accuracies(self) -> Path:
+        return self.out / "accuracies.csv"
+
+    @property
+    def predictor(self) -> Path:
+        return self.out / "predictor.safetensors"
+
+    @property
+    def table(self) -> Path:
+        return self.out / "this-machine.csv"
+
+    @property
+    def result(self) -> Path:
+        return self.out / "search" / "result.json"
+
+    @property
+    def verified(self) -> Path:
+        return self.out / "search" / "verified.json"
+
+    @property
+    def network(self) -> Path:
+        return self.out / "network.onnx"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.out / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.html"
+
+    def found(self) -> Path:
+        """The networks to choose from: those that were measured, else those that were searched."""
+        try:
+            return self.verified if read_json(self.verified).get("results") else self.result
+        except InputError:
+            return self.result
+
+
+def steps_of(images: Path, places: Places, classes: int, *, own_val: bool, held_out: int) -> list[Step]:
+    """All steps, in order; the report only where this version has one."""
+    p = places
+
+    def train(plan: Plan) -> tuple[str, ...]:
+        start = ("--start", str(WEIGHTS / f"{plan.size.space}.safetensors"), "--new-classes") if plan.learnt else ()
+        limit = () if plan.limit is None else ("--limit", str(plan.limit))
+        kept = () if own_val else ("--held-out", str(held_out))
+        return (
+            "--data", str(images), "--space", plan.size.space, "--resolutions", listed(plan), "--method", "uniform",
+            "--subnets-per-step", "1", "--epochs", str(plan.epochs), "--batch-size", str(plan.batch), *kept, *limit,
+            *start, *(("--learning-rate-scale", "0.3") if plan.learnt else ()),
+            "--check-every", str(max(1, plan.epochs // CHECKS)), "--check-images", str(plan.images),
+            "--calibration-images", str(plan.calibration), "--out", str(p.supernet.parent),
+        )  # fmt: skip
+
+    def collect(plan: Plan) -> tuple[str, ...]:
+        return (
+            "--checkpoint", str(p.supernet), "--data", str(images), "--subnets", str(plan.subnets), "--tilted", "0.5",
+            "--resolutions", listed(plan), "--images", str(plan.images), "--calibration-images", str(plan.calibration),
+            "--out", str(p.accuracies),
+        )  # fmt: skip
+
+    def fit(plan: Plan) -> tuple[str, ...]:
+        return "--data", str(p.accuracies), "--space", plan.size.space, "--out", str(p.predictor)
+
+    def profile(plan: Plan) -> tuple[str, ...]:
+        return (
+            "--space", plan.size.space, "--num-classes", str(classes), "--resolutions", listed(plan), "--quick",
+            "--out", str(p.table),
+        )  # fmt: skip
+
+    def search(_: Plan) -> tuple[str, ...]:
+        return "--table", str(p.table), "--predictor", str(p.predictor), "--out", str(p.result.parent)
+
+    def verify(_: Plan) -> tuple[str, ...]:
+        return "--table", str(p.table), "--result", str(p.result), "--limits", "3", "--near", "2", "--quick"
+
+    def export(plan: Plan) -> tuple[str, ...]:
+        return (
+            "--checkpoint", str(p.supernet), "--subnet", str(p.found()), "--index", str(chosen(p.found())),
+            "--calibration", str(images), "--calibration-images", str(plan.calibration),
+            "--evaluate-images", str(plan.images), "--format", "onnx", "--out", str(p.network),
+        )  # fmt: skip
+
+    def evaluate(plan: Plan) -> tuple[str, ...]:
+        return (
+            "--checkpoint", str(p.supernet), "--subnet", str(p.found()), "--index", str(chosen(p.found())),
+            "--data", str(images), "--calibration-images", str(plan.calibration), "--out", str(p.evaluation),
+        )  # fmt: skip
+
+    def report(_: Plan) -> tuple[str, ...]:
+        return (
+            str(p.result.parent), str(p.supernet.parent), str(p.evaluation), str(p.table),
+            "--out", str(p.report),
+        )  # fmt: skip
+
+    found = [
+        Step(TRAIN, "train a supernet on your photographs", "ofa.train", p.supernet, train, resumes=True),
+        Step(COLLECT, "measure the accuracy of some of its networks", "ofa.predictors.collect", p.accuracies, collect,
+             resumes=True),
+        Step(FIT, "learn to predict the accuracy of all of them", "ofa.predictors.fit", p.predictor, fit),
+        Step(PROFILE, "time every block of them on this CPU", "profilers.cpu", p.table, profile, resumes=True),
+        Step(SEARCH, "find the best network for every latency", "ofa.search", p.result, search),
+        Step(VERIFY, "time three of those that were found", "profilers.verify", p.verified, verify, resumes=True,
+             wanted=False),
+        Step(EXPORT, "write the most accurate of them as a file", "ofa.export", p.network, export),
+        Step(EVALUATE, "count how often it is right", "ofa.evaluate", p.evaluation, evaluate, resumes=True),
+    ]  # fmt: skip
+    if importlib.util.find_spec("ofa.report") is not None:
+        found.append(Step(REPORT, "write a page of all that", "ofa.report", p.report, report, wanted=False))
+    return found
+
+
+def listed(plan: Plan) -> str:
+    """The resolutions as an option takes them."""
+    return ",".join(map(str, plan.size.resolutions))
+
+
+def chosen(file: Path) -> int:
+    """The most accurate network of a file of results; 0 where there is no such file yet."""
+    try:
+        results: list[Mapping[str, Any]] = read_json(file)["results"]
+        return max(range(len(results)), key=lambda i: (results[i]["predicted_top1"], -results[i]["latency_ms"]))
+    except (InputError, KeyError, TypeError, ValueError):
+        return 0

@@ -1,0 +1,122 @@
+"""How large the steps are: all together take no longer than they may, and each command takes what it is given."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks.costs import count_macs
+from ofa.predictors.collect.measuring import draw
+from ofa.predictors.fit import measured
+from ofa.predictors.subnet_accuracies import PARTS, counts, split
+from ofa.quickstart import speed
+from ofa.quickstart.photos import PhotoCounts
+from ofa.quickstart.plan import SIZES, STEPS, TRAIN, USUAL, Plan, Size, choose, estimates, with_subnets
+from ofa.quickstart.steps import Places, steps_of
+from ofa.space import get_space
+
+from .conftest import USUAL_SPEED
+
+
+def photos_of(trained: int, held_out: int, *, own_val: bool = False) -> PhotoCounts:
+    return PhotoCounts(trained, held_out, own_val, 4, 0.3, 0.004)
+
+
+# (photographs, times as slow, minutes)
+CASES = [
+    (n, slow, minutes)
+    for n in (64, 180, 1500, 9000, 120_000)
+    for slow in (0.3, 1, 3)
+    for minutes in (15, 60, 600)
+    if (slow, minutes) != (3, 15)
+]
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+@pytest.mark.parametrize(("trained", "slow", "minutes"), CASES)
+def test_all_steps_together_take_no_longer_than_they_may(
+    trained: int, slow: float, minutes: float, from_scratch: bool
+) -> None:
+    photos, machine = photos_of(trained, min(1000, max(16, trained // 3))), USUAL_SPEED.slower(slow)
+    plan = choose(photos, machine, minutes, from_scratch=from_scratch)
+    assert sum(estimates(plan, photos, machine).values()) <= 60 * minutes
+    assert plan.epochs >= 3
+    assert plan.trained(photos) >= 64
+    assert plan.size.least_subnets <= plan.subnets <= 500
+    assert plan.learnt != from_scratch
+    more = choose(photos, machine, 4 * minutes, from_scratch=from_scratch)
+    seen = [p.epochs * p.trained(photos) * p.size.macs for p in (plan, more)]
+    assert seen[0] <= seen[1]
+
+
+def test_what_does_not_fit_is_as_small_as_it_can_be() -> None:
+    photos = photos_of(50_000, 1000)
+    plan = choose(photos, USUAL_SPEED.slower(20), 5, from_scratch=False)
+    assert (plan.size, plan.subnets) == (SIZES[1], SIZES[1].least_subnets)
+    assert plan.limit is not None
+    assert plan.limit < 1000
+
+
+def test_a_slow_training_leaves_time_for_fewer_networks() -> None:
+    photos = photos_of(1500, 300)
+    plan = choose(photos, USUAL_SPEED, 15, from_scratch=False)
+    found = [with_subnets(plan, photos, USUAL_SPEED, left, {TRAIN}).subnets for left in (100, 400, 700, 5000)]
+    assert found == sorted(found)
+    assert found[0] == USUAL.least_subnets
+    assert found[-1] == 500
+    assert found[1] < found[2]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size.space}-{max(size.resolutions)}")
+def test_the_fewest_networks_are_enough_to_fit(size: Size) -> None:
+    """Which networks are drawn, and which of them test, hangs on nothing but their number."""
+    space = get_space(size.space, 4)
+    drawn = draw(space, size.resolutions, 0, range(size.least_subnets), 0.5)
+    genes = np.unique(space.as_genes(drawn), axis=0)
+    found = counts(genes[:, 0], split(genes), size.resolutions)
+    assert min(rows for part in PARTS for rows in found[part].values()) >= measured._LEAST_ROWS
+
+
+def test_macs_are_those_of_the_spaces() -> None:
+    def macs(size: Size) -> float:
+        space = get_space(size.space, 10)
+        genes = space.sample(np.random.default_rng(0), 300, resolutions=list(size.resolutions))
+        return float(count_macs(space, genes).mean())
+
+    for size in SIZES:
+        assert macs(size) / macs(USUAL) == pytest.approx(size.macs, rel=0.15)
+
+
+def test_a_machine_has_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "BATCH", 4)
+    monkeypatch.setattr(speed, "_seconds_to_start", lambda: 2.0)
+    found = speed.measure_speed((32,), 0.1)
+    assert min(found.forward_s, found.train_s) > 0
+    assert found.decode_s == 0.1
+    assert found.slower(2).train_s == 2 * found.train_s
+
+
+@pytest.mark.parametrize("own_val", [False, True])
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_each_command_takes_its_words(tmp_path: Path, photos: Path, own_val: bool, from_scratch: bool) -> None:
+    counted = photos_of(9000, 600, own_val=own_val)
+    plan = choose(counted, USUAL_SPEED, 15, from_scratch=from_scratch)
+    steps = steps_of(photos, Places(tmp_path / "a b"), 4, own_val=own_val, held_out=600)
+    assert [step.name for step in steps] == [name for name in STEPS if name in {step.name for step in steps}]
+    made = {TRAIN: plan}
+    for step in steps:
+        found = importlib.util.find_spec(step.module)
+        assert found is not None
+        package = found.submodule_search_locations is not None
+        command = importlib.import_module(f"{step.module}.__main__" if package else step.module).COMMAND
+        words = [*step.words(made.get(step.name, plan)), *(["--resume"] if step.resumes else [])]
+        config = command.parse(words)
+        assert hasattr(config, "resume") == step.resumes, step.name
+
+
+def test_plans_are_values(tmp_path: Path) -> None:
+    plan = Plan(USUAL, True, 5, 32, None, 240, 60, 128)
+    assert plan.trained(photos_of(100, 20)) == 100
+    assert Places(tmp_path).found() == tmp_path / "search" / "result.json"

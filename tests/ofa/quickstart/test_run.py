@@ -1,0 +1,305 @@
+"""Step after step: what is done is not done again, what was begun is continued, whoever stops it and wherever."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from ofa.errors import InputError
+from ofa.quickstart.__main__ import main, spoken
+from ofa.quickstart.config import QuickstartConfig
+from ofa.quickstart.ending import ending, interval
+from ofa.quickstart.photos import count_photos
+from ofa.quickstart.run import QuickstartResult, QuickstartWatcher, run_command, run_quickstart
+from ofa.quickstart.steps import Places, chosen, steps_of
+from tests.helpers.photographs import write_classes
+
+SUBNET = {"resolution": 72, "depths": [2] * 5}
+RESULTS = [
+    {"latency_ms": 0.5, "predicted_top1": 70.0, "subnet": SUBNET},
+    {"latency_ms": 0.9, "predicted_top1": 90.0, "subnet": SUBNET},
+    {"latency_ms": 0.8, "predicted_top1": 90.0, "subnet": SUBNET},
+]
+
+
+class Commands:
+    """Stands for the commands: writes what each leaves. fails: the exit code of a module; lost: it writes nothing."""
+
+    def __init__(self, places: Places, fails: dict[str, int] | None = None, lost: Sequence[str] = ()) -> None:
+        self.ran: list[tuple[str, list[str]]] = []
+        self._places, self._fails, self._lost = places, fails or {}, lost
+
+    def __call__(self, words: Sequence[str]) -> int:
+        executable, flag, module, *rest = words
+        assert (executable, flag) == (sys.executable, "-m")
+        self.ran.append((module, rest))
+        if (code := self._fails.get(module, 0)) == 0 and module not in self._lost:
+            step = next(
+                s for s in steps_of(Path("x"), self._places, 3, own_val=False, held_out=30) if s.module == module
+            )
+            step.makes.parent.mkdir(parents=True, exist_ok=True)
+            content = {"results": [{"top1": 80.0, "images": 30}] if step.name == "evaluate" else RESULTS}
+            step.makes.write_text(json.dumps(content))
+        return code
+
+    @property
+    def modules(self) -> list[str]:
+        return [module for module, _ in self.ran]
+
+
+def config(photos: Path, tmp_path: Path, **more: object) -> QuickstartConfig:
+    return QuickstartConfig(images=photos, out=tmp_path / "out", **more)  # type: ignore[arg-type]
+
+
+def done(photos: Path, tmp_path: Path, commands: Commands, **more: object) -> QuickstartResult:
+    return run_quickstart(config(photos, tmp_path, **more), run=commands)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return Places(tmp_path / "out")
+
+
+ALL = [step.module for step in steps_of(Path("x"), Places(Path("y")), 3, own_val=False, held_out=30)]
+NOT_NEEDED = {"profilers.verify", "ofa.report"}
+
+
+def test_every_step_runs_once_and_the_best_network_is_exported(photos: Path, tmp_path: Path, places: Places) -> None:
+    commands = Commands(places)
+    result = done(photos, tmp_path, commands)
+    assert (result.code, result.step) == (0, None)
+    assert commands.modules == ALL
+    words = dict(commands.ran)
+    assert not any("--resume" in given for given in words.values())
+    for module in ("ofa.export", "ofa.evaluate"):
+        given = words[module]
+        assert given[given.index("--subnet") + 1] == str(places.verified)
+        assert given[given.index("--index") + 1] == "2"  # as accurate as another, and faster
+    again = Commands(places)
+    assert done(photos, tmp_path, again, resume=True).code == 0
+    assert again.modules == []
+
+
+@pytest.mark.parametrize("module", ALL)
+@pytest.mark.parametrize("way", ["code", "killed", "lost"])
+def test_a_run_is_continued_at_the_step_where_it_ended(
+    photos: Path, tmp_path: Path, places: Places, module: str, way: str
+) -> None:
+    if way == "killed":
+
+        def killed(words: Sequence[str]) -> int:
+            if words[2] == module:
+                raise MemoryError  # as good as a power cut: nothing runs after it
+            return before(words)
+
+        before = Commands(places)
+        with pytest.raises(MemoryError):
+            run_quickstart(config(photos, tmp_path), run=killed)
+    else:
+        before = Commands(places, {module: 3} if way == "code" else {}, [module] if way == "lost" else [])
+        result = done(photos, tmp_path, before)
+        if module in NOT_NEEDED:
+            assert (result.code, before.modules) == (0, ALL)
+            assert result.state.failed == (module.rpartition(".")[2],)
+            after = dict(before.ran)
+            if module == "profilers.verify":
+                assert str(places.result) in after["ofa.export"]
+            return
+        assert (result.code, result.step and result.step.module) == (3 if way == "code" else 1, module)
+    with pytest.raises(InputError, match=r"already has a run: continue it with --resume, or choose another --out"):
+        done(photos, tmp_path, Commands(places))
+    commands = Commands(places)
+    assert done(photos, tmp_path, commands, resume=True).code == 0
+    assert commands.modules == ALL[ALL.index(module) :]
+    resumed = [name for name, given in commands.ran if "--resume" in given]
+    takes = module in ("ofa.train", "ofa.predictors.collect", "profilers.cpu", "profilers.verify", "ofa.evaluate")
+    assert resumed == ([module] if takes else [])
+    if way != "killed":
+        first, second = (dict(found.ran)[module] for found in (before, commands))
+        assert [word for word in second if word != "--resume"] == first
+
+
+def test_what_lost_its_file_is_done_again_and_all_after_it(photos: Path, tmp_path: Path, places: Places) -> None:
+    done(photos, tmp_path, Commands(places))
+    places.table.unlink()
+    commands = Commands(places)
+    assert done(photos, tmp_path, commands, resume=True, minutes=60).code == 0
+    assert commands.modules == ALL[ALL.index("profilers.cpu") :]
+
+
+def test_another_run_is_not_continued(photos: Path, tmp_path: Path, places: Places) -> None:
+    done(photos, tmp_path, Commands(places))
+    with pytest.raises(InputError, match=r"was begun with from_scratch = false, but this run has true"):
+        done(photos, tmp_path, Commands(places), resume=True, from_scratch=True)
+    other = tmp_path / photos.name
+    shutil.copytree(photos, other)
+    assert done(other, tmp_path, Commands(places), resume=True).code == 0  # the same, elsewhere
+    next(other.rglob("*.png")).unlink()
+    with pytest.raises(InputError, match=r"was begun with images = my photos \(SHA-256"):
+        done(other, tmp_path, Commands(places), resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda _: "", "quickstart.json"),
+        (lambda text: text[:200], "quickstart.json"),
+        (lambda text: text.replace("ofa-quickstart/1", "x"), "is no state of ofa.quickstart"),
+        (lambda text: text.replace('"size": 0', '"size": 77'), "is damaged"),
+        (lambda text: text.replace('"train":', '"rm -r":'), "is damaged"),
+        (lambda text: text.replace('"train_s"', '"x"'), "is damaged"),
+        (lambda text: text.replace('"epochs"', '"x"'), "is damaged"),
+    ],
+)
+def test_a_damaged_state_is_refused(
+    photos: Path, tmp_path: Path, places: Places, change: Callable[[str], str], message: str
+) -> None:
+    done(photos, tmp_path, Commands(places))
+    text = places.state.read_text()
+    places.state.write_text(change(text))
+    assert places.state.read_text() != text
+    with pytest.raises(InputError, match=message):
+        done(photos, tmp_path, Commands(places), resume=True)
+
+
+def test_a_training_that_took_long_leaves_fewer_networks(photos: Path, tmp_path: Path, places: Places) -> None:
+    """What it took is what the machine's speed is taken to be from then on."""
+    clock = [0.0]
+
+    def of(factor: float) -> int:
+        shutil.rmtree(places.out, ignore_errors=True)
+        expected: list[float] = []
+        watcher = QuickstartWatcher(begin=lambda _n, _of, _step, _words, seconds, _left: expected.append(seconds))
+        commands = Commands(places)
+
+        def run(words: Sequence[str]) -> int:
+            clock[0] += factor * expected[-1]
+            return commands(words)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(time, "monotonic", lambda: clock[0])
+            return run_quickstart(config(photos, tmp_path), watcher, run).state.plan.subnets
+
+    assert of(0.8) >= of(1.0) > of(3.5)
+
+
+# ---- the command
+
+
+def test_commands_are_shown_as_one_would_type_them(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main([str(photos), "--out", str(out), "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert not out.exists()
+    typed = [line for line in said.splitlines() if line.startswith("$ python -m ")]
+    assert len(typed) == len(ALL)
+    assert f"--data '{photos}'" in typed[0]
+    assert "[1/" in said
+    assert "all that is left about" in said
+
+
+def test_the_end_says_what_there_is_and_what_it_is_worth(photos: Path, tmp_path: Path, places: Places) -> None:
+    result = done(photos, tmp_path, Commands(places))
+    text = "\n".join(ending(config(photos, tmp_path), result.state, places))
+    assert f"{places.network}: the network, for images of 72 px; 0.8 ms on this CPU, measured" in text
+    assert "right on 80.0 % of 30 photographs that were not trained on (95 % interval: 63 to 90 %)" in text
+    assert "largest class is right on 33 %" in text
+    assert "This is a toy: 90 photographs, " in text
+    assert f"python -m ofa.predict PHOTO --model {places.network}" in text
+    places.verified.unlink()
+    assert "as the sum of its blocks, not measured" in ending(config(photos, tmp_path), result.state, places)[0]
+
+
+def test_intervals_are_wilsons() -> None:
+    assert interval(50, 100) == pytest.approx((40.38, 59.62), abs=0.01)  # Wilson 1927, as any table has it
+    assert interval(0, 10) == pytest.approx((0, 27.75), abs=0.01)
+    assert interval(100, 10) == pytest.approx((72.25, 100), abs=0.01)
+
+
+def test_no_result_is_no_choice(tmp_path: Path) -> None:
+    assert chosen(tmp_path / "none.json") == 0
+    (tmp_path / "odd.json").write_text('{"results": [{"a": 1}]}')
+    assert chosen(tmp_path / "odd.json") == 0
+    assert [spoken(s) for s in (0.2, 89, 90, 600)] == ["1 s", "89 s", "2 min", "10 min"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_the_command_too(tmp_path: Path, number: signal.Signals) -> None:
+    began = tmp_path / "began"
+    code = f"import pathlib, time; pathlib.Path({str(began)!r}).touch(); time.sleep(100)"
+
+    def send() -> None:
+        while not began.exists():
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    assert run_command([sys.executable, "-c", code]) == 130
+    sender.join()
+
+
+def test_exit_codes_are_a_shells() -> None:
+    assert run_command([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    assert run_command([sys.executable, "-c", killed]) == 137
+
+
+# ---- photographs from which nothing can be learnt
+
+
+def test_photographs_are_counted(photos: Path, tmp_path: Path) -> None:
+    found = count_photos(photos)
+    assert (found.trained, found.held_out, found.classes, found.own_val) == (90, 30, 3, False)
+    assert found.largest == pytest.approx(1 / 3)
+    assert found.decode_s > 0
+    (tmp_path / "few").mkdir()
+    write_classes(tmp_path / "few", {"train": 33, "val": 7}, 2)
+    (tmp_path / "few" / "train" / "class1" / "notes.txt").touch()
+    for path in sorted((tmp_path / "few" / "train" / "class0").iterdir())[:29]:
+        path.unlink()
+    write_classes(tmp_path / "few", {"train/more": 40}, 1)
+    found = count_photos(tmp_path / "few")
+    assert (found.trained, found.held_out, found.own_val) == (77, 14, True)
+    assert any(line == "few photographs, under 10: class0" for line in found.lines)
+    assert any("1 file is left out: 1 .txt" in line for line in found.lines)
+
+
+@pytest.mark.parametrize(
+    ("counts", "classes", "message"),
+    [
+        (
+            {".": 20},
+            3,
+            "has 60 photographs to learn from: at least 80 are needed, and a hundred of each class are better",
+        ),
+        ({".": 100}, 1, "has one class folder, class0: there is nothing to tell apart"),
+        ({"train": 20, "val": 9}, 2, "has 40 photographs to learn from: at least 64"),
+    ],
+)
+def test_too_little_is_refused_in_a_plain_line(
+    tmp_path: Path, counts: dict[str, int], classes: int, message: str
+) -> None:
+    write_classes(tmp_path / "p", counts, classes)
+    with pytest.raises(InputError, match=message):
+        count_photos(tmp_path / "p")
+
+
+def test_photographs_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        for i in range(60):
+            (tmp_path / "p" / name / f"{i}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
+    with pytest.raises(InputError, match=r"16 of 16 photographs that were tried cannot be read, such as a/0\.jpg: "):
+        count_photos(tmp_path / "p")
