@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_inputs(config)
     from ofa.quickstart.ending import ending
     from ofa.quickstart.run import STOPPED, QuickstartWatcher, run_quickstart
-    from ofa.quickstart.steps import Step
+    from ofa.quickstart.steps import CommandStep
 
     console = make_console()
 
@@ -26,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(line, soft_wrap=True)
         sys.stdout.flush()  # before the commands write to the same place
 
-    def begin(number: int, count: int, step: Step, words: Sequence[str], seconds: float, left: float) -> None:
+    def begin(number: int, count: int, step: CommandStep, words: Sequence[str], seconds: float, left: float) -> None:
         note("")
         note(f"[{number}/{count}] {step.title}: about {spoken(seconds)}, all that is left about {spoken(left)}")
         note(f"$ {spelled(step.module, *words)}")
 
-    def failed(step: Step, code: int) -> None:
+    def failed(step: CommandStep, code: int) -> None:
         note(f"this step failed (exit code {code}); the others do without it: {step.title}")
 
-    def ended(step: Step, seconds: float) -> None:
+    def ended(step: CommandStep, seconds: float) -> None:
         note(f"done in {spoken(seconds)}: {step.title}")
 
     result = run_quickstart(config, QuickstartWatcher(note, begin, ended, failed))

@@ -10,7 +10,7 @@ from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.quickstart.config import QuickstartConfig
 from ofa.quickstart.plan import COLLECT, TRAIN
-from ofa.quickstart.state import State
+from ofa.quickstart.state import QuickstartState
 from ofa.quickstart.steps import Places, chosen
 from ofa.reading.numbers import MILLISECONDS, PERCENT, PIXELS, Bounds
 from ofa.reading.structured import read_json
@@ -18,7 +18,7 @@ from ofa.reading.structured import read_json
 IMAGES = Bounds(1, 10**9, "images")
 
 
-def ending(config: QuickstartConfig, state: State, places: Places) -> list[str]:
+def ending(config: QuickstartConfig, state: QuickstartState, places: Places) -> list[str]:
     """Lines for the user."""
     return [*_written(places), "", *_accuracy(state, places), "", *_next(config, places)]
 
@@ -44,7 +44,7 @@ def _written(places: Places) -> list[str]:
     return lines
 
 
-def _accuracy(state: State, places: Places) -> list[str]:
+def _accuracy(state: QuickstartState, places: Places) -> list[str]:
     """How accurate the network is, and what that is worth."""
     found = read_json(places.evaluation)["results"][0]
     top1, images = PERCENT.check("top1", found.get("top1")), IMAGES.whole("images", found.get("images"))

@@ -56,7 +56,7 @@ STARTS = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class QuickstartPlan:
     """What the steps are asked for.
 
     limit: train on so many of the photographs, None: on all
@@ -77,7 +77,7 @@ class Plan:
         return photos.trained if self.limit is None else min(self.limit, photos.trained)
 
 
-def estimates(plan: Plan, photos: PhotoCounts, speed: Speed) -> dict[str, float]:
+def estimates(plan: QuickstartPlan, photos: PhotoCounts, speed: Speed) -> dict[str, float]:
     """Seconds that each step should take."""
     slow = min(6.0, max(0.5, speed.train_s / TRIED_TRAIN_S))
     found = {step: speed.start_s * STARTS[step] + FIXED_S.get(step, 0) * slow for step in STEPS}
@@ -91,7 +91,7 @@ def estimates(plan: Plan, photos: PhotoCounts, speed: Speed) -> dict[str, float]
     return found
 
 
-def choose(photos: PhotoCounts, speed: Speed, minutes: float, *, from_scratch: bool) -> Plan:
+def choose(photos: PhotoCounts, speed: Speed, minutes: float, *, from_scratch: bool) -> QuickstartPlan:
     """Sizes and lengths that should fit into the minutes; the smallest where nothing does."""
     longer = max(1.0, minutes / 15)
     least = _least(USUAL, photos, learnt=not from_scratch)
@@ -110,14 +110,14 @@ def choose(photos: PhotoCounts, speed: Speed, minutes: float, *, from_scratch: b
     return with_subnets(plan, photos, speed, minutes * 60)
 
 
-def _least(size: Size, photos: PhotoCounts, *, learnt: bool) -> Plan:
+def _least(size: Size, photos: PhotoCounts, *, learnt: bool) -> QuickstartPlan:
     """The plan that takes least time."""
     images, calibration = min(photos.held_out, 300), min(photos.trained, 128)
     batch = 32 if photos.trained < 2000 else 64
-    return Plan(size, learnt, FEWEST_EPOCHS, batch, None, size.least_subnets, images, calibration)
+    return QuickstartPlan(size, learnt, FEWEST_EPOCHS, batch, None, size.least_subnets, images, calibration)
 
 
-def _filled(plan: Plan, photos: PhotoCounts, speed: Speed, minutes: float) -> Plan:
+def _filled(plan: QuickstartPlan, photos: PhotoCounts, speed: Speed, minutes: float) -> QuickstartPlan:
     """With as many epochs as its share of the time allows, of no more photographs than can be decoded."""
     seconds = minutes * 60 * (1 - SLACK)
     if photos.trained * speed.decode_s > seconds / 6:
@@ -128,7 +128,9 @@ def _filled(plan: Plan, photos: PhotoCounts, speed: Speed, minutes: float) -> Pl
     return replace(plan, epochs=max(FEWEST_EPOCHS, FEWEST_EPOCHS + int(TRAIN_SHARE * free / an_epoch)))
 
 
-def with_subnets(plan: Plan, photos: PhotoCounts, speed: Speed, left_s: float, done: Collection[str] = ()) -> Plan:
+def with_subnets(
+    plan: QuickstartPlan, photos: PhotoCounts, speed: Speed, left_s: float, done: Collection[str] = ()
+) -> QuickstartPlan:
     """With as many sub-networks as fit into the seconds that are left.
 
     done: steps that are finished, and no longer to come

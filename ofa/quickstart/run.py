@@ -15,8 +15,8 @@ from ofa.quickstart.config import QuickstartConfig
 from ofa.quickstart.photos import count_photos
 from ofa.quickstart.plan import COLLECT, TRAIN, USUAL, choose, estimates, with_subnets
 from ofa.quickstart.speed import measure_speed
-from ofa.quickstart.state import State, read_state
-from ofa.quickstart.steps import Places, Step, steps_of
+from ofa.quickstart.state import QuickstartState, read_state
+from ofa.quickstart.steps import CommandStep, Places, steps_of
 from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
 from ofa.runs.stopping import stop_on_signals
@@ -36,9 +36,9 @@ class QuickstartWatcher:
     """
 
     note: Callable[[str], object] = lambda _: None
-    begin: Callable[[int, int, Step, Sequence[str], float, float], object] = lambda *_: None
-    ended: Callable[[Step, float], object] = lambda *_: None
-    failed: Callable[[Step, int], object] = lambda *_: None
+    begin: Callable[[int, int, CommandStep, Sequence[str], float, float], object] = lambda *_: None
+    ended: Callable[[CommandStep, float], object] = lambda *_: None
+    failed: Callable[[CommandStep, int], object] = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,9 @@ class QuickstartResult:
     """code: 0 where all is done, else that of the step which failed, or 130; step: which one that was"""
 
     code: int
-    state: State
+    state: QuickstartState
     places: Places
-    step: Step | None = None
+    step: CommandStep | None = None
 
 
 def run_quickstart(
@@ -68,14 +68,14 @@ def run_quickstart(
         raise InputError(f"{config.out} already has a run: continue it with --resume, or choose another --out")
     with nullcontext() if config.dry_run else Lock(places.state):
         state = _opened(config, places, settings, watcher)
-        steps = steps_of(
-            config.images, places, state.photos.classes, own_val=state.photos.own_val, held_out=state.photos.held_out
-        )
+        steps = steps_of(config.images, places, state.photos)
         state = state.without(_outdated(state, steps))
         return _run(config, places, state, steps, watcher, run or run_command)
 
 
-def _opened(config: QuickstartConfig, places: Places, settings: dict[str, object], watcher: QuickstartWatcher) -> State:
+def _opened(
+    config: QuickstartConfig, places: Places, settings: dict[str, object], watcher: QuickstartWatcher
+) -> QuickstartState:
     """The state of an earlier run, or of a new one: the photographs counted, the machine's speed measured."""
     if config.resume and places.state.exists():
         return read_state(places.state, settings)
@@ -84,13 +84,13 @@ def _opened(config: QuickstartConfig, places: Places, settings: dict[str, object
         watcher.note(line)
     speed = measure_speed(USUAL.resolutions, photos.decode_s)
     plan = choose(photos, speed, config.minutes, from_scratch=config.from_scratch)
-    state = State(settings, photos, speed, plan)
+    state = QuickstartState(settings, photos, speed, plan)
     if not config.dry_run:
         state.save(places.state)
     return state
 
 
-def _outdated(state: State, steps: Sequence[Step]) -> tuple[str, ...]:
+def _outdated(state: QuickstartState, steps: Sequence[CommandStep]) -> tuple[str, ...]:
     """The steps from the first on that is not done, or whose file has gone."""
     for i, step in enumerate(steps):
         if step.name not in state.done or not (step.makes.exists() or step.name in state.failed):
@@ -101,12 +101,12 @@ def _outdated(state: State, steps: Sequence[Step]) -> tuple[str, ...]:
 def _run(
     config: QuickstartConfig,
     places: Places,
-    state: State,
-    steps: Sequence[Step],
+    state: QuickstartState,
+    steps: Sequence[CommandStep],
     watcher: QuickstartWatcher,
     run: Callable[[Sequence[str]], int],
 ) -> QuickstartResult:
-    """Step after step, until one is stopped or fails."""
+    """CommandStep after step, until one is stopped or fails."""
     uninterrupted: set[str] = set()
     for number, step in enumerate(steps, 1):
         if step.name in state.done:
@@ -138,7 +138,9 @@ def _run(
     return QuickstartResult(0, state, places)
 
 
-def _planned(config: QuickstartConfig, state: State, step: Step, uninterrupted: Collection[str]) -> State:
+def _planned(
+    config: QuickstartConfig, state: QuickstartState, step: CommandStep, uninterrupted: Collection[str]
+) -> QuickstartState:
     """With the sizes of what is to come, by the speed that the training had."""
     if step.name != COLLECT:
         return state

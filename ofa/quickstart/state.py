@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa.errors import InputError
 from ofa.quickstart.photos import PhotoCounts
-from ofa.quickstart.plan import SIZES, STEPS, Plan
+from ofa.quickstart.plan import SIZES, STEPS, QuickstartPlan
 from ofa.quickstart.speed import Speed
 from ofa.reading.structured import read_json
 from ofa.runs.files import write_json
@@ -19,7 +19,7 @@ SCHEMA = "ofa-quickstart/1"
 
 
 @dataclass(frozen=True)
-class State:
+class QuickstartState:
     """What a run is, and how far it has come.
 
     settings: what identifies it; photos, speed, plan: what it rests on
@@ -31,21 +31,21 @@ class State:
     settings: Mapping[str, Any]
     photos: PhotoCounts
     speed: Speed
-    plan: Plan
+    plan: QuickstartPlan
     done: Mapping[str, float] = field(default_factory=dict)
     begun: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
 
-    def beginning(self, step: str) -> State:
+    def beginning(self, step: str) -> QuickstartState:
         """With a step that is begun."""
         return replace(self, begun=tuple(dict.fromkeys([*self.begun, step])))
 
-    def ended(self, step: str, seconds: float, *, well: bool) -> State:
+    def ended(self, step: str, seconds: float, *, well: bool) -> QuickstartState:
         """With a step that has ended, well or not."""
         failed = tuple(name for name in self.failed if name != step)
         return replace(self, done={**self.done, step: round(seconds, 1)}, failed=failed if well else (*failed, step))
 
-    def without(self, steps: tuple[str, ...]) -> State:
+    def without(self, steps: tuple[str, ...]) -> QuickstartState:
         """As if these steps had not been run, though they may have left something."""
         return replace(
             self,
@@ -59,7 +59,7 @@ class State:
         write_json(path, {"schema": SCHEMA, **asdict(self), "plan": plan})
 
 
-def read_state(path: Path, settings: Mapping[str, Any]) -> State:
+def read_state(path: Path, settings: Mapping[str, Any]) -> QuickstartState:
     """What a run wrote; InputError where it is damaged, or of other settings."""
     content = read_json(path)
     if content.get("schema") != SCHEMA:
@@ -73,11 +73,11 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> State:
     try:
         photos, plan = dict(content["photos"]), dict(content["plan"])
         done, begun, failed = content["done"], content["begun"], content["failed"]
-        state = State(
+        state = QuickstartState(
             settings,
             PhotoCounts(**{**photos, "lines": tuple(photos["lines"])}),
             Speed(**content["speed"]),
-            Plan(**{**plan, "size": SIZES[plan["size"]]}),
+            QuickstartPlan(**{**plan, "size": SIZES[plan["size"]]}),
             {str(name): float(seconds) for name, seconds in done.items()},
             tuple(begun),
             tuple(failed),

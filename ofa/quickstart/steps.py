@@ -10,6 +10,7 @@ from typing import Any
 
 from ofa.checkpoints.shipped import WEIGHTS
 from ofa.errors import InputError
+from ofa.quickstart.photos import PhotoCounts
 from ofa.quickstart.plan import (
     CHECKS,
     COLLECT,
@@ -21,13 +22,13 @@ from ofa.quickstart.plan import (
     SEARCH,
     TRAIN,
     VERIFY,
-    Plan,
+    QuickstartPlan,
 )
 from ofa.reading.structured import read_json
 
 
 @dataclass(frozen=True)
-class Step:
+class CommandStep:
     """One command.
 
     title: what it does; module: after `python -m`
@@ -41,7 +42,7 @@ class Step:
     title: str
     module: str
     makes: Path
-    words: Callable[[Plan], tuple[str, ...]]
+    words: Callable[[QuickstartPlan], tuple[str, ...]]
     resumes: bool = False
     wanted: bool = True
 
@@ -100,81 +101,103 @@ class Places:
             return self.result
 
 
-def steps_of(images: Path, places: Places, classes: int, *, own_val: bool, held_out: int) -> list[Step]:
-    """All steps, in order; the report only where this version has one."""
-    p = places
+@dataclass(frozen=True)
+class Arguments:
+    """The words after each command, for some photographs and a plan.
 
-    def train(plan: Plan) -> tuple[str, ...]:
-        start = ("--start", str(WEIGHTS / f"{plan.size.space}.safetensors"), "--new-classes") if plan.learnt else ()
+    photos: counted, of the folder or zip `images`
+    """
+
+    images: Path
+    places: Places
+    photos: PhotoCounts
+
+    def train(self, plan: QuickstartPlan) -> tuple[str, ...]:
+        weights = WEIGHTS / f"{plan.size.space}.safetensors"
+        start = ("--start", str(weights), "--new-classes", "--learning-rate-scale", "0.3") if plan.learnt else ()
         limit = () if plan.limit is None else ("--limit", str(plan.limit))
-        kept = () if own_val else ("--held-out", str(held_out))
+        kept = () if self.photos.own_val else ("--held-out", str(self.photos.held_out))
         return (
-            "--data", str(images), "--space", plan.size.space, "--resolutions", listed(plan), "--method", "uniform",
-            "--subnets-per-step", "1", "--epochs", str(plan.epochs), "--batch-size", str(plan.batch), *kept, *limit,
-            *start, *(("--learning-rate-scale", "0.3") if plan.learnt else ()),
-            "--check-every", str(max(1, plan.epochs // CHECKS)), "--check-images", str(plan.images),
-            "--calibration-images", str(plan.calibration), "--out", str(p.supernet.parent),
+            "--data", str(self.images), "--space", plan.size.space, "--resolutions", listed(plan),
+            "--method", "uniform", "--subnets-per-step", "1", "--epochs", str(plan.epochs),
+            "--batch-size", str(plan.batch), *kept, *limit, *start, "--check-every", str(max(1, plan.epochs // CHECKS)),
+            "--check-images", str(plan.images), "--calibration-images", str(plan.calibration),
+            "--out", str(self.places.supernet.parent),
         )  # fmt: skip
 
-    def collect(plan: Plan) -> tuple[str, ...]:
+    def collect(self, plan: QuickstartPlan) -> tuple[str, ...]:
         return (
-            "--checkpoint", str(p.supernet), "--data", str(images), "--subnets", str(plan.subnets), "--tilted", "0.5",
-            "--resolutions", listed(plan), "--images", str(plan.images), "--calibration-images", str(plan.calibration),
-            "--out", str(p.accuracies),
+            "--checkpoint", str(self.places.supernet), "--data", str(self.images), "--subnets", str(plan.subnets),
+            "--tilted", "0.5", "--resolutions", listed(plan), "--images", str(plan.images),
+            "--calibration-images", str(plan.calibration), "--out", str(self.places.accuracies),
         )  # fmt: skip
 
-    def fit(plan: Plan) -> tuple[str, ...]:
+    def fit(self, plan: QuickstartPlan) -> tuple[str, ...]:
+        p = self.places
         return "--data", str(p.accuracies), "--space", plan.size.space, "--out", str(p.predictor)
 
-    def profile(plan: Plan) -> tuple[str, ...]:
+    def profile(self, plan: QuickstartPlan) -> tuple[str, ...]:
         return (
-            "--space", plan.size.space, "--num-classes", str(classes), "--resolutions", listed(plan), "--quick",
-            "--out", str(p.table),
+            "--space", plan.size.space, "--num-classes", str(self.photos.classes), "--resolutions", listed(plan),
+            "--quick", "--out", str(self.places.table),
         )  # fmt: skip
 
-    def search(_: Plan) -> tuple[str, ...]:
+    def search(self, _: QuickstartPlan) -> tuple[str, ...]:
+        p = self.places
         return "--table", str(p.table), "--predictor", str(p.predictor), "--out", str(p.result.parent)
 
-    def verify(_: Plan) -> tuple[str, ...]:
+    def verify(self, _: QuickstartPlan) -> tuple[str, ...]:
+        p = self.places
         return "--table", str(p.table), "--result", str(p.result), "--limits", "3", "--near", "2", "--quick"
 
-    def export(plan: Plan) -> tuple[str, ...]:
+    def export(self, plan: QuickstartPlan) -> tuple[str, ...]:
         return (
-            "--checkpoint", str(p.supernet), "--subnet", str(p.found()), "--index", str(chosen(p.found())),
-            "--calibration", str(images), "--calibration-images", str(plan.calibration),
-            "--evaluate-images", str(plan.images), "--format", "onnx", "--out", str(p.network),
+            *self._best(), "--calibration", str(self.images), "--calibration-images", str(plan.calibration),
+            "--evaluate-images", str(plan.images), "--format", "onnx", "--out", str(self.places.network),
         )  # fmt: skip
 
-    def evaluate(plan: Plan) -> tuple[str, ...]:
+    def evaluate(self, plan: QuickstartPlan) -> tuple[str, ...]:
         return (
-            "--checkpoint", str(p.supernet), "--subnet", str(p.found()), "--index", str(chosen(p.found())),
-            "--data", str(images), "--calibration-images", str(plan.calibration), "--out", str(p.evaluation),
+            *self._best(), "--data", str(self.images), "--calibration-images", str(plan.calibration),
+            "--out", str(self.places.evaluation),
         )  # fmt: skip
 
-    def report(_: Plan) -> tuple[str, ...]:
-        return (
-            str(p.result.parent), str(p.supernet.parent), str(p.evaluation), str(p.table),
-            "--out", str(p.report),
-        )  # fmt: skip
+    def report(self, _: QuickstartPlan) -> tuple[str, ...]:
+        p = self.places
+        runs = (p.result.parent, p.supernet.parent, p.evaluation, p.table)
+        return *map(str, runs), "--out", str(p.report)
 
+    def _best(self) -> tuple[str, ...]:
+        """The most accurate network that was found."""
+        found = self.places.found()
+        return "--checkpoint", str(self.places.supernet), "--subnet", str(found), "--index", str(chosen(found))
+
+
+def steps_of(images: Path, places: Places, photos: PhotoCounts) -> list[CommandStep]:
+    """All steps, in order; the report only where this version has one."""
+    p, words = places, Arguments(images, places, photos)
     found = [
-        Step(TRAIN, "train a supernet on your photographs", "ofa.train", p.supernet, train, resumes=True),
-        Step(COLLECT, "measure the accuracy of some of its networks", "ofa.predictors.collect", p.accuracies, collect,
-             resumes=True),
-        Step(FIT, "learn to predict the accuracy of all of them", "ofa.predictors.fit", p.predictor, fit),
-        Step(PROFILE, "time every block of them on this CPU", "profilers.cpu", p.table, profile, resumes=True),
-        Step(SEARCH, "find the best network for every latency", "ofa.search", p.result, search),
-        Step(VERIFY, "time three of those that were found", "profilers.verify", p.verified, verify, resumes=True,
-             wanted=False),
-        Step(EXPORT, "write the most accurate of them as a file", "ofa.export", p.network, export),
-        Step(EVALUATE, "count how often it is right", "ofa.evaluate", p.evaluation, evaluate, resumes=True),
+        CommandStep(TRAIN, "train a supernet on your photographs", "ofa.train", p.supernet, words.train, resumes=True),
+        CommandStep(COLLECT, "measure the accuracy of some of its networks", "ofa.predictors.collect", p.accuracies,
+                    words.collect, resumes=True),
+        CommandStep(FIT, "learn to predict the accuracy of all of them", "ofa.predictors.fit", p.predictor, words.fit),
+        CommandStep(PROFILE, "time every block of them on this CPU", "profilers.cpu", p.table, words.profile,
+                    resumes=True),
+        CommandStep(SEARCH, "find the best network for every latency", "ofa.search", p.result, words.search),
+        CommandStep(VERIFY, "time three of those that were found", "profilers.verify", p.verified, words.verify,
+                    resumes=True, wanted=False),
+        CommandStep(EXPORT, "write the most accurate of them as a file", "ofa.export", p.network, words.export),
+        CommandStep(EVALUATE, "count how often it is right", "ofa.evaluate", p.evaluation, words.evaluate,
+                    resumes=True),
     ]  # fmt: skip
     if importlib.util.find_spec("ofa.report") is not None:
-        found.append(Step(REPORT, "write a page of all that", "ofa.report", p.report, report, wanted=False))
+        found.append(
+            CommandStep(REPORT, "write a page of all that", "ofa.report", p.report, words.report, wanted=False)
+        )
     return found
 
 
-def listed(plan: Plan) -> str:
+def listed(plan: QuickstartPlan) -> str:
     """The resolutions as an option takes them."""
     return ",".join(map(str, plan.size.resolutions))
 

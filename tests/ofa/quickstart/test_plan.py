@@ -13,7 +13,7 @@ from ofa.predictors.fit import measured
 from ofa.predictors.subnet_accuracies import PARTS, counts, split
 from ofa.quickstart import speed
 from ofa.quickstart.photos import PhotoCounts
-from ofa.quickstart.plan import SIZES, STEPS, TRAIN, USUAL, Plan, Size, choose, estimates, with_subnets
+from ofa.quickstart.plan import SIZES, STEPS, TRAIN, USUAL, QuickstartPlan, Size, choose, estimates, with_subnets
 from ofa.quickstart.steps import Places, steps_of
 from ofa.space import get_space
 
@@ -103,7 +103,7 @@ def test_a_machine_has_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_command_takes_its_words(tmp_path: Path, photos: Path, own_val: bool, from_scratch: bool) -> None:
     counted = photos_of(9000, 600, own_val=own_val)
     plan = choose(counted, USUAL_SPEED, 15, from_scratch=from_scratch)
-    steps = steps_of(photos, Places(tmp_path / "a b"), 4, own_val=own_val, held_out=600)
+    steps = steps_of(photos, Places(tmp_path / "a b"), counted)
     assert [step.name for step in steps] == [name for name in STEPS if name in {step.name for step in steps}]
     made = {TRAIN: plan}
     for step in steps:
@@ -117,6 +117,6 @@ def test_each_command_takes_its_words(tmp_path: Path, photos: Path, own_val: boo
 
 
 def test_plans_are_values(tmp_path: Path) -> None:
-    plan = Plan(USUAL, True, 5, 32, None, 240, 60, 128)
+    plan = QuickstartPlan(USUAL, True, 5, 32, None, 240, 60, 128)
     assert plan.trained(photos_of(100, 20)) == 100
     assert Places(tmp_path).found() == tmp_path / "search" / "result.json"

@@ -1,4 +1,4 @@
-"""Step after step: what is done is not done again, what was begun is continued, whoever stops it and wherever."""
+"""CommandStep after step: what is done is not done again, what was begun is continued, whoever stops it and wherever."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from ofa.errors import InputError
 from ofa.quickstart.__main__ import main, spoken
 from ofa.quickstart.config import QuickstartConfig
 from ofa.quickstart.ending import ending, interval
-from ofa.quickstart.photos import count_photos
+from ofa.quickstart.photos import PhotoCounts, count_photos
 from ofa.quickstart.run import QuickstartResult, QuickstartWatcher, run_command, run_quickstart
 from ofa.quickstart.steps import Places, chosen, steps_of
 from tests.helpers.photographs import write_classes
 
+COUNTED = PhotoCounts(90, 30, False, 3, 1 / 3, 0.004)
 SUBNET = {"resolution": 72, "depths": [2] * 5}
 RESULTS = [
     {"latency_ms": 0.5, "predicted_top1": 70.0, "subnet": SUBNET},
@@ -43,9 +44,7 @@ class Commands:
         assert (executable, flag) == (sys.executable, "-m")
         self.ran.append((module, rest))
         if (code := self._fails.get(module, 0)) == 0 and module not in self._lost:
-            step = next(
-                s for s in steps_of(Path("x"), self._places, 3, own_val=False, held_out=30) if s.module == module
-            )
+            step = next(s for s in steps_of(Path("x"), self._places, COUNTED) if s.module == module)
             step.makes.parent.mkdir(parents=True, exist_ok=True)
             content = {"results": [{"top1": 80.0, "images": 30}] if step.name == "evaluate" else RESULTS}
             step.makes.write_text(json.dumps(content))
@@ -69,7 +68,7 @@ def places(tmp_path: Path) -> Places:
     return Places(tmp_path / "out")
 
 
-ALL = [step.module for step in steps_of(Path("x"), Places(Path("y")), 3, own_val=False, held_out=30)]
+ALL = [step.module for step in steps_of(Path("x"), Places(Path("y")), COUNTED)]
 NOT_NEEDED = {"profilers.verify", "ofa.report"}
 
 
