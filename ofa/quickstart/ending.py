@@ -47,12 +47,13 @@ def _written(places: Places) -> list[str]:
 def _accuracy(state: QuickstartState, places: Places) -> list[str]:
     """How accurate the network is, and what that is worth."""
     found = read_json(places.evaluation)["results"][0]
-    top1, images = PERCENT.check("top1", found.get("top1")), IMAGES.whole("images", found.get("images"))
-    low, high = interval(top1, images)
+    top1, images = PERCENT.check("top1", found["top1"]), IMAGES.whole("images", found["images"])
+    counted = [IMAGES.whole("images", figures["images"]) for figures in found["per_class"].values()]
+    (low, high), most = interval(top1, images), max(counted)
     trained = state.plan.trained(state.photos)
     return [
         f"It is right on {top1:.1f} % of {images} photographs that were not trained on (95 % interval: {low:.0f} to "
-        f"{high:.0f} %). Who always guesses the largest class is right on {100 * state.photos.largest:.0f} %.",
+        f"{high:.0f} %). Always to guess the most frequent class is right on {100 * most / images:.0f} %.",
         "The network was also chosen by these photographs, so on new ones it will be somewhat worse.",
         f"This is a toy: {trained} photographs, {state.plan.epochs} epochs, {_minutes(state.done.get(TRAIN, 0))} of "
         f"training, the accuracy of {state.plan.subnets} networks in {_minutes(state.done.get(COLLECT, 0))}.",

@@ -26,7 +26,7 @@ TRIED = 16  # images that are decoded, to see how long that takes
 class PhotoCounts:
     """trained: images to train on; held_out: others, to evaluate on; own_val: whether these are in a folder val
 
-    classes: how many; largest: the share (0 to 1) of the most frequent class
+    classes: how many
     decode_s: seconds that reading and decoding an image takes
     lines: to show
     """
@@ -35,7 +35,6 @@ class PhotoCounts:
     held_out: int
     own_val: bool
     classes: int
-    largest: float
     decode_s: float
     lines: tuple[str, ...] = ()
 
@@ -70,7 +69,7 @@ def count_photos(path: Path) -> PhotoCounts:
     if (left_out := folder.left_out_line()) is not None:
         lines.append(left_out)
     decode_s = _seconds_to_decode(folder)
-    return PhotoCounts(trained, held_out, own_val, len(folder.classes), most[1] / total, decode_s, tuple(lines))
+    return PhotoCounts(trained, held_out, own_val, len(folder.classes), decode_s, tuple(lines))
 
 
 def _seconds_to_decode(folder: ImageFolder) -> float:

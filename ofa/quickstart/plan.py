@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 
@@ -47,8 +48,10 @@ FEWEST_EPOCHS = 3
 MOST_SUBNETS = 500
 CHECKS = 4
 # seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/quickstart.md)
-FIXED_S = {FIT: 15.0, PROFILE: 45.0, SEARCH: 2.0, VERIFY: 45.0, EXPORT: 6.0, EVALUATE: 2.0, REPORT: 4.0}
-TRIED_TRAIN_S = 0.0045  # and a step of training there, an image
+FIXED_S = {FIT: 15.0, SEARCH: 2.0, EXPORT: 6.0, EVALUATE: 2.0, REPORT: 4.0}
+# and of what times something, most of it as long as a clock says: a slow machine takes longer by the root
+TIMED_S = {PROFILE: 40.0, VERIFY: 40.0}
+TRIED_TRAIN_S = 0.0045  # a step of training there, for each image
 # how often the time to load torch passes until a command begins: some load it not at all, or more beside it
 STARTS = {
     TRAIN: 1.5, COLLECT: 1.5, FIT: 1.5, PROFILE: 0.5, SEARCH: 0.5, VERIFY: 1.0, EXPORT: 1.5, EVALUATE: 1.5, REPORT: 1.0
@@ -81,6 +84,7 @@ def estimates(plan: QuickstartPlan, photos: PhotoCounts, speed: Speed) -> dict[s
     """Seconds that each step should take."""
     slow = min(6.0, max(0.5, speed.train_s / TRIED_TRAIN_S))
     found = {step: speed.start_s * STARTS[step] + FIXED_S.get(step, 0) * slow for step in STEPS}
+    found |= {step: found[step] + seconds * math.sqrt(slow) for step, seconds in TIMED_S.items()}
     n, forward_s = plan.trained(photos), speed.forward_s * plan.size.macs
     checked = min(photos.held_out, plan.images)
     found[TRAIN] += (n + checked) * speed.decode_s + plan.epochs * n * speed.train_s * plan.size.macs

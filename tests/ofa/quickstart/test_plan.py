@@ -21,7 +21,7 @@ from .conftest import USUAL_SPEED
 
 
 def photos_of(trained: int, held_out: int, *, own_val: bool = False) -> PhotoCounts:
-    return PhotoCounts(trained, held_out, own_val, 4, 0.3, 0.004)
+    return PhotoCounts(trained, held_out, own_val, 4, 0.004)
 
 
 # (photographs, times as slow, minutes)
