@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from ofa.predictors.fit.run import fit_predictor as fit_predictor
     from ofa.publish.config import PublishConfig as PublishConfig
     from ofa.publish.run import publish_supernet as publish_supernet
+    from ofa.quickstart.config import QuickstartConfig as QuickstartConfig
+    from ofa.quickstart.run import QuickstartResult as QuickstartResult
+    from ofa.quickstart.run import run_quickstart as run_quickstart
     from ofa.report.config import ReportConfig as ReportConfig
     from ofa.report.run import Report as Report
     from ofa.report.run import write_report as write_report
@@ -72,6 +75,8 @@ _HOMES = {
     "PredictConfig": "ofa.predict.config",
     "Predictions": "ofa.predict.run",
     "PublishConfig": "ofa.publish.config",
+    "QuickstartConfig": "ofa.quickstart.config",
+    "QuickstartResult": "ofa.quickstart.run",
     "RESOLUTIONS": "ofa.space",
     "Report": "ofa.report.run",
     "ReportConfig": "ofa.report.config",
@@ -97,6 +102,7 @@ _HOMES = {
     "peak_activation_bytes": "ofa.blocks.costs",
     "predict_images": "ofa.predict.run",
     "publish_supernet": "ofa.publish.run",
+    "run_quickstart": "ofa.quickstart.run",
     "search_subnets": "ofa.search.run",
     "train_supernet": "ofa.train.run",
     "write_report": "ofa.report.run",

@@ -106,7 +106,7 @@ def _run(
     watcher: QuickstartWatcher,
     run: Callable[[Sequence[str]], int],
 ) -> QuickstartResult:
-    """CommandStep after step, until one is stopped or fails."""
+    """Step after step, until one is stopped or fails."""
     uninterrupted: set[str] = set()
     for number, step in enumerate(steps, 1):
         if step.name in state.done:
