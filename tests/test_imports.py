@@ -74,13 +74,11 @@ FORBIDDEN = (
     ("profilers.whole_networks", "profilers.verifying"),
     ("profilers.changes", "profilers.verifying"),
     ("profilers.looping", "profilers.devices"),
-    ("profilers.looping", "profilers.energies"),
-    ("profilers.energies", "profilers.verifying"),
     ("profilers.looping", "profilers.verifying"),
 )
 ROOMS = (
     *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
-    *("looping", "published", "energies", "verifying"),
+    *("looping", "published", "verifying"),
 )
 COMMANDS = {
     *(
@@ -88,7 +86,6 @@ COMMANDS = {
         "baselines",
         "compare",
         "cpu",
-        "energy",
         "gpu",
         "linux",
         "margin",

@@ -34,9 +34,7 @@ class BlockChain:
         skip: bool = False,
     ) -> None:
         """Appends a block with so many channels at its output."""
-        block = Block(
-            op, self.size, self.channels, inside, channels, kernel_size, stride, activation, se, skip
-        )  # fmt: skip
+        block = Block(op, self.size, self.channels, inside, channels, kernel_size, stride, activation, se, skip)
         self.blocks.append(block)
         self.size, self.channels = block.out_size, channels
 
@@ -66,7 +64,7 @@ class BlockChain:
 
 @dataclass(frozen=True, eq=False)
 class PublishedNetwork:
-    """name: as timm and torchvision call it, more or less; title: as its authors do
+    """name: much as timm and torchvision call it; title: as its authors do
 
     source: its paper, and what settles what the paper leaves open
     build: appends all blocks but the classifier

@@ -6,7 +6,7 @@ authors' counts where torchvision has none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from ofa.errors import InputError
@@ -152,10 +152,6 @@ def _of_resnet(chain: BlockChain, op: str, widening: int, repeats: Sequence[int]
     chain.pool()
 
 
-def _network(name: str, title: str, source: str, build: Callable[[BlockChain], None]) -> PublishedNetwork:
-    return PublishedNetwork(name, title, source, build)
-
-
 # the medium one's fused inverted bottleneck is two convolutions
 _V4_SMALL_FIRST = ((3, 2, 32, "relu"), (1, 1, 32, "relu"), (3, 2, 96, "relu"), (1, 1, 64, "relu"))
 _V4_MEDIUM_FIRST = ((3, 2, 128, "relu"), (1, 1, 48, "none"))
@@ -163,74 +159,74 @@ _V4_MEDIUM_FIRST = ((3, 2, 128, "relu"), (1, 1, 48, "none"))
 PUBLISHED: dict[str, PublishedNetwork] = {
     network.name: network
     for network in (
-        _network("mobilenet_v2", "MobileNetV2", "arXiv 1801.04381, table 2", _of_v2),
-        _network(
+        PublishedNetwork("mobilenet_v2", "MobileNetV2", "arXiv 1801.04381, table 2", _of_v2),
+        PublishedNetwork(
             "mobilenet_v3_small",
             "MobileNetV3-Small",
             "arXiv 1905.02244, table 2",
             partial(_of_v3, rows=_V3_SMALL, head=576, last=1024),
         ),
-        _network(
+        PublishedNetwork(
             "mobilenet_v3_large",
             "MobileNetV3-Large",
             "arXiv 1905.02244, table 1",
             partial(_of_v3, rows=_V3_LARGE, head=960, last=1280),
         ),
-        _network(
+        PublishedNetwork(
             "mobilenet_v4_conv_small",
             "MobileNetV4-Conv-S",
             "arXiv 2404.10518, appendix; timm's mobilenetv4_conv_small",
             partial(_of_v4, rows=_V4_SMALL, first=_V4_SMALL_FIRST),
         ),
-        _network(
+        PublishedNetwork(
             "mobilenet_v4_conv_medium",
             "MobileNetV4-Conv-M",
             "arXiv 2404.10518, appendix; timm's mobilenetv4_conv_medium",
             partial(_of_v4, rows=_V4_MEDIUM, first=_V4_MEDIUM_FIRST),
         ),
-        _network(
+        PublishedNetwork(
             "mnasnet_a1",
             "MnasNet-A1",
             "arXiv 1807.11626, figure 7; timm's semnasnet_100",
             partial(_mobile, rows=_MNASNET_A1, activation="relu"),
         ),
-        _network(
+        PublishedNetwork(
             "mnasnet_b1",
             "MnasNet-B1",
             "arXiv 1807.11626; torchvision's mnasnet1_0",
             partial(_mobile, rows=_MNASNET_B1, activation="relu"),
         ),
-        _network(
+        PublishedNetwork(
             "efficientnet_b0",
             "EfficientNet-B0",
             "arXiv 1905.11946, table 1",
             partial(_of_efficientnet, op="mbconv_se_in", activation="swish"),
         ),
-        _network(
+        PublishedNetwork(
             "efficientnet_lite0",
             "EfficientNet-Lite0",
             "github.com/tensorflow/tpu, models/official/efficientnet/lite",
             partial(_of_efficientnet, op="mbconv", activation="relu6"),
         ),
-        _network(
+        PublishedNetwork(
             "proxylessnas_mobile",
             "ProxylessNAS-Mobile",
             "arXiv 1812.00332, figure 4; github.com/mit-han-lab/proxylessnas",
             partial(_mobile, rows=_PROXYLESS_MOBILE, activation="relu6"),
         ),
-        _network(
+        PublishedNetwork(
             "fbnet_c",
             "FBNet-C",
             "arXiv 1812.03443, figure 4; timm's fbnetc_100",
             partial(_mobile, rows=_FBNET_C, activation="relu", stem=16, head=1984),
         ),
-        _network(
+        PublishedNetwork(
             "resnet18",
             "ResNet-18",
             "arXiv 1512.03385, table 1",
             partial(_of_resnet, op="basic", widening=1, repeats=(2, 2, 2, 2)),
         ),
-        _network(
+        PublishedNetwork(
             "resnet50",
             "ResNet-50",
             "arXiv 1512.03385, table 1; the stride in the 3x3 convolution",

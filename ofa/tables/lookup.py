@@ -122,8 +122,7 @@ class LatencyLookup:
         raise InputError(
             f"{self._name} tells no energy_mj of {len(lacking)} blocks that are needed, such as "
             f"{self.index.blocks[lacking[0]]}: measure them with --energy on a device that tells "
-            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read), or estimate them by a phone's "
-            "battery (python -m profilers.energy)"
+            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read)"
         )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:

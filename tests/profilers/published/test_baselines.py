@@ -11,6 +11,8 @@ from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError, UsageError
 from ofa.published import PUBLISHED
+from ofa.report.inputs.files import RunFile
+from ofa.report.inputs.references import read_references
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers.baselines import main
@@ -50,7 +52,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[
 Run = Callable[..., tuple[int, dict[str, Any]]]
 
 
-def test_all_published_networks_are_measured_beside_found_ones(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_published_networks_are_measured_beside_found_ones(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, content = run(PlantedDevice(took_ms))
     assert (code, content["failed"], content["same_machine"]) == (0, {}, True)
     assert {one["network"] for one in content["baselines"]} == set(PUBLISHED)
@@ -60,6 +64,12 @@ def test_all_published_networks_are_measured_beside_found_ones(run: Run, capsys:
         assert one["latency_ms"] == pytest.approx(took_ms(network.blocks(one["resolution"])), rel=1e-4)
         assert one["macs_millions"] * 1e6 == pytest.approx(network.macs(one["resolution"]))
         assert one["published"].keys() == one["weights"].keys() == one["found_networks"].keys() != set()
+    shown = read_references(RunFile(tmp_path / "d.baselines.json", "baselines", content)).networks
+    assert {(one.name, one.recipe, one.top1, one.latency_ms) for one in shown} == {
+        (one["name"], recipe, top1, one["latency_ms"])
+        for one in content["baselines"]
+        for recipe, top1 in one["published"].items()
+    }
     assert len(content["found"]) >= 5
     for found in content["found"]:
         blocks = blocks_of(SPACE, SPACE.subnet_from_dict(found["subnet"]))
