@@ -74,11 +74,13 @@ FORBIDDEN = (
     ("profilers.whole_networks", "profilers.verifying"),
     ("profilers.changes", "profilers.verifying"),
     ("profilers.looping", "profilers.devices"),
+    ("profilers.looping", "profilers.energies"),
+    ("profilers.energies", "profilers.verifying"),
     ("profilers.looping", "profilers.verifying"),
 )
 ROOMS = (
     *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
-    *("looping", "published", "verifying"),
+    *("looping", "published", "energies", "verifying"),
 )
 COMMANDS = {
     *(
@@ -86,6 +88,7 @@ COMMANDS = {
         "baselines",
         "compare",
         "cpu",
+        "energy",
         "gpu",
         "linux",
         "margin",

@@ -29,6 +29,10 @@ from device_agents.cpu.timing import time_model, time_parts
 PROTOCOL = 1
 
 
+class NoParts(ValueError):
+    """A runtime runs no network in parts."""
+
+
 class Speaker:
     """Writes protocol lines to the real standard output, and points the runtimes' own chatter at stderr."""
 
@@ -71,7 +75,7 @@ def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 def _time_in_place(paths: list[Path], manifest: Mapping[str, Any]) -> dict[str, Any]:
     load_parts = RUNTIMES[manifest["runtime"]].load_parts
     if load_parts is None:
-        raise ValueError(f"runtime {manifest['runtime']} cannot run the parts of a network one after the other")
+        raise NoParts(f"runtime {manifest['runtime']} cannot run the parts of a network one after the other")
     started = time.perf_counter_ns()
     parts = load_parts(paths, manifest["threads"], np.random.default_rng(manifest["seed"]))
     setup = time.perf_counter_ns() - started
@@ -140,7 +144,8 @@ def main(argv: list[str]) -> int:
         try:
             result = visit(models[name], manifest) if loop is None else loop.visit(models[name])
         except Exception as error:
-            speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}")
+            reason = {"reason": "no_parts"} if isinstance(error, NoParts) else {}
+            speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}", **reason)
         else:
             speaker.say("result", visit=number, id=name, **result)
     speaker.say("done")

@@ -308,7 +308,7 @@ def main(argv: list[str]) -> int:
     try:
         manifest = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
         folder = Path(argv[0]).resolve().parent
-        paths = {model["id"]: safe_path(folder, model["path"]) for model in manifest["models"]}
+        paths = {m["id"]: safe_path(folder, m["path"]) for m in manifest["models"] if "parts" not in m}
         agent = prepared(manifest)
     except Exception as error:
         speaker.say("error", id=None, message=f"{type(error).__name__}: {error}")
@@ -330,6 +330,9 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
     for number, name in enumerate(manifest["visits"]):
         speaker.say("visit", visit=number, id=name)
+        if name not in paths:  # a network in parts
+            speaker.say("error", visit=number, id=name, message="no network runs in parts here", reason="no_parts")
+            continue
         try:
             result = agent.visit(name, paths[name])
         except Exception as error:

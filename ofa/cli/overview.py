@@ -32,6 +32,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("profile linux", "profilers.linux", "a board, over ssh"),
         Entry("validate", "profilers.validate", "compare the table's sums with whole networks"),
         Entry("margin", "profilers.margin", "measure how far searched networks exceed their sums"),
+        Entry("energy", "profilers.energy", "measure millijoules by a phone's battery"),
         Entry("estimate", "profilers.transfer", "estimate a table of a device that is not at hand"),
         Entry("compare", "profilers.compare", "find what changed between two tables"),
         Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),

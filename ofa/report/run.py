@@ -24,6 +24,7 @@ from ofa.report.page import MadeBy, Page
 from ofa.report.parts.devices import DeviceFindings, devices_of
 from ofa.report.sections.device import answer_of, device_section
 from ofa.report.sections.evaluation import evaluation_section
+from ofa.report.sections.references import references_section
 from ofa.report.sections.section import Section, listed
 from ofa.report.sections.table import table_section, validation_rows
 from ofa.report.sections.training import training_section
@@ -70,7 +71,8 @@ def page_of(config: ReportConfig, command: str = "") -> Page:
     """What a report shows, before it is drawn; InputError as `write_report`."""
     files = find_files(config.runs)
     given = _read(files)
-    devices = devices_of(given.searches, given.lines, given.tables, given.evaluations)
+    found = [*given.searches, *(run.found for run in given.references)]
+    devices = devices_of(found, given.lines, given.tables, given.evaluations)
     sections = tuple(_sections(given, devices))
     if not sections:
         names = listed([str(file.path) for file in files.read])
@@ -124,6 +126,8 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]
         rows = validation_rows([run], f"validation-{number}")
         title = f"Table against whole networks: {run.device or run.table}"
         sections.append(Section(f"validation-{number}", title, title, f"table {run.table}", charts=rows))
+    apart = [run for run in given.references if (run.table, run.device) not in searched]
+    sections += [references_section(run, number) for number, run in enumerate(apart, 1)]
     sections += [evaluation_section(run, number) for number, run in enumerate(given.evaluations, 1)]
     sections += [training_section(run, number) for number, run in enumerate(given.trainings, 1)]
     return sections

@@ -61,8 +61,11 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append(f"~ latency rests on blocks interpolated between measured sizes: {known}")
     if any(result.energy_mj is not None for result in results):
         counter = table.header.get("energy_counter", "its counter is not known")
-        of_block = table.header.get("energy_error_pct", "not known")
-        lines.append(f"energies are sums of blocks ({counter}); error of a block in %: {of_block}")
+        of_energy = table.header.get("energy_error_pct", "not known")
+        if table.header.get("energy_provenance") == "estimated":
+            lines.append(f"energies are ESTIMATED by a model of whole networks ({counter}); error in %: {of_energy}")
+        else:
+            lines.append(f"energies are sums of blocks ({counter}); error of a block in %: {of_energy}")
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     lines.append(error_in_words(table))

@@ -15,10 +15,19 @@ from ofa.blocks import Block
 from ofa.blocks.costs import block_params
 from profilers.in_place.solve import Factors, Floats, Parts, blocks_ms, refit, solve
 from profilers.measuring.judge import Outcome
+from profilers.measuring.ledger import networks_in_parts
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.statistics import Summary, part_medians_ns
 
 MB_PER_VALUE = 4e-6  # of float32, for one image, as in ofa.tables.sum_correction
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """A network in parts, or a piece of one, and which of its parts are used."""
+
+    name: str
+    parts: list[int]
 
 
 @dataclass(frozen=True)
@@ -38,26 +47,34 @@ class InPlace:
     seen: frozenset[str]
 
 
-def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | None:
-    """Every block of `warm`, the summaries of what was measured alone, in place; None where no carrier was measured."""
+def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | None:
+    """Every block of `warm`, the summaries of what was measured alone, in place; None where no network was measured.
+
+    Parts in which a block stands that could not be measured alone tell nothing.
+    """
+    plan = outcome.plan
     names = [name for name in warm if name not in plan.cuts]
     number = {plan.models[name][0]: i for i, name in enumerate(names)}
-    carriers = [
-        name for name in plan.cuts if name in outcome.results and all(block in number for block in plan.models[name])
+    timed = [
+        _Timed(name, used)
+        for name in networks_in_parts(plan, outcome.settled)
+        if name in outcome.results
+        and (used := [i for i, chain in enumerate(plan.parts(name)) if all(block in number for block in chain)])
     ]
-    if not carriers:
+    if not timed:
         return None
     weights = np.array([MB_PER_VALUE * block_params(block) for block in number])
-    visits = {name: [part_medians_ns(result) / 1e6 for result in outcome.results[name]] for name in carriers}
+    visits = [[part_medians_ns(result)[of.parts] / 1e6 for result in outcome.results[of.name]] for of in timed]
     alone = np.array([warm[name].latency_ms for name in names])
-    parts = _parts(plan, carriers, number, [np.median(visits[name], axis=0) for name in carriers])
+    parts = _parts(plan, timed, number, [np.median(each, axis=0) for each in visits])
     ends = np.zeros(len(number))
-    ends[[number[plan.models[name][-1]] for name in carriers]] = 1
+    last = {plan.models[name][-1] for name in plan.cuts if name not in plan.pieces}
+    ends[[number[block] for block in last if block in number]] = 1
     latency, factors = solve(parts, alone, weights)
-    rounds = max(len(of) for of in visits.values())
+    rounds = max(map(len, visits))
     each = np.stack([
         _round(
-            _parts(plan, carriers, number, [visits[name][turn % len(visits[name])] for name in carriers]),
+            _parts(plan, timed, number, [of[turn % len(of)] for of in visits]),
             np.array([warm[name].visits_ms[turn % len(warm[name].visits_ms)] for name in names]),
             weights,
             ends,
@@ -72,7 +89,7 @@ def blocks_in_place(plan: VisitPlan, outcome: Outcome, warm: Mapping[str, Summar
             name: tuple(round(float(ms), 6) for ms in column) for name, column in zip(names, each.T, strict=True)
         },
         factors=factors,
-        carriers=len(carriers),
+        carriers=len({plan.pieces[of.name].of if of.name in plan.pieces else of.name for of in timed}),
         parts=len(parts.took_ms),
         seen=frozenset(name for name, is_held in zip(names, held, strict=True) if is_held),
     )
@@ -84,18 +101,20 @@ def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, ends: Floats, fact
     return blocks_ms(parts, warm_ms, weights_mb, own) + own.alone * ends
 
 
-def _parts(plan: VisitPlan, carriers: Sequence[str], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:
-    """The parts of carriers, over the blocks as they are numbered. took_ms: for every carrier, of its parts"""
+def _parts(plan: VisitPlan, timed: Sequence[_Timed], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:
+    """The parts of networks, over the blocks as they are numbered. took_ms: for every network, of its parts"""
     rows, cut_mb = [], []
-    for name in carriers:
-        chains = plan.parts(name)
-        for i, chain in enumerate(chains):
+    for of in timed:
+        piece = plan.pieces.get(of.name) or plan.whole(of.name)
+        chain = plan.models[piece.of]
+        for first, end in (piece.parts[i] for i in of.parts):
             row = np.zeros(len(number))
-            for block in chain:
+            for block in chain[first:end]:
                 row[number[block]] += 1
             rows.append(row)
-            given = _given_mb(chain[0]) if i > 0 else 0.0
-            cut_mb.append(given + (_given_mb(chains[i + 1][0]) if i + 1 < len(chains) else 0.0))
+            # what a network is given and gives is no cut's
+            given = _given_mb(chain[first]) if first > 0 else 0.0
+            cut_mb.append(given + (_given_mb(chain[end]) if end < len(chain) else 0.0))
     return Parts(np.stack(rows), np.array(cut_mb), np.concatenate(took_ms))
 
 

@@ -40,12 +40,12 @@ _NUMBER_FACTS = frozenset({
 })  # fmt: skip
 # what an agent may tell of a visit beside its samples
 _WATCHED_NUMBERS = frozenset({
-    "clock_limit_mhz", "clock_mhz_after", "clock_mhz_before", "cooled_seconds", "cpu", "energy_error_mj", "energy_mj",
-    "energy_seconds", "input_buffers", "input_buffers_bytes", "involuntary_switches", "late", "loop_ns", "max_ns",
-    "min_ns", "peak_memory_kib", "runs", "setup_ns", "std_ns", "temperature_c_after", "temperature_c_before",
-    "timed_ns", "warmup_ns",
+    "battery_current", "battery_voltage", "clock_limit_mhz", "clock_mhz_after", "clock_mhz_before", "cooled_seconds",
+    "cpu", "energy_error_mj", "energy_mj", "energy_seconds", "input_buffers", "input_buffers_bytes",
+    "involuntary_switches", "late", "loop_ns", "max_ns", "min_ns", "peak_memory_kib", "plugged", "runs", "setup_ns",
+    "std_ns", "temperature_c_after", "temperature_c_before", "timed_ns", "warmup_ns",
 })  # fmt: skip
-_WATCHED_TEXTS = frozenset({"delegated", "inputs", "statistic"})
+_WATCHED_TEXTS = frozenset({"battery_status", "delegated", "inputs", "statistic"})
 
 
 class AgentFailed(Exception):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from profilers.measuring.events import Hello
-from profilers.measuring.ledger import Ledger
+from profilers.measuring.ledger import Ledger, Settled
+from profilers.measuring.plan import VisitPlan
 from profilers.measuring.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
 
 # a reference visit this far from the median of all: what was timed beside it is timed again
@@ -19,9 +19,12 @@ CLOCK_LIMIT = 0.99
 
 @dataclass
 class Outcome:
-    """results: the undisturbed visits of every model, each with the machine's `slowness` at the time
-    failed: what was said of models that could not be timed
+    """plan: what was timed, with the pieces of networks in parts that do not run whole
 
+    results: the undisturbed visits of every model, each with the machine's `slowness` at the time
+    failed: what was said of models that could not be timed
+    settled: networks in parts that do not run whole, and what was timed in their place
+    no_parts: why no network runs in parts on this device, "" if some do
     hello: what the agent last told of the device; None: none ever spoke
     reference_ns: median of every visit of the reference block, in order
     slowness: of the machine around every visit, in order
@@ -30,8 +33,11 @@ class Outcome:
     without_good: the models that have only such visits
     """
 
+    plan: VisitPlan
     results: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
+    no_parts: str = ""
     hello: Hello | None = None
     reference_ns: list[float] = field(default_factory=list)
     slowness: list[float] = field(default_factory=list)
@@ -51,11 +57,18 @@ def judge(ledger: Ledger) -> Outcome:
     made = list(ledger.results.values())
     slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made]).tolist()
     factor = dict(zip(ledger.results, slow, strict=True))
-    outcome = Outcome(failed=dict(ledger.failed), hello=ledger.hello, slowness=slow)
+    outcome = Outcome(ledger.plan, hello=ledger.hello, slowness=slow)
+    outcome.settled, outcome.no_parts = dict(ledger.settled), ledger.no_parts
+    plan = ledger.plan
+    # networks that others stand for, and pieces that were only tried
+    unused = plan.cuts.keys() - ledger.in_parts
+    unsaid = plan.cuts.keys() if ledger.no_parts else unused
+    outcome.failed = {model: why for model, why in ledger.failed.items() if model not in unsaid}
     good, doubtful = good_and_doubtful(ledger)
     with_limits = _with_clock_limits(made)
-    for model in ledger.plan.models:
-        if model not in ledger.failed and (model in good or model in doubtful):
+    for model in (name for name in plan.models if name not in unused):
+        # a network in parts that failed once has told enough when it ran before
+        if (model in plan.cuts or model not in ledger.failed) and (model in good or model in doubtful):
             used = good.get(model) or doubtful[model]
             outcome.results[model] = [{**with_limits(r), "slowness": factor[r["pass"], r["number"]]} for r in used]
             if model not in good:
@@ -63,7 +76,7 @@ def judge(ledger: Ledger) -> Outcome:
                 outcome.without_good.add(model)
     outcome.reference_ns = [median for _, _, median in _reference_visits(ledger)]
     outcome.repeated = sum(
-        not v.is_reference and (number, v.number) in ledger.results
+        not v.is_reference and v.model not in ledger.plan.pieces and (number, v.number) in ledger.results
         for number, visits in enumerate(ledger.passes[1:], start=1)
         for v in visits
     )
@@ -73,8 +86,7 @@ def judge(ledger: Ledger) -> Outcome:
 def lacking(ledger: Ledger) -> list[str]:
     """The models to visit again, once for every good visit that they lack, a model's own turns far apart."""
     good, _ = good_and_doubtful(ledger)
-    turns = Counter(v.model for v in ledger.plan.visits if not v.is_reference)
-    lacks = {m: n - len(good.get(m, ())) for m, n in turns.items() if m not in ledger.failed}
+    lacks = {m: n - len(good.get(m, ())) for m, n in ledger.turns().items() if m not in ledger.failed}
     return [model for turn in range(max(lacks.values(), default=0)) for model in lacks if lacks[model] > turn]
 
 

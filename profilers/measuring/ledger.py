@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from profilers.measuring.events import AGENT_FACTS, HOST_FACTS, AgentFailed, Event, Hello, Result, event_of
-from profilers.measuring.plan import Visit, VisitPlan
+from profilers.measuring.plan import Piece, Visit, VisitPlan
 
 # facts of the device that tell one from another
 _SAME_DEVICE = ("cpu_model", "soc", "gpu")
 _Kind = TypeVar("_Kind", Hello, Result)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Blocks that run alone, but not in a network: one, or two that do not run together. blocks: in its chain
+
+    in_parts: whether they run in the network where each is a part of its own
+    """
+
+    blocks: tuple[int, ...]
+    message: str
+    in_parts: bool
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What is timed of a network in parts that does not run whole. pieces: their ids; message: why it does not run"""
+
+    pieces: tuple[str, ...]
+    message: str
+    faults: tuple[Fault, ...] = ()
 
 
 class Ledger:
@@ -21,8 +44,11 @@ class Ledger:
     A measurement goes in passes: the plan's visits, then those that are to be made again, and so on. The journal holds
     the order of every later pass, so that a resumed measurement credits each result to the visit it was made for.
 
+    plan: what was given, and the pieces that were cut out of its networks in parts since
     results: {(pass, number of the visit): its result as a protocol line, with the host's fields}, in the order of time
     hello: what the agent last told of the device; failed: {model: why}, which a resumed measurement tries again
+    settled: networks in parts that do not run whole, and what is timed in their place
+    no_parts: why no network runs in parts on this device at all, "" if one may
     """
 
     def __init__(self, plan: VisitPlan, journal: Journal) -> None:
@@ -32,6 +58,8 @@ class Ledger:
         self.results: dict[tuple[int, int], dict[str, Any]] = {}
         self.hello: Hello | None = None
         self.failed: dict[str, str] = {}
+        self.settled: dict[str, Settled] = {}
+        self.no_parts = ""
         for record in journal.records:
             try:
                 self._restore(record)
@@ -51,6 +79,13 @@ class Ledger:
             result = _checked(record, Result)
             check_parts(self.plan, result)
             self.results[number, turn] = _credited(result, number, turn)
+        elif record.get("kind") == "pieces":
+            pieces = {str(name): _piece(piece) for name, piece in record["pieces"].items()}
+            self.plan = self.plan.with_pieces(pieces)
+        elif record.get("kind") == "settled":
+            pieces_of = tuple(name for name in record["pieces"] if self.plan.pieces[name].of == record["id"])
+            faults = tuple(_fault(fault, self.plan.models[record["id"]]) for fault in record["faults"])
+            self.settled[record["id"]] = Settled(pieces_of, str(record["message"]), faults)
 
     @property
     def last_pass(self) -> int:
@@ -62,8 +97,17 @@ class Ledger:
         return [
             v
             for v in self.passes[number]
-            if (number, v.number) not in self.results and v.model not in self.failed and v.segment not in closed
+            if (number, v.number) not in self.results
+            and v.model not in self.failed
+            and v.model not in self.settled
+            and v.segment not in closed
         ]
+
+    def turns(self) -> dict[str, int]:
+        """How many visits each model gets that is timed: of a settled network, its pieces get as many as it had."""
+        turns = Counter(v.model for v in self.plan.visits if not v.is_reference)
+        cut = {piece: turns[name] for name, settled in self.settled.items() for piece in settled.pieces}
+        return {name: n for name, n in turns.items() if name not in self.settled} | cut
 
     def closed_segments(self) -> set[int]:
         """Segments of the last pass whose last reference visit is made: what failed there gets a pass of its own."""
@@ -100,6 +144,42 @@ class Ledger:
         self.failed[visit.model] = message
         self.journal.append({"kind": "failed", "id": visit.model, "message": message})
 
+    @property
+    def measured(self) -> set[str]:
+        """The models that have a result."""
+        return {result["id"] for result in self.results.values()}
+
+    @property
+    def in_parts(self) -> list[str]:
+        """What is timed in parts: the plan's networks that are, or the pieces in their place."""
+        return networks_in_parts(self.plan, self.settled)
+
+    def cut_out(self, pieces: Sequence[Piece]) -> list[str]:
+        """The ids of pieces, old or new: such as "b00105.2", the second piece that was cut out of b00105."""
+        known = {piece: name for name, piece in self.plan.pieces.items()}
+        counts = Counter(piece.of for piece in known)
+        new: dict[str, Piece] = {}
+        for piece in pieces:
+            if piece not in known:
+                counts[piece.of] += 1
+                known[piece] = f"{piece.of}.{counts[piece.of]}"
+                new[known[piece]] = piece
+        if new:
+            self.journal.append({"kind": "pieces", "pieces": {name: asdict(piece) for name, piece in new.items()}})
+            self.plan = self.plan.with_pieces(new)
+        return [known[piece] for piece in pieces]
+
+    def settle(self, name: str, settled: Settled) -> None:
+        """Decides what is timed of a network that does not run whole."""
+        self.journal.append({"kind": "settled", "id": name, **asdict(settled)})
+        self.settled[name] = settled
+
+
+def networks_in_parts(plan: VisitPlan, settled: Mapping[str, Settled]) -> list[str]:
+    """What is timed in parts: the plan's networks that are, or the pieces in their place."""
+    given = [name for name in plan.cuts if name not in plan.pieces]
+    return [model for name in given for model in (settled[name].pieces if name in settled else (name,))]
+
 
 def check_parts(plan: VisitPlan, result: Result) -> None:
     """AgentFailed unless a result tells of as many parts as its model has, and of none where that is not cut."""
@@ -113,6 +193,15 @@ def _credited(result: Result, number: int, turn: int) -> dict[str, Any]:
     """The journal's record of a result: the agent's fields, then those of the host, which nothing overrides."""
     own = {"kind": "result", "pass": number, "number": turn}
     return {**own, **result.record(), **own}
+
+
+def _piece(record: Mapping[str, Any]) -> Piece:
+    return Piece(str(record["of"]), tuple((int(first), int(end)) for first, end in record["parts"]))
+
+
+def _fault(record: Mapping[str, Any], chain: Sequence[object]) -> Fault:
+    blocks = tuple(int(block) for block in record["blocks"] if chain[block])
+    return Fault(blocks, str(record["message"]), bool(record["in_parts"]))
 
 
 def _checked(record: Mapping[str, Any], kind: type[_Kind]) -> _Kind:

@@ -36,10 +36,20 @@ def write_plan(plan: VisitPlan, runtime: str, folder: Path, batch: int) -> dict[
     Parts that several models have in common are one file.
     """
     whole = {name: chain for name, chain in plan.models.items() if name not in plan.cuts}
-    files: dict[str, str | tuple[str, ...]] = {**write_models(whole, runtime, folder, batch)}
+    return {
+        **write_models(whole, runtime, folder, batch),
+        **write_parts(plan, list(plan.cuts), runtime, folder, batch),
+    }
+
+
+def write_parts(
+    plan: VisitPlan, names: Iterable[str], runtime: str, folder: Path, batch: int
+) -> dict[str, str | tuple[str, ...]]:
+    """Writes the parts of these models of a plan, as `write_plan` does."""
+    files: dict[str, str | tuple[str, ...]] = {}
     write = writer_of(runtime)
     written: dict[tuple[Block, ...], str] = {}
-    for name in plan.cuts:
+    for name in names:
         for number, chain in enumerate(plan.parts(name)):
             if chain not in written:
                 written[chain] = _write(f"{name}-{number}", chain, runtime, write, folder, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,10 +43,32 @@ class CutChain:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Some parts of a network in parts, one after the other. parts: first block and end of each, in its chain"""
+
+    of: str
+    parts: tuple[tuple[int, int], ...]
+
+    def __post_init__(self) -> None:
+        ends = [self.first, *(end for _, end in self.parts)]
+        if self.first < 0 or [first for first, _ in self.parts] != ends[:-1] or sorted({*ends}) != ends:
+            raise ValueError(f"{self.parts} are no parts that follow each other")
+
+    @property
+    def first(self) -> int:
+        return self.parts[0][0]
+
+    @property
+    def end(self) -> int:
+        return self.parts[-1][1]
+
+
+@dataclass(frozen=True)
 class VisitPlan:
     """models: the chain of blocks behind every id, one block or a whole network, in the order they were given
 
     cuts: for models that are run in parts, one after the other, where the parts begin, the first at 0
+    pieces: those of them that were cut out of others, because these do not run whole
     reference: the id that is timed again and again, to see the machine drift
     visits: of the first pass; reference_every: visits between two of the reference's, in this pass and later ones
     """
@@ -56,6 +78,24 @@ class VisitPlan:
     visits: tuple[Visit, ...]
     reference_every: int = REFERENCE_EVERY
     cuts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    pieces: Mapping[str, Piece] = field(default_factory=dict)
+
+    def with_pieces(self, pieces: Mapping[str, Piece]) -> VisitPlan:
+        """The plan with these models too; ValueError for a piece of what is not cut, KeyError of what is not there."""
+        for name, piece in pieces.items():
+            if name in self.models or piece.of not in self.cuts or piece.end > len(self.models[piece.of]):
+                raise ValueError(f"{name} is no piece of {piece.of}")
+        return replace(
+            self,
+            models={**self.models, **{n: self.models[p.of][p.first : p.end] for n, p in pieces.items()}},
+            cuts={**self.cuts, **{n: tuple(first - p.first for first, _ in p.parts) for n, p in pieces.items()}},
+            pieces={**self.pieces, **pieces},
+        )
+
+    def whole(self, model: str) -> Piece:
+        """All parts of a model that is run in parts."""
+        cuts = self.cuts[model]
+        return Piece(model, tuple(itertools.pairwise((*cuts, len(self.models[model])))))
 
     def parts(self, model: str) -> tuple[tuple[Block, ...], ...]:
         """The chains that a model is run as: itself, unless it is cut."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ofa.runs.journal import Journal
-from profilers.measuring.drive import Driver
+from profilers.measuring.drive import Driver, Files
+from profilers.measuring.halving import mend
 from profilers.measuring.judge import Outcome, judge, lacking
 from profilers.measuring.ledger import Ledger
-from profilers.measuring.models import write_plan
+from profilers.measuring.models import write_parts, write_plan
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.target import Target
 
@@ -20,15 +21,20 @@ REPEATS = 2
 
 
 def carry_out(driver: Driver) -> Outcome:
-    """Makes every visit, then again those that drifted or were disturbed throughout, at most twice."""
+    """Makes every visit, then again those that drifted or were disturbed throughout, at most twice.
+
+    Networks in parts that fail are cut into pieces that run.
+    """
     ledger = driver.ledger
     driver.make_pass()
+    mend(driver)
     for _ in range(REPEATS):
         again = lacking(ledger)
         if not again:
             break
         ledger.begin_pass(again)
         driver.make_pass()
+        mend(driver)
     return judge(ledger)
 
 
@@ -45,10 +51,18 @@ def measure_on(
 
     rules: the protocol's; progress: told how many visits are made, and how many there will be
     """
-    files = write_plan(plan, target.runtime, folder, target.batch)
-    manifest = {**target.manifest, "seed": seed, "rules": rules}
-    return carry_out(
-        Driver(
-            Ledger(plan, journal), files, manifest, partial(target.start, folder), progress=progress, tries=target.tries
-        )
+    ledger = Ledger(plan, journal)  # which may know pieces of the plan's networks
+
+    def write(of: VisitPlan, names: Sequence[str]) -> dict[str, Files]:
+        return write_parts(of, names, target.runtime, folder, target.batch)
+
+    driver = Driver(
+        ledger,
+        write_plan(ledger.plan, target.runtime, folder, target.batch),
+        {**target.manifest, "seed": seed, "rules": rules},
+        partial(target.start, folder),
+        progress=progress,
+        tries=target.tries,
+        write=write,
     )
+    return carry_out(driver)

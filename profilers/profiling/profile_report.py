@@ -12,6 +12,7 @@ from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS, ControlNetwork, header_line
 from profilers.in_place.blocks import InPlace, blocks_in_place
+from profilers.in_place.failures import failure_lines, failures_header
 from profilers.measuring.judge import Outcome
 from profilers.measuring.statistics import Summary, summarise
 from profilers.measuring.target import Target
@@ -33,7 +34,7 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
     summaries = {name: summarise(outcome.results[name]) for name in work.block_ids if name in outcome.results}
     if not summaries:
         raise InputError("no block could be measured: no table was written")
-    found = blocks_in_place(work.plan, outcome, summaries) if work.carriers else None
+    found = blocks_in_place(outcome, summaries) if work.carriers else None
     device = outcome.greeted.device
     header = {
         "device": options.name or device_name(device),
@@ -49,7 +50,7 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
         "resolutions": known(list(options.resolutions)),
         "timing": "in place" if found else "warm",
         **quality_header(work.plan, outcome, summaries),
-        **(in_place_header(found, summaries) if found else {}),
+        **(in_place_header(found, summaries) | failures_header(outcome) if found else {}),
     }
     if networks := _networks_line(work, outcome):
         header[CONTROL_NETWORKS] = networks
@@ -94,9 +95,20 @@ def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary], found:
 
 
 def say_failures(console: Console, work: Work, outcome: Outcome) -> None:
-    """Names every block that failed, and why."""
+    """Names every block that failed, and why; then what ran alone, but not in networks."""
     for name, message in outcome.failed.items():
-        say(console, f"failed: {work.called(name)}: {message}")
+        piece = outcome.plan.pieces.get(name)
+        called = f"a piece of {work.called(piece.of)}" if piece else work.called(name)
+        say(console, f"failed: {called}: {message}")
+    for line in failure_lines(outcome):
+        say(console, line)
+    if work.carriers and not any(name in outcome.results for name in outcome.plan.cuts):
+        why = f": {outcome.no_parts}" if outcome.no_parts else ""
+        say(
+            console,
+            f"no network ran in parts{why}: every block was timed alone, and the table's timing is warm; --timing warm "
+            "--overwrite gives blocks alone their full time, and another --runtime may run networks in parts",
+        )
 
 
 def failures(table: LatencyTable) -> str:

@@ -13,6 +13,7 @@ from .inputs import (
     networks,
     predictors,
     published,
+    reports,
     settings,
     subnets,
     tables,
@@ -22,6 +23,6 @@ from .inputs import (
 # a module is of one kind of file: FORMATS, REFUSED (edits after which it must be refused), and where there are such:
 # ODD (edits after which it may be read, as long as it is read soundly), CSV, and the files that are JSON or BINARY
 KINDS: tuple[ModuleType, ...] = (
-    tables, accuracies, predictors, subnets, weights, networks, journals, settings, published, agents, images
+    tables, accuracies, predictors, subnets, weights, networks, journals, settings, published, agents, images, reports
 )  # fmt: skip
 FORMATS: dict[str, Format] = {name: form for kind in KINDS for name, form in kind.FORMATS.items()}

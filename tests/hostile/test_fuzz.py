@@ -21,6 +21,8 @@ FEW = {
     "net-config": 20,
     "accuracies": 15,
     "predictor": 15,
+    **dict.fromkeys(("report-search", "report-verification", "report-evaluation"), 25),
+    **dict.fromkeys(("report-metrics", "report-validation", "report-baselines"), 25),
 }
 USUAL = 80
 

@@ -2,20 +2,24 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ofa.blocks import all_blocks
+from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError, UsageError
 from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.cpu import main
-from profilers.devices.local_cpu import chosen_cpus
+from profilers.devices.local_cpu import AGENT, chosen_cpus
+from profilers.measuring import models
+from profilers.measuring.pace import CPU_PACE
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick"]
@@ -72,6 +76,69 @@ def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(
     assert main([*arguments, "--resume"]) == 0
     again = LatencyTable.load(out)
     assert [(row.latency_ms, row.visits_ms) for row in again.rows] == [(r.latency_ms, r.visits_ms) for r in table.rows]
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few samples, of which none is doubted: what a test is about is not the time."""
+    monkeypatch.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
+    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
+    assert CPU_PACE.in_place is not None
+    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
+        for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
+            monkeypatch.setitem(rules, rule, value)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_are_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space, written = get_space("mbv3-w0.35"), models._write
+    bad = all_blocks(space, [32])[50]
+
+    def damaged(name: str, chain: tuple[Block, ...], runtime: str, write: Any, folder: Path, batch: int) -> str:
+        file = written(name, chain, runtime, write, folder, batch)
+        if bad in chain and len(chain) > 1 and "-" in name:  # a part, and no whole network
+            (folder / file).write_bytes(b"no model")
+        return file
+
+    monkeypatch.setattr(models, "_write", damaged)
+    out = tmp_path / "t.csv"
+    arguments = ["--space", "mbv3-w0.35", "--resolutions", "32", "--runtime", "tflite", "--quick", "--rounds", "1"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"fails in networks: {bad}: it runs alone, but not in one model with its neighbours: ValueError: " in said
+    assert "3 of 9 networks in which blocks are timed do not run whole: ValueError: " in said
+    table = LatencyTable.load(out)
+    assert [row.block for row in table.rows] == list(all_blocks(space, [32]))
+    assert table.timing == "in place"
+    assert table.header["networks_in_pieces"] == "3, which do not run whole, as 3 pieces"
+    assert table.header["blocks_failed_in_networks"] == "1"
+    assert "blocks_not_in_place" not in table.header
+    # and a search goes on with the table, as any other
+    assert table.coverage(space).complete == (32,)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "device_agents" / "cpu"
+    shutil.copytree(AGENT.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    runtimes = (copied / "runtimes.py").read_text()
+    chains = 'Runtime("ai-edge-litert", load_litert, load_litert_parts)'
+    assert chains in runtimes
+    (copied / "runtimes.py").write_text(runtimes.replace(chains, 'Runtime("ai-edge-litert", load_litert)'))
+    monkeypatch.setattr("profilers.devices.local_cpu.AGENT", copied / "agent.py")
+    out = tmp_path / "t.csv"
+    arguments = ["--space", "mbv3-w0.35", "--resolutions", "32", "--runtime", "tflite", "--quick", "--rounds", "1"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("tflite cannot run the parts of a network") == 1
+    assert "every block was timed alone, and the table's timing is warm; --timing warm --overwrite gives" in said
+    table = LatencyTable.load(out)
+    assert (table.timing, len(table.rows)) == ("warm", 96)
+    assert all(row.warm_ms is None for row in table.rows)
 
 
 def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "battery.h"
 #include "cores.h"
 #include "device.h"
 #include "json.h"
@@ -155,7 +156,16 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, void
     }
     line_outputs(line, manifest, model);
     if (manifest->window_seconds > 0) {
-        line_add(line, ", \"loop_ns\": %lld, \"late\": %lld", (long long)timing->loop_ns, (long long)timing->late);
+        Battery now = battery();
+        line_add(line, ", \"loop_ns\": %lld, \"late\": %lld, \"battery_current\": ", (long long)timing->loop_ns,
+                 (long long)timing->late);
+        line_number(line, now.current);
+        line_add(line, ", \"battery_voltage\": ");
+        line_number(line, now.voltage);
+        line_add(line, ", \"plugged\": ");
+        line_number(line, now.plugged);
+        line_add(line, ", \"battery_status\": ");
+        line_string(line, *now.status ? now.status : NULL);
     }
     line_add(line, "}");
     say(line);
@@ -299,7 +309,9 @@ static void make_visits(Line *line, const Manifest *manifest) {
         line_string(line, manifest->visits[number]->id);
         line_add(line, "}");
         say(line);
-        if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
+        if (!manifest->visits[number]->path)
+            say_error(line, manifest, number, "no_parts", "this agent cannot run the parts of a network one after the other");
+        else if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
             say_error(line, manifest, number, "time_budget", "the time budget is spent");
         else if (manifest->window_seconds > 0)
             visit_window(line, manifest, number, &looped, &timing);

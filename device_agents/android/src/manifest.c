@@ -214,7 +214,12 @@ static bool read_models(const Fields *fields, const char *folder, Manifest *mani
         Entry *entry = &manifest->models[manifest->model_count];
         const char *path;
         *entry = (Entry){0};
-        if (!get_string(&inner, "id", &entry->id) || !get_string(&inner, "path", &path)) return false;
+        if (!get_string(&inner, "id", &entry->id)) return false;
+        if (json_member(item, "parts")) {  // a network in parts: its visits say that this agent runs none
+            manifest->model_count++;
+            continue;
+        }
+        if (!get_string(&inner, "path", &path)) return false;
         if (!(entry->path = inside(folder, path))) {
             snprintf(fields->why, WHY_SIZE, "model path '%.200s' leaves the manifest's folder", path);
             return false;

@@ -15,7 +15,7 @@ enum { PROTOCOL = 1, MOST_PINNED = 64 };
 
 typedef struct {
     const char *id;
-    char *path;  // absolute, or as joined to the folder where the file does not exist
+    char *path;  // absolute, or as joined to the folder where the file does not exist; NULL: a network in parts
 } Entry;
 
 typedef struct {

@@ -26,14 +26,16 @@ from ofa.report.parts.devices import DeviceFindings
 from ofa.report.parts.provenance import interval
 from ofa.report.parts.slider import Slider
 
+RECIPES = {"paper": "its authors", "timm": "timm's recipe"}
 LOGARITHMIC = 5  # an axis whose ends are farther apart than this factor
 
 
 def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwork], slider: Slider) -> Spec:
     """references: of this device, measured there"""
     rows = [_row(findings, i) for i in range(len(findings.networks))]
-    named = [_reference(reference) for reference in references]
+    named = [row for reference in references for row in _recipes(reference)]
     costs = [*(row["c"] for row in rows), *(row["s"] for row in rows), *(r["c"] for r in named), slider.start]
+    costs += [cost for cost, _ in findings.line]
     low, high = min(costs), max(costs)
     logarithmic = low > 0 and high / low > LOGARITHMIC
     pad = 0.04 * (high - low) or 0.1 * high
@@ -45,7 +47,7 @@ def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwo
     y = {"name": "y", "range": "height", "domain": [min(tops) - room, max(tops) + room], "nice": True, "zero": False}
     bottom: Spec = {"orient": "bottom", "scale": "x", "title": _x_title(findings), "format": ".4~g", "tickCount": 6}
     if logarithmic:
-        bottom |= {"values": log_ticks(*x["domain"])}
+        bottom |= {"values": log_ticks(*x["domain"]), "labelOverlap": False}
     return vega(
         _described(findings, rows),
         "narrow ? 300 : 380",
@@ -100,17 +102,17 @@ def _row(findings: DeviceFindings, i: int) -> Spec:
     }
 
 
-def _reference(reference: ReferenceNetwork) -> Spec:
-    return {
-        "c": reference.latency_ms,
-        "a": reference.top1,
-        "name": reference.label,
-        "tip": {
-            "Network": reference.name,
-            "Top-1, published": f"{reference.top1:.1f} % ({reference.recipe})",
-            "Measured here": f"{reference.latency_ms:.4g} ms",
-        },
-    }
+def _recipes(reference: ReferenceNetwork) -> list[Spec]:
+    """A row for each recipe; the first, the authors' where it is known, has the name, and how far up the others are."""
+    tip = {"Network": reference.name}
+    tip |= {f"Top-1, {RECIPES.get(recipe, recipe)}": f"{top1:.1f} %" for recipe, top1 in reference.top1.items()}
+    error = "" if reference.error_ms is None else f" ± {1.96 * reference.error_ms:.2g}"
+    tip["Measured here"] = f"{reference.latency_ms:.4g}{error} ms" + (" (doubtful)" if reference.doubtful else "")
+    known = sorted(reference.top1.items(), key=lambda item: item[0] != "paper")
+    rows = [{"c": reference.latency_ms, "a": top1, "r": recipe, "tip": tip, "name": ""} for recipe, top1 in known]
+    for row in rows[:1]:
+        row["name"] = reference.name
+    return [{**row, "from": rows[0]["a"]} for row in rows]
 
 
 def _described(findings: DeviceFindings, rows: Sequence[Spec]) -> str:
@@ -236,16 +238,24 @@ def _measured() -> list[Spec]:
 
 
 def _references() -> list[Spec]:
-    """Squares with their names, which keep clear of each other."""
+    """A square by the authors' recipe, a triangle by others, joined; names keep clear of each other."""
+    x, y = {"scale": "x", "field": "c"}, {"scale": "y", "field": "a"}
     return [
+        {
+            "type": "rule",
+            "interactive": False,
+            "from": {"data": "references"},
+            "encode": encoded(x=x, y=y, y2={"scale": "y", "field": "from"}, stroke=REFERENCE, strokeWidth=1),
+        },
         {
             "name": "squares",
             "type": "symbol",
+            "description": "a published network",
             "from": {"data": "references"},
             "encode": encoded(
-                x={"scale": "x", "field": "c"},
-                y={"scale": "y", "field": "a"},
-                shape="square",
+                x=x,
+                y=y,
+                shape={"signal": "datum.r === 'paper' ? 'square' : 'triangle-up'"},
                 size=46,
                 fill=PAGE,
                 stroke=REFERENCE,
@@ -262,8 +272,8 @@ def _references() -> list[Spec]:
                 {
                     "type": "label",
                     "size": {"signal": "[width, height]"},
-                    "anchor": ["right", "bottom", "top", "left", "bottom-right", "top-right"],
-                    "offset": [5],
+                    "anchor": ["bottom-right", "right", "bottom", "left", "bottom-left", "top-right", "top"],
+                    "offset": [4],
                 }
             ],
         },

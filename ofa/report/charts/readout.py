@@ -86,7 +86,7 @@ def _cells(network: FoundNetwork, findings: DeviceFindings) -> list[list[str]]:
         kept = "as measured"
     limit = ["Limit", "", kept, "within it, of those found"]
     macs = "" if network.macs is None else f"{network.macs:.3g} M MACs"
-    params = "" if network.params is None else f"{network.params:.3g} M params"
+    params = "" if network.params is None else f"{network.params:.2g} M params"
     size = ["Network", f"{network.subnet.resolution} px", f"depths {'-'.join(map(str, network.subnet.depths))}", ""]
     size[3] = ", ".join(part for part in (macs, params) if part)
     return [limit, accuracy, latency, size]

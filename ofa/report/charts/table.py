@@ -42,12 +42,19 @@ def table_chart(table: LatencyTable) -> Spec:
             _ordinal("shape", kernels, [SHAPES.get(k, "circle") for k in kernels]),
         ],
         axes=[
-            {"orient": "left", "scale": "y", "values": log_ticks(*domains["y"]), "format": ".4~g"},
+            {
+                "orient": "left",
+                "scale": "y",
+                "values": log_ticks(*domains["y"]),
+                "format": ".4~g",
+                "labelOverlap": False,
+            },
             {
                 "orient": "bottom",
                 "scale": "x",
                 "values": log_ticks(*domains["x"]),
                 "format": ".4~g",
+                "labelOverlap": False,
                 "title": "million multiply-accumulates",
             },
         ],

@@ -134,12 +134,12 @@ def _best_first() -> Spec:
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Ticks of an axis that is logarithmic, at most eight: 1, 2, 5, 10, or more where that is few."""
-    for steps in ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1,)):
+    """Ticks of an axis that is logarithmic, at most six: 1, 2, 5, 10, or more where that is few."""
+    for steps in ((1, 2, 3, 4, 5, 6, 7, 8, 9), (1, 1.5, 2, 3, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1,)):
         powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
         ticks = [round(step * 10.0**power, 12) for power in powers for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= 8:
+        if len(ticks) <= 6:
             return ticks
     return ticks
 

@@ -87,14 +87,14 @@ class SearchRun:
 def read_search(file: RunFile) -> SearchRun:
     """InputError names file and field of what is not as the commands write it."""
     path, content = file.path, file.content
-    space = _space(content, path)
+    space = space_of(content, path)
     tables = object_of(content, "tables", path)
     facts = {plain(name): _facts(object_of(tables, name, f"{path}: tables")) for name in tables}
     networks, whole = [], dict[tuple[str, Subnet], MeasuredWhole]()
     limited = object_of(content, "settings", path)
     of_energy = limited.get("frontier") == "energy" or limited.get("max_energy") is not None
     for where, result in objects_of(content, "results", path):
-        network = _network(result, space, where)
+        network = network_of(result, space, where)
         if network.table not in facts:
             raise InputError(f"{where}: table is {network.table!r}, of which tables tells nothing")
         networks.append(network)
@@ -125,7 +125,8 @@ def read_search(file: RunFile) -> SearchRun:
     )
 
 
-def _space(content: Mapping[str, Any], path: Path) -> SearchSpace:
+def space_of(content: Mapping[str, Any], path: Path) -> SearchSpace:
+    """The space that a file names, of as many classes as it says."""
     classes = content.get("num_classes", 1000)
     if isinstance(classes, bool) or not isinstance(classes, int):
         raise InputError(f"{path}: num_classes is of another kind, expected a whole number")
@@ -153,7 +154,8 @@ def _subnet(fields: Mapping[str, Any], space: SearchSpace, where: str) -> Subnet
         raise InputError(text if text.startswith(where) else f"{where}: subnet: {text}") from None
 
 
-def _network(result: Mapping[str, Any], space: SearchSpace, where: str) -> FoundNetwork:
+def network_of(result: Mapping[str, Any], space: SearchSpace, where: str) -> FoundNetwork:
+    """One of the results: of a search, or with `measured_ms` of a verification."""
     measured = _measured(result, where) if "measured_ms" in result else None
     limit = number_or_none(result, "limit_mj", MILLIJOULES, where)
     if limit is None:

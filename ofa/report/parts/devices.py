@@ -85,8 +85,9 @@ def devices_of(
     groups: dict[tuple[Any, ...], list[SearchRun]] = {}
     for run in searches:
         for name, facts in run.facts.items():
-            of_device = (name, facts.get("device"), facts.get("runtime"))
-            key = (*of_device, run.space, run.predictor_id, run.of_energy)
+            key = (name, facts.get("device"), run.space, run.of_energy, facts.get("runtime"), run.predictor_id)
+            if not run.predictor_id:  # networks beside published ones: of whatever search there is
+                key = next((other for other in groups if other[:4] == key[:4]), key)
             groups.setdefault(key, []).append(run)
     found = []
     for (name, *_), runs in groups.items():
@@ -102,7 +103,8 @@ def _findings(
     tables: Mapping[str, LatencyTable],
     evaluations: Sequence[EvaluationRun],
 ) -> DeviceFindings:
-    space, facts, unit = runs[0].space, runs[-1].facts[name], "mJ" if runs[0].of_energy else "ms"
+    space, unit = runs[0].space, "mJ" if runs[0].of_energy else "ms"
+    facts = max((run.facts[name] for run in runs), key=len)
     networks = _merged(name, runs)
     networks = [_with_accuracy(network, space, evaluations) for network in networks]
     networks.sort(key=lambda network: (cost_of(network, unit), -network.top1))
@@ -131,16 +133,17 @@ def _findings(
 
 
 def _merged(name: str, runs: Sequence[SearchRun]) -> list[FoundNetwork]:
-    """Each sub-network once, with what was measured of it in any of the runs; a verified one's limit is its own."""
+    """Each sub-network once, as the first run found it, with what any measured; a verified one's limit is its own."""
     whole: dict[Subnet, MeasuredWhole] = {}
     found: dict[Subnet, FoundNetwork] = {}
     for run in runs:
         whole |= {subnet: measured for (table, subnet), measured in run.whole.items() if table == name}
         for network in run.networks:
             if network.table == name:
-                before = found.get(network.subnet)
-                if before is None or network.measured is not None:
-                    found[network.subnet] = network
+                before = found.setdefault(network.subnet, network)
+                if network.measured is not None:
+                    limit = before.limit if network.measured.keeps is None else network.limit
+                    found[network.subnet] = replace(before, measured=network.measured, limit=limit)
     return [
         network if network.measured is not None else replace(network, measured=whole.get(network.subnet))
         for network in found.values()

@@ -20,7 +20,18 @@ from ofa.report.parts.provenance import (
     wilson,
 )
 from ofa.report.parts.slider import slider_of
-from ofa.report.sections.section import Figure, FigureRow, Headline, LegendMark, LimitView, Section, ShownTable, joined
+from ofa.report.sections.references import reference_table
+from ofa.report.sections.section import (
+    Figure,
+    FigureRow,
+    Headline,
+    LegendMark,
+    LimitView,
+    Section,
+    ShownTable,
+    figure,
+    joined,
+)
 from ofa.tables.amounts import of_batch
 
 
@@ -65,7 +76,7 @@ def device_section(
         ),
         view=view,
         charts=charts,
-        tables=(_networks(findings),),
+        tables=(_networks(findings), *((reference_table(references),) if references else ())),
         facts=tuple(header_rows(facts)),
     )
 
@@ -105,8 +116,12 @@ def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) ->
         marks.append(LegendMark("line", "found", "whole frontier"))
     if findings.unit == "ms" and any(network.measured is not None for network in findings.networks):
         marks.append(LegendMark("diamond", "measured", "measured whole, joined with its sum"))
-    if references:
-        marks.append(LegendMark("square", "reference", "published networks, measured here"))
+    recipes = {recipe for reference in references for recipe in reference.top1}
+    if "paper" in recipes:
+        marks.append(LegendMark("square", "reference", "published network, measured here; accuracy by its authors"))
+    if recipes - {"paper"}:
+        words = "timm's recipe" if recipes <= {"paper", "timm"} else "another recipe"
+        marks.append(LegendMark("triangle", "reference", f"the same by {words}"))
     return marks
 
 
@@ -149,9 +164,9 @@ def _network_row(network: FoundNetwork, findings: DeviceFindings) -> tuple[str, 
     limited = findings.asked or kept
     return (
         f"{network.limit:g} {findings.unit}{kept}" if network.limit is not None and limited else "",
-        f"{'~' * network.interpolated}{network.sum_ms:.4g}",
-        "" if whole is None else f"{whole.latency_ms:.4g}{doubt}",
-        "" if network.energy_mj is None else f"{network.energy_mj:.4g}",
+        f"{'~' * network.interpolated}{figure(network.sum_ms)}",
+        "" if whole is None else f"{figure(whole.latency_ms)}{doubt}",
+        "" if network.energy_mj is None else figure(network.energy_mj),
         f"{network.top1:.2f}",
         "" if between is None else f"{between[0]:.1f} to {between[1]:.1f}",
         "" if network.measured_top1 is None else f"{network.measured_top1:.2f}",

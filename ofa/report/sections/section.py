@@ -103,6 +103,11 @@ def joined(*parts: str) -> str:
     return " · ".join(part for part in parts if part not in UNKNOWN)
 
 
+def figure(value: float) -> str:
+    """Four digits, with their zeros: they stand below each other."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.4g}"
+
+
 def listed(words: Sequence[str], most: int = 3) -> str:
     """ "a, b and 2 more" """
     if len(words) <= most:

@@ -4,6 +4,7 @@
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
 //     hot FILE     loading makes that sensor show 75 C       ramp FILE    that clock rises for 200 runs, to 2.8 GHz
 //     flee N       a run moves its thread to CPU N       put N        a run puts N/48, 2N/48, ... into its output
+//     heat FILE    a run makes that sensor show 75 C
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <fcntl.h>
 #include <sched.h>
@@ -205,6 +206,14 @@ static void raise_clock(const char *words) {
     close(file);
 }
 
+static void heat(const char *words) {
+    char name[256];
+    if (sscanf(words, "heat %255s", name) != 1) return;
+    int file = open(name, O_WRONLY);
+    if (write(file, "75000\n", 6) < 0) abort();
+    close(file);
+}
+
 static void flee(const char *words) {
     cpu_set_t to;
     CPU_ZERO(&to);
@@ -217,7 +226,9 @@ int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void
     for (int i = 0; i < 64; i++) ((Buffer *)out[0])->data[i] = value_of(compiled, "put ") * (i + 1) / 48.0f;
     int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
     const char *text = ((Fake *)compiled)->text, *ramp = strstr(text, "ramp "), *away = strstr(text, "flee ");
+    const char *warm = strstr(text, "heat ");
     if (ramp) raise_clock(ramp);
+    if (warm) heat(warm);
     if (away) flee(away);
     if (strstr(text, "crash")) abort();
     if (strstr(((Fake *)compiled)->text, "chatter")) printf("not a protocol line\n"), fflush(stdout);

@@ -34,6 +34,15 @@ def said(events: list[dict]) -> list[tuple[str, str | None]]:
 # ---- manifests
 
 
+def test_a_network_in_parts_is_an_error_that_says_so_and_the_next_is_timed(fake: Path, talk: Talk) -> None:
+    models = [{"id": "n", "parts": ["a.tflite", "b.tflite"]}, {"id": "a", "path": "a.tflite"}]
+    events = talk(fake, models=models, visits=["n", "a", "n"])
+    assert said(events) == [("error", "n"), ("result", "a"), ("error", "n")]
+    errors = [event for event in events if event["type"] == "error"]
+    assert {event["reason"] for event in errors} == {"no_parts"}
+    assert errors[0]["message"] == "this agent cannot run the parts of a network one after the other"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -75,6 +75,17 @@ def test_at_a_rate_runs_begin_at_their_times_and_no_sooner(
     assert [len(result["samples_ns"]) for result in results(events)] == [1] * 5
 
 
+def test_windows_do_not_grow_by_runs_that_end_beyond_them(
+    fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake
+) -> None:
+    # a run takes 75 ms by the clock, a window 100: were each to begin anew, there would be two runs in all ten
+    write_fake(fake, "a", "spin 75000")
+    rules = {**manifest_with()["rules"], "warmup_runs": 1}
+    slow = {"window_seconds": 0.1, "rate_hz": None}
+    events, _ = looped(fake, talk_raw, manifest_with, visits=["a"] * 10, rules=rules, sustained=slow)
+    assert sum(len(result["samples_ns"]) for result in results(events)) <= 16
+
+
 def test_a_model_that_fails_in_its_loop_is_an_error_and_the_next_is_run(
     fake: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake
 ) -> None:
@@ -92,14 +103,14 @@ def test_a_model_that_fails_in_its_loop_is_an_error_and_the_next_is_run(
 def test_heat_is_waited_out_before_a_loop_and_not_within_it(system: Any, write_fake: WriteFake) -> None:
     sensor = system.zone("cpu-0", 50_000)
     cool_down = {"max_temperature_c": 60, "max_wait_seconds": 0}
-    # loading "b" makes the sensor show 75 C, too hot for a visit to begin, though "a" is in the middle of its loop
-    write_fake(system.agent, "b", f"hot {sensor}")
+    # running "a" makes the sensor show 75 C, too hot for another loop to begin
+    write_fake(system.agent, "a", f"spin 100 heat {sensor}")
     heard = system.heard(visits=["a", "a", "b", "a"], sustained=LOOP, cool_down=cool_down)
     told = [event for event in heard if event["type"] in ("result", "error")]
     assert [(event["type"], event.get("reason")) for event in told] == [
         ("result", None), ("result", None), ("error", "too_hot"), ("error", "too_hot"),
     ]  # fmt: skip
-    assert [event["temperature_c_before"] for event in told[:2]] == [50, 50]
+    assert [event["temperature_c_before"] for event in told[:2]] == [50, 75]
 
 
 def test_heat_within_a_loop_is_told(system: Any) -> None:
@@ -118,6 +129,31 @@ def test_where_zones_are_closed_the_thermal_service_is_asked_now_and_then(system
     made = results(system.heard(visits=["a"] * 30, sustained={"window_seconds": 0.001, "rate_hz": None}))
     # before the first window nothing asks, since nothing is waited for
     assert [i for i, result in enumerate(made) if result["temperature_c_before"] == 41.5] == [12, 24]
+
+
+def supply(system: Any, name: str, **files: object) -> None:
+    folder = system.sys / "class/power_supply" / name
+    folder.mkdir(parents=True)
+    for file, shown in files.items():
+        (folder / file).write_text(f"{shown}\n")
+
+
+def test_what_the_battery_shows_stands_beside_every_window(system: Any) -> None:
+    asked: dict[str, Any] = {"visits": ["a"] * 2, "sustained": {"window_seconds": 0.001, "rate_hz": None}}
+    names = ("battery_current", "battery_voltage", "battery_status", "plugged")
+
+    def shown() -> list[tuple[Any, ...]]:
+        return [tuple(result[name] for name in names) for result in results(system.heard(**asked))]
+
+    assert shown() == [(None, None, None, None)] * 2
+    supply(system, "ac", type="Mains", online=0)
+    supply(system, "maxfg", type="Battery", status="Unknown", current_now=1, voltage_now=2)
+    supply(system, "battery", type="Battery", status="Discharging", current_now=-312_500, voltage_now=4_012_000)
+    supply(system, "bms", type="BMS", current_now=7, voltage_now=8)
+    supply(system, "nothing", type="Battery", status="Full")
+    assert shown() == [(-312_500, 4_012_000, "Discharging", 0)] * 2
+    supply(system, "usb", type="USB", online=1)
+    assert shown() == [(-312_500, 4_012_000, "Discharging", 1)] * 2
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ from ofa.search import __main__ as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, find_table
 from tests.helpers.programs import ended
-from tests.helpers.report_runs import NASTY, evaluated, finetuned, searched, trained, verified
+from tests.helpers.report_runs import NASTY, compared, evaluated, finetuned, searched, trained, verified
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_every_network_that_was_found_is_shown(frontier: Path) -> None:
     results = content(frontier / "result.json")["results"]
     (section,) = shown(frontier).sections
     (table,) = section.tables
-    wanted = sorted((f"{r['latency_ms']:.4g}", f"{r['predicted_top1']:.2f}") for r in results)
+    wanted = sorted((f"{r['latency_ms']:#.4g}", f"{r['predicted_top1']:.2f}") for r in results)
     assert len(wanted) >= 10
     columns = [table.heads.index(head) for head in ("sum, ms", "top-1, %")]
     assert sorted(tuple(row[c] for c in columns) for row in table.rows) == wanted
@@ -177,6 +177,34 @@ def test_of_many_networks_the_measured_ones_and_an_even_choice_stay(checked: Pat
     kept = _thinned(many)
     assert (len(kept), sum(n.measured is not None for n in kept)) == (MOST_NETWORKS, 3)
     assert (kept[0], max(np.diff([n.sum_ms for n in kept if n.measured is None]))) == (many[0], 6)
+
+
+def test_published_networks_stand_on_the_plot_by_recipe_and_in_a_table(frontier: Path, tmp_path: Path) -> None:
+    file = compared(tmp_path / "b.json", frontier / "result.json")
+    (section,) = shown(frontier, file).sections
+    assert section.view is not None
+    rows = next(d["values"] for d in section.view.frontier.spec["data"] if d["name"] == "references")
+    assert [(row["c"], row["a"], row["r"], row["name"], row["from"]) for row in rows] == [
+        (4.0, 70.5, "paper", "Net 70.5", 70.5),
+        (4.0, 72.0, "timm", "", 70.5),
+        (8.0, 75.0, "paper", "Net 75.0", 75.0),
+        (60.0, 71.0, "paper", "Net 71.0", 71.0),
+        (60.0, 74.5, "timm", "", 71.0),
+    ]
+    networks, published = section.tables
+    assert published.rows[0] == ("Net 70.5", "4.000 ± 0.098", "70.5", "1.50 ×", "≥ +0.5", "72.0", "", "")
+    assert published.rows[2][1] == "60.00 ± 0.098?"
+    # the found ones of that run are those of the search, measured
+    results = content(frontier / "result.json")["results"]
+    measured = {row[networks.heads.index("measured, ms")] for row in networks.rows} - {""}
+    assert measured == {f"{1.03 * row['latency_ms']:#.4g}" for row in results[::2]}
+    assert len(networks.rows) == len(results)
+    # without the search they are shown as they are; without either, published ones alone
+    alone = shown(file).sections[0].tables
+    assert (len(alone[0].rows), alone[1]) == (len(results[::2]), published)
+    (tmp_path / "none.json").write_text(json.dumps({**content(file), "found": []}))
+    (only,) = shown(tmp_path / "none.json").sections
+    assert (only.id, only.tables) == ("published-1", (published,))
 
 
 # ---- the other runs

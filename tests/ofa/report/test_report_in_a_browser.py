@@ -11,7 +11,7 @@ import pytest
 from ofa.report.config import ReportConfig
 from ofa.report.run import write_report
 from tests.helpers.browser import Browser, program
-from tests.helpers.report_runs import NASTY, evaluated, searched, trained, verified
+from tests.helpers.report_runs import NASTY, compared, evaluated, searched, trained, verified
 
 BROWSER = program()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
@@ -24,6 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     run = searched(folder / "run")
     verified(run / "result.json")
+    compared(run / "baselines.json", run / "result.json")
     others = (trained(folder / "supernet"), evaluated(folder / "evaluation.json", nasty=NASTY))
     runs = (str(run), *map(str, others), "note8")
     return write_report(ReportConfig(runs=runs, out=folder / "report.html")).path
@@ -129,5 +130,5 @@ def contrast(one: float, other: float) -> float:
 def test_print_is_light_and_whole(browser: Browser, report: Path) -> None:
     browser.open(report, width=1280, dark=True, print_=True)
     assert browser.ask("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert browser.ask("getComputedStyle(document.querySelector('.control input')).display") == "none"
+    assert browser.ask("getComputedStyle(document.querySelector('.control')).display") == "none"
     assert browser.call("Page.printToPDF", printBackground=True)["data"].startswith("JVBER")  # %PDF

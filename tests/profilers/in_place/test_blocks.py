@@ -59,7 +59,7 @@ def measured(device: Device, without: frozenset[str] = frozenset()) -> tuple[Vis
     plan = make_plan([(block,) for block in BLOCKS], ROUNDS, 0, cut_chains=[carrier.cut for carrier in carriers])
     results = {name: [device.visit(plan, name) for _ in range(ROUNDS)] for name in plan.models if name not in without}
     warm = {name: summarise(results[name]) for name in results if name not in plan.cuts}
-    return plan, blocks_in_place(plan, Outcome(results=results), warm)
+    return plan, blocks_in_place(Outcome(plan, results), warm)
 
 
 def sums(ms: dict[Block, float]) -> np.ndarray:
@@ -127,14 +127,19 @@ def test_a_network_that_failed_costs_its_blocks_their_place_and_no_more() -> Non
         assert found.latency_ms[name] == pytest.approx(device.placed_ms[plan.models[name][0]], rel=0.15)
 
 
-def test_a_block_that_failed_alone_takes_its_networks_with_it() -> None:
+def test_a_block_that_failed_alone_takes_the_parts_it_stands_in_with_it_and_no_more() -> None:
     device = Device()
-    plan, _ = measured(device)
+    plan, whole = measured(device)
     elastic = next(name for name, chain in plan.models.items() if chain[0].mid_channels and chain[0].stride == 2)
     _, found = measured(device, frozenset({elastic}))
+    assert whole is not None
     assert found is not None
     assert elastic not in found.latency_ms
-    assert found.carriers == 17
+    assert (found.carriers, found.parts) == (18, whole.parts - 1)
+    # the other blocks of that part stood nowhere else
+    lost = {name for name in plan.models if name not in plan.cuts and name not in found.seen} - {elastic}
+    (part,) = (part for name in plan.cuts for part in plan.parts(name) if plan.models[elastic][0] in part)
+    assert {plan.models[name][0] for name in lost} <= {*part}
 
 
 def test_without_any_network_there_is_no_place() -> None:
