@@ -5,6 +5,7 @@ A loop that was ended cannot be gone on with, since the device cools meanwhile: 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -16,7 +17,7 @@ from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.runs.places import temporary_folder
 from ofa.tables import LatencyTable
-from profilers.looping.minutes import LoopPlan, Record
+from profilers.looping.minutes import BEHIND, LoopPlan, Record
 from profilers.measuring.events import (
     AGENT_FACTS,
     HOST_FACTS,
@@ -88,7 +89,10 @@ def _made(journal: Journal) -> Loop | None:
         elif kind == "window" and made is not None:
             window = _as(Result, event_of(record))
             _check_loop(window)
-            made = Loop(made.hello, when, [*made.windows, window.record()])
+            behind = record.get(BEHIND)
+            if not isinstance(behind, float):
+                raise TypeError(BEHIND)
+            made = Loop(made.hello, when, [*made.windows, {**window.record(), BEHIND: behind}])
     return made
 
 
@@ -96,6 +100,19 @@ def _as(kind: type[_Kind], event: object) -> _Kind:
     if not isinstance(event, kind):
         raise TypeError(kind.__name__)
     return event
+
+
+class _DeviceClock:
+    """By how many seconds a device's clock has fallen behind ours: it stands still while the device sleeps."""
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+
+    def __call__(self, window: Result) -> float:
+        """At the end of a window, against the first one's."""
+        ahead = time.monotonic() - float(window.watched["loop_ns"] + window.watched["timed_ns"]) / 1e9
+        self._first = ahead if self._first is None else self._first
+        return ahead - self._first
 
 
 def make_loop(
@@ -114,6 +131,7 @@ def make_loop(
     journal.append({"kind": "begin", "when": when})
     hello: Hello | None = None
     windows: list[Record] = []
+    clock = _DeviceClock()
     with temporary_folder("models") as folder:
         file = write_models({NETWORK: chain}, target.runtime, folder, target.batch)[NETWORK]
         for event in windows_of(target, folder, file, plan, seed):
@@ -121,8 +139,9 @@ def make_loop(
                 hello = event
                 journal.append({"kind": "hello", **event.record()})
             else:
-                windows.append(event.record())
-                journal.append({**event.record(), "kind": "window"})
+                window = {**event.record(), BEHIND: round(clock(event), 3)}
+                windows.append(window)
+                journal.append({**window, "kind": "window"})
                 watch(windows)
     assert hello is not None, "windows come after a hello"
     return Loop(hello, when, windows)

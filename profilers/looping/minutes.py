@@ -25,6 +25,8 @@ SUSTAINED_SHARE = 0.3
 MOST_STILL, MOST_INTERRUPTED = 0.05, 0.5
 
 Record = Mapping[str, Any]
+# of a window: by how many seconds the device's clock had fallen behind the host's, since the first
+BEHIND = "behind_s"
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Minute:
 
     windows_ms: the median of every window
     late: runs that began after their time, where there is a rate; still_s: seconds in which the loop stood still
+    slept_s: seconds for which the device's clock stood still
     interrupted: the share of the samples in which the thread lost the CPU; None: not told
     clock_mhz: lowest and highest; clock_limit_mhz: lowest; temperature_c: highest; None: not told
     throttling: what the agent said of it
@@ -69,6 +72,7 @@ class Minute:
     windows_ms: tuple[float, ...]
     late: int
     still_s: float
+    slept_s: float
     interrupted: float | None
     clock_mhz: tuple[float, float] | None
     clock_limit_mhz: float | None
@@ -84,6 +88,7 @@ class Minute:
             "runs": self.runs,
             "late": self.late,
             "still_seconds": round(self.still_s, 3),
+            "slept_seconds": round(self.slept_s, 3),
             "interrupted_pct": None if self.interrupted is None else round(100 * self.interrupted, 2),
             "clock_mhz": None if self.clock_mhz is None else list(self.clock_mhz),
             "clock_limit_mhz": self.clock_limit_mhz,
@@ -135,8 +140,14 @@ def minutes_of(windows: Sequence[Record]) -> list[Minute]:
     """The whole minutes of a loop, of whose windows there may be fewer than planned. windows: results, in order"""
     whole = len(windows) // WINDOWS
     gaps = [0.0, *(_gap_s(a, b) for a, b in itertools.pairwise(windows))]
+    behind = [0.0, *(window[BEHIND] for window in windows)]
     return [
-        _minute(number + 1, windows[number * WINDOWS :][:WINDOWS], gaps[number * WINDOWS :][:WINDOWS])
+        _minute(
+            number + 1,
+            windows[number * WINDOWS :][:WINDOWS],
+            gaps[number * WINDOWS :][:WINDOWS],
+            behind[(number + 1) * WINDOWS] - behind[number * WINDOWS],
+        )
         for number in range(whole)
     ]
 
@@ -162,7 +173,7 @@ def _gap_s(before: Record, after: Record) -> float:
     return float(max(0.0, after["loop_ns"] - before["loop_ns"] - before["timed_ns"]) / 1e9)
 
 
-def _minute(number: int, windows: Sequence[Record], gaps_s: Sequence[float]) -> Minute:
+def _minute(number: int, windows: Sequence[Record], gaps_s: Sequence[float], slept_s: float) -> Minute:
     runs_ms = _runs_ms(windows)
     lost = [interrupted(w["samples_ns"], w["cpu_ns"]) for w in windows if w["cpu_ns"] is not None]
     clocks = _told(windows, "clock_mhz_before", "clock_mhz_after")
@@ -174,6 +185,7 @@ def _minute(number: int, windows: Sequence[Record], gaps_s: Sequence[float]) -> 
         windows_ms=tuple(float(np.median(_runs_ms([w]))) for w in windows),
         late=int(sum(w["late"] for w in windows)),
         still_s=sum(gaps_s),
+        slept_s=max(0.0, slept_s),
         interrupted=float(np.concatenate(lost).mean()) if lost else None,
         clock_mhz=(min(clocks), max(clocks)) if clocks else None,
         clock_limit_mhz=min(_told(windows, "clock_limit_mhz"), default=None),
@@ -198,6 +210,8 @@ def _doubts(minute: Minute, plan: LoopPlan) -> list[str]:
     found = []
     if minute.still_s > MOST_STILL * plan.minute_s:
         found.append(f"in minute {minute.number} the loop stood still for {minute.still_s:.1f} s")
+    if minute.slept_s > MOST_STILL * plan.minute_s:
+        found.append(f"in minute {minute.number} the device slept, or this computer did, for {minute.slept_s:.1f} s")
     if minute.interrupted is not None and minute.interrupted > MOST_INTERRUPTED:
         found.append(f"in minute {minute.number} something else had the CPU in {minute.interrupted:.0%} of the runs")
     found += [f"in minute {minute.number} the network {reason}" for reason in minute.throttling]

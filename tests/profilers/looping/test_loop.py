@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from ofa.blocks import Block
 from ofa.errors import InputError
 from profilers.devices.local_cpu import cpu_target
 from profilers.looping.loop import Loop, make_loop, open_loop
-from profilers.looping.minutes import WINDOWS, LoopPlan, Record, sustained_of
+from profilers.looping.minutes import BEHIND, WINDOWS, LoopPlan, Record, sustained_of
 from profilers.measuring.events import AgentFailed, Begins, Done, Error, Event, Hello, Result
 from profilers.measuring.target import Target
 
@@ -108,12 +109,23 @@ def test_an_agent_that_breaks_a_loop_off_is_told(
         run(tmp_path, saying([HELLO, *events]))
 
 
+def test_a_device_that_sleeps_falls_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # its clock goes on by 40 ms a window, ours by 2 s more from the fifth on
+    ours = iter([100 + 0.04 * (i + 1) + (2 if i > 3 else 0) for i in range(2 * WINDOWS)])
+    monkeypatch.setattr("profilers.looping.loop.time", SimpleNamespace(monotonic=lambda: next(ours)))
+    windows = [result(i, loop_ns=40_000_000 * i, timed_ns=40_000_000) for i in range(2 * WINDOWS)]
+    loop = run(tmp_path, saying([HELLO, *windows, Done()]))
+    assert [window[BEHIND] for window in loop.windows] == pytest.approx([0.0] * 4 + [2.0] * 20)
+    assert sustained_of(loop.windows, PLAN).doubts == ("in minute 1 the device slept, or this computer did, for 2.0 s",)
+
+
 def test_a_loop_that_was_ended_begins_again_and_a_damaged_one_too(tmp_path: Path) -> None:
     events = [HELLO, *(result(i) for i in range(2 * WINDOWS)), Done()]
     with pytest.raises(AgentFailed):
         run(tmp_path, saying([*events[:20], Done()]))
     kept: list[Record] = []
-    assert run(tmp_path, saying(events), watch=kept.extend, resume=True).windows == [
+    loop = run(tmp_path, saying(events), watch=kept.extend, resume=True)
+    assert [{key: value for key, value in window.items() if key != BEHIND} for window in loop.windows] == [
         event.record() for event in events if isinstance(event, Result)
     ]
     assert kept

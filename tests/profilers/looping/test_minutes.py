@@ -16,7 +16,7 @@ def window(at_s: float, ms: float, *, calls: int = 1, count: int = 4, **more: An
     samples = [round(ms * 1e6) * calls] * count
     return {
         "samples_ns": samples, "cpu_ns": samples, "calls_per_sample": calls, "loop_ns": round(at_s * S),
-        "timed_ns": 5 * S, "late": 0, **more,
+        "timed_ns": 5 * S, "late": 0, "behind_s": 0.0, **more,
     }  # fmt: skip
 
 
@@ -103,6 +103,10 @@ def test_what_is_not_the_devices_own_is_doubted() -> None:
     fled = loop([1.0, 1.0])
     fled[3]["throttling"] = ["ran on another core"]
     assert sustained_of(fled, plan).doubts == ("in minute 1 the network ran on another core",)
+    slept = loop([1.0, 1.0])
+    for each in slept[15:]:
+        each["behind_s"] = 30.0
+    assert sustained_of(slept, plan).doubts == ("in minute 2 the device slept, or this computer did, for 30.0 s",)
     # three quarters of a second is what a minute may lack
     short = loop([1.0, 1.0])
     for each in short[1:]:
