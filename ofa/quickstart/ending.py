@@ -53,7 +53,7 @@ def _accuracy(state: QuickstartState, places: Places) -> list[str]:
     trained = state.plan.trained(state.photos)
     return [
         f"It is right on {top1:.1f} % of {images} photographs that were not trained on (95 % interval: {low:.0f} to "
-        f"{high:.0f} %). Always to guess the most frequent class is right on {100 * most / images:.0f} %.",
+        f"{high:.0f} %). Guessing the most frequent class every time is right on {100 * most / images:.0f} %.",
         "The network was also chosen by these photographs, so on new ones it will be somewhat worse.",
         f"This is a toy: {trained} photographs, {state.plan.epochs} epochs, {_minutes(state.done.get(TRAIN, 0))} of "
         f"training, the accuracy of {state.plan.subnets} networks in {_minutes(state.done.get(COLLECT, 0))}.",

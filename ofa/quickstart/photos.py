@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from ofa.images.files.opening import open_images
 from ofa.images.held_out import check_learnable
 from ofa.images.pixels.decoding import decode, reason_of, unreadable
 
+HELD_OUT_OF_TRAIN = 10  # of a folder train beside val, ofa.train holds out a tenth by itself
 # batch normalisation is calibrated on 64 images at least, and fewer to evaluate on than these tell nothing
 LEAST_TRAINED, LEAST_HELD_OUT = 64, 16
 LEAST = LEAST_TRAINED + LEAST_HELD_OUT
@@ -39,6 +41,14 @@ class PhotoCounts:
     lines: tuple[str, ...] = ()
 
 
+def check_apart(images: Path, out: Path) -> None:
+    """InputError where the results would lie among the photographs: pictures of curves would be taken for a class."""
+    inside = Path(os.path.realpath(out))
+    around = Path(os.path.realpath(images))
+    if around.is_dir() and (inside == around or around in inside.parents):
+        raise InputError(f"--out {out} lies in {images}, among the photographs: name a folder elsewhere")
+
+
 def count_photos(path: Path) -> PhotoCounts:
     """Looks at a folder or zip; InputError where there are too few photographs, or too few can be read."""
     folder = open_images(path, split="train")
@@ -51,7 +61,7 @@ def count_photos(path: Path) -> PhotoCounts:
             "are better"
         )
     if own_val:
-        held_out, trained = len(open_images(path, split="val")), total
+        held_out, trained = len(open_images(path, split="val")), total - total // HELD_OUT_OF_TRAIN
     else:
         held_out = min(MOST_HELD_OUT, max(LEAST_HELD_OUT, total // HELD_OUT_PART))
         trained = total - held_out

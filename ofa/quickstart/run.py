@@ -11,8 +11,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from ofa.errors import InputError
+from ofa.optional_packages import require
 from ofa.quickstart.config import QuickstartConfig
-from ofa.quickstart.photos import count_photos
+from ofa.quickstart.photos import check_apart, count_photos
 from ofa.quickstart.plan import COLLECT, TRAIN, USUAL, choose, estimates, with_subnets
 from ofa.quickstart.speed import measure_speed
 from ofa.quickstart.state import QuickstartState, read_state
@@ -22,6 +23,7 @@ from ofa.runs.settings import identity_of
 from ofa.runs.stopping import stop_on_signals
 
 STOPPED = 130
+NEEDED = ("PIL", "onnx", "onnxruntime")  # of steps that come after minutes of others
 FASTER, SLOWER = 0.4, 4.0  # bounds of what a finished training says of the machine's speed
 
 
@@ -63,6 +65,9 @@ def run_quickstart(
     """
     watcher = QuickstartWatcher() if watcher is None else watcher
     places = Places(config.out)
+    for package in NEEDED:
+        require(package, "ofa.quickstart")
+    check_apart(config.images, config.out)
     settings = identity_of(config)
     if places.state.exists() and not config.resume and not config.dry_run:
         raise InputError(f"{config.out} already has a run: continue it with --resume, or choose another --out")
