@@ -29,6 +29,8 @@ from profilers.devices.board.board_target import AgentOnBoard, chosen_cpus
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.from_header import open_target
 from profilers.linux import main
+from profilers.looping.loop import make_loop
+from profilers.looping.minutes import WINDOWS, LoopPlan
 from profilers.measuring.events import Begins, Hello
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
@@ -206,6 +208,23 @@ def test_whole_networks_are_measured_on_the_board_of_a_table_one_measurement_aft
             assert [network is not None for network in found.networks] == [True] * len(some)
             assert (found.failed, found.hello.agent) == ({}, "android")
             journal.close()
+
+
+def test_a_network_runs_in_a_loop_on_the_board(sshd: Sshd, tmp_path: Path) -> None:
+    header = {
+        "device": "B", "runtime": "ai-edge-litert 2.3.0", "space": "mbv3-w0.35", "source": "a test", "agent": "linux",
+        "provenance": "measured", "threads": "1", "delegate": "xnnpack", "cpus": str(max(os.sched_getaffinity(0))),
+    }  # fmt: skip
+    chain = tuple(all_blocks(get_space("mbv3-w0.35"), [32])[:1])
+    table = LatencyTable(header, [TableRow(chain[0], 0.01)], tmp_path / "board.csv")
+    journal = Journal.create(tmp_path / "loop.jsonl", {})
+    access = AccessOptions(host="board", ssh_config=sshd.config)
+    with open_target(table, access, 60.0, print, fixed_performance=False) as target:
+        plan = LoopPlan(2, 200.0, minute_s=0.12)
+        loop = make_loop(journal, of_table(target, table), chain, plan, 0, lambda _: None)
+    journal.close()
+    assert len(loop.windows) == 2 * WINDOWS
+    assert [window["setup_ns"] > 0 for window in loop.windows] == [True] + [False] * (2 * WINDOWS - 1)
 
 
 def measure_quietly(plan: Any, target: Any, rules: Any, seed: int, *, journal: Journal, folder: Path) -> Any:
