@@ -14,7 +14,7 @@ from ofa.report.config import ReportConfig
 from ofa.report.inputs.commands import evaluate_command, search_command, train_command
 from ofa.report.inputs.curves import TrainingRun, read_training
 from ofa.report.inputs.evaluated import EvaluationRun, read_evaluation
-from ofa.report.inputs.files import SEARCHED, RunFiles, find_files
+from ofa.report.inputs.files import SEARCHED, RunFiles, find_files, with_checks
 from ofa.report.inputs.frontiers import read_frontier
 from ofa.report.inputs.references import ReferenceRun, read_references
 from ofa.report.inputs.searched import SearchRun, read_search
@@ -71,8 +71,12 @@ def page_of(config: ReportConfig, command: str = "") -> Page:
     """What a report shows, before it is drawn; InputError as `write_report`."""
     files = find_files(config.runs)
     given = _read(files)
-    found = [*given.searches, *(run.found for run in given.references)]
-    devices = devices_of(found, given.lines, given.tables, given.evaluations)
+    devices = _devices(given)
+    used = [table for findings in devices if (table := findings.table) is not None]
+    tables = dict.fromkeys(table.path for table in (*used, *given.tables.values()) if table.path is not None)
+    if (more := with_checks(files, tables)) != files:
+        files, given = more, _read(more)
+        devices = _devices(given)
     sections = tuple(_sections(given, devices))
     if not sections:
         names = listed([str(file.path) for file in files.read])
@@ -85,6 +89,11 @@ def page_of(config: ReportConfig, command: str = "") -> Page:
         commands=[*_commands(given, devices), MadeBy("this page", command or _spelled(config))],
         files=files,
     )
+
+
+def _devices(given: _Given) -> list[DeviceFindings]:
+    searches = [*given.searches, *(run.found for run in given.references)]
+    return devices_of(searches, given.lines, given.tables, given.evaluations)
 
 
 def _read(files: RunFiles) -> _Given:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,8 @@ NEWS = (
 DEEPEST = 4  # folders in folders that are looked into
 MOST_FILES = 5_000  # of a folder and what is below it
 MOST_LISTED = 40  # that are named as left out
+# what lies beside a table and belongs to it
+CHECKS: dict[str, RunKind] = {".validation.json": "validate", ".baselines.json": "baselines"}
 ENDINGS = (".json", ".jsonl", ".csv")
 
 
@@ -67,6 +69,24 @@ def find_files(runs: Sequence[str]) -> RunFiles:
             files = [_named_file(path)]
         for file in files:
             found.setdefault(os.path.realpath(file.path), file)
+    return RunFiles(tuple(found.values()), tuple(left_out[:MOST_LISTED]))
+
+
+def with_checks(files: RunFiles, tables: Iterable[Path]) -> RunFiles:
+    """The files, and what profilers.validate and profilers.baselines left beside tables; a damaged one is left out."""
+    found = {os.path.realpath(file.path): file for file in files.read}
+    left_out = list(files.left_out)
+    for table in tables:
+        for ending, kind in CHECKS.items():
+            path = table.with_suffix(ending)
+            if os.path.realpath(path) not in found and path.is_file():
+                try:
+                    file = _recognised(path)
+                except InputError as error:
+                    left_out.append(Unread(path, plain(error)))
+                    continue
+                if file is not None and file.kind == kind:
+                    found[os.path.realpath(path)] = file
     return RunFiles(tuple(found.values()), tuple(left_out[:MOST_LISTED]))
 
 

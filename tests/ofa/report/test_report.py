@@ -179,6 +179,18 @@ def test_of_many_networks_the_measured_ones_and_an_even_choice_stay(checked: Pat
     assert (kept[0], max(np.diff([n.sum_ms for n in kept if n.measured is None]))) == (many[0], 6)
 
 
+def test_what_lies_beside_a_table_belongs_to_it(frontier: Path, tmp_path: Path) -> None:
+    run = searched(tmp_path / "run", "--latency", "6")
+    before = shown(run)
+    beside = tmp_path / "tables" / "xeon-vm-onnxruntime.csv"
+    compared(beside.with_suffix(".baselines.json"), frontier / "result.json")
+    beside.with_suffix(".validation.json").write_text('{"scores": ')
+    after = shown(run)
+    assert [file.kind for file in after.files.read] == [*(file.kind for file in before.files.read), "baselines"]
+    assert [left.path.name for left in after.files.left_out] == ["xeon-vm-onnxruntime.validation.json"]
+    assert after.sections[0].tables[1].title == "Published networks on this device"
+
+
 def test_published_networks_stand_on_the_plot_by_recipe_and_in_a_table(frontier: Path, tmp_path: Path) -> None:
     file = compared(tmp_path / "b.json", frontier / "result.json")
     (section,) = shown(frontier, file).sections
@@ -253,20 +265,20 @@ def test_a_table_alone_is_shown_with_its_error() -> None:
     assert section.lines[0].startswith("Every block was measured on this device on 23 November 2026")
     assert "off by 2.33 % in the mean, 95 % of them by less than 5.22 %" in section.lines[1]
     table = LatencyTable.load(find_table("xeon-vm-onnxruntime"))
-    ((figure,),) = [row.figures for row in section.charts]
+    (figure,) = section.charts[0].figures
     rows = figure.spec["data"][0]["values"]
     pools = sum(row.block.op == "global_pool" for row in table.rows)
     assert len(rows) == len(table.rows) - pools
 
 
 def test_a_validation_joins_its_table() -> None:
-    path = find_table("epyc-vm-onnxruntime").with_suffix(".validation.json")
-    (alone,), (joined,) = shown(path).sections, shown(path, "epyc-vm-onnxruntime").sections
+    path = find_table("xeon-vm-onnxruntime").with_suffix(".validation.json")
+    (alone,), (joined,) = shown(path).sections, shown("xeon-vm-onnxruntime").sections
     (figure,) = alone.charts[0].figures
     assert figure.caption == joined.charts[1].figures[0].caption
     scores = content(path)["scores"]
     assert (
-        f"100 whole networks, measured on 26 November 2026: sums are off by {scores['mape_pct']:.2f} %"
+        f"100 whole networks, measured on 23 November 2026: sums are off by {scores['mape_pct']:.2f} %"
         in figure.caption
     )
     errors = [abs(row["y"]) for row in figure.spec["data"][0]["values"] if row["s"]]
