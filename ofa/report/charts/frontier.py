@@ -148,10 +148,9 @@ def _limit(unit: str) -> list[Spec]:
             "interactive": False,
             "encode": encoded(
                 x=at,
-                y=4,
-                dx={"signal": f"{right} ? -5 : 5"},
+                y=-5,
                 align={"signal": f"{right} ? 'right' : 'left'"},
-                baseline="top",
+                baseline="bottom",
                 text={"signal": f"!({inside}) ? '' : 'limit ' + format(toNumber(asked), '.4~g') + ' {unit}'"},
                 fill=INK,
                 fontSize=SMALL + 1,

@@ -92,7 +92,7 @@ def y_title(text: str) -> Spec:
                 "text": {"value": text},
                 "fill": {"value": MUTED},
                 "x": {"value": -30},
-                "y": {"value": -12},
+                "y": {"value": -22},
                 "fontSize": {"value": SMALL + 1},
             }
         },

@@ -105,13 +105,13 @@ def _findings(
 ) -> DeviceFindings:
     space, unit = runs[0].space, "mJ" if runs[0].of_energy else "ms"
     facts = max((run.facts[name] for run in runs), key=len)
-    networks = _merged(name, runs)
+    table, lacking = _table_of(name, facts, [run.path for run in runs], tables)
+    networks = _resummed(_merged(name, runs), runs, table)
     networks = [_with_accuracy(network, space, evaluations) for network in networks]
     networks.sort(key=lambda network: (cost_of(network, unit), -network.top1))
     kept = _thinned(networks)
     asked = any(run.settings.get("latency") for run in runs)
     limit, chosen, why = _chosen(kept, asked, unit)
-    table, lacking = _table_of(name, facts, [run.path for run in runs], tables)
     line = next((lines[key] for run in runs if (key := (run.path.parent, name)) in lines), ())
     return DeviceFindings(
         name=name,
@@ -148,6 +148,22 @@ def _merged(name: str, runs: Sequence[SearchRun]) -> list[FoundNetwork]:
         network if network.measured is not None else replace(network, measured=whole.get(network.subnet))
         for network in found.values()
     ]
+
+
+def _resummed(
+    networks: Sequence[FoundNetwork], runs: Sequence[SearchRun], table: LatencyTable | None
+) -> list[FoundNetwork]:
+    """Networks that only stand beside published ones, with the sums of the table that is shown: theirs may be older."""
+    searched = {network.subnet for run in runs if run.predictor_id for network in run.networks}
+    others = [network for network in networks if network.subnet not in searched]
+    if table is None or not searched or not others:
+        return list(networks)
+    try:
+        sums = table.latency_ms(runs[0].space, [network.subnet for network in others]).tolist()
+    except InputError:  # whoever draws their blocks says so
+        return list(networks)
+    now = {network.subnet: replace(network, sum_ms=ms) for network, ms in zip(others, sums, strict=True)}
+    return [now.get(network.subnet, network) for network in networks]
 
 
 def _with_accuracy(network: FoundNetwork, space: SearchSpace, evaluations: Sequence[EvaluationRun]) -> FoundNetwork:

@@ -115,13 +115,13 @@ def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) ->
     if findings.line:
         marks.append(LegendMark("line", "found", "whole frontier"))
     if findings.unit == "ms" and any(network.measured is not None for network in findings.networks):
-        marks.append(LegendMark("diamond", "measured", "measured whole, joined with its sum"))
+        marks.append(LegendMark("diamond", "measured", "measured whole"))
     recipes = {recipe for reference in references for recipe in reference.top1}
     if "paper" in recipes:
-        marks.append(LegendMark("square", "reference", "published network, measured here; accuracy by its authors"))
+        marks.append(LegendMark("square", "reference", "published, measured here: by its authors"))
     if recipes - {"paper"}:
         words = "timm's recipe" if recipes <= {"paper", "timm"} else "another recipe"
-        marks.append(LegendMark("triangle", "reference", f"the same by {words}"))
+        marks.append(LegendMark("triangle", "reference", f"by {words}"))
     return marks
 
 

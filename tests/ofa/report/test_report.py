@@ -211,6 +211,14 @@ def test_published_networks_stand_on_the_plot_by_recipe_and_in_a_table(frontier:
     measured = {row[networks.heads.index("measured, ms")] for row in networks.rows} - {""}
     assert measured == {f"{1.03 * row['latency_ms']:#.4g}" for row in results[::2]}
     assert len(networks.rows) == len(results)
+    # what was not searched for has the sum of the table that is shown, whatever it was when it was measured
+    one = searched(tmp_path / "one", "--latency", "6")
+    older = content(file)
+    older["found"] = [{**row, "predicted_ms": 2 * row["predicted_ms"]} for row in older["found"]]
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    table = shown(one, tmp_path / "older.json").sections[0].tables[0]
+    sums = {float(row[table.heads.index("sum, ms")]) for row in table.rows}
+    assert sums >= {float(f"{row['latency_ms']:#.4g}") for row in results[::2]}
     # without the search they are shown as they are; without either, published ones alone
     alone = shown(file).sections[0].tables
     assert (len(alone[0].rows), alone[1]) == (len(results[::2]), published)
