@@ -38,7 +38,7 @@ def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwo
     costs += [cost for cost, _ in findings.line]
     low, high = min(costs), max(costs)
     logarithmic = low > 0 and high / low > LOGARITHMIC
-    pad = 0.04 * (high - low) or 0.1 * high
+    pad = max(0.04 * (high - low), 0.05 * high)
     x: Spec = {"name": "x", "range": "width", "domain": [low / 1.08, high * 1.12], "type": "log"}
     if not logarithmic:
         x |= {"domain": [max(0.0, low - pad), high + pad], "type": "linear", "zero": False}
@@ -191,6 +191,18 @@ def _found() -> list[Spec]:
                         stroke=FOUND,
                         strokeWidth=1.25,
                         interpolate="step-after",
+                    ),
+                },
+                {
+                    "type": "rule",
+                    "interactive": False,
+                    "from": {"data": "by_sum"},
+                    "encode": encoded(
+                        x=x,
+                        y={"scale": "y", "field": "lo"},
+                        y2={"scale": "y", "field": "hi"},
+                        stroke=FOUND,
+                        opacity=0.4,
                     ),
                 },
                 {

@@ -228,6 +228,7 @@ def _rows() -> list[Spec]:
 def _bars(timed: bool) -> list[Spec]:
     """Milliseconds of each block; and over the whole row, what else is known of it, for pointers."""
     row = {"from": {"data": "rows"}}
+    over_zero = "isValid(datum.own) ? max(0, datum.own.ms) : 0"  # a correction may take more off than a block takes
     bars: list[Spec] = [
         {
             **row,
@@ -235,7 +236,7 @@ def _bars(timed: bool) -> list[Spec]:
             "interactive": False,
             "encode": encoded(
                 x={"scale": "ms", "value": 0},
-                x2={"scale": "ms", "signal": "isValid(datum.own) ? datum.own.ms : 0"},
+                x2={"scale": "ms", "signal": over_zero},
                 yc=_y(),
                 height=12,
                 fill=FOUND,
@@ -246,7 +247,7 @@ def _bars(timed: bool) -> list[Spec]:
             "type": "text",
             "interactive": False,
             "encode": _text(
-                {"scale": "ms", "signal": "isValid(datum.own) ? datum.own.ms : 0", "offset": 5},
+                {"scale": "ms", "signal": over_zero, "offset": 5},
                 {"signal": "isValid(datum.own) ? format(datum.own.ms, '.3r') : ''"},
                 _y(),
                 fill=INK,

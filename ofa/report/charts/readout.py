@@ -79,6 +79,8 @@ def _cells(network: FoundNetwork, findings: DeviceFindings) -> list[list[str]]:
     if whole is not None:
         error = "" if whole.error_pct is None else f" ± {1.96 * whole.error_pct:.2g} %"
         latency = ["Latency", f"{whole.latency_ms:.3g} ms", f"measured whole{error}", f"sum {network.sum_ms:.3g} ms"]
+    if findings.batch > 1:
+        latency[2] = f"for {findings.batch} images, {latency[2]}"
     if findings.unit == "mJ" and network.energy_mj is not None:
         latency = ["Energy", f"{network.energy_mj:.3g} mJ", "sum of its blocks", f"{network.sum_ms:.3g} ms"]
     kept = "kept, as measured" if whole is not None and whole.keeps else "most accurate network"

@@ -60,7 +60,7 @@ def made_in_words(facts: Mapping[str, str]) -> str:
         how = "where it stands, inside networks" if facts.get("timing") == "in place" else "alone, again and again"
         return f"Every block was measured on this device{on}, {how}. A network's latency is the sum of its blocks."
     if provenance == "estimated":
-        return f"The table is an estimate{on}, not a measurement: {facts.get('source', 'its source is not known')}."
+        return f"The table was estimated{on}, not measured: {facts.get('source', 'its source is not known')}."
     if provenance == "imported":
         return f"The table was imported, not measured here: {facts.get('source', 'its source is not known')}."
     return "Where the table comes from is not known."

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from ofa.report.parts.devices import DeviceFindings
 
+FAR = 3  # times what the dearest network costs
+
 
 @dataclass(frozen=True)
 class Slider:
@@ -38,8 +40,8 @@ def slider_of(findings: DeviceFindings, number: int) -> Slider:
     def above(cost: float) -> float:
         return round(math.ceil(round(cost / step, 6)) * step, 12)
 
-    # a limit far above all networks would leave most of the slider without one
-    start = above(min(findings.limit, 1.5 * max(costs)))
+    # a limit far above all networks would leave most of the slider to one
+    start = above(findings.limit if findings.limit <= FAR * max(costs) else max(costs))
     most = max(above(max(costs)), start)
     return Slider(f"limit-{number}", above(min(costs)), most, step, start)
 

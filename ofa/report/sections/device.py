@@ -10,7 +10,7 @@ from ofa.report.charts.readout import readout_chart
 from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
-from ofa.report.parts.networks import drawn_networks
+from ofa.report.parts.networks import DrawnNetworks, drawn_networks
 from ofa.report.parts.provenance import (
     accuracy_sentences,
     error_95,
@@ -57,7 +57,7 @@ def device_section(
         network=Figure(
             f"network-{number}",
             "Blocks of the network and their milliseconds",
-            _blocks_caption(findings, drawn.remark),
+            _blocks_caption(findings, drawn),
             network_chart(findings, drawn, slider),
         ),
         latency=tuple(latency_sentences(findings)),
@@ -125,12 +125,15 @@ def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) ->
     return marks
 
 
-def _blocks_caption(findings: DeviceFindings, remark: str) -> str:
+def _blocks_caption(findings: DeviceFindings, drawn: DrawnNetworks) -> str:
     text = "A dotted row is a layer that the network skips. "
     if findings.table is None:
-        return f"{text}Where the milliseconds go is not known: {remark}."
-    text += f"Milliseconds{of_batch(findings.batch)} are those of the table's blocks."
-    return f"{text} Mind: {remark}." if remark else text
+        return f"{text}Where the milliseconds go is not known: {drawn.remark}."
+    text += f"Milliseconds{of_batch(findings.batch)} are those of the table's blocks"
+    text += ", with the correction of its sums." if "sum_correction" in findings.table.header else "."
+    if any(block.ms is not None and block.ms < 0 for block in drawn.blocks):
+        text += " It takes more off some blocks than they take alone."
+    return f"{text} Mind: {drawn.remark}." if drawn.remark else text
 
 
 def _networks(findings: DeviceFindings) -> ShownTable:
@@ -146,9 +149,10 @@ def _networks(findings: DeviceFindings) -> ShownTable:
     heads += ["input, px", "depths", "M MACs", "M params"]
     rows = [_network_row(network, findings) for network in findings.networks]
     there = [i for i in range(len(heads)) if any(row[i] for row in rows)]  # a column that nobody fills is left out
+    count = f"{len(rows)} network{'s' * (len(rows) != 1)}"
     more = f"; {findings.left} more are not shown" if findings.left else ""
     return ShownTable(
-        caption=f"{len(rows)} networks{more}. The one in bold is shown first: it is {findings.why_chosen}.",
+        caption=f"{count}{more}. The one in bold is shown first: it is {findings.why_chosen}.",
         heads=tuple(heads[i] for i in there),
         rows=tuple(tuple(row[i] for i in there) for row in rows),
         title="All networks",
