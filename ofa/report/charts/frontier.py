@@ -202,7 +202,7 @@ def _found() -> list[Spec]:
                         y={"scale": "y", "field": "lo"},
                         y2={"scale": "y", "field": "hi"},
                         stroke=FOUND,
-                        opacity=0.4,
+                        opacity={"signal": "length(data('networks')) > 8 ? 0 : 0.4"},  # of many, the band is enough
                     ),
                 },
                 {
