@@ -94,7 +94,7 @@ def tables(content: Content, again: Content | None) -> str:
     others = {one["name"]: one for one in again["baselines"]} if again else {}
     heading = ["network", "M MACs", "ms", "paper %", "faster", "better", "timm %", "faster", "better"]
     command = re.sub(r" --out [^ ]+", "", content["command"])
-    twice = ", and again with another seed" if again else ""
+    twice = "; again with another seed" if again else ""
     lines = [
         f"### {content['device']}: {content['runtime']}",
         "",
