@@ -34,7 +34,7 @@ FLAGS = (
     "--hide-scrollbars",
     "--no-sandbox",  # containers forbid its name spaces; what is opened here is ours
 )
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 120.0  # seconds: machines are busy
 
 
 def program() -> str | None:
