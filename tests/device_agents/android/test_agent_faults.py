@@ -144,17 +144,20 @@ def test_a_spoilt_manifest_never_breaks_it(
     assert [e["type"] for e in events] == ["error"] if code else events[-1]["type"] == "done"
 
 
-@OFTEN
-@given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20))
-@example('"\\/\b\f\n\r\t\x1f\x7f')
-@example("\u00e9\u20ac\U0001f600")
+NAME = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=20)
+
+
+@settings(OFTEN, max_examples=8)
+@given(names=st.lists(NAME, min_size=1, max_size=30, unique=True))
+@example(['"\\/\b\f\n\r\t\x1f\x7f', "\u00e9\u20ac\U0001f600"])
 def test_names_come_back_as_they_went(
-    fake: Path, talk_raw: TalkRaw, manifest_with: Callable[..., dict], name: str
+    fake: Path, talk_raw: TalkRaw, manifest_with: Callable[..., dict], names: list[str]
 ) -> None:
-    manifest = manifest_with(models=[{"id": name, "path": "a.tflite"}], visits=[name], time_budget_seconds=0)
+    models = [{"id": name, "path": "a.tflite"} for name in names]
+    manifest = manifest_with(models=models, visits=names, time_budget_seconds=0)
     for ascii_only in (True, False):
         _, events, stderr = talk_raw(fake, json.dumps(manifest, ensure_ascii=ascii_only).encode())
-        assert [e["id"] for e in events if e["type"] == "error"] == [name], stderr
+        assert [e["id"] for e in events if e["type"] == "error"] == names, stderr
 
 
 def test_bytes_that_are_no_text_do_not_reach_the_host(fake: Path, talk_raw: TalkRaw, manifest_with: Any) -> None:

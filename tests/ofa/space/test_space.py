@@ -115,7 +115,7 @@ def test_sampling_mutation_and_crossover_stay_in_the_space(name: str, seed: int)
 @given(resolutions=st.sets(st.integers(32, 1024), min_size=1), seed=st.integers(0, 2**32 - 1))
 def test_any_resolutions_are_drawn_and_round_trip(name: str, resolutions: set[int], seed: int) -> None:
     space, rng = get_space(name), np.random.default_rng(seed)
-    genes = space.sample(rng, 40, resolutions=resolutions)
+    genes = space.sample(rng, 10, resolutions=resolutions)
     mutated = space.mutate(genes, rng, 0.5, resolutions=resolutions)
     for rows in (genes, mutated):
         subnets = space.decode(rows)

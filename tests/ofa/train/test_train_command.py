@@ -23,6 +23,7 @@ from ofa.networks.sorting import sort_channels
 from ofa.train.__main__ import main
 from ofa.training import shrinking
 from ofa.training.loop import StepResult
+from ofa.training.shrinking import SupernetTraining
 from ofa.training.step import SupernetStep
 from tests.helpers import double
 from tests.helpers.interrupted import Killed, assert_same, die, terminate
@@ -114,14 +115,18 @@ def test_a_teacher_is_the_first_or_the_previous_stage_s_network(
     assert loaded == ["1-a", "3-c"]
 
 
-def test_the_short_recipe_is_uniform_without_dropout_and_smoothing(photos: Path, tmp_path: Path) -> None:
+def test_the_short_recipe_is_uniform_without_dropout_and_smoothing(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     short = ["--recipe", "short", "--epochs-scale", 1e-6, "--check-every", 99]
     assert main(flags(photos, tmp_path / "run", *short)) == 0
     assert {row["stage"] for row in lines(tmp_path / "run")} == {"uniform"}
     hyper = read_facts(tmp_path / "run" / "supernet.safetensors")["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0, 0)
-    assert main(flags(photos, tmp_path / "asked", *short, "--dropout", 0.2)) == 0
-    hyper = read_facts(tmp_path / "asked" / "supernet.safetensors")["hyper"]
+    begun: list[SupernetTraining] = []
+    monkeypatch.setattr(SupernetTraining, "run", lambda self: begun.append(self) or False)
+    assert main(flags(photos, tmp_path / "asked", *short, "--dropout", 0.2)) == 130
+    hyper = begun[0].facts["hyper"]
     assert (hyper["dropout"], hyper["label_smoothing"]) == (0.2, 0)
 
 

@@ -84,6 +84,7 @@ def trained(files: Path, out: Path, images: str, *more: object) -> list[float]:
     """Accuracies on held-out images of what was trained, per cent: of largest and smallest, or alone."""
     given = ["--data", files / images, "--space", SPACE, "--resolutions", 32, "--start", files / "start.safetensors"]
     given += ["--held-out", HELD_OUT, "--check-every", 99, "--batch-size", 32, "--smallest-crop", 0.5]
+    given += ["--calibration-images", 128]
     assert train([*map(str, [*given, "--label-smoothing", 0, "--out", out, *more])]) == 0
     row = last_row(out)
     names = [name for name in ("largest", "smallest", "alone") if f"{name}_top1" in row]
@@ -110,24 +111,25 @@ def assert_chance(top1: float, images: int) -> None:
 UNIFORM = ("--method", "uniform", "--epochs", 4, "--subnets-per-step", 1)
 
 
-@pytest.mark.parametrize("cache", ["device", "memory", pytest.param("off", marks=pytest.mark.slow)])
-def test_colours_are_learnt_from_every_cache(files: Path, tmp_path: Path, cache: str) -> None:
-    found = trained(files, tmp_path / "run", "colours", *UNIFORM, "--cache", cache)
-    assert len(found) == 2
-    assert min(found) >= 99
-
-
 @pytest.mark.parametrize(
-    "method",
-    [pytest.param("shrinking", marks=pytest.mark.slow), pytest.param("sandwich", marks=pytest.mark.slow), "alone"],
+    ("method", "cache"),
+    [
+        ("uniform", "device"),
+        pytest.param("shrinking", "memory", marks=pytest.mark.slow),
+        pytest.param("sandwich", "off", marks=pytest.mark.slow),
+        ("alone", "auto"),
+    ],
 )
-def test_colours_are_learnt_by_every_method(files: Path, tmp_path: Path, method: str) -> None:
+def test_colours_are_learnt_by_every_method_and_from_every_cache(
+    files: Path, tmp_path: Path, method: str, cache: str
+) -> None:
     flags = {
-        "shrinking": ["--recipe", files / "recipe.json"],
-        "sandwich": ["--epochs", 2, "--subnets-per-step", 3, "--learning-rate-scale", 3],
-        "alone": ["--epochs", 4, "--subnet", files / "subnet.json"],
+        "uniform": UNIFORM,
+        "shrinking": ("--method", method, "--recipe", files / "recipe.json"),
+        "sandwich": ("--method", method, "--epochs", 2, "--subnets-per-step", 3, "--learning-rate-scale", 3),
+        "alone": ("--method", method, "--epochs", 4, "--subnet", files / "subnet.json"),
     }
-    found = trained(files, tmp_path / "run", "colours", "--method", method, *flags[method])
+    found = trained(files, tmp_path / "run", "colours", *flags[method], "--cache", cache)
     assert len(found) == (1 if method == "alone" else 2)
     assert min(found) >= 99
 
