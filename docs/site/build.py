@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,8 @@ sys.path[:0] = [str(ROOT), str(HERE)]  # started from anywhere, without being in
 from check import faults  # noqa: E402
 from pages import stage  # noqa: E402
 from reference import write_reference  # noqa: E402
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class SiteError(Exception):
@@ -50,8 +53,9 @@ def build(out: Path, root: Path = ROOT, repository: str = "") -> Path:
     config.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=out, check=False)
-    if done.returncode or "warning" in (done.stdout + done.stderr).lower():
-        raise SiteError(done.stdout + done.stderr)
+    said = COLOUR.sub("", done.stdout + done.stderr)
+    if done.returncode or "warning" in said.lower():
+        raise SiteError(said.partition("Traceback")[0])
     if wrong := faults(out / "site"):
         raise SiteError("\n".join(wrong))
     return out / "site"

@@ -78,12 +78,14 @@ def prose(thing: Any) -> str:
 
 def cell(text: str) -> str:
     """Text within a row of a table, or a sentence: nothing in it is markup but `code`, and options are code."""
-    text = "`".join(OPTION.sub(r"`\g<0>`", part) if i % 2 == 0 else part for i, part in enumerate(text.split("`")))
-    parts = text.split("`")
-    plain = [html.escape(part, quote=False).replace("*", "\\*").replace("|", "\\|") for part in parts[::2]]
-    code = [part.replace("|", "\\|") for part in parts[1::2]]
-    woven = [piece for pair in zip(plain, [*(f"`{c}`" for c in code), ""], strict=False) for piece in pair]
-    return "".join(woven).replace("\n", " ").replace("[", "\\[")
+    pieces = []
+    for place, part in enumerate(text.split("`")):
+        if place % 2:
+            pieces.append(f"`{part}`".replace("|", "\\|"))
+        else:
+            plain = html.escape(part, quote=False).replace("*", "\\*").replace("|", "\\|").replace("[", "\\[")
+            pieces.append(OPTION.sub(r"`\g<0>`", plain))
+    return "".join(pieces).replace("\n", " ")
 
 
 def command_page(name: str, command: Command[Any]) -> str:

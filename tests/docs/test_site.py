@@ -65,6 +65,38 @@ def faults() -> Any:
     return runpy.run_path(str(SITE / "check.py"))["faults"]
 
 
+def slugs(text: str) -> set[str]:
+    """The anchors that GitHub gives a page's headings."""
+    found: list[str] = []
+    fenced = False
+    for line in text.splitlines():
+        fenced ^= line.lstrip().startswith("```")
+        if not fenced and (match := re.match(r"#+ (.*)", line)):
+            words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", match[1]).strip().lower()
+            found.append(re.sub(r"[^\w\- ]", "", words).replace(" ", "-"))
+    return set(found)
+
+
+def lost(page: Path) -> list[str]:
+    """Links of a page to others of the repository that GitHub could not follow."""
+    text = re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    found = []
+    for path, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)", text):
+        target = page.parent / path if path else page
+        if "://" in path or (target.exists() and (not anchor or anchor in slugs(target.read_text(encoding="utf-8")))):
+            continue
+        found.append(f"{path}#{anchor}")
+    return found
+
+
+def test_links_lead_somewhere_on_github_too(tmp_path: Path) -> None:
+    pages = runpy.run_path(str(SITE / "pages.py"))["pages_of"](ROOT)
+    assert {str(page): missing for page in pages if (missing := lost(ROOT / page))} == {}
+    planted = tmp_path / "a.md"
+    planted.write_text("# One, two\n[a](#one-two) [b](#three) [c](d.md) `[e](f.md)` [g](https://x.org/#h)\n")
+    assert lost(planted) == ["#three", "d.md#"]
+
+
 GOOD = '<h1 id="top">A</h1><a href="b.html#end">b</a><a href="https://x.org">x</a><p>One <code>- two</code></p>'
 
 
