@@ -66,7 +66,7 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         libc=config.libc,
         tell=print,
     )
-    target = board_target(
+    with board_target(
         board,
         agent,
         batch=config.batch_size,
@@ -77,8 +77,8 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         timeout_s=config.timeout,
         say=print,
         cluster=config.cores,
-    )
-    return profile(config, target, command)
+    ) as target:
+        return profile(config, target, command)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
+from ofa.cli.console import make_console
+from ofa.errors import InputError
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.profiling.command_words import command_line
 
@@ -35,20 +37,49 @@ def transfer(config: TransferConfig, command: str) -> int:
     from profilers.profiling.next_step import next_step
 
     source = LatencyTable.load(find_table(config.from_)) if config.from_ else None
-    if config.suggest:
+    if config.suggest and not config.measures:
         return _suggest(config, source)
     check_replaceable(config.out, config.overwrite)
+    code = 0
+    if config.measures:
+        config, code = _measure(config, source, command)
     table = estimate(config, source, command)
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     print(f"expected error: {table.expected_error}")
-    print(next_step(config.out))
-    return 0
+    if not table.emulated:
+        print(next_step(config.out))
+    return code
+
+
+def _measure(config: TransferConfig, source: LatencyTable | None, command: str) -> tuple[TransferConfig, int]:
+    """Measures the suggested networks; the config that estimates a table from them, and 1 if some failed."""
+    from profilers.estimating.cost_model import LEAST_FOR_TERMS
+    from profilers.estimating.measured import measure_suggested, networks_file
+    from profilers.estimating.suggestion import check_new, suggestion
+
+    if source is None and (config.suggest or 0) < LEAST_FOR_TERMS:
+        raise InputError(
+            f"--suggest is {config.suggest}: name a table of a related device with --from, or measure at least "
+            f"{LEAST_FOR_TERMS}"
+        )
+    file = networks_file(config.out)
+    if not config.resume:
+        check_new(file, config.overwrite)
+    space, networks = suggestion(config, source)
+    measured = measure_suggested(config, space, networks, command, make_console())
+    print(f"wrote {measured.file}: {len(networks) - len(measured.failed)} networks of {space.name}, measured")
+    for name, why in measured.failed.items():
+        print(f"failed: {name}: {why}")
+    if measured.doubtful:
+        print(f"the device drifted or was busy in {measured.doubtful} visits: what rests on them is doubtful")
+    return config.estimating(file), int(bool(measured.failed))
 
 
 def _suggest(config: TransferConfig, source: LatencyTable | None) -> int:
-    from profilers.estimating.suggestion import suggestion, write_suggested_models, write_suggestion
+    from profilers.estimating.suggestion import check_new, suggestion, write_suggested_models, write_suggestion
 
+    check_new(config.out, config.overwrite)
     space, networks = suggestion(config, source)
     write_suggestion(config, space, networks)
     count = len(networks)

@@ -62,7 +62,8 @@ def open_target(
         if getattr(access, option) is not None and agent != of:
             raise InputError(f"{flag_of(option)} is for the table of a {_DEVICES[of]}: {table.path} is of none")
     if agent == "linux":
-        yield _board(table, access, timeout_s, say)
+        with _board(table, access, timeout_s, say) as target:
+            yield target
     elif agent == "android":
         with _phone(table, access, timeout_s, say, fixed_performance) as target:
             yield target
@@ -70,7 +71,10 @@ def open_target(
         yield target_of(table, timeout_s)
 
 
-def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]) -> Target:
+@contextmanager
+def _board(
+    table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
+) -> Iterator[Target]:
     from device_agents.android import bundle
     from profilers.devices.board.board_target import board_target, chosen_cpus
     from profilers.devices.board.ssh import Board
@@ -82,7 +86,7 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
     board = Board(access.host, access.ssh_config)
     facts = board.facts()
     threads = _threads(table)
-    return board_target(
+    with board_target(
         board,
         bundle.make(
             facts.machine,
@@ -99,7 +103,10 @@ def _board(table: LatencyTable, access: AccessOptions, timeout_s: float, say: Ca
         cpus=chosen_cpus(facts, _cpus(table), threads),
         timeout_s=timeout_s,
         say=say,
-    )
+        # whole networks are large, and another run draws others
+        keep_models=False,
+    ) as target:
+        yield target
 
 
 @contextmanager

@@ -32,6 +32,8 @@ _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
 # a block none of whose terms the fit could tell from others' still takes some time
 LEAST_MS = 1e-6
 _NOT_STATED = "not stated by the source"
+# what is true of the table too, where the networks' file says it
+_OF_NETWORKS = ("soc", "cpus", "cores", "delegate", "emulated")
 
 
 def estimate(config: TransferConfig, source: LatencyTable | None, command: str) -> LatencyTable:
@@ -72,6 +74,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         if math.isinf(fit.strength)
         else f"a factor a term, held together by {fit.strength:g}",
         "networks": describe(times),
+        **{key: times.header[key] for key in _OF_NETWORKS if key in times.header},
     }
     return LatencyTable(header, estimated_rows(fit, blocks)).with_error(expected_error(fit, times))
 

@@ -20,18 +20,22 @@ CANDIDATES = 2000  # random sub-networks among which it is chosen
 
 def suggestion(config: TransferConfig, source: LatencyTable | None) -> tuple[SearchSpace, dict[str, Subnet]]:
     """The space, and {name: network}. source: a table of a related device, or none. InputError for wrong config."""
-    if config.out.exists() and not config.overwrite:
-        raise InputError(f"{config.out} exists: replace it with --overwrite")
     if len(config.space) != 1:
         raise InputError("--suggest chooses networks of one --space")
     if config.runtime:
         check_runtime(config.runtime)
-    space = get_space(config.space[0], config.num_classes)
+    space = get_space(config.space[0])  # as networks that others timed, and as their file is read
     resolutions = config.resolutions or RESOLUTIONS
     genes = space.sample(np.random.default_rng(config.seed), CANDIDATES, resolutions=resolutions)
     terms = space_terms(space, genes)
     chosen = suggest(even_prior(terms) if source is None else fit_table(source), terms, config.suggest or 1)
     return space, {f"network-{i:02d}": subnet for i, subnet in enumerate(space.decode(genes[chosen]), start=1)}
+
+
+def check_new(file: Path, overwrite: bool) -> None:
+    """InputError where a file is there already, unless it is to be replaced."""
+    if file.exists() and not overwrite:
+        raise InputError(f"{file} exists: replace it with --overwrite")
 
 
 def write_suggestion(config: TransferConfig, space: SearchSpace, networks: dict[str, Subnet]) -> None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from ofa.cli.config import Config, Free, Input, Option, Output
+from ofa.cli.config import Free, Input, Option, Output, flag_of
 from ofa.cli.options import Count, OptionalCount, Resolutions, Seed
+from ofa.errors import UsageError
 from ofa.reading.kinds import TIMES
-from profilers.profiling.profile_options import csv_file
+from ofa.reading.numbers import short
+from profilers.devices.by_options import DeviceOptions
+from profilers.profiling.profile_options import ResumeOptions, TimingOptions, csv_file
+
+# of no meaning where nothing is measured
+_OF_DEVICES = ("ssh_config", "cores", "cpu", "threads", "agent_bin", "agent_lib", "agent_aar", "resume")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(Config):
+class TransferConfig(DeviceOptions, TimingOptions, ResumeOptions):
     """Estimate a latency table from whole networks timed on a device, and a table of a related device.
 
     With --suggest, choose networks that are worth timing. Fill in their latency_ms, then give the file as --networks.
+    With --serial or --host as well, they are measured at once on that phone or board, and the table is made.
     """
 
     networks: Annotated[Path | None, Input(kinds=(TIMES,)), Option(metavar="CSV")] = None
@@ -26,10 +33,16 @@ class TransferConfig(Config):
     """the latency column, if the file has several"""
 
     suggest: OptionalCount = None
-    """instead of a table, write N networks to time"""
+    """instead of a table, write N networks to time; with --serial or --host, measure them and make the table"""
 
     runtime: Annotated[str | None, Option(metavar="R")] = None
     """with --suggest: also write the networks as models, for onnxruntime, tflite, tflite-runtime or torch"""
+
+    serial: Annotated[str | None, Free(), Option(metavar="S")] = None
+    """with --suggest: measure the networks on this phone: USB serial, HOST:PORT or emulator-N"""
+
+    host: Annotated[str | None, Free(), Option(metavar="H")] = None
+    """with --suggest: measure the networks on this board: USER@ADDRESS, or a name in ~/.ssh/config"""
 
     from_: Annotated[str | None, Option(metavar="T")] = None
     """table of a related device, preferably of the same kind and runtime; without it, at least 8 networks are needed"""
@@ -61,4 +74,22 @@ class TransferConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.exactly_one("networks", "suggest")
+        self.at_most_one("serial", "host")
         csv_file("--out", self.out)
+        if not self.measures:
+            if given := next((name for name in _OF_DEVICES if self._is_given(name)), None):
+                raise UsageError(f"{flag_of(given)} is for measuring, by --suggest with --serial or --host")
+        elif self.suggest is None:
+            raise UsageError("--serial and --host are for --suggest: how many networks are to be measured?")
+        elif self.runtime not in (None, "tflite"):
+            raise UsageError(f"--runtime is {short(self.runtime)}: phones and boards are measured with tflite")
+
+    @property
+    def measures(self) -> bool:
+        """Whether networks are measured here."""
+        return self.serial is not None or self.host is not None
+
+    def estimating(self, networks: Path) -> TransferConfig:
+        """The same table from networks that have been measured."""
+        nothing: dict[str, Any] = dict.fromkeys(("suggest", "runtime", "serial", "host", *_OF_DEVICES))
+        return replace(self, **{**nothing, "networks": networks, "agent_lib": (), "resume": False})

@@ -27,10 +27,12 @@ from profilers.devices.from_header import open_target, phone_options
 from profilers.devices.phone import adb
 from profilers.devices.phone.adb import Adb, PushFailed, ShellAnswer
 from profilers.devices.phone.files import BASE
+from profilers.estimating import measured
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.run import measure_on
 from profilers.measuring.target import Target
+from profilers.transfer import main as transfer
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.measured import measure_networks, of_table
 
@@ -141,6 +143,32 @@ def test_whole_networks_are_measured_on_the_phone_of_a_table_one_measurement_aft
             assert found.failed == {}
     assert capsys.readouterr().out.count("pushing models") == 3
     assert [name.split("-")[0] for name in shell(phone, 'ls "$1"').text.split()] == ["agent"], "networks do not stay"
+
+
+def test_suggested_networks_are_measured_on_a_phone_and_their_table_says_that_it_is_emulated(
+    phone: TestPhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "ROUNDS", 1)
+    monkeypatch.setattr(measured, "RULES", {**measured.RULES, "max_seconds": 0.01, "warmup_seconds": 0})
+    out = tmp_path / "t.csv"
+    words = [
+        "--suggest",
+        "2",
+        "--from",
+        "note10",
+        "--space",
+        "mbv3-w0.35",
+        "--resolutions",
+        "32",
+        "--runtime",
+        "tflite",
+    ]
+    assert transfer([*words, "--serial", phone.serial, "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert (table.provenance, table.device, table.emulated) == ("estimated", "ofa-latency Test phone", True)
+    with pytest.raises(InputError, match="measured on an emulated device"):
+        search(["--table", str(out), "--latency", "5"])
+    assert [name.split("-")[0] for name in shell(phone, 'ls "$1"').text.split()] == ["agent"]
 
 
 def test_models_that_do_not_fit_together_go_to_the_phone_in_batches(boot, results, tmp_path: Path, capsys) -> None:

@@ -24,10 +24,13 @@ from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.network_times import read_networks
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.board.board_target import AgentOnBoard, chosen_cpus
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.from_header import open_target
+from profilers.devices.sent_files import sent_folder
+from profilers.estimating import measured
 from profilers.linux import main
 from profilers.looping.loop import make_loop
 from profilers.looping.minutes import WINDOWS, LoopPlan
@@ -35,14 +38,18 @@ from profilers.measuring.events import Begins, Hello
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import measure_on
+from profilers.transfer import main as transfer
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.measured import measure_networks, of_table
 
 CONFIG = """
 Host board
+    User me
+Host small
+    User small
+Host *
     HostName 127.0.0.1
     Port {port}
-    User me
     IdentityFile {folder}/key
     IdentitiesOnly yes
     StrictHostKeyChecking no
@@ -58,9 +65,11 @@ StrictModes no
 UsePAM no
 PidFile none
 """
-# sshd as a user without rights: as root it wants a user of its own. $1: the folder, $2: sshd
+# sshd as a user without rights: as root it wants a user of its own. The home of `small` is a disk of $3 MiB. $1: the
+# folder, $2: sshd
+SMALL_MIB = 17
 START = (
-    'mount --bind "$1/passwd" /etc/passwd && '
+    'mount --bind "$1/passwd" /etc/passwd && mount -t tmpfs -o "size=$3m,mode=0777" tmpfs "$1/small" && '
     'exec unshare -U --map-user=1000 --map-group=1000 "$2" -D -e -r -f "$1/sshd_config"'
 )
 
@@ -105,17 +114,19 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip("a user namespace is not to be had here")
     folder = tmp_path_factory.mktemp("sshd")
     program, environment = sshd_program(folder)
-    (folder / "home").mkdir()
+    for home in ("home", "small"):
+        (folder / home).mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     for name in ("key", "hostkey"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
-    (folder / "passwd").write_text(f"me:x:1000:1000::{folder}/home:/bin/sh\n")
+    users = (("me", "home"), ("small", "small"))
+    (folder / "passwd").write_text("".join(f"{name}:x:1000:1000::{folder}/{home}:/bin/sh\n" for name, home in users))
     (folder / "config").write_text(CONFIG.format(port=port, folder=folder))
     (folder / "sshd_config").write_text(SSHD_CONFIG.format(port=port, folder=folder))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            ["unshare", "-U", "-r", "-m", "sh", "-c", START, "sh", folder, program],
+            ["unshare", "-U", "-r", "-m", "sh", "-c", START, "sh", folder, program, str(SMALL_MIB)],
             env={**os.environ, **environment}, stdout=log, stderr=log,
         )  # fmt: skip
         try:
@@ -181,6 +192,25 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert inodes(sshd.home) == sent
 
 
+def test_models_that_do_not_fit_together_go_to_the_board_in_batches(
+    sshd: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # what is left beside the agent and the space that stays free: 1 MB
+    out, board = tmp_path / "t.csv", Board("small", sshd.config)
+    given = ["--host", "small", "--ssh-config", str(sshd.config), "--space", "mbv3-w1.0", "--resolutions", "32"]
+    given += ["--quick", "--rounds", "1", "--out", str(out)]
+    assert main([*given, "--limit", "35"]) == 0
+    assert "the models do not fit on small together: they go there in " in capsys.readouterr().out
+    assert [row.block for row in LatencyTable.load(out).rows] == list(all_blocks(get_space("mbv3-w1.0"), [32])[:35])
+    made = [record for record in Journal.read(out.with_suffix(".journal.jsonl")).records if record["kind"] == "result"]
+    visits = [(record["pass"], record["number"]) for record in made]
+    assert len(visits) == len(set(visits)) and "failed_blocks" not in LatencyTable.load(out).header
+    assert board.run('ls "$1"', ".cache/ofa-latency").split()[0].startswith("agent-"), "no batch stays"
+    assert len(board.run('ls "$1"', ".cache/ofa-latency").split()) == 1
+    with pytest.raises(InputError, match=r"no space left on small: .* needs \d+ MB, \d+ MB are free: delete something"):
+        main([*given[:-2], "--limit", "96", "--out", str(tmp_path / "u.csv")])
+
+
 def test_whole_networks_are_measured_on_the_board_of_a_table_one_measurement_after_another(
     sshd: Sshd, tmp_path: Path
 ) -> None:
@@ -227,6 +257,37 @@ def test_a_network_runs_in_a_loop_on_the_board(sshd: Sshd, tmp_path: Path) -> No
     assert [window["setup_ns"] > 0 for window in loop.windows] == [True] + [False] * (2 * WINDOWS - 1)
 
 
+def test_suggested_networks_are_measured_on_a_board_and_make_a_table(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "ROUNDS", 2)
+    monkeypatch.setattr(measured, "RULES", {**manifest([], 0.0)["rules"], "max_runs": 3})
+    out = tmp_path / "b.csv"
+    words = ["--suggest", "3", "--from", "note10", "--space", "mbv3-w0.35", "--resolutions", "32,64", "--out", str(out)]
+    words += ["--host", "board", "--ssh-config", str(sshd.config)]
+    agent_on(Board("board", sshd.config)).send_agent()
+    there = inodes(sshd.home)
+    assert transfer([*words, "--num-classes", "10"]) == 0
+    table, times = LatencyTable.load(out), read_networks(tmp_path / "b.networks.csv")
+    assert (table.provenance, table.header["runtime"], table.header["threads"]) == (
+        "estimated", "ai-edge-litert 2.3.0", "1",
+    )  # fmt: skip
+    assert table.coverage(get_space("mbv3-w0.35", 10)).complete == (32, 64)
+    assert "scaled to 3 whole networks: measured by profilers.transfer, each in 2 visits" in table.header["source"]
+    assert table.header["cpus"] == times.header["cpus"]
+    assert len(times.networks) == 3 and (times.latency_ms > 0).all()
+    made = Journal.read(tmp_path / "b.networks.journal.jsonl")
+    assert {record["id"] for record in made.records if record["kind"] == "result"} == {"b00000", "b00001", "b00002"}
+    assert inodes(sshd.home) == there, "networks do not stay"
+    with pytest.raises(InputError, match=r"b.networks.csv exists: replace it with --overwrite"):
+        transfer(words)
+    before = made.records
+    assert transfer([*words, "--resume", "--overwrite"]) == 0, "of what is there, nothing is measured again"
+    assert Journal.read(made.path).records[: len(before)] == before
+    with pytest.raises(InputError, match="--suggest is 3: name a table of a related device with --from, or measure at"):
+        transfer(["--suggest", "3", "--host", "board", "--out", str(tmp_path / "c.csv")])
+
+
 def measure_quietly(plan: Any, target: Any, rules: Any, seed: int, *, journal: Journal, folder: Path) -> Any:
     folder.mkdir()
     return measure_on(target, plan, rules, seed, journal, folder, lambda *_: None)
@@ -235,10 +296,11 @@ def measure_quietly(plan: Any, target: Any, rules: Any, seed: int, *, journal: J
 def test_files_that_were_spoilt_there_are_sent_again(sshd: Sshd, models: Path) -> None:
     board = Board("board", sshd.config)
     files = {path.name: path for path in models.glob("*.tflite")}
-    name = board.ensure("models", files)
-    there = sshd.home / ".cache/ofa-latency" / name / "b00000.tflite"
+    wanted = sent_folder("models", files)
+    board.ensure(wanted)
+    there = sshd.home / ".cache/ofa-latency" / wanted.name / "b00000.tflite"
     there.write_bytes(b"spoilt")
-    assert board.ensure("models", files) == name
+    board.ensure(wanted)
     assert there.read_bytes() == files["b00000.tflite"].read_bytes()
 
 
@@ -253,7 +315,9 @@ def test_a_lost_connection_is_no_blocks_fault(sshd: Sshd, models: Path) -> None:
 
 def test_an_agent_that_dies_on_the_board_is_told_from_a_lost_connection(sshd: Sshd, models: Path) -> None:
     board = Board("board", sshd.config)
-    folder = board.ensure("models", {path.name: path for path in models.glob("*.tflite")})
+    wanted = sent_folder("models", {path.name: path for path in models.glob("*.tflite")})
+    board.ensure(wanted)
+    folder = wanted.name
     said = json.dumps({"type": "hello", "protocol": 1, "runtime": "r", "device": {}})
     for end, message in (
         ("exit 3", "exited with code 3; its last words: a reason"),
@@ -273,7 +337,7 @@ def test_a_board_that_takes_no_files_says_why(sshd: Sshd, models: Path) -> None:
     base.chmod(0o500)
     try:
         with pytest.raises(InputError, match=r"board refuses: .*Permission denied"):
-            board.ensure("models", {"x": next(models.glob("*.tflite"))})
+            board.ensure(sent_folder("models", {"x": next(models.glob("*.tflite"))}))
     finally:
         base.chmod(0o700)
 

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
-from profilers.devices.board.ssh import Board, Facts
+from profilers.devices.batches import TAR_RECORD, Batch, batches_of
+from profilers.devices.board.ssh import Board, Facts, no_space
 from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
 from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of
-from profilers.measuring.events import Event
+from profilers.devices.sent_files import SentFolder, sent_folder
+from profilers.measuring.events import Done, Event
 from profilers.measuring.target import Target
 
 if TYPE_CHECKING:
     from device_agents.android.bundle import Bundle
 
 
+@contextmanager
 def board_target(
     board: Board,
     agent: Bundle,
@@ -29,34 +33,45 @@ def board_target(
     timeout_s: float,
     say: Callable[[str], object],
     cluster: Cluster | None = None,
-) -> Target:
-    """One board. agent: built for its machine; cpus: of `chosen_cpus`; cluster: as they were asked for"""
+    keep_models: bool = True,
+) -> Iterator[Target]:
+    """One board; models that are not to be kept there are gone in the end.
+
+    agent: built for its machine; cpus: of `chosen_cpus`; cluster: as they were asked for
+    """
     files = {name: agent.folder / name for name in agent.files}
-    return Target(
-        runtime="tflite",
-        batch=batch,
-        manifest={
-            "runtime": "tflite",
-            "backend": agent.backend,
-            "delegate": delegate,
-            "threads": threads,
-            "cpus": list(cpus),
-            **asked_dtype(dtype),
-            **agent.manifest_fields,
-        },
-        start=AgentOnBoard(board, files, agent.start_command, timeout_s, say).start,
-        header={
-            "agent": "linux",
-            "threads": str(threads),
-            "dtype": dtype_of(delegate, dtype),
-            "delegate": delegate,
-            **({"cores": cluster} if cluster else {}),
-        },
-    )
+    there = AgentOnBoard(board, files, agent.start_command, timeout_s, say, keep_models)
+    try:
+        yield Target(
+            runtime="tflite",
+            batch=batch,
+            manifest={
+                "runtime": "tflite",
+                "backend": agent.backend,
+                "delegate": delegate,
+                "threads": threads,
+                "cpus": list(cpus),
+                **asked_dtype(dtype),
+                **agent.manifest_fields,
+            },
+            start=there.start,
+            header={
+                "agent": "linux",
+                "threads": str(threads),
+                "dtype": dtype_of(delegate, dtype),
+                "delegate": delegate,
+                **({"cores": cluster} if cluster else {}),
+            },
+        )
+    finally:
+        try:
+            there.remove_models()
+        except InputError as gone:  # what was measured counts more
+            say(f"models stay on {board.host}, which is not to be had any more ({gone})")
 
 
 class AgentOnBoard:
-    """Sends agent and models once, and starts agents: `start` of profilers.measuring.target.Target."""
+    """Sends agent and models, and starts agents: `start` of profilers.measuring.target.Target."""
 
     def __init__(
         self,
@@ -65,20 +80,83 @@ class AgentOnBoard:
         command: Sequence[str],
         timeout_s: float,
         say: Callable[[str], object],
+        keep_models: bool = True,
     ) -> None:
-        self._board, self._files, self._command = board, files, command
-        self._timeout_s, self._say = timeout_s, say
-        self._folders: tuple[str, str] | None = None
-        self._sent: Path | None = None
+        """keep_models: whether models stay there, since another run may ask for the same"""
+        self._board, self._command = board, command
+        self._agent = sent_folder("agent", files)
+        self._timeout_s, self._say, self._keep_models = timeout_s, say, keep_models
+        self._agent_there = False
+        self._all: tuple[Path, SentFolder] | None = None
+        self._there: dict[str, bool] = {}  # folders of models that were sent, and whether they stay
 
     def start(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
-        """An agent's events. A further measurement's models lie in another folder, and are sent too."""
-        if self._folders is None or self._sent != folder:
-            models = {path.name: path for path in folder.glob("*.tflite")}
-            self._say(f"sending agent and {len(models)} models to {self._board.host}, if it lacks them")
-            self._folders = self._board.ensure("agent", self._files), self._board.ensure("models", models)
-            self._sent = folder
-        for event in self._board.agent(*self._folders, self._command, manifest, self._timeout_s):
+        """An agent's events. A further measurement's models lie in another folder, and are sent too.
+
+        Models that do not fit on the board together are sent in batches, each of which goes before the next comes.
+        InputError where one alone does not fit.
+        """
+        self.send_agent()
+        batches = self._batches(folder, manifest)
+        for number, batch in enumerate(batches):
+            models = self._all_models(folder)
+            if len(batches) > 1:
+                models = sent_folder("models", {name: folder / name for name in sorted(set(batch.files))})
+            self._send(models, keep=self._keep_models and len(batches) == 1)
+            for event in self._converse(models, batch):
+                if isinstance(event, Done) and number + 1 < len(batches):
+                    break
+                yield batch.renumbered(event)
+            if len(batches) > 1:
+                self.remove_models()
+
+    def send_agent(self) -> None:
+        """Sees to it that the board has the agent."""
+        if not self._agent_there:
+            self._say(f"sending agent and models to {self._board.host}, if it lacks them")
+            self._board.ensure(self._agent)
+            self._agent_there = True
+
+    def remove_models(self) -> None:
+        """Removes the models that are not to stay. InputError if the board is not to be had."""
+        for name in [name for name, stays in self._there.items() if not stays]:
+            self._board.remove(name)
+            del self._there[name]
+
+    def _all_models(self, folder: Path) -> SentFolder:
+        if self._all is None or self._all[0] != folder:
+            self._all = folder, sent_folder("models", {path.name: path for path in folder.glob("*.tflite")})
+        return self._all[1]
+
+    def _batches(self, folder: Path, manifest: Mapping[str, Any]) -> list[Batch]:
+        """The visits, in as many batches as the board's free space needs."""
+        whole, models = Batch(0, manifest), self._all_models(folder)
+        if models.name in self._there or self._board.holds(models):
+            return [whole]
+        self.remove_models()  # of a measurement before this one
+        sizes = {name: path.stat().st_size for name, path in models.files.items()}
+        needed = sum(sizes.values()) + TAR_RECORD * (len(sizes) + 3)
+        if needed <= self._board.room():
+            return [whole]
+        self._board.remove_kind("models")  # of earlier runs
+        room = self._board.room()
+        if needed <= room:
+            return [whole]
+        largest = max(sizes.values()) + 4 * TAR_RECORD
+        if largest > room:
+            raise no_space(self._board.host, largest, room)
+        batches = batches_of(manifest, sizes, room - 3 * TAR_RECORD)
+        self._say(f"the models do not fit on {self._board.host} together: they go there in {len(batches)} batches")
+        return batches
+
+    def _send(self, models: SentFolder, *, keep: bool) -> None:
+        if models.name not in self._there:
+            self._board.ensure(models)
+            self._there[models.name] = keep
+
+    def _converse(self, models: SentFolder, batch: Batch) -> Iterator[Event]:
+        events = self._board.agent(self._agent.name, models.name, self._command, batch.manifest, self._timeout_s)
+        for event in events:
             check_computed(event)
             yield event
 

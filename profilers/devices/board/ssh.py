@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from ofa.errors import InputError
 from profilers.devices.cores import core_numbers, cpu_list
-from profilers.devices.sent_files import SUMS, sent_folder, write_tar
+from profilers.devices.sent_files import SUMS, SentFolder, write_tar
 from profilers.measuring.conversation import agent_process
 from profilers.measuring.events import Event
 
@@ -34,6 +34,8 @@ cd /sys/devices/system/cpu && for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do
 done
 for file in cpu[0-9]*/cpu_capacity; do [ -r "$file" ] && echo "capacity.${file%%/*}=$(cat "$file")"; done; true
 """
+SPARE = 8 << 20  # bytes that stay free on the board
+FREE = 'mkdir -p "$1" && stat -f -c "%a %S" "$1"'
 HELD = 'cd "$1" 2>/dev/null && sha256sum -c "$2" > /dev/null 2>&1 && echo held || echo lacks'
 UNPACK = (
     'rm -rf "$1" "$1.part" && mkdir -p "$1.part" && tar -xf - -C "$1.part" && '
@@ -98,15 +100,32 @@ class Board:
         khz, capacity = (core_numbers(answers, name) for name in ("khz", "capacity"))
         return Facts(answers.get("machine", ""), cpu_list(answers.get("allowed", "")), khz, capacity)
 
-    def ensure(self, kind: str, files: Mapping[str, Path]) -> str:
-        """Sees to it that the board has these files in one folder, which is named by their content; its name."""
-        wanted = sent_folder(kind, files)
-        if self.run(HELD, f"{BASE}/{wanted.name}", SUMS).strip() != "held":
+    def holds(self, wanted: SentFolder) -> bool:
+        """Whether the board has the folder, unharmed."""
+        return self.run(HELD, f"{BASE}/{wanted.name}", SUMS).strip() == "held"
+
+    def ensure(self, wanted: SentFolder) -> None:
+        """Sees to it that the board has the folder, unharmed."""
+        if not self.holds(wanted):
             with tempfile.TemporaryFile() as archive:
                 write_tar(wanted, archive)
                 archive.seek(0)
                 self.run(UNPACK, f"{BASE}/{wanted.name}", SUMS, stdin=archive)
-        return wanted.name
+
+    def room(self) -> int:
+        """Bytes that may come there: an archive is unpacked as it arrives."""
+        numbers = self.run(FREE, BASE).split()
+        if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
+            raise InputError(f"{self.host} does not tell how much space is free")
+        return int(numbers[0]) * int(numbers[1]) - SPARE
+
+    def remove(self, name: str) -> None:
+        """Removes one of our folders."""
+        self.run('rm -rf "$1"', f"{BASE}/{name}")
+
+    def remove_kind(self, kind: str) -> None:
+        """Removes all our folders of a kind."""
+        self.run('cd "$1" && for name in "$2"-*; do rm -rf "$name"; done', BASE, kind)
 
     def agent(
         self, bundle: str, models: str, command: Sequence[str], manifest: Mapping[str, Any], timeout_s: float
@@ -123,3 +142,11 @@ class Board:
             text.seek(0)
             argv = self.argv(RUN, BASE, bundle, models, *command)
             yield from agent_process(argv, text, timeout_s, how_it_ended)
+
+
+def no_space(host: str, needed: int, room: int) -> InputError:
+    free = (room + SPARE) / 1e6
+    return InputError(
+        f"no space left on {host}: {BASE} needs {(needed + SPARE) / 1e6:.0f} MB, {free:.0f} MB are free: delete "
+        "something there"
+    )

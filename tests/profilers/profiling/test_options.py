@@ -122,6 +122,10 @@ def test_a_phone_s_options_are_those_of_its_table() -> None:
         (compare, "a b --effect -1", "--effect is -1.0, expected at least 0"),
         (transfer, "--out x.csv", "one of --networks, --suggest is needed"),
         (transfer, "--out x.csv --suggest 3 --networks n", "--suggest is not allowed with --networks"),
+        (transfer, "--out x.csv --suggest 3 --serial S --host h", "--host is not allowed with --serial"),
+        (transfer, "--out x.csv --serial S --networks n", "--serial and --host are for --suggest"),
+        (transfer, "--out x.csv --suggest 3 --serial S --runtime torch", "--runtime is 'torch': phones and boards are"),
+        (transfer, "--out x.csv --suggest 3 --cores big", "--cores is for measuring, by --suggest with --serial or"),
         (regenerate, "--config c --out o --overwrite --resume", "--overwrite is not allowed with --resume"),
     ],
 )

@@ -1,0 +1,89 @@
+"""A phone or a board by options, where no table of it says how it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ofa.optional_packages import require
+from profilers.devices.access_options import AccessOptions
+from profilers.devices.core_options import ClusterOptions
+from profilers.measuring.target import Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(AccessOptions, ClusterOptions):
+    """Where it is, and on which of its cores the models run; by XNNPACK, in float32."""
+
+    PANEL = "Phone or board"
+
+
+@contextmanager
+def open_device(asked: DeviceOptions, batch: int, timeout_s: float, say: Callable[[str], None]) -> Iterator[Target]:
+    """The phone of a serial, or the board of a host; in the end nothing of ours runs there, and no models stay.
+
+    say: told what is sent there. InputError if the device is not to be had.
+    """
+    from profilers.measuring.models import check_runtime
+
+    check_runtime("tflite")
+    if asked.host is not None:
+        with _board(asked, asked.host, batch, timeout_s, say) as board:
+            yield board
+        return
+    require("adb_shell", "a phone")
+    from profilers.devices.phone.adb import Adb
+    from profilers.devices.phone.phone_options import PhoneOptions
+    from profilers.devices.phone.phone_target import described, open_phone, session_of
+
+    with Adb(asked.serial) as adb:
+        adb.connect()
+        options = PhoneOptions(
+            agent_bin=asked.agent_bin,
+            agent_lib=asked.agent_lib,
+            agent_aar=asked.agent_aar,
+            libc=asked.libc,
+            threads=asked.threads,
+            cpu=asked.cpu,
+            cores=asked.cores,
+        )
+        phone, cpus = open_phone(adb, options)
+        say(described(phone, cpus))
+        with session_of(adb, phone, cpus, options, batch, timeout_s, say, keep_models=False) as target:
+            yield target
+
+
+@contextmanager
+def _board(
+    asked: DeviceOptions, host: str, batch: int, timeout_s: float, say: Callable[[str], None]
+) -> Iterator[Target]:
+    from device_agents.android import bundle
+    from profilers.devices.board.board_target import board_target, chosen_cpus
+    from profilers.devices.board.ssh import Board
+
+    board = Board(host, asked.ssh_config)
+    facts = board.facts()
+    cpus = chosen_cpus(facts, asked.cpu, asked.threads, asked.cores)
+    agent = bundle.make(
+        facts.machine,
+        agent_bin=asked.agent_bin,
+        agent_lib=asked.agent_lib,
+        agent_aar=asked.agent_aar,
+        libc=asked.libc,
+        tell=say,
+    )
+    with board_target(
+        board,
+        agent,
+        batch=batch,
+        delegate="xnnpack",
+        dtype="fp32",
+        threads=asked.threads_on(cpus),
+        cpus=cpus,
+        timeout_s=timeout_s,
+        say=say,
+        cluster=asked.cores,
+        keep_models=False,
+    ) as target:
+        yield target
