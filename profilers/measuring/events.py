@@ -32,7 +32,7 @@ AGENT_FACTS = frozenset({
 # what the host adds to them
 HOST_FACTS = frozenset({
     "airplane_mode", "battery", "battery_saver", "clusters", "cores_off", "emulated", "fixed_performance_mode",
-    "heat_gate", "product", "screen", "temperature_c", "thermal_status",
+    "heat_gate", "page_kib", "product", "screen", "temperature_c", "thermal_status",
 })  # fmt: skip
 _NUMBER_FACTS = frozenset({
     "clock_mhz", "cpu_count", "gpu_memory_mib", "l2_cache_kib", "load_average", "memory_mib", "multiprocessors",

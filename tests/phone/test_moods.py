@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from device_agents.android import bundle
+from device_agents.android.bundle import FLAGS, compile_agent
+from device_agents.android.elf import least_alignment
 from device_agents.android.testphone.moods import MOODS
 from device_agents.android.testphone.phone import DUMPSYS, MAX_KHZ
 from ofa.blocks import blocks_of
@@ -15,6 +18,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.phone.adb import Adb
+from profilers.devices.phone.files import BASE
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.devices.phone.phone_target import open_phone, session_of
 from profilers.looping.loop import make_loop, open_loop
@@ -113,3 +117,30 @@ def test_a_processor_that_cannot_compute_in_float16_is_not_believed_to(boot, tmp
     with pytest.raises(InputError, match=r"--dtype fp16 has no effect here \(float16 was asked for, and the runtime"):
         main(["--serial", phone.serial, *SMALL, "--dtype", "fp16", "--out", str(out)])
     assert not out.exists()
+
+
+def test_a_phone_with_pages_of_16_kib_is_measured_and_what_it_cannot_load_is_named(boot, tmp_path: Path) -> None:
+    phone, out = boot("arm64-v8a", mood=MOODS["tensor"]), tmp_path / "t.csv"
+    cores = "big" if (os.cpu_count() or 1) - 1 in os.sched_getaffinity(0) else "little"
+    assert main(["--serial", phone.serial, *SMALL, "--cores", cores, "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert len(table.rows) == 6
+    said = {"page_kib": "16", "android": "15", "cores": cores, "architecture": "aarch64", "emulated": "yes"}
+    assert {key: table.header[key] for key in said} == said
+    assert table.header["temperature_source"] == "3 thermal zones, in thousandths of a degree"
+
+    small = tmp_path / "agent"
+    compile_agent("aarch64", small, flags=[*FLAGS, "-Wl,-z,max-page-size=4096"])
+    assert least_alignment(small) == 4096
+    own = ["--agent-bin", str(small), "--agent-lib", str(bundle.make("aarch64").folder / "libLiteRt.so")]
+    with pytest.raises(
+        InputError, match=r"^agent cannot be loaded by ofa-latency Test phone, .* pages of 16 KiB: link"
+    ):
+        main(["--serial", phone.serial, *SMALL, *own, "--out", str(tmp_path / "u.csv")])
+    # nor does the phone take it: what is faked is not only in our own words
+    with Adb(phone.serial) as adb:
+        adb.connect()
+        adb.push(small, f"{BASE}/small")
+        answer = adb.run('cd "$1" && chmod 755 small && ./small x', BASE)
+    assert answer.code == 127
+    assert "program alignment cannot be smaller than system page size (16384)" in answer.text

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ import pytest
 
 from device_agents.android import bundle
 from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_params
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.space import get_space
@@ -27,14 +29,14 @@ from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import read_networks
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.board.board_target import AgentOnBoard, chosen_cpus
-from profilers.devices.board.ssh import Board, Facts
+from profilers.devices.board.ssh import SPARE, Board, Facts
 from profilers.devices.from_header import open_target
 from profilers.devices.sent_files import sent_folder
 from profilers.estimating import measured
 from profilers.linux import main
 from profilers.looping.loop import make_loop
 from profilers.looping.minutes import WINDOWS, LoopPlan
-from profilers.measuring.events import Begins, Hello
+from profilers.measuring.events import Begins, Done, Hello, Result
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import measure_on
@@ -65,11 +67,10 @@ StrictModes no
 UsePAM no
 PidFile none
 """
-# sshd as a user without rights: as root it wants a user of its own. The home of `small` is a disk of $3 MiB. $1: the
-# folder, $2: sshd
-SMALL_MIB = 17
+# sshd as a user without rights: as root it wants a user of its own. The home of `small` is a disk of $3 bytes. $1:
+# the folder, $2: sshd
 START = (
-    'mount --bind "$1/passwd" /etc/passwd && mount -t tmpfs -o "size=$3m,mode=0777" tmpfs "$1/small" && '
+    'mount --bind "$1/passwd" /etc/passwd && mount -t tmpfs -o "size=$3,mode=0777" tmpfs "$1/small" && '
     'exec unshare -U --map-user=1000 --map-group=1000 "$2" -D -e -r -f "$1/sshd_config"'
 )
 
@@ -114,6 +115,9 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
         pytest.skip("a user namespace is not to be had here")
     folder = tmp_path_factory.mktemp("sshd")
     program, environment = sshd_program(folder)
+    # the agent fits, with the space that stays free, and a few models
+    agent = bundle.make("x86_64")
+    small = sum((agent.folder / name).stat().st_size for name in agent.files) + SPARE + 400_000
     for home in ("home", "small"):
         (folder / home).mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -126,7 +130,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     (folder / "sshd_config").write_text(SSHD_CONFIG.format(port=port, folder=folder))
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            ["unshare", "-U", "-r", "-m", "sh", "-c", START, "sh", folder, program, str(SMALL_MIB)],
+            ["unshare", "-U", "-r", "-m", "sh", "-c", START, "sh", folder, program, str(small)],
             env={**os.environ, **environment}, stdout=log, stderr=log,
         )  # fmt: skip
         try:
@@ -165,10 +169,10 @@ def manifest(visits: list[str], seconds: float) -> dict:
     }  # fmt: skip
 
 
-def agent_on(board: Board) -> AgentOnBoard:
+def agent_on(board: Board, say: Callable[[str], object] = lambda _: None) -> AgentOnBoard:
     made = bundle.make("x86_64")
     files = {name: made.folder / name for name in made.files}
-    return AgentOnBoard(board, files, made.start_command, 60, lambda _: None)
+    return AgentOnBoard(board, files, made.start_command, 60, say)
 
 
 def inodes(home: Path) -> dict[str, int]:
@@ -192,23 +196,24 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert inodes(sshd.home) == sent
 
 
-def test_models_that_do_not_fit_together_go_to_the_board_in_batches(
-    sshd: Sshd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    # what is left beside the agent and the space that stays free: 1 MB
-    out, board = tmp_path / "t.csv", Board("small", sshd.config)
-    given = ["--host", "small", "--ssh-config", str(sshd.config), "--space", "mbv3-w1.0", "--resolutions", "32"]
-    given += ["--quick", "--rounds", "1", "--out", str(out)]
-    assert main([*given, "--limit", "35"]) == 0
-    assert "the models do not fit on small together: they go there in " in capsys.readouterr().out
-    assert [row.block for row in LatencyTable.load(out).rows] == list(all_blocks(get_space("mbv3-w1.0"), [32])[:35])
-    made = [record for record in Journal.read(out.with_suffix(".journal.jsonl")).records if record["kind"] == "result"]
-    visits = [(record["pass"], record["number"]) for record in made]
-    assert len(visits) == len(set(visits)) and "failed_blocks" not in LatencyTable.load(out).header
-    assert board.run('ls "$1"', ".cache/ofa-latency").split()[0].startswith("agent-"), "no batch stays"
-    assert len(board.run('ls "$1"', ".cache/ofa-latency").split()) == 1
+def test_models_that_do_not_fit_together_go_to_the_board_in_batches(sshd: Sshd, tmp_path: Path) -> None:
+    board, told = Board("small", sshd.config), list[str]()
+    blocks = all_blocks(get_space("mbv3-w1.0"), [32])
+    plan = make_plan([(block,) for block in blocks[:20]], 1, 0)
+    write_models(plan.models, "tflite", tmp_path, batch=1)
+    visits = [visit.model for visit in plan.visits]
+    agent = agent_on(board, told.append)
+    events = [*agent.start(tmp_path, manifest(visits, 0.0))]
+    assert re.search(r"the models do not fit on small together: they go there in [2-9] batches", told[-1])
+    made = [(event.visit, event.id) for event in events if isinstance(event, Result)]
+    assert made == list(enumerate(visits))
+    assert isinstance(events[-1], Done) and sum(isinstance(event, Done) for event in events) == 1
+    assert board.run('ls "$1"', ".cache/ofa-latency").split() == [agent.folder], "no batch stays"
+    large = tmp_path / "large"
+    large.mkdir()
+    write_models({"b00000": (max(blocks, key=block_params),)}, "tflite", large, batch=1)
     with pytest.raises(InputError, match=r"no space left on small: .* needs \d+ MB, \d+ MB are free: delete something"):
-        main([*given[:-2], "--limit", "96", "--out", str(tmp_path / "u.csv")])
+        next(agent.start(large, manifest(["b00000"], 0.0)))
 
 
 def test_whole_networks_are_measured_on_the_board_of_a_table_one_measurement_after_another(
@@ -260,10 +265,10 @@ def test_a_network_runs_in_a_loop_on_the_board(sshd: Sshd, tmp_path: Path) -> No
 def test_suggested_networks_are_measured_on_a_board_and_make_a_table(
     sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measured, "ROUNDS", 2)
+    monkeypatch.setattr(measured, "ROUNDS", 1)
     monkeypatch.setattr(measured, "RULES", {**manifest([], 0.0)["rules"], "max_runs": 3})
     out = tmp_path / "b.csv"
-    words = ["--suggest", "3", "--from", "note10", "--space", "mbv3-w0.35", "--resolutions", "32,64", "--out", str(out)]
+    words = ["--suggest", "2", "--from", "note10", "--space", "mbv3-w0.35", "--resolutions", "32,64", "--out", str(out)]
     words += ["--host", "board", "--ssh-config", str(sshd.config)]
     agent_on(Board("board", sshd.config)).send_agent()
     there = inodes(sshd.home)
@@ -273,11 +278,11 @@ def test_suggested_networks_are_measured_on_a_board_and_make_a_table(
         "estimated", "ai-edge-litert 2.3.0", "1",
     )  # fmt: skip
     assert table.coverage(get_space("mbv3-w0.35", 10)).complete == (32, 64)
-    assert "scaled to 3 whole networks: measured by profilers.transfer, each in 2 visits" in table.header["source"]
+    assert "scaled to 2 whole networks: measured by profilers.transfer, each in 1 visits" in table.header["source"]
     assert table.header["cpus"] == times.header["cpus"]
-    assert len(times.networks) == 3 and (times.latency_ms > 0).all()
+    assert len(times.networks) == 2 and (times.latency_ms > 0).all()
     made = Journal.read(tmp_path / "b.networks.journal.jsonl")
-    assert {record["id"] for record in made.records if record["kind"] == "result"} == {"b00000", "b00001", "b00002"}
+    assert {record["id"] for record in made.records if record["kind"] == "result"} == {"b00000", "b00001"}
     assert inodes(sshd.home) == there, "networks do not stay"
     with pytest.raises(InputError, match=r"b.networks.csv exists: replace it with --overwrite"):
         transfer(words)

@@ -32,7 +32,7 @@ class TestPhoneConfig(Config):
     """size of /data/local/tmp, MiB"""
 
     mood: Annotated[str, Option(metavar="M")] = "calm"
-    """which phone it behaves like: calm, noisy, tenths, closed, sleepy, sagging or old"""
+    """which phone it behaves like: calm, noisy, tenths, closed, sleepy, sagging, tensor or old"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

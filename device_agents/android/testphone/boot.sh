@@ -1,10 +1,10 @@
 #!/bin/sh
-# Boots the test phone: `boot.sh ROOT STATE PORT LISTEN_FD MIB QEMU CPU`, as process 1 of user, mount, net and pid
-# namespaces of its own. ROOT is read-only, as a phone's /system is; /data/local/tmp is a tmpfs of MIB MiB. STATE holds
-# stand-ins of Android's commands, what they say, and the fake /sys. aarch64 programs go to QEMU, which emulates CPU, in
-# this namespace only.
+# Boots the test phone: `boot.sh ROOT STATE PORT LISTEN_FD MIB FIRST CPU QEMU`, as process 1 of user, mount, net and
+# pid namespaces of its own. ROOT is read-only, as a phone's /system is; /data/local/tmp is a tmpfs of MIB MiB. STATE holds
+# stand-ins of Android's commands, what they say, and the fake /sys. aarch64 programs go to FIRST, which is QEMU or starts
+# it, and emulates CPU, in this namespace only.
 set -eu
-root=$1 state=$2 port=$3 listen=$4 mib=$5 qemu=$6 cpu=$7
+root=$1 state=$2 port=$3 listen=$4 mib=$5 first=$6 cpu=$7 qemu=$8
 
 mount --bind "$root" "$root"
 mount -o remount,bind,ro "$root"
@@ -22,11 +22,12 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 
 if [ -n "$qemu" ]; then
+  mount --bind "$qemu" "$root/test-phone/qemu"
   # a binfmt_misc of this user namespace (Linux 6.7 and newer); F: the interpreter is opened now, outside the root
   mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc
   aarch64='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
   mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
-  printf '%s' ":qemu-aarch64:M::$aarch64:$mask:$qemu:F" > /proc/sys/fs/binfmt_misc/register
+  printf '%s' ":qemu-aarch64:M::$aarch64:$mask:$first:F" > /proc/sys/fs/binfmt_misc/register
 fi
 
 : > "$state/booted"

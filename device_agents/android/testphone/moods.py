@@ -18,7 +18,8 @@ class Mood:
 
     temperature: Celsius at so many seconds after boot, of all zones; None: what `heat` last said
     sleeps: its last CPU is off while there is little to do; sags_after_s: then its clocks are cut
-    cpu: what qemu emulates
+    cpu: what qemu emulates; page_bytes: of its kernel's pages; release, sdk: of its Android
+    capacities: whether its kernel tells what its cores can do
     """
 
     zones: tuple[str, ...] = ("cpu-0",)
@@ -28,6 +29,10 @@ class Mood:
     sleeps: bool = False
     sags_after_s: float = math.inf
     cpu: str = "cortex-a76"
+    page_bytes: int = 4096
+    release: str = "14"
+    sdk: str = "34"
+    capacities: bool = False
 
     @property
     def changes(self) -> bool:
@@ -51,6 +56,8 @@ MOODS = {
     # a 2021 Exynos: the prime core is unplugged while the phone idles
     "sleepy": Mood(zones=("BIG", "MID", "LITTLE"), sleeps=True),
     "sagging": Mood(sags_after_s=90),
+    # a 2024 Tensor whose owner chose 16 KB pages
+    "tensor": Mood(zones=("BIG", "MID", "LITTLE", "TPU"), page_bytes=16384, release="15", sdk="35", capacities=True),
     # cores of before 2018 cannot compute in float16
     "old": Mood(cpu="cortex-a72"),
 }

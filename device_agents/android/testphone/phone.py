@@ -81,11 +81,12 @@ class TestPhone:
             port = listening.getsockname()[1]
             self.serial = f"127.0.0.1:{port}"
             qemu = str(self.root.parent / "qemu-aarch64") if self._abi.startswith("arm64") else ""
+            first = self._before(qemu)
             with (self.state / "boot.log").open("wb") as log:
                 self._process = subprocess.Popen(
                     ["unshare", "--user", "--map-root-user", "--mount", "--net", "--pid", "--fork", "--kill-child",
                      "sh", str(HERE / "boot.sh"), str(self.root), str(self.state), str(port),
-                     str(listening.fileno()), str(self._mib), qemu, self._mood.cpu],
+                     str(listening.fileno()), str(self._mib), first, self._mood.cpu, qemu],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listening.fileno()],
                     start_new_session=True,
                 )  # fmt: skip
@@ -189,13 +190,24 @@ class TestPhone:
             for file in ("scaling_max_freq", "scaling_cur_freq"):
                 (policy / file).write_text(khz)
 
+    def _before(self, qemu: str) -> str:
+        """What starts aarch64 programs: qemu, or what first refuses those that only its small pages would take."""
+        if not qemu or self._mood.page_bytes == CALM.page_bytes:
+            return qemu
+        program = self.state / "pages"
+        subprocess.run(["cc", "-O1", "-o", program, HERE / "pages.c"], check=True)
+        return str(program)
+
     def _write_state(self) -> None:
         (self.state / "bin").mkdir()
         for stand_in in (HERE / "system").iterdir():
             shutil.copy(stand_in, self.state / "bin")
             (self.state / "bin" / stand_in.name).chmod(0o755)
         machine = {"ro.product.cpu.abi": self._abi, "ro.product.cpu.abilist": self._abi}
-        self.say("properties", PROPERTIES | machine)
+        android = {"ro.build.version.release": self._mood.release, "ro.build.version.sdk": self._mood.sdk}
+        self.say("properties", PROPERTIES | machine | android)
+        (self.state / "page_size").write_text(f"{self._mood.page_bytes}\n")
+        (self.state / "qemu").touch()  # where it is mounted
         self.say("settings", SETTINGS)
         (self.state / "fixed_performance").touch()
         (self.state / "stayon").touch()
@@ -220,6 +232,8 @@ class TestPhone:
             (frequency / "scaling_cur_freq").write_text(khz)
             (frequency / "scaling_max_freq").write_text(khz)
             (frequency / "scaling_governor").write_text("schedutil\n")
+            if self._mood.capacities:
+                (frequency.parent / "cpu_capacity").write_text("1024\n" if big else "350\n")
         for which in ("online", "possible", "present"):
             (system / which).write_text(f"{','.join(map(str, range(cpus)))}\n")
         if self._mood.sleeps:

@@ -90,6 +90,11 @@ class AgentOnBoard:
         self._all: tuple[Path, SentFolder] | None = None
         self._there: dict[str, bool] = {}  # folders of models that were sent, and whether they stay
 
+    @property
+    def folder(self) -> str:
+        """The name of the agent's folder on the board."""
+        return self._agent.name
+
     def start(self, folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
         """An agent's events. A further measurement's models lie in another folder, and are sent too.
 

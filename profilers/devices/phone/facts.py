@@ -20,7 +20,7 @@ SEVERE = 2  # Android's thermal status from which on clocks are cut (moderate)
 FACTS = r"""
 for name in ro.product.cpu.abilist ro.product.manufacturer ro.product.model ro.build.version.sdk ro.build.fingerprint \
     ro.serialno ro.boot.qemu ro.kernel.qemu; do echo "$name=$(getprop $name)"; done
-echo "machine=$(uname -m)"
+echo "machine=$(uname -m)"; echo "page=$(getconf PAGE_SIZE 2> /dev/null)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
 cd /sys/devices/system/cpu
 if [ "$(cat online)" != "$(cat possible)" ]; then
@@ -50,6 +50,7 @@ class Phone:
     max_khz: {CPU: its highest clock}, of those whose clock can be read
     usable: CPUs that are on and that programs of adb can be pinned to
     off: those that could not be woken, or are kept for others
+    page_bytes: of the kernel's pages; None: not told
     capacity: {CPU: its speed as the kernel's scheduler sees it, 1024 that of the fastest}, where it is told
     identity: a hash that tells this phone from another of its model
     """
@@ -62,6 +63,7 @@ class Phone:
     identity: str
     off: tuple[int, ...] = ()
     capacity: Mapping[int, int] = field(default_factory=dict)
+    page_bytes: int | None = None
 
 
 def facts(adb: Adb, own_agent: bool) -> Phone:
@@ -100,6 +102,7 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
         identity=hashlib.sha256(known_by.encode()).hexdigest()[:16],
         off=tuple(sorted((online | set(cpu_list(properties.get("possible", "")))) - usable)),
         capacity=capacity,
+        page_bytes=int(page) if re.fullmatch(r"[1-9]\d{3,6}", page := properties.get("page", ""), re.ASCII) else None,
     )
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from device_agents.android import bundle
+from device_agents.android.elf import too_small_for
+from ofa.errors import InputError
 from profilers.devices.delegates import asked_dtype, dtype_of
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
@@ -100,10 +103,24 @@ def _agent(
     """The agent's files, backend, what starts it (None: they are a benchmark_model), and its own manifest fields."""
     if asked.runner == "benchmark_model":
         assert asked.agent_bin is not None, "checked before the phone was asked for"
+        check_pages(phone, [asked.agent_bin])
         return sent_folder("agent", {"benchmark_model": asked.agent_bin}), "tflite", None, {}
     abi = phone.abi if phone.abi in bundle.ABIS else bundle.ABIS[0]  # of no matter to agents that are brought
     agent = bundle.make(
         abi, agent_bin=asked.agent_bin, agent_lib=asked.agent_lib, agent_aar=asked.agent_aar, libc=asked.libc, tell=say
     )
     files = sent_folder("agent", {name: agent.folder / name for name in agent.files})
+    check_pages(phone, files.files.values())
     return files, agent.backend, agent.start_command, agent.manifest_fields
+
+
+def check_pages(phone: Phone, files: Iterable[Path]) -> None:
+    """InputError for programs and libraries that the phone cannot map: its pages are larger than they allow."""
+    if phone.page_bytes is None:
+        return
+    if refused := too_small_for(phone.page_bytes, files):
+        kib = phone.page_bytes // 1024
+        raise InputError(
+            f"{', '.join(file.name for file in refused)} cannot be loaded by {phone.name}, whose memory has pages of "
+            f"{kib} KiB: link with -Wl,-z,max-page-size={phone.page_bytes} (the NDK does from r28 on)"
+        )

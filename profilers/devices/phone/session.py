@@ -317,6 +317,8 @@ class PhoneSession:
             own["screen"] = f"{before.screen or 'not known'}, kept on while the phone charges"
         if off := maybe_faster(self._phone, hello.device.get("cpus") or [0]):
             own["cores_off"] = f"{', '.join(map(str, off))}: maybe faster than those used"
+        if self._phone.page_bytes:
+            own["page_kib"] = self._phone.page_bytes // 1024
         if self._phone.emulated:
             own["emulated"] = "yes"
         return replace(hello, device={**hello.device, **own})

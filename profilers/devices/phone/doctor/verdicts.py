@@ -58,7 +58,8 @@ def of_phone(phone: Phone, cpus: Sequence[int]) -> list[Verdict]:
     cores = f"pinned to CPU {', '.join(map(str, cpus))} of {clusters(phone) or 'cores whose clocks cannot be read'}"
     if off:
         cores += f"; CPU {', '.join(map(str, off))} cannot be had"
-    name = f"{phone.name}, {phone.abi}" + (f", {phone.emulated}" if phone.emulated else "")
+    pages = f", pages of {phone.page_bytes // 1024} KiB" if phone.page_bytes else ""
+    name = f"{phone.name}, {phone.abi}{pages}" + (f", {phone.emulated}" if phone.emulated else "")
     return [
         _good_or_look("phone", phone.emulated is None, name, "its times mean nothing"),
         _good_or_look("cores", not off, cores, "charge the phone, turn battery saver off, and run this again"),
