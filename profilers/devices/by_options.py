@@ -13,14 +13,14 @@ from profilers.measuring.target import Target
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeviceOptions(AccessOptions, ClusterOptions):
+class DeviceByOptions(AccessOptions, ClusterOptions):
     """Where it is, and on which of its cores the models run; by XNNPACK, in float32."""
 
     PANEL = "Phone or board"
 
 
 @contextmanager
-def open_device(asked: DeviceOptions, batch: int, timeout_s: float, say: Callable[[str], None]) -> Iterator[Target]:
+def open_device(asked: DeviceByOptions, batch: int, timeout_s: float, say: Callable[[str], None]) -> Iterator[Target]:
     """The phone of a serial, or the board of a host; in the end nothing of ours runs there, and no models stay.
 
     say: told what is sent there. InputError if the device is not to be had.
@@ -56,7 +56,7 @@ def open_device(asked: DeviceOptions, batch: int, timeout_s: float, say: Callabl
 
 @contextmanager
 def _board(
-    asked: DeviceOptions, host: str, batch: int, timeout_s: float, say: Callable[[str], None]
+    asked: DeviceByOptions, host: str, batch: int, timeout_s: float, say: Callable[[str], None]
 ) -> Iterator[Target]:
     from device_agents.android import bundle
     from profilers.devices.board.board_target import board_target, chosen_cpus

@@ -31,7 +31,7 @@ RULES = {**PHONE_PACE.whole, "min_runs": 6}
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredSuggestion:
     """file: of networks and their latencies; failed: {network's name: why it has none}; doubtful: visits"""
 
     file: Path
@@ -46,7 +46,7 @@ def networks_file(table: Path) -> Path:
 
 def measure_suggested(
     config: TransferConfig, space: SearchSpace, networks: Mapping[str, Subnet], command: str, console: Console
-) -> Measured:
+) -> MeasuredSuggestion:
     """Measures networks of a space on the config's device, and writes them beside its table. command: as typed
 
     InputError where the device is not to be had, or none could be measured.
@@ -62,7 +62,7 @@ def measure_suggested(
         raise InputError(f"no network could be measured: {next(iter(outcome.failed.values()), 'nothing was said')}")
     names = dict(zip(plan.models, networks, strict=True))
     _write(config, file, space, networks, names, plan, outcome, target)
-    return Measured(file, {names[model]: why for model, why in outcome.failed.items()}, outcome.doubtful)
+    return MeasuredSuggestion(file, {names[model]: why for model, why in outcome.failed.items()}, outcome.doubtful)
 
 
 def _journal(

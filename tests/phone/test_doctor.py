@@ -27,7 +27,7 @@ def test_every_fact_has_its_line_and_the_serial_has_none(boot, capsys) -> None:
         "connection", "phone", "cores", "space", "agent", "numerics", "pinning", "clocks", "heat", "screen", "battery",
         "battery saver", "airplane mode",
     ]  # fmt: skip
-    assert found["phone"].startswith("LOOK ofa-latency Test phone, x86_64, the phone calls itself an emulator")
+    assert found["phone"].startswith("LOOK ofa-latency Test phone, x86_64, pages of 4 KiB, the phone calls itself an")
     assert found["agent"] == "good ai-edge-litert 2.3.0 starts, 40 of 40 visits of a block were made"
     assert found["numerics"].startswith("good a block's outputs differ from ai-edge-litert ")
     assert found["numerics"].endswith(" of the largest, tolerance 0.0001")
