@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = write_report(config)
     console = make_console()
     for left in report.page.files.left_out:
-        console.print(f"left out: {left.path}: {left.why}", soft_wrap=True)
+        console.print(f"left out: {left}", soft_wrap=True)
     mib = config.out.stat().st_size / 2**20
     console.print(f"wrote {report.path} ({mib:.1f} MiB): open it in a browser; it needs no network", soft_wrap=True)
     return 0

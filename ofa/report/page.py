@@ -64,7 +64,7 @@ class Page:
             sections=self.sections,
             commands=self.commands,
             files=[plain(file.path) for file in self.files.read],
-            left_out=[{"path": plain(left.path), "why": left.why} for left in self.files.left_out],
+            left_out=[plain(left) for left in self.files.left_out],
         )
         return text.encode("utf-8", "backslashreplace").decode("utf-8")
 

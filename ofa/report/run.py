@@ -14,7 +14,7 @@ from ofa.report.config import ReportConfig
 from ofa.report.inputs.commands import evaluate_command, search_command, train_command
 from ofa.report.inputs.curves import TrainingRun, read_training
 from ofa.report.inputs.evaluated import EvaluationRun, read_evaluation
-from ofa.report.inputs.files import SEARCHED, RunFiles, find_files, with_checks
+from ofa.report.inputs.files import SEARCHED, RunFile, RunFiles, find_files, with_checks
 from ofa.report.inputs.frontiers import read_frontier
 from ofa.report.inputs.references import ReferenceRun, read_references
 from ofa.report.inputs.searched import SearchRun, read_search
@@ -52,6 +52,25 @@ class _Given:
     tables: dict[str, LatencyTable]
     lines: dict[tuple[Path, str], tuple[tuple[float, float], ...]]
 
+    def add(self, file: RunFile) -> None:
+        """InputError where the file is not as its command writes it."""
+        name = plain(file.path.name)
+        match file.kind:
+            case "search" | "verify":
+                self.searches.append(read_search(file))
+            case "evaluate":
+                self.evaluations.append(read_evaluation(file))
+            case "curves":
+                self.trainings.append(read_training(file))
+            case "validate":
+                self.validations.append(read_validation(file))
+            case "baselines":
+                self.references.append(read_references(file))
+            case "table":
+                self.tables[name.removesuffix(".csv")] = LatencyTable.load(file.path)
+            case "frontier":
+                self.lines[file.path.parent, name.removesuffix(SEARCHED)] = read_frontier(file.path)
+
 
 def write_report(config: ReportConfig, command: str = "") -> Report:
     """Writes one HTML file that shows the runs.
@@ -69,13 +88,12 @@ def write_report(config: ReportConfig, command: str = "") -> Report:
 
 def page_of(config: ReportConfig, command: str = "") -> Page:
     """What a report shows, before it is drawn; InputError as `write_report`."""
-    files = find_files(config.runs)
-    given = _read(files)
+    given, files = _read(find_files(config.runs))
     devices = _devices(given)
     used = [table for findings in devices if (table := findings.table) is not None]
     tables = dict.fromkeys(table.path for table in (*used, *given.tables.values()) if table.path is not None)
     if (more := with_checks(files, tables)) != files:
-        files, given = more, _read(more)
+        given, files = _read(more)
         devices = _devices(given)
     sections = tuple(_sections(given, devices))
     if not sections:
@@ -96,19 +114,18 @@ def _devices(given: _Given) -> list[DeviceFindings]:
     return devices_of(searches, given.lines, given.tables, given.evaluations)
 
 
-def _read(files: RunFiles) -> _Given:
-    return _Given(
-        searches=[read_search(file) for file in files.of("search", "verify")],
-        evaluations=[read_evaluation(file) for file in files.of("evaluate")],
-        trainings=[read_training(file) for file in files.of("curves")],
-        validations=[read_validation(file) for file in files.of("validate")],
-        references=[read_references(file) for file in files.of("baselines")],
-        tables={plain(file.path.stem): LatencyTable.load(file.path) for file in files.of("table")},
-        lines={
-            (file.path.parent, plain(file.path.name.removesuffix(SEARCHED))): read_frontier(file.path)
-            for file in files.of("frontier")
-        },
-    )
+def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
+    """What the files say, and those of them that say anything: a damaged one in a folder is left out."""
+    given = _Given([], [], [], [], [], {}, {})
+    damaged: dict[Path, str] = {}
+    for file in files.read:
+        try:
+            given.add(file)
+        except InputError as error:
+            if file.named:
+                raise
+            damaged[file.path] = plain(error)
+    return given, files.without(damaged)
 
 
 def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]:

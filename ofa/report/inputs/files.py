@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,11 +30,12 @@ ENDINGS = (".json", ".jsonl", ".csv")
 
 @dataclass(frozen=True)
 class RunFile:
-    """content: of JSON, the object; of anything else {}"""
+    """content: of JSON, the object; of anything else {}; named: by the user, rather than found in a folder"""
 
     path: Path
     kind: RunKind
     content: dict[str, Any] = field(default_factory=dict, repr=False)
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Unread:
     path: Path
     why: str
 
+    def __str__(self) -> str:
+        return self.why if self.why.startswith(str(self.path)) else f"{self.path}: {self.why}"
+
 
 @dataclass(frozen=True)
 class RunFiles:
@@ -52,8 +56,11 @@ class RunFiles:
     read: tuple[RunFile, ...]
     left_out: tuple[Unread, ...]
 
-    def of(self, *kinds: RunKind) -> list[RunFile]:
-        return [file for file in self.read if file.kind in kinds]
+    def without(self, damaged: Mapping[Path, str]) -> RunFiles:
+        """Those that could be read. damaged: why others could not, by their paths"""
+        read = tuple(file for file in self.read if file.path not in damaged)
+        left_out = (*self.left_out, *(Unread(path, why) for path, why in damaged.items()))
+        return RunFiles(read, left_out[:MOST_LISTED])
 
 
 def find_files(runs: Sequence[str]) -> RunFiles:
@@ -68,7 +75,8 @@ def find_files(runs: Sequence[str]) -> RunFiles:
         else:
             files = [_named_file(path)]
         for file in files:
-            found.setdefault(os.path.realpath(file.path), file)
+            key = os.path.realpath(file.path)
+            found[key] = replace(found.get(key, file), named=file.named or (key in found and found[key].named))
     return RunFiles(tuple(found.values()), tuple(left_out[:MOST_LISTED]))
 
 
@@ -112,7 +120,7 @@ def _named_file(path: Path) -> RunFile:
     if found is None:
         kind = kind_of(path)
         raise InputError(f"{path}: {f'is {kind}' if kind else 'is of no kind that is known'}; {NEWS}")
-    return found
+    return replace(found, named=True)
 
 
 def _of_folder(folder: Path) -> tuple[list[RunFile], list[Unread]]:

@@ -359,14 +359,18 @@ def test_a_folder_is_looked_through_and_what_is_damaged_left_out(frontier: Path,
     (inner / "again.json").symlink_to(inner / "result.json")
     (inner / "round").symlink_to(tmp_path / "runs")
     (tmp_path / "runs" / "verified.json").write_text('{"results": [], "verification": {')
+    cut = find_table("xeon-vm-onnxruntime").read_bytes()[:20_000]
+    (tmp_path / "runs" / "table.csv").write_bytes(cut)
     (tmp_path / "runs" / "classes.json").write_text('{"cat": 0}')
     (tmp_path / "runs" / "x.journal.jsonl").write_text('{"kind": "settings"}\n')
     (tmp_path / "runs" / ".hidden.json").write_text("{")
     trained(tmp_path / "runs" / "supernet", 40)
     page = shown(tmp_path / "runs", inner / "result.json")
     assert [file.kind for file in page.files.read] == ["search", "frontier", "curves"]
-    ((left),) = page.files.left_out
-    assert (left.path.name, "not JSON" in left.why) == ("verified.json", True)
+    assert ["not JSON" in left.why or "is cut off" in left.why for left in page.files.left_out] == [True, True]
+    assert [left.path.name for left in page.files.left_out] == ["verified.json", "table.csv"]
+    with pytest.raises(InputError, match=r"table\.csv:\d+: the file is cut off"):
+        shown(tmp_path / "runs", tmp_path / "runs" / "table.csv")
     assert [section.id for section in page.sections] == ["device-1", "training-1"]
 
 
