@@ -54,7 +54,11 @@ def _accuracy(state: QuickstartState, places: Places) -> list[str]:
     return [
         f"It is right on {top1:.1f} % of {images} photographs that were not trained on (95 % interval: {low:.0f} to "
         f"{high:.0f} %). Guessing the most frequent class every time is right on {100 * most / images:.0f} %.",
-        "The network was also chosen by these photographs, so on new ones it will be somewhat worse.",
+        *(
+            ["So it may only be guessing: it needs more photographs, or more --minutes."]
+            if low <= 100 * most / images
+            else ["The network was also chosen by these photographs, so on new ones it will be somewhat worse."]
+        ),
         f"This is a toy: {trained} photographs, {state.plan.epochs} epochs, {_minutes(state.done.get(TRAIN, 0))} of "
         f"training, the accuracy of {state.plan.subnets} networks in {_minutes(state.done.get(COLLECT, 0))}.",
         *(

@@ -221,6 +221,18 @@ def test_the_end_says_what_there_is_and_what_it_is_worth(photos: Path, tmp_path:
     assert "as the sum of its blocks, not measured" in ending(config(photos, tmp_path), result.state, places)[0]
 
 
+@pytest.mark.parametrize(("top1", "guesses"), [(57.0, True), (60.0, False)])
+def test_what_may_be_guessing_is_called_that(
+    photos: Path, tmp_path: Path, places: Places, top1: float, guesses: bool
+) -> None:
+    result = done(photos, tmp_path, Commands(places))
+    places.evaluation.write_text(json.dumps({"results": [{**EVALUATED, "top1": top1}]}))
+    text = "\n".join(ending(config(photos, tmp_path), result.state, places))
+    assert interval(top1, 30)[0] == pytest.approx(40, abs=3)  # as often as the most frequent class
+    assert ("it may only be guessing" in text) == guesses
+    assert ("it will be somewhat worse" in text) != guesses
+
+
 def test_intervals_are_wilsons() -> None:
     assert interval(50, 100) == pytest.approx((40.38, 59.62), abs=0.01)  # Wilson 1927, as any table has it
     assert interval(0, 10) == pytest.approx((0, 27.75), abs=0.01)
