@@ -32,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         note(f"$ {spelled(step.module, *words)}")
 
     def failed(step: CommandStep, code: int) -> None:
-        note(f"this step failed (exit code {code}); the others do without it: {step.title}")
+        if step.makes.exists():
+            note(f"done, with the remarks above (exit code {code}), and the others use what it found: {step.title}")
+        else:
+            note(f"this step failed (exit code {code}), and the others do without it: {step.title}")
 
     def ended(step: CommandStep, seconds: float) -> None:
         note(f"done in {spoken(seconds)}: {step.title}")
