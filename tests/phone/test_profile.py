@@ -23,7 +23,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.access_options import AccessOptions
-from profilers.devices.from_header import open_target, phone_options
+from profilers.devices.from_header import open_target
 from profilers.devices.phone import adb
 from profilers.devices.phone.adb import Adb, PushFailed, ShellAnswer
 from profilers.devices.phone.files import BASE
@@ -79,16 +79,6 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
         assert result["temperature_c_before"] == 40
     with pytest.raises(InputError, match="measured on an emulated device"):
         search(["--table", str(out), "--latency", "5"])
-
-
-def test_float16_is_in_the_header_and_asked_for_again(phone: TestPhone, tmp_path: Path) -> None:
-    out = tmp_path / "t.csv"
-    words = [*SMALL, "--rounds", "1", "--limit", "2", "--dtype", "fp16", "--out", str(out)]
-    assert main(["--serial", phone.serial, *words]) == 0
-    table = LatencyTable.load(out)
-    assert table.header["dtype"] == "fp16"
-    assert Journal.read(out.with_suffix(".journal.jsonl")).settings["dtype"] == "fp16"
-    assert phone_options(table, AccessOptions()).dtype == "fp16"
 
 
 def test_a_second_run_pushes_nothing_and_what_was_harmed_is_pushed_again(

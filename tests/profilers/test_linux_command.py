@@ -117,7 +117,7 @@ def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     program, environment = sshd_program(folder)
     # the agent fits, with the space that stays free, and a few models
     agent = bundle.make("x86_64")
-    small = sum((agent.folder / name).stat().st_size for name in agent.files) + SPARE + 400_000
+    small = sum((agent.folder / name).stat().st_size for name in agent.files) + SPARE + 450_000
     for home in ("home", "small"):
         (folder / home).mkdir()
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -204,7 +204,7 @@ def test_models_that_do_not_fit_together_go_to_the_board_in_batches(sshd: Sshd, 
     visits = [visit.model for visit in plan.visits]
     agent = agent_on(board, told.append)
     events = [*agent.start(tmp_path, manifest(visits, 0.0))]
-    assert re.search(r"the models do not fit on small together: they go there in [2-9] batches", told[-1])
+    assert re.search(r"the models do not fit on small together: they go there in [23] batches", told[-1])
     made = [(event.visit, event.id) for event in events if isinstance(event, Result)]
     assert made == list(enumerate(visits))
     assert isinstance(events[-1], Done) and sum(isinstance(event, Done) for event in events) == 1
@@ -286,9 +286,6 @@ def test_suggested_networks_are_measured_on_a_board_and_make_a_table(
     assert inodes(sshd.home) == there, "networks do not stay"
     with pytest.raises(InputError, match=r"b.networks.csv exists: replace it with --overwrite"):
         transfer(words)
-    before = made.records
-    assert transfer([*words, "--resume", "--overwrite"]) == 0, "of what is there, nothing is measured again"
-    assert Journal.read(made.path).records[: len(before)] == before
     with pytest.raises(InputError, match="--suggest is 3: name a table of a related device with --from, or measure at"):
         transfer(["--suggest", "3", "--host", "board", "--out", str(tmp_path / "c.csv")])
 
