@@ -189,7 +189,7 @@ def described(name: str, thing: Any) -> Iterator[str]:
         for member, value in members(thing):
             kind = "property" if isinstance(value, property) else ""
             function = getattr(value, "__func__", value)
-            shown = "" if kind else re.sub(r",?\n *", " ", signature(function)).replace("( ", "(").replace(" )", ")")
+            shown = "" if kind else re.sub(r"^\((?:self|cls)(?:, )?", "(", arguments(function))
             words = first_sentence(prose(value.fget if kind else function))
             yield from ("", f"- `{member}{shown}`" + (f": {cell(words)}" if words else ""))
 
@@ -207,15 +207,22 @@ def members(thing: type) -> Iterator[tuple[str, Any]]:
                 yield name, value
 
 
-def signature(thing: Any) -> str:
+def arguments(thing: Any) -> str:
+    """A signature on one line; empty where there is none to see."""
     try:
         text = str(inspect.signature(thing))
     except (TypeError, ValueError):
         return ""
-    text = re.sub(r"<factory>|<[^<>]* at 0x\w+>", "...", text).replace("'", "").replace('"', "")
+    text = text.replace(str(ofa.RESOLUTIONS), "RESOLUTIONS")
+    return re.sub(r"<factory>|<[^<>]* at 0x\w+>", "...", text).replace("'", "").replace('"', "")
+
+
+def signature(thing: Any) -> str:
+    """With an argument a line where it is long."""
+    text = arguments(thing)
     if len(text) <= 70 or not (found := re.fullmatch(r"\((.*)\)( -> .*)?", text)):
         return text
-    # one argument a line; commas within brackets are not between arguments
+    # commas within brackets are not between arguments
     parts = re.split(r", (?![^\[(]*[\])])", found[1])
     return "(\n" + "".join(f"    {part},\n" for part in parts) + ")" + (found[2] or "")
 
