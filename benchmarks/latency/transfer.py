@@ -1,4 +1,4 @@
-"""How well estimated tables predict: every figure of docs/transfer.md, from the files under latency_tables/.
+"""How well estimated tables predict: every figure of docs/results/transfer.md, from the files under latency_tables/.
 
 python benchmarks/latency/transfer.py phones   # published networks of six phones, each from the device's others
 python benchmarks/latency/transfer.py gpus     # HELP's GPUs: fitted on 10 of 500 networks, scored on the rest

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The trainings that docs/training.md compares, side by side: a process each, resumable, each in OUT/ARM-SEED.
+# The trainings that docs/results/training.md compares, side by side: a process each, resumable, each in OUT/ARM-SEED.
 #
 #     DATA=imagenette2-224.zip benchmarks/training/training_arms.sh uniform-0 uniform-1 late-0         # JOBS at a time (2)
 #     DATA=images DEVICE=cuda JOBS=8 BUDGET=300 benchmarks/training/training_arms.sh uniform-0 self-0  # stops after BUDGET s

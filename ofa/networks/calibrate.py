@@ -87,7 +87,7 @@ def calibrate_bn(
     batches: image tensors (N, 3, R, R), or tuples whose first item is one (what a DataLoader of images and labels
         yields). Sub-networks of another resolution get them resized (bilinear, antialiased). About 2,000 training
         images, prepared as for evaluation, are enough. In random order: batches of one class each cost 2 to 7 points
-        of top-1 (docs/training.md).
+        of top-1 (docs/results/training.md).
 
     Every layer normalises by the batch meanwhile, and its result is the mean and variance of all values pooled over
     the batches. The network is not copied, not changed and keeps its mode: an exception leaves nothing to undo.

@@ -156,7 +156,7 @@ def short(
     """For trainings of a small part of the paper's length: everything is elastic from the start.
 
     One sub-network a step, one cosine, and the arithmetic that the paper's recipe takes at this scale. Progressive
-    shrinking, in six stages, is no better there (measured: docs/training.md).
+    shrinking, in six stages, is no better there (measured: docs/results/training.md).
     """
     return (one_stage("uniform", space, resolutions, None, epochs_scale, 1, distill),)
 

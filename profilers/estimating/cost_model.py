@@ -2,7 +2,7 @@
 
 `cost_terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
 negative. Weights are fitted on a measured table (`fit_blocks`) and then scaled to another device by whole networks
-(`fit_networks`). All fits minimise squared relative errors. docs/transfer.md tells what was tried.
+(`fit_networks`). All fits minimise squared relative errors. docs/results/transfer.md tells what was tried.
 """
 
 from __future__ import annotations
