@@ -175,42 +175,38 @@ def _at(monkeypatch: pytest.MonkeyPatch, stage: str, number: int, do: Any) -> No
     monkeypatch.setattr(SupernetStep, "__call__", taken)
 
 
-@pytest.mark.parametrize(("stage", "number"), [("largest", 0), ("largest", STEPS), ("narrow", 1)])
 def test_stopped_it_continues_to_the_same_weights(
-    photos: Path,
-    whole: tuple[list[str], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: str,
-    number: int,
+    photos: Path, whole: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Three times in one run: what is lost at one of them is missing at the end."""
     more, expected = whole
-    with monkeypatch.context() as patched:
-        _at(patched, stage, number, terminate)
-        assert main(flags(photos, tmp_path / "run", *more)) == 130
-    assert not (tmp_path / "run" / "supernet.safetensors").exists()
-    assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0
-    assert_same(weights(tmp_path / "run"), weights(expected))
-    assert lines(tmp_path / "run") == lines(expected)
+    out, resume = tmp_path / "run", list[str]()
+    for stage, number in (("largest", 0), ("largest", STEPS), ("narrow", 1)):
+        with monkeypatch.context() as patched:
+            _at(patched, stage, number, terminate)
+            assert main(flags(photos, out, *more, *resume)) == 130, (stage, number)
+        assert not (out / "supernet.safetensors").exists()
+        resume = ["--resume"]
+    assert main(flags(photos, out, *more, *resume)) == 0
+    assert_same(weights(out), weights(expected))
+    assert lines(out) == lines(expected)
 
 
-@pytest.mark.parametrize(("stage", "number"), [("largest", 1), ("narrow", 0), ("narrow", STEPS + 1)])
 def test_killed_it_continues_from_the_last_epoch(
-    photos: Path,
-    whole: tuple[list[str], Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    stage: str,
-    number: int,
+    photos: Path, whole: tuple[list[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Three times in one run, as above."""
     more, expected = whole
-    with monkeypatch.context() as patched:
-        _at(patched, stage, number, die)
-        with pytest.raises(Killed):
-            main(flags(photos, tmp_path / "run", *more))
-    assert main(flags(photos, tmp_path / "run", *more, "--resume")) == 0
-    assert_same(weights(tmp_path / "run"), weights(expected))
-    assert lines(tmp_path / "run") == lines(expected)
+    out, resume = tmp_path / "run", list[str]()
+    for stage, number in (("largest", 1), ("narrow", 0), ("narrow", STEPS + 1)):
+        with monkeypatch.context() as patched:
+            _at(patched, stage, number, die)
+            with pytest.raises(Killed):
+                main(flags(photos, out, *more, *resume))
+        resume = ["--resume"]
+    assert main(flags(photos, out, *more, *resume)) == 0
+    assert_same(weights(out), weights(expected))
+    assert lines(out) == lines(expected)
 
 
 def test_another_recipe_is_refused_by_name(photos: Path, tmp_path: Path) -> None:
