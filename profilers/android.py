@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -162,7 +163,9 @@ def _without(serial: str | None, command: str) -> str:
     """A command for other people's eyes."""
     from profilers.devices.phone.serials import name_in_files
 
-    return command if serial is None else command.replace(name_in_files(serial), "SERIAL").replace(serial, "SERIAL")
+    for name in (name_in_files(serial), serial) if serial is not None else ():
+        command = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "SERIAL", command)
+    return command
 
 
 def profile_phones(config: AndroidConfig, words: Sequence[str]) -> int:

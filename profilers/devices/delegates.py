@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from ofa.errors import InputError, UsageError
-from profilers.measuring.events import Error, Event
+from profilers.measuring.events import Error, Event, Hello
 
 Dtype = Literal["fp32", "fp16"]
 # an agent's reason for a visit whose outputs were not of float16
@@ -40,7 +40,13 @@ def asked_dtype(dtype: Dtype) -> dict[str, str]:
     return {} if dtype == "fp32" else {"dtype": dtype}
 
 
-def check_computed(event: Event) -> None:
-    """InputError where an agent says that the runtime did not compute in the type that was asked for."""
+def check_computed(event: Event, manifest: Mapping[str, Any]) -> None:
+    """InputError where an agent says that the runtime did not compute in the type that was asked for, or does not know.
+
+    manifest: what the agent was asked
+    """
     if isinstance(event, Error) and event.reason == NOT_FP16:
         raise InputError(f"--dtype fp16 has no effect here ({event.message}): leave it out")
+    wanted = manifest.get("dtype")
+    if isinstance(event, Hello) and wanted is not None and event.settings.get("dtype") != wanted:
+        raise InputError(f"--dtype {wanted}: this agent does not know of it, build it anew from device_agents/android")

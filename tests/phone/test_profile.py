@@ -27,9 +27,13 @@ from profilers.devices.from_header import open_target
 from profilers.devices.phone import adb
 from profilers.devices.phone.adb import Adb, PushFailed, ShellAnswer
 from profilers.devices.phone.files import BASE
+from profilers.devices.phone.phone_options import PhoneOptions
+from profilers.devices.phone.phone_target import open_phone, session_of
 from profilers.estimating import measured
+from profilers.measuring.events import Result
 from profilers.measuring.judge import Outcome
-from profilers.measuring.plan import VisitPlan
+from profilers.measuring.models import write_models
+from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.target import Target
 from profilers.transfer import main as transfer
@@ -172,6 +176,19 @@ def test_models_that_do_not_fit_together_go_to_the_phone_in_batches(boot, result
     visits = [(result["pass"], result["number"]) for result in found]
     assert len(visits) == len(set(visits))
     assert "failed_blocks" not in table.header
+    # a later pass over few of them is one batch, and still not all of them
+    folder = tmp_path / "models"
+    folder.mkdir()
+    plan = make_plan([(row.block,) for row in table.rows], 1, 0)
+    write_models(plan.models, "tflite", folder, batch=1)
+    few = {"seed": 0, "protocol": 1, "models": [{"id": name, "path": f"{name}.tflite"} for name in plan.models]}
+    with Adb(phone.serial) as connection:
+        connection.connect()
+        asked = PhoneOptions()
+        shape, cpus = open_phone(connection, asked)
+        with session_of(connection, shape, cpus, asked, 1, 60.0, print) as target:
+            manifest = {**target.manifest, **few, "rules": target.pace.quick, "visits": list(plan.models)[-3:]}
+            assert sum(isinstance(event, Result) for event in target.start(folder, manifest)) == 3
 
 
 def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:

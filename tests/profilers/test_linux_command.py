@@ -208,6 +208,8 @@ def test_models_that_do_not_fit_together_go_to_the_board_in_batches(sshd: Sshd, 
     made = [(event.visit, event.id) for event in events if isinstance(event, Result)]
     assert made == list(enumerate(visits))
     assert isinstance(events[-1], Done) and sum(isinstance(event, Done) for event in events) == 1
+    # a later pass over few of them is a batch too
+    assert sum(isinstance(event, Result) for event in agent.start(tmp_path, manifest(visits[:3], 0.0))) == 3
     assert board.run('ls "$1"', ".cache/ofa-latency").split() == [agent.folder], "no batch stays"
     large = tmp_path / "large"
     large.mkdir()

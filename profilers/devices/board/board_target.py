@@ -104,15 +104,15 @@ class AgentOnBoard:
         self.send_agent()
         batches = self._batches(folder, manifest)
         for number, batch in enumerate(batches):
-            models = self._all_models(folder)
-            if len(batches) > 1:
-                models = sent_folder("models", {name: folder / name for name in sorted(set(batch.files))})
-            self._send(models, keep=self._keep_models and len(batches) == 1)
+            # one batch alone may be less than all: few visits are left of models that do not fit together
+            whole, names = batch.manifest is manifest, sorted(set(batch.files))
+            models = self._all_models(folder) if whole else sent_folder("models", {n: folder / n for n in names})
+            self._send(models, keep=self._keep_models and whole)
             for event in self._converse(models, batch):
                 if isinstance(event, Done) and number + 1 < len(batches):
                     break
                 yield batch.renumbered(event)
-            if len(batches) > 1:
+            if not whole:
                 self.remove_models()
 
     def send_agent(self) -> None:
@@ -162,7 +162,7 @@ class AgentOnBoard:
     def _converse(self, models: SentFolder, batch: Batch) -> Iterator[Event]:
         events = self._board.agent(self._agent.name, models.name, self._command, batch.manifest, self._timeout_s)
         for event in events:
-            check_computed(event)
+            check_computed(event, batch.manifest)
             yield event
 
 

@@ -146,12 +146,13 @@ class PhoneSession:
             self._greet()
             batches = self._batches(folder, manifest)
             for number, batch in enumerate(batches):
-                models = self._models_of(folder, batch if len(batches) > 1 else None)
+                # one batch alone may be less than all: few visits are left of models that do not fit together
+                models = self._models_of(folder, None if batch.manifest is manifest else batch)
                 before = self._prepare(models)
                 for event in self._converse(models, batch.manifest):
                     if isinstance(event, Error) and event.reason == "too_hot":
                         raise too_hot(event.message)
-                    check_computed(event)
+                    check_computed(event, manifest)
                     if isinstance(event, Done) and number + 1 < len(batches):
                         break
                     done = isinstance(event, Done)

@@ -8,7 +8,9 @@ from ofa.errors import InputError, UsageError
 from profilers.android import AndroidConfig
 from profilers.devices.delegates import asked_dtype, check_computed, dtype_in, dtype_of
 from profilers.linux import LinuxConfig
-from profilers.measuring.events import Done, Error
+from profilers.measuring.events import Done, Error, Hello
+
+FP16 = {"dtype": "fp16"}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,14 @@ def test_what_cannot_be_told_is_refused(options: dict, words: str) -> None:
 
 
 def test_a_type_that_had_no_effect_ends_the_run_and_any_other_error_does_not() -> None:
-    check_computed(Error(0, "a", "the model fails"))
-    check_computed(Done())
+    check_computed(Error(0, "a", "the model fails"), FP16)
+    check_computed(Done(), FP16)
     with pytest.raises(InputError, match=r"--dtype fp16 has no effect here \(computed in float32\): leave it out"):
-        check_computed(Error(0, "a", "computed in float32", "not_fp16"))
+        check_computed(Error(0, "a", "computed in float32", "not_fp16"), FP16)
+
+
+def test_an_agent_of_before_there_was_a_choice_is_not_believed_to_have_made_it() -> None:
+    check_computed(Hello("android", "r", {}, {"dtype": "fp16"}), FP16)
+    check_computed(Hello("android", "r", {}), {})
+    with pytest.raises(InputError, match="--dtype fp16: this agent does not know of it, build it anew"):
+        check_computed(Hello("android", "r", {}, {"delegate": "xnnpack"}), FP16)
