@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
+from ofa.cli.rich_console import CHAINED
 from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.quickstart.config import QuickstartConfig
@@ -161,7 +163,7 @@ def _planned(
 def run_command(words: Sequence[str]) -> int:
     """Runs a command to its end, on this terminal; a signal that stops this process stops the command first."""
     with stop_on_signals() as stopped:
-        process = subprocess.Popen(words)
+        process = subprocess.Popen(words, env={**os.environ, CHAINED: "1"})
         asked = False
         while True:
             try:

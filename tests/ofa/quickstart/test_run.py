@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.quickstart import run as quickstart
 from ofa.quickstart.__main__ import main, spoken
@@ -280,6 +281,14 @@ def test_a_signal_stops_the_command_too(tmp_path: Path, number: signal.Signals) 
     sender.start()
     assert run_command([sys.executable, "-c", code]) == 130
     sender.join()
+
+
+def test_who_runs_several_commands_says_what_comes_next(capfd: pytest.CaptureFixture[str]) -> None:
+    code = "from ofa.cli.console import make_console as c; c().print('one'); c().print('next: two'); c().print()"
+    assert run_command([sys.executable, "-c", code]) == 0
+    assert capfd.readouterr().out == "one\n\n"
+    make_console().print("next: two")
+    assert capfd.readouterr().out == "next: two\n"
 
 
 def test_exit_codes_are_a_shells() -> None:
