@@ -48,5 +48,5 @@ def check_computed(event: Event, manifest: Mapping[str, Any]) -> None:
     if isinstance(event, Error) and event.reason == NOT_FP16:
         raise InputError(f"--dtype fp16 has no effect here ({event.message}): leave it out")
     wanted = manifest.get("dtype")
-    if isinstance(event, Hello) and wanted is not None and event.settings.get("dtype") != wanted:
+    if isinstance(event, Hello) and wanted is not None and event.settings.get("computes_in") != wanted:
         raise InputError(f"--dtype {wanted}: this agent does not know of it, build it anew from device_agents/android")

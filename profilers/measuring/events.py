@@ -61,7 +61,7 @@ class Hello:
     """agent, runtime: their names, the runtime's with its version
 
     device: facts of the device, of AGENT_FACTS; a session may add what only the host knows, of HOST_FACTS
-    settings: how the runtime was set up, where the agent tells: backend, delegate, dtype, xnnpack
+    settings: how the runtime was set up, where the agent tells: backend, delegate, computes_in, xnnpack
     """
 
     agent: str
@@ -185,7 +185,7 @@ def _hello(line: Mapping[str, Any], may_tell: frozenset[str]) -> Hello:
     if not isinstance(runtime, str) or not clean(runtime) or not isinstance(device, dict):
         raise AgentFailed(f"the agent's hello names no runtime or device: {shown(line)}")
     facts = {key: _fact(key, value) for key, value in device.items() if key in may_tell}
-    settings = {key: _fact(key, line[key]) for key in ("backend", "delegate", "dtype", "xnnpack") if key in line}
+    settings = {key: _fact(key, line[key]) for key in ("backend", "computes_in", "delegate", "xnnpack") if key in line}
     return Hello(clean(str(line.get("agent", ""))), clean(runtime), facts, settings)
 
 

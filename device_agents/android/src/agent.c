@@ -107,7 +107,7 @@ static void line_runtime(Line *line, const Manifest *manifest) {
 static void say_hello(Line *line, const Manifest *manifest, int xnnpack) {
     line_add(line, "{\"type\": \"hello\", \"protocol\": %d, \"agent\": \"android\", \"runtime\": ", PROTOCOL);
     line_runtime(line, manifest);
-    line_add(line, ", \"backend\": \"%s\", \"delegate\": \"%s\", \"dtype\": \"%s\", ", manifest->backend->name, manifest->delegate,
+    line_add(line, ", \"backend\": \"%s\", \"delegate\": \"%s\", \"computes_in\": \"%s\", ", manifest->backend->name, manifest->delegate,
              manifest->fp16 ? "fp16" : "fp32");
     line_add(line, "\"xnnpack\": %s, \"device\": ", xnnpack < 0 ? "null" : xnnpack ? "true" : "false");
     line_device(line, manifest->cpus, manifest->cpu_count);
