@@ -45,6 +45,7 @@ MOST_EPOCHS = {True: 60, False: 240}
 ENOUGH_EPOCHS = {True: 8, False: 40}
 LARGE_EPOCHS, LARGE_IMAGES = 120, 5000  # a larger space is worth it from so many passes over so many photographs
 FEWEST_EPOCHS = 3
+MANY_IMAGES = 1000  # so many are trained on, if there are, however few epochs there is time for
 MOST_SUBNETS = 500
 CHECKS = 4
 # seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/quickstart.md)
@@ -107,9 +108,10 @@ def choose(photos: PhotoCounts, speed: Speed, minutes: float, *, from_scratch: b
             plan = large
     if plan.epochs < enough:
         plan = _filled(_least(SMALL, photos, learnt=not from_scratch), photos, speed, minutes)
-    if plan.epochs < enough:  # fewer photographs, more often
-        passes = plan.epochs * plan.trained(photos)
-        plan = replace(plan, epochs=enough, limit=max(LEAST_TRAINED, passes // enough))
+    passes = plan.epochs * plan.trained(photos)
+    limit = max(MANY_IMAGES, passes // enough)
+    if plan.epochs < enough and limit < plan.trained(photos):  # fewer photographs, more often
+        plan = replace(plan, epochs=max(FEWEST_EPOCHS, passes // limit), limit=limit)
     plan = replace(plan, epochs=min(plan.epochs, round(MOST_EPOCHS[plan.learnt] * longer)))
     return with_subnets(plan, photos, speed, minutes * 60)
 

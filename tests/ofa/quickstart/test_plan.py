@@ -55,8 +55,11 @@ def test_what_does_not_fit_is_as_small_as_it_can_be() -> None:
     photos = photos_of(50_000, 1000)
     plan = choose(photos, USUAL_SPEED.slower(20), 5, from_scratch=False)
     assert (plan.size, plan.subnets) == (SIZES[1], SIZES[1].least_subnets)
+    assert plan.epochs == 3
     assert plan.limit is not None
-    assert plan.limit < 1000
+    assert plan.limit < 1000  # to decode them takes too long
+    few = choose(photos_of(180, 60), USUAL_SPEED.slower(20), 5, from_scratch=False)
+    assert (few.limit, few.epochs) == (None, 3)  # none of a few is left out
 
 
 def test_a_slow_training_leaves_time_for_fewer_networks() -> None:
