@@ -49,9 +49,9 @@ MANY_IMAGES = 1000  # so many are trained on, if there are, however few epochs t
 MOST_SUBNETS = 500
 CHECKS = 4
 # seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/quickstart.md)
-FIXED_S = {FIT: 15.0, SEARCH: 2.0, EXPORT: 6.0, EVALUATE: 2.0, REPORT: 4.0}
+FIXED_S = {FIT: 12.0, SEARCH: 2.0, EXPORT: 6.0, EVALUATE: 2.0, REPORT: 4.0}
 # and of what times something, most of it as long as a clock says: a slow machine takes longer by the root
-TIMED_S = {PROFILE: 40.0, VERIFY: 40.0}
+TIMED_S = {PROFILE: 22.0, VERIFY: 45.0}
 TRIED_TRAIN_S = 0.0045  # a step of training there, for each image
 # how often the time to load torch passes until a command begins: some load it not at all, or more beside it
 STARTS = {
