@@ -81,8 +81,8 @@ def check_discharging(reading: Reading) -> None:
     if plugged or status != "Discharging":
         why = f"its status is {cut(ascii(status), 30)}" if not plugged else "a charger or USB is connected"
         raise InputError(
-            f"the battery gives not all of the power ({why}): reach the phone over Wi-Fi (docs/phones.md), pull the "
-            "cable, and go on by --resume"
+            f"the battery gives not all of the power ({why}): reach the phone over Wi-Fi, pull the cable, and "
+            "continue with --resume"
         )
 
 

@@ -132,6 +132,7 @@ def compared(path: Path, result: Path) -> Path:
             "latency_ms": ms,
             "standard_error_ms": 0.05,
             "doubtful": ms > 9,
+            # some have no accuracy of timm's
             "published": dict(zip(("paper", "timm"), top1s, strict=False)),
             "found_networks": {"paper": gain},
         }

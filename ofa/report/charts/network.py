@@ -21,7 +21,7 @@ from ofa.report.parts.slider import Slider
 
 ROW, HEAD = 20, 30  # pixels
 KERNEL, EXPAND, BARS, VALUE = 96, 152, 214, 52  # where columns begin; VALUE: how wide the last one is
-NAMES = {"mbconv": "inverted bottleneck", "bottleneck": "bottleneck", "conv": "convolution", "linear": "linear layer"}
+NAMES = {"mbconv": "inverted bottleneck", "conv": "convolution", "linear": "linear layer"}  # else the operator's own
 
 
 def network_chart(findings: DeviceFindings, drawn: DrawnNetworks, slider: Slider) -> Spec:
