@@ -52,8 +52,8 @@ def measure_baselines(config: BaselinesConfig, command: str) -> int:
         visits = config.visits or target.pace.whole_rounds
         measured = measure_networks(contest.plan, of_table(target, table), measure, visits=visits, seed=config.seed)
     ranking = ranking_of(contest, measured)
-    print_ranking(console, ranking)
     write_json(config.file, to_json(ranking, config, command, datetime.now(UTC)))
+    print_ranking(console, ranking)
     return ending(ranking, config.file, console)
 
 

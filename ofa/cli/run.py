@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import tempfile
@@ -24,6 +25,7 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
 
     failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
     """
+    _prepare_streams()
     try:
         code = main()
         sys.stdout.flush()
@@ -48,6 +50,17 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         print(f"error: {_fault(error)}", file=sys.stderr)
         code = failed or FAULT
     sys.exit(code)
+
+
+def _prepare_streams() -> None:
+    """No text ends a command: what the terminal's encoding lacks is escaped. What goes to a closed stream is lost."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _fault(error: Exception) -> str:

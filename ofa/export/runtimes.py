@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -43,13 +44,18 @@ def in_batches(run: Runner, batch: int) -> Runner:
     return logits
 
 
-def onnx_session(model: bytes) -> Any:
-    """onnxruntime's session of a model, with one thread."""
+def onnx_session(model: bytes, folder: Path | None = None) -> Any:
+    """onnxruntime's session of a model, with one thread.
+
+    folder: where files of weights lie that the model names; without one it would take those of the working directory
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ofa.cli.command import Command
 from ofa.cli.console import make_console, progress_bar, tell
@@ -18,13 +18,26 @@ COMMAND = Command("ofa.predict", PredictConfig, example="photo.jpg holiday/ --mo
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     console = make_console()
+    read_on = True
+
+    def say(show: Callable[[], object]) -> None:
+        """Where the reader went away (`| head`), the file that was asked for is written all the same."""
+        nonlocal read_on
+        try:
+            if read_on:
+                show()
+        except BrokenPipeError:
+            if config.json is None:
+                raise
+            read_on = False
+
     with progress_bar(console, counted=True) as bar:
         total = done = 0
 
         def begin(images: int, lines: Sequence[str], marks: Sequence[str]) -> None:
             nonlocal total
             total = images
-            tell(console, lines, marks)
+            say(lambda: tell(console, lines, marks))
 
         def advance() -> None:
             nonlocal done
@@ -33,16 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bar.show("images", done, total)
 
         def predicted(found: ImageClasses) -> None:
-            console.print(line_of(found), soft_wrap=True)
+            say(lambda: console.print(line_of(found), soft_wrap=True))
             advance()
 
         def broken(name: str, reason: str) -> None:
-            print(one_line(f"warning: {name} is skipped: {reason}"), file=sys.stderr)
+            say(lambda: print(one_line(f"warning: {name} is skipped: {reason}"), file=sys.stderr))
             advance()
 
         predict_images(config, PredictWatcher(begin, predicted, broken))
     if config.json is not None:
-        console.print(f"wrote {config.json}", soft_wrap=True)
+        say(lambda: console.print(f"wrote {config.json}", soft_wrap=True))
     return 0
 
 

@@ -53,3 +53,5 @@ class PredictConfig(PreparationOptions):
         super().__post_init__()
         if not self.file:
             raise UsageError("FILE is needed: name photographs, or a folder of them")
+        if self.json is not None and self.json.suffix != ".json":  # `--json *.jpg` would replace the first of them
+            raise UsageError(f"--json is {self.json}, expected a file that ends in .json")

@@ -61,7 +61,7 @@ def open_model(path: Path) -> ModelFile:
 
 
 def _onnx(path: Path, content: bytes) -> ModelFile:
-    session = onnx_session(content)
+    session = onnx_session(content, path.resolve().parent)
     given, wanted = session.get_inputs(), session.get_outputs()
     _check_one(path, given, wanted)
     kinds = [given[0].type, wanted[0].type]

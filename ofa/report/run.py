@@ -31,6 +31,8 @@ from ofa.report.sections.training import training_section
 from ofa.runs.files import replace_file
 from ofa.tables import LatencyTable
 
+BEGINS = b"<!doctype html"  # of a page, in small letters
+
 
 @dataclass(frozen=True, eq=False)
 class Report:
@@ -80,10 +82,20 @@ def write_report(config: ReportConfig, command: str = "") -> Report:
     """
     for package in ("jinja2", "vl_convert"):
         require(package, "a report")
+    check_replaceable(config.out)
     page = page_of(config, command)
     html = page.html()
     replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8"))
     return Report(config.out, page)
+
+
+def check_replaceable(path: Path) -> None:
+    """InputError where a file stands there that is no page: it may be a run that is shown, or the user's own."""
+    if path.is_file():
+        with path.open("rb") as file:
+            begins = file.read(len(BEGINS))
+        if begins and begins.lower() != BEGINS:
+            raise InputError(f"--out {path} is there and is no HTML page: name another file, or move that one away")
 
 
 def page_of(config: ReportConfig, command: str = "") -> Page:

@@ -15,7 +15,7 @@ from ofa.errors import InputError
 from ofa.images.classes import class_index
 from ofa.images.files.labels import Labels, find_labels
 from ofa.images.files.listing import File, LeftOut, Listing, Parts, list_folder, list_zip, summary
-from ofa.images.files.names import composed
+from ofa.images.files.names import composed, shown
 from ofa.images.pixels.decoding import SUFFIXES, Unreadable, missing
 from ofa.reading.zip_file import DAMAGED, is_zip
 
@@ -144,7 +144,7 @@ class ImageFolder:
 
     def left_out_line(self) -> str | None:
         """A line that says what is left out, by kind; None where nothing is."""
-        return f"{self.path}: {summary(self.left_out)}" if self.left_out else None
+        return f"{shown(str(self.path))}: {summary(self.left_out)}" if self.left_out else None
 
     def read(self, i: int) -> bytes:
         """The i-th image, encoded. OSError, ValueError or zipfile's errors where it cannot be read."""

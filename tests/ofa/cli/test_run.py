@@ -3,11 +3,13 @@
 import errno
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.table import Table
 
 from ofa.cli.console import make_console
 from ofa.cli.run import FAULT, run
@@ -86,6 +88,33 @@ def test_a_reader_that_went_away_ends_a_command_with_0(
             run(main)
     assert ended.value.code == 0
     assert capfd.readouterr().err == ""
+
+
+def test_what_steers_a_terminal_is_shown_as_escapes_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "a\x1b[31m\x9b2J\u202e\udcff\x07[b]z"
+    table = Table()
+    table.add_column("b\x1b[2J")
+    table.add_row(name)
+    for show in (make_console().print, make_console().out):
+        show(name)
+        assert capsys.readouterr().out == "a\\x1b[31m\\x9b2J\\u202e\\udcff\\x07[b]z\n"
+    make_console().print(table)
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\udcff]", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", ""])
+def test_no_stream_and_no_encoding_ends_a_command(closed: str, tmp_path: Path) -> None:
+    code = "from ofa.cli.run import run; from ofa.cli.console import make_console as made; "
+    code += "run(lambda: made().print('K\u00e4\u2265'))"
+    close = {"stdout": ">&-", "stderr": "2>&-", "": ""}[closed]
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {close}', sys.executable, code],
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    said = "" if closed == "stdout" else "K\\xe4\\u2265\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, said, "")
 
 
 def test_no_other_console_of_rich_is_made() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import subprocess
 import sys
 import zipfile
@@ -195,6 +196,57 @@ def test_what_is_no_image_ends_it_where_there_is_nothing_else_or_it_is_strict(
     assert done.returncode == 2
     assert "holds no images" in done.stderr
     assert not out.exists()
+
+
+def test_a_photograph_is_never_taken_for_the_file_to_write(
+    photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # as a shell spells out `--json *.jpg`
+    files = [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    for file in files:
+        file.write_bytes((photographs / "val" / "brick" / "0.jpg").read_bytes())
+    done = ended(main, capsys, "--model", tmp_path / "net.onnx", "--json", *files)
+    assert done.returncode == 2
+    assert done.stderr == f"error: --json is {files[0]}, expected a file that ends in .json\n"
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_weights_beside_a_model_are_its_own_wherever_one_stands(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = onnx.numpy_helper.from_array(np.array([[9, 0, 0], [0, 0, 0], [0, 0, 0]], np.float32), "w")
+    nodes = [("GlobalAveragePool", "x", "p"), ("Flatten", "p", "f")]
+    graph = helper.make_graph(
+        [*(helper.make_node(kind, [a], [b]) for kind, a, b in nodes), helper.make_node("MatMul", ["f", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, 32, 32])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3])],
+        [weights],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "models").mkdir()
+    onnx.save(model, tmp_path / "models" / "m.onnx", save_as_external_data=True, size_threshold=0, location="w.bin")
+    (tmp_path / "w.bin").write_bytes(bytes(36))  # another model's, in the working directory
+    monkeypatch.chdir(tmp_path)
+    found = predicted(
+        tmp_path / "p.json",
+        photographs / "val" / "brick" / "0.jpg",
+        "--model=models/m.onnx",
+        "--mean=0,0,0",
+        "--std=1,1,1",
+    )
+    ((_, shares),) = found.items()
+    assert shares[0] > shares[1] + 0.1
+
+
+def test_a_reader_that_went_away_does_not_keep_the_file_from_being_written(
+    models: Path, photographs: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "p.json"
+    words = [photographs, photographs / "val", "--model", models / "int8.onnx", "--json", out]
+    line = f"{shlex.join([sys.executable, '-m', 'ofa.predict', *map(str, words)])} 2>&1 | true"
+    subprocess.run(["sh", "-c", line], cwd=ROOT, check=True, capture_output=True)
+    assert len(json.loads(out.read_text())["images"]) > 40
 
 
 def test_it_runs_without_torch(models: Path, photographs: Path) -> None:

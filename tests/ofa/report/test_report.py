@@ -457,6 +457,23 @@ def test_the_command_writes_the_page_and_says_where(
     assert COMMAND.config is ReportConfig
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_page_replaces_a_page_and_nothing_else(
+    frontier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result, text, page = tmp_path / "result.json", (frontier / "result.json").read_bytes(), tmp_path / "r.html"
+    result.write_bytes(text)
+    (tmp_path / "linked.html").symlink_to(result)
+    for out in (result, tmp_path / "linked.html"):
+        done = ended(main, capsys, result, "--out", out)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: --out {out} is there and is no HTML page")
+        assert result.read_bytes() == text
+    page.touch()
+    for _ in range(2):
+        assert ended(main, capsys, result, "--out", page).returncode == 0
+
+
 def test_a_page_is_of_something() -> None:
     with pytest.raises(InputError, match="name at least one"):
         ReportConfig(runs=())
