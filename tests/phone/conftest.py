@@ -15,6 +15,7 @@ from device_agents.android.testphone.phone import TestPhone
 from device_agents.android.testphone.root import TestPhoneImpossible
 from ofa.errors import InputError
 from profilers.devices.phone import adb
+from profilers.measuring.pace import PHONE_PACE
 
 Boot = Callable[..., TestPhone]
 Results = Callable[[Path], list[dict]]
@@ -27,6 +28,17 @@ def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(adb, "KEY", tmp_path / "home" / ".android" / "adbkey")
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # nor an adb server of this machine
     return adb.KEY
+
+
+@pytest.fixture(autouse=True)
+def _short_visits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Visits take milliseconds, but where something has to happen meanwhile: what they tell is not looked at here."""
+    if "during" in request.fixturenames:
+        return
+    seconds = {"warmup_seconds": 0.001, "warmup_seconds_after_rest": 0.005, "max_seconds": 0.005}
+    for rules in (PHONE_PACE.rules, PHONE_PACE.quick, PHONE_PACE.whole):
+        for key, value in seconds.items():
+            monkeypatch.setitem(rules, key, value)
 
 
 @pytest.fixture
