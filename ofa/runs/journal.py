@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
-from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
 from ofa.runs.lock import Lock
-from ofa.runs.settings import first_difference, shown
+from ofa.runs.settings import Difference
 
 if TYPE_CHECKING:
     from ofa.runs.processes import Processes
@@ -76,12 +75,9 @@ class Journal:
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """InputError names the first setting that differs from the journal's."""
-        if different := first_difference(self.settings, _as_read(settings)):
-            key, was, is_ = different
-            raise InputError(
-                f"{self.path} was begun with {cut(key, 80)} = {shown(was)}, but this one has {shown(is_)}: "
-                "give the same settings, or start anew without --resume"
-            )
+        if different := Difference.between(self.settings, _as_read(settings)):
+            way_out = different.way_out("start anew without --resume", self.path)
+            raise InputError(f"{self.path} was begun {different.words()}: {way_out}")
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Adds a record, and returns when it is on disk."""

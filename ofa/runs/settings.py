@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,35 @@ def first_difference(before: Any, now: Any, name: str = "") -> tuple[str, Any, A
                 return found
         return None
     return None if before == now else (name, before, now)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting that two runs do not have in common; None: one of them lacks it, or it was not given there."""
+
+    name: str
+    was: Any
+    now: Any
+
+    @classmethod
+    def between(cls, before: Any, now: Any) -> Difference | None:
+        """The first of two JSON values; None where they are equal."""
+        found = first_difference(before, now)
+        return None if found is None else cls(cut(found[0] or "settings", 80), *found[1:])
+
+    def words(self, this: str = "this one") -> str:
+        """Such as "with seed = 0, but this one has 5", or "without networks, but this one has networks = 4"."""
+        if self.was is None:
+            return f"without {self.name}, but {this} has {self.name} = {shown(self.now)}"
+        now = "is without" if self.now is None else f"has {shown(self.now)}"
+        return f"with {self.name} = {shown(self.was)}, but {this} {now}"
+
+    def way_out(self, anew: str, cheap: Path | None = None) -> str:
+        """What to do about it. anew: how to start anew; cheap: what may be removed, because little is lost with it"""
+        if self.was is not None and self.now is not None:
+            return f"give the same settings, or {anew}"
+        remove = "" if cheap is None else f"remove {cheap} or "
+        return f"give the same settings or, if another version of this program began it, {remove}{anew}"
 
 
 def shown(value: Any) -> str:

@@ -25,10 +25,9 @@ from torch import Tensor, nn
 from ofa.errors import InputError
 from ofa.images.pixels.augment import derived_seed
 from ofa.networks.layers import memory_format_of
-from ofa.reading.numbers import cut
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
-from ofa.runs.settings import first_difference, shown
+from ofa.runs.settings import Difference
 from ofa.runs.stopping import stop_on_signals
 from ofa.training.precision import Precision
 from ofa.training.schedule import Plan, nesterov_sgd
@@ -121,13 +120,9 @@ class Training:
             self.start()
             return
         groups, facts = read_state(self.checkpoint)
-        different = first_difference(facts.get("settings"), self.settings)
-        if different:
-            name, before, now = different
-            raise InputError(
-                f"{self.checkpoint} was made with {cut(name, 80)} = {shown(before)}, but this run has {shown(now)}: "
-                "give the same settings, or another --out"
-            )
+        if different := Difference.between(facts.get("settings"), self.settings):
+            way_out = different.way_out("name another --out")
+            raise InputError(f"{self.checkpoint} was made {different.words('this run')}: {way_out}")
         try:
             self.net.load_state_dict(groups["network"])
             self._restore_momentum(groups.get("momentum", {}))

@@ -27,12 +27,12 @@ from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
 from ofa.networks.statistics import batch_statistics
-from ofa.reading.numbers import Bounds, cut
+from ofa.reading.numbers import Bounds
 from ofa.reading.structured import as_object, need, read_json
 from ofa.runs.files import replace_file, write_json
 from ofa.runs.lock import Lock
 from ofa.runs.processes import Processes
-from ofa.runs.settings import first_difference, shown
+from ofa.runs.settings import Difference
 from ofa.space import SearchSpace, Subnet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
@@ -156,13 +156,9 @@ class SupernetTraining:
             if not resume:
                 raise InputError(f"{self.out} already has a run: continue it with --resume, or choose another --out")
             before = read_json(path)
-            different = first_difference(before, now)
-            if different:
-                name, old, new = different
-                raise InputError(
-                    f"{self.out} was begun with {cut(name, 80)} = {shown(old)}, but this run has {shown(new)}: give "
-                    "the same settings, or another --out"
-                )
+            if different := Difference.between(before, now):
+                way_out = different.way_out("name another --out")
+                raise InputError(f"{self.out} was begun {different.words('this run')}: {way_out}")
         self.procs.wait()
         if self.procs.rank == 0:
             write_json(path, now)

@@ -16,7 +16,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import MILLISECONDS, Bounds
 from ofa.reading.structured import as_object, read_json
 from ofa.runs.files import write_json
-from ofa.runs.settings import first_difference, shown
+from ofa.runs.settings import Difference
 from ofa.space import SearchSpace
 from ofa.tables import LatencyTable
 from ofa.tables.margin import MARGIN, Margins, rounded_up
@@ -137,12 +137,9 @@ def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -
         raise InputError(f"{error}: start anew with --overwrite") from None
     if stated.get("version") != VERSION:
         raise InputError(f"{path}: not a file of profilers.margin, version {VERSION}: start anew with --overwrite")
-    if different := first_difference(as_object(stated.get("settings"), f"{path}: settings"), settings):
-        key, was, now = different
-        raise InputError(
-            f"{path} was begun with {key} = {shown(was)}, but this one has {shown(now)}: give the same, or start anew "
-            "with --overwrite"
-        )
+    if different := Difference.between(as_object(stated.get("settings"), f"{path}: settings"), settings):
+        way_out = different.way_out("start anew with --overwrite")
+        raise InputError(f"{path} was begun {different.words()}: {way_out}")
     try:
         winners = Winners(
             MILLISECONDS.check("split_ms", stated.get("split_ms")),

@@ -11,7 +11,7 @@ from ofa.errors import InputError
 from ofa.predictors.subnet_accuracies import stated_facts
 from ofa.reading.csv_text import read_csv_text
 from ofa.reading.numbers import PERCENT, Bounds, cut
-from ofa.runs.settings import first_difference, shown
+from ofa.runs.settings import Difference
 
 COUNT, LOSS = Bounds(0, 10**9, "items"), Bounds(0, 1e9, "nats")
 WAY_OUT = "delete it, or name another --out"
@@ -35,11 +35,8 @@ def find_finished(path: Path, facts: Mapping[str, Any], numbers: Sequence[int]) 
     if not stated:
         raise InputError(f"{other}: {WAY_OUT}")
     wanted = {key: value for key, value in json.loads(json.dumps(facts)).items() if key not in NAMES}
-    if different := first_difference({key: stated.get(key) for key in wanted}, wanted):
-        key, was, is_ = different
-        raise InputError(
-            f"{path} is there, with {cut(key, 80)} = {shown(was)}, but this one has {shown(is_)}: {WAY_OUT}"
-        )
+    if different := Difference.between({key: stated.get(key) for key in wanted}, wanted):
+        raise InputError(f"{path} is there, {different.words()}: {WAY_OUT}")
     items = {}
     for row in text.rows:
         try:

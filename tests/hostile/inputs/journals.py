@@ -63,13 +63,11 @@ def make_run(folder: Path) -> None:
 
 def read_run(path: Path) -> None:
     """As a training looks at what it goes on with."""
-    from ofa.reading.numbers import cut
     from ofa.reading.structured import read_json
-    from ofa.runs.settings import first_difference, shown
+    from ofa.runs.settings import Difference
 
-    if different := first_difference(read_json(path), SETTINGS):
-        name, before, now = different
-        raise InputError(f"{path} was begun with {cut(name, 80)} = {shown(before)}, but this run has {shown(now)}")
+    if different := Difference.between(read_json(path), SETTINGS):
+        raise InputError(f"{path} was begun {different.words('this run')}: {different.way_out('start anew')}")
 
 
 FORMATS: Mapping[str, Format] = {

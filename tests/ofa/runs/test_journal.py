@@ -50,7 +50,7 @@ def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     Journal.create(tmp_path / "j", SETTINGS).close()
     with pytest.raises(InputError, match=r"j was begun with resolutions\[0\] = 160, but this one has 192: give the"):
         Journal.resume(tmp_path / "j", {**SETTINGS, "resolutions": [192]})
-    with pytest.raises(InputError, match="begun with threads = null, but this one has 2"):
+    with pytest.raises(InputError, match="begun without threads, but this one has threads = 2: give the same"):
         Journal.resume(tmp_path / "j", {**SETTINGS, "threads": 2})
     file = {"file": "a.csv", "sha256": "0" * 64}
     Journal.create(tmp_path / "k", {"table": file}).close()

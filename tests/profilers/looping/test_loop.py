@@ -50,7 +50,7 @@ def test_a_loop_runs_on_from_window_to_window_and_is_read_again(this_cpu: Target
     # what was made whole is not run again
     again = run(tmp_path, replace(this_cpu, start=lambda *_: pytest.fail("started")), resume=True)
     assert again == loop
-    with pytest.raises(InputError, match=r"was begun with loop\.rate_hz = null, but this one has 30"):
+    with pytest.raises(InputError, match=r"was begun without loop\.rate_hz, but this one has loop\.rate_hz = 30"):
         run(tmp_path, this_cpu, LoopPlan(2, 30.0, PLAN.minute_s), resume=True)
 
 
