@@ -5,7 +5,9 @@ Python's own `float` and `int` take more than anyone writes: 1_0.5, full-width d
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ofa.errors import InputError
@@ -68,11 +70,23 @@ def plain_whole(text: str) -> int | None:
 
 
 def short(value: object) -> str:
-    """A value for a message: quoted and escaped, and not longer than a line."""
+    """A value for a message: text quoted and escaped, else as JSON and TOML have it, and not longer than a line.
+
+    None, which stands for what a file or an agent does not tell, is "missing".
+    """
+    if value is None:
+        return "missing"
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**MAX_DIGITS:
         return "an integer of more than 40 digits"  # which Python refuses to print where it is longer still
-    shown = ascii(value) if isinstance(value, str) else repr(value)
+    shown = ascii(value) if isinstance(value, str) else _as_json(value)
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _as_json(value: object) -> str:
+    if isinstance(value, bool | list | tuple | dict):
+        with suppress(TypeError, ValueError, RecursionError):
+            return json.dumps(value)
+    return repr(value)
 
 
 def cut(text: object, longest: int = 60) -> str:

@@ -32,6 +32,7 @@ def table_facts(
 ) -> dict[str, Any]:
     """What result.json says of a table: where its figures come from and how far to trust them."""
     facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
+    facts["sums"] = table.sums  # so that whoever goes on with the result sees whether rows were changed since
     if table.changed:  # what is no longer known of its sums is not handed on
         facts[ERROR] = "not known: rows or sum_correction were changed since it was found"
     if margin is not None and table.margins is not None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
-from ofa.reading.numbers import Bounds
+from ofa.reading.numbers import Bounds, cut
 from ofa.reading.numbers import short as shown
 from ofa.reading.structured import content_of, parse_json
 from ofa.space import Genes, SearchSpace
@@ -227,10 +227,9 @@ def read_stages(path: Path) -> tuple[Stage, ...]:
     known = {field.name for field in fields(Stage)}
     stages = []
     for i, row in enumerate(listed):
-        unknown = sorted(set(row) - known)
-        missing = sorted({"name", "epochs", "learning_rate"} - set(row))
-        if unknown or missing:
-            raise InputError(f"{path}: [{i}]: unknown fields {shown(unknown)}, missing fields {missing}")
+        wrong = (("unknown", set(row) - known), ("missing", {"name", "epochs", "learning_rate"} - set(row)))
+        if words := [f"{what} fields: {cut(', '.join(sorted(some)), 120)}" for what, some in wrong if some]:
+            raise InputError(f"{path}: [{i}]: {'; '.join(words)}")
         stages.append(_in_file(path, i, row))
     names = [stage.name for stage in stages]
     if len(set(names)) < len(names):

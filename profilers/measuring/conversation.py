@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbeat, Hello, event_of
+from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbeat, Hello, event_of, shown
 
 _LONGEST_LINE = 64 << 20  # bytes
 # of what an agent writes to stderr the end is kept: it may be a flood
@@ -107,7 +107,7 @@ def checked_events(
                 raise AgentFailed(f"no answer within {timeout_s:g} s, only heartbeats{last_words()}")
             continue
         if not greeted and not isinstance(event, Hello | Error):
-            raise AgentFailed(f"the agent began without a hello: {line[:80]!r}")
+            raise AgentFailed(f"the agent began without a hello: {shown(line)}")
         greeted = True
         deadline = time.monotonic() + timeout_s
         yield event
@@ -131,7 +131,7 @@ def _parse(line: bytes) -> Event:
     try:
         decoded = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise AgentFailed(f"the agent said what is no protocol line: {line[:80]!r}") from None
+        raise AgentFailed(f"the agent said what is no protocol line: {shown(line)}") from None
     return event_of(decoded)
 
 

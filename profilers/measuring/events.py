@@ -6,6 +6,7 @@ table's header.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ LARGEST_NUMBER = 1e18
 LONGEST_TEXT = 300
 LONGEST_MESSAGE = 2000
 LONGEST_LIST = 4096
+LONGEST_SHOWN = 80
 MOST_VISITS = 10**9
 # a thread's CPU time may be a clock's tick longer than the wall time, and no more
 CPU_TICK_NS = 20_000_000
@@ -173,9 +175,16 @@ def clean(text: str, longest: int = LONGEST_TEXT) -> str:
     return "".join(c if c.isprintable() else "?" for c in line)[:longest]
 
 
-def shown(line: Any) -> str:
-    """The beginning of what was said, for a message."""
-    return repr(line)[:80]
+def shown(value: Any) -> str:
+    """The beginning of what was said, for a message: text in quotes, else JSON; "nothing" for what was left out."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bytes):
+        value = value[:LONGEST_SHOWN].decode("utf-8", "replace")
+    try:
+        return f"'{clean(value, LONGEST_SHOWN)}'" if isinstance(value, str) else clean(json.dumps(value), LONGEST_SHOWN)
+    except RecursionError:
+        return "what is nested too deeply"
 
 
 def _hello(line: Mapping[str, Any], may_tell: frozenset[str]) -> Hello:

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
-from profilers.measuring.events import AGENT_FACTS, HOST_FACTS, AgentFailed, Event, Hello, Result, event_of
+from profilers.measuring.events import (
+    AGENT_FACTS,
+    HOST_FACTS,
+    AgentFailed,
+    Event,
+    Hello,
+    Result,
+    event_of,
+    shown,
+)
 from profilers.measuring.plan import Piece, Visit, VisitPlan
 
 # facts of the device that tell one from another
@@ -128,7 +137,8 @@ class Ledger:
             ):
                 if old != new:
                     raise InputError(
-                        f"{self.journal.path} was begun on {what} {old!r}, this is {new!r}: start anew with --overwrite"
+                        f"{self.journal.path} was begun on {what} {shown(old)}, this is {shown(new)}: start anew with "
+                        "--overwrite"
                     )
         self.journal.append({"kind": "hello", **hello.record()})
         self.hello = hello

@@ -50,7 +50,8 @@ def profile_on_each(
         print(f"stopped; go on with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
         return STOPPED
     if any(codes):
-        print(f"no table of all devices was written: {', '.join(map(str, devices))} ended with {codes}")
+        ended = ", ".join(f"{device} ended with {code}" for device, code in zip(devices, codes, strict=True))
+        print(f"no table of all devices was written: {ended}")
         return 1
     return _merge(options.out, devices, outs, command)
 

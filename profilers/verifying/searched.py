@@ -87,12 +87,20 @@ def read_searched(config: VerifyConfig, table: LatencyTable) -> Searched:
     name = table_name(path, content, table)
     search = _search_again(config, table, content)
     own = [(i, r) for i, r in enumerate(_objects(path, results)) if r.get("table") == name]
-    if _searched_within_limits(path, content):
+    if given := _given_limits(path, content):
         limits = [MILLISECONDS.check(f"{path}: results[{i}].limit_ms", r.get("limit_ms")) for i, r in own]
+        if lacking := [limit for limit in given if not any(math.isclose(limit, of) for of in limits)]:
+            raise InputError(
+                f"{path} was searched within {lacking[0]:g} ms, but its results have no network for that limit: "
+                f"deleted or edited since; search again: {spelled('ofa.search', '--table', table.path)}"
+            )
         if config.limits is not None:
             raise InputError(f"--limits is for a frontier: {path} was searched within limits of its own")
     elif config.limits is None:
         own, limits = [], []  # a frontier's are only places on it
+    elif not own:
+        again = spelled("ofa.search", "--table", table.path)
+        raise InputError(f"{path} has no results of {table.path}: deleted or edited since; search again: {again}")
     else:
         own, limits = _spread(path, own, config.limits)
     found: dict[float, list[Specialised]] = {}
@@ -189,12 +197,21 @@ def table_name(path: Path, content: Mapping[str, Any], table: LatencyTable) -> s
                 f"{path} was searched in a table whose {key} is {short(then)}, that of {table.path} is {short(now)}: "
                 f"search again: {spelled('ofa.search', '--table', table.path)}"
             )
+    # results of before 2026-11-26 do not say: then the sums of their own networks are compared alone
+    if tables[name].get("sums", table.sums) != table.sums:
+        raise InputError(
+            f"{path} was searched in other rows or by another sum_correction than {table.path} has now: measured, "
+            f"validated or edited since; search again: {spelled('ofa.search', '--table', table.path)}"
+        )
     return name
 
 
-def _searched_within_limits(path: Path, content: Mapping[str, Any]) -> bool:
-    """Whether limits were given."""
-    return bool(need(content, "settings", dict, path).get("latency"))
+def _given_limits(path: Path, content: Mapping[str, Any]) -> list[float]:
+    """The limits that were searched within, ms; [] of a frontier."""
+    given = need(content, "settings", dict, path).get("latency") or []
+    if not isinstance(given, list):
+        raise InputError(f"{path}: settings.latency is {short(given)}, expected a list of milliseconds")
+    return [MILLISECONDS.check(f"{path}: settings.latency[{i}]", limit) for i, limit in enumerate(given)]
 
 
 def _check_sum(path: Path, i: int, result: Mapping[str, Any], network: Specialised, table: LatencyTable) -> None:

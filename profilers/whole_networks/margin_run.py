@@ -108,7 +108,7 @@ class MarginRun:
                     f"{self.file} is not there: nothing was measured that could be checked: leave --check out"
                 )
             return None
-        measured = read_measured(self.file, self.settings, self.space)
+        measured = read_measured(self.file, self.settings, self.table, self.space)
         if not check:
             measured.require_apart(self.config.apart)
         elif measured.margins() is None:

@@ -113,7 +113,8 @@ def measure_networks(
 def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNetworks:
     """What an outcome of the plan of `chosen.chains()` says of its networks; InputError where it says nothing."""
     if not outcome.results:
-        raise InputError(f"no network could be measured: {outcome.failed}")
+        why = next(iter(outcome.failed.values()), "the agent told of none")
+        raise InputError(f"no network could be measured: {why}")
     ids = list(plan.models)
     networks = tuple(_measured(outcome, name) for name in ids[: chosen.count])
     controls = list(zip(ids[chosen.count :], chosen.controls, strict=True))

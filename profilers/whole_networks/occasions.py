@@ -26,6 +26,8 @@ FEWEST_OCCASIONS = 2
 VERSION = 1
 COUNTED = Bounds(0, 1e6, "networks")
 COST = Bounds(-100, 100, "per cent")
+# a sum, in ms, as a file rounds it
+ROUNDING_MS = 2e-6
 
 
 @dataclass(frozen=True)
@@ -129,8 +131,8 @@ class Measured:
         write_json(self.path, content)
 
 
-def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -> Measured:
-    """The file as it is; InputError where it is damaged, or of other settings or another table."""
+def read_measured(path: Path, settings: Mapping[str, Any], table: LatencyTable, space: SearchSpace) -> Measured:
+    """The file as it is; InputError where it is damaged or edited, or of other settings or another table."""
     try:
         stated = read_json(path)
     except InputError as error:
@@ -151,11 +153,28 @@ def read_measured(path: Path, settings: Mapping[str, Any], space: SearchSpace) -
         count = len(winners.all)
         occasions = [_occasion(one, count) for one in stated["occasions"]]
         checks = [_check(one, space) for one in stated["checks"]]
+        _check_sums(table, space, winners, checks)
         return Measured(path, settings, space.name, winners, occasions, checks)
     except InputError as error:
         raise InputError(f"{path}: damaged: {error}: start anew with --overwrite") from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({type(error).__name__}): start anew with --overwrite") from None
+
+
+def _check_sums(table: LatencyTable, space: SearchSpace, winners: Winners, checks: Sequence[Check]) -> None:
+    """InputError where networks are not what a search in the table finds within their limits."""
+    for half, least, most in (("fast", 0.0, winners.split_ms), ("slow", winners.split_ms, math.inf)):
+        for i, winner in enumerate(getattr(winners, half)):
+            if not least <= winner.limit_ms <= most or winner.predicted_ms > winner.limit_ms + ROUNDING_MS:
+                raise InputError(f"{half}[{i}] does not lie within its limit, or the limit not in that half: edited")
+    named = [
+        *((f"{half}[{i}]", w) for half in ("fast", "slow") for i, w in enumerate(getattr(winners, half))),
+        *((f"checks[{c}].winners[{i}]", w) for c, check in enumerate(checks) for i, w in enumerate(check.winners)),
+    ]
+    sums = table.latency_ms(space, space.encode([winner.subnet for _, winner in named]))
+    for (name, winner), ms in zip(named, sums, strict=True):
+        if abs(winner.predicted_ms - ms) > ROUNDING_MS:
+            raise InputError(f"{name}.predicted_ms is {winner.predicted_ms:.6g}, but {ms:.6g} by the table: edited")
 
 
 def _occasion(stated: Any, count: int) -> Occasion:

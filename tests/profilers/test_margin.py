@@ -212,12 +212,22 @@ def test_what_does_not_belong_together_is_one_line(table: Path) -> None:
     other.save(table)
     file = table.with_suffix(".margin.json")
     whole = json.loads(file.read_text())
+    first = whole["slow"][0]["predicted_ms"]
     for change, message in (
         ({"occasions": [{**whole["occasions"][0], "measured_ms": [1.0]}]}, "an occasion is not of these networks"),
-        ({"fast": [{}]}, "limit_ms is None"),
+        ({"fast": [{}]}, "limit_ms is missing"),
         ({"split_ms": "2"}, "split_ms is '2'"),
         ({"version": 9}, "not a file of profilers.margin"),
         ({"slow": 3}, "TypeError"),
+        (
+            {"slow": [{**whole["slow"][0], "predicted_ms": 0.9 * first}, *whole["slow"][1:]]},
+            r"slow\[0\].predicted_ms is",
+        ),
+        (
+            {"slow": [{**whole["slow"][0], "limit_ms": 0.9 * first}, *whole["slow"][1:]]},
+            r"slow\[0\] does not lie within",
+        ),
+        ({"split_ms": 2 * whole["split_ms"]}, "or the limit not in that half: edited"),
         ({"occasions": [{**whole["occasions"][0], "when": "9999-12-31T23:59:59+00:00"}]}, "in the future, 9999-12-31"),
         ({"checks": [NO_CHECK]}, "a check is not of its networks"),
     ):

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -334,10 +335,13 @@ def test_another_run_at_the_same_file_is_named(run: Run, tmp_path: Path) -> None
     [
         ({"provenance": "estimated"}, "is estimated: only a table measured on this machine can be verified on it"),
         ({"emulated": "yes"}, "was measured on an emulated device"),
-        ({"batch": "8"}, "in a table whose batch is None, that of .* is '8': search again"),
+        ({"batch": "8"}, "in a table whose batch is missing, that of .* is '8': search again"),
         ({"device": "E"}, "in a table whose device is 'D', that of .* is 'E'"),
         ({"space": "mbv3-w0.35, mbv3-w1.0"}, "in a table whose space is"),
-        ({"sum_correction": "scale=1.1"}, r"results\[0\] takes .* ms, but .* ms by .* as it is now: measured or valid"),
+        (
+            {"sum_correction": "scale=1.1"},
+            r"in other rows or by another sum_correction than .* has now: measured, validat",
+        ),
     ],
 )
 def test_a_result_of_another_table_is_refused(made: Path, tmp_path: Path, facts: dict[str, str], words: str) -> None:
@@ -384,12 +388,18 @@ def edited(content: Any, place: Sequence[str | int], value: Any) -> Any:
         ),
         (["predictor"], {"path": "\0"}, "which is not there"),
         (["predictor"], [], "predictor is of another kind"),
-        (["results"], [], "was searched without latency limits: name them by --latency"),
+        (["results"], [], "was searched within 0.35 ms, but its results have no network for that limit: deleted or"),
         (["results"], 3, "results is of another kind"),
         (["results"], [3], "results.0. is 3, expected what ofa.search writes"),
         (["results", 1, "limit_ms"], "5", "results.1..limit_ms is '5', expected a number of milliseconds"),
-        (["results", 1, "limit_ms"], 0.001, "runs within 0.001 ms on D: the fastest takes"),
-        (["results", 0, "latency_ms"], None, "results.0..latency_ms is None, expected a number of milliseconds"),
+        (
+            ["results", 1, "limit_ms"],
+            0.001,
+            "within 0.5 ms, but its results have no network for that limit: deleted or ed",
+        ),
+        (["settings", "latency"], 3, "settings.latency is 3, expected a list of milliseconds"),
+        (["settings", "latency"], ["5"], "settings.latency.0. is '5', expected a number of milliseconds"),
+        (["results", 0, "latency_ms"], None, "results.0..latency_ms is missing, expected a number of milliseconds"),
         (
             ["results", 0, "latency_ms"],
             0.1,
@@ -418,6 +428,38 @@ def test_a_result_that_cannot_be_gone_on_with_is_refused(
     message = str(refused.value)
     assert (message.isprintable(), "result.json" in message, len(message) < 400) == (True, True, True), message
     assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_table_that_was_edited_since_is_refused_though_no_found_network_uses_the_block(
+    made: Path, tmp_path: Path
+) -> None:
+    table = LatencyTable.load(made / "d.csv")
+    used = {block for r in found(made) for block in blocks_of(SPACE, SPACE.subnet_from_dict(r["subnet"]))}
+    unused = next(row for row in table.rows if row.block not in used)
+    edited_rows = [replace(row, latency_ms=2 * row.latency_ms) if row is unused else row for row in table.rows]
+    LatencyTable(table.header, edited_rows).save(tmp_path / "d.csv")
+    given = ["--table", str(tmp_path / "d.csv"), "--out", str(tmp_path / "v.json"), "--result"]
+    with pytest.raises(
+        InputError, match=r"was searched in other rows or by another sum_correction than .*d.csv has now"
+    ):
+        main([*given, str(made / "result.json")])
+    # results of before that was said: what their own networks take by the table is compared
+    older = json.loads((made / "result.json").read_text())
+    del older["tables"]["d"]["sums"]
+    LatencyTable({**table.header, "sum_correction": "scale=1.1"}, table.rows).save(tmp_path / "d.csv")
+    write_json(tmp_path / "older.json", older)
+    with pytest.raises(InputError, match=r"results\[0\] takes .* ms, but .* ms by .* as it is now: measured or valid"):
+        main([*given, str(tmp_path / "older.json")])
+
+
+def test_a_frontier_without_its_networks_is_no_frontier(made: Path, tmp_path: Path) -> None:
+    content = json.loads((made / "frontier" / "result.json").read_text())
+    write_json(tmp_path / "result.json", {**content, "results": []})
+    given = ["--table", str(made / "d.csv"), "--result", str(tmp_path / "result.json")]
+    with pytest.raises(
+        InputError, match=r"result.json has no results of .*d.csv: deleted or edited since; search again"
+    ):
+        main([*given, "--limits", "3"])
 
 
 def test_limits_of_a_result_without_any_and_limits_below_the_least(made: Path, tmp_path: Path, run: Run) -> None:

@@ -13,7 +13,7 @@ from ofa.cli.config import Config, Free, Input
 from ofa.errors import InputError
 from ofa.runs import settings
 from ofa.runs.files import sha256
-from ofa.runs.settings import file_identity, first_difference, identity_of, shown
+from ofa.runs.settings import Difference, file_identity, first_difference, identity_of, shown
 
 
 def named(name: str) -> Path | None:
@@ -195,3 +195,31 @@ def test_a_path_that_nobody_marked_is_a_fault() -> None:
 )
 def test_the_first_difference_is_found(before: object, now: object, expected: object) -> None:
     assert first_difference(before, now) == expected
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ({"seed": 0}, {"seed": 5}, "with seed = 0, but this one has 5"),
+        # a journal of before there were any, and an option that was not given
+        ({}, {"networks": 4}, "without networks, but this one has networks = 4"),
+        ({"rounds": None}, {"rounds": 4}, "without rounds, but this one has rounds = 4"),
+        ({"carriers": 9}, {}, "with carriers = 9, but this one is without"),
+        ({"rules": {"settle": 0.03}}, {"rules": {}}, "with rules.settle = 0.03, but this one is without"),
+        (None, {"a": 1}, 'without settings, but this one has settings = {"a": 1}'),
+    ],
+)
+def test_a_difference_is_said_in_words(before: object, now: object, words: str) -> None:
+    different = Difference.between(before, now)
+    assert different is not None
+    assert different.words() == words
+    assert ("another version" in different.way_out("start anew")) == ("without" in words)
+
+
+def test_what_may_be_removed_is_said_where_versions_differ() -> None:
+    older = Difference.between({}, {"networks": 4})
+    assert older is not None
+    assert older.way_out("name another --out") == (
+        "give the same settings or, if another version of this program began it, name another --out"
+    )
+    assert older.way_out("start anew", Path("t.journal.jsonl")).endswith("remove t.journal.jsonl or start anew")

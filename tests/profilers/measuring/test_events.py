@@ -148,7 +148,7 @@ def test_facts_of_another_kind_are_refused(device: dict[str, Any], message: str)
         ({"samples_ns": [1e9]}, "no sound samples"),
         ({"cpu_ns": [70_000_000_000, 8]}, "no sound samples"),
         ({"calls_per_sample": 10**300}, "no sound samples"),
-        ({"energy_mj": 1.0}, "no sound energy_error_mj: None"),
+        ({"energy_mj": 1.0}, "no sound energy_error_mj: nothing"),
         ({"energy_mj": 1.0, "energy_error_mj": -1}, "no sound energy_error_mj"),
         ({"throttling": "heat"}, "no sound throttling"),
         ({"throttling": ["a\nb"]}, "no sound throttling"),
