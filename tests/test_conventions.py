@@ -1,4 +1,5 @@
-"""Sequences that are walked together have one length: the rule, and that it is enforced everywhere.
+"""Rules of the code, and that they are kept everywhere: sequences that are walked together have one length, and no
+text shows None or a dictionary as Python writes it.
 
 One row too many that a `zip` took at every 64 images once shifted all pixels of a cache against their labels.
 """
@@ -94,3 +95,53 @@ def test_ruff_demands_strict_in_every_folder(folder: str) -> None:
     ran = subprocess.run(given, input="print(*zip([1], [2]))\n", cwd=ROOT, text=True, capture_output=True)
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert "B905" in ran.stdout
+
+
+def python_in_texts(code: str) -> Iterator[tuple[int, str]]:
+    """(line, expression) of what a text would show as Python writes it: None, ['a'], {'a': 1}.
+
+    Not in ValueError and TypeError, which tell of faults of ours.
+    """
+    tree = ast.parse(code)
+    ours = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise) and re.match("(Value|Type)Error", ast.unparse(node.exc or node))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FormattedValue) and node not in ours and _is_python(node.value):
+            yield node.lineno, ast.unparse(node.value)
+
+
+def _is_python(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+        # shapes are written as (3, 224, 224) by everybody
+        return value.func.id in ("list", "dict", "set", "sorted", "frozenset", "bytes", "repr")
+    if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        return value.func.attr == "get" and len(value.args) == 1
+    return isinstance(value, ast.List | ast.Dict | ast.Set | ast.ListComp | ast.DictComp | ast.SetComp)
+
+
+def test_no_text_shows_what_only_python_writes() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {what}"
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")
+        for line, what in python_in_texts(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "expressions"),
+    [
+        ("raise InputError(f'they differ in {sorted(names)}')", ["sorted(names)"]),
+        ("say(f'{count} failed: {dict(found.failed)}')", ["dict(found.failed)"]),
+        ("text = f'process {facts.get(\"process\")}'", ["facts.get('process')"]),
+        ('text = f\'process {facts.get("process", 0)}: {", ".join(sorted(names))}\'', []),
+        ("raise ValueError(f'{sorted(shapes)}')", []),
+    ],
+)
+def test_python_in_a_text_is_found(code: str, expressions: list[str]) -> None:
+    assert [what for _, what in python_in_texts(code)] == expressions

@@ -185,7 +185,7 @@ def latencies(
         )
     journal.close()
     if outcome.failed:
-        raise InputError(f"files that could not be timed: {outcome.failed}")
+        raise InputError(f"files that could not be timed: {'; '.join(outcome.failed.values())}")
     if outcome.doubtful:
         print(f"the machine was busy or drifted: {outcome.doubtful} visits are doubtful", file=sys.stderr)
     return [summarise(outcome.results[model]).latency_ms for model in plan.models]

@@ -119,7 +119,9 @@ def main(argv: list[str]) -> int:
 
         manifest = json.loads(Path(argv[0]).read_text(encoding="utf-8"))
         if manifest.get("protocol") != PROTOCOL:
-            raise ValueError(f"manifest is of protocol {manifest.get('protocol')!r}, this agent speaks {PROTOCOL}")
+            raise ValueError(
+                f"manifest is of protocol {manifest.get('protocol', 'missing')!r}, this agent speaks {PROTOCOL}"
+            )
         if manifest["runtime"] not in RUNTIMES:
             raise ValueError(f"runtime is {manifest['runtime']!r}, expected one of {', '.join(RUNTIMES)}")
         folder = Path(argv[0]).resolve().parent

@@ -53,7 +53,9 @@ def _known(label: str, values: Iterable[float], choices: Sequence[float], space:
     found = set(values)
     unknown = sorted(found - set(choices))
     if unknown or not found:
-        raise InputError(f"{label} is {sorted(found)}, expected some of {', '.join(map(str, choices))} ({space.name})")
+        raise InputError(
+            f"{label} is {', '.join(map(str, sorted(found)))}, expected some of {', '.join(map(str, choices))} ({space.name})"
+        )
     return found
 
 

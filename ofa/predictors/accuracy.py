@@ -156,7 +156,7 @@ class AccuracyPredictor(Predictor):
     def members(self, subnets: Subnet | Sequence[Subnet] | Genes) -> NDArray[np.float64]:
         genes = self.space.as_genes(subnets)
         if self.between.share[genes[:, 0]].any():
-            raise InputError(f"members are asked at the resolutions {list(self.resolutions)} only")
+            raise InputError(f"members are asked at the resolutions {', '.join(map(str, self.resolutions))} only")
         known = self.between.below[genes[:, 0]]
         features = self.encoder.one_hot(self.encoder.mark_skipped(genes), known)
         outputs: NDArray[np.float64] = self._ensemble(features) + self.levels[known]

@@ -32,7 +32,7 @@ class FeatureEncoder:
 
     def __init__(self, space: SearchSpace, resolutions: Sequence[int], order: Sequence[str] = FIELDS) -> None:
         if sorted(order) != sorted(FIELDS):
-            raise InputError(f"feature order is {list(order)}, expected the fields {', '.join(FIELDS)}")
+            raise InputError(f"feature order is {', '.join(order)}, expected the fields {', '.join(FIELDS)}")
         if len(resolutions) > MOST_CHOICES:
             raise InputError(f"{len(resolutions)} resolutions, a predictor knows at most {MOST_CHOICES}")
         self.space, self.order = space, tuple(order)
@@ -64,7 +64,9 @@ class FeatureEncoder:
         """(N,) index into `resolutions` of each row's; InputError names one that is not known."""
         known: NDArray[np.int16] = self._known[genes[:, 0]]
         if len(known) and known.min() < 0:
-            raise InputError(f"resolution {genes[np.argmin(known), 0]} is not among {list(self.resolutions)}")
+            raise InputError(
+                f"resolution {genes[np.argmin(known), 0]} is not among {', '.join(map(str, self.resolutions))}"
+            )
         return known.astype(np.uint8)
 
     def mark_skipped(self, genes: Genes) -> Rows:

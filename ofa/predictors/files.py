@@ -40,7 +40,7 @@ def require_space(path: Path, header: Mapping[str, Any], space: SearchSpace) -> 
     made_for, choices = cut(header["space"]), as_object(header["choices"], "choices")
     if choices != choices_of(space):
         differ = [key for key, value in choices_of(space).items() if choices.get(key) != value]
-        raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {differ})")
+        raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {', '.join(differ)})")
 
 
 def uncertainty_in(header: Mapping[str, Any]) -> Uncertainty | None:

@@ -85,7 +85,9 @@ def read_mit_predictor(
     if not nas:
         trusted = tuple(sorted(resolutions or TUTORIAL_TRAINED))
         if unknown := [r for r in trusted if r not in encoded]:
-            raise InputError(f"{path}: resolutions {unknown} are not among the {list(encoded)} it encodes")
+            raise InputError(
+                f"{path}: resolutions {short(unknown)} are not among the {short(list(encoded))} it encodes"
+            )
         first = 120  # kernel sizes and expand ratios come before
         rows = [*range(first), *(first + encoded.index(r) for r in trusted)]
         network = Mlp((np.ascontiguousarray(network.weights[0][rows]), *network.weights[1:]), network.biases)

@@ -106,7 +106,7 @@ def holder_in(holder: bytes) -> str:
     """The holder for a message; the file is anyone's to write, so it is shown escaped."""
     with contextlib.suppress(InputError):
         facts = parse_object(holder, "lock")
-        process, host, since, command = (facts.get(key) for key in ("process", "host", "since", "command"))
+        process, host, since, command = (facts.get(key, "not known") for key in ("process", "host", "since", "command"))
         text = f"process {process} on {host} since {since} ({command})"
         return cut(ascii(text)[1:-1], 300)
     return "another process"

@@ -29,7 +29,7 @@ def search_together(
     assert isinstance(predictor, SeparablePredictor)
     shared = [r for r in first.resolutions if all(r in other.resolutions for other in searches.values())]
     if not shared:
-        stated = "; ".join(f"{name}: {list(search.resolutions)}" for name, search in searches.items())
+        stated = "; ".join(f"{name}: {', '.join(map(str, search.resolutions))}" for name, search in searches.items())
         raise InputError(f"the tables share no resolution ({stated}): name --resolutions that all of them hold")
     lookups = {name: search.table.lookup(first.space, shared) for name, search in searches.items()}
     index = lookups[first.name].index

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.reading.numbers import short
+from ofa.reading.numbers import cut, short
 from ofa.space.resolutions import (
     LEAST_RESOLUTION,
     MOST_RESOLUTION,
@@ -335,9 +335,9 @@ class SearchSpace:
         extra = sorted(set(fields) - set(known))
         missing = sorted({"expand_ratios", "depths", "resolution"} - set(fields))
         if extra or missing:
-            raise InputError(
-                f"sub-network: unknown fields {short(extra)}, missing fields {missing}; expected {list(known)}"
-            )
+            wrong = (("unknown", extra), ("missing", missing))
+            words = "; ".join(f"{what} fields: {cut(', '.join(some), 60)}" for what, some in wrong if some)
+            raise InputError(f"sub-network: {words}; expected {', '.join(known)}")
         return self.subnet(**fields)
 
 

@@ -25,7 +25,7 @@ from profilers.profiling.console import measure_shown
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.margin_config import MarginConfig
 from profilers.whole_networks.margin_report import say_check, say_occasion
-from profilers.whole_networks.measured import MeasuredNetworks, measure_networks
+from profilers.whole_networks.measured import MeasuredNetworks, measure_networks, reasons
 from profilers.whole_networks.occasions import (
     Check,
     Measured,
@@ -188,7 +188,7 @@ class MarginRun:
         latencies = [None if network is None else network.latency_ms for network in found.networks]
         lacking = latencies.count(None)
         if lacking:
-            say(f"{lacking} of {len(latencies)} networks could not be measured: {dict(found.failed)}: not counted")
+            say(f"{lacking} of {len(latencies)} networks could not be measured ({reasons(found.failed)}): not counted")
             say("--resume measures them again")
             return None
         if not found.same_machine:

@@ -113,8 +113,7 @@ def measure_networks(
 def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNetworks:
     """What an outcome of the plan of `chosen.chains()` says of its networks; InputError where it says nothing."""
     if not outcome.results:
-        why = next(iter(outcome.failed.values()), "the agent told of none")
-        raise InputError(f"no network could be measured: {why}")
+        raise InputError(f"no network could be measured: {reasons(outcome.failed)}")
     ids = list(plan.models)
     networks = tuple(_measured(outcome, name) for name in ids[: chosen.count])
     controls = list(zip(ids[chosen.count :], chosen.controls, strict=True))
@@ -122,6 +121,11 @@ def measured_of(chosen: Chosen, plan: VisitPlan, outcome: Outcome) -> MeasuredNe
     return MeasuredNetworks(
         networks, outcome.failed, _changed_pct(blocks, outcome), _changed_pct(whole, outcome), outcome.greeted
     )
+
+
+def reasons(failed: Mapping[str, str]) -> str:
+    """Why models failed, each reason once, in words."""
+    return "; ".join(dict.fromkeys(failed.values())) or "no reason is known"
 
 
 def _measured(outcome: Outcome, name: str) -> MeasuredNetwork | None:

@@ -17,7 +17,7 @@ from ofa.tables.margin import Margins
 from ofa.tables.sum_correction import SumCorrection
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
-from profilers.whole_networks.measured import MeasuredNetwork, MeasuredNetworks
+from profilers.whole_networks.measured import MeasuredNetwork, MeasuredNetworks, reasons
 from profilers.whole_networks.sums.correction_fit import correction_terms, fit_correction, unit_errors
 from profilers.whole_networks.sums.scores import Fifth, Repeat, SumScores, fifths, noise_pct, repeat, score
 from profilers.whole_networks.validate_config import FEWEST
@@ -102,7 +102,7 @@ def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetw
     """Judges a table by what was measured of the chosen networks; InputError if that is too little."""
     rows = [i for i, network in enumerate(measurement.networks) if network is not None]
     if len(rows) < FEWEST:
-        raise InputError(f"only {len(rows)} networks could be measured: {measurement.failed}")
+        raise InputError(f"only {len(rows)} networks could be measured: {reasons(measurement.failed)}")
     genes, space = chosen.genes[rows], chosen.space
     networks = [network for network in measurement.networks if network is not None]
     measured = np.array([network.latency_ms for network in networks])

@@ -52,7 +52,7 @@ class Recipe:
             if getattr(self, field) < 1:
                 raise InputError(f"{field} is {getattr(self, field)}, expected at least 1")
         if any(width < 1 for width in self.hidden):
-            raise InputError(f"hidden is {list(self.hidden)}, expected positive widths")
+            raise InputError(f"hidden is {', '.join(map(str, self.hidden))}, expected positive widths")
         if not self.learning_rate > 0 or not self.weight_decay >= 0:
             raise InputError("learning_rate is expected above 0, weight_decay at least 0")
 

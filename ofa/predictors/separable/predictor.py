@@ -135,7 +135,7 @@ class SeparablePredictor(Predictor):
         genes = self.space.as_genes(subnets)
         self.require_covered(genes)
         if self.between.share[genes[:, 0]].any():
-            raise InputError(f"members are asked at the resolutions {list(self.resolutions)} only")
+            raise InputError(f"members are asked at the resolutions {', '.join(map(str, self.resolutions))} only")
         return self._members(genes)
 
     def _members(self, genes: Genes) -> Floats:

@@ -52,7 +52,7 @@ def train_units(
     import torch
 
     if len(recipe.hidden) != 1:
-        raise InputError(f"hidden is {list(recipe.hidden)}, a separable predictor has one hidden layer")
+        raise InputError(f"hidden is {', '.join(map(str, recipe.hidden))}, a separable predictor has one hidden layer")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in one order, whatever the machine
     try:

@@ -103,7 +103,7 @@ def _ask(connection: socket.socket, request: str) -> None:
     if answer == b"OKAY":
         return
     if answer != b"FAIL":
-        raise ServerRefused(f"it answers {answer!r}, which adb's server does not")
+        raise ServerRefused(f"it answers {answer.decode('latin-1')!a}, which adb's server does not")
     raise ServerRefused(_counted(connection).decode("utf-8", "replace"))
 
 

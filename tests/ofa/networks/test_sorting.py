@@ -86,7 +86,7 @@ def test_sorting_twice_changes_nothing_more_and_keeps_the_parameters() -> None:
 
 def test_unknown_ratios_are_refused() -> None:
     net = lively(SPACES["mbv3"]).double()
-    with pytest.raises(InputError, match=r"expand_ratios is \[5\], expected some of 3, 4, 6"):
+    with pytest.raises(InputError, match=r"expand_ratios is 5, expected some of 3, 4, 6"):
         sort_channels(net, [5])
     with pytest.raises(InputError, match="width_mults"):
         sort_channels(net, [6], [0.7])

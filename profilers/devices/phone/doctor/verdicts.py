@@ -101,7 +101,7 @@ def of_clocks(device: Mapping[str, Any], results: Sequence[Result]) -> Verdict:
     """Whether clocks are up under load, and held by the mode that should hold them."""
     keys = ("clock_mhz_before", "clock_mhz_after")
     clocks = [result.watched[key] for result in results for key in keys if result.watched.get(key) is not None]
-    mode = f"fixed-performance mode: {device.get('fixed_performance_mode')}"
+    mode = f"fixed-performance mode: {device.get('fixed_performance_mode', 'not known')}"
     if not clocks:
         return _good_or_look("clocks", False, f"cannot be read; {mode}", "only the reference block tells of them")
     low, high = min(clocks), max(clocks)
