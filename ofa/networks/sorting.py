@@ -53,9 +53,8 @@ def _known(label: str, values: Iterable[float], choices: Sequence[float], space:
     found = set(values)
     unknown = sorted(found - set(choices))
     if unknown or not found:
-        raise InputError(
-            f"{label} is {', '.join(map(str, sorted(found)))}, expected some of {', '.join(map(str, choices))} ({space.name})"
-        )
+        given, known = (", ".join(map(str, of)) for of in (sorted(found), choices))
+        raise InputError(f"{label} is {given}, expected some of {known} ({space.name})")
     return found
 
 

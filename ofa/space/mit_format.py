@@ -185,6 +185,5 @@ def _space_with_channels(family: str, stem: int, first: int, classes: int, chann
         widths = [unit.out_channels[0] for unit in space.units]
         if (stem, first) == (space.stem_channels[0], space.first_block_channels) and set(channels) == set(widths):
             return space
-    raise InputError(
-        f"net.config: no width of {family} has a stem of {stem} and blocks of {', '.join(map(str, sorted(set(channels))))}"
-    )
+    wide = ", ".join(map(str, sorted(set(channels))))
+    raise InputError(f"net.config: no width of {family} has a stem of {stem} and blocks of {wide}")
