@@ -250,10 +250,8 @@ def in_turn(inputs: Sequence[torch.Tensor], calls: int, most: int = MAX_GRAPHS) 
 
 def prepared(manifest: dict[str, Any]) -> Agent:
     """Checks what the manifest asks for, and opens the device. Raises ValueError."""
-    if manifest.get("protocol") != PROTOCOL:
-        raise ValueError(
-            f"manifest is of protocol {manifest.get('protocol', 'missing')!r}, this agent speaks {PROTOCOL}"
-        )
+    if (stated := manifest.get("protocol", "missing")) != PROTOCOL:
+        raise ValueError(f"manifest is of protocol {stated!r}, this agent speaks {PROTOCOL}")
     for field, expected in CHOICES.items():
         if manifest[field] not in expected:
             raise ValueError(f"{field} is {manifest[field]!r}, expected one of {', '.join(expected)}")

@@ -29,6 +29,7 @@ from profilers.measuring.events import (
     Hello,
     Result,
     event_of,
+    shown,
 )
 from profilers.measuring.models import write_models
 from profilers.measuring.target import Target
@@ -181,4 +182,4 @@ def _check_loop(window: Result) -> None:
     for name in _TOLD:
         value = window.watched.get(name)
         if value is None or value < 0:
-            raise AgentFailed(f"the agent's window has no sound {name}: {value!r}")
+            raise AgentFailed(f"the agent's window has no sound {name}: {shown(value)}")
