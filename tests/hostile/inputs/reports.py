@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..edits import GONE, Edit, at
+from ..edits import GONE, Edit, at, put
 from ..format import Format
 from ..sound import SPACE, SUBNET
 
@@ -135,6 +135,12 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
         "top1-300": at(E, "results", 0, "top1", value=300),
         "images-half": at(E, "results", 0, "images", value=0),
         "name-number": at(E, "results", 0, "name", value=3),
+    },
+    "report-metrics": {
+        "no-json": put("metrics.jsonl", "epoch 1\n"),
+        "list": put("metrics.jsonl", "[1]\n"),
+        "loss-text": put("metrics.jsonl", '{"epoch": 1, "train_loss": "low", "train_top1": 30.0}\n'),
+        "epoch-text": put("metrics.jsonl", '{"epoch": "1", "train_loss": 1.5, "train_top1": 30.0}\n'),
     },
     "report-baselines": {
         "latency": at(B, "baselines", 0, "latency_ms", value="8"),
