@@ -114,8 +114,8 @@ class _Halving:
     def _known(self, name: str) -> tuple[Piece, ...]:
         """How a network may run, by what is known: without some blocks, with others as parts of their own."""
         plan, ledger = self._ledger.plan, self._ledger
-        alone = {plan.models[model][0] for model in ledger.failed.keys() - plan.cuts.keys()}
-        never = self._never | {block for block in alone if len(plan.models[name]) > 1}
+        given_up = [plan.models[model] for model in ledger.failed.keys() - plan.cuts.keys()]
+        never = self._never | {chain[0] for chain in given_up if len(chain) == 1}
         runs: list[list[tuple[int, int]]] = [[]]
         for first, end in plan.whole(name).parts:
             begun = first

@@ -183,6 +183,15 @@ def test_a_block_that_fails_beside_any_other_is_left_out_of_networks(tmp_path: P
     assert all(len(settled.pieces) <= 2 for settled in outcome.settled.values())
 
 
+def test_a_whole_network_that_fails_says_nothing_of_its_first_block(tmp_path: Path) -> None:
+    bad = CARRIERS[2].cut.chain[9]
+    plan = make_plan([*((b,) for b in BLOCKS), CARRIERS[2].cut.chain], 1, 0, cut_chains=[CARRIERS[2].cut])
+    device = Device(lambda parts: "cannot be fused" if any(bad in p and len(p) > 1 for p in parts) else "")
+    outcome = device.run(tmp_path / "j", plan=plan)
+    assert list(outcome.failed) == ["b00096"]
+    assert of_plan(outcome) == {"b00097": Counter(CARRIERS[2].cut.chain)}
+
+
 def test_two_blocks_that_fail_together_are_named_together(tmp_path: Path) -> None:
     pair = CARRIERS[4].cut.chain[6:8]
     device = Device(lambda parts: "cannot be fused" if any(pair in pairwise(p) for p in parts) else "")
