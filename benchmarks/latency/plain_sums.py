@@ -3,8 +3,9 @@
 python benchmarks/latency/plain_sums.py --runtime onnxruntime --networks 100 --rounds 3
 python benchmarks/latency/plain_sums.py --space mbv3-w0.35 --resolutions 48,60,72,84,96
 
-The blocks of a space, the networks in which `profilers.cpu` times them in place, and random networks take turns, so
-that a machine that changes changes all of them. Prints the errors of sums of blocks in place and of blocks alone.
+The blocks of a space, the networks in which `profilers.cpu` times them in place, its whole networks, and random
+networks take turns, so that a machine that changes changes all of them. Prints the errors of sums of blocks in place,
+with and without those whole networks, and of blocks alone, against the random networks.
 """
 
 from __future__ import annotations
@@ -31,27 +32,37 @@ from profilers.measuring.models import RUNTIMES
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
+from profilers.profiling.control_networks import chosen_networks
 from profilers.whole_networks.sums.scores import fifths, noise_pct, repeat, score
 
 HEADER = {"device": "this machine", "runtime": "any", "provenance": "measured", "source": "test"}
 
 
-def report(space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, genes: NDArray[np.uint16]) -> None:
-    """Prints the errors of both kinds of sums. blocks: the plan's first models; genes: of those that follow"""
+def report(
+    space: SearchSpace, plan: VisitPlan, outcome: Outcome, blocks: int, anchors: int, genes: NDArray[np.uint16]
+) -> None:
+    """Prints the errors of all sums. The plan has so many blocks, so many anchors (whole networks), then the genes."""
     names = list(plan.models)
+    anchored = names[blocks : blocks + anchors]
     whole = {name: summarise(results) for name, results in outcome.results.items()}
     warm = {name: whole[name] for name in names[:blocks] if name in whole}
-    found = blocks_in_place(outcome, warm)
-    assert found is not None, "no carrier was measured"
-    rows = [i for i in range(len(genes)) if names[blocks + i] in whole]
-    networks = [whole[names[blocks + i]] for i in rows]
+    found, apart = blocks_in_place(outcome, warm, anchored), blocks_in_place(outcome, warm)
+    assert found is not None and apart is not None, "no carrier was measured"
+    random = names[blocks + anchors : blocks + anchors + len(genes)]
+    rows = [i for i, name in enumerate(random) if name in whole]
+    networks = [whole[random[i]] for i in rows]
     measured = np.array([network.latency_ms for network in networks])
     print(f"slowness {min(outcome.slowness):.3f} to {max(outcome.slowness):.3f}, {found.factors}")
     for what, of in (("blocks", list(warm.values())), ("networks", networks)):
         off = np.concatenate([np.array(one.visits_ms) / one.latency_ms - 1 for one in of])
         print(f"visits more than 5 % off their median: {100 * np.mean(np.abs(off) > 0.05):.1f} % of {what}")
     print(f"the same networks again: {repeat([network.visits_ms for network in networks])}")
-    for way, ms in (("in place", found.latency_ms), ("alone", {name: s.latency_ms for name, s in warm.items()})):
+    ways = {
+        "in place": found.latency_ms,
+        "in place, without whole networks": apart.latency_ms,
+        "alone": {name: s.latency_ms for name, s in warm.items()},
+    }
+    for way, ms in ways.items():
         table = LatencyTable(
             {**HEADER, "space": space.name}, [TableRow(plan.models[name][0], value) for name, value in ms.items()]
         )
@@ -75,7 +86,8 @@ def main() -> None:
     resolutions = tuple(int(px) for px in args.resolutions.split(","))
     blocks = [(block,) for block in all_blocks(space, resolutions)]
     genes = space.sample(np.random.default_rng(args.seed + 1), args.networks, resolutions=resolutions)
-    networks = [blocks_of(space, subnet) for subnet in space.decode(genes)]
+    anchors = chosen_networks(space, resolutions, args.seed)
+    networks = [blocks_of(space, subnet) for subnet in (*anchors, *space.decode(genes))]
     cuts = [carrier.cut for carrier in carriers_of(space, resolutions, args.seed)]
     plan = make_plan([*blocks, *networks], args.rounds, args.seed, cut_chains=cuts)
     target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True)
@@ -95,8 +107,8 @@ def main() -> None:
         finally:
             journal.close()
     took = time.monotonic() - started
-    print(f"{args.runtime}, {space.name}, {len(networks)} networks, {args.rounds} rounds, {took:.0f} s")
-    report(space, plan, outcome, len(blocks), genes)
+    print(f"{args.runtime}, {space.name}, {len(genes)} networks, {args.rounds} rounds, {took:.0f} s")
+    report(space, plan, outcome, len(blocks), len(anchors), genes)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """What a measurement in place says of every block: parts' times out of its visits, blocks' times out of theirs.
 
 A whole network is called once, as a block that runs alone is. That call is counted with the block that ends the
-network, which every network has once.
+network, which every network has once. Networks that were timed whole among the blocks are used as parts without cuts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,17 +18,21 @@ from profilers.in_place.solve import Factors, Floats, Parts, blocks_ms, refit, s
 from profilers.measuring.judge import Outcome
 from profilers.measuring.ledger import networks_in_parts
 from profilers.measuring.plan import VisitPlan
-from profilers.measuring.statistics import Summary, part_medians_ns
+from profilers.measuring.statistics import Summary, part_medians_ns, visit_median_ns
 
 MB_PER_VALUE = 4e-6  # of float32, for one image, as in ofa.tables.sum_correction
 
 
 @dataclass(frozen=True)
 class _Timed:
-    """A network in parts, or a piece of one, and which of its parts are used."""
+    """A network in parts, or a piece of one, and which of its parts are used; without any, it ran whole."""
 
     name: str
     parts: list[int]
+
+    def took_ms(self, visit: Mapping[str, Any]) -> Floats:
+        """(parts,) of one visit; (1,) if it ran whole."""
+        return part_medians_ns(visit)[self.parts] / 1e6 if self.parts else np.array([visit_median_ns(visit) / 1e6])
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class InPlace:
     """Blocks as networks run them.
 
     latency_ms: of every block that was measured alone; visits_ms: the same of each round alone
-    factors: what all blocks have in common; carriers, parts: how many were measured
+    factors: what all blocks have in common; carriers, parts: how many were measured; networks: and how many whole
     seen: blocks that stand in a part that was measured; what the others take rests on the factors alone
     """
 
@@ -44,13 +49,14 @@ class InPlace:
     factors: Factors
     carriers: int
     parts: int
+    networks: int
     seen: frozenset[str]
 
 
-def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | None:
-    """Every block of `warm`, the summaries of what was measured alone, in place; None where no network was measured.
+def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary], whole: Sequence[str] = ()) -> InPlace | None:
+    """Every block of `warm`, the summaries of what was measured alone, in place; None where no network ran in parts.
 
-    Parts in which a block stands that could not be measured alone tell nothing.
+    whole: networks of the plan that ran whole, and say what cutting costs. Parts in which a block stands that could not be measured alone tell nothing.
     """
     plan = outcome.plan
     names = [name for name in warm if name not in plan.cuts]
@@ -63,8 +69,13 @@ def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | 
     ]
     if not timed:
         return None
+    timed += [
+        _Timed(name, [])
+        for name in whole
+        if name in outcome.results and all(block in number for block in plan.models[name])
+    ]
     weights = np.array([MB_PER_VALUE * block_params(block) for block in number])
-    visits = [[part_medians_ns(result)[of.parts] / 1e6 for result in outcome.results[of.name]] for of in timed]
+    visits = [[of.took_ms(visit) for visit in outcome.results[of.name]] for of in timed]
     alone = np.array([warm[name].latency_ms for name in names])
     parts = _parts(plan, timed, number, [np.median(each, axis=0) for each in visits])
     ends = np.zeros(len(number))
@@ -89,8 +100,9 @@ def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary]) -> InPlace | 
             name: tuple(round(float(ms), 6) for ms in column) for name, column in zip(names, each.T, strict=True)
         },
         factors=factors,
-        carriers=len({plan.pieces[of.name].of if of.name in plan.pieces else of.name for of in timed}),
-        parts=len(parts.took_ms),
+        carriers=len({plan.pieces[of.name].of if of.name in plan.pieces else of.name for of in timed if of.parts}),
+        networks=sum(not of.parts for of in timed),
+        parts=int((parts.whole == 0).sum()),
         seen=frozenset(name for name, is_held in zip(names, held, strict=True) if is_held),
     )
 
@@ -104,18 +116,25 @@ def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, ends: Floats, fact
 def _parts(plan: VisitPlan, timed: Sequence[_Timed], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:
     """The parts of networks, over the blocks as they are numbered. took_ms: for every network, of its parts"""
     rows, cut_mb = [], []
+    whole = [float(not of.parts) for of in timed for _ in of.parts or (0,)]
     for of in timed:
+        if not of.parts:
+            rows.append(_counted(plan.models[of.name], number))
+            cut_mb.append(0.0)
+            continue
         piece = plan.pieces.get(of.name) or plan.whole(of.name)
         chain = plan.models[piece.of]
         for first, end in (piece.parts[i] for i in of.parts):
-            row = np.zeros(len(number))
-            for block in chain[first:end]:
-                row[number[block]] += 1
-            rows.append(row)
+            rows.append(_counted(chain[first:end], number))
             # what a network is given and gives is no cut's
             given = _given_mb(chain[first]) if first > 0 else 0.0
             cut_mb.append(given + (_given_mb(chain[end]) if end < len(chain) else 0.0))
-    return Parts(np.stack(rows), np.array(cut_mb), np.concatenate(took_ms))
+    return Parts(np.stack(rows), np.array(cut_mb), np.concatenate(took_ms), np.array(whole))
+
+
+def _counted(chain: Sequence[Block], number: Mapping[Block, int]) -> Floats:
+    """(U,) how often each block stands in a chain."""
+    return np.bincount([number[block] for block in chain], minlength=len(number)).astype(np.float64)
 
 
 def _given_mb(block: Block) -> float:

@@ -1,8 +1,12 @@
 """Blocks from the parts that were timed in place: each part's time is the sum of its blocks', and of what cutting cost.
 
     part = sum of blocks + calls + borders * (megabytes passed over its cuts)
+    whole network = sum of blocks + alone
     block = scale * warm - alone + weights * (megabytes of weights) + warm * (what is its own)
 
+A few networks that ran whole beside the parts say what cutting cost. Parts alone, which all have about as many blocks,
+cannot tell calls from what blocks have in common. In parts the factor of warm times may also be another than in whole
+networks: a random effect that all parts share.
 `warm` is what the block takes alone, again and again, and `alone` what it pays for being called alone. What is a
 block's own is held to zero by a ridge, as strongly as the parts say: their likelihood chooses how far blocks differ and
 how far parts are off (a mixed model; Henderson 1975, Biometrics 31(2):423). No factor is negative: nobody is paid for
@@ -22,6 +26,10 @@ Floats = NDArray[np.float64]
 # how far a block's own share may lie from 0, and how far a part's time is off: the likelihood chooses among these
 BLOCK_SPREADS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
 PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07)
+# how far a whole network is off: nothing was cut, so that is noise of its visits alone
+NETWORK_ERROR = 0.01
+# how far the factor of warm times may be another in parts than in networks: whole networks tell
+CUTTING_SPREAD = 0.05
 # no block takes less than this share of what the factors say
 LEAST_SHARE = 0.2
 
@@ -32,11 +40,13 @@ class Parts:
 
     holds: (P, U) how often a block stands in a part; took_ms: (P,)
     cut_mb: (P,) megabytes that it is given and hands on at its cuts
+    whole: (P,) 1 for what is a whole network, uncut, else 0
     """
 
     holds: Floats
     cut_mb: Floats
     took_ms: Floats
+    whole: Floats
 
 
 @dataclass(frozen=True)
@@ -80,7 +90,8 @@ def blocks_ms(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factor
     common = np.maximum(
         factors.scale * warm_ms + factors.weights * weights_mb - factors.alone, LEAST_SHARE * factors.scale * warm_ms
     )
-    explained = parts.holds @ common + factors.borders * parts.cut_mb + factors.calls
+    explained = parts.holds @ common + factors.borders * parts.cut_mb
+    explained += factors.calls * (1 - parts.whole) + factors.alone * parts.whole
     relative, covariance = _covariance(parts, warm_ms, factors.block_spread, factors.part_error)
     left = np.linalg.solve(covariance, 1 - explained / parts.took_ms)
     own = factors.block_spread**2 * relative.T @ left
@@ -91,15 +102,17 @@ def blocks_ms(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factor
 def _covariance(parts: Parts, warm_ms: Floats, spread: float, error: float) -> tuple[Floats, Floats]:
     """(P, U) what a block's own share changes of a part, relative to it; (P, P) the parts' covariance."""
     relative = parts.holds * warm_ms / parts.took_ms[:, None]
-    return relative, error**2 * np.eye(len(relative)) + spread**2 * relative @ relative.T
+    errors = np.where(parts.whole == 1, NETWORK_ERROR, error)
+    cutting = CUTTING_SPREAD * (1 - parts.whole) * relative.sum(axis=1)
+    return relative, np.diag(errors**2) + spread**2 * relative @ relative.T + np.outer(cutting, cutting)
 
 
 def _at(parts: Parts, warm_ms: Floats, weights_mb: Floats, spread: float, error: float) -> tuple[float, Factors]:
     """The most likely factors that are not negative, and their log likelihood, but for a constant."""
     _, covariance = _covariance(parts, warm_ms, spread, error)
     root = np.linalg.cholesky(covariance)
-    blocks = parts.holds.sum(axis=1)
-    columns = [parts.holds @ warm_ms, parts.holds @ weights_mb, -blocks, parts.cut_mb, np.ones(len(blocks))]
+    alone = parts.whole - parts.holds.sum(axis=1)
+    columns = [parts.holds @ warm_ms, parts.holds @ weights_mb, alone, parts.cut_mb, 1 - parts.whole]
     whitened = np.linalg.solve(root, np.stack([*columns, parts.took_ms], axis=1) / parts.took_ms[:, None])
     values = _not_negative(whitened[:, :-1], whitened[:, -1])
     left = whitened[:, -1] - whitened[:, :-1] @ values

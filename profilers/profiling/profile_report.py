@@ -34,7 +34,7 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
     summaries = {name: summarise(outcome.results[name]) for name in work.block_ids if name in outcome.results}
     if not summaries:
         raise InputError("no block could be measured: no table was written")
-    found = blocks_in_place(outcome, summaries) if work.carriers else None
+    found = blocks_in_place(outcome, summaries, work.network_ids) if work.carriers else None
     device = outcome.greeted.device
     header = {
         "device": options.name or device_name(device),

@@ -102,7 +102,8 @@ def in_place_header(found: InPlace, summaries: Mapping[str, Summary]) -> dict[st
         "in_place": f"{found.parts} parts of {found.carriers} networks: a block is {f.scale:.4g} warm_ms + "
         f"{f.weights:.4g} ms per MB of weights - {f.alone:.4g} ms + its own "
         f"(sd {100 * f.block_spread:g} %); a part is its blocks + {f.borders:.4g} ms per MB at its cuts + "
-        f"{f.calls:.4g} ms, and off by {100 * f.part_error:g} %",
+        f"{f.calls:.4g} ms, and off by {100 * f.part_error:g} %"
+        + (f"; {found.networks} whole networks are their blocks" if found.networks else ""),
     }
     errors = [
         100 * standard_error_of_few(visits) / found.latency_ms[name]

@@ -21,7 +21,7 @@ def device(
         row[rng.choice(BLOCKS, rng.integers(2, 10), replace=False)] += 1
     cut = rng.uniform(0, 0.5, PARTS)
     took = (holds @ block + f["borders"] * cut + f["calls"]) * (1 + rng.normal(0, error, PARTS))
-    return Parts(holds, cut, took), warm, weights, block
+    return Parts(holds, cut, took, np.zeros(PARTS)), warm, weights, block
 
 
 def test_blocks_of_a_device_without_noise_come_out_exactly() -> None:
@@ -61,11 +61,11 @@ def test_no_factor_is_negative_and_no_block_takes_nothing() -> None:
 def test_a_block_that_stands_in_no_part_has_what_all_have_in_common() -> None:
     parts, warm, weights, _ = device(5, 0.05, 0.005, scale=1.2, weights=0.1)
     without = parts.holds[:, 0] == 0
-    parts = Parts(parts.holds[without], parts.cut_mb[without], parts.took_ms[without])
+    parts = Parts(parts.holds[without], parts.cut_mb[without], parts.took_ms[without], parts.whole[without])
     latency, f = solve(parts, warm, weights)
     assert latency[0] == pytest.approx(f.scale * warm[0] + f.weights * weights[0] - f.alone)
 
 
 def test_without_parts_there_is_nothing_to_solve() -> None:
     with pytest.raises(ValueError, match="no part"):
-        solve(Parts(np.zeros((0, 3)), np.zeros(0), np.zeros(0)), np.ones(3), np.ones(3))
+        solve(Parts(np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(0)), np.ones(3), np.ones(3))
