@@ -56,7 +56,8 @@ class InPlace:
 def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary], whole: Sequence[str] = ()) -> InPlace | None:
     """Every block of `warm`, the summaries of what was measured alone, in place; None where no network ran in parts.
 
-    whole: networks of the plan that ran whole, and say what cutting costs. Parts in which a block stands that could not be measured alone tell nothing.
+    whole: networks of the plan that ran whole, and say what cutting costs. Parts in which a block stands that could not
+    be measured alone tell nothing, and nor do such networks.
     """
     plan = outcome.plan
     names = [name for name in warm if name not in plan.cuts]

@@ -95,7 +95,9 @@ def controls_of(table: LatencyTable, count: int = CONTROLS) -> tuple[Control, ..
             f"{table.path}: header timing is 'in place', but no row has warm_ms, which blocks that are timed alone are "
             "compared with: take the table as the profiler wrote it, or measure it again"
         )
-    networks = _networks_of(table)[: round(count * NETWORKS_A_CONTROL)]
+    listed = _networks_of(table)
+    spread = np.linspace(0, len(listed) - 1, min(len(listed), round(count * NETWORKS_A_CONTROL)))
+    networks = [listed[round(i)] for i in spread]
     by_latency = sorted(rows, key=lambda row: row.latency_ms)
     shares = np.linspace(CONTROLS_FROM, CONTROLS_TO, count - len(networks))
     chosen = [by_latency[round(share * (len(by_latency) - 1))] for share in shares]
@@ -107,8 +109,8 @@ def _networks_of(table: LatencyTable) -> list[Control]:
     if CONTROL_NETWORKS not in table.header:
         return []
     space = get_space(table.spaces[0], table.num_classes)
-    listed = control_networks(table.header, str(table.path), space)
-    return [Control(blocks_of(space, one.subnet), one.latency_ms) for one in listed]
+    networks = control_networks(table.header, str(table.path), space)
+    return [Control(blocks_of(space, one.subnet), one.latency_ms) for one in networks]
 
 
 def stratified(

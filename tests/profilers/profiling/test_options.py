@@ -190,8 +190,8 @@ def test_what_decides_a_profile_is_in_its_identity_and_what_is_free_is_not(
     [
         ({"networks": 11}, "networks = 10, but this one has 11"),
         ({"seed": 1}, "seed = 0, but this one has 1"),
-        ({"space": "mbv3-w0.35"}, 'space = null, but this one has "mbv3-w0.35"'),
-        ({"num_classes": 10}, "num_classes = null, but this one has 10"),
+        ({"space": "mbv3-w0.35"}, 'begun without space, but this one has space = "mbv3-w0.35"'),
+        ({"num_classes": 10}, "begun without num_classes, but this one has num_classes = 10"),
     ],
 )
 def test_a_validation_of_other_networks_is_not_gone_on_with(
