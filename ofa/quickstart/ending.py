@@ -19,8 +19,14 @@ IMAGES = Bounds(1, 10**9, "images")
 
 
 def ending(config: QuickstartConfig, state: QuickstartState, places: Places) -> list[str]:
-    """Lines for the user."""
-    return [*_written(places), "", *_accuracy(state, places), "", *_next(config, places)]
+    """Lines for the user; InputError where a file is not as its command writes it."""
+    try:
+        return [*_written(places), "", *_accuracy(state, places), "", *_next(config, places)]
+    except InputError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        names = f"{places.found()} or {places.evaluation}"
+        raise InputError(f"{names} is not as this version writes it ({error!a}): remove it, and --resume") from None
 
 
 def interval(top1: float, images: int) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ofa.cli.rich_console import CHAINED
 from ofa.errors import InputError
@@ -66,18 +67,25 @@ def run_quickstart(
     Raises InputError for photographs that nothing can be learnt from, or a folder of another run.
     """
     watcher = QuickstartWatcher() if watcher is None else watcher
-    places = Places(config.out)
+    images, places = _no_option(config.images), Places(_no_option(config.out))
     for package in NEEDED:
         require(package, "ofa.quickstart")
     check_apart(config.images, config.out)
     settings = identity_of(config)
     if places.state.exists() and not config.resume and not config.dry_run:
         raise InputError(f"{config.out} already has a run: continue it with --resume, or choose another --out")
+    if not places.state.exists() and not config.dry_run and (others := [p for p in places.made if p.exists()]):
+        raise InputError(f"{others[0]} is there already, and this run would replace it: choose another --out")
     with nullcontext() if config.dry_run else Lock(places.state):
         state = _opened(config, places, settings, watcher)
-        steps = steps_of(config.images, places, state.photos)
+        steps = steps_of(images, places, state.photos)
         state = state.without(_outdated(state, steps))
         return _run(config, places, state, steps, watcher, run or run_command)
+
+
+def _no_option(path: Path) -> Path:
+    """A path that commands do not take for an option: it may be called "-photos"."""
+    return path.absolute() if str(path).startswith("-") else path
 
 
 def _opened(

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from ofa.errors import InputError
 from ofa.quickstart.photos import PhotoCounts
 from ofa.quickstart.plan import SIZES, STEPS, QuickstartPlan
 from ofa.quickstart.speed import Speed
+from ofa.reading.numbers import Bounds
 from ofa.reading.structured import read_json
 from ofa.runs.files import write_json
 from ofa.runs.settings import first_difference, shown
 
 SCHEMA = "ofa-quickstart/1"
+SECONDS, TAKEN, AMOUNT = Bounds(1e-9, 1e9, "seconds"), Bounds(0, 1e9, "seconds"), Bounds(1, 1e9, "of them")
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,19 @@ class QuickstartState:
         write_json(path, {"schema": SCHEMA, **asdict(self), "plan": plan})
 
 
+def _sound(kind: type, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The fields of a dataclass; ValueError where a number is none or not positive, or a choice no true or false."""
+    for name, hint in get_type_hints(kind).items():
+        value = fields[name]
+        if hint is bool and not isinstance(value, bool):
+            raise ValueError(name)
+        if hint is float:
+            SECONDS.check(name, value)
+        if hint is int or (hint == int | None and value is not None):
+            AMOUNT.whole(name, value)
+    return fields
+
+
 def read_state(path: Path, settings: Mapping[str, Any]) -> QuickstartState:
     """What a run wrote; InputError where it is damaged, or of other settings."""
     content = read_json(path)
@@ -75,10 +90,10 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> QuickstartState:
         done, begun, failed = content["done"], content["begun"], content["failed"]
         state = QuickstartState(
             settings,
-            PhotoCounts(**{**photos, "lines": tuple(photos["lines"])}),
-            Speed(**content["speed"]),
-            QuickstartPlan(**{**plan, "size": SIZES[plan["size"]]}),
-            {str(name): float(seconds) for name, seconds in done.items()},
+            PhotoCounts(**{**_sound(PhotoCounts, photos), "lines": tuple(photos["lines"])}),
+            Speed(**_sound(Speed, content["speed"])),
+            QuickstartPlan(**{**_sound(QuickstartPlan, plan), "size": SIZES[range(len(SIZES))[plan["size"]]]}),
+            {name: TAKEN.check(name, seconds) for name, seconds in done.items()},
             tuple(begun),
             tuple(failed),
         )

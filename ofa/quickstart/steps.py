@@ -93,6 +93,12 @@ class Places:
     def report(self) -> Path:
         return self.out / "report.html"
 
+    @property
+    def made(self) -> tuple[Path, ...]:
+        """What the steps write, in their order."""
+        before = (self.supernet, self.accuracies, self.predictor, self.table, self.result, self.verified)
+        return (*before, self.network, self.evaluation, self.report)
+
     def found(self) -> Path:
         """The networks to choose from: those that were measured, else those that were searched."""
         try:

@@ -51,7 +51,7 @@ class _Given:
     trainings: list[TrainingRun]
     validations: list[ValidationRun]
     references: list[ReferenceRun]
-    tables: dict[str, LatencyTable]
+    tables: dict[Path, LatencyTable]
     lines: dict[tuple[Path, str], tuple[tuple[float, float], ...]]
 
     def add(self, file: RunFile) -> None:
@@ -69,7 +69,7 @@ class _Given:
             case "baselines":
                 self.references.append(read_references(file))
             case "table":
-                self.tables[name.removesuffix(".csv")] = LatencyTable.load(file.path)
+                self.tables[file.path] = LatencyTable.load(file.path)
             case "frontier":
                 self.lines[file.path.parent, name.removesuffix(SEARCHED)] = read_frontier(file.path)
 
@@ -123,7 +123,7 @@ def page_of(config: ReportConfig, command: str = "") -> Page:
 
 def _devices(given: _Given) -> list[DeviceFindings]:
     searches = [*given.searches, *(run.found for run in given.references)]
-    return devices_of(searches, given.lines, given.tables, given.evaluations)
+    return devices_of(searches, given.lines, [*given.tables.values()], given.evaluations)
 
 
 def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
@@ -154,11 +154,11 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]
         charts = validation_rows(validated, f"validation-device-{number}")
         sections.append(device_section(findings, number, references, charts))
     searched = {(findings.name, findings.device) for findings in devices}
-    alone = {name: table for name, table in given.tables.items() if (name, table.device) not in searched}
-    for number, (name, table) in enumerate(alone.items(), 1):
+    alone = _alone(given, devices)
+    for number, (name, table) in enumerate(alone, 1):
         charts = validation_rows(_validations(given, name, table.device), f"validation-table-{number}")
         sections.append(table_section(name, table, number, charts))
-    shown = searched | {(name, table.device) for name, table in alone.items()}
+    shown = searched | {(name, table.device) for name, table in alone}
     others = [run for run in given.validations if (run.table, run.device) not in shown]
     for number, run in enumerate(others, 1):
         rows = validation_rows([run], f"validation-{number}")
@@ -169,6 +169,18 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]
     sections += [evaluation_section(run, number) for number, run in enumerate(given.evaluations, 1)]
     sections += [training_section(run, number) for number, run in enumerate(given.trainings, 1)]
     return sections
+
+
+def _alone(given: _Given, devices: Sequence[DeviceFindings]) -> list[tuple[str, LatencyTable]]:
+    """Tables of no search that is shown, by name: another of the same name may be of one."""
+    searched = {(findings.name, findings.device, findings.facts.get("when")) for findings in devices}
+    used = {id(findings.table) for findings in devices}
+    named = [(_name_of(path), table) for path, table in given.tables.items() if id(table) not in used]
+    return [(name, table) for name, table in named if (name, table.device, table.header.get("when")) not in searched]
+
+
+def _name_of(path: Path) -> str:
+    return plain(path.name).removesuffix(".csv")
 
 
 def _validations(given: _Given, name: str, device: str) -> list[ValidationRun]:
@@ -189,10 +201,10 @@ def _title(given: _Given, devices: Sequence[DeviceFindings]) -> str:
 def _commands(given: _Given, devices: Sequence[DeviceFindings]) -> list[MadeBy]:
     """In the order of the work: tables, their checks, searches, measurements of networks, trainings, accuracies."""
     found: list[MadeBy] = []
-    headers: dict[str, Mapping[str, str]] = {findings.name: findings.facts for findings in devices}
-    headers |= {name: table.header for name, table in given.tables.items()}
-    for name, header in headers.items():
-        command = header.get("command", header.get("source", ""))
+    headers: list[tuple[str, Mapping[str, str]]] = [(findings.name, findings.facts) for findings in devices]
+    headers += [(_name_of(path), table.header) for path, table in given.tables.items()]
+    commands = [(name, header.get("command", header.get("source", ""))) for name, header in headers]
+    for name, command in dict.fromkeys(commands):
         if command.startswith("python -m "):
             found.append(MadeBy(f"table {name}", command))
     found += [MadeBy(f"check of table {run.table}", run.command) for run in given.validations]

@@ -203,11 +203,12 @@ def _of_object(path: Path, content: dict[str, Any]) -> RunFile | None:
 
 
 def _begins_as_metrics(path: Path) -> bool:
-    with path.open("rb") as file:
-        first = file.readline(1 << 16)
     try:
-        line = json.loads(first)
-    except ValueError:
+        with path.open("rb") as file:
+            line = json.loads(file.readline(1 << 16))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError):  # lists deep in each other are no metrics either
         return False
     return isinstance(line, dict) and {"epoch", "train_loss"} <= set(line)
 

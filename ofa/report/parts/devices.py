@@ -10,6 +10,7 @@ from typing import Any
 from ofa.errors import InputError
 from ofa.report.inputs.evaluated import EvaluationRun
 from ofa.report.inputs.searched import FoundNetwork, MeasuredWhole, SearchRun
+from ofa.report.inputs.values import plain
 from ofa.space import SearchSpace, Subnet
 from ofa.tables import LatencyTable
 from ofa.tables.shipped import shipped_tables
@@ -75,19 +76,21 @@ def cost_of(network: FoundNetwork, unit: str) -> float:
 def devices_of(
     searches: Sequence[SearchRun],
     lines: Mapping[tuple[Path, str], tuple[tuple[float, float], ...]],
-    tables: Mapping[str, LatencyTable],
+    tables: Sequence[LatencyTable],
     evaluations: Sequence[EvaluationRun],
 ) -> list[DeviceFindings]:
-    """One for each device, runtime, space and predictor, in the order that they are met in.
+    """One for each table, device, runtime, space and predictor, in the order that they are met in.
 
-    lines: whole frontiers, by the folder that they lie in and the table's name; tables: that were given, by name
+    lines: whole frontiers, by the folder that they lie in and the table's name; tables: that were given
     """
     groups: dict[tuple[Any, ...], list[SearchRun]] = {}
     for run in searches:
         for name, facts in run.facts.items():
-            key = (name, facts.get("device"), run.space, run.of_energy, facts.get("runtime"), run.predictor_id)
+            # tables of several occasions may have one name
+            table = (name, facts.get("device"), run.space, run.of_energy)
+            key = (*table, facts.get("runtime"), run.predictor_id, facts.get("when"))
             if not run.predictor_id:  # networks beside published ones: of whatever search there is
-                key = next((other for other in groups if other[:4] == key[:4]), key)
+                key = next((other for other in groups if other[:4] == table), key)
             groups.setdefault(key, []).append(run)
     found = []
     for (name, *_), runs in groups.items():
@@ -100,7 +103,7 @@ def _findings(
     name: str,
     runs: Sequence[SearchRun],
     lines: Mapping[tuple[Path, str], tuple[tuple[float, float], ...]],
-    tables: Mapping[str, LatencyTable],
+    tables: Sequence[LatencyTable],
     evaluations: Sequence[EvaluationRun],
 ) -> DeviceFindings:
     space, unit = runs[0].space, "mJ" if runs[0].of_energy else "ms"
@@ -209,16 +212,22 @@ def _chosen(networks: Sequence[FoundNetwork], asked: bool, unit: str) -> tuple[f
 
 
 def _table_of(
-    name: str, facts: Mapping[str, str], results: Sequence[Path], tables: Mapping[str, LatencyTable]
+    name: str, facts: Mapping[str, str], results: Sequence[Path], tables: Sequence[LatencyTable]
 ) -> tuple[LatencyTable | None, str]:
-    """The table of a search, and where there is none, why: given, where the search read it, beside it, or shipped."""
-    given = tables.get(name)
-    if given is not None and given.device == facts.get("device") and given.header["runtime"] == facts.get("runtime"):
-        return given, ""
+    """The table of a search, and where there is none, why: given, where the search read it, beside it, or shipped.
+
+    Of several of that name the one that was measured when the search's was; else the first.
+    """
+    device, runtime, when = (facts.get(key) for key in ("device", "runtime", "when"))
+    given = [t for t in tables if t.path is not None and plain(t.path.stem) == name]
+    given = [t for t in given if (t.device, t.header["runtime"]) == (device, runtime)]
+    if given:
+        return next((t for t in given if t.header.get("when") == when), given[0]), ""
     path = Path(facts.get("path", f"{name}.csv"))
     places = [path, *(result.parent / path.name for result in results), *(r.parent.parent / path.name for r in results)]
     if name in shipped_tables():
         places.append(shipped_tables()[name])
+    other = None
     for place in places:
         try:
             if not place.is_file():
@@ -226,6 +235,8 @@ def _table_of(
             table = LatencyTable.load(place)
         except (InputError, OSError, ValueError) as error:
             return None, f"the table {place} cannot be read ({error})"
-        if table.device == facts.get("device"):
-            return table, ""
-    return None, f"the table {path.name} is not where the search read it: name it too"
+        if table.device == device:
+            if table.header.get("when") == when:
+                return table, ""
+            other = other or table
+    return other, "" if other else f"the table {path.name} is not where the search read it: name it too"

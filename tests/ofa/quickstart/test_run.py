@@ -150,6 +150,43 @@ def test_another_run_is_not_continued(photos: Path, tmp_path: Path, places: Plac
         done(other, tmp_path, Commands(places), resume=True)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_others_made_is_not_replaced(photos: Path, tmp_path: Path, places: Places, resume: bool) -> None:
+    for path in places.made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+        with pytest.raises(InputError, match=rf"{path.name} is there already, .* choose another --out"):
+            done(photos, tmp_path, Commands(places), resume=resume)
+        assert path.read_text() == "mine"
+        path.unlink()
+    assert {step.makes for step in steps_of(photos, places, COUNTED)} == {*places.made}
+
+
+def test_a_folder_that_is_called_as_an_option_is_is_named_in_full(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-photos").symlink_to(photos)
+    commands = Commands(Places(tmp_path / "--out"))
+    given = QuickstartConfig(images=Path("-photos"), out=Path("--out"))
+    assert run_quickstart(given, run=commands).code == 0
+    train = dict(commands.ran)["ofa.train"]
+    assert train[train.index("--data") + 1] == str(tmp_path / "-photos")
+    assert train[train.index("--out") + 1] == str(tmp_path / "--out" / "supernet")
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", '{"results": []}', '{"results": [{"top1": 80, "images": 9, "per_class": {}}]}']
+)
+def test_an_ending_of_files_that_were_changed_names_them(
+    photos: Path, tmp_path: Path, places: Places, content: str
+) -> None:
+    result = done(photos, tmp_path, Commands(places))
+    places.evaluation.write_text(content)
+    with pytest.raises(InputError, match=r"evaluation\.json is not as this version writes it"):
+        ending(config(photos, tmp_path), result.state, places)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -160,6 +197,11 @@ def test_another_run_is_not_continued(photos: Path, tmp_path: Path, places: Plac
         (lambda text: text.replace('"train":', '"rm -r":'), "is damaged"),
         (lambda text: text.replace('"train_s"', '"x"'), "is damaged"),
         (lambda text: text.replace('"epochs"', '"x"'), "is damaged"),
+        (lambda text: text.replace('"size": 0', '"size": -1e0'), "is damaged"),
+        (lambda text: text.replace('"train_s": 0.', '"train_s": -0.'), "is damaged"),
+        (lambda text: text.replace('"trained": 90', '"trained": "90"'), "is damaged"),
+        (lambda text: text.replace('"learnt": true', '"learnt": 1'), "is damaged"),
+        (lambda text: text.replace('"subnets": ', '"subnets": -'), "is damaged"),
     ],
 )
 def test_a_damaged_state_is_refused(

@@ -59,7 +59,7 @@ def shown(*runs: object) -> Page:
 
 def findings(*files: Path) -> DeviceFindings:
     runs = [read_search(file) for file in find_files([str(file) for file in files]).read]
-    (found,) = devices_of(runs, {}, {}, [])
+    (found,) = devices_of(runs, {}, [], [])
     return found
 
 
@@ -169,6 +169,34 @@ def test_a_table_that_changed_since_the_search_is_named(tmp_path: Path) -> None:
         "Where the milliseconds go is not known: the table t.csv is not where the search read it"
         in view.network.caption
     )
+
+
+def test_tables_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    runs = []
+    for day, times in (("2026-01-01", 1.0), ("2026-01-02", 1.5)):
+        table = LatencyTable.load(find_table("xeon-vm-onnxruntime"))
+        rows = [replace(row, latency_ms=row.latency_ms * times) for row in table.rows]
+        file = tmp_path / day / "this-machine.csv"
+        file.parent.mkdir()
+        LatencyTable({**table.header, "when": day}, rows).save(file)
+        assert search.main(["--table", str(file), "--latency", "20", "--out", str(tmp_path / day / "run")]) == 0
+        runs.append(tmp_path / day)
+    sections = shown(*runs).sections
+    assert [section.id for section in sections] == ["device-1", "device-2"]
+    for section, run in zip(sections, runs, strict=True):
+        (row,) = section.tables[0].rows
+        (result,) = content(run / "run" / "result.json")["results"]
+        assert row[section.tables[0].heads.index("sum, ms")] == f"{result['latency_ms']:#.4g}"
+        assert section.view is not None
+        assert "has changed since" not in section.view.network.caption
+    tables = [run / "this-machine.csv" for run in runs]
+    assert [section.id for section in shown(*tables).sections] == ["table-1", "table-2"]
+    assert [section.id for section in shown(runs[0] / "run", *tables).sections] == ["device-1", "table-1"]
+    # measured again since: the figures of its blocks are marked
+    tables[1].replace(tables[0])
+    (moved,) = shown(runs[0] / "run", tables[0]).sections
+    assert moved.view is not None
+    assert "has changed since" in moved.view.network.caption
 
 
 def test_of_many_networks_the_measured_ones_and_an_even_choice_stay(checked: Path) -> None:
@@ -332,6 +360,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path, frontier: Path) -> No
     (tmp_path / "notes.txt").write_text("hello\n")
     (tmp_path / "other.json").write_text('{"a": 1}')
     (tmp_path / "damaged.json").write_text('{"results": [')
+    (tmp_path / "deep.jsonl").write_text("[" * 60_000)
     (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe")
     line = next(frontier.glob("*.frontier.csv"))
@@ -339,6 +368,7 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path, frontier: Path) -> No
         "notes.txt": "is of no kind that is known; expected what ofa.search",
         "other.json": "is of no kind that is known",
         "damaged.json": "not JSON",
+        "deep.jsonl": "is of no kind that is known",
         "empty": "no run is in this folder",
         "pipe": "is a device or a pipe",
         "absent": "no such file or folder, nor a table that is shipped",
