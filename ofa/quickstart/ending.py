@@ -26,7 +26,8 @@ def ending(config: QuickstartConfig, state: QuickstartState, places: Places) -> 
         raise
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         names = f"{places.found()} or {places.evaluation}"
-        raise InputError(f"{names} is not as this version writes it ({error!a}): remove it, and --resume") from None
+        why = type(error).__name__
+        raise InputError(f"{names} is not as this version writes it ({why}): remove it, and --resume") from None
 
 
 def interval(top1: float, images: int) -> tuple[float, float]:
