@@ -1,6 +1,6 @@
 """Whether a correction of one day holds on another: fitted on one validation of a table, scored on another.
 
-    python benchmarks/validations/across_occasions.py                                    # the shipped tables with two
+    python benchmarks/validations/across_occasions.py                                    # the shipped tables with three
     python benchmarks/validations/across_occasions.py my-cpu.csv first.validation.json second.validation.json
 
 Every validation has networks, and an order of visits, of its own (`profilers.validate --seed`). A row is one occasion
@@ -22,7 +22,7 @@ from ofa.space import get_space, resolutions_in
 from ofa.tables import LatencyTable
 from profilers.whole_networks.sums.correction_fit import correction_terms, fit_correction
 
-FIRST = Path(__file__).parent / "occasions"
+OTHERS = Path(__file__).parent / "occasions"
 TABLES = Path(__file__).resolve().parents[2] / "latency_tables"
 Floats = NDArray[np.float64]
 
@@ -65,8 +65,8 @@ def main() -> None:
         across(args.table, args.validations)
         return
     for csv in sorted(TABLES.glob("epyc-vm-*.csv")):
-        last = csv.with_suffix(".validation.json")
-        across(csv, [*sorted(FIRST.glob(f"{csv.stem}.*.json")), last])
+        first, third = (OTHERS / f"{csv.stem}.{number}.json" for number in (1, 3))
+        across(csv, [first, csv.with_suffix(".validation.json"), third])
 
 
 if __name__ == "__main__":
