@@ -60,14 +60,24 @@ class Turn:
     @property
     def energy_mj(self) -> float:
         """Of a run, above what the device takes without it."""
-        runs = self.busy.runs_per_s - self.idle.runs_per_s
-        return (self.busy.power_mw - self.idle.power_mw) / runs
+        return (self.busy.power_mw - self.idle.power_mw) / self._more_runs
 
     @property
     def resolution_mj(self) -> float:
         """The standard error that the sensor's steps leave: of two means, each a step wide."""
-        runs = self.busy.runs_per_s - self.idle.runs_per_s
-        return math.hypot(self.busy.resolution_mw, self.idle.resolution_mw) / math.sqrt(12) / runs
+        return math.hypot(self.busy.resolution_mw, self.idle.resolution_mw) / math.sqrt(12) / self._more_runs
+
+    @property
+    def _more_runs(self) -> float:
+        """A second. InputError where the idle half, which has a run in each window, is almost as busy."""
+        more = self.busy.runs_per_s - self.idle.runs_per_s
+        if more < self.idle.runs_per_s or not more:
+            seconds = 1 / self.busy.runs_per_s
+            raise InputError(
+                f"a network takes {seconds:.2g} s a run, too long to be told from an idle device, which runs it too: "
+                "use a table of smaller networks"
+            )
+        return more
 
 
 def check_discharging(reading: Reading) -> None:
