@@ -195,7 +195,7 @@ def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:
     phone = boot(mib=5000)
     assert main(["--serial", phone.serial, *SMALL, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "96 of 96 blocks of mbv3-w0.35 and 4 whole networks, 3 rounds: 316 visits" in said
+    assert "96 of 96 blocks of mbv3-w0.35 and 12 whole networks, 3 rounds: 342 visits" in said
     assert "free on the phone: 5243 MB" in said, "more than 32 bits can count"
     assert "processor: 41.5 C" in said
 
