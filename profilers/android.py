@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from ofa.cli.command import Command
 from ofa.cli.config import Free, Option, Output
@@ -17,14 +17,17 @@ from ofa.optional_packages import require
 from ofa.reading.numbers import short
 from profilers.devices.phone.phone_options import ALL, PhoneOptions
 from profilers.profiling.command_words import command_line
-from profilers.profiling.profile_options import MeasureOptions, ProfileOptions, csv_file
+from profilers.profiling.profile_options import InPlaceOptions, MeasureOptions, ProfileOptions, csv_file
+
+if TYPE_CHECKING:
+    from profilers.profiling.work import Work
 
 # to load a model, about
 LOADING_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class AndroidConfig(PhoneOptions, MeasureOptions):
+class AndroidConfig(PhoneOptions, InPlaceOptions, MeasureOptions):
     """Measure every block of a search space on an Android phone into a latency table.
 
     To look first, use --list, which shows the phones, or --dry-run, which shows what would be measured.
@@ -57,6 +60,8 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_most_one("list", "dry_run", "doctor", "clean")
+        if self.timing == "in-place" and not self.runs_parts:
+            raise UsageError("--timing in-place needs the agent as --runner, and --delegate xnnpack or none")
         twice = next((serial for serial in self.serial if self.serial.count(serial) > 1), None)
         if twice is not None:
             raise UsageError(f"--serial names {short(twice)} twice")
@@ -68,6 +73,10 @@ class AndroidConfig(PhoneOptions, MeasureOptions):
             csv_file("--out", self.out)
             if self.several and self.name is not None:
                 raise UsageError("--name is for one phone: of several, each is called as it calls itself")
+
+    @property
+    def in_place(self) -> bool:
+        return super().in_place and self.runs_parts
 
     @property
     def is_for_a_table(self) -> bool:
@@ -137,7 +146,7 @@ def check(config: AndroidConfig) -> None:
     from profilers.profiling.work import planned
 
     check_runtime("tflite")
-    planned(config, PHONE_PACE)
+    planned(config, PHONE_PACE, config.in_place)
     if config.runner == "benchmark_model" and (config.agent_bin is None or not config.agent_bin.is_file()):
         given = f"{config.agent_bin} is no file" if config.agent_bin else "no --agent-bin is given"
         raise InputError(f"--runner benchmark_model needs the tool itself, by --agent-bin: {given}")
@@ -155,7 +164,8 @@ def profile_phone(config: AndroidConfig, command: str) -> int:
         adb.connect()
         phone, cpus = open_phone(adb, config)
         _say(described(phone, cpus))
-        with session_of(adb, phone, cpus, config, config.batch_size, config.timeout, _say) as target:
+        timeout_s, in_place = config.timeout, config.in_place
+        with session_of(adb, phone, cpus, config, config.batch_size, timeout_s, _say, in_place=in_place) as target:
             return profile(config.profile_options(), target, command, _without(config.only_serial, command))
 
 
@@ -245,11 +255,13 @@ def dry_run(config: AndroidConfig, serial: str | None) -> int:
     from profilers.profiling.work import planned
 
     check(config)
-    work = planned(config, PHONE_PACE)
+    work = planned(config, PHONE_PACE, config.in_place)
     visits = len(work.plan.visits)
     networks = f" and {len(work.networks)} whole networks" if work.networks else ""
+    if work.carriers:
+        networks += f", {len(work.carriers)} networks in parts"
     # a visit takes the rules' time but where runs are so slow that the fewest take longer
-    seconds = visits * (work.rules["warmup_seconds"] + work.rules["max_seconds"] + LOADING_S)
+    seconds = sum(_seconds(work, visit.model) for visit in work.plan.visits)
     with Adb(serial) as adb:
         adb.connect()
         _say(described(*open_phone(adb, config)))
@@ -265,6 +277,15 @@ def dry_run(config: AndroidConfig, serial: str | None) -> int:
         + f"; processor: {'not known' if now.processor_c is None else f'{now.processor_c:.1f} C'}"
     )
     return 0
+
+
+def _seconds(work: Work, model: str) -> float:
+    """The longest that a visit takes by the rules."""
+    from profilers.measuring.pace import PHONE_PACE
+
+    own = PHONE_PACE.in_place
+    rules = own.parts if own is not None and model in work.plan.cuts else work.rules
+    return float(rules["warmup_seconds"] + rules["max_seconds"] + LOADING_S)
 
 
 def _say(text: str) -> None:

@@ -13,11 +13,11 @@ from ofa.cli.config import Free, Option
 from profilers.devices.core_options import ClusterOptions
 from profilers.devices.delegates import Dtype, check_dtype
 from profilers.profiling.command_words import command_line
-from profilers.profiling.profile_options import ProfileOptions
+from profilers.profiling.profile_options import InPlaceOptions, ProfileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinuxConfig(ClusterOptions, AgentOptions, ProfileOptions):
+class LinuxConfig(ClusterOptions, AgentOptions, InPlaceOptions, ProfileOptions):
     """Measure every block of a search space on a 64-bit Linux board, over ssh, into a latency table."""
 
     PANEL: ClassVar[str] = "Board"
@@ -77,6 +77,7 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         timeout_s=config.timeout,
         say=print,
         cluster=config.cores,
+        in_place=config.in_place,
     ) as target:
         return profile(config, target, command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,29 +28,43 @@ class Batch:
 
     @property
     def files(self) -> list[str]:
-        """The names of its models' files."""
-        return [model["path"] for model in self.manifest["models"]]
+        """The names of its models' files, each once, and those of networks in parts."""
+        return sorted({file for model in self.manifest["models"] for file in files_of(model)})
+
+
+def files_of(model: Mapping[str, Any]) -> Sequence[str]:
+    """The files of a manifest's model: one, or those of its parts."""
+    parts: Sequence[str] | None = model.get("parts")
+    return [model["path"]] if parts is None else parts
+
+
+def largest_model(manifest: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """Bytes of an archive of the model whose files need most room together. sizes: as for `batches_of`"""
+    return max(_archived(set(files_of(model)), sizes) for model in manifest["models"]) + 3 * TAR_RECORD
 
 
 def batches_of(manifest: Mapping[str, Any], sizes: Mapping[str, int], room: int) -> list[Batch]:
-    """The visits in their order, cut wherever one more model would not fit.
+    """The visits in their order, cut wherever one more model would not fit. All parts of a network are in its batch.
 
-    sizes: bytes of every model's file; room: bytes for an archive of them. A model that does not fit alone gets a batch
+    sizes: bytes of every file; room: bytes for an archive of them. A model that does not fit alone gets a batch
     of its own, which the phone will refuse.
     """
-    starts, held, used = [0], set[str](), 0
-    paths = {model["id"]: model["path"] for model in manifest["models"]}
+    starts, held = [0], set[str]()
+    files = {model["id"]: set(files_of(model)) for model in manifest["models"]}
     for number, name in enumerate(manifest["visits"]):
-        size = sizes[paths[name]] + TAR_RECORD
-        if name not in held and held and used + size > room:
-            starts.append(number)
-            held, used = set(), 0
-        if name not in held:
-            held, used = held | {name}, used + size
+        if not files[name] <= held:
+            if held and _archived(held | files[name], sizes) > room:
+                starts.append(number)
+                held = set()
+            held |= files[name]
     ends = [*starts[1:], len(manifest["visits"])]
     return [
         Batch(first, _only(manifest, manifest["visits"][first:end])) for first, end in zip(starts, ends, strict=True)
     ]
+
+
+def _archived(files: Iterable[str], sizes: Mapping[str, int]) -> int:
+    return sum(sizes[file] + TAR_RECORD for file in files)
 
 
 def _only(manifest: Mapping[str, Any], visits: Sequence[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # long enough for a counter that moves ten times a second
@@ -78,6 +78,8 @@ CPU_PACE = Pace(
 # governors of phones see load only after 50 to 100 ms (schedutil and WALT: as their authors describe them, not measured
 # here), so a core that slept warms up for longer, and until its clock no longer rises
 AFTER_REST = {"warmup_seconds_after_rest": 0.1, "settle": 0.03, "warmup_max_seconds": 1.0}
+_IN_PLACE = CPU_PACE.in_place
+assert _IN_PLACE is not None
 PHONE_PACE = Pace(
     rules=CPU_RULES | AFTER_REST,
     rounds=CPU_PACE.rounds,
@@ -85,4 +87,5 @@ PHONE_PACE = Pace(
     quick_rounds=CPU_PACE.quick_rounds,
     whole={**CPU_PACE.whole, **AFTER_REST},
     whole_rounds=CPU_PACE.whole_rounds,
+    in_place=replace(_IN_PLACE, blocks={**_IN_PLACE.blocks, **AFTER_REST}, parts={**_IN_PLACE.parts, **AFTER_REST}),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import Above, Config, Free, Option, Output
 from ofa.cli.options import Count, OptionalCount, Seed, resolutions
@@ -41,6 +41,29 @@ class PlanOptions(Config):
 
     seed: Seed = 0
     """seed of the order of visits"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlaceOptions(PlanOptions):
+    """Where blocks are timed, on devices whose agents run networks in parts."""
+
+    PANEL: ClassVar[str] = "What is measured"
+
+    timing: Annotated[Literal["in-place", "warm"] | None, Option(metavar="T")] = None
+    """in-place: time each block inside networks, after the blocks before it; warm: time each alone, repeatedly, which
+    is faster than in a network (default: in-place; with --limit, warm)"""
+
+    rounds: OptionalCount = None
+    """visits of each block, spread over time (default: 5; with --quick 2 in place, 3 alone)"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.timing == "in-place" and self.limit is not None:
+            raise UsageError("--limit times blocks alone: --timing in-place needs all of them")
+
+    @property
+    def in_place(self) -> bool:
+        return self.timing != "warm" and self.limit is None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,9 @@ def _short_visits(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
     if "during" in request.fixturenames:
         return
     seconds = {"warmup_seconds": 0.001, "warmup_seconds_after_rest": 0.005, "max_seconds": 0.005}
-    for rules in (PHONE_PACE.rules, PHONE_PACE.quick, PHONE_PACE.whole):
+    in_place = PHONE_PACE.in_place
+    assert in_place is not None
+    for rules in (PHONE_PACE.rules, PHONE_PACE.quick, PHONE_PACE.whole, in_place.blocks, in_place.parts):
         for key, value in seconds.items():
             monkeypatch.setitem(rules, key, value)
 

@@ -85,6 +85,19 @@ def test_the_arm_agent_measures_a_space_through_a_real_adbd(boot, results, tmp_p
         search(["--table", str(out), "--latency", "5"])
 
 
+def test_blocks_are_timed_in_networks_on_the_phone(phone: TestPhone, results, tmp_path: Path) -> None:
+    out = tmp_path / "t.csv"
+    assert main(["--serial", phone.serial, *SMALL, "--out", str(out)]) == 0
+    table, found = LatencyTable.load(out), results(out)
+    assert (table.timing, len(table.rows)) == ("in place", 96)
+    assert all(row.warm_ms is not None and row.warm_ms > 0 and row.latency_ms > 0 for row in table.rows)
+    assert "blocks_not_in_place" not in table.header
+    in_parts = [result for result in found if result.get("parts_ns")]
+    assert len({result["id"] for result in in_parts}) == 9
+    assert all(len(result["parts_cpu_ns"]) == len(result["parts_ns"]) > 1 for result in in_parts)
+    assert all(result["temperature_c_before"] is not None for result in in_parts)
+
+
 def test_a_second_run_pushes_nothing_and_what_was_harmed_is_pushed_again(
     phone: TestPhone, tmp_path: Path, capsys
 ) -> None:
@@ -195,9 +208,12 @@ def test_the_plan_is_shown_without_measuring(boot, capsys) -> None:
     phone = boot(mib=5000)
     assert main(["--serial", phone.serial, *SMALL, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "96 of 96 blocks of mbv3-w0.35 and 12 whole networks, 3 rounds: 342 visits" in said
+    assert "96 of 96 blocks of mbv3-w0.35 and 12 whole networks, 9 networks in parts, 2 rounds: 247 visits" in said
     assert "free on the phone: 5243 MB" in said, "more than 32 bits can count"
     assert "processor: 41.5 C" in said
+    assert main(["--serial", phone.serial, *SMALL, "--dry-run", "--timing", "warm"]) == 0
+    said = capsys.readouterr().out
+    assert "96 of 96 blocks of mbv3-w0.35 and 12 whole networks, 3 rounds: 342 visits" in said
 
 
 def test_a_cluster_is_pinned_to_and_one_that_is_not_there_is_said(phone: TestPhone, capsys) -> None:

@@ -38,6 +38,7 @@ from profilers.looping.loop import make_loop
 from profilers.looping.minutes import WINDOWS, LoopPlan
 from profilers.measuring.events import Begins, Done, Hello, Result
 from profilers.measuring.models import write_models
+from profilers.measuring.pace import CPU_PACE
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import measure_on
 from profilers.transfer import main as transfer
@@ -194,6 +195,41 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert len(sent) == 3 + 1 + 3 + 1, "agent, runtime, bundle.json; three models; and both lists of sums"
     assert main([*command, "--overwrite"]) == 0
     assert inodes(sshd.home) == sent
+
+
+def test_blocks_are_timed_in_networks_on_the_board(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CPU_PACE.in_place is not None
+    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
+        monkeypatch.setitem(rules, "warmup_seconds", 0)
+        monkeypatch.setitem(rules, "max_seconds", 0.002)
+    out = tmp_path / "board.csv"
+    words = ["--host", "board", "--ssh-config", str(sshd.config), "--space", "mbv3-w0.35", "--num-classes", "10"]
+    assert main([*words, "--resolutions", "32", "--quick", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert (table.timing, table.coverage(get_space("mbv3-w0.35", 10)).complete) == ("in place", (32,))
+    assert all(row.warm_ms is not None and row.warm_ms > 0 and row.latency_ms > 0 for row in table.rows)
+    assert re.match(r"\d+ parts of 9 networks: a block is ", table.header["in_place"])
+    assert table.header["in_place"].endswith("12 whole networks are their blocks")
+    assert "blocks_not_in_place" not in table.header
+
+
+def test_files_that_come_into_a_folder_between_two_agents_are_sent_and_the_older_folder_goes(
+    sshd: Sshd, models: Path
+) -> None:
+    agent, board = agent_on(Board("board", sshd.config)), Board("board", sshd.config)
+    assert sum(isinstance(event, Result) for event in agent.start(models, manifest(["b00000"], 0.0))) == 1
+    older = sent_folder("models", {path.name: path for path in models.glob("*.tflite")}).name
+    assert older in board.run('ls "$1"', ".cache/ofa-latency").split()
+    # a network whose parts come later, as those of one that failed do
+    for number in (0, 1):
+        shutil.copy(models / f"b0000{number}.tflite", models / f"p-{number}.tflite")
+    asked = manifest(["p", "b00001"], 0.0)
+    asked["models"] = [{"id": "p", "parts": ["p-0.tflite"]}, {"id": "b00001", "path": "b00001.tflite"}]
+    results = [event for event in agent.start(models, asked) if isinstance(event, Result)]
+    assert [(result.id, result.parts_ns is not None) for result in results] == [("p", True), ("b00001", False)]
+    assert older not in board.run('ls "$1"', ".cache/ofa-latency").split()
 
 
 def test_models_that_do_not_fit_together_go_to_the_board_in_batches(sshd: Sshd, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@
 #include "device.h"
 #include "json.h"
 #include "manifest.h"
+#include "network.h"
 #include "outputs.h"
 #include "runtime.h"
 #include "timing.h"
@@ -155,6 +156,7 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, void
         line_add(line, ", \"%s\": ", facts[i].name);
         line_number(line, facts[i].value);
     }
+    line_parts(line, manifest, timing);
     line_outputs(line, manifest, model);
     if (manifest->window_seconds > 0) {
         Battery now = battery();
@@ -203,20 +205,19 @@ static bool cooled(const Manifest *manifest, size_t number, Wait *wait, char *wh
 }
 
 // Loads the model of a visit once the processor is cool; NULL, having said why, where that cannot be.
-static void *cool_and_load(Line *line, const Manifest *manifest, size_t number, Before *before) {
-    const char *path = manifest->visits[number]->path;
+static Network *cool_and_load(Line *line, const Manifest *manifest, size_t number, Before *before) {
     char why[WHY_SIZE];
-    void *model = NULL;
+    Network *network = NULL;
     bool cool = cooled(manifest, number, &before->wait, why);
     if (cool) {
         stay_pinned();  // before the runtime starts threads of its own
         int64_t started = now_ns();
-        model = is_model_file(path, why) ? manifest->backend->load(path, manifest->seed, why) : NULL;
+        network = network_load(manifest, manifest->visits[number], why);
         before->setup_ns = now_ns() - started;
     }
-    if (model) cool = cooled(manifest, number, &before->wait, why);  // loading heats a core too
-    if (model && cool) return model;
-    if (model) manifest->backend->unload(model);
+    if (network) cool = cooled(manifest, number, &before->wait, why);  // loading heats a core too
+    if (network && cool) return network;
+    if (network) network_unload(network);
     say_error(line, manifest, number, cool ? NULL : "too_hot", why);
     return NULL;
 }
@@ -226,7 +227,10 @@ static bool say_outcome(Line *line, const Manifest *manifest, size_t number, voi
                         const Before *before, const Timing *timing) {
     char why[WHY_SIZE];
     if (failed) {
-        snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
+        if (timing->parts)
+            snprintf(why, WHY_SIZE, "part %zu of %zu fails when it is run: status %d", timing->failed_part + 1, timing->parts, failed);
+        else
+            snprintf(why, WHY_SIZE, "the model fails when it is run: status %d", failed);
         say_error(line, manifest, number, NULL, why);
         return false;
     }
@@ -244,13 +248,13 @@ static const Before nothing_before = {.wait = {.temperature_c = NAN, .status = N
 // faster or slower, and a model that stays loaded would repeat its luck in every round.
 static void visit(Line *line, const Manifest *manifest, size_t number, Timing *timing) {
     Before before = nothing_before;
-    void *model = cool_and_load(line, manifest, number, &before);
-    if (!model) return;
+    Network *network = cool_and_load(line, manifest, number, &before);
+    if (!network) return;
     // a core that slept is slow at first: before the first visit, and whenever something was waited for
     bool rested = number == 0 || before.wait.asked || before.wait.seconds > 0;
-    int failed = time_model(manifest->backend->run, model, &manifest->rules, &watch, rested, timing);
-    say_outcome(line, manifest, number, model, failed, &before, timing);
-    manifest->backend->unload(model);
+    int failed = network_time(network, manifest, manifest->visits[number], &watch, rested, timing);
+    say_outcome(line, manifest, number, network_last(network), failed, &before, timing);
+    network_unload(network);
 }
 
 // ---- a loop that goes on from visit to visit
@@ -261,11 +265,12 @@ enum { ASK_EVERY_WINDOWS = 12 };
 typedef struct {
     Loop loop;
     const Entry *entry;  // whose it is; NULL: there is none
-    void *model;
+    Network *network;
+    void *model;  // of it
 } Looped;
 
-static void end_loop(const Manifest *manifest, Looped *looped) {
-    if (looped->entry) manifest->backend->unload(looped->model);
+static void end_loop(Looped *looped) {
+    if (looped->entry) network_unload(looped->network);
     looped->entry = NULL;
 }
 
@@ -283,9 +288,10 @@ static void visit_window(Line *line, const Manifest *manifest, size_t number, Lo
     Before before = nothing_before;
     int failed = 0;
     if (looped->entry != entry) {
-        end_loop(manifest, looped);
-        looped->model = cool_and_load(line, manifest, number, &before);
-        if (!looped->model) return;
+        end_loop(looped);
+        looped->network = cool_and_load(line, manifest, number, &before);
+        if (!looped->network) return;
+        looped->model = network_last(looped->network);
         looped->entry = entry;
         failed = begin_loop(manifest, looped, timing);
     } else {
@@ -297,7 +303,16 @@ static void visit_window(Line *line, const Manifest *manifest, size_t number, Lo
         timing->warmup_ns = 0;
     }
     if (!failed) failed = loop_window(manifest->backend->run, looped->model, &watch, &looped->loop, timing);
-    if (!say_outcome(line, manifest, number, looped->model, failed, &before, timing)) end_loop(manifest, looped);
+    if (!say_outcome(line, manifest, number, looped->model, failed, &before, timing)) end_loop(looped);
+}
+
+// Why no network is run in parts; NULL where they are.
+static const char *runs_no_parts(const Manifest *manifest) {
+    if (manifest->window_seconds > 0) return "a loop is of whole models, not of parts";
+    // what these leave for later would fall into the copying, which is not timed
+    if (strcmp(manifest->delegate, "gpu") == 0) return "the parts of a network are not run by the delegate gpu";
+    if (strcmp(manifest->delegate, "nnapi") == 0) return "the parts of a network are not run by the delegate nnapi";
+    return NULL;
 }
 
 static void make_visits(Line *line, const Manifest *manifest) {
@@ -310,8 +325,9 @@ static void make_visits(Line *line, const Manifest *manifest) {
         line_string(line, manifest->visits[number]->id);
         line_add(line, "}");
         say(line);
-        if (!manifest->visits[number]->path)
-            say_error(line, manifest, number, "no_parts", "this agent cannot run the parts of a network one after the other");
+        const char *no_parts = manifest->visits[number]->in_parts ? runs_no_parts(manifest) : NULL;
+        if (no_parts)
+            say_error(line, manifest, number, "no_parts", no_parts);
         else if ((double)(now_ns() - started) / 1e9 >= manifest->time_budget_seconds)
             say_error(line, manifest, number, "time_budget", "the time budget is spent");
         else if (manifest->window_seconds > 0)
@@ -319,10 +335,8 @@ static void make_visits(Line *line, const Manifest *manifest) {
         else
             visit(line, manifest, number, &timing);
     }
-    end_loop(manifest, &looped);
-    free(timing.samples_ns);
-    free(timing.cpu_ns);
-    free(timing.scratch);
+    end_loop(&looped);
+    timing_free(&timing);
 }
 
 int main(int count, char **arguments) {

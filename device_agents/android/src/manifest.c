@@ -136,8 +136,8 @@ static bool read_cpus(const Fields *fields, Manifest *manifest) {
     return manifest->cpu_count > 0 || wrong(fields, "cpus", "1 to 64 CPU numbers");
 }
 
-static bool read_rules(const Fields *fields, Rules *rules) {
-    Fields inner = {json_member(fields->object, "rules"), "rules.", fields->why};
+static bool read_rules(const Fields *fields, const char *name, const char *where, Rules *rules) {
+    Fields inner = {json_member(fields->object, name), where, fields->why};
     rules->warmup_max_seconds = INFINITY;
     return get_optional(&inner, "warmup_seconds_after_rest", 0, &rules->warmup_seconds_after_rest) &&
            get_optional(&inner, "settle", 0, &rules->settle) &&
@@ -149,6 +149,15 @@ static bool read_rules(const Fields *fields, Rules *rules) {
            get_number(&inner, "max_seconds", 0, &rules->max_seconds) &&
            get_number(&inner, "target_error", 0, &rules->target_error) &&
            get_number(&inner, "min_sample_us", 0, &rules->min_sample_us);
+}
+
+static bool read_all_rules(const Fields *fields, Manifest *manifest) {
+    if (!read_rules(fields, "rules", "rules.", &manifest->rules)) return false;
+    const Json *own = json_member(fields->object, "parts_rules");
+    manifest->parts_rules = manifest->rules;
+    if (!own || own->kind == JSON_NULL) return true;
+    manifest->parts_rules = (Rules){0};
+    return read_rules(fields, "parts_rules", "parts_rules.", &manifest->parts_rules);
 }
 
 static bool read_limits(const Fields *fields, Manifest *manifest) {
@@ -205,6 +214,38 @@ static char *inside(const char *folder, const char *name) {
 
 static int by_id(const void *a, const void *b) { return strcmp(((const Entry *)a)->id, ((const Entry *)b)->id); }
 
+static bool add_path(const Fields *fields, const char *folder, const char *path, Entry *entry) {
+    if ((entry->paths[entry->count] = inside(folder, path))) {
+        entry->count++;
+        return true;
+    }
+    snprintf(fields->why, WHY_SIZE, "model path '%.200s' leaves the manifest's folder", path);
+    return false;
+}
+
+// Where a model lies: its path, or those of its parts.
+static bool read_paths(const Fields *fields, const char *folder, Entry *entry) {
+    const char *path;
+    entry->in_parts = json_member(fields->object, "parts") != NULL;
+    if (!entry->in_parts) {
+        if (!get_string(fields, "path", &path)) return false;
+        entry->paths = must_realloc(NULL, 1, sizeof *entry->paths);
+        return add_path(fields, folder, path, entry);
+    }
+    const Json *list = get_list(fields, "parts");
+    if (!list) return false;
+    if (!list->count) {
+        snprintf(fields->why, WHY_SIZE, "model '%.200s' has no parts", entry->id);
+        return false;
+    }
+    entry->paths = must_realloc(NULL, list->count, sizeof *entry->paths);
+    for (const Json *item = list->first; item; item = item->next) {
+        if (item->kind != JSON_STRING || !*item->string) return wrong(fields, "parts", "a list of paths");
+        if (!add_path(fields, folder, item->string, entry)) return false;
+    }
+    return true;
+}
+
 static bool read_models(const Fields *fields, const char *folder, Manifest *manifest) {
     const Json *list = get_list(fields, "models");
     if (!list) return false;
@@ -212,19 +253,9 @@ static bool read_models(const Fields *fields, const char *folder, Manifest *mani
     for (const Json *item = list->first; item; item = item->next) {
         Fields inner = {item, "models[].", fields->why};
         Entry *entry = &manifest->models[manifest->model_count];
-        const char *path;
         *entry = (Entry){0};
-        if (!get_string(&inner, "id", &entry->id)) return false;
-        if (json_member(item, "parts")) {  // a network in parts: its visits say that this agent runs none
-            manifest->model_count++;
-            continue;
-        }
-        if (!get_string(&inner, "path", &path)) return false;
-        if (!(entry->path = inside(folder, path))) {
-            snprintf(fields->why, WHY_SIZE, "model path '%.200s' leaves the manifest's folder", path);
-            return false;
-        }
-        manifest->model_count++;
+        manifest->model_count++;  // whatever comes of it: its paths are to be freed
+        if (!get_string(&inner, "id", &entry->id) || !read_paths(&inner, folder, entry)) return false;
     }
     qsort(manifest->models, manifest->model_count, sizeof *manifest->models, by_id);
     for (size_t i = 1; i < manifest->model_count; i++)
@@ -269,7 +300,7 @@ static bool read_fields(const Fields *fields, const char *folder, Manifest *mani
     if (!read_protocol(fields) || !read_runtime(fields, manifest) ||
         !get_integer(fields, "threads", 1, 1024, &threads) || !read_cpus(fields, manifest) ||
         !get_integer(fields, "seed", 0, (int64_t)1 << 53, &seed) ||
-        !read_rules(fields, &manifest->rules) || !read_limits(fields, manifest) || !read_sustained(fields, manifest) ||
+        !read_all_rules(fields, manifest) || !read_limits(fields, manifest) || !read_sustained(fields, manifest) ||
         !read_models(fields, folder, manifest) || !read_visits(fields, manifest))
         return false;
     manifest->threads = (int)threads;
@@ -302,7 +333,11 @@ bool manifest_read(const char *path, Manifest *manifest, char *why) {
 }
 
 void manifest_free(Manifest *manifest) {
-    for (size_t i = 0; i < manifest->model_count; i++) free(manifest->models[i].path);
+    for (size_t i = 0; i < manifest->model_count; i++) {
+        Entry *entry = &manifest->models[i];
+        for (size_t part = 0; part < entry->count; part++) free(entry->paths[part]);
+        free(entry->paths);
+    }
     free(manifest->models);
     free(manifest->visits);
     json_free(manifest->json);

@@ -15,7 +15,9 @@ enum { PROTOCOL = 1, MOST_PINNED = 64 };
 
 typedef struct {
     const char *id;
-    char *path;  // absolute, or as joined to the folder where the file does not exist; NULL: a network in parts
+    char **paths;   // absolute, or as joined to the folder where the file does not exist
+    size_t count;   // of paths: 1 but of a network in parts
+    bool in_parts;  // be it of one part
 } Entry;
 
 typedef struct {
@@ -27,7 +29,7 @@ typedef struct {
     int cpus[MOST_PINNED];
     size_t cpu_count;
     uint64_t seed;
-    Rules rules;
+    Rules rules, parts_rules;  // the latter of networks in parts
     CoolDown cool_down;                             // infinite where not given
     double heartbeat_seconds, time_budget_seconds;  // the latter infinite where not given
     double window_seconds, rate_hz;                 // of a loop; 0 where not given

@@ -21,6 +21,11 @@ typedef struct {
     // One run; 0, or the runtime's own error number.
     int (*run)(void *model);
     void (*unload)(void *model);
+    // Bytes and element type of a model's first input, or of its first output; false where it has none.
+    bool (*first_tensor)(void *model, bool input, size_t *bytes, int *element);
+    // Copies the first output of a model that was run into the first input of another, which is as large; 0, or the
+    // runtime's own error number.
+    int (*hand_on)(void *from, void *to);
     // A copy of the first output of a model that was run, to free; NULL where it is not of float32.
     float *(*output)(void *model, size_t *count);
     // What the library says its version is, or NULL.

@@ -82,7 +82,7 @@ typedef struct {
     void *model, *options, *compiled;
     void *inputs[MOST_BUFFERS], *outputs[MOST_BUFFERS];
     size_t input_count, output_count;
-    int output_element;  // of the first output
+    int input_element, output_element;  // of the first ones
 } Model;
 
 static const char *meaning(int status) {
@@ -168,7 +168,7 @@ static int make_buffer(Model *m, void *signature, size_t i, bool input, uint64_t
     size_t bytes = 0;
     int status = (input ? api.GetSignatureInputTensorByIndex : api.GetSignatureOutputTensorByIndex)(signature, i, &tensor);
     if (!status) status = api.GetRankedTensorType(tensor, &type);
-    if (!input && i == 0) m->output_element = type.element;
+    if (i == 0) *(input ? &m->input_element : &m->output_element) = type.element;
     if (!status)
         status = (input ? api.GetCompiledModelInputBufferRequirements
                         : api.GetCompiledModelOutputBufferRequirements)(m->compiled, 0, i, &needs);
@@ -222,6 +222,28 @@ static int run(void *loaded) {
     return api.RunCompiledModel(m->compiled, 0, m->input_count, m->inputs, m->output_count, m->outputs);
 }
 
+static bool first_tensor(void *loaded, bool input, size_t *bytes, int *element) {
+    Model *m = loaded;
+    *element = input ? m->input_element : m->output_element;
+    return (input ? m->input_count : m->output_count) > 0 &&
+           !api.GetTensorBufferPackedSize(input ? m->inputs[0] : m->outputs[0], bytes);
+}
+
+static int hand_on(void *from, void *to) {
+    void *source = ((Model *)from)->outputs[0], *target = ((Model *)to)->inputs[0], *given = NULL, *taken = NULL;
+    size_t bytes = 0;
+    int status = api.GetTensorBufferPackedSize(source, &bytes);
+    if (!status) status = api.LockTensorBuffer(source, &given, LOCK_READ);
+    if (status) return status;
+    status = api.LockTensorBuffer(target, &taken, LOCK_WRITE);
+    if (!status) {
+        memcpy(taken, given, bytes);
+        status = api.UnlockTensorBuffer(target);
+    }
+    int unlocked = api.UnlockTensorBuffer(source);
+    return status ? status : unlocked;
+}
+
 static float *output(void *loaded, size_t *count) {
     Model *m = loaded;
     void *data = NULL;
@@ -239,4 +261,4 @@ static float *output(void *loaded, size_t *count) {
 // The library does not tell its version; the bundle's bundle.json does.
 static const char *version(void) { return NULL; }
 
-const Backend litert_backend = {"litert", "./libLiteRt.so", start, load, run, unload, output, version};
+const Backend litert_backend = {"litert", "./libLiteRt.so", start, load, run, unload, first_tensor, hand_on, output, version};

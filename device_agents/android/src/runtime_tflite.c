@@ -65,6 +65,8 @@ static const struct {
     {"nnapi", "TfLiteNnapiDelegateOptionsDefault", "TfLiteNnapiDelegateCreate", "TfLiteNnapiDelegateDelete"},
 };
 
+enum { ERROR = 1 };  // kTfLiteError
+
 static DelegateOptions (*default_options)(void);
 static void *(*create_delegate)(const DelegateOptions *);
 static void (*destroy_delegate)(void *);
@@ -155,6 +157,27 @@ static void *load(const char *path, uint64_t seed, char *why) {
 
 static int run(void *loaded) { return api.InterpreterInvoke(((Model *)loaded)->interpreter); }
 
+static bool first_tensor(void *loaded, bool input, size_t *bytes, int *element) {
+    void *interpreter = ((Model *)loaded)->interpreter;
+    if (input && api.InterpreterGetInputTensorCount(interpreter) < 1) return false;
+    const void *tensor = input ? api.InterpreterGetInputTensor(interpreter, 0) : api.InterpreterGetOutputTensor(interpreter, 0);
+    if (!tensor) return false;
+    *bytes = api.TensorByteSize(tensor);
+    *element = api.TensorType(tensor);
+    return true;
+}
+
+static int hand_on(void *from, void *to) {
+    const void *source = api.InterpreterGetOutputTensor(((Model *)from)->interpreter, 0);
+    void *target = api.InterpreterGetInputTensor(((Model *)to)->interpreter, 0);
+    // asked for anew: a run may have moved them
+    const void *given = api.TensorData(source);
+    void *taken = api.TensorData(target);
+    if (!given || !taken) return ERROR;
+    memcpy(taken, given, api.TensorByteSize(source));
+    return 0;
+}
+
 static float *output(void *loaded, size_t *count) {
     const void *tensor = api.InterpreterGetOutputTensor(((Model *)loaded)->interpreter, 0);
     const void *data = tensor && api.TensorType(tensor) == ELEMENT_FLOAT32 ? api.TensorData(tensor) : NULL;
@@ -168,4 +191,4 @@ static float *output(void *loaded, size_t *count) {
 
 static const char *version(void) { return api.Version(); }
 
-const Backend tflite_backend = {"tflite", "./libtensorflowlite_c.so", start, load, run, unload, output, version};
+const Backend tflite_backend = {"tflite", "./libtensorflowlite_c.so", start, load, run, unload, first_tensor, hand_on, output, version};

@@ -153,26 +153,119 @@ static int get_warm(int (*run)(void *), void *model, const Rules *rules, const W
     return 0;
 }
 
-int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
+static void begin(Timing *timing, const Rules *rules, size_t parts) {
     timing->count = 0;
+    timing->parts = parts;
     timing->elsewhere = false;
     make_room(timing, rules->max_runs < FIRST_ROOM ? (size_t)rules->max_runs : FIRST_ROOM);
+}
+
+// Whether there are samples enough: the median is known well enough, or the time or the count is up.
+static bool enough(const Timing *timing, const Rules *rules, int64_t warm, size_t *check_at) {
+    if (timing->count >= (size_t)rules->max_runs) return true;
+    if (timing->count < (size_t)rules->min_runs) return false;
+    if ((double)(now_ns() - warm) > rules->max_seconds * 1e9) return true;
+    if (timing->count < *check_at) return false;
+    if (relative_error_of_median(timing->samples_ns, timing->count, timing->scratch) < rules->target_error) return true;
+    size_t tenth = timing->count / 10;
+    *check_at = timing->count + (tenth > CHECK_EVERY ? tenth : CHECK_EVERY);
+    return false;
+}
+
+int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
+    begin(timing, rules, 0);
     int failed = get_warm(run, model, rules, watch, rested, timing);
     if (failed) return failed;
-    int64_t warm = now_ns(), deadline = warm + (int64_t)(rules->max_seconds * 1e9);
+    int64_t warm = now_ns();
     long switches = involuntary_switches();
-    size_t most = (size_t)rules->max_runs, fewest = (size_t)rules->min_runs, check_at = fewest;
-    for (;;) {
+    size_t check_at = 0;
+    do {
         failed = take_sample(run, model, watch, timing);
         if (failed) return failed;
-        if (timing->count >= most) break;
-        if (timing->count < fewest) continue;
-        if (now_ns() > deadline) break;
-        if (timing->count < check_at) continue;
-        if (relative_error_of_median(timing->samples_ns, timing->count, timing->scratch) < rules->target_error) break;
-        size_t tenth = timing->count / 10;
-        check_at = timing->count + (tenth > CHECK_EVERY ? tenth : CHECK_EVERY);
+    } while (!enough(timing, rules, warm, &check_at));
+    timing->timed_ns = now_ns() - warm;
+    timing->involuntary_switches = involuntary_switches() - switches;
+    return 0;
+}
+
+void timing_free(Timing *timing) {
+    free(timing->samples_ns);
+    free(timing->cpu_ns);
+    free(timing->scratch);
+    free(timing->parts_ns);
+    free(timing->parts_cpu_ns);
+}
+
+// ---- networks in parts
+
+// Room for the times of all parts in so many passes, touched now.
+static void make_parts_room(Timing *timing, size_t room) {
+    if (room <= timing->parts_room) return;
+    timing->parts_ns = must_realloc(timing->parts_ns, room, sizeof *timing->parts_ns);
+    timing->parts_cpu_ns = must_realloc(timing->parts_cpu_ns, room, sizeof *timing->parts_cpu_ns);
+    memset(timing->parts_ns + timing->parts_room, 0, (room - timing->parts_room) * sizeof *timing->parts_ns);
+    memset(timing->parts_cpu_ns + timing->parts_room, 0, (room - timing->parts_room) * sizeof *timing->parts_cpu_ns);
+    timing->parts_room = room;
+}
+
+// An output to the next part, where there is one.
+static int hand_on(const Parts *parts, size_t part) {
+    return part + 1 < parts->count ? parts->hand_on(parts->models[part], parts->models[part + 1]) : 0;
+}
+
+// A pass through all parts, for the warm-up.
+static int run_through(void *network) {
+    Parts *parts = network;
+    for (size_t part = 0; part < parts->count; part++) {
+        parts->at = part;
+        int failed = parts->run(parts->models[part]);
+        if (!failed) failed = hand_on(parts, part);
+        if (failed) return failed;
     }
+    return 0;
+}
+
+// A pass through all parts, each timed.
+static int take_pass(Parts *parts, const Watch *watch, Timing *timing) {
+    if (timing->count == timing->room) make_room(timing, timing->room * 2);
+    make_parts_room(timing, timing->room * parts->count);
+    clockid_t cpu_clock = timing->of_process ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
+    int64_t *wall = timing->parts_ns + timing->count * parts->count, all = 0;
+    int64_t *cpu = timing->parts_cpu_ns + timing->count * parts->count, all_cpu = 0;
+    for (size_t part = 0; part < parts->count; part++) {
+        parts->at = part;
+        int64_t cpu_before = clock_ns(cpu_clock);
+        int64_t before = now_ns();
+        int failed = parts->run(parts->models[part]);
+        int64_t after = now_ns();
+        cpu[part] = clock_ns(cpu_clock) - cpu_before;
+        wall[part] = after - before > 0 ? after - before : 1;
+        if (!failed) failed = hand_on(parts, part);
+        if (failed) return failed;
+        all += wall[part];
+        all_cpu += cpu[part];
+    }
+    timing->samples_ns[timing->count] = all;
+    timing->cpu_ns[timing->count] = all_cpu;
+    timing->count++;
+    timing->elsewhere = timing->elsewhere || watch->elsewhere();
+    return 0;
+}
+
+int time_parts(Parts *parts, const Rules *rules, const Watch *watch, bool rested, Timing *timing) {
+    begin(timing, rules, parts->count);
+    make_parts_room(timing, timing->room * parts->count);
+    int failed = get_warm(run_through, parts, rules, watch, rested, timing);
+    timing->calls_per_sample = 1;
+    int64_t warm = now_ns();
+    long switches = involuntary_switches();
+    size_t check_at = 0;
+    while (!failed) {
+        failed = take_pass(parts, watch, timing);
+        if (!failed && enough(timing, rules, warm, &check_at)) break;
+    }
+    timing->failed_part = parts->at;
+    if (failed) return failed;
     timing->timed_ns = now_ns() - warm;
     timing->involuntary_switches = involuntary_switches() - switches;
     return 0;
@@ -182,6 +275,7 @@ int time_model(int (*run)(void *model), void *model, const Rules *rules, const W
 
 int loop_begin(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, Loop *loop, Timing *timing) {
     make_room(timing, FIRST_ROOM);
+    timing->parts = 0;
     int failed = get_warm(run, model, rules, watch, true, timing);
     if (loop->period_ns) timing->calls_per_sample = 1;  // each begins at a time of its own
     loop->began_ns = loop->ends_ns = now_ns();

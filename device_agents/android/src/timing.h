@@ -30,6 +30,11 @@ typedef struct {
     bool of_process;      // cpu_ns is of all threads, and not of the one that calls
     bool elsewhere;       // a sample ended on another core than was asked for
     double clock_before;  // when warm, MHz
+    // of a network in parts: how many it has (0: it is whole), and the times of all of them in the first pass, then in
+    // the second, and so on; a pass is a sample
+    size_t parts, parts_room;
+    size_t failed_part;  // the one that failed, where one did
+    int64_t *parts_ns, *parts_cpu_ns;
 } Timing;
 
 int64_t now_ns(void);
@@ -43,6 +48,20 @@ double relative_error_of_median(const int64_t *samples, size_t count, double *sc
 // Runs the model until the rules say stop. What `run` returns if it fails (not 0) is returned, and there are no samples.
 // rested: the core may have slept.
 int time_model(int (*run)(void *model), void *model, const Rules *rules, const Watch *watch, bool rested, Timing *timing);
+
+// The parts of a network, which is run through as if it were whole: each part finds in the caches what the others left.
+typedef struct {
+    int (*run)(void *model);
+    int (*hand_on)(void *from, void *to);  // an output to the next part; in a network nothing does, so it is not timed
+    void **models;
+    size_t count;
+    size_t at;  // the one that runs
+} Parts;
+
+// As time_model, of a network in parts: every part is timed in every pass. Samples are the passes' sums.
+int time_parts(Parts *parts, const Rules *rules, const Watch *watch, bool rested, Timing *timing);
+
+void timing_free(Timing *timing);
 
 // A loop that goes on from visit to visit, in windows that follow each other without a pause.
 typedef struct {

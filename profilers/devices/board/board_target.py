@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
-from profilers.devices.batches import TAR_RECORD, Batch, batches_of
+from profilers.devices.batches import TAR_RECORD, Batch, batches_of, largest_model
 from profilers.devices.board.ssh import Board, Facts, no_space
 from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
 from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of
@@ -34,10 +34,12 @@ def board_target(
     say: Callable[[str], object],
     cluster: Cluster | None = None,
     keep_models: bool = True,
+    in_place: bool = False,
 ) -> Iterator[Target]:
     """One board; models that are not to be kept there are gone in the end.
 
     agent: built for its machine; cpus: of `chosen_cpus`; cluster: as they were asked for
+    in_place: whether blocks are timed in networks, where they stand
     """
     files = {name: agent.folder / name for name in agent.files}
     there = AgentOnBoard(board, files, agent.start_command, timeout_s, say, keep_models)
@@ -62,6 +64,7 @@ def board_target(
                 "delegate": delegate,
                 **({"cores": cluster} if cluster else {}),
             },
+            in_place=in_place,
         )
     finally:
         try:
@@ -87,7 +90,7 @@ class AgentOnBoard:
         self._agent = sent_folder("agent", files)
         self._timeout_s, self._say, self._keep_models = timeout_s, say, keep_models
         self._agent_there = False
-        self._all: tuple[Path, SentFolder] | None = None
+        self._all: tuple[list[Path], SentFolder] | None = None
         self._there: dict[str, bool] = {}  # folders of models that were sent, and whether they stay
 
     @property
@@ -105,8 +108,8 @@ class AgentOnBoard:
         batches = self._batches(folder, manifest)
         for number, batch in enumerate(batches):
             # one batch alone may be less than all: few visits are left of models that do not fit together
-            whole, names = batch.manifest is manifest, sorted(set(batch.files))
-            models = self._all_models(folder) if whole else sent_folder("models", {n: folder / n for n in names})
+            whole = batch.manifest is manifest
+            models = self._all_models(folder) if whole else sent_folder("models", {n: folder / n for n in batch.files})
             self._send(models, keep=self._keep_models and whole)
             for event in self._converse(models, batch):
                 if isinstance(event, Done) and number + 1 < len(batches):
@@ -129,8 +132,12 @@ class AgentOnBoard:
             del self._there[name]
 
     def _all_models(self, folder: Path) -> SentFolder:
-        if self._all is None or self._all[0] != folder:
-            self._all = folder, sent_folder("models", {path.name: path for path in folder.glob("*.tflite")})
+        # networks in parts that fail are cut anew, so that files come into a folder meanwhile
+        paths = sorted(folder.glob("*.tflite"))
+        if self._all is None or self._all[0] != paths:
+            if self._all is not None and self._all[1].name in self._there:
+                self._there[self._all[1].name] = False
+            self._all = paths, sent_folder("models", {path.name: path for path in paths})
         return self._all[1]
 
     def _batches(self, folder: Path, manifest: Mapping[str, Any]) -> list[Batch]:
@@ -147,7 +154,7 @@ class AgentOnBoard:
         room = self._board.room()
         if needed <= room:
             return [whole]
-        largest = max(sizes.values()) + 4 * TAR_RECORD
+        largest = largest_model(manifest, sizes)
         if largest > room:
             raise no_space(self._board.host, largest, room)
         batches = batches_of(manifest, sizes, room - 3 * TAR_RECORD)

@@ -9,6 +9,7 @@ from device_agents.android.benchmark_model import BenchmarkFailed, arguments, pa
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.files import place
 from profilers.devices.sent_files import SentFolder
+from profilers.measuring.drive import NO_PARTS
 from profilers.measuring.events import PROTOCOL, Begins, Done, Error, Event, event_of
 
 # taskset of Android's toybox takes the mask in hexadecimal
@@ -36,9 +37,12 @@ def benchmark_model_events(
         }
     )
     mask = format(sum(1 << cpu for cpu in manifest["cpus"]), "x")
-    paths = {model["id"]: f"{place(models)}/{model['path']}" for model in manifest["models"]}
+    paths = {model["id"]: f"{place(models)}/{model['path']}" for model in manifest["models"] if "path" in model}
     for number, name in enumerate(manifest["visits"]):
         yield Begins(number, name)
+        if name not in paths:
+            yield Error(number, name, "benchmark_model cannot run the parts of a network", NO_PARTS)
+            continue
         asked = arguments(paths[name], manifest["threads"], manifest["rules"], manifest["delegate"])
         answer = adb.run(RUN, place(tool), mask, "./benchmark_model", *asked, timeout_s=timeout_s)
         try:

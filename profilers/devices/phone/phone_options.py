@@ -41,6 +41,11 @@ class PhoneOptions(ClusterOptions, AgentOptions):
     no_stay_awake: Annotated[bool, Free()] = False
     """do not keep the screen of a charging phone on while measuring"""
 
+    @property
+    def runs_parts(self) -> bool:
+        """Whether networks can be run in parts, as far as is known beforehand."""
+        return self.runner == "agent" and self.delegate in ("xnnpack", "none")
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_dtype(self.dtype, self.delegate, self.runner)

@@ -54,10 +54,12 @@ def session_of(
     timeout_s: float,
     say: Callable[[str], None],
     keep_models: bool = True,
+    in_place: bool = False,
 ) -> Iterator[Target]:
     """The phone as a target, with its agent; in the end nothing of ours runs there. adb is connected to it.
 
     keep_models: whether models stay there, since another run may ask for the same
+    in_place: whether blocks are timed in networks, where they stand
     """
     policy = Policy(
         asked.max_temperature,
@@ -94,6 +96,7 @@ def session_of(
             },
             tries=TRIES,
             pace=PHONE_PACE,
+            in_place=in_place,
         )
 
 

@@ -105,7 +105,7 @@ class PhoneSession:
         """
         self._adb, self._phone, self._agent, self._command = adb, phone, agent, command
         self._policy, self._timeout_s, self._say = policy, timeout_s, say
-        self._read: tuple[Path, tuple[str, ...] | None, SentFolder] | None = None
+        self._read: tuple[list[Path], SentFolder] | None = None
         self._there = ""  # the name of the models' folder that was last seen to be there
         self._connected, self._greeted, self._files_there = True, False, False
         self._fixed: bool | None = None
@@ -183,11 +183,11 @@ class PhoneSession:
 
     def _models_of(self, folder: Path, batch: Batch | None) -> SentFolder:
         """The models of a batch; None: all of the folder."""
-        names = None if batch is None else tuple(sorted(batch.files))
-        if self._read is None or self._read[:2] != (folder, names):
-            paths = sorted(folder.glob("*.tflite")) if names is None else [folder / name for name in names]
-            self._read = (folder, names, sent_folder("models", {path.name: path for path in paths}))
-        return self._read[2]
+        # networks in parts that fail are cut anew, so that files come into a folder meanwhile
+        paths = sorted(folder.glob("*.tflite")) if batch is None else [folder / name for name in batch.files]
+        if self._read is None or self._read[0] != paths:
+            self._read = paths, sent_folder("models", {path.name: path for path in paths})
+        return self._read[1]
 
     def _converse(self, models: SentFolder, manifest: Mapping[str, Any]) -> Iterator[Event]:
         """An agent's events, or what stands for them where a benchmark_model is run."""

@@ -4,7 +4,8 @@
 //     crash        a run ends the process by signal 6    chatter       a run prints to stdout
 //     hot FILE     loading makes that sensor show 75 C       ramp FILE    that clock rises for 200 runs, to 2.8 GHz
 //     flee N       a run moves its thread to CPU N       put N        a run puts N/48, 2N/48, ... into its output
-//     heat FILE    a run makes that sensor show 75 C
+//     heat FILE    a run makes that sensor show 75 C        add N        a run puts its input, and N, into its output
+//     gives N      its output has N floats (64), at most 64   takes N      its input has
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <fcntl.h>
 #include <sched.h>
@@ -17,10 +18,12 @@
 
 typedef struct {
     char text[256];
+    int takes, gives;  // floats
 } Fake;
 
 typedef struct {
     float data[64];
+    int count;
     int mode;  // it was last locked in
 } Buffer;
 
@@ -65,6 +68,8 @@ int LiteRtCreateModelFromFile(void *environment, const char *path, void **model)
         fputs("75000\n", file);
         fclose(file);
     }
+    fake->takes = value_of(fake, "takes ") ? value_of(fake, "takes ") : 64;
+    fake->gives = value_of(fake, "gives ") ? value_of(fake, "gives ") : 64;
     fprintf(stderr, "load %s\n", strrchr(path, '/') + 1);
     *model = fake;
     return 0;
@@ -152,19 +157,20 @@ int LiteRtGetRankedTensorType(void *tensor, int type[18]) {
 
 int LiteRtGetCompiledModelInputBufferRequirements(void *compiled, size_t signature, size_t index, void **needs) {
     (void)signature, (void)index;
-    *needs = compiled;
+    *needs = &((Fake *)compiled)->takes;
     return 0;
 }
 
 int LiteRtGetCompiledModelOutputBufferRequirements(void *compiled, size_t signature, size_t index, void **needs) {
     (void)signature, (void)index;
-    *needs = compiled;
+    *needs = &((Fake *)compiled)->gives;
     return value_of(compiled, "fail_buffer ");
 }
 
 int LiteRtCreateManagedTensorBufferFromRequirements(void *environment, const void *type, void *needs, void **buffer) {
-    (void)environment, (void)type, (void)needs;
-    *buffer = calloc(1, sizeof(Buffer));
+    (void)environment, (void)type;
+    Buffer *made = *buffer = calloc(1, sizeof *made);
+    made->count = *(int *)needs;
     return 0;
 }
 
@@ -185,7 +191,7 @@ int LiteRtUnlockTensorBuffer(void *buffer) {
 }
 
 int LiteRtGetTensorBufferPackedSize(void *buffer, size_t *size) {
-    *size = sizeof ((Buffer *)buffer)->data;
+    *size = (size_t)((Buffer *)buffer)->count * sizeof(float);
     return 0;
 }
 
@@ -222,8 +228,10 @@ static void flee(const char *words) {
 }
 
 int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void **in, size_t outputs, void **out) {
-    (void)signature, (void)inputs, (void)in, (void)outputs;
+    (void)signature, (void)inputs, (void)outputs;
     for (int i = 0; i < 64; i++) ((Buffer *)out[0])->data[i] = value_of(compiled, "put ") * (i + 1) / 48.0f;
+    for (int i = 0; i < 64 && strstr(((Fake *)compiled)->text, "add "); i++)
+        ((Buffer *)out[0])->data[i] = ((Buffer *)in[0])->data[i] + value_of(compiled, "add ");
     int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
     const char *text = ((Fake *)compiled)->text, *ramp = strstr(text, "ramp "), *away = strstr(text, "flee ");
     const char *warm = strstr(text, "heat ");

@@ -34,15 +34,6 @@ def said(events: list[dict]) -> list[tuple[str, str | None]]:
 # ---- manifests
 
 
-def test_a_network_in_parts_is_an_error_that_says_so_and_the_next_is_timed(fake: Path, talk: Talk) -> None:
-    models = [{"id": "n", "parts": ["a.tflite", "b.tflite"]}, {"id": "a", "path": "a.tflite"}]
-    events = talk(fake, models=models, visits=["n", "a", "n"])
-    assert said(events) == [("error", "n"), ("result", "a"), ("error", "n")]
-    errors = [event for event in events if event["type"] == "error"]
-    assert {event["reason"] for event in errors} == {"no_parts"}
-    assert errors[0]["message"] == "this agent cannot run the parts of a network one after the other"
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -74,6 +65,11 @@ def test_a_network_in_parts_is_an_error_that_says_so_and_the_next_is_timed(fake:
         ({"models": [{"id": "a"}]}, "manifest: models[].path is missing or wrong"),
         ({"models": [{"id": "a", "path": "a.tflite"}] * 2}, "manifest: two models are called 'a'"),
         ({"models": [{"id": "a", "path": "../a.tflite"}]}, "model path '../a.tflite' leaves the manifest's folder"),
+        ({"models": [{"id": "a", "parts": ["a.tflite", "../a.tflite"]}]}, "model path '../a.tflite' leaves the"),
+        ({"models": [{"id": "a", "parts": []}]}, "model 'a' has no parts"),
+        ({"models": [{"id": "a", "parts": "a.tflite"}]}, "manifest: models[].parts is missing or wrong, expected a list"),
+        ({"models": [{"id": "a", "parts": ["a.tflite", 7]}]}, "models[].parts is missing or wrong, expected a list of"),
+        ({"parts_rules": {**FEW, "max_runs": 0}}, "manifest: parts_rules.max_runs is missing or wrong"),
         ({"models": [{"id": "a", "path": "x/../../a"}]}, "leaves the manifest's folder"),
         ({"models": [{"id": "a", "path": "/etc/passwd"}]}, "leaves the manifest's folder"),
         ({"models": [{"id": "a", "path": "climbs"}]}, "leaves the manifest's folder"),

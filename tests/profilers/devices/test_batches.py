@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from profilers.devices.batches import TAR_RECORD, Batch, batches_of
+from profilers.devices.batches import TAR_RECORD, Batch, batches_of, largest_model
 from profilers.measuring.events import Begins, Done, Error, Result
 
 
@@ -28,6 +28,28 @@ def test_batches_are_the_visits_in_their_order(room: int) -> None:
         assert {model["id"] for model in batch.manifest["models"]} == set(batch.manifest["visits"])
         assert batch.manifest["seed"] == 0
     assert len(batches) == 1 or room < sum(sizes.values()) + TAR_RECORD * len(sizes)
+
+
+@pytest.mark.parametrize("room", [1, 9000, 30_000, 10**9])
+def test_all_parts_of_a_network_are_in_its_batch(room: int) -> None:
+    rng = np.random.default_rng(room)
+    sizes = {f"{i}.tflite": int(rng.integers(100, 4000)) for i in range(40)}
+    # parts that networks have in common are sent once
+    parts = {f"n{i}": [f"{j}.tflite" for j in rng.integers(0, 40, 5)] for i in range(9)}
+    visits = [f"{kind}{i}" for kind, i in zip(rng.choice(["m", "n"], 300), rng.integers(0, 9, 300), strict=True)]
+    models = [{"id": f"m{i}", "path": f"{i}.tflite"} for i in range(9)]
+    models += [{"id": name, "parts": files} for name, files in parts.items()]
+    batches = batches_of({"models": models, "visits": visits}, sizes, room)
+    assert [name for batch in batches for name in batch.manifest["visits"]] == visits
+    for batch in batches:
+        named = {model["id"] for model in batch.manifest["models"]}
+        assert named == set(batch.manifest["visits"])
+        needed = {file for name in named for file in parts.get(name, [f"{name[1:]}.tflite"])}
+        assert batch.files == sorted(needed)
+        assert sum(sizes[name] + TAR_RECORD for name in needed) <= room or len(named) == 1
+    assert (len(batches) == 1) == (room == 10**9)
+    largest = max(sum(sizes[file] + TAR_RECORD for file in {*files}) for files in parts.values())
+    assert largest_model({"models": models}, sizes) == largest + 3 * TAR_RECORD
 
 
 def test_events_are_of_the_whole_manifest() -> None:

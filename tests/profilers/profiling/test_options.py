@@ -24,7 +24,7 @@ from profilers.estimating.transfer_config import TransferConfig
 from profilers.gpu import GpuConfig
 from profilers.linux import LinuxConfig
 from profilers.measuring.models import RUNTIMES
-from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS
+from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS, PHONE_PACE
 from profilers.profiling.command_words import command_line, replaced
 from profilers.profiling.profile import asked_of, identity
 from profilers.profiling.profile_options import MeasureOptions, ProfileOptions
@@ -149,8 +149,9 @@ def test_the_help_s_figures_are_the_code_s() -> None:
 
     in_place, alone = CPU_PACE.in_place, CPU_PACE
     quick = f"with --quick {in_place.quick_rounds} in place, {alone.quick_rounds} alone"
-    assert f"(default: {alone.rounds}; {quick})" in docs_of(CpuConfig)["rounds"] and in_place.rounds == alone.rounds
-    assert words(alone) in docs_of(AndroidConfig)["rounds"]
+    for config in (CpuConfig, AndroidConfig, LinuxConfig):
+        assert f"(default: {alone.rounds}; {quick})" in docs_of(config)["rounds"] and in_place.rounds == alone.rounds
+    assert (PHONE_PACE.in_place.rounds, PHONE_PACE.in_place.quick_rounds) == (in_place.rounds, in_place.quick_rounds)
     assert words(PACE) in docs_of(GpuConfig)["rounds"]
     assert f"{2 * ENERGY_SECONDS:g} s more for each block" in docs_of(MeasureOptions)["energy"]
     assert f"at least {LEAST_FOR_TERMS} networks" in docs_of(TransferConfig)["from_"]
@@ -226,3 +227,20 @@ def test_a_profile_from_python_is_that_of_the_command_line(tmp_path: Path) -> No
     assert table.header["source"] == "a script"
     assert [row.block for row in table.rows] == [row.block for row in other.rows]
     assert table.header.keys() == other.header.keys()
+
+
+@pytest.mark.parametrize(
+    ("asked", "in_place"),
+    [
+        ({}, True), ({"timing": "in-place"}, True), ({"timing": "warm"}, False), ({"limit": 3}, False),
+        ({"delegate": "none"}, True), ({"delegate": "gpu"}, False), ({"delegate": "nnapi"}, False),
+        ({"runner": "benchmark_model"}, False),
+    ],
+)  # fmt: skip
+def test_phones_time_blocks_in_place_where_their_agent_runs_parts(asked: dict[str, Any], in_place: bool) -> None:
+    assert AndroidConfig(out=OUT, **asked).in_place is in_place
+    if asked.keys() & {"limit", "runner"} or asked.get("delegate") in ("gpu", "nnapi"):
+        with pytest.raises(UsageError, match="--timing in-place needs"):
+            AndroidConfig(out=OUT, **asked, timing="in-place")
+    if not asked.keys() & {"runner"} and asked.get("delegate") not in ("gpu", "nnapi"):
+        assert LinuxConfig(out=OUT, host="h", **asked).in_place is in_place
