@@ -2,10 +2,12 @@
 
 python benchmarks/latency/plain_sums.py --runtime onnxruntime --networks 100 --rounds 3
 python benchmarks/latency/plain_sums.py --space mbv3-w0.35 --resolutions 48,60,72,84,96
+python benchmarks/latency/plain_sums.py --runtime tflite --phone-agent
 
 The blocks of a space, the networks in which `profilers.cpu` times them in place, its whole networks, and random
 networks take turns, so that a machine that changes changes all of them. Prints the errors of sums of blocks in place,
-with and without those whole networks, and of blocks alone, against the random networks.
+with and without those whole networks, and of blocks alone, against the random networks. --phone-agent: timed by the
+agent of phones and boards, built for this machine.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from device_agents.android import bundle
 from ofa.blocks import all_blocks, blocks_of
 from ofa.runs.journal import Journal
 from ofa.space import SearchSpace, get_space
@@ -27,11 +30,13 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.devices.local_cpu import cpu_target
 from profilers.in_place.blocks import blocks_in_place
 from profilers.in_place.carriers import carriers_of
+from profilers.measuring.conversation import local_agent
 from profilers.measuring.judge import Outcome
 from profilers.measuring.models import RUNTIMES
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
+from profilers.measuring.target import Target
 from profilers.profiling.control_networks import chosen_networks
 from profilers.whole_networks.sums.scores import fifths, noise_pct, repeat, score
 
@@ -73,6 +78,15 @@ def report(
         print(f"  bias by size, from the fastest fifth: {', '.join(by_size)}")
 
 
+def by_phone_agent(target: Target) -> Target:
+    """The same machine, timed by the agent of phones and boards, which is made if it is not there."""
+    native = bundle.make("x86_64")
+    # the bundle's start command, where the bundle lies
+    command = ["env", "-C", str(native.folder), *native.start_command]
+    manifest = {**target.manifest, "backend": native.backend, **native.manifest_fields}
+    return replace(target, manifest=manifest, start=lambda folder, asked: local_agent(command, folder, asked, 60.0))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", default="onnxruntime", choices=[*RUNTIMES])
@@ -81,7 +95,10 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=100, metavar="N")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--phone-agent", action="store_true")
     args = parser.parse_args()
+    if args.phone_agent and args.runtime != "tflite":
+        parser.error("--phone-agent needs --runtime tflite")
     space = get_space(args.space)
     resolutions = tuple(int(px) for px in args.resolutions.split(","))
     blocks = [(block,) for block in all_blocks(space, resolutions)]
@@ -91,6 +108,8 @@ def main() -> None:
     cuts = [carrier.cut for carrier in carriers_of(space, resolutions, args.seed)]
     plan = make_plan([*blocks, *networks], args.rounds, args.seed, cut_chains=cuts)
     target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True)
+    if args.phone_agent:
+        target = by_phone_agent(target)
     own = target.pace.in_place
     assert own is not None
     target = replace(target, manifest={**target.manifest, "parts_rules": own.parts})

@@ -50,6 +50,21 @@ CPU_RULES = {
     "min_sample_us": 50,
 }
 CPU_QUICK = {**CPU_RULES, "warmup_seconds": 0.01, "min_runs": 15, "max_seconds": 0.05, "target_error": 0.005}
+CPU_IN_PLACE = InPlacePace(
+    blocks=CPU_QUICK,
+    # a pass is a sample of every block: a few of them settle the caches, and a few tell
+    parts={
+        **CPU_RULES,
+        "warmup_runs": 3,
+        "warmup_seconds": 0.03,
+        "min_runs": 10,
+        "max_runs": 20,
+        "max_seconds": 0.1,
+        "target_error": 0.003,
+    },
+    rounds=5,
+    quick_rounds=2,
+)
 CPU_PACE = Pace(
     rules=CPU_RULES,
     rounds=5,
@@ -58,28 +73,12 @@ CPU_PACE = Pace(
     # the caches need longer to settle for a whole network than for a block
     whole={**CPU_RULES, "warmup_seconds": 0.15, "max_seconds": 0.4},
     whole_rounds=5,
-    in_place=InPlacePace(
-        blocks=CPU_QUICK,
-        # a pass is a sample of every block: a few of them settle the caches, and a few tell
-        parts={
-            **CPU_RULES,
-            "warmup_runs": 3,
-            "warmup_seconds": 0.03,
-            "min_runs": 10,
-            "max_runs": 20,
-            "max_seconds": 0.1,
-            "target_error": 0.003,
-        },
-        rounds=5,
-        quick_rounds=2,
-    ),
+    in_place=CPU_IN_PLACE,
 )
 
 # governors of phones see load only after 50 to 100 ms (schedutil and WALT: as their authors describe them, not measured
 # here), so a core that slept warms up for longer, and until its clock no longer rises
 AFTER_REST = {"warmup_seconds_after_rest": 0.1, "settle": 0.03, "warmup_max_seconds": 1.0}
-_IN_PLACE = CPU_PACE.in_place
-assert _IN_PLACE is not None
 PHONE_PACE = Pace(
     rules=CPU_RULES | AFTER_REST,
     rounds=CPU_PACE.rounds,
@@ -87,5 +86,7 @@ PHONE_PACE = Pace(
     quick_rounds=CPU_PACE.quick_rounds,
     whole={**CPU_PACE.whole, **AFTER_REST},
     whole_rounds=CPU_PACE.whole_rounds,
-    in_place=replace(_IN_PLACE, blocks={**_IN_PLACE.blocks, **AFTER_REST}, parts={**_IN_PLACE.parts, **AFTER_REST}),
+    in_place=replace(
+        CPU_IN_PLACE, blocks={**CPU_IN_PLACE.blocks, **AFTER_REST}, parts={**CPU_IN_PLACE.parts, **AFTER_REST}
+    ),
 )
