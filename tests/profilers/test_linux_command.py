@@ -197,9 +197,7 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert inodes(sshd.home) == sent
 
 
-def test_blocks_are_timed_in_networks_on_the_board(
-    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_blocks_are_timed_in_networks_on_the_board(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert CPU_PACE.in_place is not None
     for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
         monkeypatch.setitem(rules, "warmup_seconds", 0)

@@ -67,7 +67,10 @@ def said(events: list[dict]) -> list[tuple[str, str | None]]:
         ({"models": [{"id": "a", "path": "../a.tflite"}]}, "model path '../a.tflite' leaves the manifest's folder"),
         ({"models": [{"id": "a", "parts": ["a.tflite", "../a.tflite"]}]}, "model path '../a.tflite' leaves the"),
         ({"models": [{"id": "a", "parts": []}]}, "model 'a' has no parts"),
-        ({"models": [{"id": "a", "parts": "a.tflite"}]}, "manifest: models[].parts is missing or wrong, expected a list"),
+        (
+            {"models": [{"id": "a", "parts": "a.tflite"}]},
+            "manifest: models[].parts is missing or wrong, expected a list",
+        ),
         ({"models": [{"id": "a", "parts": ["a.tflite", 7]}]}, "models[].parts is missing or wrong, expected a list of"),
         ({"parts_rules": {**FEW, "max_runs": 0}}, "manifest: parts_rules.max_runs is missing or wrong"),
         ({"models": [{"id": "a", "path": "x/../../a"}]}, "leaves the manifest's folder"),
