@@ -70,9 +70,8 @@ def find_changes(
 
     InputError for fewer than FEWEST_BLOCKS blocks.
     """
-    before, after = [np.log(visits) for visits in old], [np.log(visits) for visits in new]
-    ratio = np.array([np.median(y) - np.median(x) for x, y in zip(before, after, strict=True)])
-    return _judged(ratio, *_moderated(before, after), effect, alpha)
+    before, after = _Visits.logs_of(old), _Visits.logs_of(new)
+    return _judged(after.medians() - before.medians(), *_moderated(before, after), effect, alpha)
 
 
 def find_changes_from_runs(
@@ -87,7 +86,7 @@ def find_changes_from_runs(
     A block that a run tells nothing of has no visits there; at least one run tells of every block. What a run's blocks
     have in common is taken out of each. InputError as find_changes.
     """
-    levels = np.array([[np.median(np.log(visits)) if len(visits) else np.nan for visits in run] for run in runs])
+    levels = np.array([_Visits.logs_of(run).medians() for run in runs])
     middle = np.nanmedian(levels, axis=0)
     levels = levels - np.nanmedian(levels - middle, axis=1)[:, None]
     runs_of_each = (~np.isnan(levels)).sum(axis=0)
@@ -98,10 +97,10 @@ def find_changes_from_runs(
     shrunk, freedom = _shrunk(scatter, own)
     # a block that lies far apart in a few runs is mostly one of a few restless ones, whatever the others do
     shrunk = np.maximum(shrunk, scatter)
-    after = [np.log(visits) for visits in new]
+    after = _Visits.logs_of(new)
     # a night that is noisier than those runs were is no surer than its visits
-    tonight = shrunk if max(map(len, after)) < 2 else np.maximum(shrunk, _moderated(after, [a[:0] for a in after])[0])
-    ratio = np.array([np.median(visits) for visits in after]) - baseline
+    tonight = shrunk if after.counts.max() < 2 else np.maximum(shrunk, _moderated(after)[0])
+    ratio = after.medians() - baseline
     return _judged(ratio, shrunk / runs_of_each + tonight, freedom, effect, alpha)
 
 
@@ -132,21 +131,52 @@ def _judged(ratio: Floats, variance: Floats, freedom: Floats, effect: float, alp
     )
 
 
-def _moderated(before: Sequence[Floats], after: Sequence[Floats]) -> tuple[Floats, Floats]:
+@dataclass(frozen=True, eq=False)
+class _Visits:
+    """Visits of N blocks, each of its own number: all blocks at once, as a loop over thousands takes a second.
+
+    logs: (N, K) of the medians, ms, beyond a block's number NaN; counts: (N,)
+    """
+
+    logs: Floats
+    counts: NDArray[np.intp]
+
+    @classmethod
+    def logs_of(cls, visits: Sequence[Sequence[float]]) -> _Visits:
+        counts = np.array([len(of) for of in visits], dtype=np.intp)
+        logs = np.full((len(visits), int(counts.max(initial=1))), np.nan)
+        logs[np.arange(logs.shape[1]) < counts[:, None]] = np.log([v for of in visits for v in of])
+        return cls(logs, counts)
+
+    def medians(self) -> Floats:
+        """(N,) NaN where there is no visit."""
+        ordered, row = np.sort(self.logs, axis=1), np.arange(len(self.counts))  # NaN comes last
+        below, above = np.maximum(self.counts - 1, 0) // 2, self.counts // 2
+        middle: Floats = (ordered[row, below] + ordered[row, above]) / 2
+        return middle
+
+    def squares(self) -> Floats:
+        """(N,) sum of the squared distances from a block's mean."""
+        means = np.nansum(self.logs, axis=1) / np.maximum(self.counts, 1)
+        found: Floats = np.nansum((self.logs - means[:, None]) ** 2, axis=1)
+        return found
+
+
+def _moderated(*tables: _Visits) -> tuple[Floats, Floats]:
     """(N,) variance of the difference of each block's two medians, as its visits and all others tell; (N,) freedom.
 
-    Zero, and _FREEDOM_UNTOLD, where no block has two visits in one table.
+    Zero, and _FREEDOM_UNTOLD, where no block has two visits in one table. Of one table alone: of its medians.
     """
-    pairs = [[v for v in pair if len(v)] for pair in zip(before, after, strict=True)]
-    own = np.array([sum(len(v) - 1.0 for v in pair) for pair in pairs])
+    counts = np.array([table.counts for table in tables])
+    own = np.maximum(counts - 1.0, 0).sum(axis=0)
     if not (own > 0).any():
-        return np.zeros(len(pairs)), np.full(len(pairs), _FREEDOM_UNTOLD)
-    squares = np.array([sum(float(((v - v.mean()) ** 2).sum()) for v in pair) for pair in pairs])
-    shrunk, freedom = _shrunk(np.divide(squares, own, out=np.zeros(len(pairs)), where=own > 0), own)
+        return np.zeros(len(own)), np.full(len(own), _FREEDOM_UNTOLD)
+    squares = np.sum([table.squares() for table in tables], axis=0)
+    shrunk, freedom = _shrunk(np.divide(squares, own, out=np.zeros(len(own)), where=own > 0), own)
     # a table of single figures does not tell how many visits they rest on: taken for as many as the other's
-    counts = [[len(v) for v in pair] for pair in pairs]
-    sizes = [of if min(of) > 1 else [max(of)] * len(of) for of in counts]
-    return shrunk * np.array([sum(map(_variance_of_median, of)) for of in sizes]), freedom
+    sizes = np.where(counts == 1, counts.max(axis=0), counts)
+    variances = np.array([_variance_of_median(n) if n else 0.0 for n in range(int(counts.max()) + 1)])
+    return shrunk * variances[sizes].sum(axis=0), freedom
 
 
 def _shrunk(scatter: Floats, own: Floats) -> tuple[Floats, Floats]:
