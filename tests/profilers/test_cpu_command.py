@@ -68,6 +68,8 @@ def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(
     assert table.coverage(space).complete == (64,)
     assert table.timing == "in place"
     assert table.header["in_place"].startswith("42 parts of 9 networks: a block is ")
+    # the networks that are timed whole among the blocks are used, not only listed
+    assert table.header["in_place"].endswith("; 12 whole networks are their blocks")
     assert len({row.warm_ms for row in table.rows}) > 80
     # networks are no blocks, and their visits no rows
     assert len(table.rows) == 96
