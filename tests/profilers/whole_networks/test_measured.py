@@ -82,6 +82,16 @@ def test_whole_networks_of_the_table_tell_what_slows_networks_alone(tmp_path: Pa
     assert (blind.networks_pct, blind.same_machine) == (None, True)
 
 
+def test_of_many_whole_networks_the_controls_are_spread_from_the_first_to_the_last() -> None:
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(6), 12, resolutions=RESOLUTIONS))
+    then = [ControlNetwork(subnet, 1.0 + i) for i, subnet in enumerate(subnets)]
+    told = LatencyTable({**TABLE.header, "control_networks": header_line(then, SPACE)}, TABLE.rows, Path("t.csv"))
+    chosen = [control for control in controls_of(told) if control.is_network]
+    assert [(control.chain, control.latency_ms) for control in chosen] == [
+        (blocks_of(SPACE, subnets[i]), 1.0 + i) for i in (0, 4, 7, 11)
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
