@@ -6,7 +6,6 @@ import os
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from profilers.profiling.console import ended_by_sigterm
 
@@ -42,7 +41,7 @@ def run_beside(commands: Mapping[str, Sequence[str]], hear: Callable[[str, str],
                 processes[device] = _started(words)
                 readers.append(threading.Thread(target=read, args=(device, processes[device])))
                 readers[-1].start()
-            codes = {device: _waited(process) for device, process in processes.items()}
+            codes = {device: process.wait() for device, process in processes.items()}
     finally:
         for process in processes.values():
             process.terminate()
@@ -53,14 +52,6 @@ def run_beside(commands: Mapping[str, Sequence[str]], hear: Callable[[str, str],
     if failures:
         raise failures[0]
     return codes
-
-
-def _waited(process: subprocess.Popen[str]) -> int:
-    """The exit code. Looks up now and then, as a signal that another thread received does not end a wait."""
-    while process.poll() is None:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
-    return process.wait()
 
 
 def _started(words: Sequence[str]) -> subprocess.Popen[str]:

@@ -214,9 +214,6 @@ def fake_children(monkeypatch: pytest.MonkeyPatch, folder: Path, factors: list[f
             LatencyTable({**facts, "cuda_device": given["--device"], **other}, rows).save(given["--out"])
             self.stdout = io.StringIO(f"wrote {given['--out']}\n")
 
-        def poll(self) -> int:
-            return 0
-
         def wait(self) -> int:
             return 0
 

@@ -60,6 +60,10 @@ def fit_correction(terms: Floats, measured: Floats) -> SumCorrection:
     from scipy.optimize import least_squares
 
     sums, weights, _, calls, head = terms.T
+    scale = float(np.median(measured / sums))
+    # sums further off than the ridge reaches are of another unit, or device: it holds to their factor instead
+    unit = scale if abs(scale - 1) > SPREADS[-1] else 1.0
+    measured, scale = measured / unit, scale / unit
     columns = np.stack([sums - head, head, weights, calls], axis=1)
     shares = columns / sums[:, None]
     usual = np.maximum(shares.mean(axis=0), _NOTHING)
@@ -70,13 +74,14 @@ def fit_correction(terms: Floats, measured: Floats) -> SumCorrection:
     def off(factors: Floats) -> Floats:
         return np.concatenate([relative @ factors - 1, error / spread * usual * (factors - _PLAIN)])
 
-    scale = float(np.median(measured / sums))
     found = least_squares(
         off, scale * _PLAIN, bounds=(scale * _LEAST, np.inf), loss="soft_l1", f_scale=_LARGE_ERROR, x_scale=1 / usual
     )
     of_units, of_head = found.x[:2].tolist()
     of_weights, of_calls = np.where(found.x * usual < _NOTHING, 0.0, found.x)[2:].tolist()
-    return SumCorrection(of_units, of_weights, calls=of_calls, head=of_head / of_units if head.any() else 1.0)
+    return SumCorrection(
+        unit * of_units, unit * of_weights, calls=unit * of_calls, head=of_head / of_units if head.any() else 1.0
+    )
 
 
 def _likeliest(shares: Floats, off: Floats) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,15 @@ def test_each_process_is_heard_and_waited_for() -> None:
         assert [line for of, line in said if of == name] == [f"{e}{i}" for i in range(1, 301) for e in ("", "e")]
 
 
+@pytest.fixture
+def listens_to_ctrl_c() -> Iterator[None]:
+    """Background jobs of a shell, and whatever they start, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listens_to_ctrl_c")
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_all_and_waits_until_they_have_put_back_what_they_changed(
     tmp_path: Path, ended_by: signal.Signals

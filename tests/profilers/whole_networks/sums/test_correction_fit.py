@@ -84,6 +84,17 @@ def test_a_factor_on_all_sums_is_found_whatever_it_is() -> None:
         assert terms @ found.factors == pytest.approx(factor * terms[:, 0], rel=1e-3)
 
 
+@pytest.mark.parametrize("factor", [0.085, 1.0, 12.0])
+def test_two_noisy_networks_take_others_no_further_than_their_noise_however_far_off_the_sums_are(factor: float) -> None:
+    others = terms_of(300, 99)
+    for seed in range(20):
+        terms, noise = terms_of(2, seed), np.exp(np.random.default_rng(seed).normal(0, 0.1, 2))
+        found = fit_correction(terms, factor * terms[:, 0] * noise)
+        off = others @ found.factors / (factor * others[:, 0])
+        assert off.min() > 0.7 and off.max() < 1.4
+        assert factor / 2 < found.scale < 2 * factor
+
+
 def test_no_block_takes_nothing_whatever_the_networks_took() -> None:
     """Networks that pass on much take less than their sums: a fit that may be negative takes it off small blocks."""
     lookup = table().lookup(SPACE, RESOLUTIONS)
