@@ -52,7 +52,7 @@ def validate(config: ValidateConfig, command: str) -> int:
     with open_target(table, config, config.timeout, console.out) as target:
         journal = open_journal(config, path, table)
         measure = partial(measure_shown, journal=journal, console=console, resume=resume)
-        visits = target.pace.whole_rounds
+        visits = config.visits or target.pace.whole_rounds
         measured = measure_networks(chosen, of_table(target, table), measure, visits=visits, seed=config.seed)
     validation = validation_of(table, chosen, measured)
     write(validation, table, command)

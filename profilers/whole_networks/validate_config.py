@@ -29,6 +29,9 @@ class ValidateConfig(AccessOptions, TimingOptions, ResumeOptions):
     networks: Annotated[int, AtLeast(FEWEST), Option(metavar="N")] = 125
     """how many whole networks to measure"""
 
+    visits: Annotated[OptionalCount, Option(metavar="N")] = None
+    """visits of each network (default: as the device's whole networks have, 5 on a CPU); more leave less noise"""
+
     space: SpaceName = None
     """search space, if the table does not name exactly one"""
 

@@ -93,3 +93,20 @@ def test_a_table_that_changes_while_networks_are_measured_stays_as_it_is_then(
     with pytest.raises(InputError, match=r"t\.csv was changed while its networks were measured: nothing was written"):
         main(["--table", str(path), "--networks", "10"])
     assert LatencyTable.load(path).rows == again.rows
+
+
+def test_networks_are_visited_as_often_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, path = get_space("mbv3-w0.35"), tmp_path / "t.csv"
+    facts = {**HEADER, "runtime": RUNTIME, "soc": SOC, "space": space.name, "resolutions": "64"}
+    LatencyTable(facts, [TableRow(b, 0.01 + block_macs(b) / 1e7) for b in all_blocks(space, [64])]).save(path)
+    device = PlantedDevice(lambda chain: sum(0.01 + block_macs(block) / 1e7 for block in chain))
+
+    def shown(plan: Any, target: Any, rules: Any, seed: int, journal: Any, **_: Any) -> Any:
+        return device.measure(plan, target, rules, seed, journal=journal)
+
+    monkeypatch.setattr("profilers.devices.from_header.target_of", lambda *_: device.target())
+    monkeypatch.setattr("profilers.profiling.console.measure_shown", shown)
+    for asked, visits in ([], CPU_PACE.whole_rounds), (["--visits", "7"], 7):
+        assert main(["--table", str(path), "--networks", "10", *asked]) == 0
+        result = json.loads((tmp_path / "t.validation.json").read_text())
+        assert {len(network["visits_ms"]) for network in result["networks"]} == {visits}
