@@ -213,12 +213,22 @@ def _pooling(b: Block, s: Steps) -> None:
     s.add(s.max_pool(INPUT), s.conv("mix", pooled, b.in_channels, shortcut=True), b.activation)
 
 
+def _grouped(b: Block, s: Steps) -> None:
+    y = s.shuffle(s.conv("apart", INPUT, 12, b.kernel_size, b.stride, b.activation, groups=4), 3)
+    s.conv("pairs", y, b.out_channels, groups=2)
+
+
 def _head(b: Block, s: Steps) -> None:
     y = s.conv("wide", INPUT, 24, b.kernel_size, activation=b.activation)
     s.linear("last", s.mix("mixed", s.global_pool(y), 40, b.activation), b.out_channels)
 
 
-TOYS = (Operator("separable", _separable), Operator("pooling", _pooling), Operator("head", _head, one_pixel=True))
+TOYS = (
+    Operator("separable", _separable),
+    Operator("pooling", _pooling),
+    Operator("grouped", _grouped, groups=4),
+    Operator("head", _head, one_pixel=True),
+)
 
 
 @pytest.fixture
@@ -229,6 +239,7 @@ def toys(monkeypatch: pytest.MonkeyPatch) -> list[Block]:
     return [
         Block("separable", 7, 8, 0, 16, 5, 2, "relu6", False, False),
         Block("pooling", 7, 8, 0, 8, 1, 2, "h_swish", False, False),
+        Block("grouped", 7, 8, 0, 16, 3, 2, "relu", False, False),
         Block("head", 7, 8, 0, 10, 3, 1, "relu", False, False),
     ]
 
@@ -267,6 +278,8 @@ def graph_macs(graph: Graph) -> int:
         (lambda s: (s.conv("a", INPUT, 8), s.linear("b", INPUT, 8, at="a")), "two layers of a block are called b"),
         (lambda s: s.add(INPUT, s.conv("a", INPUT, 16)), "add has 8 and 16 channels, expected as many"),
         (lambda s: s.conv("a", INPUT, 16, depthwise=True), "a has 8 and 16 channels, expected as many"),
+        (lambda s: s.conv("a", INPUT, 9, groups=2), "a has 9 channels, expected a multiple of 2"),
+        (lambda s: s.shuffle(INPUT, 3), "shuffle has 8 channels, expected a multiple of 3"),
     ],
 )
 def test_what_no_block_can_do_is_refused_where_it_is_described(describe: Callable[[Steps], object], fault: str) -> None:

@@ -51,6 +51,10 @@ class Block:
                 raise InputError(f"{field} is {getattr(self, field)}, expected at least {int(least)} for {self.op}")
         if not has_inside and self.mid_channels:
             raise InputError(f"mid_channels is {self.mid_channels}, expected 0 for {self.op}")
+        groups = OPERATORS[self.op].groups
+        for field in ("in_channels", "mid_channels", "out_channels"):
+            if getattr(self, field) % groups:
+                raise InputError(f"{field} is {getattr(self, field)}, expected a multiple of {groups} for {self.op}")
         if self.skip and (self.stride != 1 or self.in_channels != self.out_channels):
             raise InputError("skip is 1, but a block that changes size or channels cannot add its input")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import prod
 from typing import Any, overload
 
 import numpy as np
@@ -49,7 +50,7 @@ _PER_CHANNEL = {"conv": 2, "mix": 0, "linear": 1}  # parameters beside the weigh
 
 
 def _weights(step: Step) -> int:
-    return step.channels * (1 if step.depthwise else step.in_channels) * step.kernel_size**2
+    return prod(step.weight_shape)
 
 
 def step_sides(block: Block, steps: Sequence[Step]) -> list[int]:

@@ -16,7 +16,7 @@ from ofa.errors import InputError
 if TYPE_CHECKING:
     from ofa.blocks.block import Block
 
-KINDS = ("conv", "mix", "linear", "squeeze_excite", "add", "max_pool", "average_pool", "global_pool")
+KINDS = ("conv", "mix", "linear", "squeeze_excite", "add", "shuffle", "max_pool", "average_pool", "global_pool")
 INPUT = 0  # the value that a block is given
 
 
@@ -30,6 +30,7 @@ class Step:
         "squeeze_excite": a gate for each channel, computed from all channels' means over `hidden` channels, which have
             the activation
         "add": the sum of two values, activation
+        "shuffle": channels in another order, so that each of `groups` is spread over all of them (Zhang et al. 2018)
         "max_pool": 3 x 3, padding 1; "average_pool": 2 x 2, at odd sizes over what is there; both of stride 2
         "global_pool": average to one pixel
     inputs: the values that it reads; spent: those of them that no later step reads
@@ -37,6 +38,7 @@ class Step:
     name: of its weights in graphs, "" where it has none
     at: of its module in a network's layer, and so of its tensors in checkpoints; "" where they are the layer's own
     depthwise: a convolution of each channel by itself
+    groups: of a convolution that is not depthwise: channels that it computes apart from each other; of a shuffle
     hidden: channels inside squeeze-and-excite; gate: what its gates go through, "hard_sigmoid" or "sigmoid"
     bias: whether a mix has one; convolutions have that of their batch normalisation, linear layers always have one
     shortcut: beside the main path: its modules come last, and its memory is counted as if it ran as late as it can
@@ -52,6 +54,7 @@ class Step:
     stride: int = 1
     activation: str = "none"
     depthwise: bool = False
+    groups: int = 1
     hidden: int = 0
     gate: str = ""
     bias: bool = False
@@ -61,7 +64,7 @@ class Step:
     @property
     def weight_shape(self) -> tuple[int, ...]:
         """Of a conv and mix (out, in / groups, k, k); of a linear (out, in)."""
-        fan_in = 1 if self.depthwise else self.in_channels
+        fan_in = 1 if self.depthwise else self.in_channels // self.groups
         return (self.channels, fan_in) + (() if self.kind == "linear" else (self.kernel_size, self.kernel_size))
 
 
@@ -69,7 +72,8 @@ class Steps:
     """Collects the steps of a block. Every method adds one and returns the number of its value.
 
     name, at: of the weights in graphs, and in networks (as in graphs, if not given)
-    ValueError for what no block can do: two layers of one name, a sum or a depthwise convolution of unequal channels.
+    ValueError for what no block can do: two layers of one name, a sum or a depthwise convolution of unequal channels,
+    channels that groups do not divide.
     """
 
     def __init__(self, in_channels: int) -> None:
@@ -86,12 +90,13 @@ class Steps:
         activation: str = "none",
         *,
         depthwise: bool = False,
+        groups: int = 1,
         shortcut: bool = False,
         at: str | None = None,
     ) -> int:
         return self._add(
             "conv", (x,), channels, name=name, at=at, kernel_size=kernel_size, stride=stride, activation=activation,
-            depthwise=depthwise, shortcut=shortcut,
+            depthwise=depthwise, groups=groups, shortcut=shortcut,
         )  # fmt: skip
 
     def mix(
@@ -112,6 +117,9 @@ class Steps:
     def add(self, a: int, b: int, activation: str = "none") -> int:
         return self._add("add", (a, b), self._channels[a], activation=activation)
 
+    def shuffle(self, x: int, groups: int) -> int:
+        return self._add("shuffle", (x,), self._channels[x], groups=groups)
+
     def max_pool(self, x: int) -> int:
         return self._add("max_pool", (x,), self._channels[x], stride=2)
 
@@ -131,6 +139,8 @@ class Steps:
         given = {self._channels[i] for i in inputs} | ({channels} if step.depthwise else set())
         if len(given) > 1:
             raise ValueError(f"{name or kind} has {' and '.join(map(str, sorted(given)))} channels, expected as many")
+        if undivided := [c for c in (step.in_channels, channels) if c % step.groups]:
+            raise ValueError(f"{name or kind} has {undivided[0]} channels, expected a multiple of {step.groups}")
         self.steps.append(step)
         self._channels.append(channels)
         return len(self.steps)
@@ -153,6 +163,7 @@ class Operator:
     describe: adds the steps of a block. It must not look at in_size: networks run their blocks at any
     has_inside: whether it uses mid_channels (at least 1), which are 0 otherwise
     one_pixel: whether its output is a single pixel
+    groups: what all its channels must be multiples of
     fixed: fields of the key that it has no choice in. A key that claims otherwise would be timed as what it is not
     """
 
@@ -160,6 +171,7 @@ class Operator:
     describe: Callable[[Block, Steps], object]
     has_inside: bool = False
     one_pixel: bool = False
+    groups: int = 1
     fixed: Mapping[str, object] = field(default_factory=dict)
     _known: dict[tuple[object, ...], tuple[Step, ...]] = field(default_factory=dict, init=False, repr=False)
 

@@ -63,6 +63,16 @@ def _uib(b: Block, s: Steps, *, start: int) -> None:
     _projected(b, s, y)
 
 
+def _uib_grouped(b: Block, s: Steps, *, groups: int) -> None:
+    """`uib` whose 1x1 convolutions are grouped, with a shuffle of the channels between (FBNet, Wu et al. 2019)."""
+    y = s.conv("expand", INPUT, b.mid_channels, activation=b.activation, groups=groups)
+    y = s.shuffle(y, groups)
+    y = s.conv("depthwise", y, b.mid_channels, b.kernel_size, b.stride, b.activation, depthwise=True)
+    y = s.conv("project", y, b.out_channels, groups=groups)
+    if b.skip:
+        s.add(INPUT, y)
+
+
 def _basic(b: Block, s: Steps) -> None:
     """Two k x k convolutions, the first with the stride, and a shortcut: the identity with `skip`, else a 1x1
     convolution with the stride (He et al. 2016)."""
@@ -117,6 +127,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("uib", partial(_uib, start=0), has_inside=True, fixed=_NO_SE),
         Operator("uib3", partial(_uib, start=3), has_inside=True, fixed=_NO_SE),
         Operator("uib5", partial(_uib, start=5), has_inside=True, fixed=_NO_SE),
+        Operator("uib_g2", partial(_uib_grouped, groups=2), has_inside=True, groups=2, fixed=_NO_SE),
         Operator("basic", _basic, fixed=_NO_SE),
         Operator("bottleneck", partial(_bottleneck, pooled=True), has_inside=True, fixed=_NO_SE),
         Operator("bottleneck_b", partial(_bottleneck, pooled=False), has_inside=True, fixed=_NO_SE),

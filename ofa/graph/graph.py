@@ -30,6 +30,7 @@ class Node:
     op: "conv": weight (out, in / groups, k, k), padding k // 2 on every side, then the activation
         "linear": weight (out, in), on (N, in)
         "add": the sum of both inputs, then the activation; "multiply": (N, C, H, W) by (N, C, 1, 1)
+        "shuffle": channel i * C / groups + j becomes j * groups + i
         "max_pool": 3 x 3, stride 2, padding 1; "global_pool": average to (N, C, 1, 1)
         "average_pool": 2 x 2, stride 2, at odd sizes over what is there of the last row and column
         "flatten": (N, C, 1, 1) to (N, C)
@@ -98,7 +99,7 @@ class Graph:
         x, channels = inputs[0], step.channels
         if step.kind in ("conv", "mix"):
             w, bias = weights(prefix + step.name, step.weight_shape, step.kind == "conv" or step.bias)
-            groups = channels if step.depthwise else 1
+            groups = channels if step.depthwise else step.groups
             return self._append(
                 Node("conv", (x,), w, bias, step.stride, groups, step.activation), channels, step.stride
             )
@@ -112,6 +113,8 @@ class Graph:
             return self._append(Node("add", tuple(inputs), activation=step.activation), channels)
         if step.kind == "global_pool":
             return self._append(Node("global_pool", (x,)), channels, size=1)
+        if step.kind == "shuffle":
+            return self._append(Node("shuffle", (x,), groups=step.groups), channels)
         return self._append(Node(step.kind, (x,), stride=step.stride), channels, step.stride)
 
     def _squeeze_excite(self, step: Step, x: int, weights: Weights, prefix: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ofa import __version__
-from ofa.graph.graph import Array, Graph, Node
+from ofa.graph.graph import Array, Graph, Node, Shape
 from ofa.optional_packages import missing_package
 
 OPSET = 18
@@ -117,5 +117,23 @@ class _Writer:
             odd = self.graph.shapes[node.inputs[0]][2] % 2
             # padding that does not count stands for PyTorch's ceil_mode
             return self.emit("AveragePool", inputs, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, odd, odd])
+        if node.op == "shuffle":
+            return self.shuffle(node, inputs[0])
         plain = {"add": "Add", "multiply": "Mul", "global_pool": "GlobalAveragePool", "flatten": "Flatten"}
         return self.emit(plain[node.op], inputs)
+
+    def shuffle(self, node: Node, x: str) -> str:
+        n, channels, h, w = self.graph.shapes[node.inputs[0]]
+        apart = self.emit("Reshape", [x, self.shape((n, node.groups, channels // node.groups, h, w))])
+        return self.emit(
+            "Reshape", [self.emit("Transpose", [apart], perm=[0, 2, 1, 3, 4]), self.shape((n, channels, h, w))]
+        )
+
+    def shape(self, sizes: Shape) -> str:
+        """A constant that Reshape reads."""
+        from onnx import TensorProto
+
+        name = f"constant{len(self.initializers)}"
+        raw = np.array(sizes, "<i8").tobytes()
+        self.initializers.add(name=name, data_type=TensorProto.INT64, dims=(len(sizes),), raw_data=raw)
+        return name

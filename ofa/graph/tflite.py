@@ -156,12 +156,9 @@ class _Writer:
         if node.op == "global_pool":
             return self.mean(x)
         if node.op == "flatten":
-            flat = (n, shape[-1])
-            options = schema.ReshapeOptionsT()
-            options.newShape = list(flat)
-            return self.operator(
-                _OPS.RESHAPE, [x, self.constant(np.array(flat, np.int32))], flat, _OPTIONS.ReshapeOptions, options
-            )
+            return self.reshape(x, (n, shape[-1]))
+        if node.op == "shuffle":
+            return self.shuffle(x, node.groups)
         if node.op == "max_pool":
             # PAD's zeros win no maximum among values that are not negative; others need the lowest value
             return self.pool(
@@ -173,9 +170,9 @@ class _Writer:
     def conv(self, node: Node, x: int) -> int:
         assert node.weight is not None
         weight, bias = node.weight, node.bias
-        kernel, depthwise = weight.shape[2], node.groups > 1
-        same = node.stride == 1 or kernel == 1
         n, h, w, channels = self.tensors[x].shape
+        kernel, depthwise = weight.shape[2], 1 < node.groups == channels == len(weight)
+        same = node.stride == 1 or kernel == 1
         if not same:
             x = self.pad(x, kernel // 2, 0.0)
         if depthwise:
@@ -223,6 +220,20 @@ class _Writer:
         options = schema.MulOptionsT()
         options.fusedActivationFunction = _FUSED.NONE
         return self.operator(_OPS.MUL, [x, factor], tuple(self.tensors[x].shape), _OPTIONS.MulOptions, options)
+
+    def reshape(self, x: int, shape: Shape) -> int:
+        options = schema.ReshapeOptionsT()
+        options.newShape = list(shape)
+        sizes = self.constant(np.array(shape, np.int32))
+        return self.operator(_OPS.RESHAPE, [x, sizes], shape, _OPTIONS.ReshapeOptions, options)
+
+    def shuffle(self, x: int, groups: int) -> int:
+        n, h, w, channels = self.tensors[x].shape
+        apart, mixed = (n, h, w, groups, channels // groups), (n, h, w, channels // groups, groups)
+        order = self.constant(np.array([0, 1, 2, 4, 3], np.int32))
+        options = schema.TransposeOptionsT()
+        y = self.operator(_OPS.TRANSPOSE, [self.reshape(x, apart), order], mixed, _OPTIONS.TransposeOptions, options)
+        return self.reshape(y, (n, h, w, channels))
 
     def mean(self, x: int) -> int:
         options = schema.ReducerOptionsT()

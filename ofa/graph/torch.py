@@ -57,6 +57,8 @@ def build_torch(graph: Graph) -> torch.nn.Module:
                 return x + inputs[1]
             if node.op == "multiply":
                 return x * inputs[1]
+            if node.op == "shuffle":
+                return F.channel_shuffle(x, node.groups)
             if node.op == "max_pool":
                 return F.max_pool2d(x, 3, 2, 1)
             if node.op == "average_pool":

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from ofa.blocks import Block, steps_of
 from ofa.blocks.operator import Step
+from ofa.errors import InputError
 from ofa.networks.depthwise import depthwise_conv
 from ofa.networks.layers import Compute, Layer
 
@@ -81,6 +82,8 @@ def _conv(normalise: Normalise, layer: Layer, holder: Any, step: Step, x: Tensor
         weight = layer.kernel(step)
     else:
         weight = first(holder.conv.weight, *step.weight_shape[:2])
+    if step.groups > 1 and len(weight) < len(holder.conv.weight):
+        raise InputError(f"{layer.op} has grouped convolutions: its first channels are not a smaller block of its kind")
     # in one expression, so that each result's memory is free for the next but one
     return _activate(holder.activation, normalise(holder.bn, _convolved(x, weight, step)))
 
@@ -88,7 +91,7 @@ def _conv(normalise: Normalise, layer: Layer, holder: Any, step: Step, x: Tensor
 def _convolved(x: Tensor, weight: Tensor, step: Step) -> Tensor:
     if step.depthwise:
         return depthwise_conv(x, weight, step.stride)
-    return F.conv2d(x, weight, None, step.stride, step.kernel_size // 2)
+    return F.conv2d(x, weight, None, step.stride, step.kernel_size // 2, groups=step.groups)
 
 
 def _mix(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class ConvNorm(nn.Module):
         kernel_size, channels = step.kernel_size, step.channels
         with _KeepUnfilled():
             make = DepthwiseConv2d if step.depthwise else nn.Conv2d
-            groups = channels if step.depthwise else 1
+            groups = channels if step.depthwise else step.groups
             padding = kernel_size // 2
             self.conv = make(step.in_channels, channels, kernel_size, step.stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(channels, eps=bn_eps)
@@ -194,6 +194,7 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 _WEIGHTLESS: dict[str, Callable[..., Tensor]] = {
     "add": _add,
+    "shuffle": lambda step, x: F.channel_shuffle(x, step.groups),
     "max_pool": lambda _, x: F.max_pool2d(x, 3, 2, 1),
     "average_pool": lambda _, x: F.avg_pool2d(x, 2, 2, ceil_mode=True),
     "global_pool": lambda _, x: F.adaptive_avg_pool2d(x, 1),

@@ -88,6 +88,8 @@ def _sort_layer(layer: Layer, blocks: Sequence[Block]) -> None:
 
     blocks: supported; they have the layer's steps, of fewer channels
     """
+    if any(step.groups > 1 for step in layer.steps):
+        raise InputError(f"{layer.op} has grouped convolutions, whose channels cannot be sorted")
     supported = [{step.name: step for step in steps_of(block)} for block in blocks]
     groups = _groups(layer.steps)
     outside = {groups[INPUT], groups[len(layer.steps)]}

@@ -68,27 +68,31 @@ class PublishedNetwork:
 
     source: its paper, and what settles what the paper leaves open
     build: appends all blocks but the classifier
+    resolution, num_classes: of the images that it was made for
     """
 
     name: str
     title: str
     source: str
     build: Callable[[BlockChain], None]
+    resolution: int = 224
+    num_classes: int = 1000
 
-    def blocks(self, resolution: int = 224, num_classes: int = 1000) -> tuple[Block, ...]:
+    def blocks(self, resolution: int | None = None, num_classes: int | None = None) -> tuple[Block, ...]:
         """From images of (3, resolution, resolution) to logits. InputError for a resolution that is none."""
+        resolution = self.resolution if resolution is None else resolution
         if not SMALLEST <= resolution <= LARGEST:
             raise InputError(f"resolution is {short(resolution)}, expected {SMALLEST} to {LARGEST} px")
         chain = BlockChain(resolution)
         self.build(chain)
-        chain.classifier(num_classes)
+        chain.classifier(self.num_classes if num_classes is None else num_classes)
         return tuple(chain.blocks)
 
-    def macs(self, resolution: int = 224) -> int:
+    def macs(self, resolution: int | None = None) -> int:
         """Multiply-accumulates of one image."""
         return sum(map(block_macs, self.blocks(resolution)))
 
     @property
     def params(self) -> int:
-        """With a classifier of 1,000 classes, and batch normalisation's scale and shift."""
+        """With its own classifier, and batch normalisation's scale and shift."""
         return sum(map(block_params, self.blocks()))

@@ -30,7 +30,7 @@ TERMS = (
     "depthwise3",  # MACs of depthwise convolutions, by kernel size
     "depthwise5",
     "depthwise7",
-    "values",  # activations that convolutions read and write
+    "values",  # activations that convolutions and shuffles read and write
     "gated",  # activations that squeeze-and-excite reads and scales
     "swish",  # activations that h-swish or swish is applied to
     "weights",  # of layers on flat features
@@ -67,6 +67,8 @@ def cost_terms(block: Block) -> tuple[float, ...]:
             t["weights"] += step.in_channels * step.channels
         elif step.kind == "squeeze_excite":
             t["gated"] += 2 * written
+        elif step.kind == "shuffle":
+            t["values"] += read + written
         elif step.kind.endswith("_pool"):
             t["pooled"] += read
     return tuple(float(t[name]) for name in TERMS)

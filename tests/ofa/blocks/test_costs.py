@@ -86,6 +86,11 @@ def test_hand_counted_blocks() -> None:
     # 5 x 5 at the start takes the stride, as nothing inside can
     uib = Block("uib5", 4, 8, 24, 16, 1, 2, "relu", False, False)
     assert (block_macs(uib), block_params(uib)) == (4 * (8 * 25 + 8 * 24 + 24 * 16), 8 * 25 + 16 + 192 + 48 + 384 + 32)
+    # halves of the channels each by itself, and a shuffle, which costs nothing but its map twice
+    grouped = Block("uib_g2", 4, 8, 24, 16, 3, 2, "relu", False, False)
+    assert block_macs(grouped) == 16 * 2 * 4 * 12 + 4 * 24 * 9 + 4 * 2 * 12 * 8
+    assert block_params(grouped) == (2 * 4 * 12 + 48) + (24 * 9 + 48) + (2 * 12 * 8 + 32)
+    assert block_peak_elements(grouped) == 2 * 16 * 24
     basic = Block("basic", 4, 8, 0, 16, 3, 2, "relu", False, False)
     assert block_macs(basic) == 4 * (8 * 9 * 16 + 16 * 9 * 16 + 8 * 16)
     biased = Block("feature_mix_bias", 1, 8, 0, 16, 1, 1, "h_swish", False, False)

@@ -115,6 +115,15 @@ class ByHand(nn.Module):
                 self.reduce = self.conv("se_reduce", mid, hidden)
                 self.restore = self.conv("se_expand", hidden, mid)
             self.project = self.conv("project", mid, b.out_channels)
+        elif b.op == "uib_g2":
+            self.steps = nn.Sequential(
+                self.conv("expand", b.in_channels, mid, groups=2),
+                self.act,
+                nn.ChannelShuffle(2),
+                self.conv("depthwise", mid, mid, b.kernel_size, b.stride, mid),
+                self.act,
+                self.conv("project", mid, b.out_channels, groups=2),
+            )
         elif b.op.startswith("uib"):
             start = int(b.op[3:] or 0)
             last = "inside" if b.kernel_size > 1 else "start" if start else "expand"  # has the stride
@@ -211,6 +220,8 @@ BLOCKS = [
     Block("uib", 8, 16, 16, 16, 3, 1, "relu", False, True),
     Block("uib3", 9, 16, 64, 16, 1, 1, "relu", False, True),
     Block("uib5", 9, 16, 48, 24, 5, 2, "relu", False, False),
+    Block("uib_g2", 9, 16, 48, 24, 5, 2, "relu", False, False),
+    Block("uib_g2", 6, 2, 2, 2, 3, 1, "relu", False, True),
     Block("basic", 9, 16, 0, 32, 3, 2, "relu", False, False),
     Block("bottleneck_b", 9, 16, 8, 32, 3, 2, "relu", False, False),
     Block("feature_mix_bias", 1, 24, 0, 40, 1, 1, "h_swish", False, False),
@@ -240,7 +251,7 @@ def valid_blocks(draw: st.DrawFn) -> Block:
     """Any block that a graph computes."""
     op = draw(st.sampled_from(list(OPERATORS)))
     size = 1 if op == "linear" else draw(st.integers(1, 13))
-    inside, out = draw(st.sampled_from([3, 8, 16])), draw(st.sampled_from([8, 16]))
+    inside, out = draw(st.sampled_from([4 if op == "uib_g2" else 3, 8, 16])), draw(st.sampled_from([8, 16]))
     if op in ("max_pool", "global_pool"):
         kernel, stride = (3, 2) if op == "max_pool" else (1, 1)
         return Block(op, size, inside, 0, inside, kernel, stride, "none", False, False)
