@@ -21,6 +21,7 @@ from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
 from ofa.tables.header import ERROR
 from ofa.tables.margin import Margin, SustainedFactor
+from ofa.tables.sum_correction import SumCorrection
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
@@ -54,7 +55,9 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append(f"{what} and their limits are for {table.batch} images at once; in brackets: an image's share")
     if table.omits:
         lines.append(f"latencies leave out {', '.join(table.omits)}: the source of the table does not list it")
-    if "sum_correction" in table.header:
+    if constant := table.sum_correction.constant:
+        lines.append(f"every latency has {constant:g} ms that an inference takes beside its blocks")
+    if "sum_correction" in table.header and not (constant and table.sum_correction == SumCorrection(constant=constant)):
         lines.append(f"latencies are corrected sums of blocks: {table.header['sum_correction']}")
     if any(result.latency_interpolated for result in results):
         error = table.interpolation_error_pct

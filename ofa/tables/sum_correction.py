@@ -6,11 +6,14 @@ further away, nothing is converted at the borders, and the runtime is called onc
 blocks is corrected by terms that `profilers.validate` fits on whole networks:
 
     scale * (sum of latencies, those of the head times `head`) + weights * (megabytes of weights)
-    + borders * (megabytes passed on between blocks) + calls * (number of blocks)
+    + borders * (megabytes passed on between blocks) + calls * (number of blocks) + constant
 
 The head is what follows the last unit. All networks of a resolution have the same, so that its factor takes off what
-all sums have too much. Each term is a sum over blocks too, so a corrected table is looked up like any other. No term
-that is fitted today is below 0; older tables have such terms, and may have blocks that add less than nothing.
+all sums have too much. The constant is what an inference takes besides its blocks, such as handing it to a phone's GPU
+and waiting for the answer: no term of the fit, but a fact of the device that its table states. It is counted with the
+classifier, which every network has once. So each term is a sum over blocks too, and a corrected table is looked up like
+any other. No term that is fitted today is below 0; older tables have such terms, and may have blocks that add less than
+nothing.
 """
 
 from __future__ import annotations
@@ -28,25 +31,29 @@ from ofa.reading.numbers import Bounds, short
 
 SCALE = Bounds(0.01, 100, "times")  # a sum of blocks further off than that was not measured on this device
 TERM = Bounds(-1e4, 1e4, "milliseconds")
+CONSTANT = Bounds(0, 1e4, "milliseconds")
+_BOUNDS = {"scale": SCALE, "head": SCALE, "constant": CONSTANT}
 _MB_PER_VALUE = 4e-6  # of float32, for one image: other types and batches only change the unit of the fitted terms
 
 
 @dataclass(frozen=True)
 class SumCorrection:
     """scale, head: factors of all latencies, and of the head's besides; weights, borders: ms per megabyte of weights,
-    of outputs passed on; calls: ms per block."""
+    of outputs passed on; calls: ms per block; constant: ms per network."""
 
     scale: float = 1.0
     weights: float = 0.0
     borders: float = 0.0
     calls: float = 0.0
     head: float = 1.0
+    constant: float = 0.0
 
     def __post_init__(self) -> None:
         SCALE.check("scale", self.scale)
         SCALE.check("head", self.head)
         for field in ("weights", "borders", "calls"):
             TERM.check(field, getattr(self, field))
+        CONSTANT.check("constant", self.constant)
 
     @classmethod
     def parse(cls, text: str, name: str = "latency table") -> SumCorrection:
@@ -59,7 +66,7 @@ class SumCorrection:
                 key, equals, value = term.partition("=")
                 if not equals or key not in known or key in terms:
                     raise InputError(f"{short(term)} is there twice" if key in terms else f"{short(term)} is not known")
-                terms[key] = (SCALE if key in ("scale", "head") else TERM).decimal(key, value)
+                terms[key] = _BOUNDS.get(key, TERM).decimal(key, value)
             return cls(**terms)
         except InputError as error:
             raise InputError(
@@ -68,7 +75,8 @@ class SumCorrection:
             ) from None
 
     def __str__(self) -> str:
-        return " ".join(f"{field.name}={getattr(self, field.name):.5g}" for field in fields(self))
+        shown = [field.name for field in fields(self) if field.name != "constant" or self.constant]
+        return " ".join(f"{name}={getattr(self, name):.5g}" for name in shown)
 
     @property
     def factors(self) -> NDArray[np.float64]:
@@ -78,6 +86,7 @@ class SumCorrection:
     def apply(self, blocks: Sequence[Block], latency_ms: NDArray[np.float64]) -> NDArray[np.float64]:
         """(N,) what each of N blocks adds to a network, milliseconds; a small block may add less than nothing."""
         corrected: NDArray[np.float64] = block_terms(blocks, latency_ms) @ self.factors
+        corrected += self.constant * np.array([block.op == "linear" for block in blocks], dtype=bool)
         return corrected
 
 

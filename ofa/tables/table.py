@@ -71,9 +71,11 @@ class LatencyTable:
 
     @property
     def uncorrected(self) -> LatencyTable:
-        """The same rows, whose sums are plain, and of which no error is known."""
+        """The same rows, whose sums are plain but for the device's constant, and of which no error is known."""
         of_sums = ("sum_correction", ERROR, ERROR_SUMS)
         kept = {k: t for k, t in self.header.items() if k not in of_sums and not k.startswith((MARGIN, SUSTAINED))}
+        if constant := self.sum_correction.constant:
+            kept["sum_correction"] = str(SumCorrection(constant=constant))
         return LatencyTable(kept, self.rows)
 
     @cached_property
@@ -83,9 +85,9 @@ class LatencyTable:
         What whole networks said of a table (its expected error, its margins) holds for these sums alone.
         """
         rows = sorted(" ".join(map(str, (*block_row(row.block), float(row.latency_ms)))) for row in self.rows)
-        *terms, head = astuple(self.sum_correction)
-        if head != 1:  # without one, the identity is that of tables from before there was one
-            terms.append(head)
+        *terms, head, constant = astuple(self.sum_correction)
+        if head != 1 or constant:  # without them, the identity is that of tables from before there were any
+            terms += [head, constant] if constant else [head]
         correction = " ".join(str(float(term)) for term in terms)
         return hashlib.sha256("\n".join([correction, *rows]).encode()).hexdigest()[:16]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -135,7 +135,10 @@ def validation_of(table: LatencyTable, chosen: Chosen, measurement: MeasuredNetw
 def correction_of(table: LatencyTable, alone: LatencyLookup, genes: Genes, measured: Floats) -> SumCorrection:
     """The correction of a table's sums, of (N, genes) networks that took (N,) ms; InputError where none can be that."""
     try:
-        return fit_correction(correction_terms(alone, alone.block_ms, genes), measured)
+        found = fit_correction(correction_terms(alone, alone.block_ms, genes), measured)
+        # the device's constant is among the plain sums, in the classifier: the fit took it times these factors
+        constant = table.sum_correction.constant * found.scale * found.head
+        return replace(found, constant=constant) if constant else found
     except InputError as error:
         raise InputError(f"{table.path} is not of this device as it is now: correction of its sums: {error}") from None
 

@@ -131,6 +131,8 @@ def _blocks_caption(findings: DeviceFindings, drawn: DrawnNetworks) -> str:
         return f"{text}Where the milliseconds go is not known: {drawn.remark}."
     text += f"Milliseconds{of_batch(findings.batch)} are those of the table's blocks"
     text += ", with the correction of its sums." if "sum_correction" in findings.table.header else "."
+    if constant := findings.table.sum_correction.constant:
+        text += f" The classifier's include {constant:g} ms that every inference takes beside its blocks."
     if any(block.ms is not None and block.ms < 0 for block in drawn.blocks):
         text += " It takes more off some blocks than they take alone."
     return f"{text} Mind: {drawn.remark}." if drawn.remark else text

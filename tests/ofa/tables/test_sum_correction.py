@@ -47,6 +47,21 @@ def test_the_head_s_factor_is_on_what_follows_the_last_unit(name: str) -> None:
         assert halved.latency_ms(space, subnet) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("name", ["mbv3-w1.0", "proxyless-w1.3", "resnet50d"])
+def test_the_constant_is_in_every_network_once(name: str) -> None:
+    space = get_space(name)
+    rows = [TableRow(block, 0.5) for block in all_blocks(space, [128, 160])]
+    table = LatencyTable({**HEADER, "space": name, "sum_correction": "scale=1 constant=3.25 (of a GPU)"}, rows)
+    plain = LatencyTable({**HEADER, "space": name}, rows)
+    genes = space.sample(np.random.default_rng(0), 300, resolutions=[128, 160])
+    assert np.allclose(table.latency_ms(space, genes), plain.latency_ms(space, genes) + 3.25, rtol=1e-12)
+    ns = table.lookup(space, [128, 160])
+    assert np.allclose(ns.index.total(genes, ns.block_ns) / 1e6, table.latency_ms(space, genes), atol=1e-3)
+    # it is the device's: sums that are not corrected have it too, and are others than those without
+    assert np.array_equal(table.uncorrected.latency_ms(space, genes), table.latency_ms(space, genes))
+    assert table.sums != plain.sums == LatencyTable({**HEADER, "sum_correction": "scale=1"}, rows).sums
+
+
 def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
     rows = [TableRow(block, 0.5) for block in BLOCKS if block.op != "global_pool"]
     table = LatencyTable({**HEADER, "omits": "global_pool", "sum_correction": "scale=2 borders=1"}, rows)
@@ -56,8 +71,13 @@ def test_a_block_that_the_table_omits_stays_at_nothing() -> None:
     assert all(lookup.block_ms[i] == 0 for i in pooled)
 
 
-@given(st.tuples(st.floats(0.1, 10), st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 10)))
-def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float, float]) -> None:
+@given(
+    st.tuples(
+        *(st.floats(0.1, 10), st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), st.floats(0.1, 10)),
+        st.floats(0, 100),
+    )
+)
+def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float, float, float]) -> None:
     back = SumCorrection.parse(f"{SumCorrection(*terms)} (ms per MB)")
     assert astuple(back) == pytest.approx(terms, rel=1e-4)
 
@@ -78,6 +98,7 @@ def test_what_a_header_says_is_read_back(terms: tuple[float, float, float, float
         "head=0",
         "head=-0.5",
         "weights=-1e9",
+        "constant=-1",
         "scale",
     ],
 )
