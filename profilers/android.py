@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -17,7 +16,7 @@ from ofa.optional_packages import require
 from ofa.reading.numbers import short
 from profilers.devices.phone.phone_options import ALL, PhoneOptions
 from profilers.profiling.command_words import command_line
-from profilers.profiling.profile_options import InPlaceOptions, MeasureOptions, ProfileOptions, csv_file
+from profilers.profiling.profile_options import ProfileOptions, QuickestOptions, csv_file
 
 if TYPE_CHECKING:
     from profilers.profiling.work import Work
@@ -27,7 +26,7 @@ LOADING_S = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class AndroidConfig(PhoneOptions, InPlaceOptions, MeasureOptions):
+class AndroidConfig(PhoneOptions, QuickestOptions):
     """Measure every block of a search space on an Android phone into a latency table.
 
     To look first, use --list, which shows the phones, or --dry-run, which shows what would be measured.
@@ -141,12 +140,16 @@ def in_turn(config: AndroidConfig, act: Callable[[str | None], int]) -> int:
 
 def check(config: AndroidConfig) -> None:
     """InputError for wrong options: they are named before the phone is asked for."""
+    from profilers.estimating.quickest import chosen
     from profilers.measuring.models import check_runtime
     from profilers.measuring.pace import PHONE_PACE
     from profilers.profiling.work import planned
 
     check_runtime("tflite")
-    planned(config, PHONE_PACE, config.in_place)
+    if config.quickest:
+        chosen(config)
+    else:
+        planned(config, PHONE_PACE, config.in_place)
     if config.runner == "benchmark_model" and (config.agent_bin is None or not config.agent_bin.is_file()):
         given = f"{config.agent_bin} is no file" if config.agent_bin else "no --agent-bin is given"
         raise InputError(f"--runner benchmark_model needs the tool itself, by --agent-bin: {given}")
@@ -156,26 +159,22 @@ def profile_phone(config: AndroidConfig, command: str) -> int:
     """Measures a space on a phone; 1 if blocks failed. command: as typed, for the table's header."""
     from profilers.devices.phone.adb import Adb
     from profilers.devices.phone.phone_target import described, open_phone, session_of
+    from profilers.devices.phone.words import shareable
+    from profilers.estimating.quickest import check_quickest, profile_quickest
     from profilers.profiling.console import ended_by_sigterm
     from profilers.profiling.profile import profile
 
     check(config)
+    options, source = config.profile_options(), shareable(command)
+    if config.quickest:
+        check_quickest(options)
     with ended_by_sigterm(), Adb(config.only_serial) as adb:
         adb.connect()
         phone, cpus = open_phone(adb, config)
         _say(described(phone, cpus))
-        timeout_s, in_place = config.timeout, config.in_place
-        with session_of(adb, phone, cpus, config, config.batch_size, timeout_s, _say, in_place=in_place) as target:
-            return profile(config.profile_options(), target, command, _without(config.only_serial, command))
-
-
-def _without(serial: str | None, command: str) -> str:
-    """A command for other people's eyes."""
-    from profilers.devices.phone.serials import name_in_files
-
-    for name in (name_in_files(serial), serial) if serial is not None else ():
-        command = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "SERIAL", command)
-    return command
+        kept = {"keep_models": not config.quickest, "in_place": config.in_place}
+        with session_of(adb, phone, cpus, config, config.batch_size, config.timeout, _say, **kept) as target:
+            return (profile_quickest if config.quickest else profile)(options, target, command, source)
 
 
 def profile_phones(config: AndroidConfig, words: Sequence[str]) -> int:
@@ -183,7 +182,8 @@ def profile_phones(config: AndroidConfig, words: Sequence[str]) -> int:
 
     words: as typed. 0 all tables are whole, 2 none was written, else 1
     """
-    from profilers.devices.phone.serials import chosen_serials, name_in_files, reach
+    from profilers.devices.phone.serials import chosen_serials, reach
+    from profilers.devices.phone.words import name_in_files
     from profilers.profiling.several import profile_each, resumed, table_of_each
 
     assert config.out is not None, "checked with the config"
@@ -251,32 +251,40 @@ def dry_run(config: AndroidConfig, serial: str | None) -> int:
     from profilers.devices.phone.facts import state
     from profilers.devices.phone.files import free_bytes
     from profilers.devices.phone.phone_target import described, open_phone
-    from profilers.measuring.pace import PHONE_PACE
-    from profilers.profiling.work import planned
+    from profilers.estimating.quickest import in_words
 
     check(config)
-    work = planned(config, PHONE_PACE, config.in_place)
-    visits = len(work.plan.visits)
-    networks = f" and {len(work.networks)} whole networks" if work.networks else ""
-    if work.carriers:
-        networks += f", {len(work.carriers)} networks in parts"
-    # a visit takes the rules' time but where runs are so slow that the fewest take longer
-    seconds = sum(_seconds(work, visit.model) for visit in work.plan.visits)
     with Adb(serial) as adb:
         adb.connect()
         _say(described(*open_phone(adb, config)))
         now = state(adb)
         free = free_bytes(adb)
     print(
-        f"{work.measured} of {work.blocks} blocks of {work.space.name}{networks}, "
-        f"{work.rounds} rounds: {visits} visits\n"
-        f"about {seconds / 60:.0f} minutes, more where a block takes over "
-        f"{1000 * work.rules['max_seconds'] / work.rules['min_runs']:.0f} ms a run; an estimate from the rules\n"
+        f"{in_words(config, LOADING_S) if config.quickest else _in_words(config)}\n"
         f"free on the phone: {free / 1e6:.0f} MB; "
         + ", ".join(f"{name.replace('_', ' ')}: {value or 'not known'}" for name, value in now.header().items())
         + f"; processor: {'not known' if now.processor_c is None else f'{now.processor_c:.1f} C'}"
     )
     return 0
+
+
+def _in_words(config: AndroidConfig) -> str:
+    """The plan of a whole table, and how long it takes."""
+    from profilers.measuring.pace import PHONE_PACE
+    from profilers.profiling.work import planned
+
+    work = planned(config, PHONE_PACE, config.in_place)
+    networks = f" and {len(work.networks)} whole networks" if work.networks else ""
+    if work.carriers:
+        networks += f", {len(work.carriers)} networks in parts"
+    # a visit takes the rules' time but where runs are so slow that the fewest take longer
+    seconds = sum(_seconds(work, visit.model) for visit in work.plan.visits)
+    return (
+        f"{work.measured} of {work.blocks} blocks of {work.space.name}{networks}, "
+        f"{work.rounds} rounds: {len(work.plan.visits)} visits\n"
+        f"about {seconds / 60:.0f} minutes, more where a block takes over "
+        f"{1000 * work.rules['max_seconds'] / work.rules['min_runs']:.0f} ms a run; an estimate from the rules"
+    )
 
 
 def _seconds(work: Work, model: str) -> float:

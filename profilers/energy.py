@@ -55,7 +55,7 @@ def measure_energy(config: EnergyConfig, command: str) -> int:
     chosen, console = Chosen(space, genes, ()), make_console()
     with Lock(path):
         measured = _measured(config, command, table, chosen, console)
-        write_and_say(table, chosen, measured, command, console.out)
+        write_and_say(table, chosen, measured, config.half, command, console.out)
     return 0
 
 
@@ -69,7 +69,7 @@ def _measured(
     from ofa.runs.places import temporary_folder
     from ofa.runs.settings import identity_of
     from profilers.devices.from_header import open_target
-    from profilers.energies.measured_energy import HALF_S, make_turns, order_of
+    from profilers.energies.measured_energy import Halves, make_turns, order_of
     from profilers.measuring.events import AgentFailed
     from profilers.measuring.models import write_models
     from profilers.profiling.console import STOPPED, ended_by_sigterm
@@ -95,10 +95,12 @@ def _measured(
             def progress(made: int, of: int) -> None:
                 bar.show("measuring", made, of)
                 if not console.is_terminal:
-                    left = (of - made) * 2 * HALF_S / 60
-                    console.out(f"measured {made} of {of} turns of a minute, about {left:.0f} min left")
+                    turn = 2 * config.half / 60
+                    each = "a minute" if turn == 1 else f"{turn:g} minutes"
+                    console.out(f"measured {made} of {of} turns of {each}, about {(of - made) * turn:.0f} min left")
 
-            return make_turns(journal, of_table(target, table), folder, files, order, config.seed, progress)
+            halves, asked = Halves.of(config.half), of_table(target, table)
+            return make_turns(journal, asked, folder, files, order, config.seed, progress, halves)
     except KeyboardInterrupt:
         print(f"stopped; finished turns are in {path}; go on with: {again}", file=sys.stderr)
         raise SystemExit(STOPPED) from None

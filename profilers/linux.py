@@ -13,11 +13,11 @@ from ofa.cli.config import Free, Option
 from profilers.devices.core_options import ClusterOptions
 from profilers.devices.delegates import Dtype, check_dtype
 from profilers.profiling.command_words import command_line
-from profilers.profiling.profile_options import InPlaceOptions, ProfileOptions
+from profilers.profiling.profile_options import ProfileOptions, QuickestOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class LinuxConfig(ClusterOptions, AgentOptions, InPlaceOptions, ProfileOptions):
+class LinuxConfig(ClusterOptions, AgentOptions, QuickestOptions, ProfileOptions):
     """Measure every block of a search space on a 64-bit Linux board, over ssh, into a latency table."""
 
     PANEL: ClassVar[str] = "Board"
@@ -51,10 +51,13 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
     from device_agents.android import bundle
     from profilers.devices.board.board_target import board_target, chosen_cpus
     from profilers.devices.board.ssh import Board
+    from profilers.estimating.quickest import check_quickest, profile_quickest
     from profilers.measuring.models import check_runtime
     from profilers.profiling.profile import profile
 
     check_runtime("tflite")
+    if config.quickest:
+        check_quickest(config)
     board = Board(config.host, config.ssh_config)
     facts = board.facts()
     cpus = chosen_cpus(facts, config.cpu, config.threads, config.cores)
@@ -77,9 +80,10 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
         timeout_s=config.timeout,
         say=print,
         cluster=config.cores,
+        keep_models=not config.quickest,
         in_place=config.in_place,
     ) as target:
-        return profile(config, target, command)
+        return (profile_quickest if config.quickest else profile)(config, target, command)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def transfer(config: TransferConfig, command: str) -> int:
     """Writes an estimated table, or networks that are worth timing. command: as typed, for the table's header."""
     from ofa.tables import LatencyTable, find_table
-    from profilers.estimating.estimate import check_replaceable, estimate
-    from profilers.profiling.next_step import next_step
+    from profilers.estimating.estimate import check_replaceable
+    from profilers.estimating.estimate_report import write_estimate
 
     source = LatencyTable.load(find_table(config.from_)) if config.from_ else None
     if config.suggest and not config.measures:
@@ -43,18 +43,14 @@ def transfer(config: TransferConfig, command: str) -> int:
     code = 0
     if config.measures:
         config, code = _measure(config, source, command)
-    table = estimate(config, source, command)
-    table.save(config.out)
-    print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
-    print(f"expected error: {table.expected_error}")
-    if not table.emulated:
-        print(next_step(config.out))
+    write_estimate(config, source, command, print)
     return code
 
 
 def _measure(config: TransferConfig, source: LatencyTable | None, command: str) -> tuple[TransferConfig, int]:
     """Measures the suggested networks; the config that estimates a table from them, and 1 if some failed."""
     from profilers.estimating.cost_model import LEAST_FOR_TERMS
+    from profilers.estimating.estimate_report import say_measured
     from profilers.estimating.measured import measure_suggested, networks_file
     from profilers.estimating.suggestion import check_new, suggestion
 
@@ -68,12 +64,7 @@ def _measure(config: TransferConfig, source: LatencyTable | None, command: str) 
         check_new(file, config.overwrite)
     space, networks = suggestion(config, source)
     measured = measure_suggested(config, space, networks, command, make_console())
-    print(f"wrote {measured.file}: {len(networks) - len(measured.failed)} networks of {space.name}, measured")
-    for name, why in measured.failed.items():
-        print(f"failed: {name}: {why}")
-    if measured.doubtful:
-        print(f"the device drifted or was busy in {measured.doubtful} visits: what rests on them is doubtful")
-    return config.estimating(file), int(bool(measured.failed))
+    return config.estimating(file), say_measured(measured, len(networks), space.name, print)
 
 
 def _suggest(config: TransferConfig, source: LatencyTable | None) -> int:

@@ -1,8 +1,12 @@
-"""From what a battery's sensor shows to millijoules: pure functions.
+"""From what a battery's sensor shows to power: pure functions.
 
 The kernel's rule is microamperes and microvolts, but vendors show milliamperes and millivolts too, and a current that
 leaves the battery is negative on some phones and positive on others. Only one unit can be meant by a number: a phone
 that is awake takes 10 mA to 10 A. Signs are left out, since nothing is measured of a battery that charges.
+
+Where the kernel's files are closed, Android's battery service tells the voltage, on some phones a current, and on most
+the charge that is left. It looks at the hardware now and then, so that what it shows may be of half a minute ago: only
+figures that are new count.
 """
 
 from __future__ import annotations
@@ -18,32 +22,60 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.reading.numbers import cut
 
-# at the beginning of a half minute so many windows are left out: a fuel gauge shows a mean of the last seconds
+# at the beginning of a half so many windows are left out: a fuel gauge shows a mean of the last seconds
 SETTLING = 4
-# currents from so much on are in microamperes, voltages from these on in micro- and millivolts
-_MICROAMPERES, _MICROVOLTS, _MILLIVOLTS = 10_000, 100_000, 100
+# what a service shows counts where a half has at least so many new figures
+FEWEST_NEW = 4
+# of the charge counter, in the half in which a network runs
+FEWEST_STEPS = 4
+# currents from so much on are in microamperes, voltages from these on in micro- and millivolts, charges in
+# microampere-hours: no phone's battery holds 50,000 mAh
+_MICROAMPERES, _MICROVOLTS, _MILLIVOLTS, _MICROAMPERE_HOURS = 10_000, 100_000, 100, 50_000
+# beyond these it is no battery's current and voltage
+_MOST_MA, _VOLTS = 100_000.0, (1.0, 100.0)
+COULOMBS_PER_MAH = 3.6
 
+# as agents call it, in place of the kernel's files
+SERVICE = "Android's battery service"
 Reading = Mapping[str, Any]  # of a window's end: what the agent told, by the protocol's names
+_CURRENT, _VOLTAGE, _COUNTER = "battery_current", "battery_voltage", "battery_counter"
 
 
 @dataclass(frozen=True)
 class Units:
-    """per_ma, per_v: how many of the sensor's numbers make a milliampere and a volt"""
+    """What the numbers of a battery's sensor mean.
+
+    per_ma, per_v: how many of them make a milliampere and a volt; per_ma 0: the charge counter is used instead
+    step: the smallest difference that it showed, mA or mAh; per_mah: of the counter; source: "" the kernel's files
+    """
 
     per_ma: float
     per_v: float
+    step: float = 0.0
+    per_mah: float = 0.0
+    source: str = ""
+
+    @property
+    def counts(self) -> bool:
+        """Whether the charge counter is used, and not the current."""
+        return not self.per_ma
 
     def words(self, negative: bool) -> str:
         """What was assumed."""
-        currents = {1000.0: "microamperes", 1.0: "milliamperes"}[self.per_ma]
         voltages = {1e6: "microvolts", 1000.0: "millivolts", 1.0: "volts"}[self.per_v]
+        by = f", by {self.source}" if self.source else ""
+        if self.counts:
+            unit = "microampere-hours" if self.per_mah == 1000 else "milliampere-hours"
+            taken = f"{unit}, in steps of {self.step:g} mAh, and {voltages}"
+            return f"the battery's charge counter was taken for {taken}{by}"
+        currents = {1000.0: "microamperes", 1.0: "milliamperes"}[self.per_ma]
         sign = "negative" if negative else "positive"
-        return f"the battery's numbers were taken for {currents} and {voltages}, {sign} when it discharges"
+        return f"the battery's numbers were taken for {currents} and {voltages}, {sign} when it discharges{by}"
 
 
 @dataclass(frozen=True)
 class Power:
-    """Of half a minute. power_mw: mean; runs_per_s: of the network; resolution_mw: the sensor's smallest step"""
+    """Of a half. power_mw: mean; runs_per_s: of the network; resolution_mw: the sensor's smallest step"""
 
     power_mw: float
     runs_per_s: float
@@ -52,7 +84,7 @@ class Power:
 
 @dataclass(frozen=True)
 class Turn:
-    """A network's half minute, and one before it with almost no runs."""
+    """A network's half, and one before it with almost no runs."""
 
     idle: Power
     busy: Power
@@ -82,12 +114,18 @@ class Turn:
 
 def check_discharging(reading: Reading) -> None:
     """InputError unless a window tells of a battery that discharges, with nothing plugged in."""
-    if reading.get("battery_current") is None or reading.get("battery_voltage") is None:
+    if reading.get(_VOLTAGE) is None or (reading.get(_CURRENT) is None and reading.get(_COUNTER) is None):
         raise InputError(
             "the device does not tell its battery's current and voltage (current_now and voltage_now below "
-            "/sys/class/power_supply): no energy can be measured on it"
+            "/sys/class/power_supply), nor does Android's battery service tell a current or a charge counter: no "
+            "energy can be measured on it"
         )
     status, plugged = str(reading.get("battery_status")), reading.get("plugged") or 0
+    if status == "Updates stopped":
+        raise InputError(
+            "the phone's battery service shows figures that somebody has set (dumpsys battery unplug, or set): give it "
+            "back its own by adb shell dumpsys battery reset, and continue with --resume"
+        )
     if plugged or status != "Discharging":
         why = f"its status is {cut(ascii(status), 30)}" if not plugged else "a charger or USB is connected"
         raise InputError(
@@ -98,32 +136,121 @@ def check_discharging(reading: Reading) -> None:
 
 def units_of(readings: Sequence[Reading]) -> Units:
     """Of a sensor, by the magnitude of what it showed. InputError where it showed nothing that can be meant."""
-    current, voltage = (float(np.median([abs(r[key]) for r in readings])) for key in _BOTH)
-    if not current or not voltage:
-        raise InputError(
-            f"the battery shows a {'current' if not current else 'voltage'} of 0: its sensor tells nothing"
-        )
-    signs = {math.copysign(1, r["battery_current"]) for r in readings if r["battery_current"]}
-    if len(signs) > 1:
+    sources = {reading.get("battery_source") or "" for reading in readings}
+    if len(sources) > 1:
+        raise InputError("the battery was read in two ways, by the kernel's files and by Android's service: start anew")
+    (source,) = sources
+    per_v = _per_volt(readings)
+    if all(reading.get(_CURRENT) is not None for reading in readings):
+        if len({reading[_CURRENT] for reading in readings}) > 1 or not _all_count(readings):
+            return _of_current(readings, per_v, source)
+    elif not _all_count(readings):
+        raise InputError("the battery's current was told now and then only: nothing can be measured by it")
+    return _of_counter(readings, per_v, source)
+
+
+def _all_count(readings: Sequence[Reading]) -> bool:
+    return all(reading.get(_COUNTER) is not None for reading in readings)
+
+
+def _per_volt(readings: Sequence[Reading]) -> float:
+    shown = [abs(reading[_VOLTAGE]) for reading in readings]
+    middle = float(np.median(shown))
+    if not middle:
+        raise InputError("the battery shows a voltage of 0: its sensor tells nothing")
+    per_v = 1e6 if middle >= _MICROVOLTS else 1000.0 if middle >= _MILLIVOLTS else 1.0
+    low, high = min(shown) / per_v, max(shown) / per_v
+    if low < _VOLTS[0] or high > _VOLTS[1]:
+        raise InputError(f"the battery shows {low:.3g} to {high:.3g} V, which is no battery's: its sensor is off")
+    return per_v
+
+
+def _of_current(readings: Sequence[Reading], per_v: float, source: str) -> Units:
+    shown = [reading[_CURRENT] for reading in readings]
+    middle = float(np.median(np.abs(shown)))
+    if not middle:
+        raise InputError("the battery shows a current of 0: its sensor tells nothing")
+    if len({math.copysign(1, current) for current in shown if current}) > 1:
         raise InputError("the battery's current changed its sign: it charged for a while; measure anew, unplugged")
-    if len({r["battery_current"] for r in readings}) == 1:
+    if len(set(shown)) == 1:
         raise InputError("the battery's current never moved: its sensor is too slow or too coarse to tell of energy")
-    per_ma = 1000.0 if current >= _MICROAMPERES else 1.0
-    per_v = 1e6 if voltage >= _MICROVOLTS else 1000.0 if voltage >= _MILLIVOLTS else 1.0
-    return Units(per_ma, per_v)
+    per_ma = 1000.0 if middle >= _MICROAMPERES else 1.0
+    if (most := max(map(abs, shown)) / per_ma) > _MOST_MA:
+        raise InputError(f"the battery shows {most / 1000:.3g} A, which no phone takes: its sensor is off")
+    return Units(per_ma, per_v, step=_step(shown) / per_ma, source=source)
 
 
-_BOTH = ("battery_current", "battery_voltage")
+def _of_counter(readings: Sequence[Reading], per_v: float, source: str) -> Units:
+    shown = [reading[_COUNTER] for reading in readings]
+    if len(set(shown)) == 1:
+        raise InputError(
+            "the battery's charge counter never moved, and no current is told: it is too slow or too coarse to tell of "
+            "energy"
+        )
+    per_mah = 1000.0 if max(shown) >= _MICROAMPERE_HOURS else 1.0
+    return Units(0.0, per_v, step=_step(shown) / per_mah, per_mah=per_mah, source=source)
+
+
+def _step(shown: Sequence[float]) -> float:
+    """The smallest difference between two of them, of which not all are alike."""
+    return float(min(b - a for a, b in itertools.pairwise(sorted(set(shown)))))
+
+
+def new_figures(readings: Sequence[Reading]) -> list[Reading]:
+    """Of a half's readings after the settling, those in which something is new. InputError where there are too few.
+
+    The kernel looks at the hardware whenever it is asked, so that all of its are new.
+    """
+    used = readings[SETTLING:]
+    if not used[0].get("battery_source"):
+        return list(used)
+    facts = [tuple(reading.get(key) for key in (_CURRENT, _VOLTAGE, _COUNTER)) for reading in used]
+    changes = zip(itertools.pairwise(facts), used[1:], strict=True)
+    new = [reading for (before, now), reading in changes if now != before]
+    if len(new) < FEWEST_NEW:
+        seconds = sum(reading["seconds"] for reading in used)
+        raise InputError(
+            f"Android's battery service showed something new {len(new)} times in {seconds:.0f} s, at least "
+            f"{FEWEST_NEW} are needed: let each half of a turn take longer, such as --half 300"
+        )
+    return new
+
+
+def check_counted(busy: Sequence[Reading]) -> None:
+    """InputError where a charge counter is all that is told, and hardly moved while a network ran."""
+    if any(reading.get(_CURRENT) is not None for reading in busy):
+        return
+    moves = len({reading[_COUNTER] for reading in new_figures(busy)}) - 1
+    if moves < FEWEST_STEPS:
+        seconds = sum(reading["seconds"] for reading in busy[SETTLING:])
+        raise InputError(
+            f"no current is told, and the battery's charge counter made {moves} steps in {seconds:.0f} s of runs, at "
+            f"least {FEWEST_STEPS} are needed: let each half of a turn take longer, such as --half 300"
+        )
 
 
 def power_of(readings: Sequence[Reading], units: Units) -> Power:
     """Of the windows of one loop, without those in which the sensor settles."""
-    used = readings[SETTLING:]
-    volts = [abs(r["battery_voltage"]) / units.per_v for r in used]
-    milliamperes = [abs(r["battery_current"]) / units.per_ma for r in used]
-    steps = [b - a for a, b in itertools.pairwise(sorted(set(milliamperes)))]
-    return Power(
-        power_mw=float(np.mean([ma * v for ma, v in zip(milliamperes, volts, strict=True)])),
-        runs_per_s=sum(r["runs"] for r in used) / sum(r["seconds"] for r in used),
-        resolution_mw=min(steps, default=0.0) * float(np.mean(volts)),
-    )
+    new, used = new_figures(readings), readings[SETTLING:]
+    runs_per_s = sum(reading["runs"] for reading in used) / sum(reading["seconds"] for reading in used)
+    volts = float(np.mean([abs(reading[_VOLTAGE]) / units.per_v for reading in new]))
+    if units.counts:
+        power_mw, resolution_mw = _counted(new, units, volts)
+        return Power(power_mw, runs_per_s, resolution_mw)
+    products = [abs(r[_CURRENT]) / units.per_ma * abs(r[_VOLTAGE]) / units.per_v for r in new]
+    return Power(float(np.mean(products)), runs_per_s, units.step * volts)
+
+
+def _counted(new: Sequence[Reading], units: Units, volts: float) -> tuple[float, float]:
+    """The mean power between the first and the last new figure of a charge counter, and its resolution, mW.
+
+    A figure is as old as a window at most, and a charge as wrong as a step: at both ends.
+    """
+    first, last = new[0], new[-1]
+    seconds = last["ended_s"] - first["ended_s"]
+    mw_per_mah = 1000 * COULOMBS_PER_MAH * volts / seconds
+    power_mw = (first[_COUNTER] - last[_COUNTER]) / units.per_mah * mw_per_mah
+    if power_mw < 0:
+        raise InputError("the battery's charge counter rises while the battery discharges: it tells nothing")
+    late = power_mw * float(np.median([reading["seconds"] for reading in new])) / seconds
+    return power_mw, math.sqrt(2) * math.hypot(units.step * mw_per_mah, late)

@@ -34,7 +34,10 @@ class EnergyConfig(AccessOptions, TimingOptions, ResumeOptions):
     """how many whole networks to measure, from the fastest to the slowest"""
 
     rounds: Annotated[int, Between(2, 20, "rounds, whose spread is the error,"), Option(metavar="N")] = 2
-    """how often each network is measured, a minute each time"""
+    """how often each network is measured: a turn, idle and then busy, each time"""
+
+    half: Annotated[float, Between(30, 3600, "seconds"), Option(metavar="S")] = 30.0
+    """seconds of each half of a turn; longer ones where the battery's figures are coarse or slow"""
 
     space: SpaceName = None
     """search space, if the table does not name exactly one"""

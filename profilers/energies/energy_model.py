@@ -21,6 +21,8 @@ from profilers.energies.battery import Turn
 Floats = NDArray[np.float64]
 # a second term is taken where it lessens the error of networks that were left out to this share
 _WORTH = 0.9
+# the standard error that a sensor's steps may leave, as a share of a network's energy, in the median network
+COARSEST = 0.25
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,18 @@ def energies_of(turns: Sequence[Sequence[Turn]]) -> list[NetworkEnergy]:
             f"network {means.index(min(means)) + 1} took no more power than an idle device: the sensor cannot tell, or "
             "something else ran while it idled; close all apps, and measure anew with more --rounds"
         )
+    steps = [max(turn.resolution_mj for turn in of) for of in turns]
+    coarse = float(np.median([step / mean for step, mean in zip(steps, means, strict=True)]))
+    if coarse > COARSEST:
+        raise InputError(
+            f"what the battery shows is coarse: its steps leave an error of {coarse:.0%} of what a network takes, and "
+            f"{COARSEST:.0%} at most can be worked with; let each half of a turn take longer, such as --half 300"
+        )
     squares = sum(float(((energies / mean - 1) ** 2).sum()) for energies, mean in zip(each, means, strict=True))
     share = math.sqrt(squares / sum(len(energies) - 1 for energies in each))
     return [
-        NetworkEnergy(mean, math.hypot(mean * share / math.sqrt(len(of)), max(turn.resolution_mj for turn in of)))
-        for mean, of in zip(means, turns, strict=True)
+        NetworkEnergy(mean, math.hypot(mean * share / math.sqrt(len(of)), step))
+        for mean, of, step in zip(means, turns, steps, strict=True)
     ]
 
 

@@ -15,8 +15,9 @@ from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
+from profilers.devices.phone.words import shareable
 from profilers.energies.energy_model import EnergyModel, NetworkEnergy, energies_of, fit_energies, with_energies
-from profilers.energies.measured_energy import HALF_S, MeasuredEnergies
+from profilers.energies.measured_energy import MeasuredEnergies
 from profilers.whole_networks.choosing import Chosen
 
 
@@ -26,9 +27,17 @@ def written(table: Path) -> tuple[Path, Path]:
 
 
 def write_and_say(
-    table: LatencyTable, chosen: Chosen, measured: MeasuredEnergies, command: str, say: Callable[[str], object]
+    table: LatencyTable,
+    chosen: Chosen,
+    measured: MeasuredEnergies,
+    half_s: float,
+    command: str,
+    say: Callable[[str], object],
 ) -> None:
-    """Fits the model, writes both files, says what they hold. InputError where the table was changed meanwhile."""
+    """Fits the model, writes both files, says what they hold. InputError where the table was changed meanwhile.
+
+    half_s: how long the device idled, and then ran, in each turn; command: as typed
+    """
     assert table.path is not None
     latency_ms = table.latency_ms(chosen.space, chosen.genes)
     mmacs = np.array([count_macs(chosen.space, subnet) / 1e6 for subnet in chosen.space.decode(chosen.genes)])
@@ -39,7 +48,7 @@ def write_and_say(
         raise InputError(f"{table.path} was changed while its networks were measured: nothing is written into it")
     path, beside = written(table.path)
     when = datetime.now(UTC)
-    facts = facts_of(model, energies, measured, when, len(table.rows))
+    facts = facts_of(model, energies, measured, half_s, when, len(table.rows))
     write_json(beside, to_json(chosen, measured, energies, model, latency_ms.tolist(), command, facts))
     with_energies(now, model, facts).save(path)
     for predicted, found, off in zip(latency_ms, energies, model.left_out, strict=True):
@@ -51,7 +60,12 @@ def write_and_say(
 
 
 def facts_of(
-    model: EnergyModel, energies: list[NetworkEnergy], measured: MeasuredEnergies, when: datetime, blocks: int
+    model: EnergyModel,
+    energies: list[NetworkEnergy],
+    measured: MeasuredEnergies,
+    half_s: float,
+    when: datetime,
+    blocks: int,
 ) -> dict[str, str]:
     """For the table's header."""
     idle = np.median([turn.idle.power_mw for of in measured.turns for turn in of])
@@ -59,12 +73,13 @@ def facts_of(
     rounds = len(measured.turns[0])
     return {
         "energy_provenance": "estimated",
-        "energy_counter": "the battery's current and voltage, what an idle device takes subtracted",
+        "energy_counter": f"the battery's {'charge counter' if measured.units.counts else 'current'} and voltage, what "
+        "an idle device takes subtracted",
         "energy_blocks": str(blocks),
         "energy_model": str(model),
         "energy_error_pct": f"{model.mape_pct:.1f} in the mean and {model.worst_pct:.1f} at most over {len(energies)} "
         f"whole networks, each left out of the fit; their own standard error is {error:.1f}",
-        "energy_rests_on": f"{len(energies)} whole networks without a pause, {rounds} times {HALF_S:g} s each "
+        "energy_rests_on": f"{len(energies)} whole networks without a pause, {rounds} times {half_s:g} s each "
         f"({when:%Y-%m-%d}); idle {idle:.0f} mW; {measured.units.words(measured.negative)}",
     }
 
@@ -83,7 +98,7 @@ def to_json(
     rows = zip(subnets, latency_ms, energies, measured.turns, model.left_out.tolist(), strict=True)
     return {
         "space": chosen.space.name,
-        "command": command,
+        "command": shareable(command),
         "tool": f"ofa-latency {__version__}",
         **facts,
         "networks": [

@@ -15,6 +15,7 @@ from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import NetworkTimes, read_networks
+from profilers.devices.phone.words import shareable
 from profilers.estimating.cost_model import (
     LEAST_FOR_TERMS,
     Fit,
@@ -67,7 +68,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         "tool": f"ofa-latency {__version__}",
         "provenance": "estimated",
         "source": _rests_on(config, source, times),
-        "command": command,
+        "command": shareable(command),
         "space": ", ".join(config.space),
         "resolutions": ", ".join(map(str, resolutions)),
         "scaled_by": "one factor"

@@ -51,13 +51,31 @@ def measure_suggested(
 
     InputError where the device is not to be had, or none could be measured.
     """
+    with open_device(config, config.batch or 1, config.timeout, console.out) as target:
+        return measure_on(target, config, space, networks, command, console, resume=config.resume)
+
+
+def plan_of(space: SearchSpace, networks: Mapping[str, Subnet], seed: int) -> VisitPlan:
+    """The visits of networks, each ROUNDS times."""
+    return make_plan([blocks_of(space, subnet) for subnet in networks.values()], ROUNDS, seed)
+
+
+def measure_on(
+    target: Target,
+    config: TransferConfig,
+    space: SearchSpace,
+    networks: Mapping[str, Subnet],
+    command: str,
+    console: Console,
+    *,
+    resume: bool,
+) -> MeasuredSuggestion:
+    """Measures networks on a device that is there. resume: whether to go on with a journal of before"""
     file = networks_file(config.out)
-    batch = config.batch or 1
-    plan = make_plan([blocks_of(space, subnet) for subnet in networks.values()], ROUNDS, config.seed)
-    resume = command if config.resume else f"{command.replace(' --overwrite', '')} --resume"
-    with open_device(config, batch, config.timeout, console.out) as target:
-        journal = _journal(config, file, space, networks, target)
-        outcome = measure_shown(plan, target, RULES, config.seed, journal, console, resume)
+    plan = plan_of(space, networks, config.seed)
+    again = command if resume else f"{command.replace(' --overwrite', '')} --resume"
+    journal = _journal(config, file, space, networks, target, resume)
+    outcome = measure_shown(plan, target, RULES, config.seed, journal, console, again)
     if not outcome.results:
         raise InputError(f"no network could be measured: {next(iter(outcome.failed.values()), 'nothing was said')}")
     names = dict(zip(plan.models, networks, strict=True))
@@ -66,7 +84,12 @@ def measure_suggested(
 
 
 def _journal(
-    config: TransferConfig, file: Path, space: SearchSpace, networks: Mapping[str, Subnet], target: Target
+    config: TransferConfig,
+    file: Path,
+    space: SearchSpace,
+    networks: Mapping[str, Subnet],
+    target: Target,
+    resume: bool,
 ) -> Journal:
     settings = {
         "space": space.name,
@@ -78,7 +101,7 @@ def _journal(
         **target.manifest,
     }
     path = file.with_suffix(".journal.jsonl")
-    if config.resume and path.is_file():
+    if resume and path.is_file():
         return Journal.resume(path, settings)
     return Journal.create(path, settings)
 

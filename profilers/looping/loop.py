@@ -29,6 +29,7 @@ from profilers.measuring.events import (
     Hello,
     Result,
     event_of,
+    is_number,
     shown,
 )
 from profilers.measuring.models import write_models
@@ -71,7 +72,7 @@ def open_loop(path: Path, settings: Mapping[str, Any], plan: LoopPlan, *, resume
     journal = Journal.resume(path, bound) if resume and path.is_file() else Journal.create(path, bound)
     try:
         made = _made(journal)
-    except (AgentFailed, KeyError, TypeError):
+    except (AgentFailed, InputError, KeyError, TypeError, ValueError):
         journal.close()
         raise InputError(f"{path} is damaged: begin the loop again without --resume") from None
     return journal, made if made and len(made.windows) == plan.windows else None
@@ -84,16 +85,18 @@ def _made(journal: Journal) -> Loop | None:
     for record in journal.records:
         kind = record.get("kind")
         if kind == "begin":
-            when, made = str(record["when"]), None
+            when, made = datetime.fromisoformat(record["when"]).isoformat(timespec="seconds"), None
         elif kind == "hello":
             made = Loop(_as(Hello, event_of(record, AGENT_FACTS | HOST_FACTS)), when, [])
         elif kind == "window" and made is not None:
             window = _as(Result, event_of(record))
             _check_loop(window)
             behind = record.get(BEHIND)
-            if not isinstance(behind, float):
+            if not isinstance(behind, float) or not is_number(behind):
                 raise TypeError(BEHIND)
-            made = Loop(made.hello, when, [*made.windows, {**window.record(), BEHIND: behind}])
+            follows = (window.visit, window.id) == (len(made.windows), NETWORK)
+            windows = [*made.windows, {**window.record(), BEHIND: behind}]
+            made = Loop(made.hello, when, windows) if follows else None  # a damaged one was left out
     return made
 
 
@@ -148,14 +151,19 @@ def make_loop(
     return Loop(hello, when, windows)
 
 
-def windows_of(target: Target, folder: Path, file: str, plan: LoopPlan, seed: int) -> Iterator[Hello | Result]:
-    """What an agent says of a loop: hello, then the result of every window. file: of the model, in the folder"""
+def windows_of(
+    target: Target, folder: Path, file: str, plan: LoopPlan, seed: int, *, battery: bool = False
+) -> Iterator[Hello | Result]:
+    """What an agent says of a loop: hello, then the result of every window. file: of the model, in the folder
+
+    battery: whether Android's service is to be asked of the battery, where the kernel does not tell
+    """
     manifest = {
         **target.manifest,
         "protocol": PROTOCOL,
         "seed": seed,
         "rules": {**target.pace.whole, "min_sample_us": _SAMPLE_US},
-        "sustained": plan.manifest(),
+        "sustained": {**plan.manifest(), **({"battery": True} if battery else {})},
         "models": [{"id": NETWORK, "path": file}],
         "visits": [NETWORK] * plan.windows,
     }

@@ -42,12 +42,13 @@ _NUMBER_FACTS = frozenset({
 })  # fmt: skip
 # what an agent may tell of a visit beside its samples
 _WATCHED_NUMBERS = frozenset({
-    "battery_current", "battery_voltage", "clock_limit_mhz", "clock_mhz_after", "clock_mhz_before", "cooled_seconds",
+    "battery_counter", "battery_current", "battery_voltage", "clock_limit_mhz", "clock_mhz_after", "clock_mhz_before",
+    "cooled_seconds",
     "cpu", "energy_error_mj", "energy_mj", "energy_seconds", "input_buffers", "input_buffers_bytes",
     "involuntary_switches", "late", "loop_ns", "max_ns", "min_ns", "peak_memory_kib", "plugged", "runs", "setup_ns",
     "std_ns", "temperature_c_after", "temperature_c_before", "timed_ns", "warmup_ns",
 })  # fmt: skip
-_WATCHED_TEXTS = frozenset({"battery_status", "delegated", "inputs", "statistic"})
+_WATCHED_TEXTS = frozenset({"battery_source", "battery_status", "delegated", "inputs", "statistic"})
 
 
 class AgentFailed(Exception):
@@ -203,9 +204,9 @@ def _fact(key: str, value: Any) -> Any:
     if key == "cores":
         return value if _plain_cores(value) else None
     if key in _NUMBER_FACTS:
-        return _sound("hello", key, value, value is None or _is_number(value))
+        return _sound("hello", key, value, value is None or is_number(value))
     values = value if isinstance(value, list) else [value]
-    if len(values) > LONGEST_LIST or not all(v is None or isinstance(v, (bool, str)) or _is_number(v) for v in values):
+    if len(values) > LONGEST_LIST or not all(v is None or isinstance(v, (bool, str)) or is_number(v) for v in values):
         raise AgentFailed(f"the agent's hello has no sound {key}: {shown(value)}")
     cleaned = [clean(v) if isinstance(v, str) else v for v in values]
     return cleaned if isinstance(value, list) else cleaned[0]
@@ -216,7 +217,7 @@ def _plain_cores(value: Any) -> bool:
     return (
         isinstance(value, list)
         and len(value) <= LONGEST_LIST
-        and all(isinstance(core, dict) and all(v is None or _is_number(v) for v in core.values()) for core in value)
+        and all(isinstance(core, dict) and all(v is None or is_number(v) for v in core.values()) for core in value)
     )
 
 
@@ -247,13 +248,13 @@ def _result(line: Mapping[str, Any]) -> Result:
 def _watched(line: Mapping[str, Any]) -> dict[str, Any]:
     """What a result tells beside the samples, in the order it is told."""
     checks: dict[str, Callable[[Any], bool]] = {
-        **dict.fromkeys(_WATCHED_NUMBERS, _is_number),
+        **dict.fromkeys(_WATCHED_NUMBERS, is_number),
         **dict.fromkeys(_WATCHED_TEXTS, lambda value: isinstance(value, str) and len(value) <= LONGEST_TEXT),
         "throttling": lambda value: (
             isinstance(value, list) and all(isinstance(v, str) and clean(v) == v for v in value)
         ),
-        "other_processes": lambda value: isinstance(value, list) and all(map(_is_number, value)),
-        "outputs": lambda value: isinstance(value, list) and all(v is None or _is_number(v) for v in value),
+        "other_processes": lambda value: isinstance(value, list) and all(map(is_number, value)),
+        "outputs": lambda value: isinstance(value, list) and all(v is None or is_number(v) for v in value),
         "process_cpu_ns": lambda value: _are_integers(value, 0) and len(value) == len(line["samples_ns"]),
     }
     watched = {
@@ -273,7 +274,8 @@ def _sound(kind: str, key: str, value: Any, is_sound: bool) -> Any:
     return value
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether it is one that an agent may tell."""
     return type(value) in (int, float) and math.isfinite(value) and abs(value) < LARGEST_NUMBER
 
 

@@ -12,6 +12,7 @@ from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
+from ofa.tables import LatencyTable
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.console import measure_shown
@@ -65,7 +66,7 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
 
 
 def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journal:
-    """A new or a resumed journal; InputError rather than losing an older table or journal."""
+    """A new or a resumed journal; InputError rather than losing an older table or journal. An estimate is no loss."""
     out, path = options.out, options.out.with_suffix(".journal.jsonl")
     if out.is_dir():
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
@@ -75,11 +76,18 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     if not options.overwrite and not options.resume:
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
         for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
-            if existing.exists():
+            if existing.exists() and not (existing == out and _is_estimate(out)):
                 raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
-    if options.resume and out.exists():
+    if options.resume and out.exists() and not _is_estimate(out):
         raise InputError(f"there is no journal {path} to resume; {out} exists: start anew with --overwrite")
     return Journal.create(path, settings)
+
+
+def _is_estimate(out: Path) -> bool:
+    try:
+        return LatencyTable.load(out).provenance == "estimated"
+    except InputError:
+        return False
 
 
 def _check_timing(path: Path, settings: Mapping[str, Any]) -> None:

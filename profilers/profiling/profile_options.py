@@ -136,6 +136,26 @@ class ProfileOptions(MeasureOptions):
         csv_file("--out", self.out)
 
 
+@dataclass(frozen=True, kw_only=True)
+class QuickestOptions(InPlaceOptions, MeasureOptions):
+    """A space that is measured, or estimated from a few whole networks, on phones and boards."""
+
+    PANEL: ClassVar[str] = "What is measured"
+
+    quickest: bool = False
+    """measure ten whole networks instead, in about two minutes, and estimate every block from them; the table says that
+    it is estimated, and how far off it may be"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("quick", "rounds", "limit", "timing", "energy"):
+            self.at_most_one("quickest", name)
+
+    @property
+    def in_place(self) -> bool:
+        return super().in_place and not self.quickest
+
+
 def csv_file(flag: str, path: Path) -> None:
     """UsageError for a file that is to be written and is called otherwise."""
     if path.suffix != ".csv":

@@ -12,6 +12,7 @@ from ofa import __version__
 from ofa.published.accuracies import Recipe
 from ofa.runs.settings import identity_of
 from ofa.search.specialised import Specialised
+from profilers.devices.phone.words import shareable
 from profilers.measuring.statistics import standard_error_of_few
 from profilers.profiling.table_header import device_model
 from profilers.published.advantage import Advantage, Point, advantage, frontier_of
@@ -98,7 +99,7 @@ def to_json(ranking: Ranking, config: BaselinesConfig, command: str, when: datet
         "runtime": measured.hello.runtime,
         "batch": table.batch,
         "machine": dict(measured.hello.device),
-        "command": command,
+        "command": shareable(command),
         "when": when.isoformat(timespec="seconds"),
         "tool": f"ofa-latency {__version__}",
         "how": HOW,

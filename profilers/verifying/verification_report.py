@@ -16,6 +16,7 @@ from ofa.cli.console import spelled
 from ofa.runs.settings import identity_of
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
+from profilers.devices.phone.words import shareable
 from profilers.profiling.table_header import device_model
 from profilers.verifying.choice import Contender
 from profilers.verifying.searched import Searched
@@ -42,7 +43,7 @@ def to_json(
         "not_kept": [{"limit_ms": verified.limit_ms, "found": verified.found_dict()} for verified in v.not_kept],
         "verification": {
             "of": str(config.result),
-            "command": command,
+            "command": shareable(command),
             "when": when.isoformat(timespec="seconds"),
             "tool": f"ofa-latency {__version__}",
             "latency_ms": "of the results: the median of the even visits; the odd ones chose the network",

@@ -15,6 +15,7 @@ from ofa.tables import LatencyTable
 from ofa.tables.lookup import LatencyLookup
 from ofa.tables.margin import Margins
 from ofa.tables.sum_correction import SumCorrection
+from profilers.devices.phone.words import shareable
 from profilers.profiling.table_header import known
 from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.measured import MeasuredNetwork, MeasuredNetworks, reasons
@@ -149,7 +150,7 @@ def to_json(validation: Validation, table: LatencyTable, command: str, when: dat
     v = validation
     return {
         "table": table.path.name,
-        "command": command,
+        "command": shareable(command),
         "when": when.isoformat(timespec="seconds"),
         "space": v.space.name,
         "runtime": table.header["runtime"],

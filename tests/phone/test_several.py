@@ -12,7 +12,7 @@ from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.from_header import phone_options
-from profilers.devices.phone.serials import name_in_files
+from profilers.devices.phone.words import name_in_files
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]

@@ -174,6 +174,24 @@ def test_finished_turns_are_kept_and_a_resumed_run_makes_the_others(
     assert re.sub(rb"[0-9-]{10}", b"", table.read_bytes()) == re.sub(rb"[0-9-]{10}", b"", resumed)
 
 
+def test_a_longer_half_has_more_windows_and_a_journal_that_was_edited_is_refused(
+    run: Run, table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # of as long windows as before: a gauge shows no more by looking seldom
+    phone = run("--half", "60")
+    assert phone.windows == 12 * 2 * 24
+    assert "measured 12 of 12 turns of 2 minutes" in capsys.readouterr().out
+    assert ", 2 times 60 s each" in LatencyTable.load(table).header["energy_rests_on"]
+    path = table.with_suffix(".energy.journal.jsonl")
+    before = table.read_bytes()
+    path.write_text(path.read_text().replace('"runs": 1,', '"runs": "1",'))
+    with pytest.raises(InputError, match=r"phone\.energy\.journal\.jsonl is damaged, or of another measurement"):
+        run("--half", "60", "--resume")
+    assert table.read_bytes() == before
+    with pytest.raises(UsageError, match=r"--half is 5\.0, expected seconds from 30 to 3600"):
+        run("--half", "5")
+
+
 def test_a_table_without_a_battery_is_refused(run: Run, table: Path) -> None:
     read = LatencyTable.load(table)
     for facts, words in (

@@ -160,15 +160,8 @@ static void say_result(Line *line, const Manifest *manifest, size_t number, void
     line_outputs(line, manifest, model);
     if (manifest->window_seconds > 0) {
         Battery now = battery();
-        line_add(line, ", \"loop_ns\": %lld, \"late\": %lld, \"battery_current\": ", (long long)timing->loop_ns,
-                 (long long)timing->late);
-        line_number(line, now.current);
-        line_add(line, ", \"battery_voltage\": ");
-        line_number(line, now.voltage);
-        line_add(line, ", \"plugged\": ");
-        line_number(line, now.plugged);
-        line_add(line, ", \"battery_status\": ");
-        line_string(line, *now.status ? now.status : NULL);
+        line_add(line, ", \"loop_ns\": %lld, \"late\": %lld", (long long)timing->loop_ns, (long long)timing->late);
+        line_battery(line, &now);
     }
     line_add(line, "}");
     say(line);
@@ -302,6 +295,7 @@ static void visit_window(Line *line, const Manifest *manifest, size_t number, Lo
         timing->clock_before = its_clock_mhz();
         timing->warmup_ns = 0;
     }
+    if (manifest->ask_battery) battery_ask();
     if (!failed) failed = loop_window(manifest->backend->run, looped->model, &watch, &looped->loop, timing);
     if (!say_outcome(line, manifest, number, looped->model, failed, &before, timing)) end_loop(looped);
 }

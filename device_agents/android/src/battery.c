@@ -1,10 +1,15 @@
 #define _GNU_SOURCE
 #include "battery.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "program.h"
 
 #define SUPPLIES "/sys/class/power_supply"
 
@@ -20,8 +25,10 @@ static double supply_number(const char *name, const char *file) {
     return length < (int)sizeof path ? read_number(path) : NAN;
 }
 
-Battery battery(void) {
-    Battery found = {NAN, NAN, NAN, ""};
+static const Battery nothing = {NAN, NAN, NAN, NAN, "", NULL};
+
+static Battery kernel_battery(void) {
+    Battery found = nothing;
     DIR *supplies = opendir(SUPPLIES);
     for (struct dirent *entry; supplies && (entry = readdir(supplies));) {
         char type[TEXT];
@@ -40,4 +47,105 @@ Battery battery(void) {
     }
     if (supplies) closedir(supplies);
     return found;
+}
+
+// ---- Android's battery service
+
+enum { SERVICE_TEXT = 1 << 16, STATUSES = 6 };
+
+// Newer Androids tell the current, and with -f look at the hardware anew; older ones say that they know no such option.
+static const char QUESTION[] = "echo \"current now: $(cmd battery get -f current_now 2> /dev/null)\"; dumpsys battery";
+
+// A number that stands alone; NaN for anything else, and for what stands for none.
+static double number_in(const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    return end == text || *end || value == 0 || value <= -2147483648.0 ? NAN : value;
+}
+
+static void take(const char *key, const char *value, Battery *told) {
+    static const char *const statuses[STATUSES] = {"", "Unknown", "Charging", "Discharging", "Not charging", "Full"};
+    static const char powered[] = " powered";
+    size_t length = strlen(key), ending = sizeof powered - 1;
+    if (length > ending && strcmp(key + length - ending, powered) == 0)
+        told->plugged = (isnan(told->plugged) ? 0 : told->plugged) + (strcmp(value, "true") == 0);
+    else if (strcmp(key, "current now") == 0 && isnan(told->current))
+        told->current = number_in(value);
+    else if (strcmp(key, "charge counter") == 0 && isnan(told->counter))
+        told->counter = number_in(value);
+    else if (strcmp(key, "voltage") == 0 && isnan(told->voltage))
+        told->voltage = number_in(value);
+    else if (strcmp(key, "status") == 0 && !*told->status) {
+        double status = number_in(value);
+        if (status >= 1 && status < STATUSES) strcpy(told->status, statuses[(int)status]);
+    }
+}
+
+// Lines such as `  Charge counter: 2967000`, some vendors' among them; each is lower case and without space around.
+static Battery told_in(char *said) {
+    Battery told = nothing;
+    bool is_frozen = false;
+    for (char *line = said; line && *line;) {
+        char *next = strchr(line, '\n'), *colon;
+        if (next) *next++ = 0;
+        while (isspace((unsigned char)*line)) line++;
+        for (char *c = line; *c; c++) *c = (char)tolower((unsigned char)*c);
+        for (size_t end = strlen(line); end > 0 && isspace((unsigned char)line[end - 1]);) line[--end] = 0;
+        is_frozen = is_frozen || strncmp(line, "(updates stopped", 16) == 0;
+        if ((colon = strchr(line, ':'))) {
+            *colon++ = 0;
+            while (isspace((unsigned char)*colon)) colon++;
+            take(line, colon, &told);
+        }
+        line = next;
+    }
+    // somebody has set its figures, as tests of apps do: they no longer are the battery's
+    if (is_frozen) strcpy(told.status, "Updates stopped");
+    told.source = "Android's battery service";
+    return told;
+}
+
+static Program question;
+static bool is_asked, is_missing;
+
+static Battery answer(void) {
+    static char said[SERVICE_TEXT];
+    is_asked = false;
+    Battery told = program_end(&question, said, sizeof said) ? told_in(said) : nothing;
+    is_missing = isnan(told.current) && isnan(told.voltage) && isnan(told.counter);
+    return is_missing ? nothing : told;
+}
+
+static bool tells_all(const Battery *found) { return !isnan(found->current) && !isnan(found->voltage); }
+
+void battery_ask(void) {
+    char *command[] = {"sh", "-c", (char *)QUESTION, NULL};
+    if (is_asked) answer();  // of a window that failed
+    Battery kernel = kernel_battery();
+    if (!is_missing && !tells_all(&kernel)) is_asked = program_start(command, &question);
+}
+
+Battery battery(void) {
+    Battery kernel = kernel_battery(), told = is_asked ? answer() : nothing;
+    return tells_all(&kernel) || !told.source ? kernel : told;
+}
+
+void line_battery(Line *line, const Battery *found) {
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"battery_current", found->current},
+        {"battery_voltage", found->voltage},
+        {"battery_counter", found->counter},
+        {"plugged", found->plugged},
+    };
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        line_add(line, ", \"%s\": ", numbers[i].name);
+        line_number(line, numbers[i].value);
+    }
+    line_add(line, ", \"battery_status\": ");
+    line_string(line, *found->status ? found->status : NULL);
+    line_add(line, ", \"battery_source\": ");
+    line_string(line, found->source);
 }

@@ -183,6 +183,9 @@ static bool read_sustained(const Fields *fields, Manifest *manifest) {
     const Json *asked = json_member(fields->object, "sustained");
     Fields inner = {asked, "sustained.", fields->why};
     if (!asked || asked->kind == JSON_NULL) return true;
+    const Json *battery = json_member(asked, "battery");
+    if (battery && battery->kind != JSON_NULL && battery->kind != JSON_BOOL) return wrong(&inner, "battery", "true or false");
+    manifest->ask_battery = battery && battery->kind == JSON_BOOL && battery->boolean;
     return get_number(&inner, "window_seconds", 0.001, &manifest->window_seconds) &&
            get_optional(&inner, "rate_hz", 0.001, &manifest->rate_hz);
 }

@@ -33,6 +33,7 @@ typedef struct {
     CoolDown cool_down;                             // infinite where not given
     double heartbeat_seconds, time_budget_seconds;  // the latter infinite where not given
     double window_seconds, rate_hz;                 // of a loop; 0 where not given
+    bool ask_battery;  // whether Android's battery service is asked, where the kernel's files are closed
     Entry *models;  // sorted by id
     size_t model_count;
     Entry **visits;

@@ -24,24 +24,35 @@ static void become(char *const *arguments, int output) {
     _exit(127);
 }
 
-char *program_output(char *const *arguments, char *text, size_t size) {
+bool program_start(char *const *arguments, Program *program) {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) != 0) return NULL;
+    if (pipe2(ends, O_CLOEXEC) != 0) return false;
     pid_t child = fork();
     if (child == 0) become(arguments, ends[1]);
     close(ends[1]);
+    *program = (Program){child, ends[0]};
+    if (child < 0) close(ends[0]);
+    return child > 0;
+}
+
+char *program_end(Program *program, char *text, size_t size) {
     size_t length = 0;
     char rest[512];
-    while (child > 0) {  // to the end: a program whose output nobody reads is killed by it, or waits
+    for (;;) {  // to the end: a program whose output nobody reads is killed by it, or waits
         size_t room = size - 1 - length;
-        ssize_t got = room ? read(ends[0], text + length, room) : read(ends[0], rest, sizeof rest);
+        ssize_t got = room ? read(program->output, text + length, room) : read(program->output, rest, sizeof rest);
         if (got < 0 && errno == EINTR) continue;
         if (got <= 0) break;
         if (room) length += (size_t)got;
     }
-    close(ends[0]);
-    while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR) continue;
+    close(program->output);
+    while (waitpid(program->child, NULL, 0) < 0 && errno == EINTR) continue;
     while (length > 0 && isspace((unsigned char)text[length - 1])) length--;
     text[length] = 0;
     return length ? text : NULL;
+}
+
+char *program_output(char *const *arguments, char *text, size_t size) {
+    Program program;
+    return program_start(arguments, &program) ? program_end(&program, text, size) : NULL;
 }

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from device_agents.android.testphone.batteries import Battery
 from device_agents.android.testphone.moods import CALM, Mood
 from device_agents.android.testphone.root import HERE, TestPhoneImpossible, root_folder
 
@@ -120,6 +121,14 @@ class TestPhone:
     def dumpsys(self, service: str, text: str) -> None:
         """What dumpsys says of a service from now on."""
         (self.state / "dumpsys" / service).write_text(text)
+
+    def battery(self, battery: Battery) -> None:
+        """Puts another battery in, from which the phone runs. Its kernel's files are closed."""
+        self.dumpsys("battery", battery.says)
+        (self.state / "discharges").write_text(f"idle={battery.idle_uah} busy={battery.busy_uah} left=2967000\n")
+        (self.state / "current_now").unlink(missing_ok=True)
+        if battery.tells_current:
+            (self.state / "current_now").write_text(f"-{battery.idle_uah * 100}\n")
 
     def heat(self, celsius: float | None) -> None:
         """The temperature of the fake sensors; None: not to be read, as on many phones."""

@@ -1,12 +1,10 @@
-"""Several phones by their serials: which are attached, which are one and the same, and what their files are called.
+"""Several phones by their serials: which are attached, and which are one and the same.
 
 A serial is what a device says of itself, and so may be any text.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,26 +17,12 @@ from profilers.devices.phone.server import adb_server
 from profilers.devices.phone.usb import USB_HELP, tcp_address, usb_devices
 from profilers.measuring.events import ConnectionLost
 
-# of a serial in a file's name
-LONGEST_NAME = 40
 # one phone has several serials where it is reached by cable and by network; the serial number that it tells itself may
 # be that of many cheap phones, so the boot and the file system count too
 WHICH = (
     'getprop ro.serialno; cat /proc/sys/kernel/random/boot_id 2> /dev/null; stat -c "%d %i" /data/local/tmp; '
     "getprop ro.build.fingerprint"
 )
-
-
-def name_in_files(serial: str) -> str:
-    """What stands for a serial in the name of a file: different for different ones, and never a way out of a folder.
-
-    Capitals and digits are kept as they are. Of all others, what a file may be called, and a hash.
-    """
-    if re.fullmatch(rf"[A-Z0-9]{{1,{LONGEST_NAME}}}", serial):
-        return serial
-    readable = re.sub(r"[^A-Za-z0-9]+", "-", serial)[:LONGEST_NAME].strip("-")
-    digest = hashlib.sha256(serial.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{readable}-{digest}" if readable else digest
 
 
 def chosen_serials(asked: Sequence[str]) -> list[str]:

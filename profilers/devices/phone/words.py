@@ -1,17 +1,24 @@
-"""What becomes of a run on a phone, in words."""
+"""What becomes of a run on a phone, in words; and what stands for its serial, which is nobody else's business."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
 from ofa.errors import InputError
+from profilers.devices.phone.phone_options import ALL
 
 # exit codes of a shell whose program SIGSYS or SIGKILL ended
 SECCOMP, KILLED = 128 + 31, 128 + 9
 # as the agent calls where a temperature is from, where it may read no sensor
 THERMAL_SERVICE = "Android's thermal service"
 CLOSED = "adb may not read the processor's temperature"
+# of a serial in a file's name
+LONGEST_NAME = 40
 
 
 def heat_gate(device: Mapping[str, Any], limit_c: float) -> str:
@@ -46,3 +53,28 @@ def ending(code: int, peak_kib: float | None = None) -> str:
     if code > 128:
         return f"was ended by signal {code - 128}"
     return f"exited with code {code}" if code >= 0 else "was ended together with its shell"
+
+
+def name_in_files(serial: str) -> str:
+    """What stands for a serial in the name of a file: different for different ones, and never a way out of a folder.
+
+    Capitals and digits are kept as they are. Of all others, what a file may be called, and a hash.
+    """
+    if re.fullmatch(rf"[A-Z0-9]{{1,{LONGEST_NAME}}}", serial):
+        return serial
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", serial)[:LONGEST_NAME].strip("-")
+    digest = hashlib.sha256(serial.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{readable}-{digest}" if readable else digest
+
+
+def shareable(command: str) -> str:
+    """A command as it was typed, for other people's eyes: SERIAL in place of every phone's, in names of files too."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # it has a quote of an odd kind: no part of it can be told from another
+        return "not shown" if "--serial" in command else command
+    following = [after for word, after in itertools.pairwise(words) if word == "--serial"]
+    serials = {*following, *(word.partition("=")[2] for word in words if word.startswith("--serial="))} - {ALL, ""}
+    for name in sorted({*serials, *map(name_in_files, serials)}, key=len, reverse=True):
+        command = re.sub(rf"(?<![A-Za-z0-9]){re.escape(name)}(?![A-Za-z0-9])", "SERIAL", command)
+    return command

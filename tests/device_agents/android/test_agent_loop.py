@@ -156,6 +156,67 @@ def test_what_the_battery_shows_stands_beside_every_window(system: Any) -> None:
     assert shown() == [(-312_500, 4_012_000, "Discharging", 1)] * 2
 
 
+ANDROID = """Current Battery Service state:
+  AC powered: false
+  USB powered: false
+  Charge counter: {counter}
+  status: {status}
+  level: 80
+  voltage: 4012
+"""
+SERVICE = "Android's battery service"
+NAMES = ("battery_current", "battery_voltage", "battery_counter", "battery_status", "plugged", "battery_source")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "dumpsys", "told"),
+    [
+        # microamperes by cmd, where Android knows them, and before a vendor's own line
+        ("echo -312500", ANDROID.format(counter=2967000, status=3) + "  current now: -310\n",
+         (-312500, 4012, 2967000, "Discharging", 0, SERVICE)),
+        # Samsung's line, and its second counter where the first shows none
+        ("echo Unknown get option: current_now", ANDROID.format(counter=0, status=3)
+         + "  current now: 321\n  charge counter: 1500\n", (321, 4012, 1500, "Discharging", 0, SERVICE)),
+        # what stands for none
+        ("echo -2147483648", ANDROID.format(counter=-1000, status=9),
+         (None, 4012, -1000, None, 0, SERVICE)),
+        ("exit 20", ANDROID.format(counter="2967000 uAh", status=2).replace("USB powered: false", "USB powered: true"),
+         (None, 4012, None, "Charging", 1, SERVICE)),
+        # somebody's `dumpsys battery unplug`
+        ("echo 5", "Current Battery Service state:\n  (UPDATES STOPPED -- use 'reset' to restart)\n  voltage: 4\n",
+         (5, 4, None, "Updates stopped", None, SERVICE)),
+        ("echo no", "Can't find service: battery\n", (None,) * 6),
+        ("echo 7; echo 8", "voltage:\n:\n" + "x" * 70_000, (7, None, None, None, None, SERVICE)),
+    ],
+)  # fmt: skip
+def test_where_the_kernels_files_are_closed_androids_battery_service_is_asked(
+    system: Any, cmd: str, dumpsys: str, told: tuple[Any, ...]
+) -> None:
+    system.program("cmd", f'echo "cmd $*" >> {system.agent}/asked; {cmd}')
+    (system.agent / "words").write_text(dumpsys)
+    system.program("dumpsys", f'[ "$1" = battery ] && cat {system.agent}/words')
+    asked: dict[str, Any] = {"visits": ["a"] * 3, "sustained": {"window_seconds": 0.001, "battery": True}}
+    shown = [tuple(result[name] for name in NAMES) for result in results(system.heard(**asked))]
+    assert shown == [told] * 3
+    counted = (system.agent / "asked").read_text().splitlines()
+    # a service that tells nothing is not asked again
+    assert counted == ["cmd battery get -f current_now"] * (3 if told[-1] else 1)
+    supply(system, "battery", type="Battery", status="Discharging", current_now=-5, voltage_now=4)
+    assert [tuple(r[name] for name in NAMES) for r in results(system.heard(**asked))] == [
+        (-5, 4, None, "Discharging", None, None)
+    ] * 3
+    assert (system.agent / "asked").read_text().splitlines() == counted, "the kernel told"
+
+
+def test_a_loop_whose_battery_is_not_asked_for_starts_no_program(system: Any) -> None:
+    for name in ("cmd", "dumpsys"):
+        system.program(name, f'echo "$*" >> {system.agent}/asked; echo "current now: 5"')
+    for battery in ({}, {"battery": False}, {"battery": None}):
+        made = results(system.heard(visits=["a"] * 2, sustained={"window_seconds": 0.001, **battery}))
+        assert [result["battery_current"] for result in made] == [None] * 2
+    assert "battery" not in (system.agent / "asked").read_text()
+
+
 @pytest.mark.parametrize(
     ("sustained", "message"),
     [
@@ -163,6 +224,10 @@ def test_what_the_battery_shows_stands_beside_every_window(system: Any) -> None:
         ({"window_seconds": 0}, "manifest: sustained.window_seconds is missing or wrong"),
         ({"window_seconds": 5, "rate_hz": -1}, "manifest: sustained.rate_hz is missing or wrong, expected a number"),
         ({"window_seconds": 5, "rate_hz": "30"}, "manifest: sustained.rate_hz is missing or wrong"),
+        (
+            {"window_seconds": 5, "battery": 1},
+            "sustained.battery is missing or wrong, expected true or false",
+        ),
         ([5], "manifest: sustained.window_seconds is missing or wrong"),
     ],
 )

@@ -6,7 +6,18 @@ from typing import Any
 import pytest
 
 from ofa.errors import InputError
-from profilers.energies.battery import SETTLING, Power, Turn, Units, check_discharging, power_of, units_of
+from profilers.energies.battery import (
+    SERVICE,
+    SETTLING,
+    Power,
+    Turn,
+    Units,
+    check_counted,
+    check_discharging,
+    new_figures,
+    power_of,
+    units_of,
+)
 
 N = 12
 
@@ -30,7 +41,7 @@ def test_units_and_signs_of_any_vendor_give_the_same_power(per_ma: float, per_v:
         reading(ma, 4.2, **how) for ma in (300, 310, 300, 310, 300, 310, 300, 310)
     ]
     units = units_of(readings)
-    assert units == Units(per_ma, per_v)
+    assert units == Units(per_ma, per_v, step=10)
     found = power_of(readings, units)
     # the first windows, in which a gauge shows what was before, are left out
     assert found == pytest.approx(Power(305 * 4.2, 20.0, 10 * 4.2))
@@ -69,6 +80,7 @@ def test_a_network_that_an_idle_device_runs_as_often_has_no_energy(runs_per_s: f
         ({"battery_status": "Full\x1b"}, r"its status is 'Full\\x1b'"),
         ({"battery_status": None}, "its status is 'None'"),
         ({"plugged": 1}, "a charger or USB is connected"),
+        ({"battery_status": "Updates stopped"}, "somebody has set .* adb shell dumpsys battery reset"),
     ],
 )
 def test_what_a_charger_gives_is_not_measured(change: dict[str, Any], words: str) -> None:
@@ -84,9 +96,78 @@ def test_what_a_charger_gives_is_not_measured(change: dict[str, Any], words: str
         ([reading(0)] * N, "the battery shows a current of 0"),
         ([reading(300, 0)] * N, "the battery shows a voltage of 0"),
         ([reading(300)] * N, "current never moved"),
+        ([reading(300, 0.5), reading(301, 0.6)], "shows 0.5 to 0.6 V, which is no battery's"),
+        ([*[reading(300)] * N, reading(301, 400)], "shows 4 to 400 V"),
+        ([*[reading(300)] * N, reading(2e8)], "shows 2e\\+05 A, which no phone takes"),
+        ([reading(300), {**reading(301), "battery_current": None}], "told now and then only"),
+        ([reading(300), {**reading(301), "battery_source": SERVICE}], "read in two ways"),
         ([*[reading(300)] * N, reading(20, sign=1)], "changed its sign: it charged for a while"),
     ],
 )
 def test_a_sensor_that_tells_nothing_is_refused(readings: list[Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         units_of(readings)
+
+
+# ---- where the kernel's files are closed
+
+
+def told(
+    at: int, mah: float, v: float = 4.0, ma: float | None = None, per_mah: float = 1000, runs: int = 50
+) -> dict[str, Any]:
+    """What Android's service says at the end of a window of 2.5 s."""
+    return {
+        "battery_current": ma, "battery_voltage": round(1000 * v), "battery_counter": mah * per_mah, "plugged": 0,
+        "battery_status": "Discharging", "battery_source": SERVICE, "runs": runs, "seconds": 2.5,
+        "ended_s": 2.5 * (at + 1),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("per_mah", [1, 1000])
+def test_a_charge_counter_gives_the_power_between_two_of_its_figures_and_says_how_coarse_it_is(per_mah: float) -> None:
+    # 1 mAh every second window: 720 mA
+    readings = [told(i, 3000 - i // 2, per_mah=per_mah) for i in range(120)]
+    units = units_of(readings)
+    assert (units.counts, units.step, units.per_mah) == (True, 1.0, per_mah)
+    assert "charge counter was taken for m" in units.words(False) and f", by {SERVICE}" in units.words(False)
+    found = power_of(readings, units)
+    assert found.power_mw == pytest.approx(720 * 4.0)
+    assert found.runs_per_s == 20
+    # between the first and the last new figure lie 112 windows
+    seconds = 112 * 2.5
+    assert found.resolution_mw == pytest.approx(math.sqrt(2) * math.hypot(14400 / seconds, 2880 * 2.5 / seconds))
+
+
+@pytest.mark.parametrize(("every", "windows"), [(1, 12), (6, 48), (24, 240)])
+def test_what_a_service_shows_a_second_time_is_no_new_figure(every: int, windows: int) -> None:
+    # it looks at the hardware every so many windows; between, it repeats itself
+    looks = [i // every * every for i in range(windows)]
+    readings = [told(i, 3000 - 0.5 * at, 4.0 + 0.001 * (at % 7), ma=-720 - at % 3) for i, at in enumerate(looks)]
+    new = new_figures(readings)
+    assert len(new) == len(set(looks[SETTLING:])) - (looks[SETTLING] in looks[:SETTLING] or every == 1)
+    counted = [{**reading, "battery_current": None} for reading in readings]
+    power = power_of(counted, units_of(counted)).power_mw
+    assert power == pytest.approx(720 * 4.0, rel=0.01)
+
+
+def test_a_service_that_looks_too_seldom_and_a_counter_that_hardly_moves_are_refused() -> None:
+    seldom = [told(i, 3000 - i // 10, ma=-300 - i // 10) for i in range(N)]
+    with pytest.raises(InputError, match=r"showed something new 1 times in 20 s, at least 4 .* such as --half 300"):
+        new_figures(seldom)
+    coarse = [told(i, 3000 - i // 8, 4.0 + 0.001 * (i % 2)) for i in range(N)]
+    with pytest.raises(InputError, match=r"made 1 steps in 20 s of runs, at least 4 are needed: .* such as --half"):
+        check_counted(coarse)
+    check_counted([{**reading, "battery_current": -300} for reading in coarse])
+    check_counted([told(i, 3000 - i, 4.0) for i in range(N)])
+
+
+@pytest.mark.parametrize(
+    ("readings", "words"),
+    [
+        ([told(i, 3000, 4 + i % 2 / 1000) for i in range(N)], "charge counter never moved, and no current is told"),
+        ([told(i, 3000 + i) for i in range(N)], "charge counter rises while the battery discharges"),
+    ],
+)
+def test_a_counter_that_tells_nothing_is_refused(readings: list[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        power_of(readings, units_of(readings))

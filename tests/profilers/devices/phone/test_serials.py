@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from ofa.errors import InputError
 from profilers.devices.phone import adb, serials
-from profilers.devices.phone.serials import Reached, chosen_serials, name_in_files, reach
+from profilers.devices.phone.serials import Reached, chosen_serials, reach
 from profilers.devices.phone.server import Server
+from profilers.devices.phone.words import name_in_files, shareable
 from profilers.measuring.events import ConnectionLost
 
 HOSTILE = [
@@ -90,3 +91,21 @@ def test_what_does_not_answer_is_told_and_a_phone_of_two_serials_is_one(attached
         {"10.0.0.7:5555": "USB1"},
     )
     assert adb.KEY.is_file(), "the key was made once, before all asked for it"
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown"),
+    [
+        ("x --serial R58M123ABC --out t-R58M123ABC.csv", "x --serial SERIAL --out t-SERIAL.csv"),
+        ("x --serial=R58 --serial AB --out R58MD.csv", "x --serial=SERIAL --serial SERIAL --out R58MD.csv"),
+        ("x --serial 192.168.1.7:5555", "x --serial SERIAL"),
+        ("x --serial all --space mbv3-w1.0 --out all.csv", "x --serial all --space mbv3-w1.0 --out all.csv"),
+        ("x --host pi@board --serial", "x --host pi@board --serial"),
+        ("x --out 'a", "x --out 'a"),
+        ("x --serial 'a", "not shown"),
+    ],
+)  # fmt: skip
+def test_a_command_for_other_peoples_eyes_has_no_serial_in_it(typed: str, shown: str) -> None:
+    assert shareable(typed) == shown
+    name = name_in_files("192.168.1.7:5555")
+    assert shareable(f"x --serial 192.168.1.7:5555 --out t-{name}.csv") == "x --serial SERIAL --out t-SERIAL.csv"
