@@ -178,6 +178,23 @@ def test_suggested_networks_are_measured_on_a_phone_and_their_table_says_that_it
     assert [name.split("-")[0] for name in shell(phone, 'ls "$1"').text.split()] == ["agent"]
 
 
+def test_ten_networks_in_one_word_make_a_table_that_is_estimated(
+    phone: TestPhone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(measured, "ROUNDS", 1)
+    monkeypatch.setattr(measured, "RULES", {**measured.RULES, "max_seconds": 0.01, "warmup_seconds": 0})
+    out = tmp_path / "t.csv"
+    asked = ["--serial", phone.serial, "--quickest", "--space", "mbv3-w0.35", "--resolutions", "32", "--out", str(out)]
+    assert main([*asked, "--dry-run"]) == 0
+    assert "10 whole networks of mbv3-w0.35: " in capsys.readouterr().out
+    assert main(asked) == 0
+    table, said = LatencyTable.load(out), " ".join(capsys.readouterr().out.split())
+    assert (table.provenance, table.device, table.emulated) == ("estimated", "ofa-latency Test phone", True)
+    assert f"expected error: {table.expected_error}" in said and "of 10 networks, each" in said
+    assert "--serial SERIAL" in table.header["command"] and phone.serial not in out.read_text()
+    assert [name.split("-")[0] for name in shell(phone, 'ls "$1"').text.split()] == ["agent"], "networks do not stay"
+
+
 def test_models_that_do_not_fit_together_go_to_the_phone_in_batches(boot, results, tmp_path: Path, capsys) -> None:
     # what a phone has left beside the agent, the space that stays free, and twice a few models
     phone, out = boot(mib=29), tmp_path / "t.csv"
