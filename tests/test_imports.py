@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
 MODULES_A_FOLDER = 12
 LINES_A_MODULE = 350
+LINES_A_TEST_MODULE = 400
 LINES_A_FUNCTION = 60
 
 # What is larger than it should be today: lists that only shrink, each with what it may have. Functions and modules
@@ -281,10 +282,16 @@ def test_a_crowded_folder_is_found(tmp_path: Path) -> None:
     assert crowded(tmp_path, ("p",)) == {"p/q": 13}
 
 
-def long_module(code: str) -> int:
+def long_module(code: str, most: int = LINES_A_MODULE) -> int:
     """Its lines, where they are too many; else 0."""
     length = len(code.splitlines())
-    return length if length > LINES_A_MODULE else 0
+    return length if length > most else 0
+
+
+def test_no_test_module_is_long() -> None:
+    codes = {path: path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")}
+    found = {str(path.relative_to(ROOT)): long_module(code, LINES_A_TEST_MODULE) for path, code in codes.items()}
+    assert {name: length for name, length in found.items() if length} == {}
 
 
 def test_no_module_is_long() -> None:
@@ -315,6 +322,7 @@ def test_no_function_is_long() -> None:
 
 def test_what_is_too_long_is_found() -> None:
     assert (long_module("a = 1\n" * 350), long_module("a = 1\n" * 351)) == (0, 351)
+    assert [long_module("a = 1\n" * n, LINES_A_TEST_MODULE) for n in (400, 401)] == [0, 401]
     lines = "".join(f"        a{n} = {n}\n" for n in range(60))
     code = f"class C:\n    async def long(self):\n{lines}\n    def short(self):\n{lines[: lines.index('        a59')]}"
     assert list(long_functions(ast.parse(code))) == [("long", 61)]

@@ -37,8 +37,7 @@ from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.train import __main__ as train
-
-from .export.test_export_command import metadata_of
+from tests.ofa.export.exported import metadata_of
 
 CLASSES = ("Zebra [red]", "cat", "Äpfel und Birnen")  # sorted
 SPACE = get_space("mbv3-w0.1", 3)

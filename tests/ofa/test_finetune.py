@@ -1,8 +1,6 @@
-"""`python -m ofa.finetune` and the training loop: resuming bit for bit, stopping, and what is refused."""
+"""`python -m ofa.finetune`: resuming bit for bit, stopping, and what is refused."""
 
 import json
-import math
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -14,8 +12,7 @@ from typing import Any
 import onnxruntime
 import pytest
 import torch
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 import ofa.finetune.run
 from ofa.checkpoints.weights import load_network, read_image_facts, save_checkpoint, save_network
@@ -31,15 +28,16 @@ from ofa.images.pixels.augment import training_batches
 from ofa.images.preprocessing import HALF, IMAGENET
 from ofa.networks import build_supernet, extract
 from ofa.networks.new_classifier import with_new_classifier
-from ofa.runs.processes import Processes
 from ofa.space import get_space
-from ofa.training.loop import StepResult, Training
-from ofa.training.schedule import Plan, cosine_rate, parameter_groups
+from ofa.training.loop import StepResult
+from ofa.training.schedule import parameter_groups
 from tests.helpers.interrupted import Killed, assert_same, die, terminate
 from tests.helpers.photographs import write_classes
 
 SPACE = get_space("mbv3-w0.1", 3)
+
 SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
+
 STEPS = 3  # of a batch of 4, in 14 images
 
 
@@ -346,87 +344,9 @@ def test_augmentation_depends_on_seed_epoch_and_image_alone(files: Path) -> None
     assert not torch.equal(everything[0][0], epoch(1)[0][0])
 
 
-def test_learning_rate_rises_linearly_and_falls_by_half_a_cosine() -> None:
-    rates = [cosine_rate(step, 12, 0.8, 4) for step in range(12)]
-    assert rates[:4] == pytest.approx([0.2, 0.4, 0.6, 0.8])
-    assert rates[4] == 0.8
-    assert rates[8] == pytest.approx(0.4)
-    assert rates[11] == pytest.approx(0.4 * (1 + math.cos(math.pi * 7 / 8)))
-
-
-def test_the_cosine_ends_where_it_is_told_to() -> None:
-    assert [cosine_rate(step, 10, 0.8, 2, final=0.8) for step in range(2, 10)] == [0.8] * 8
-    assert cosine_rate(10_000, 10_001, 0.8, 2, final=0.2) == pytest.approx(0.2)
-    assert cosine_rate(6, 10, 0.8, 2, final=0.2) == pytest.approx(0.5)
-
-
 def test_weight_decay_spares_normalisation_and_biases(files: Path) -> None:
     network = load_network(files / "network")
     decayed, kept = ({id(p) for p in group["params"]} for group in parameter_groups(network, 0.1))
     assert len(decayed) + len(kept) == len(list(network.parameters()))
     for name, parameter in network.named_parameters():
         assert (id(parameter) in kept) == (".bn." in name or name.endswith(".bias")), name
-
-
-def _toy(folder: Path, bad_step: int) -> tuple[Training, Any, Any]:
-    torch.manual_seed(0)
-    net = nn.Linear(3 * 2 * 2, 2)
-
-    def batches(epoch: int, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for n in range(first, 2):
-            generator = torch.Generator().manual_seed(10 * epoch + n)
-            yield torch.randn(4, 3, 2, 2, generator=generator), torch.tensor([0, 1, 0, 1])
-
-    def step(images: Tensor, labels: Tensor, number: int) -> StepResult:
-        loss = nn.functional.cross_entropy(net(images.flatten(1)), labels)
-        loss = loss * math.nan if number == bad_step else loss
-        loss.backward()
-        return StepResult(loss[None], torch.tensor(0), len(images))
-
-    plan = Plan(epochs=3, steps_per_epoch=2, learning_rate=0.1)
-    return Training(net, plan, folder, {"data": "toy"}, Processes(0, 1, torch.device("cpu"))), batches, step
-
-
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
-    training, batches, step = _toy(tmp_path / "none", bad_step=1)
-    training.start()
-    with pytest.raises(
-        InputError, match=r"the loss of the network is no longer finite .* in epoch 1, .* there is no checkpoint"
-    ):
-        training.run(batches, step)
-    training, batches, step = _toy(tmp_path / "run", bad_step=3)
-    training.start()
-    with pytest.raises(InputError, match=r"in epoch 2, .*kept in .*checkpoint\.safetensors\. Start again with a lower"):
-        training.run(batches, step)
-    again, batches, step = _toy(tmp_path / "run", bad_step=-1)
-    again.resume()
-    assert (again.epoch, again.step, len(again.history)) == (1, 0, 1)
-    assert again.run(batches, step)
-    whole, batches, step = _toy(tmp_path / "whole", bad_step=-1)
-    whole.start()
-    assert whole.run(batches, step)
-    assert_same(again.net.state_dict(), whole.net.state_dict())
-
-
-def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
-    training, _, _ = _toy(tmp_path / "run", bad_step=-1)
-    training.start()
-    next(iter(training.net.parameters())).data[0, 0] = math.nan
-    with pytest.raises(InputError, match="weight is no longer finite"):
-        training.save()
-    assert not (tmp_path / "run" / "checkpoint.safetensors").exists()
-
-
-def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
-    training, _, _ = _toy(tmp_path, bad_step=-1)
-    path = tmp_path / "checkpoint.safetensors"
-    torch.save({"format": os.system}, path)
-    with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
-        training.resume()
-    training.save()
-    path.write_bytes(path.read_bytes()[:-500])
-    with pytest.raises(InputError, match=r"not a checkpoint|damaged"):
-        training.resume()
-    save_file({"weights": torch.zeros(1)}, path)
-    with pytest.raises(InputError, match="of ours"):
-        training.resume()

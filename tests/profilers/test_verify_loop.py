@@ -15,7 +15,7 @@ from ofa.tables.control_networks import ControlNetwork, control_networks
 from profilers.looping.minutes import WINDOWS
 from profilers.measuring.events import AgentFailed, Begins, Done, Event, Result
 from profilers.verify import main
-from tests.profilers.test_verify import SPACE, whole, write_table
+from tests.profilers.verifying.searched import SPACE, whole, write_table
 from tests.profilers.whole_networks.planted import PlantedDevice
 
 LIMIT = 0.5

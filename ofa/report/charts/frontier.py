@@ -125,6 +125,11 @@ def _described(findings: DeviceFindings, rows: Sequence[Spec]) -> str:
     )
 
 
+def _still(kind: str, data: str, **channels: Any) -> Spec:
+    """A mark for each row that no pointer meets."""
+    return {"type": kind, "interactive": False, "from": {"data": data}, "encode": encoded(**channels)}
+
+
 def _limit(unit: str) -> list[Spec]:
     """A line at the slider's limit, with its name at the top."""
     at = {"scale": "x", "signal": "limit"}
@@ -162,6 +167,8 @@ def _limit(unit: str) -> list[Spec]:
 def _found() -> list[Spec]:
     """The band of the intervals, the whole frontier where it is known, and a dot for each network."""
     x, y = {"scale": "x", "field": "s"}, {"scale": "y", "field": "a"}
+    band = {"y": {"scale": "y", "field": "lo"}, "y2": {"scale": "y", "field": "hi"}}
+    many = "length(data('networks')) > 8"
     by_cost = {"name": "by_sum", "source": "networks", "transform": [{"type": "collect", "sort": {"field": "s"}}]}
     return [
         {
@@ -169,48 +176,21 @@ def _found() -> list[Spec]:
             "interactive": False,
             "data": [by_cost],
             "marks": [
-                {
-                    "type": "area",
-                    "interactive": False,
-                    "from": {"data": "by_sum"},
-                    "encode": encoded(
-                        x=x,
-                        y={"scale": "y", "field": "lo"},
-                        y2={"scale": "y", "field": "hi"},
-                        fill=FOUND,
-                        fillOpacity=0.14,
-                    ),
-                },
-                {
-                    "type": "line",
-                    "interactive": False,
-                    "from": {"data": "line"},
-                    "encode": encoded(
-                        x={"scale": "x", "field": "x"},
-                        y={"scale": "y", "field": "y"},
-                        stroke=FOUND,
-                        strokeWidth=1.25,
-                        interpolate="step-after",
-                    ),
-                },
-                {
-                    "type": "rule",
-                    "interactive": False,
-                    "from": {"data": "by_sum"},
-                    "encode": encoded(
-                        x=x,
-                        y={"scale": "y", "field": "lo"},
-                        y2={"scale": "y", "field": "hi"},
-                        stroke=FOUND,
-                        opacity={"signal": "length(data('networks')) > 8 ? 0 : 0.4"},  # of many, the band is enough
-                    ),
-                },
+                _still("area", "by_sum", x=x, **band, fill=FOUND, fillOpacity=0.14),
+                _still(
+                    "line",
+                    "line",
+                    x={"scale": "x", "field": "x"},
+                    y={"scale": "y", "field": "y"},
+                    stroke=FOUND,
+                    strokeWidth=1.25,
+                    interpolate="step-after",
+                ),
+                # of many, the band is enough
+                _still("rule", "by_sum", x=x, **band, stroke=FOUND, opacity={"signal": f"{many} ? 0 : 0.4"}),
                 {
                     "name": "dots",
-                    "type": "symbol",
-                    "interactive": False,
-                    "from": {"data": "by_sum"},
-                    "encode": encoded(x=x, y=y, size=38, fill=FOUND, stroke=PAGE, strokeWidth=1),
+                    **_still("symbol", "by_sum", x=x, y=y, size=38, fill=FOUND, stroke=PAGE, strokeWidth=1),
                 },
             ],
         },
@@ -219,32 +199,14 @@ def _found() -> list[Spec]:
 
 def _measured() -> list[Spec]:
     """What networks took as a whole, joined with their sums; the one that is chosen has a ring."""
+    sums, whole, chosen = ({"scale": "x", "field": field} for field in ("s", "m", "c"))
     y = {"scale": "y", "field": "a"}
+    diamond = {"shape": "diamond", "size": 80, "fill": MEASURED, "stroke": PAGE, "strokeWidth": 1}
+    ring = {"size": 260, "fill": "transparent", "stroke": INK, "strokeWidth": 2}
     return [
-        {
-            "type": "rule",
-            "interactive": False,
-            "from": {"data": "measured"},
-            "encode": encoded(
-                x={"scale": "x", "field": "s"}, x2={"scale": "x", "field": "m"}, y=y, stroke=MEASURED, strokeWidth=1.5
-            ),
-        },
-        {
-            "type": "symbol",
-            "interactive": False,
-            "from": {"data": "measured"},
-            "encode": encoded(
-                x={"scale": "x", "field": "m"}, y=y, shape="diamond", size=80, fill=MEASURED, stroke=PAGE, strokeWidth=1
-            ),
-        },
-        {
-            "type": "symbol",
-            "interactive": False,
-            "from": {"data": "chosen"},
-            "encode": encoded(
-                x={"scale": "x", "field": "c"}, y=y, size=260, fill="transparent", stroke=INK, strokeWidth=2
-            ),
-        },
+        _still("rule", "measured", x=sums, x2=whole, y=y, stroke=MEASURED, strokeWidth=1.5),
+        _still("symbol", "measured", x=whole, y=y, **diamond),
+        _still("symbol", "chosen", x=chosen, y=y, **ring),
     ]
 
 
@@ -252,12 +214,7 @@ def _references() -> list[Spec]:
     """A square by the authors' recipe, a triangle by others, joined; names keep clear of each other."""
     x, y = {"scale": "x", "field": "c"}, {"scale": "y", "field": "a"}
     return [
-        {
-            "type": "rule",
-            "interactive": False,
-            "from": {"data": "references"},
-            "encode": encoded(x=x, y=y, y2={"scale": "y", "field": "from"}, stroke=REFERENCE, strokeWidth=1),
-        },
+        _still("rule", "references", x=x, y=y, y2={"scale": "y", "field": "from"}, stroke=REFERENCE, strokeWidth=1),
         {
             "name": "squares",
             "type": "symbol",
@@ -275,10 +232,7 @@ def _references() -> list[Spec]:
             ),
         },
         {
-            "type": "text",
-            "interactive": False,
-            "from": {"data": "squares"},
-            "encode": encoded(text={"field": "datum.name"}, fill=MUTED, fontSize=SMALL),
+            **_still("text", "squares", text={"field": "datum.name"}, fill=MUTED, fontSize=SMALL),
             "transform": [
                 {
                     "type": "label",

@@ -1,5 +1,7 @@
 """A small supernet that tells four kinds of synthetic photographs apart, and those photographs."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +12,12 @@ import torch
 from PIL import Image
 
 from ofa.checkpoints.weights import save_checkpoint
+from ofa.export.__main__ import main as export
 from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import Supernet, build_supernet
 from ofa.space import SearchSpace, Subnet, get_space
+from tests.ofa.export.predicted import BATCHES
 
 CATEGORIES = ("brick", "cloud", "field", "water")
 PIXELS = 64
@@ -94,3 +98,19 @@ def toy(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     result = {"space": space.name, "num_classes": space.num_classes, "results": results}
     (folder / "result.json").write_text(json.dumps(result))
     return Toy(net, subnet, folder / "supernet.safetensors", folder / "result.json")
+
+
+@pytest.fixture(scope="session")
+def models(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one sub-network as a network, and as a model of every kind."""
+    folder = tmp_path_factory.mktemp("models")
+    names = [f"{category} texture" for category in CATEGORIES]
+    (folder / "labels.txt").write_text("\n".join(names))
+    given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", f"--calibration={photographs}"]
+    assert export([*given, "--format=safetensors", f"--out={folder / 'net.safetensors'}"]) == 0
+    for name, batch in BATCHES.items():
+        kind, _, format_name = name.partition(".")
+        more = [f"--format={format_name}", f"--out={folder / name}", f"--batch={batch}"]
+        more += [f"--labels={folder / 'labels.txt'}", *(["--int8"] if kind == "int8" else [])]
+        assert export([*given, *more]) == 0
+    return folder

@@ -18,9 +18,9 @@ from ofa.images.reading import batches
 from ofa.networks import calibrate_bn
 from ofa.networks.synthetic import prepared, synthetic_images
 from ofa.publish.__main__ import main
+from tests.ofa.export.exported import metadata_of
 
 from .conftest import CATEGORIES, PIXELS, Toy
-from .test_export_command import metadata_of
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 FACTS = {"mean": MEAN, "std": STD, "classes": list(CATEGORIES), "data": "stripes"}

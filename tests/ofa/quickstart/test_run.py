@@ -20,14 +20,16 @@ from ofa.quickstart import run as quickstart
 from ofa.quickstart.__main__ import main, spoken
 from ofa.quickstart.config import QuickstartConfig
 from ofa.quickstart.ending import ending, interval
-from ofa.quickstart.photos import PhotoCounts, count_photos
+from ofa.quickstart.photos import PhotoCounts
 from ofa.quickstart.run import QuickstartResult, QuickstartWatcher, run_command, run_quickstart
 from ofa.quickstart.steps import Places, chosen, steps_of
-from tests.helpers.photographs import write_classes
 
 COUNTED = PhotoCounts(90, 30, False, 3, 0.004)
+
 SUBNET = {"resolution": 72, "depths": [2] * 5}
+
 EVALUATED = {"top1": 80.0, "images": 30, "per_class": {"a": {"images": 12}, "b": {"images": 11}, "c": {"images": 7}}}
+
 RESULTS = [
     {"latency_ms": 0.5, "predicted_top1": 70.0, "subnet": SUBNET},
     {"latency_ms": 0.9, "predicted_top1": 90.0, "subnet": SUBNET},
@@ -72,6 +74,7 @@ def places(tmp_path: Path) -> Places:
 
 
 ALL = [step.module for step in steps_of(Path("x"), Places(Path("y")), COUNTED)]
+
 NOT_NEEDED = {"profilers.verify", "ofa.report"}
 
 
@@ -360,48 +363,3 @@ def test_what_later_steps_need_is_asked_for_first(
     monkeypatch.delitem(sys.modules, "onnxruntime", raising=False)
     with pytest.raises(InputError, match=r"ofa\.quickstart needs onnx"):
         done(photos, tmp_path, Commands(places))
-
-
-def test_photographs_are_counted(photos: Path, tmp_path: Path) -> None:
-    found = count_photos(photos)
-    assert (found.trained, found.held_out, found.classes, found.own_val) == (90, 30, 3, False)
-    assert found.decode_s > 0
-    (tmp_path / "few").mkdir()
-    write_classes(tmp_path / "few", {"train": 33, "val": 7}, 2)
-    (tmp_path / "few" / "train" / "class1" / "notes.txt").touch()
-    for path in sorted((tmp_path / "few" / "train" / "class0").iterdir())[:29]:
-        path.unlink()
-    write_classes(tmp_path / "few", {"train/more": 40}, 1)
-    found = count_photos(tmp_path / "few")
-    assert (found.trained, found.held_out, found.own_val) == (70, 14, True)
-    assert any(line == "few photographs, under 10: class0" for line in found.lines)
-    assert any("1 file is left out: 1 .txt" in line for line in found.lines)
-
-
-@pytest.mark.parametrize(
-    ("counts", "classes", "message"),
-    [
-        (
-            {".": 20},
-            3,
-            "has 60 photographs to learn from: at least 80 are needed, and a hundred of each class are better",
-        ),
-        ({".": 100}, 1, "has one class folder, class0: there is nothing to tell apart"),
-        ({"train": 20, "val": 9}, 2, "has 40 photographs to learn from: at least 64"),
-    ],
-)
-def test_too_little_is_refused_in_a_plain_line(
-    tmp_path: Path, counts: dict[str, int], classes: int, message: str
-) -> None:
-    write_classes(tmp_path / "p", counts, classes)
-    with pytest.raises(InputError, match=message):
-        count_photos(tmp_path / "p")
-
-
-def test_photographs_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / "p" / name).mkdir(parents=True)
-        for i in range(60):
-            (tmp_path / "p" / name / f"{i}.jpg").write_bytes(b"\xff\xd8\xff" + bytes(100))
-    with pytest.raises(InputError, match=r"16 of 16 photographs that were tried cannot be read, such as a/0\.jpg: "):
-        count_photos(tmp_path / "p")

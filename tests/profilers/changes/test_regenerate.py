@@ -1,107 +1,18 @@
-"""`python -m profilers.regenerate`: made-up devices for the logic, the real profiler for being killed and resumed."""
+"""`python -m profilers.regenerate` on made-up devices: what changed, is measured again, and is taken over."""
 
 import json
 import re
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from device_agents.cpu.machine import cpu_model
 from ofa.blocks import Block, all_blocks
-from ofa.blocks.costs import block_macs
-from ofa.space import get_space
-from ofa.tables import LatencyTable, TableRow
-from ofa.tables.shipped import shipped_folder
-from profilers.changes import regeneration
+from ofa.tables import LatencyTable
 from profilers.changes.comparison import BlockChange
-from profilers.changes.regeneration import Regeneration
 from profilers.changes.second_look import second_arguments
-from profilers.changes.tables_config import TableEntry, load_config
+from profilers.changes.tables_config import load_config
 from profilers.regenerate import PROFILERS, main
-
-ROOT = Path(__file__).resolve().parents[2]
-SPACE = get_space("mbv3-w0.35")
-BLOCKS = all_blocks(SPACE, [64, 96])
-HEADER = {
-    "device": "D",
-    "soc": str(cpu_model()),
-    "runtime": "onnxruntime 1",
-    "threads": "1",
-    "batch": "1",
-    "provenance": "measured",
-    "space": "mbv3-w0.35",
-    "source": "test",
-}
-ENTRY = '[[table]]\nfile = "{file}"\nprofiler = "cpu"\nargs = ["--space", "mbv3-w0.35", "--resolutions", "64,96"]\n'
-
-
-def table(seed: int, slower: dict[Block, float], drift: float, blocks: tuple[Block, ...] = BLOCKS) -> LatencyTable:
-    rng = np.random.default_rng(seed)
-    rows = []
-    for block in blocks:
-        latency = (0.01 + block_macs(block) / 1e7) * drift * slower.get(block, 1.0)
-        visits = np.round(latency * np.exp(0.01 * rng.standard_normal(5)), 6)
-        rows.append(TableRow(block, float(np.median(visits)), visits_ms=tuple(visits.tolist())))
-    return LatencyTable(HEADER, rows)
-
-
-class Device:
-    """Stands in for the profiler's process. first, second: what is slower in each measurement."""
-
-    def __init__(self) -> None:
-        self.first: dict[Block, float] = {}
-        self.second: dict[Block, float] = {}
-        self.drift = 1.0
-        self.second_drift: float | None = None
-        self.rows: tuple[TableRow, ...] | None = None
-        self.header: dict[str, str] = {}
-        self.answer: tuple[int, str] = (0, "")
-        self.asked: list[list[str]] = []
-
-    def profile(self, _: Regeneration, entry: TableEntry, args: list[str], out: Path) -> tuple[int, str]:
-        self.asked.append(list(args))
-        if self.answer[0] in (0, 1):
-            is_second = ".again" in out.name
-            drift = self.drift if self.second_drift is None or not is_second else self.second_drift
-            made = table(len(self.asked), self.second if is_second else self.first, drift)
-            if self.rows is not None:
-                made = LatencyTable(HEADER, self.rows)
-            assert entry.file.split(".")[0] in out.name
-            LatencyTable({**made.header, **self.header}, made.rows).save(out)
-        return self.answer
-
-
-@pytest.fixture
-def device(monkeypatch: pytest.MonkeyPatch) -> Device:
-    made = Device()
-    monkeypatch.setattr(Regeneration, "_profile", lambda *args: made.profile(*args))
-    return made
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A configuration of one table, and the table."""
-    (tmp_path / "tables.toml").write_text(ENTRY.format(file="t.csv"))
-    table(100, {}, 1.0).save(tmp_path / "t.csv")
-    return tmp_path
-
-
-@pytest.fixture
-def run(folder: Path) -> Callable[..., tuple[int, str]]:
-    def regenerated(*more: str) -> tuple[int, str]:
-        code = main(["--config", str(folder / "tables.toml"), "--out", str(folder / "out"), *more])
-        return code, (folder / "out" / "report.md").read_text()
-
-    return regenerated
-
-
-Run = Callable[..., tuple[int, str]]
+from tests.profilers.changes.regenerated import BLOCKS, ENTRY, SPACE, Device, Run, table
 
 
 @pytest.mark.drawn
@@ -311,57 +222,6 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
     assert len(device.asked) == 2
 
 
-@pytest.fixture
-def three(folder: Path) -> Path:
-    """Three tables: one without visits, whose journal is not beside it, one that is new, and one as ever."""
-    (folder / "tables.toml").write_text("".join(ENTRY.format(file=f"{name}.csv") for name in "tuv"))
-    old = table(100, {}, 1.0)
-    LatencyTable(HEADER, [TableRow(row.block, row.latency_ms) for row in old.rows]).save(folder / "t.csv")
-    old.save(folder / "v.csv")
-    return folder
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("moment", range(5))
-def test_a_run_that_was_killed_as_it_accepted_goes_on_and_compares_with_what_was_there(
-    moment: int, device: Device, run: Run, three: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device.first = device.second = {BLOCKS[7]: 1.3}
-    whole, done = regeneration._copy, []
-
-    def copied(source: Path, target: Path) -> None:
-        if len(done) == moment:
-            raise Killed
-        done.append(target)
-        whole(source, target)
-
-    monkeypatch.setattr(regeneration, "_copy", copied)
-    monkeypatch.setattr(regeneration, "write_plot", lambda *_: None)  # dozens of them
-    # t and v are kept, t, u and v replaced: five copies in all
-    with pytest.raises(Killed):
-        run("--accept")
-    monkeypatch.setattr(regeneration, "_copy", whole)
-    measured, replaced = len(device.asked), [path for path in done if path.parent == three]
-    code, report = run("--resume")
-    assert code == 1
-    assert [f"- {path.name}: accepted" in report for path in replaced] == [True] * len(replaced)
-    for path in (three / f"{name}.csv" for name in "tuv"):
-        is_new = path.is_file() and path.read_bytes() == (three / "out" / path.name).read_bytes()
-        assert is_new == (path in replaced)
-    for table_after in ("t.csv | cpu | changed", "u.csv | cpu | new", "v.csv | cpu | changed"):
-        assert table_after in report
-    code, report = run("--resume", "--accept")
-    assert (code, len(device.asked)) == (1, measured), "nothing is measured again"
-    assert report.count(".csv: accepted;") == 3
-    assert "To accept" not in report
-    again = run("--resume", "--accept")
-    assert (again[0], again[1].splitlines()[3:]) == (code, report.splitlines()[3:]), "the same, but for the time"
-    assert not list(three.rglob("*.tmp"))
-
-
 def test_a_table_that_another_changed_after_it_was_accepted_is_not_taken_for_the_runs_own(
     device: Device, run: Run, folder: Path
 ) -> None:
@@ -397,65 +257,6 @@ def test_the_second_measurement_takes_the_resolutions_that_it_needs(folder: Path
     assert asked([only_small]) == {"--seed": "1"}
 
 
-SMALL = (
-    '[[table]]\nfile = "t.csv"\nprofiler = "cpu"\n'
-    'args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "40"]\n'
-)
-
-
-def start(folder: Path, *more: str) -> subprocess.Popen:
-    """A run whose errors go to the file `errors`: a pipe would stay open in what it leaves behind."""
-    command = [sys.executable, "-m", "profilers.regenerate", "--config", str(folder / "tables.toml")]
-    with (folder / "errors").open("w") as errors:
-        return subprocess.Popen(
-            [*command, "--out", str(folder / "out"), *more], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors
-        )
-
-
-def errors_of(process: subprocess.Popen, folder: Path) -> str:
-    process.wait()
-    return (folder / "errors").read_text()
-
-
-def wait_for_visits(journal: Path) -> None:
-    while not (journal.exists() and journal.read_bytes().count(b'"result"') > 10):
-        time.sleep(0.02)
-
-
-def test_a_killed_run_waits_for_its_orphan_and_goes_on(tmp_path: Path) -> None:
-    (tmp_path / "tables.toml").write_text(SMALL)
-    journal = tmp_path / "out" / "t.journal.jsonl"
-    first = start(tmp_path)
-    wait_for_visits(journal)
-    first.kill()
-    first.wait()
-    # the profiler that was left behind ends by itself
-    while (again := start(tmp_path, "--resume")).wait() == 2:
-        said = errors_of(again, tmp_path)
-        assert said.startswith(f"error: {tmp_path}/out is in use by process {first.pid} on ")
-        assert said.endswith(", or by a profiler that it left behind\n")
-        time.sleep(0.2)
-    assert again.returncode == 1
-    visits = [r for r in map(json.loads, journal.read_text().splitlines()) if r["kind"] == "result"]
-    numbers = [(r["pass"], r["number"]) for r in visits]
-    assert len(numbers) == len(set(numbers)), "a visit was made twice"
-    assert len(LatencyTable.load(tmp_path / "out" / "t.csv").rows) == 40
-
-
-def test_an_ended_run_ends_its_profiler_and_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "tables.toml").write_text(SMALL)
-    process = start(tmp_path)
-    wait_for_visits(tmp_path / "out" / "t.journal.jsonl")
-    process.send_signal(signal.SIGTERM)
-    said = errors_of(process, tmp_path)
-    assert process.returncode == 130
-    assert said.rstrip().endswith("--resume")
-    assert "Traceback" not in said
-    assert not (tmp_path / "out" / "t.csv").exists()
-    with regeneration.locked(tmp_path / "out"):
-        pass
-
-
 def test_a_configuration_is_read_from_wherever_one_stands(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -463,12 +264,3 @@ def test_a_configuration_is_read_from_wherever_one_stands(
     (tmp_path / "here" / "t.csv").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     assert [entry.file for entry in load_config(folder / "tables.toml", PROFILERS)] == ["t.csv"]
-
-
-def test_exit_codes_of_wrong_input(tmp_path: Path) -> None:
-    process = start(tmp_path)
-    said = errors_of(process, tmp_path)
-    assert process.returncode == 2
-    shipped = shipped_folder() / "tables.toml"
-    assert said == f"error: {tmp_path}/tables.toml: no such configuration (the project's own is {shipped})\n"
-    assert shipped.is_file()
