@@ -73,6 +73,14 @@ def _uib_grouped(b: Block, s: Steps, *, groups: int) -> None:
         s.add(INPUT, y)
 
 
+def _separable_conv(b: Block, s: Steps) -> None:
+    """Depthwise k x k, then 1x1, each with the activation (MobileNet, Howard et al. 2017)."""
+    y = s.conv("depthwise", INPUT, b.in_channels, b.kernel_size, b.stride, b.activation, depthwise=True)
+    y = s.conv("pointwise", y, b.out_channels, activation=b.activation)
+    if b.skip:
+        s.add(INPUT, y)
+
+
 def _basic(b: Block, s: Steps) -> None:
     """Two k x k convolutions, the first with the stride, and a shortcut: the identity with `skip`, else a 1x1
     convolution with the stride (He et al. 2016)."""
@@ -128,6 +136,7 @@ OPERATORS: dict[str, Operator] = {
         Operator("uib3", partial(_uib, start=3), has_inside=True, fixed=_NO_SE),
         Operator("uib5", partial(_uib, start=5), has_inside=True, fixed=_NO_SE),
         Operator("uib_g2", partial(_uib_grouped, groups=2), has_inside=True, groups=2, fixed=_NO_SE),
+        Operator("separable_conv", _separable_conv, fixed=_NO_SE),
         Operator("basic", _basic, fixed=_NO_SE),
         Operator("bottleneck", partial(_bottleneck, pooled=True), has_inside=True, fixed=_NO_SE),
         Operator("bottleneck_b", partial(_bottleneck, pooled=False), has_inside=True, fixed=_NO_SE),

@@ -56,6 +56,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
     ),
     "Show what was found": (Entry("report", "ofa.report", "one page of it, to open, send and print"),),
     "Use what others published": (
+        Entry("costs", "ofa.costs", "what named networks and lists of blocks cost"),
         Entry("zoo", "ofa.zoo", "list and fetch the original's networks"),
         Entry("convert", "latency_tables.convert", "turn block latencies into a table"),
         Entry("convert-networks", "latency_tables.convert_networks", "import networks' latencies for `ofa estimate`"),

@@ -54,6 +54,9 @@ class BlockChain:
         """An inverted residual whose inside is so many times as wide as its input."""
         self.residual(op, channels, kernel_size, stride, activation, expand * self.channels, se=op == "mbconv_se_in")
 
+    def separable(self, channels: int, stride: int, activation: str) -> None:
+        self.add("separable_conv", channels, 3, stride, activation)
+
     def classifier(self, num_classes: int) -> None:
         """Of pooled features."""
         self.add("linear", num_classes)

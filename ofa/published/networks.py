@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from ofa.errors import InputError
 from ofa.published.network import BlockChain, PublishedNetwork
-from ofa.reading.numbers import short
 
 # expand ratio, channels, repeats, stride of the first (Sandler et al. 2018, table 2)
-_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+V2_ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 # kernel, inside, channels, squeeze-and-excite, activation, stride (Howard et al. 2019, tables 1 and 2)
 _V3_LARGE = (
@@ -49,14 +47,14 @@ _V3_SMALL = (
 )
 
 # operator, kernel, expand ratio, channels, repeats, stride of the first
-_Rows = Sequence[tuple[str, int, int, int, int, int]]
+Rows = Sequence[tuple[str, int, int, int, int, int]]
 _M, _S, _U = "mbconv", "mbconv_se_in", "uib"
 # Tan et al. 2019, figure 7; B1 is A1's predecessor without squeeze-and-excite
-_MNASNET_A1: _Rows = (
+_MNASNET_A1: Rows = (
     (_M, 3, 1, 16, 1, 1), (_M, 3, 6, 24, 2, 2), (_S, 5, 3, 40, 3, 2), (_M, 3, 6, 80, 4, 2), (_S, 3, 6, 112, 2, 1),
     (_S, 5, 6, 160, 3, 2), (_M, 3, 6, 320, 1, 1),
 )  # fmt: skip
-_MNASNET_B1: _Rows = (
+_MNASNET_B1: Rows = (
     (_M, 3, 1, 16, 1, 1), (_M, 3, 3, 24, 3, 2), (_M, 5, 3, 40, 3, 2), (_M, 5, 6, 80, 3, 2), (_M, 3, 6, 96, 2, 1),
     (_M, 5, 6, 192, 4, 2), (_M, 3, 6, 320, 1, 1),
 )  # fmt: skip
@@ -66,7 +64,7 @@ _EFFICIENTNET_B0 = (
     (3, 6, 320, 1, 1),
 )  # fmt: skip
 # Cai et al. 2019, figure 4 (mobile), and the authors' configuration
-_PROXYLESS_MOBILE: _Rows = (
+_PROXYLESS_MOBILE: Rows = (
     (_M, 3, 1, 16, 1, 1),
     (_M, 5, 3, 32, 1, 2), (_M, 3, 3, 32, 1, 1),
     (_M, 7, 3, 40, 1, 2), (_M, 3, 3, 40, 1, 1), (_M, 5, 3, 40, 2, 1),
@@ -74,7 +72,7 @@ _PROXYLESS_MOBILE: _Rows = (
     (_M, 7, 6, 192, 2, 2), (_M, 7, 3, 192, 2, 1), (_M, 7, 6, 320, 1, 1),
 )  # fmt: skip
 # Wu et al. 2019, figure 4, as timm reads it; its blocks have the first 1x1 convolution at an expand ratio of 1 too
-_FBNET_C: _Rows = (
+_FBNET_C: Rows = (
     (_U, 3, 1, 16, 1, 1),
     (_U, 3, 6, 24, 1, 2), (_U, 3, 1, 24, 2, 1),
     (_U, 5, 6, 32, 1, 2), (_U, 5, 3, 32, 1, 1), (_U, 5, 6, 32, 1, 1), (_U, 3, 6, 32, 1, 1),
@@ -83,12 +81,12 @@ _FBNET_C: _Rows = (
 )  # fmt: skip
 # Qin et al. 2024, appendix; a kernel of 1 is no depthwise convolution inside
 _U3, _U5 = "uib3", "uib5"
-_V4_SMALL: _Rows = (
+_V4_SMALL: Rows = (
     (_U5, 5, 3, 96, 1, 2), (_U, 3, 2, 96, 4, 1), (_U3, 1, 4, 96, 1, 1),
     (_U3, 3, 6, 128, 1, 2), (_U5, 5, 4, 128, 1, 1), (_U, 5, 4, 128, 1, 1), (_U, 5, 3, 128, 1, 1),
     (_U, 3, 4, 128, 2, 1),
 )  # fmt: skip
-_V4_MEDIUM: _Rows = (
+_V4_MEDIUM: Rows = (
     (_U3, 5, 4, 80, 1, 2), (_U3, 3, 2, 80, 1, 1),
     (_U3, 5, 6, 160, 1, 2), (_U3, 3, 4, 160, 2, 1), (_U3, 5, 4, 160, 1, 1), (_U3, 3, 4, 160, 1, 1),
     (_U3, 1, 4, 160, 1, 1), (_U, 1, 2, 160, 1, 1), (_U3, 1, 4, 160, 1, 1),
@@ -98,26 +96,26 @@ _V4_MEDIUM: _Rows = (
 )  # fmt: skip
 
 
-def _rows(chain: BlockChain, rows: _Rows, activation: str) -> None:
+def add_rows(chain: BlockChain, rows: Rows, activation: str) -> None:
     for op, kernel, expand, channels, repeats, stride in rows:
         for i in range(repeats):
             chain.inverted(channels, kernel, stride if i == 0 else 1, activation, expand=expand, op=op)
 
 
-def _mobile(chain: BlockChain, rows: _Rows, activation: str, stem: int = 32, head: int = 1280) -> None:
+def mobile(chain: BlockChain, rows: Rows, activation: str, stem: int = 32, head: int = 1280) -> None:
     """A 3x3 convolution with a stride of 2, inverted residuals, a 1x1 convolution, pooling."""
     chain.conv(stem, 3, 2, activation)
-    _rows(chain, rows, activation)
+    add_rows(chain, rows, activation)
     chain.conv(head, 1, 1, activation)
     chain.pool()
 
 
 def _of_v2(chain: BlockChain) -> None:
-    _mobile(chain, [("mbconv", 3, *row) for row in _V2], "relu6")
+    mobile(chain, [("mbconv", 3, *row) for row in V2_ROWS], "relu6")
 
 
-def _of_efficientnet(chain: BlockChain, op: str, activation: str) -> None:
-    _mobile(chain, [(op, *row) for row in _EFFICIENTNET_B0], activation)
+def of_efficientnet(chain: BlockChain, op: str, activation: str) -> None:
+    mobile(chain, [(op, *row) for row in _EFFICIENTNET_B0], activation)
 
 
 def _of_v3(chain: BlockChain, rows: Sequence[tuple[int, int, int, bool, str, int]], head: int, last: int) -> None:
@@ -129,18 +127,18 @@ def _of_v3(chain: BlockChain, rows: Sequence[tuple[int, int, int, bool, str, int
     chain.add("feature_mix_bias", last, activation="h_swish")
 
 
-def _of_v4(chain: BlockChain, rows: _Rows, first: Sequence[tuple[int, int, int, str]]) -> None:
+def of_v4(chain: BlockChain, rows: Rows, first: Sequence[tuple[int, int, int, str]], stem: int = 32) -> None:
     """first: kernel, stride, channels, activation of the convolutions before the universal inverted bottlenecks"""
-    chain.conv(32, 3, 2, "relu")
+    chain.conv(stem, 3, 2, "relu")
     for kernel, stride, channels, activation in first:
         chain.conv(channels, kernel, stride, activation)
-    _rows(chain, rows, "relu")
+    add_rows(chain, rows, "relu")
     chain.conv(960, 1, 1, "relu")
     chain.pool()
     chain.conv(1280, 1, 1, "relu")
 
 
-def _of_resnet(chain: BlockChain, op: str, widening: int, repeats: Sequence[int]) -> None:
+def of_resnet(chain: BlockChain, op: str, widening: int, repeats: Sequence[int]) -> None:
     """He et al. 2016, table 1; the stride in the 3x3 convolution, as in torchvision and timm."""
     chain.conv(64, 7, 2, "relu")
     chain.add("max_pool", 64, 3, 2)
@@ -176,68 +174,61 @@ PUBLISHED: dict[str, PublishedNetwork] = {
             "mobilenet_v4_conv_small",
             "MobileNetV4-Conv-S",
             "arXiv 2404.10518, appendix; timm's mobilenetv4_conv_small",
-            partial(_of_v4, rows=_V4_SMALL, first=_V4_SMALL_FIRST),
+            partial(of_v4, rows=_V4_SMALL, first=_V4_SMALL_FIRST),
         ),
         PublishedNetwork(
             "mobilenet_v4_conv_medium",
             "MobileNetV4-Conv-M",
             "arXiv 2404.10518, appendix; timm's mobilenetv4_conv_medium",
-            partial(_of_v4, rows=_V4_MEDIUM, first=_V4_MEDIUM_FIRST),
+            partial(of_v4, rows=_V4_MEDIUM, first=_V4_MEDIUM_FIRST),
         ),
         PublishedNetwork(
             "mnasnet_a1",
             "MnasNet-A1",
             "arXiv 1807.11626, figure 7; timm's semnasnet_100",
-            partial(_mobile, rows=_MNASNET_A1, activation="relu"),
+            partial(mobile, rows=_MNASNET_A1, activation="relu"),
         ),
         PublishedNetwork(
             "mnasnet_b1",
             "MnasNet-B1",
             "arXiv 1807.11626; torchvision's mnasnet1_0",
-            partial(_mobile, rows=_MNASNET_B1, activation="relu"),
+            partial(mobile, rows=_MNASNET_B1, activation="relu"),
         ),
         PublishedNetwork(
             "efficientnet_b0",
             "EfficientNet-B0",
             "arXiv 1905.11946, table 1",
-            partial(_of_efficientnet, op="mbconv_se_in", activation="swish"),
+            partial(of_efficientnet, op="mbconv_se_in", activation="swish"),
         ),
         PublishedNetwork(
             "efficientnet_lite0",
             "EfficientNet-Lite0",
             "github.com/tensorflow/tpu, models/official/efficientnet/lite",
-            partial(_of_efficientnet, op="mbconv", activation="relu6"),
+            partial(of_efficientnet, op="mbconv", activation="relu6"),
         ),
         PublishedNetwork(
             "proxylessnas_mobile",
             "ProxylessNAS-Mobile",
             "arXiv 1812.00332, figure 4; github.com/mit-han-lab/proxylessnas",
-            partial(_mobile, rows=_PROXYLESS_MOBILE, activation="relu6"),
+            partial(mobile, rows=_PROXYLESS_MOBILE, activation="relu6"),
         ),
         PublishedNetwork(
             "fbnet_c",
             "FBNet-C",
             "arXiv 1812.03443, figure 4; timm's fbnetc_100",
-            partial(_mobile, rows=_FBNET_C, activation="relu", stem=16, head=1984),
+            partial(mobile, rows=_FBNET_C, activation="relu", stem=16, head=1984),
         ),
         PublishedNetwork(
             "resnet18",
             "ResNet-18",
             "arXiv 1512.03385, table 1",
-            partial(_of_resnet, op="basic", widening=1, repeats=(2, 2, 2, 2)),
+            partial(of_resnet, op="basic", widening=1, repeats=(2, 2, 2, 2)),
         ),
         PublishedNetwork(
             "resnet50",
             "ResNet-50",
             "arXiv 1512.03385, table 1; the stride in the 3x3 convolution",
-            partial(_of_resnet, op="bottleneck_b", widening=4, repeats=(3, 4, 6, 3)),
+            partial(of_resnet, op="bottleneck_b", widening=4, repeats=(3, 4, 6, 3)),
         ),
     )
 }
-
-
-def get_published(name: str) -> PublishedNetwork:
-    """The network of that name; InputError lists the names."""
-    if name not in PUBLISHED:
-        raise InputError(f"there is no published network {short(name)}, expected one of {', '.join(PUBLISHED)}")
-    return PUBLISHED[name]

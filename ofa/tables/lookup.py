@@ -182,3 +182,39 @@ class LatencyLookup:
     @property
     def _name(self) -> str:
         return str(self.table.path or f"the table of {self.table.device}")
+
+
+@dataclass(frozen=True, eq=False)
+class BlockSum:
+    """Of N blocks, one after the other.
+
+    block_ms: (N,) what each adds, with the correction of the table's sums; NaN if the table does not know
+    interpolated: (N,) whether that figure is interpolated from other sizes
+    omitted: (N,) whether it is of those that the table's source does not list, which count 0
+    """
+
+    blocks: tuple[Block, ...]
+    block_ms: NDArray[np.float64]
+    interpolated: NDArray[np.bool_]
+    omitted: NDArray[np.bool_]
+
+    @cached_property
+    def missing(self) -> tuple[Block, ...]:
+        """Those that the table neither holds nor can interpolate, each once."""
+        unknown = zip(self.blocks, np.isnan(self.block_ms), strict=True)
+        return tuple(dict.fromkeys(block for block, is_unknown in unknown if is_unknown))
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The sum; None where blocks are missing."""
+        return None if self.missing else float(self.block_ms.sum())
+
+
+def sum_of_blocks(table: BlockLatencies, blocks: Sequence[Block]) -> BlockSum:
+    """What the table says of these blocks, in this order; equal blocks count as often as they are there."""
+    alone, interpolated = table.interpolation.values(blocks)
+    block_ms = table.sum_correction.apply(blocks, alone)
+    known = {row.block for row in table.rows}
+    omitted = np.array([block.op in table.omits and block not in known for block in blocks])
+    block_ms[omitted] = 0.0
+    return BlockSum(tuple(blocks), block_ms, interpolated & ~omitted, omitted)

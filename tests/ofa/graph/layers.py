@@ -106,6 +106,13 @@ class ByHand(nn.Module):
                 self.reduce = self.conv("se_reduce", mid, hidden)
                 self.restore = self.conv("se_expand", hidden, mid)
             self.project = self.conv("project", mid, b.out_channels)
+        elif b.op == "separable_conv":
+            self.steps = nn.Sequential(
+                self.conv("depthwise", b.in_channels, b.in_channels, b.kernel_size, b.stride, b.in_channels),
+                self.act,
+                self.conv("pointwise", b.in_channels, b.out_channels),
+                self.act,
+            )
         elif b.op == "uib_g2":
             self.steps = nn.Sequential(
                 self.conv("expand", b.in_channels, mid, groups=2),
@@ -173,7 +180,7 @@ class ByHand(nn.Module):
                 y = y * (nn.functional.hardsigmoid if own else torch.sigmoid)(self.restore(hidden))
             y = self.project(y)
             return x + y if b.skip else y
-        if b.op.startswith("uib"):
+        if b.op.startswith(("uib", "separable")):
             y = self.steps(x)
             return x + y if b.skip else y
         if b.op == "basic":
@@ -213,6 +220,7 @@ BLOCKS = [
     Block("uib5", 9, 16, 48, 24, 5, 2, "relu", False, False),
     Block("uib_g2", 9, 16, 48, 24, 5, 2, "relu", False, False),
     Block("uib_g2", 6, 2, 2, 2, 3, 1, "relu", False, True),
+    Block("separable_conv", 9, 8, 0, 16, 3, 2, "relu6", False, False),
     Block("basic", 9, 16, 0, 32, 3, 2, "relu", False, False),
     Block("bottleneck_b", 9, 16, 8, 32, 3, 2, "relu", False, False),
     Block("feature_mix_bias", 1, 24, 0, 40, 1, 1, "h_swish", False, False),

@@ -40,7 +40,7 @@ def valid_blocks(draw: st.DrawFn) -> Block:
     activation = "none" if op == "linear" else draw(st.sampled_from(ACTIVATIONS))
     if op in ("feature_mix", "feature_mix_bias", "linear"):
         return Block(op, size, inside, 0, out, 1, 1, activation, False, False)
-    mid = 0 if op in ("conv", "basic") else draw(st.sampled_from([inside, 8, 24]))
+    mid = 0 if op in ("conv", "basic", "separable_conv") else draw(st.sampled_from([inside, 8, 24]))
     kernel, stride = draw(st.sampled_from([1, 3, 5, 7])), draw(st.sampled_from([1, 2]))
     skip = stride == 1 and inside == out and draw(st.booleans())
     squeeze_excite = op == "mbconv_se_in" or (op == "mbconv" and draw(st.booleans()))

@@ -3,6 +3,7 @@
 import csv
 import importlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from ofa.export.folding import _folded
 from ofa.graph import network_graph
 from ofa.graph.torch import build_torch
 from ofa.images.pixels.torchvision_import import import_transforms
-from ofa.published import PUBLISHED, get_published, published_resolutions, published_top1
+from ofa.published import NAMED, PUBLISHED, get_published, published_resolutions, published_top1
 from ofa.published.accuracies import RECIPES, all_published
+from ofa.published.more import ALIASES
 
 # by our names
 TORCHVISION = {
@@ -36,6 +38,13 @@ TIMM = {
     "mnasnet_a1": (311579072, 358214744, 3887038),
     "efficientnet_lite0": (385187552, 448870208, 4652008),
     "fbnet_c": (384960160, 452125264, 5572200),
+}
+MORE_OF_TIMM = {
+    "mobilenet_v1": (568740352, 644580288, 4231976),
+    "mobilenet_v4_conv_large": (2171341312, 2675803384, 32590864),
+    "mnasnet_small": (68339184, 80377368, 2030264),
+    "spnasnet": (333467072, 390740792, 4421616),
+    "efficientnet_lite1": (502467680, 582786752, 5416680),
 }
 
 
@@ -158,3 +167,37 @@ def test_a_papers_accuracy_is_never_another_recipes() -> None:
     assert published_top1("proxylessnas_mobile", 224, "timm") is None
     assert published_resolutions("mobilenet_v4_conv_medium") == (224, 256)
     assert {one.name for one in all_published()} == set(PUBLISHED)
+
+
+def test_torchvision_counts_the_same_of_further_networks() -> None:
+    import_transforms()
+    models = importlib.import_module("torchvision.models")
+    for name, make in {
+        "mobilenet_v2_050": partial(models.mobilenet_v2, width_mult=0.5),
+        "mobilenet_v2_140": partial(models.mobilenet_v2, width_mult=1.4),
+        "efficientnet_b1": models.efficientnet_b1,
+        "resnet34": models.resnet34,
+        "resnet101": models.resnet101,
+    }.items():
+        with torch.device("meta"):
+            network = make(weights=None).eval()
+        ours = NAMED[name]
+        assert (ours.macs(225), ours.params) == counts(network, 225), name
+
+
+def test_timm_counts_the_same_of_further_networks() -> None:
+    # as above, in timm 1.0.31's networks, at 224 and 225 px
+    assert {name: (NAMED[name].macs(224), NAMED[name].macs(225), NAMED[name].params) for name in MORE_OF_TIMM} == (
+        MORE_OF_TIMM
+    )
+
+
+@pytest.mark.parametrize(("theirs", "ours"), sorted({**ALIASES, **{name: name for name in ALIASES.values()}}.items()))
+def test_timm_itself_counts_the_same_where_it_is_installed(theirs: str, ours: str) -> None:
+    import_transforms()  # which timm's own imports need
+    timm = pytest.importorskip("timm", reason="timm is not among the pinned packages: its counts are in TIMM")
+    if theirs not in timm.list_models():
+        pytest.skip(f"timm has no {theirs}")
+    with torch.device("meta"):
+        network = timm.create_model(theirs, pretrained=False).eval()
+    assert (NAMED[ours].macs(225), NAMED[ours].params) == counts(network, 225)
