@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Option
@@ -19,6 +19,9 @@ class CpuConfig(CoreOptions, InPlaceOptions, ProfileOptions):
 
     runtime: Annotated[str, Option(metavar="R")] = "onnxruntime"
     """runtime of the models: onnxruntime, tflite, tflite-runtime or torch"""
+
+    dtype: Literal["fp32", "int8"] = "fp32"
+    """type of the models: fp32, or int8, quantised as ofa.export --int8 does (not torch)"""
 
     cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
     """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one for each thread)"""
@@ -36,7 +39,15 @@ def profile_cpu(config: CpuConfig, command: str) -> int:
     from profilers.devices.local_cpu import cpu_target
     from profilers.profiling.profile import profile
 
-    target = cpu_target(config.runtime, config.threads, config.batch_size, config.cpu, config.timeout, config.in_place)
+    target = cpu_target(
+        config.runtime,
+        config.threads,
+        config.batch_size,
+        config.cpu,
+        config.timeout,
+        in_place=config.in_place,
+        dtype=config.dtype,
+    )
     return profile(config, target, command)
 
 

@@ -90,7 +90,7 @@ def _measured(
             open_target(table, config, config.timeout, console.out, fixed_performance=False) as target,
         ):
             chains = {f"network{i}": chain for i, chain in enumerate(chosen.chains())}
-            files = list(write_models(chains, target.runtime, folder, target.batch).values())
+            files = list(write_models(chains, target.runtime, folder, target.batch, target.dtype).values())
 
             def progress(made: int, of: int) -> None:
                 bar.show("measuring", made, of)

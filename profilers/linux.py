@@ -32,7 +32,8 @@ class LinuxConfig(ClusterOptions, AgentOptions, QuickestOptions, ProfileOptions)
     """xnnpack; none: the runtime's own kernels"""
 
     dtype: Dtype = "fp32"
-    """type that XNNPACK computes in: fp16 makes it compute float32 models in float16, if the processor can"""
+    """fp16: XNNPACK computes float32 models in float16, if the processor can; int8: the models are quantised as
+    ofa.export --int8 does"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,6 +18,8 @@ Run = Callable[[], object]
 Rng = np.random.Generator
 # tensors start where no vector straddles two cache lines
 _ALIGNMENT = 64
+# a standard deviation of quantised noise, in steps: four of them reach the end
+_DEVIATION = 32
 
 
 def _nothing() -> None: ...
@@ -44,7 +46,19 @@ class Runtime:
     load_parts: Callable[[Sequence[Path], int, Rng], list[Part]] | None = None
 
 
+def noise(rng: Rng, shape: Any, kind: Any) -> NDArray[Any]:
+    """Normal noise; of integers, around the middle of what they can be, as quantised tensors are."""
+    values = rng.standard_normal(shape, dtype=np.float32)
+    if kind == np.float32:
+        return values
+    least, most = np.iinfo(kind).min, np.iinfo(kind).max
+    whole = np.rint(_DEVIATION * values + (int(least) + int(most) + 1) // 2)
+    return np.clip(whole, least, most).astype(kind)
+
+
 # ---- onnxruntime
+
+_KINDS = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
 
 
 def _session(path: Path, threads: int, **entries: str) -> Any:
@@ -61,7 +75,7 @@ def _session(path: Path, threads: int, **entries: str) -> Any:
 
 def load_onnxruntime(path: Path, threads: int, rng: Rng) -> Run:
     session = _session(path, threads)
-    feeds = {entry.name: rng.standard_normal(entry.shape, dtype=np.float32) for entry in session.get_inputs()}
+    feeds = {entry.name: noise(rng, entry.shape, _KINDS[entry.type]) for entry in session.get_inputs()}
     return lambda: session.run(None, feeds)
 
 
@@ -80,23 +94,28 @@ def load_onnxruntime_parts(paths: Sequence[Path], threads: int, rng: Rng) -> lis
     """Parts that read and write two buffers in turn, by io binding."""
     _share_the_arena()
     sessions = [_session(path, threads, use_env_allocators="1") for path in paths]
-    shapes = [session.get_outputs()[0].shape for session in sessions]
-    buffers = [_aligned(max(int(np.prod(shape)) for shape in shapes)) for _ in range(2)]
-    given = _aligned(int(np.prod(sessions[0].get_inputs()[0].shape)))
-    given[:] = rng.standard_normal(given.shape, dtype=np.float32)
+    entries = [(session.get_inputs()[0], session.get_outputs()[0]) for session in sessions]
+    buffers = [_aligned(max(_bytes(output) for _, output in entries)) for _ in range(2)]
+    first = entries[0][0]
+    given = _aligned(_bytes(first))
+    given[:] = noise(rng, first.shape, _KINDS[first.type]).reshape(-1).view(np.uint8)
     parts = []
-    for i, (session, shape) in enumerate(zip(sessions, shapes, strict=True)):
-        entry, output = session.get_inputs()[0], session.get_outputs()[0]
+    for i, (session, (entry, output)) in enumerate(zip(sessions, entries, strict=True)):
         source, result = given if i == 0 else buffers[(i - 1) % 2], buffers[i % 2]
         binding = session.io_binding()
-        binding.bind_input(entry.name, "cpu", 0, np.float32, entry.shape, source.ctypes.data)
-        binding.bind_output(output.name, "cpu", 0, np.float32, shape, result.ctypes.data)
-        parts.append(_bound(session, binding, source, result, shape))
+        binding.bind_input(entry.name, "cpu", 0, _KINDS[entry.type], entry.shape, source.ctypes.data)
+        binding.bind_output(output.name, "cpu", 0, _KINDS[output.type], output.shape, result.ctypes.data)
+        parts.append(_bound(session, binding, source, result, output))
     return parts
 
 
+def _bytes(entry: Any) -> int:
+    """Of an input or output."""
+    return int(np.prod(entry.shape)) * np.dtype(_KINDS[entry.type]).itemsize
+
+
 def _bound(
-    session: Any, binding: Any, source: NDArray[np.float32], result: NDArray[np.float32], shape: Sequence[int]
+    session: Any, binding: Any, source: NDArray[np.uint8], result: NDArray[np.uint8], output: Any
 ) -> Part:
     """A part that holds its buffers, which the binding knows by address alone."""
     kept = (source, result)
@@ -104,14 +123,14 @@ def _bound(
     def run() -> object:
         return kept and session.run_with_iobinding(binding)
 
-    return Part(run, lambda: result[: int(np.prod(shape))].reshape(shape))
+    return Part(run, lambda: result[: _bytes(output)].view(_KINDS[output.type]).reshape(output.shape))
 
 
-def _aligned(count: int) -> NDArray[np.float32]:
-    """So many float32 from the start of a cache line on."""
-    raw = np.zeros(4 * count + _ALIGNMENT, dtype=np.uint8)
+def _aligned(size: int) -> NDArray[np.uint8]:
+    """So many bytes from the start of a cache line on."""
+    raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + 4 * count].view(np.float32)
+    return raw[start : start + size]
 
 
 # ---- TFLite, by either of its names
@@ -126,7 +145,7 @@ def _interpreter(interpreter_of: Any, path: Path, threads: int) -> Any:
 def _load_tflite(interpreter_of: Any, path: Path, threads: int, rng: Rng) -> Run:
     interpreter = _interpreter(interpreter_of, path, threads)
     for entry in interpreter.get_input_details():
-        interpreter.set_tensor(entry["index"], rng.standard_normal(entry["shape"], dtype=np.float32))
+        interpreter.set_tensor(entry["index"], noise(rng, entry["shape"], entry["dtype"]))
     invoke: Run = interpreter.invoke
     return invoke
 
@@ -135,7 +154,7 @@ def _load_tflite_parts(interpreter_of: Any, paths: Sequence[Path], threads: int,
     """Interpreters, each with its own memory: an output is copied into the next input, between the timed runs."""
     interpreters = [_interpreter(interpreter_of, path, threads) for path in paths]
     first = interpreters[0].get_input_details()[0]
-    interpreters[0].set_tensor(first["index"], rng.standard_normal(first["shape"], dtype=np.float32))
+    interpreters[0].set_tensor(first["index"], noise(rng, first["shape"], first["dtype"]))
 
     def copier(source: Any, to: Any) -> Run:
         output, entry = source.get_output_details()[0]["index"], to.get_input_details()[0]["index"]

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa import __version__
-from ofa.graph.graph import Array, Graph, Node, Shape
+from ofa.graph.graph import Graph, Node, Shape
 from ofa.optional_packages import missing_package
 
 OPSET = 18
@@ -27,35 +28,46 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
 
     Raises MissingPackage if onnx is not installed.
     """
+    model = empty_model(graph)
+    return serialised(model, Writer(graph, model.graph), metadata)
+
+
+def empty_model(graph: Graph, given: str = "FLOAT", wanted: str = "FLOAT") -> Any:
+    """A model of the graph's input and output, without a node. given, wanted: their types, as ONNX calls them"""
     try:
         from onnx import TensorProto, helper
     except ImportError:
         raise missing_package("onnx", "writing ONNX models") from None
 
     # filled in place: assembling a model from its parts would copy the weights at every step
-    model = helper.make_model(
+    return helper.make_model(
         helper.make_graph(
             [],
             "ofa",
-            [helper.make_tensor_value_info("input", TensorProto.FLOAT, graph.input_shape)],
-            [helper.make_tensor_value_info("output", TensorProto.FLOAT, graph.output_shape)],
+            [helper.make_tensor_value_info("input", getattr(TensorProto, given), graph.input_shape)],
+            [helper.make_tensor_value_info("output", getattr(TensorProto, wanted), graph.output_shape)],
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="ofa-latency",
         producer_version=__version__,
     )
-    writer = _Writer(graph, model.graph)
-    for node in graph.nodes:
-        writer.names.append(writer.activate(writer.translate(node), node.activation))
+
+
+def serialised(model: Any, writer: Writer, metadata: Mapping[str, str] | None) -> bytes:
+    """The model with all nodes of the writer's graph."""
+    from onnx import helper
+
+    for number, node in enumerate(writer.graph.nodes):
+        writer.names.append(writer.node(number, node))
     writer.nodes[-1].output[0] = "output"
     if metadata:
         helper.set_model_props(model, dict(metadata))
-    serialised: bytes = model.SerializeToString(deterministic=True)
-    return serialised
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
-class _Writer:
+class Writer:
     """Nodes and constants of an ONNX graph. names: of every tensor so far."""
 
     def __init__(self, graph: Graph, onnx_graph: Any) -> None:
@@ -63,13 +75,13 @@ class _Writer:
         self.initializers, self.nodes = onnx_graph.initializer, onnx_graph.node
         self.names = ["input"]
 
-    def constant(self, array: Array) -> str:
-        from onnx import TensorProto
+    def constant(self, array: NDArray[Any]) -> str:
+        from onnx import helper
 
         name = f"constant{len(self.initializers)}"
-        self.initializers.add(
-            name=name, data_type=TensorProto.FLOAT, dims=array.shape, raw_data=array.astype("<f4", copy=False).tobytes()
-        )
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+        self.initializers.add(name=name, data_type=kind, dims=array.shape, raw_data=little.tobytes())
         return name
 
     def emit(self, op: str, inputs: list[str], **attributes: Any) -> str:
@@ -78,6 +90,10 @@ class _Writer:
         name = f"{op.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"{op}_{len(self.nodes)}", **attributes))
         return name
+
+    def node(self, number: int, node: Node) -> str:
+        """The name of the tensor that a node computes. number: of the node"""
+        return self.activate(self.translate(node), node.activation)
 
     def activate(self, name: str, activation: str) -> str:
         if activation == "none":
@@ -91,13 +107,12 @@ class _Writer:
         op, attributes = _ACTIVATIONS[activation]
         return self.emit(op, [name], **attributes)
 
+    def weights(self, node: Node) -> list[str]:
+        """The names of a node's weight and bias, as far as it has any."""
+        return [self.constant(array) for array in (node.weight, node.bias) if array is not None]
+
     def translate(self, node: Node) -> str:
-        inputs = [self.names[tensor] for tensor in node.inputs]
-        if node.op in ("conv", "linear"):
-            assert node.weight is not None
-            inputs.append(self.constant(node.weight))
-            if node.bias is not None:
-                inputs.append(self.constant(node.bias))
+        inputs = [*(self.names[tensor] for tensor in node.inputs), *self.weights(node)]
         if node.op == "conv":
             assert node.weight is not None
             kernel = node.weight.shape[2]

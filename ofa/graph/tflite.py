@@ -36,10 +36,10 @@ def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None) -> byt
 
     A classifier's output is (N, classes), any other NHWC. `metadata` becomes the model's metadata buffers.
     """
-    writer = _Writer()
-    tensors = [writer.tensor(_nhwc(graph.input_shape), "input")]
+    writer = Writer()
+    tensors = [writer.tensor(nhwc(graph.input_shape), "input")]
     for node in graph.nodes:
-        tensors.append(writer.node(node, [tensors[t] for t in node.inputs], _is_positive(graph, node)))
+        tensors.append(writer.node(node, [tensors[t] for t in node.inputs], is_positive(graph, node)))
     return writer.finish(tensors[0], tensors[-1], metadata or {})
 
 
@@ -83,17 +83,17 @@ class _Builder(flatbuffers.Builder):  # type: ignore[misc]
         return end
 
 
-def _nhwc(shape: Shape) -> Shape:
+def nhwc(shape: Shape) -> Shape:
     return (shape[0], *shape[2:], shape[1]) if len(shape) == 4 else shape
 
 
-def _is_positive(graph: Graph, node: Node) -> bool:
+def is_positive(graph: Graph, node: Node) -> bool:
     """Whether the node's first input cannot be negative: it comes out of a ReLU."""
     source = node.inputs[0]
     return source > 0 and graph.nodes[source - 1].activation in ("relu", "relu6")
 
 
-class _Writer:
+class Writer:
     """Collects tensors and operators; shapes are NHWC."""
 
     def __init__(self) -> None:

@@ -14,9 +14,16 @@ from ofa.graph.graph import Graph, Node
 if TYPE_CHECKING:
     import torch
 
+    Watch = Callable[[int, str, torch.Tensor], torch.Tensor]
 
-def build_torch(graph: Graph) -> torch.nn.Module:
-    """An nn.Module in evaluation mode, (N, C, H, W) to the graph's output."""
+
+def build_torch(graph: Graph, watch: Watch | None = None) -> torch.nn.Module:
+    """An nn.Module in evaluation mode, (N, C, H, W) to the graph's output.
+
+    watch: is given every tensor, and the module goes on with what it returns: the input ("given", of node -1), what
+        each node computes before its activation ("before"), the sigmoid inside a swish ("gate"), and the result
+        ("after")
+    """
     import torch
     from torch.nn import functional as F
 
@@ -30,6 +37,14 @@ def build_torch(graph: Graph) -> torch.nn.Module:
         "none": lambda x: x,
     }
 
+    def seen(x: torch.Tensor, i: int, what: str) -> torch.Tensor:
+        return x if watch is None else watch(i, what, x)
+
+    def activated(x: torch.Tensor, i: int, activation: str) -> torch.Tensor:
+        if activation == "swish" and watch is not None:
+            return x * watch(i, "gate", torch.sigmoid(x))
+        return activations[activation](x)
+
     class GraphModule(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -39,10 +54,10 @@ def build_torch(graph: Graph) -> torch.nn.Module:
                         self.register_buffer(f"{kind}{i}", torch.from_numpy(np.array(array, dtype=np.float32)))
 
         def forward(self, images: torch.Tensor) -> torch.Tensor:
-            tensors = [images]
+            tensors = [seen(images, -1, "given")]
             for i, node in enumerate(graph.nodes):
-                result = self._run(i, node, [tensors[t] for t in node.inputs])
-                tensors.append(activations[node.activation](result))
+                result = seen(self._run(i, node, [tensors[t] for t in node.inputs]), i, "before")
+                tensors.append(seen(activated(result, i, node.activation), i, "after"))
             return tensors[-1]
 
         def _run(self, i: int, node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:

@@ -21,6 +21,16 @@ from ofa.space.resolutions import MOST_RESOLUTION
 Floats = NDArray[np.float64]
 
 OFFSET = Bounds(-100, 100, "per cent")
+# types of networks whose accuracies are measured, as tables and predictors state them
+DTYPES = ("float32", "int8")
+
+
+def stated_dtype(header: Mapping[str, Any]) -> str:
+    """Of networks behind accuracies; float32 where nothing is said. InputError for a type that is none of DTYPES."""
+    told = header.get("dtype", DTYPES[0])
+    if told not in DTYPES:
+        raise InputError(f"dtype is {short(told)}, expected one of {', '.join(DTYPES)}")
+    return str(told)
 
 
 @dataclass(frozen=True)
@@ -129,11 +139,17 @@ class Predictor(ABC):
         self.scale = None if stated is None else Scale(**stated)
         for key in ("optimism", "source_sd"):
             self._per_resolution(key)
+        stated_dtype(self.header)
 
     @property
     def description(self) -> str:
         """One line: origin and fidelity."""
         return one_line(str(self.header.get("description", "")))
+
+    @property
+    def dtype(self) -> str:
+        """Type of the networks whose accuracies it predicts: "float32" or "int8"."""
+        return stated_dtype(self.header)
 
     @property
     def stated_classes(self) -> int | None:

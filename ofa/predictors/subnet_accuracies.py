@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
+from ofa.predictors.prediction import stated_dtype
 from ofa.reading.csv_text import CsvText, Row, read_csv_text
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
 from ofa.reading.structured import as_object, parse_json
@@ -27,7 +28,7 @@ from ofa.space.mit_format import subnet_from_text
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
-STATED = ("space", "checkpoint_sha256", "image_facts", "rows")  # what is read of a file's comments
+STATED = ("space", "checkpoint_sha256", "image_facts", "rows", "dtype")  # what is read of a file's comments
 LOOKS_LIKE = 0.5  # a figure that, times 100, is half the median or more was meant as a fraction
 CHOICE = Bounds(0, 1000, "a choice")
 _DYNAS_SUBNET, _DYNAS_TOP1 = "Sub-network", "Top-1 Acc (%)"
@@ -109,6 +110,11 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_na
             raise InputError(f"{path} is of {short(facts['space'])}, and --space is {space_name}")
         if "rows" in facts and facts["rows"] != len(texts[path].rows):
             raise InputError(f"{path} says {short(facts['rows'])} rows, and has {len(texts[path].rows)}: it is cut off")
+        other, known = first.setdefault("dtype", (path, stated_dtype(facts)))
+        if known != stated_dtype(facts):
+            raise InputError(
+                f"{path} is of {stated_dtype(facts)} networks, {other} of {known}: a predictor is of networks of one type"
+            )
         if "checkpoint_sha256" in facts:
             other, known = first.setdefault("checkpoint_sha256", (path, facts["checkpoint_sha256"]))
             if known != facts["checkpoint_sha256"]:
@@ -123,6 +129,12 @@ def stated_facts(comments: Sequence[str], path: Path, keys: Collection[str] = ST
         if colon and key in keys:
             facts[key] = parse_json(value, f"{path}: what it says of its {key}")
     return facts
+
+
+def read_dtype(paths: Sequence[Path]) -> str:
+    """The type of the networks whose accuracies files of `ofa.predictors.collect` hold; float32 where they say none."""
+    text = read_csv_text(paths[0], "a file of accuracies", header=False, ended=False)
+    return stated_dtype(stated_facts(text.comments, paths[0]))
 
 
 def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:

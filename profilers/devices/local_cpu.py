@@ -11,7 +11,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import short
 from profilers.devices.core_options import cpu_numbers
 from profilers.measuring.conversation import local_agent
-from profilers.measuring.models import RUNTIMES, check_runtime
+from profilers.measuring.models import DTYPES, RUNTIMES, check_dtype_of, check_runtime
 from profilers.measuring.target import Target
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
@@ -25,20 +25,29 @@ RUNTIME_OF = {
 
 
 def cpu_target(
-    runtime: str, threads: int, batch: int, cpus: Sequence[int] | None, timeout_s: float, in_place: bool = False
+    runtime: str,
+    threads: int,
+    batch: int,
+    cpus: Sequence[int] | None,
+    timeout_s: float,
+    *,
+    in_place: bool = False,
+    dtype: str = "fp32",
 ) -> Target:
-    """This machine's CPU; InputError if the runtime is not installed or a CPU is not to be had.
+    """This machine's CPU; InputError if the runtime is not installed, has no such models, or a CPU is not to be had.
 
-    in_place: whether blocks are timed in networks, where they stand
+    in_place: whether blocks are timed in networks, where they stand; dtype: of the models
     """
     check_runtime(runtime)
+    check_dtype_of(runtime, dtype)
     return Target(
         runtime=runtime,
         batch=batch,
         manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
         start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
-        header={"threads": str(threads), "dtype": "float32"},
+        header={"threads": str(threads), "dtype": dtype_in_header(dtype)},
         in_place=in_place,
+        dtype=dtype,
     )
 
 
@@ -52,7 +61,21 @@ def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
         cpus = cpu_numbers(header["cpus"]) if "cpus" in header else None
     except ValueError as error:
         raise InputError(f"cpus: {error}") from None
-    return cpu_target(runtime, threads, batch, cpus, timeout_s)
+    return cpu_target(runtime, threads, batch, cpus, timeout_s, dtype=dtype_of_header(header))
+
+
+def dtype_in_header(dtype: str) -> str:
+    """What a table's header calls a type of models."""
+    return "float32" if dtype == "fp32" else dtype
+
+
+def dtype_of_header(header: Mapping[str, str]) -> str:
+    """The type of the models behind a table of this command; InputError for one that it has none of."""
+    known = {dtype_in_header(dtype): dtype for dtype in DTYPES}
+    told = header.get("dtype", "float32")
+    if told not in known:
+        raise InputError(f"dtype is {short(told)}, which profilers.cpu has no models of: {', '.join(known)}")
+    return known[told]
 
 
 def chosen_cpus(asked: Sequence[int] | None, threads: int) -> list[int]:

@@ -137,7 +137,7 @@ def make_loop(
     windows: list[Record] = []
     clock = _DeviceClock()
     with temporary_folder("models") as folder:
-        file = write_models({NETWORK: chain}, target.runtime, folder, target.batch)[NETWORK]
+        file = write_models({NETWORK: chain}, target.runtime, folder, target.batch, target.dtype)[NETWORK]
         for event in windows_of(target, folder, file, plan, seed):
             if isinstance(event, Hello):
                 hello = event

@@ -1,4 +1,8 @@
-"""The models that are timed: chains of blocks, written for a runtime."""
+"""The models that are timed: chains of blocks, written for a runtime, in float32 or quantised to int8.
+
+int8 is quantised as `ofa.export --int8` does. A chain of a network takes and gives int8, but for the images at its
+beginning and the logits at its end: so no chain pays for a quantisation that the whole network does not have.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
 from ofa.optional_packages import MissingPackage
+from ofa.reading.numbers import short
 from profilers.measuring.plan import VisitPlan
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
@@ -21,33 +26,41 @@ RUNTIMES = {
 }
 
 
-def write_models(chains: Mapping[str, tuple[Block, ...]], runtime: str, folder: Path, batch: int) -> dict[str, str]:
+# types of the models' tensors
+DTYPES = ("fp32", "int8")
+
+
+def write_models(
+    chains: Mapping[str, tuple[Block, ...]], runtime: str, folder: Path, batch: int, dtype: str = "fp32"
+) -> dict[str, str]:
     """Writes the model of every id for the runtime; {id: file name}. Weights are random: they do not change the time.
 
-    chains: {id: blocks, one after the other}; batch: images a run
+    chains: {id: blocks, one after the other}; batch: images a run; dtype: one of DTYPES
     """
-    write = writer_of(runtime)
+    write = writer_of(runtime, dtype)
     return {name: _write(name, chain, runtime, write, folder, batch) for name, chain in chains.items()}
 
 
-def write_plan(plan: VisitPlan, runtime: str, folder: Path, batch: int) -> dict[str, str | tuple[str, ...]]:
+def write_plan(
+    plan: VisitPlan, runtime: str, folder: Path, batch: int, dtype: str = "fp32"
+) -> dict[str, str | tuple[str, ...]]:
     """Writes the models of a plan, as `write_models` does; {id: file name, or those of its parts, in order}.
 
     Parts that several models have in common are one file.
     """
     whole = {name: chain for name, chain in plan.models.items() if name not in plan.cuts}
     return {
-        **write_models(whole, runtime, folder, batch),
-        **write_parts(plan, list(plan.cuts), runtime, folder, batch),
+        **write_models(whole, runtime, folder, batch, dtype),
+        **write_parts(plan, list(plan.cuts), runtime, folder, batch, dtype),
     }
 
 
 def write_parts(
-    plan: VisitPlan, names: Iterable[str], runtime: str, folder: Path, batch: int
+    plan: VisitPlan, names: Iterable[str], runtime: str, folder: Path, batch: int, dtype: str = "fp32"
 ) -> dict[str, str | tuple[str, ...]]:
     """Writes the parts of these models of a plan, as `write_plan` does."""
     files: dict[str, str | tuple[str, ...]] = {}
-    write = writer_of(runtime)
+    write = writer_of(runtime, dtype)
     written: dict[tuple[Block, ...], str] = {}
     for name in names:
         for number, chain in enumerate(plan.parts(name)):
@@ -68,8 +81,10 @@ def _write(
     return file
 
 
-def writer_of(runtime: str) -> Callable[[Graph], bytes]:
-    """What turns a graph into a model file of the runtime."""
+def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
+    """What turns a graph into a model file of the runtime; InputError for a type that it has no models of."""
+    if dtype == "int8":
+        return _int8_writer_of(runtime)
     if runtime == "onnxruntime":
         from ofa.graph.onnx import write_onnx
 
@@ -81,6 +96,28 @@ def writer_of(runtime: str) -> Callable[[Graph], bytes]:
     from ofa.graph.tflite import write_tflite
 
     return write_tflite
+
+
+def _int8_writer_of(runtime: str) -> Callable[[Graph], bytes]:
+    from ofa.graph.expected import expected_ranges
+    from ofa.graph.int8 import borders_of
+
+    check_dtype_of(runtime, "int8")
+    if runtime == "onnxruntime":
+        from ofa.graph.onnx_int8 import write_onnx_int8
+
+        return lambda graph: write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph))
+    from ofa.graph.tflite_int8 import write_tflite_int8
+
+    return lambda graph: write_tflite_int8(graph, expected_ranges(graph), borders=borders_of(graph))
+
+
+def check_dtype_of(runtime: str, dtype: str) -> None:
+    """InputError for a type that the runtime has no models of."""
+    if dtype not in DTYPES:
+        raise InputError(f"unknown type {short(dtype)} of models, expected one of {', '.join(DTYPES)}")
+    if dtype == "int8" and runtime == "torch":
+        raise InputError("there are no int8 models of the runtime torch: use onnxruntime or tflite, or --dtype fp32")
 
 
 def check_runtime(runtime: str) -> None:

@@ -54,11 +54,11 @@ def measure_on(
     ledger = Ledger(plan, journal)  # which may know pieces of the plan's networks
 
     def write(of: VisitPlan, names: Sequence[str]) -> dict[str, Files]:
-        return write_parts(of, names, target.runtime, folder, target.batch)
+        return write_parts(of, names, target.runtime, folder, target.batch, target.dtype)
 
     driver = Driver(
         ledger,
-        write_plan(ledger.plan, target.runtime, folder, target.batch),
+        write_plan(ledger.plan, target.runtime, folder, target.batch, target.dtype),
         {**target.manifest, "seed": seed, "rules": rules},
         partial(target.start, folder),
         progress=progress,

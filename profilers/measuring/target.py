@@ -22,6 +22,7 @@ class Target:
     tries: a block at which the agent died, or the device was lost, so often in a row is given up
     pace: how long and how often it is measured
     in_place: whether blocks are timed in networks, where they stand, and not alone only
+    dtype: of the models' tensors, one of profilers.measuring.models.DTYPES
     """
 
     runtime: str
@@ -32,3 +33,4 @@ class Target:
     tries: int = 1
     pace: Pace = CPU_PACE
     in_place: bool = False
+    dtype: str = "fp32"

@@ -60,6 +60,7 @@ def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, A
         **({"carriers": len(work.carriers)} if work.carriers else {}),
         **({"networks": len(work.networks)} if work.networks else {}),
         "seed": options.seed,
+        **({"model_dtype": target.dtype} if target.dtype != "fp32" else {}),
         "rules": work.rules,
         **target.manifest,
     }

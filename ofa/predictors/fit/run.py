@@ -17,10 +17,10 @@ from ofa.predictors.fit.measured import Progress, fit_to_measured
 from ofa.predictors.fit.optimism import measure_optimism, optimism_against, source_sd
 from ofa.predictors.fit.scale import fit_scale
 from ofa.predictors.metrics import shown_tau
-from ofa.predictors.prediction import Predictor
+from ofa.predictors.prediction import DTYPES, Predictor
 from ofa.predictors.separable.fitted import train_separable
 from ofa.predictors.separable.predictor import SeparablePredictor
-from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_image_facts, split
+from ofa.predictors.subnet_accuracies import SubnetAccuracies, read_accuracies_csv, read_dtype, read_image_facts, split
 from ofa.runs.files import sha256
 from ofa.space import get_space
 
@@ -66,6 +66,7 @@ class _Fitted:
     images: ImageFacts | None
     kind: str
     description: str
+    dtype: str
 
 
 def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> FitResult:
@@ -86,6 +87,9 @@ def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> Fi
         predictor.header["images"] = fitted.images.to_dict()
         if fitted.images.marks:
             description += f"; {'; '.join(fitted.images.marks)}"
+    if fitted.dtype != DTYPES[0]:
+        predictor.header["dtype"] = fitted.dtype
+        description = f"top-1 of {fitted.dtype} networks; {description}"
     if config.note:
         description += f"; {config.note}"
     predictor.header |= {"description": description, "origin": {**origin, "kind": fitted.kind}}
@@ -137,7 +141,8 @@ def _of_data(config: FitConfig, progress: Progress) -> _Fitted:
         f"accuracies; on {report['rows']['test']:,} others RMSE {figures['rmse']:.2f} %, Kendall tau "
         f"{shown_tau(figures['kendall_tau'], 2)}"
     )
-    return _Fitted(predictor, data, read_image_facts(config.data), "measured accuracies", description)
+    images, dtype = read_image_facts(config.data), read_dtype(config.data)
+    return _Fitted(predictor, data, images, "measured accuracies", description, dtype)
 
 
 def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
@@ -160,4 +165,4 @@ def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
         "only"
     )
     kind = f"{config.samples} predictions of another predictor, not measured accuracies"
-    return _Fitted(predictor, None, images, kind, description)
+    return _Fitted(predictor, None, images, kind, description, teacher.dtype)

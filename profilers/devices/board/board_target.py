@@ -11,7 +11,7 @@ from ofa.errors import InputError
 from profilers.devices.batches import TAR_RECORD, Batch, batches_of, largest_model
 from profilers.devices.board.ssh import Board, Facts, no_space
 from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
-from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of
+from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of, model_dtype
 from profilers.devices.sent_files import SentFolder, sent_folder
 from profilers.measuring.events import Done, Event
 from profilers.measuring.target import Target
@@ -65,6 +65,7 @@ def board_target(
                 **({"cores": cluster} if cluster else {}),
             },
             in_place=in_place,
+            dtype=model_dtype(dtype),
         )
     finally:
         try:

@@ -24,7 +24,8 @@ class PhoneOptions(ClusterOptions, AgentOptions):
     """delegate that runs the operators; gpu and nnapi need your own --agent-lib or --agent-aar"""
 
     dtype: Dtype = "fp32"
-    """type that XNNPACK computes in: fp16 makes it compute float32 models in float16, if the processor can"""
+    """fp16: XNNPACK computes float32 models in float16, if the processor can; int8: the models are quantised as
+    ofa.export --int8 does"""
 
     runner: Annotated[Literal["agent", "benchmark_model"], Option(metavar="R")] = "agent"
     """program that times the models: the agent, or TensorFlow Lite's benchmark_model, given by --agent-bin"""

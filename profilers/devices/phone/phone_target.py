@@ -9,7 +9,7 @@ from pathlib import Path
 from device_agents.android import bundle
 from device_agents.android.elf import too_small_for
 from ofa.errors import InputError
-from profilers.devices.delegates import asked_dtype, dtype_of
+from profilers.devices.delegates import asked_dtype, dtype_of, model_dtype
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
 from profilers.devices.phone.phone_options import PhoneOptions
@@ -97,6 +97,7 @@ def session_of(
             tries=TRIES,
             pace=PHONE_PACE,
             in_place=in_place,
+            dtype=model_dtype(asked.dtype),
         )
 
 

@@ -18,8 +18,8 @@ TOLERANCES = {"fp32": 1e-4, "fp16": 1e-2}
 
 
 def tolerance_of(delegate: str, dtype: Dtype) -> float:
-    """A delegate of a GPU or NPU may compute in float16."""
-    return TOLERANCES[dtype if delegate in ("xnnpack", "none") else "fp16"]
+    """Of float32 models. A delegate of a GPU or NPU may compute in float16."""
+    return TOLERANCES["fp32" if dtype != "fp16" and delegate in ("xnnpack", "none") else "fp16"]
 
 
 def random_input(count: int, seed: int) -> Floats:

@@ -1,0 +1,114 @@
+"""Ranges of a graph's tensors that nobody has run: what its weights make of normal noise.
+
+For timing, as random weights are: mean and variance of every channel are carried through the graph, as if its values
+were independent and, before an activation, normal. Tensors of real networks differ, and take as long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.graph.graph import Graph, Node
+from ofa.graph.int8 import Range, Ranges
+
+Floats = NDArray[np.float64]
+
+REACH = 4.0  # standard deviations on either side of the mean
+_POINTS = np.linspace(-REACH, REACH, 33)
+_DENSITY = np.exp(-(_POINTS**2) / 2)
+_DENSITY /= _DENSITY.sum()
+
+_ACTIVATIONS: dict[str, Callable[[Floats], Floats]] = {
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "h_swish": lambda x: x * np.clip(x + 3, 0, 6) / 6,
+    "hard_sigmoid": lambda x: np.clip(x + 3, 0, 6) / 6,
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "swish": lambda x: x / (1 + np.exp(-x)),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class _Channels:
+    """(C,) mean, variance, lowest and highest value of each channel."""
+
+    mean: Floats
+    variance: Floats
+    low: Floats
+    high: Floats
+
+    @classmethod
+    def normal(cls, mean: Floats, variance: Floats) -> _Channels:
+        reach = REACH * np.sqrt(variance)
+        return cls(mean, variance, mean - reach, mean + reach)
+
+    @property
+    def range(self) -> Range:
+        return Range.over(self.low.min(), self.high.max())
+
+    def through(self, activation: str) -> _Channels:
+        """What an activation makes of normal values."""
+        if activation == "none":
+            return self
+        deviation = np.sqrt(self.variance)[:, None]
+        values = _ACTIVATIONS[activation](self.mean[:, None] + deviation * _POINTS)  # (C, points)
+        mean = values @ _DENSITY
+        # of sums, the extremes may lie further out than those of normal values
+        ends = np.stack([_ACTIVATIONS[activation](end) for end in (self.low, self.high)])
+        low, high = np.minimum(values.min(axis=1), ends.min(axis=0)), np.maximum(values.max(axis=1), ends.max(axis=0))
+        return _Channels(mean, (values - mean[:, None]) ** 2 @ _DENSITY, low, high)
+
+
+def expected_ranges(graph: Graph) -> Ranges:
+    """What to expect where the input is normal noise, of mean 0 and variance 1."""
+    channels = graph.input_shape[1]
+    tensors = [_Channels.normal(np.zeros(channels), np.ones(channels))]
+    before = []
+    for i, node in enumerate(graph.nodes):
+        found = _computed(graph, i, node, [tensors[t] for t in node.inputs])
+        before.append(found.range)
+        tensors.append(found.through(node.activation))
+    ranges = [of.range for of in tensors]
+    return Ranges.of(graph, ranges[0], before, ranges[1:])
+
+
+def _computed(graph: Graph, number: int, node: Node, inputs: list[_Channels]) -> _Channels:
+    """A node's result before its activation."""
+    x = inputs[0]
+    if node.weight is not None:
+        return _weighted(node, x)
+    if node.op == "add":
+        a, b = inputs
+        mean = a.mean + b.mean
+        low = mean - np.hypot(a.mean - a.low, b.mean - b.low)
+        high = mean + np.hypot(a.high - a.mean, b.high - b.mean)
+        return _Channels(mean, a.variance + b.variance, low, high)
+    if node.op == "multiply":
+        a, b = inputs
+        ends = np.stack([a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high])
+        variance = a.variance * b.variance + a.variance * b.mean**2 + b.variance * a.mean**2
+        return _Channels(a.mean * b.mean, variance, ends.min(axis=0), ends.max(axis=0))
+    if node.op == "global_pool":
+        height, width = graph.shapes[node.inputs[0]][2:]
+        pooled = _Channels.normal(x.mean, x.variance / (height * width))
+        return _Channels(
+            pooled.mean, pooled.variance, np.maximum(pooled.low, x.low), np.minimum(pooled.high, x.high)
+        )
+    if node.op == "average_pool":
+        return _Channels(x.mean, x.variance / 4, x.low, x.high)
+    return x
+
+
+def _weighted(node: Node, x: _Channels) -> _Channels:
+    assert node.weight is not None
+    weight = node.weight.reshape(*node.weight.shape[:2], -1).astype(np.float64)  # (out, in / groups, k * k)
+    sums, squares = weight.sum(axis=2), (weight**2).sum(axis=2)
+    if node.groups > 1:
+        mean, variance = sums[:, 0] * x.mean, squares[:, 0] * x.variance
+    else:
+        mean, variance = sums @ x.mean, squares @ x.variance
+    return _Channels.normal(mean if node.bias is None else mean + node.bias, variance)

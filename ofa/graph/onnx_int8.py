@@ -1,0 +1,104 @@
+"""A graph as a quantised ONNX model: the float model's nodes between QuantizeLinear and DequantizeLinear (QDQ).
+
+Runtimes make integer kernels of a node and the pairs around it. Activations are uint8, the same steps as int8 with a
+zero point of 128 more: of int8, onnxruntime 1.32 leaves convolutions and sums beside a shortcut in float on x86.
+
+Where a part of a network takes or gives uint8, it is NHWC: so do onnxruntime's integer convolutions compute, and
+between two of them a network has no transposition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ofa.graph.graph import Graph, Node
+from ofa.graph.int8 import GATE, HARD_SIGMOID_REACH, LOWEST, Borders, Range, Ranges, int8_weights, rounds_before
+from ofa.graph.onnx import Writer, empty_model, serialised
+
+
+def write_onnx_int8(
+    graph: Graph,
+    ranges: Ranges,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    borders: Borders | None = None,
+) -> bytes:
+    """The serialised model, as `ofa.graph.onnx.write_onnx` writes it, quantised.
+
+    borders: float32 at both ends, if not given; else "input" or "output" is uint8, (N, H, W, C)
+    """
+    borders = borders or Borders()
+    given, wanted = ("FLOAT" if at_end else "UINT8" for at_end in (borders.float_input, borders.float_output))
+    model = empty_model(graph, given, wanted)
+    for border, shape, is_float in (
+        (model.graph.input[0], graph.input_shape, borders.float_input),
+        (model.graph.output[0], graph.output_shape, borders.float_output),
+    ):
+        if not is_float and len(shape) == 4:
+            for place, size in zip(border.type.tensor_type.shape.dim, [shape[0], *shape[2:], shape[1]], strict=True):
+                place.dim_value = size
+    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders), metadata)
+
+
+class _QdqWriter(Writer):
+    """names: of every tensor so far, as dequantised."""
+
+    def __init__(self, graph: Graph, onnx_graph: Any, ranges: Ranges, borders: Borders) -> None:
+        super().__init__(graph, onnx_graph)
+        self.ranges, self.borders = ranges, borders
+        self.steps: dict[Range, list[str]] = {}
+        if borders.float_input:
+            self.names = [self.rounded("input", ranges.given)]
+        else:
+            self.names = [self.dequantised(self.emit("Transpose", ["input"], perm=[0, 3, 1, 2]), ranges.given)]
+
+    def node(self, number: int, node: Node) -> str:
+        before, after = self.ranges.before[number], self.ranges.after[number]
+        y, activation = self.translate(node), node.activation
+        if activation == "hard_sigmoid":
+            before = before.within(-HARD_SIGMOID_REACH, HARD_SIGMOID_REACH)
+        if rounds_before(node):
+            y = self.rounded(y, before)
+            if activation == "swish":
+                y = self.emit("Mul", [y, self.rounded(self.emit("Sigmoid", [y]), GATE)])
+            else:
+                y = self.activate(y, activation)
+        # a ReLU needs no node: what lies outside its range is clipped as it is rounded
+        if number == len(self.graph.nodes) - 1 and not self.borders.float_output:
+            result = self.quantised(y, after)
+            return self.emit("Transpose", [result], perm=[0, 2, 3, 1]) if len(self.graph.output_shape) == 4 else result
+        return self.rounded(y, after)
+
+    def rounded(self, name: str, values: Range) -> str:
+        return self.dequantised(self.quantised(name, values), values)
+
+    def quantised(self, name: str, values: Range) -> str:
+        return self.emit("QuantizeLinear", [name, *self.steps_of(values)])
+
+    def dequantised(self, name: str, values: Range) -> str:
+        return self.emit("DequantizeLinear", [name, *self.steps_of(values)])
+
+    def steps_of(self, values: Range) -> list[str]:
+        """Scale and zero point, one constant each for all tensors that have them."""
+        if values not in self.steps:
+            point = np.array(values.zero_point - LOWEST, np.uint8)
+            self.steps[values] = [self.constant(np.array(values.scale)), self.constant(point)]
+        return self.steps[values]
+
+    def weights(self, node: Node) -> list[str]:
+        if node.weight is None:
+            return []
+        given = self.ranges.tensor(node.inputs[0])
+        weights = int8_weights(node, given)
+        found = [self.by_channel(weights.values, weights.scales)]
+        if weights.bias is not None:
+            found.append(self.by_channel(weights.bias, given.scale * weights.scales))
+        return found
+
+    def by_channel(self, values: Any, scales: Any) -> str:
+        zeros = np.zeros(len(scales), values.dtype)
+        inputs = [self.constant(values), self.constant(scales), self.constant(zeros)]
+        return self.emit("DequantizeLinear", inputs, axis=0)

@@ -1,0 +1,324 @@
+"""int8 files: they compute what the float block does, what PyTorch's rounding says, and what others' quantisers make."""
+
+import importlib
+import io
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ofa.blocks import OPERATORS, Block, blocks_of
+from ofa.graph import Graph, block_graph, network_graph
+from ofa.graph.expected import expected_ranges
+from ofa.graph.fake_int8 import TOGETHER, fake_int8, observed_ranges
+from ofa.graph.int8 import Borders, Range, Ranges, borders_of, int8_weights
+from ofa.graph.onnx import write_onnx
+from ofa.graph.onnx_int8 import write_onnx_int8
+from ofa.graph.tflite import write_tflite
+from ofa.graph.tflite_int8 import write_tflite_int8
+from ofa.graph.torch import build_torch
+from ofa.space import get_space
+
+BLOCKS = [
+    Block("conv", 33, 3, 0, 16, 3, 2, "h_swish", False, False),
+    Block("conv", 12, 8, 0, 8, 3, 1, "relu", False, True),
+    Block("conv", 7, 16, 0, 40, 1, 1, "relu6", False, False),
+    Block("mbconv", 14, 16, 16, 24, 3, 1, "relu6", False, False),
+    Block("mbconv", 25, 8, 24, 16, 7, 2, "h_swish", True, False),
+    Block("mbconv", 14, 16, 48, 16, 5, 1, "relu", False, True),
+    Block("mbconv_se_in", 9, 16, 48, 16, 5, 1, "swish", True, True),
+    Block("uib", 14, 16, 48, 16, 5, 1, "relu", False, True),
+    Block("uib3", 14, 16, 48, 16, 5, 1, "relu", False, True),
+    Block("uib5", 14, 16, 48, 24, 1, 1, "relu", False, False),
+    Block("basic", 14, 16, 0, 32, 3, 2, "relu", False, False),
+    Block("bottleneck", 15, 32, 16, 64, 3, 2, "relu", False, False),
+    Block("bottleneck_b", 14, 32, 16, 64, 3, 2, "relu", False, False),
+    Block("max_pool", 15, 32, 0, 32, 3, 2, "none", False, False),
+    Block("global_pool", 7, 32, 0, 32, 1, 1, "none", False, False),
+    Block("feature_mix", 1, 32, 0, 64, 1, 1, "h_swish", False, False),
+    Block("feature_mix_bias", 1, 32, 0, 64, 1, 1, "h_swish", False, False),
+    Block("linear", 1, 64, 0, 10, 1, 1, "none", False, False),
+]
+# a network in small: all that int8 does differently, one after the other
+CHAIN = [BLOCKS[0], Block("mbconv", 17, 16, 48, 16, 5, 1, "h_swish", True, True),
+         Block("mbconv", 17, 16, 48, 24, 3, 2, "relu", False, False), Block("global_pool", 9, 24, 0, 24, 1, 1, "none", False, False),
+         Block("feature_mix", 1, 24, 0, 64, 1, 1, "h_swish", False, False), BLOCKS[-1]]  # fmt: skip
+
+Run = Callable[[Graph, Ranges, Borders, NDArray], NDArray]
+
+
+def noise(shape: tuple[int, ...], seed: int = 0) -> NDArray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def session_of(model: bytes, keep: str = "") -> object:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    if keep:
+        options.optimized_model_filepath = keep
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def int8(values: NDArray, within: Range) -> NDArray:
+    return np.clip(np.rint(values / within.scale) + within.zero_point, -128, 127).astype(np.int8)
+
+
+def run_onnx(graph: Graph, ranges: Ranges, borders: Borders, x: NDArray) -> NDArray:
+    given = x
+    if not borders.float_input:
+        given = (int8(x, ranges.given).astype(np.int16) + 128).astype(np.uint8).transpose(0, 2, 3, 1)
+    session = session_of(write_onnx_int8(graph, ranges, borders=borders))
+    y = session.run(["output"], {"input": np.ascontiguousarray(given)})[0]
+    if y.dtype == np.float32:
+        return y
+    signed = (y.astype(np.int16) - 128).astype(np.int8)
+    return signed.transpose(0, 3, 1, 2) if signed.ndim == 4 else signed
+
+
+def run_tflite(graph: Graph, ranges: Ranges, borders: Borders, x: NDArray) -> NDArray:
+    from ai_edge_litert.interpreter import Interpreter
+
+    return interpreted(Interpreter, graph, ranges, borders, x)
+
+
+def run_tflite_runtime(graph: Graph, ranges: Ranges, borders: Borders, x: NDArray) -> NDArray:
+    module = pytest.importorskip("tflite_runtime.interpreter", reason="tflite-runtime has wheels up to Python 3.11")
+    return interpreted(module.Interpreter, graph, ranges, borders, x)
+
+
+def interpreted(interpreter_of: Callable, graph: Graph, ranges: Ranges, borders: Borders, x: NDArray) -> NDArray:
+    interpreter = interpreter_of(model_content=write_tflite_int8(graph, ranges, borders=borders), num_threads=1)
+    interpreter.allocate_tensors()
+    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
+    asked = x if borders.float_input else int8(x, ranges.given)
+    interpreter.set_tensor(given["index"], np.ascontiguousarray(asked.transpose(0, 2, 3, 1)))
+    interpreter.invoke()
+    y = interpreter.get_tensor(wanted["index"])
+    return y.transpose(0, 3, 1, 2) if y.ndim == 4 else y
+
+
+RUNTIMES: dict[str, Run] = {
+    "onnxruntime": run_onnx,
+    "ai-edge-litert": run_tflite,
+    "tflite-runtime": run_tflite_runtime,
+}
+
+
+def as_float(y: NDArray, within: Range) -> NDArray:
+    return y if y.dtype == np.float32 else (y.astype(np.float32) - within.zero_point) * within.scale
+
+
+def off(y: NDArray, expected: NDArray) -> float:
+    """The root of the mean square of the difference, over that of what is expected."""
+    assert y.shape == expected.shape
+    return float(np.sqrt(((y - expected) ** 2).mean() / (expected**2).mean()))
+
+
+def in_float(graph: Graph, x: NDArray) -> NDArray:
+    with torch.no_grad():
+        return build_torch(graph)(torch.from_numpy(x)).numpy()
+
+
+# ---- a block's file against its float
+
+
+def test_the_blocks_below_are_of_every_operator() -> None:
+    assert {block.op for block in BLOCKS} == set(OPERATORS)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_blocks_int8_file_computes_the_float_block_within_what_256_steps_allow(runtime: str) -> None:
+    for block in BLOCKS:
+        graph = block_graph(block)
+        ranges, borders, x = expected_ranges(graph), borders_of(graph), noise(graph.input_shape)
+        y = RUNTIMES[runtime](graph, ranges, borders, x)
+        assert y.dtype == (np.float32 if block.op == "linear" else np.int8)
+        assert off(as_float(y, ranges.after[-1]), in_float(graph, x)) < 0.08, block
+
+
+def test_expected_ranges_hold_what_noise_makes_of_a_block_and_not_much_more() -> None:
+    for block in BLOCKS:
+        graph = block_graph(block)
+        seen = observed_ranges(graph, [torch.from_numpy(noise((30, *graph.input_shape[1:])))])
+        for found, expected in zip(seen.after, expected_ranges(graph).after, strict=True):
+            width = expected.high - expected.low
+            assert found.low > expected.low - 0.3 * width, block
+            assert found.high < expected.high + 0.3 * width, block
+            assert width < 4 * (found.high - found.low), block
+
+
+# ---- one way of rounding
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_pytorch_rounds_as_the_files_do(runtime: str) -> None:
+    graph = network_graph(CHAIN)
+    ranges = observed_ranges(graph, [torch.from_numpy(noise((20, *graph.input_shape[1:]), seed=1))])
+    x = noise(graph.input_shape)
+    y = RUNTIMES[runtime](graph, ranges, borders_of(graph), x)
+    with torch.no_grad():
+        expected = fake_int8(graph, ranges)(torch.from_numpy(x)).numpy()
+    steps = np.abs(y - expected) / ranges.after[-1].scale
+    assert steps.max() < 4, "a value at the edge of two steps may fall on either side"
+    assert steps.mean() < 1.5
+    assert off(y, in_float(graph, x)) < 0.2
+
+
+def test_ranges_are_the_mean_extremes_of_ten_images_in_whatever_batches_they_come() -> None:
+    graph = block_graph(BLOCKS[1])
+    images = torch.from_numpy(noise((4 * TOGETHER + 3, *graph.input_shape[1:])))
+    whole = observed_ranges(graph, [images])
+    assert observed_ranges(graph, images.split(7)) == whole
+    extremes = [part.max().item() for part in images.split(TOGETHER)]
+    assert whole.given.high == pytest.approx(np.mean(extremes))
+
+
+# ---- the parts of a network
+
+
+def test_a_network_in_parts_has_no_quantisation_that_the_whole_has_not(tmp_path) -> None:
+    """Nor a transposition, in onnxruntime's own form of the models, but for single pixels, which have nothing to move."""
+
+    def kernels(chain: list[Block]) -> Counter[str]:
+        graph = network_graph(chain)
+        model = write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph))
+        session_of(model, str(tmp_path / "kernels.onnx"))
+        return Counter(node.op_type for node in onnx.load(tmp_path / "kernels.onnx").graph.node)
+
+    parts, whole = sum((kernels([block]) for block in CHAIN), Counter[str]()), kernels(CHAIN)
+    assert parts - whole == Counter({"Transpose": 2})
+    assert not whole - parts
+
+
+def test_parts_one_after_the_other_compute_the_whole_network_bit_for_bit() -> None:
+    graph = network_graph(CHAIN)
+    ranges, x = expected_ranges(graph), noise(graph.input_shape)
+    for run in (run_onnx, run_tflite):
+        whole, passed, done = run(graph, ranges, borders_of(graph), x), x, 0
+        for position, block in enumerate(CHAIN):
+            part = Graph((1, block.in_channels, block.in_size, block.in_size))
+            part.block(block, _weights_of(graph), f"{position}.")
+            count = len(part.nodes)
+            own = Ranges(
+                ranges.tensor(done), ranges.before[done : done + count], ranges.after[done : done + count]
+            )
+            y = run(part, own, borders_of(part), as_float(passed, own.given))
+            passed, done = y, done + count
+        np.testing.assert_array_equal(passed, whole)
+
+
+def _weights_of(graph: Graph) -> Callable:
+    from ofa.graph import RandomWeights
+
+    return RandomWeights(0)
+
+
+# ---- the same as others make
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # calibrating keeps every tensor
+        yield
+    logging.disable(logging.NOTSET)
+
+
+def test_onnxruntimes_own_quantiser_makes_the_same_integer_kernels(tmp_path, quiet) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    graph = network_graph(CHAIN)
+    images = [noise(graph.input_shape, seed) for seed in range(TOGETHER)]
+
+    class Reader(CalibrationDataReader):
+        rest = iter(images)
+
+        def get_next(self):
+            found = next(self.rest, None)
+            return None if found is None else {"input": found}
+
+    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
+    onnx.save(onnx.shape_inference.infer_shapes(onnx.load_from_string(write_onnx(graph))), source)
+    quantize_static(source, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)  # fmt: skip
+    ours = write_onnx_int8(graph, observed_ranges(graph, [torch.from_numpy(np.concatenate(images))]))
+    kernels, outputs, x = [], [], noise(graph.input_shape, 99)
+    for name, model in (("theirs", target.read_bytes()), ("ours", ours)):
+        session = session_of(model, str(tmp_path / name))
+        outputs.append(session.run(None, {"input": x})[0])
+        kernels.append(Counter(node.op_type for node in onnx.load(tmp_path / name).graph.node))
+    assert kernels[0] == kernels[1]
+    assert kernels[0]["QLinearConv"] > 6
+    assert off(outputs[1], outputs[0]) < 0.1
+
+
+def test_ai_edge_quantizer_makes_the_same_integer_operators(quiet) -> None:
+    tool = pytest.importorskip("ai_edge_quantizer")
+    recipes = importlib.import_module("ai_edge_quantizer.recipe")
+    from ai_edge_litert.interpreter import Interpreter
+
+    graph = network_graph(CHAIN)
+    images = [noise(graph.input_shape, seed) for seed in range(TOGETHER)]
+    given = bytearray(write_tflite(graph))
+    quantizer = tool.Quantizer(given, recipes.static_wi8_ai8())
+    found = quantizer.calibrate({"serving_default": [{"input": x.transpose(0, 2, 3, 1)} for x in images]})
+    for operation in (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT):
+        quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
+    theirs = bytes(quantizer.quantize(found).quantized_model)
+    ours = write_tflite_int8(graph, observed_ranges(graph, [torch.from_numpy(np.concatenate(images))]))
+    operators = []
+    for model in (theirs, ours):
+        interpreter = Interpreter(model_content=model, num_threads=1)
+        kinds = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
+        operators.append(Counter(
+            (op["op_name"], kinds[op["outputs"][0]]) for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"
+        ))  # fmt: skip
+    assert operators[0] == operators[1]
+
+
+# ---- what is rounded
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "zero"), [(0.0, 6.0, -128), (-1.0, 0.0, 127), (-1.28, 1.27, 0), (0.0, 0.0, -128), (-1.0, 3.0, -64)]
+)
+def test_zero_is_a_step_of_every_range(low: float, high: float, zero: int) -> None:
+    values = Range(low, high)
+    assert values.zero_point == zero
+    assert (values.high - values.low) == pytest.approx(255 * float(values.scale) if high > low else 0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(1.0, 2.0), (-2.0, -1.0), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_a_range_without_zero_or_end_is_refused(low: float, high: float) -> None:
+    with pytest.raises(ValueError, match="is not finite, or does not hold 0"):
+        Range(low, high)
+
+
+def test_a_channel_of_no_weights_keeps_its_bias() -> None:
+    graph = network_graph([BLOCKS[-1]])
+    node = graph.nodes[-1]
+    assert node.weight is not None
+    assert node.bias is not None
+    node.weight[3] = 0
+    node.bias[3] = 0.37
+    found = int8_weights(node, Range(-4, 4))
+    assert found.bias is not None
+    assert found.bias[3] * Range(-4, 4).scale * found.scales[3] == pytest.approx(0.37, rel=1e-6)
+    assert not found.values[3].any()
+
+
+def test_whole_networks_take_images_and_give_logits_in_float32() -> None:
+    space = get_space("mbv3-w1.0")
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[128]))[0]
+    assert borders_of(network_graph(blocks_of(space, subnet))) == Borders(True, True)
+    assert borders_of(block_graph(BLOCKS[5])) == Borders(False, False)
