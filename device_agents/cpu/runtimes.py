@@ -48,12 +48,13 @@ class Runtime:
 
 def noise(rng: Rng, shape: Any, kind: Any) -> NDArray[Any]:
     """Normal noise; of integers, around the middle of what they can be, as quantised tensors are."""
-    values = rng.standard_normal(shape, dtype=np.float32)
+    values: NDArray[Any] = rng.standard_normal(shape, dtype=np.float32)
     if kind == np.float32:
         return values
     least, most = np.iinfo(kind).min, np.iinfo(kind).max
     whole = np.rint(_DEVIATION * values + (int(least) + int(most) + 1) // 2)
-    return np.clip(whole, least, most).astype(kind)
+    clipped: NDArray[Any] = np.clip(whole, least, most)
+    return clipped.astype(kind)
 
 
 # ---- onnxruntime
@@ -114,9 +115,7 @@ def _bytes(entry: Any) -> int:
     return int(np.prod(entry.shape)) * np.dtype(_KINDS[entry.type]).itemsize
 
 
-def _bound(
-    session: Any, binding: Any, source: NDArray[np.uint8], result: NDArray[np.uint8], output: Any
-) -> Part:
+def _bound(session: Any, binding: Any, source: NDArray[np.uint8], result: NDArray[np.uint8], output: Any) -> Part:
     """A part that holds its buffers, which the binding knows by address alone."""
     kept = (source, result)
 

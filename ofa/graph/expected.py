@@ -68,15 +68,15 @@ def expected_ranges(graph: Graph) -> Ranges:
     channels = graph.input_shape[1]
     tensors = [_Channels.normal(np.zeros(channels), np.ones(channels))]
     before = []
-    for i, node in enumerate(graph.nodes):
-        found = _computed(graph, i, node, [tensors[t] for t in node.inputs])
+    for node in graph.nodes:
+        found = _computed(graph, node, [tensors[t] for t in node.inputs])
         before.append(found.range)
         tensors.append(found.through(node.activation))
     ranges = [of.range for of in tensors]
     return Ranges.of(graph, ranges[0], before, ranges[1:])
 
 
-def _computed(graph: Graph, number: int, node: Node, inputs: list[_Channels]) -> _Channels:
+def _computed(graph: Graph, node: Node, inputs: list[_Channels]) -> _Channels:
     """A node's result before its activation."""
     x = inputs[0]
     if node.weight is not None:
@@ -95,9 +95,7 @@ def _computed(graph: Graph, number: int, node: Node, inputs: list[_Channels]) ->
     if node.op == "global_pool":
         height, width = graph.shapes[node.inputs[0]][2:]
         pooled = _Channels.normal(x.mean, x.variance / (height * width))
-        return _Channels(
-            pooled.mean, pooled.variance, np.maximum(pooled.low, x.low), np.minimum(pooled.high, x.high)
-        )
+        return _Channels(pooled.mean, pooled.variance, np.maximum(pooled.low, x.low), np.minimum(pooled.high, x.high))
     if node.op == "average_pool":
         return _Channels(x.mean, x.variance / 4, x.low, x.high)
     return x

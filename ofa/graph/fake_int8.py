@@ -1,7 +1,7 @@
 """A graph's ranges as images show them, and int8 as PyTorch can compute it: in float, rounded where int8 files round.
 
-    ranges = observed_ranges(graph, images)
-    logits = fake_int8(graph, ranges)(images)
+ranges = observed_ranges(graph, images)
+logits = fake_int8(graph, ranges)(images)
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def observed_ranges(graph: Graph, batches: Iterable[Tensor]) -> Ranges:
             module(images)
 
     def found(i: int, what: str) -> Range:
-        low, high = (torch.cat(of[i, what]).split(TOGETHER) for of in (lows, highs))
+        low, high = (torch.split(torch.cat(of[i, what]), TOGETHER) for of in (lows, highs))
         return Range.over(
             torch.stack([of.min() for of in low]).mean().item(), torch.stack([of.max() for of in high]).mean().item()
         )

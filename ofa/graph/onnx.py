@@ -58,8 +58,8 @@ def serialised(model: Any, writer: Writer, metadata: Mapping[str, str] | None) -
     """The model with all nodes of the writer's graph."""
     from onnx import helper
 
-    for number, node in enumerate(writer.graph.nodes):
-        writer.names.append(writer.node(number, node))
+    for number in range(len(writer.graph.nodes)):
+        writer.names.append(writer.node(number))
     writer.nodes[-1].output[0] = "output"
     if metadata:
         helper.set_model_props(model, dict(metadata))
@@ -91,8 +91,9 @@ class Writer:
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"{op}_{len(self.nodes)}", **attributes))
         return name
 
-    def node(self, number: int, node: Node) -> str:
-        """The name of the tensor that a node computes. number: of the node"""
+    def node(self, number: int) -> str:
+        """The name of the tensor that the node of that number computes."""
+        node = self.graph.nodes[number]
         return self.activate(self.translate(node), node.activation)
 
     def activate(self, name: str, activation: str) -> str:

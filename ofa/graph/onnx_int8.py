@@ -55,7 +55,8 @@ class _QdqWriter(Writer):
         else:
             self.names = [self.dequantised(self.emit("Transpose", ["input"], perm=[0, 3, 1, 2]), ranges.given)]
 
-    def node(self, number: int, node: Node) -> str:
+    def node(self, number: int) -> str:
+        node = self.graph.nodes[number]
         before, after = self.ranges.before[number], self.ranges.after[number]
         y, activation = self.translate(node), node.activation
         if activation == "hard_sigmoid":

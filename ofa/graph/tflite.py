@@ -24,6 +24,8 @@ except ImportError:
         "writing TFLite models needs flatbuffers and ai-edge-litert: pip install 'ofa-latency[tflite]'"
     ) from None
 
+__all__ = ["Writer", "add_metadata", "is_positive", "nhwc", "schema", "write_tflite"]
+
 _OPS = schema.BuiltinOperator
 _OPTIONS = schema.BuiltinOptions
 _FUSED = schema.ActivationFunctionType

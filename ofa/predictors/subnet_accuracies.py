@@ -110,10 +110,11 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_na
             raise InputError(f"{path} is of {short(facts['space'])}, and --space is {space_name}")
         if "rows" in facts and facts["rows"] != len(texts[path].rows):
             raise InputError(f"{path} says {short(facts['rows'])} rows, and has {len(texts[path].rows)}: it is cut off")
-        other, known = first.setdefault("dtype", (path, stated_dtype(facts)))
-        if known != stated_dtype(facts):
+        dtype = stated_dtype(facts)
+        other, known = first.setdefault("dtype", (path, dtype))
+        if known != dtype:
             raise InputError(
-                f"{path} is of {stated_dtype(facts)} networks, {other} of {known}: a predictor is of networks of one type"
+                f"{path} is of {dtype} networks, {other} of {known}: a predictor is of one type of networks"
             )
         if "checkpoint_sha256" in facts:
             other, known = first.setdefault("checkpoint_sha256", (path, facts["checkpoint_sha256"]))

@@ -1,4 +1,4 @@
-"""int8 files: they compute what the float block does, what PyTorch's rounding says, and what others' quantisers make."""
+"""int8 files: they compute what the float block does, and PyTorch's rounding, with the kernels of other quantisers."""
 
 import importlib
 import io
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ofa.blocks import OPERATORS, Block, blocks_of
-from ofa.graph import Graph, block_graph, network_graph
+from ofa.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.graph.expected import expected_ranges
 from ofa.graph.fake_int8 import TOGETHER, fake_int8, observed_ranges
 from ofa.graph.int8 import Borders, Range, Ranges, borders_of, int8_weights
@@ -47,9 +47,14 @@ BLOCKS = [
     Block("linear", 1, 64, 0, 10, 1, 1, "none", False, False),
 ]
 # a network in small: all that int8 does differently, one after the other
-CHAIN = [BLOCKS[0], Block("mbconv", 17, 16, 48, 16, 5, 1, "h_swish", True, True),
-         Block("mbconv", 17, 16, 48, 24, 3, 2, "relu", False, False), Block("global_pool", 9, 24, 0, 24, 1, 1, "none", False, False),
-         Block("feature_mix", 1, 24, 0, 64, 1, 1, "h_swish", False, False), BLOCKS[-1]]  # fmt: skip
+CHAIN = [
+    BLOCKS[0],
+    Block("mbconv", 17, 16, 48, 16, 5, 1, "h_swish", True, True),
+    Block("mbconv", 17, 16, 48, 24, 3, 2, "relu", False, False),
+    Block("global_pool", 9, 24, 0, 24, 1, 1, "none", False, False),
+    Block("feature_mix", 1, 24, 0, 64, 1, 1, "h_swish", False, False),
+    BLOCKS[-1],
+]
 
 Run = Callable[[Graph, Ranges, Borders, NDArray], NDArray]
 
@@ -186,7 +191,7 @@ def test_ranges_are_the_mean_extremes_of_ten_images_in_whatever_batches_they_com
 
 
 def test_a_network_in_parts_has_no_quantisation_that_the_whole_has_not(tmp_path) -> None:
-    """Nor a transposition, in onnxruntime's own form of the models, but for single pixels, which have nothing to move."""
+    """Nor a transposition, in onnxruntime's own form of the models, but of single pixels, where nothing moves."""
 
     def kernels(chain: list[Block]) -> Counter[str]:
         graph = network_graph(chain)
@@ -206,20 +211,12 @@ def test_parts_one_after_the_other_compute_the_whole_network_bit_for_bit() -> No
         whole, passed, done = run(graph, ranges, borders_of(graph), x), x, 0
         for position, block in enumerate(CHAIN):
             part = Graph((1, block.in_channels, block.in_size, block.in_size))
-            part.block(block, _weights_of(graph), f"{position}.")
+            part.block(block, RandomWeights(0), f"{position}.")
             count = len(part.nodes)
-            own = Ranges(
-                ranges.tensor(done), ranges.before[done : done + count], ranges.after[done : done + count]
-            )
+            own = Ranges(ranges.tensor(done), ranges.before[done : done + count], ranges.after[done : done + count])
             y = run(part, own, borders_of(part), as_float(passed, own.given))
             passed, done = y, done + count
         np.testing.assert_array_equal(passed, whole)
-
-
-def _weights_of(graph: Graph) -> Callable:
-    from ofa.graph import RandomWeights
-
-    return RandomWeights(0)
 
 
 # ---- the same as others make
@@ -234,7 +231,8 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def test_onnxruntimes_own_quantiser_makes_the_same_integer_kernels(tmp_path, quiet) -> None:
+@pytest.mark.usefixtures("quiet")
+def test_onnxruntimes_own_quantiser_makes_the_same_integer_kernels(tmp_path) -> None:
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     graph = network_graph(CHAIN)
@@ -262,7 +260,8 @@ def test_onnxruntimes_own_quantiser_makes_the_same_integer_kernels(tmp_path, qui
     assert off(outputs[1], outputs[0]) < 0.1
 
 
-def test_ai_edge_quantizer_makes_the_same_integer_operators(quiet) -> None:
+@pytest.mark.usefixtures("quiet")
+def test_ai_edge_quantizer_makes_the_same_integer_operators() -> None:
     tool = pytest.importorskip("ai_edge_quantizer")
     recipes = importlib.import_module("ai_edge_quantizer.recipe")
     from ai_edge_litert.interpreter import Interpreter
@@ -280,9 +279,8 @@ def test_ai_edge_quantizer_makes_the_same_integer_operators(quiet) -> None:
     for model in (theirs, ours):
         interpreter = Interpreter(model_content=model, num_threads=1)
         kinds = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
-        operators.append(Counter(
-            (op["op_name"], kinds[op["outputs"][0]]) for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"
-        ))  # fmt: skip
+        made = [op for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
+        operators.append(Counter((op["op_name"], kinds[op["outputs"][0]]) for op in made))
     assert operators[0] == operators[1]
 
 
