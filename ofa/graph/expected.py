@@ -98,6 +98,9 @@ def _computed(graph: Graph, node: Node, inputs: list[_Channels]) -> _Channels:
         return _Channels(pooled.mean, pooled.variance, np.maximum(pooled.low, x.low), np.minimum(pooled.high, x.high))
     if node.op == "average_pool":
         return _Channels(x.mean, x.variance / 4, x.low, x.high)
+    if node.op == "shuffle":
+        order = np.arange(len(x.mean)).reshape(node.groups, -1).T.reshape(-1)
+        return _Channels(x.mean[order], x.variance[order], x.low[order], x.high[order])
     return x
 
 
@@ -105,8 +108,9 @@ def _weighted(node: Node, x: _Channels) -> _Channels:
     assert node.weight is not None
     weight = node.weight.reshape(*node.weight.shape[:2], -1).astype(np.float64)  # (out, in / groups, k * k)
     sums, squares = weight.sum(axis=2), (weight**2).sum(axis=2)
-    if node.groups > 1:
-        mean, variance = sums[:, 0] * x.mean, squares[:, 0] * x.variance
-    else:
-        mean, variance = sums @ x.mean, squares @ x.variance
+    # (groups, out, in): each group reads its own channels
+    means, variances = (of.reshape(node.groups, -1, 1) for of in (x.mean, x.variance))
+    mean, variance = (
+        (by.reshape(node.groups, -1, by.shape[1]) @ of).reshape(-1) for by, of in ((sums, means), (squares, variances))
+    )
     return _Channels.normal(mean if node.bias is None else mean + node.bias, variance)

@@ -3,7 +3,7 @@
 - Weights: symmetric, a scale for each output channel, -127 to 127. Biases: int32, in steps of input times weight.
 - Activations: asymmetric, one scale a tensor, -128 to 127. A ReLU or ReLU6 is part of what computes it: its range is
   that of the result. Other activations round before and after, since runtimes compute them apart.
-- Poolings by choice (max, 2 x 2 average) and reshapes keep the steps of their input: they make no new values.
+- Poolings by choice (max, 2 x 2 average), reshapes and shuffles keep the steps of their input: they make no new values.
 - onnxruntime has no int8 kernel of h-swish and hard sigmoid: there these compute in float, between two roundings.
 
 The same rules as onnxruntime's `quantize_static` (QDQ, per channel) and ai-edge-quantizer's `static_wi8_ai8`, which
@@ -23,7 +23,7 @@ from ofa.graph.graph import Array, Graph, Node
 LOWEST, HIGHEST = -128, 127
 _STEPS = HIGHEST - LOWEST
 # operations that make no new values, so that output and input have the same steps
-KEEPS_STEPS = ("max_pool", "average_pool", "flatten")
+KEEPS_STEPS = ("max_pool", "average_pool", "flatten", "shuffle")
 # activations that are part of the operation before: it is rounded once, after them
 _PART_OF_IT = ("none", "relu", "relu6")
 IMAGE_CHANNELS = 3

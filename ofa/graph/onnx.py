@@ -29,7 +29,7 @@ def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes
     Raises MissingPackage if onnx is not installed.
     """
     model = empty_model(graph)
-    return serialised(model, Writer(graph, model.graph), metadata)
+    return serialised(model, OnnxWriter(graph, model.graph), metadata)
 
 
 def empty_model(graph: Graph, given: str = "FLOAT", wanted: str = "FLOAT") -> Any:
@@ -54,7 +54,7 @@ def empty_model(graph: Graph, given: str = "FLOAT", wanted: str = "FLOAT") -> An
     )
 
 
-def serialised(model: Any, writer: Writer, metadata: Mapping[str, str] | None) -> bytes:
+def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | None) -> bytes:
     """The model with all nodes of the writer's graph."""
     from onnx import helper
 
@@ -67,7 +67,7 @@ def serialised(model: Any, writer: Writer, metadata: Mapping[str, str] | None) -
     return content
 
 
-class Writer:
+class OnnxWriter:
     """Nodes and constants of an ONNX graph. names: of every tensor so far."""
 
     def __init__(self, graph: Graph, onnx_graph: Any) -> None:
@@ -140,16 +140,14 @@ class Writer:
 
     def shuffle(self, node: Node, x: str) -> str:
         n, channels, h, w = self.graph.shapes[node.inputs[0]]
-        apart = self.emit("Reshape", [x, self.shape((n, node.groups, channels // node.groups, h, w))])
-        return self.emit(
-            "Reshape", [self.emit("Transpose", [apart], perm=[0, 2, 1, 3, 4]), self.shape((n, channels, h, w))]
-        )
+        apart = self.moved(node, self.reshape(x, (n, node.groups, channels // node.groups, h, w)))
+        mixed = self.moved(node, self.emit("Transpose", [apart], perm=[0, 2, 1, 3, 4]))
+        return self.reshape(mixed, (n, channels, h, w))
 
-    def shape(self, sizes: Shape) -> str:
-        """A constant that Reshape reads."""
-        from onnx import TensorProto
+    def reshape(self, x: str, sizes: Shape) -> str:
+        return self.emit("Reshape", [x, self.constant(np.array(sizes, np.int64))])
 
-        name = f"constant{len(self.initializers)}"
-        raw = np.array(sizes, "<i8").tobytes()
-        self.initializers.add(name=name, data_type=TensorProto.INT64, dims=(len(sizes),), raw_data=raw)
-        return name
+    def moved(self, node: Node, x: str) -> str:
+        """A tensor within a node that only moves values; for writers that say its type at every step."""
+        del node
+        return x

@@ -16,7 +16,7 @@ import numpy as np
 
 from ofa.graph.graph import Graph, Node
 from ofa.graph.int8 import GATE, HARD_SIGMOID_REACH, LOWEST, Borders, Range, Ranges, int8_weights, rounds_before
-from ofa.graph.onnx import Writer, empty_model, serialised
+from ofa.graph.onnx import OnnxWriter, empty_model, serialised
 
 
 def write_onnx_int8(
@@ -43,7 +43,7 @@ def write_onnx_int8(
     return serialised(model, _QdqWriter(graph, model.graph, ranges, borders), metadata)
 
 
-class _QdqWriter(Writer):
+class _QdqWriter(OnnxWriter):
     """names: of every tensor so far, as dequantised."""
 
     def __init__(self, graph: Graph, onnx_graph: Any, ranges: Ranges, borders: Borders) -> None:
@@ -72,6 +72,9 @@ class _QdqWriter(Writer):
             result = self.quantised(y, after)
             return self.emit("Transpose", [result], perm=[0, 2, 3, 1]) if len(self.graph.output_shape) == 4 else result
         return self.rounded(y, after)
+
+    def moved(self, node: Node, x: str) -> str:
+        return self.rounded(x, self.ranges.tensor(node.inputs[0]))
 
     def rounded(self, name: str, values: Range) -> str:
         return self.dequantised(self.quantised(name, values), values)

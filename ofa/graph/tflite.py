@@ -24,7 +24,7 @@ except ImportError:
         "writing TFLite models needs flatbuffers and ai-edge-litert: pip install 'ofa-latency[tflite]'"
     ) from None
 
-__all__ = ["Writer", "add_metadata", "is_positive", "nhwc", "schema", "write_tflite"]
+__all__ = ["TfliteWriter", "add_metadata", "is_positive", "nhwc", "schema", "write_tflite"]
 
 _OPS = schema.BuiltinOperator
 _OPTIONS = schema.BuiltinOptions
@@ -38,7 +38,7 @@ def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None) -> byt
 
     A classifier's output is (N, classes), any other NHWC. `metadata` becomes the model's metadata buffers.
     """
-    writer = Writer()
+    writer = TfliteWriter()
     tensors = [writer.tensor(nhwc(graph.input_shape), "input")]
     for node in graph.nodes:
         tensors.append(writer.node(node, [tensors[t] for t in node.inputs], is_positive(graph, node)))
@@ -95,7 +95,7 @@ def is_positive(graph: Graph, node: Node) -> bool:
     return source > 0 and graph.nodes[source - 1].activation in ("relu", "relu6")
 
 
-class Writer:
+class TfliteWriter:
     """Collects tensors and operators; shapes are NHWC."""
 
     def __init__(self) -> None:

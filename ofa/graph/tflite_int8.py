@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ofa.graph.graph import Graph, Node
 from ofa.graph.int8 import GATE, LOWEST, Borders, Range, Ranges, int8_weights, rounds_before
-from ofa.graph.tflite import Writer, is_positive, nhwc, schema
+from ofa.graph.tflite import TfliteWriter, is_positive, nhwc, schema
 
 _OPS = schema.BuiltinOperator
 # the first version of an operator that takes int8; 1 for the others
@@ -30,11 +30,12 @@ _VERSIONS = {
     _OPS.PADV2: 2,
     _OPS.AVERAGE_POOL_2D: 2,
     _OPS.MAX_POOL_2D: 2,
+    _OPS.TRANSPOSE: 2,
     _OPS.DEQUANTIZE: 2,
 }
 _WEIGHTED = (_OPS.CONV_2D, _OPS.DEPTHWISE_CONV_2D, _OPS.FULLY_CONNECTED)
 # operators whose output must have the steps of their input
-_KEEP = (_OPS.PAD, _OPS.PADV2, _OPS.RESHAPE, _OPS.MAX_POOL_2D, _OPS.AVERAGE_POOL_2D)
+_KEEP = (_OPS.PAD, _OPS.PADV2, _OPS.RESHAPE, _OPS.TRANSPOSE, _OPS.MAX_POOL_2D, _OPS.AVERAGE_POOL_2D)
 # a hard sigmoid is relu6(x + 3) / 6
 _SHIFT, _SIXTH = 3.0, Range(0.0, 1 / 6)
 
@@ -63,7 +64,7 @@ def write_tflite_int8(
     return writer.finish(source, result, metadata or {})
 
 
-class _Int8Writer(Writer):
+class _Int8Writer(TfliteWriter):
     """Writes a node in float, then makes what it wrote int8."""
 
     def __init__(self, ranges: Ranges) -> None:

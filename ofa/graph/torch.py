@@ -56,33 +56,39 @@ def build_torch(graph: Graph, watch: Watch | None = None) -> torch.nn.Module:
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             tensors = [seen(images, -1, "given")]
             for i, node in enumerate(graph.nodes):
-                result = seen(self._run(i, node, [tensors[t] for t in node.inputs]), i, "before")
+                weights = [getattr(self, f"{kind}{i}", None) for kind in ("weight", "bias")]
+                result = seen(_computed(node, [tensors[t] for t in node.inputs], *weights), i, "before")
                 tensors.append(seen(activated(result, i, node.activation), i, "after"))
             return tensors[-1]
 
-        def _run(self, i: int, node: Node, inputs: list[torch.Tensor]) -> torch.Tensor:
-            x = inputs[0]
-            if node.op in ("conv", "linear"):
-                weight, bias = getattr(self, f"weight{i}"), getattr(self, f"bias{i}", None)
-                if node.op == "linear":
-                    return F.linear(x, weight, bias)
-                padding = weight.shape[2] // 2
-                return F.conv2d(x, weight, bias, node.stride, padding, groups=node.groups)
-            if node.op == "add":
-                return x + inputs[1]
-            if node.op == "multiply":
-                return x * inputs[1]
-            if node.op == "shuffle":
-                return F.channel_shuffle(x, node.groups)
-            if node.op == "max_pool":
-                return F.max_pool2d(x, 3, 2, 1)
-            if node.op == "average_pool":
-                return F.avg_pool2d(x, 2, 2, ceil_mode=True)
-            if node.op == "global_pool":
-                return x.mean((2, 3), keepdim=True)
-            return torch.flatten(x, 1)
-
     return GraphModule().eval()
+
+
+def _computed(
+    node: Node, inputs: list[torch.Tensor], weight: torch.Tensor | None, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """What a node computes, before its activation."""
+    import torch
+    from torch.nn import functional as F
+
+    x = inputs[0]
+    if weight is not None:
+        if node.op == "linear":
+            return F.linear(x, weight, bias)
+        return F.conv2d(x, weight, bias, node.stride, weight.shape[2] // 2, groups=node.groups)
+    if node.op == "add":
+        return x + inputs[1]
+    if node.op == "multiply":
+        return x * inputs[1]
+    if node.op == "shuffle":
+        return F.channel_shuffle(x, node.groups)
+    if node.op == "max_pool":
+        return F.max_pool2d(x, 3, 2, 1)
+    if node.op == "average_pool":
+        return F.avg_pool2d(x, 2, 2, ceil_mode=True)
+    if node.op == "global_pool":
+        return x.mean((2, 3), keepdim=True)
+    return torch.flatten(x, 1)
 
 
 def write_torchscript(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:

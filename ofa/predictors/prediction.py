@@ -27,10 +27,10 @@ DTYPES = ("float32", "int8")
 
 def stated_dtype(header: Mapping[str, Any]) -> str:
     """Of networks behind accuracies; float32 where nothing is said. InputError for a type that is none of DTYPES."""
-    told = header.get("dtype", DTYPES[0])
-    if told not in DTYPES:
-        raise InputError(f"dtype is {short(told)}, expected one of {', '.join(DTYPES)}")
-    return str(told)
+    stated = header.get("dtype", DTYPES[0])
+    if stated not in DTYPES:
+        raise InputError(f"dtype is {short(stated)}, expected one of {', '.join(DTYPES)}")
+    return str(stated)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ def dtype_of(delegate: str, dtype: Dtype = "fp32") -> str:
 
 def dtype_in(header: Mapping[str, str]) -> Dtype:
     """What a header's table was asked for."""
-    told = header.get("dtype")
-    return "fp16" if told == "fp16" else "int8" if told == "int8" else "fp32"
+    stated = header.get("dtype")
+    return "fp16" if stated == "fp16" else "int8" if stated == "int8" else "fp32"
 
 
 def model_dtype(dtype: Dtype) -> str:

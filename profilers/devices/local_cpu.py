@@ -72,10 +72,10 @@ def dtype_in_header(dtype: str) -> str:
 def dtype_of_header(header: Mapping[str, str]) -> str:
     """The type of the models behind a table of this command; InputError for one that it has none of."""
     known = {dtype_in_header(dtype): dtype for dtype in DTYPES}
-    told = header.get("dtype", "float32")
-    if told not in known:
-        raise InputError(f"dtype is {short(told)}, which profilers.cpu has no models of: {', '.join(known)}")
-    return known[told]
+    stated = header.get("dtype", "float32")
+    if stated not in known:
+        raise InputError(f"dtype is {short(stated)}, which profilers.cpu has no models of: {', '.join(known)}")
+    return known[stated]
 
 
 def chosen_cpus(asked: Sequence[int] | None, threads: int) -> list[int]:

@@ -37,6 +37,7 @@ BLOCKS = [
     Block("uib", 14, 16, 48, 16, 5, 1, "relu", False, True),
     Block("uib3", 14, 16, 48, 16, 5, 1, "relu", False, True),
     Block("uib5", 14, 16, 48, 24, 1, 1, "relu", False, False),
+    Block("uib_g2", 14, 16, 48, 16, 5, 1, "relu", False, True),
     Block("basic", 14, 16, 0, 32, 3, 2, "relu", False, False),
     Block("bottleneck", 15, 32, 16, 64, 3, 2, "relu", False, False),
     Block("bottleneck_b", 14, 32, 16, 64, 3, 2, "relu", False, False),
