@@ -45,7 +45,7 @@ from ofa.search.specialise import DeviceSearch, shared_resolutions
 from ofa.space import Subnet
 from ofa.tables import LatencyTable, find_table
 from profilers.devices.core_options import cpu_numbers
-from profilers.devices.local_cpu import RUNTIME_OF, cpu_target
+from profilers.devices.local_cpu import RUNTIME_OF, cpu_target, dtype_of_header
 from profilers.measuring.drive import Driver
 from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import RUNTIMES
@@ -172,7 +172,9 @@ def latencies(
     plan = make_plan([blocks_of(space, subnet) for subnet in subnets], ROUNDS, seed)
     threads = int(table.header.get("threads", 1))
     cpus = cpu_numbers(table.header["cpus"]) if "cpus" in table.header else None
-    target = cpu_target(runtime, threads, int(table.header.get("batch", 1)), cpus, 60.0)
+    target = cpu_target(
+        runtime, threads, int(table.header.get("batch", 1)), cpus, 60.0, dtype=dtype_of_header(table.header)
+    )
     journal = Journal.create(out / "latency.journal.jsonl", {"networks": len(subnets), "seed": seed})
     with tempfile.TemporaryDirectory(prefix="ofa-loop-") as name:
         folder = Path(name)

@@ -165,6 +165,7 @@ OTHERS: dict[str, Any] = {
     "space": "mbv3-w1.2", "num_classes": 10, "resolutions": (128,), "batch_size": 2, "rounds": 4, "quick": True,
     "limit": 7, "seed": 1, "energy": True, "threads": 2, "cpu": (0,), "runtime": "torch", "timeout": 9.0, "name": "N",
     "out": Path("y.csv"), "resume": True, "overwrite": True, "timing": "warm",
+    "dtype": "int8",
 }  # fmt: skip
 
 
@@ -176,8 +177,8 @@ def test_what_decides_a_profile_is_in_its_identity_and_what_is_free_is_not(
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
 
     def settings(config: CpuConfig) -> dict[str, Any]:
-        given = config.runtime, config.threads, config.batch_size, config.cpu, config.timeout, config.in_place
-        target = cpu_target(*given)
+        given = config.runtime, config.threads, config.batch_size, config.cpu, config.timeout
+        target = cpu_target(*given, in_place=config.in_place, dtype=config.dtype)
         return identity(config, planned(config, target.pace, target.in_place), asked_of(config, target))
 
     plain = CpuConfig(out=OUT, space="mbv3-w1.0", resolutions=(160, 192))
