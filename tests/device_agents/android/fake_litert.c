@@ -5,6 +5,7 @@
 //     hot FILE     loading makes that sensor show 75 C       ramp FILE    that clock rises for 200 runs, to 2.8 GHz
 //     flee N       a run moves its thread to CPU N       put N        a run puts N/48, 2N/48, ... into its output
 //     heat FILE    a run makes that sensor show 75 C        add N        a run puts its input, and N, into its output
+//     grow N       as add, of N times the runs so far     called N     a run tells stderr of itself
 //     gives N      its output has N floats (64), at most 64   takes N      its input has
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 typedef struct {
     char text[256];
     int takes, gives;  // floats
+    int runs;
 } Fake;
 
 typedef struct {
@@ -232,6 +234,11 @@ int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void
     for (int i = 0; i < 64; i++) ((Buffer *)out[0])->data[i] = value_of(compiled, "put ") * (i + 1) / 48.0f;
     for (int i = 0; i < 64 && strstr(((Fake *)compiled)->text, "add "); i++)
         ((Buffer *)out[0])->data[i] = ((Buffer *)in[0])->data[i] + value_of(compiled, "add ");
+    Fake *fake = compiled;
+    fake->runs++;
+    if (strstr(fake->text, "called ")) fprintf(stderr, "run %d\n", value_of(fake, "called "));
+    for (int i = 0; i < 64 && strstr(fake->text, "grow "); i++)
+        ((Buffer *)out[0])->data[i] = ((Buffer *)in[0])->data[i] + (float)(value_of(fake, "grow ") * fake->runs);
     int64_t until = now_ns() + value_of(compiled, "spin ") * 1000LL;
     const char *text = ((Fake *)compiled)->text, *ramp = strstr(text, "ramp "), *away = strstr(text, "flee ");
     const char *warm = strstr(text, "heat ");

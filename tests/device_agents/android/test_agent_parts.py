@@ -164,6 +164,27 @@ def test_an_output_is_the_next_input(
     assert re.fullmatch(r"part 2 of 3 fails when it is run: status [13]", m["message"])
 
 
+def test_parts_run_in_their_order_and_each_pass_hands_on_what_it_has_computed(
+    fake: Path, talk_raw: TalkRaw, manifest_with: Callable[..., dict], write_fake: WriteFake
+) -> None:
+    # the first puts out something else every time, so that what a pass before left behind is told from its own
+    for name, words in (("a", "called 1 grow 1"), ("b", "called 2 add 100"), ("c", "called 3 add 1000")):
+        write_fake(fake, name, words)
+    asked = manifest_with(models=[in_parts("a", "b", "c")], visits=["n", "n"], rules={**FEW, "min_sample_us": 0})
+    code, _, stderr = talk_raw(fake, json.dumps(asked).encode())
+    assert code == 0, stderr
+    lines = [line.split() for line in stderr.splitlines() if line.startswith(("input ", "run "))]
+    passes = FEW["warmup_runs"] + FEW["max_runs"]
+    assert len(lines) == 2 * (3 + 5 * passes)
+    for visit in (lines[: len(lines) // 2], lines[len(lines) // 2 :]):
+        given = np.array(visit[0][1:], dtype=float)
+        for number in range(passes):
+            first, into_second, second, into_third, third = visit[3 + 5 * number :][:5]
+            assert (first, second, third) == (["run", "1"], ["run", "2"], ["run", "3"])
+            handed = [np.array(line[1:], dtype=float) for line in (into_second, into_third)]
+            np.testing.assert_allclose(handed, [given + number + 1, given + number + 101], rtol=1e-5, atol=1e-4)
+
+
 def build_fake_tflite(folder: Path) -> None:
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined", "-shared", "-fPIC"]
     gcc = shutil.which("gcc")
