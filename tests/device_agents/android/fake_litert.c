@@ -6,6 +6,8 @@
 //     flee N       a run moves its thread to CPU N       put N        a run puts N/48, 2N/48, ... into its output
 //     heat FILE    a run makes that sensor show 75 C        add N        a run puts its input, and N, into its output
 //     grow N       as add, of N times the runs so far     called N     a run tells stderr of itself
+//     fail_at N    its run N alone returns status 9
+//     type N       its input and output are of element type N, and not of float32, which is 1
 //     gives N      its output has N floats (64), at most 64   takes N      its input has
 // It tells stderr of every load and unload, and of the 64 floats of every input.
 #include <fcntl.h>
@@ -151,9 +153,8 @@ int LiteRtGetSignatureOutputTensorByIndex(void *signature, size_t index, void **
 }
 
 int LiteRtGetRankedTensorType(void *tensor, int type[18]) {
-    (void)tensor;
     memset(type, 0, 18 * sizeof *type);
-    type[0] = 1;
+    type[0] = value_of(tensor, "type ") ? value_of(tensor, "type ") : 1;
     return 0;
 }
 
@@ -249,5 +250,6 @@ int LiteRtRunCompiledModel(void *compiled, size_t signature, size_t inputs, void
     if (strstr(((Fake *)compiled)->text, "chatter")) printf("not a protocol line\n"), fflush(stdout);
     sleep((unsigned)value_of(compiled, "sleep "));
     while (now_ns() < until) continue;
+    if (strstr(fake->text, "fail_at ") && fake->runs == value_of(fake, "fail_at ")) return 9;
     return value_of(compiled, "fail_run ");
 }

@@ -185,6 +185,18 @@ def test_parts_run_in_their_order_and_each_pass_hands_on_what_it_has_computed(
             np.testing.assert_allclose(handed, [given + number + 1, given + number + 101], rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("run", [1, FEW["warmup_runs"] + 1, FEW["warmup_runs"] + FEW["max_runs"]])
+def test_a_part_that_fails_once_fails_its_network_and_is_named(
+    fake: Path, talk: Talk, write_fake: WriteFake, run: int
+) -> None:
+    """In the warm-up, in the first pass, in the last."""
+    write_fake(fake, "c", f"spin 1 fail_at {run}")
+    models = [in_parts("a", "b", "c", "b"), in_parts("a", "b", name="m")]
+    n, m = outcomes(talk(fake, models=models, visits=["n", "m"], rules={**FEW, "min_sample_us": 0}))
+    assert (n["type"], n["message"]) == ("error", "part 3 of 4 fails when it is run: status 9")
+    assert (m["type"], m["id"]) == ("result", "m")
+
+
 def build_fake_tflite(folder: Path) -> None:
     flags = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-g", "-fsanitize=address,undefined", "-shared", "-fPIC"]
     gcc = shutil.which("gcc")
@@ -197,6 +209,7 @@ def build_fake_tflite(folder: Path) -> None:
     ("words", "message"),
     [
         (("gives 16", "takes 8"), "takes 32 bytes of element type 1, but the part before gives 64 bytes of type 1"),
+        (("type 9", "spin 1"), "takes 256 bytes of element type 1, but the part before gives 256 bytes of type 9"),
         (("spin 1", "fail_compile 504"), "part 2 of 2 (b.tflite): LiteRT, compiling: status 504"),
         (("fail_load 501", "spin 1"), "part 1 of 2 (a.tflite): LiteRT, loading: status 501"),
         (("spin 1", "fail_run 3"), "part 2 of 2 fails when it is run: status 3"),
