@@ -1,12 +1,7 @@
 """int8 files: they compute what the float block does, and PyTorch's rounding, with the kernels of other quantisers."""
 
-import importlib
-import io
-import logging
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -15,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from ofa.blocks import OPERATORS, Block, blocks_of
+from ofa.export.quantize import quantize
 from ofa.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.graph.expected import expected_ranges
 from ofa.graph.fake_int8 import TOGETHER, fake_int8, observed_ranges
@@ -25,36 +21,16 @@ from ofa.graph.tflite import write_tflite
 from ofa.graph.tflite_int8 import write_tflite_int8
 from ofa.graph.torch import build_torch
 from ofa.space import get_space
+from tests.ofa.graph.layers import BLOCKS
 
-BLOCKS = [
-    Block("conv", 33, 3, 0, 16, 3, 2, "h_swish", False, False),
-    Block("conv", 12, 8, 0, 8, 3, 1, "relu", False, True),
-    Block("conv", 7, 16, 0, 40, 1, 1, "relu6", False, False),
-    Block("mbconv", 14, 16, 16, 24, 3, 1, "relu6", False, False),
-    Block("mbconv", 25, 8, 24, 16, 7, 2, "h_swish", True, False),
-    Block("mbconv", 14, 16, 48, 16, 5, 1, "relu", False, True),
-    Block("mbconv_se_in", 9, 16, 48, 16, 5, 1, "swish", True, True),
-    Block("uib", 14, 16, 48, 16, 5, 1, "relu", False, True),
-    Block("uib3", 14, 16, 48, 16, 5, 1, "relu", False, True),
-    Block("uib5", 14, 16, 48, 24, 1, 1, "relu", False, False),
-    Block("uib_g2", 14, 16, 48, 16, 5, 1, "relu", False, True),
-    Block("basic", 14, 16, 0, 32, 3, 2, "relu", False, False),
-    Block("bottleneck", 15, 32, 16, 64, 3, 2, "relu", False, False),
-    Block("bottleneck_b", 14, 32, 16, 64, 3, 2, "relu", False, False),
-    Block("max_pool", 15, 32, 0, 32, 3, 2, "none", False, False),
-    Block("global_pool", 7, 32, 0, 32, 1, 1, "none", False, False),
-    Block("feature_mix", 1, 32, 0, 64, 1, 1, "h_swish", False, False),
-    Block("feature_mix_bias", 1, 32, 0, 64, 1, 1, "h_swish", False, False),
-    Block("linear", 1, 64, 0, 10, 1, 1, "none", False, False),
-]
 # a network in small: all that int8 does differently, one after the other
 CHAIN = [
-    BLOCKS[0],
+    Block("conv", 33, 3, 0, 16, 3, 2, "h_swish", False, False),
     Block("mbconv", 17, 16, 48, 16, 5, 1, "h_swish", True, True),
     Block("mbconv", 17, 16, 48, 24, 3, 2, "relu", False, False),
     Block("global_pool", 9, 24, 0, 24, 1, 1, "none", False, False),
     Block("feature_mix", 1, 24, 0, 64, 1, 1, "h_swish", False, False),
-    BLOCKS[-1],
+    Block("linear", 1, 64, 0, 10, 1, 1, "none", False, False),
 ]
 
 Run = Callable[[Graph, Ranges, Borders, NDArray], NDArray]
@@ -180,7 +156,7 @@ def test_pytorch_rounds_as_the_files_do(runtime: str) -> None:
 
 
 def test_ranges_are_the_mean_extremes_of_ten_images_in_whatever_batches_they_come() -> None:
-    graph = block_graph(BLOCKS[1])
+    graph = block_graph(CHAIN[1])
     images = torch.from_numpy(noise((4 * TOGETHER + 3, *graph.input_shape[1:])))
     whole = observed_ranges(graph, [images])
     assert observed_ranges(graph, images.split(7)) == whole
@@ -223,66 +199,46 @@ def test_parts_one_after_the_other_compute_the_whole_network_bit_for_bit() -> No
 # ---- the same as others make
 
 
-@pytest.fixture
-def quiet() -> Iterator[None]:
-    logging.disable(logging.WARNING)
-    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # calibrating keeps every tensor
-        yield
-    logging.disable(logging.NOTSET)
+def exported(name: str, graph_of: Callable[[int], Graph], images: NDArray) -> bytes:
+    """As `ofa.export --int8` makes it."""
+    write = write_onnx if name == "onnx" else write_tflite
+    return quantize(name, lambda batch: write(graph_of(batch)), images, 1)
 
 
-@pytest.mark.usefixtures("quiet")
-def test_onnxruntimes_own_quantiser_makes_the_same_integer_kernels(tmp_path) -> None:
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    graph = network_graph(CHAIN)
-    images = [noise(graph.input_shape, seed) for seed in range(TOGETHER)]
-
-    class Reader(CalibrationDataReader):
-        rest = iter(images)
-
-        def get_next(self):
-            found = next(self.rest, None)
-            return None if found is None else {"input": found}
-
-    source, target = tmp_path / "float.onnx", tmp_path / "int8.onnx"
-    onnx.save(onnx.shape_inference.infer_shapes(onnx.load_from_string(write_onnx(graph))), source)
-    quantize_static(source, target, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)  # fmt: skip
-    ours = write_onnx_int8(graph, observed_ranges(graph, [torch.from_numpy(np.concatenate(images))]))
+def test_blocks_have_the_integer_kernels_of_exported_onnx_files_and_no_others(tmp_path) -> None:
+    graph, images = network_graph(CHAIN), noise((TOGETHER, 3, 33, 33), 1)
+    theirs = exported("onnx", lambda batch: network_graph(CHAIN, batch=batch), images)
+    ours = write_onnx_int8(graph, observed_ranges(graph, [torch.from_numpy(images)]))
     kernels, outputs, x = [], [], noise(graph.input_shape, 99)
-    for name, model in (("theirs", target.read_bytes()), ("ours", ours)):
+    for name, model in (("theirs", theirs), ("ours", ours)):
         session = session_of(model, str(tmp_path / name))
         outputs.append(session.run(None, {"input": x})[0])
         kernels.append(Counter(node.op_type for node in onnx.load(tmp_path / name).graph.node))
     assert kernels[0] == kernels[1]
-    assert kernels[0]["QLinearConv"] > 6
+    assert (kernels[0]["QLinearConv"], kernels[0]["QLinearAdd"]) == (10, 1)
+    assert not kernels[0].keys() & {"Conv", "Add", "FusedConv"}, "nothing that has integer kernels is left in float"
     assert off(outputs[1], outputs[0]) < 0.1
 
 
-@pytest.mark.usefixtures("quiet")
-def test_ai_edge_quantizer_makes_the_same_integer_operators() -> None:
-    tool = pytest.importorskip("ai_edge_quantizer")
-    recipes = importlib.import_module("ai_edge_quantizer.recipe")
+def test_blocks_have_the_integer_operators_of_exported_tflite_files_and_no_others() -> None:
+    pytest.importorskip("ai_edge_quantizer")
     from ai_edge_litert.interpreter import Interpreter
 
-    graph = network_graph(CHAIN)
-    images = [noise(graph.input_shape, seed) for seed in range(TOGETHER)]
-    given = bytearray(write_tflite(graph))
-    quantizer = tool.Quantizer(given, recipes.static_wi8_ai8())
-    found = quantizer.calibrate({"serving_default": [{"input": x.transpose(0, 2, 3, 1)} for x in images]})
-    for operation in (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT):
-        quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
-    theirs = bytes(quantizer.quantize(found).quantized_model)
-    ours = write_tflite_int8(graph, observed_ranges(graph, [torch.from_numpy(np.concatenate(images))]))
-    operators = []
+    graph, images = network_graph(CHAIN), noise((TOGETHER, 3, 33, 33), 1)
+    theirs = exported("tflite", lambda batch: network_graph(CHAIN, batch=batch), images)
+    ours = write_tflite_int8(graph, observed_ranges(graph, [torch.from_numpy(images)]))
+    operators, outputs, x = [], [], noise(graph.input_shape, 99)
     for model in (theirs, ours):
         interpreter = Interpreter(model_content=model, num_threads=1)
+        interpreter.allocate_tensors()
         kinds = {detail["index"]: detail["dtype"] for detail in interpreter.get_tensor_details()}
         made = [op for op in interpreter._get_ops_details() if op["op_name"] != "DELEGATE"]
         operators.append(Counter((op["op_name"], kinds[op["outputs"][0]]) for op in made))
+        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x.transpose(0, 2, 3, 1))
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
     assert operators[0] == operators[1]
+    assert off(outputs[1], outputs[0]) < 0.1
 
 
 # ---- what is rounded
@@ -304,7 +260,7 @@ def test_a_range_without_zero_or_end_is_refused(low: float, high: float) -> None
 
 
 def test_a_channel_of_no_weights_keeps_its_bias() -> None:
-    graph = network_graph([BLOCKS[-1]])
+    graph = network_graph(CHAIN[-1:])
     node = graph.nodes[-1]
     assert node.weight is not None
     assert node.bias is not None
@@ -320,4 +276,4 @@ def test_whole_networks_take_images_and_give_logits_in_float32() -> None:
     space = get_space("mbv3-w1.0")
     subnet = space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[128]))[0]
     assert borders_of(network_graph(blocks_of(space, subnet))) == Borders(True, True)
-    assert borders_of(block_graph(BLOCKS[5])) == Borders(False, False)
+    assert borders_of(block_graph(CHAIN[1])) == Borders(False, False)
