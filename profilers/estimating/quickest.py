@@ -72,4 +72,8 @@ def in_words(options: PlanOptions, loading_s: float) -> str:
     space, networks = chosen(options)
     visits = len(plan_of(space, networks, options.seed).visits)
     seconds = visits * (RULES["warmup_seconds"] + RULES["max_seconds"] + loading_s)
-    return f"{len(networks)} whole networks of {space.name}: {visits} visits, about {seconds / 60:.1f} minutes"
+    slow_ms = 1000 * RULES["max_seconds"] / RULES["min_runs"]
+    return (
+        f"{len(networks)} whole networks of {space.name}: {visits} visits\n"
+        f"about {seconds / 60:.1f} minutes, more where a network takes over {slow_ms:.0f} ms a run; by the rules"
+    )

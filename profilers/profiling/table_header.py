@@ -122,10 +122,16 @@ CONSTANT_CLOCK = 0.02
 
 
 def clocks_header(device: Mapping[str, Any], visits: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The clocks that visits saw when warm and at their end, and whether the mode that should hold them does."""
+    """The clocks that visits saw when warm and at their end, their limit, and whether the mode that should hold them does."""
     keys = ("clock_mhz_before", "clock_mhz_after")
     clocks = [visit[key] for visit in visits for key in keys if visit.get(key) is not None]
     header = {"clock_mhz_seen": f"{min(clocks):.0f} to {max(clocks):.0f}"} if clocks else {}
+    # a phone that was hot before the first visit shows no change: only its core's own highest clock tells
+    limits = [visit["clock_limit_mhz"] for visit in visits if visit.get("clock_limit_mhz") is not None]
+    highest = {core.get("cpu"): core.get("max_mhz") for core in device.get("cores") or ()}
+    mhz = highest.get((device.get("cpus") or [None])[0])
+    if limits and mhz and max(limits) < (1 - CONSTANT_CLOCK) * mhz:
+        header["clock_limit_mhz"] = f"at most {max(limits):.0f}, where the core's highest is {mhz:.0f}"
     if device.get("fixed_performance_mode") == "on":
         header["fixed_performance_mode"] = f"on, {_clocks_in_words(clocks)}"
     return header

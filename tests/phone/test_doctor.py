@@ -24,8 +24,8 @@ def test_every_fact_has_its_line_and_the_serial_has_none(boot, capsys) -> None:
     said = capsys.readouterr().out
     found = verdicts(said)
     assert list(found) == [
-        "connection", "phone", "cores", "space", "agent", "numerics", "pinning", "clocks", "heat", "screen", "battery",
-        "battery saver", "airplane mode",
+        "connection", "phone", "cores", "space", "energy", "agent", "numerics", "pinning", "clocks", "heat", "screen",
+        "battery", "battery saver", "airplane mode",
     ]  # fmt: skip
     assert found["phone"].startswith("LOOK ofa-latency Test phone, x86_64, pages of 4 KiB, the phone calls itself an")
     assert found["agent"] == "good ai-edge-litert 2.3.0 starts, 40 of 40 visits of a block were made"
@@ -34,6 +34,7 @@ def test_every_fact_has_its_line_and_the_serial_has_none(boot, capsys) -> None:
     assert found["pinning"] == "good every visit ran where it was put"
     assert found["clocks"].startswith("good ")
     assert found["heat"].startswith("good 1 thermal zones, in thousandths of a degree, 40 C; visits wait while ")
+    assert found["energy"] == "LOOK the battery tells no current and no charge: profilers.energy cannot measure here"
     assert found["screen"] == "good on, kept on while the phone charges"
     assert phone.serial not in said
     assert (phone.state / "fixed_performance").read_text().split()[-1] == "false"

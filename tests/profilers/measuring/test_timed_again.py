@@ -137,3 +137,23 @@ def test_a_fixed_performance_mode_is_believed_when_clocks_are_constant(clocks: l
     assert header["fixed_performance_mode"] == said
     assert header.get("clock_mhz_seen") == (f"{min(clocks):.0f} to {max(clocks):.0f}" if clocks else None)
     assert "fixed_performance_mode" not in clocks_header({"fixed_performance_mode": "this phone has none"}, visits)
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ([1680.0] * 9, "at most 1680, where the core's highest is 2800"),
+        # once was enough: that some visits had less is told as throttling
+        ([1680.0, 2800.0], None),
+        ([2790.0], None),
+        ([None], None),
+    ],
+)
+def test_clocks_that_were_cut_before_the_first_visit_are_told_by_the_cores_own_highest(
+    limits: list[float | None], line: str | None
+) -> None:
+    device = {"cpus": [7], "cores": [{"cpu": 0, "max_mhz": 1800}, {"cpu": 7, "max_mhz": 2800}]}
+    visits = [{"clock_limit_mhz": limit} for limit in limits]
+    assert clocks_header(device, visits).get("clock_limit_mhz") == line
+    for untold in ({}, {"cpus": [7]}, {"cpus": [3], "cores": device["cores"]}, {"cpus": [7], "cores": [{"cpu": 7}]}):
+        assert "clock_limit_mhz" not in clocks_header(untold, visits)

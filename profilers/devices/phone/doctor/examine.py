@@ -48,6 +48,7 @@ def examine(adb: Adb, asked: PhoneOptions, timeout_s: float, say: Callable[[str]
         verdicts.of_connection(adb.way, median(calls)),
         *verdicts.of_phone(phone, cpus),
         verdicts.of_space(free_bytes(adb)),
+        verdicts.of_energy(adb.run(verdicts.ENERGY).text),
     ]
     try:
         found += _of_one_block(adb, phone, cpus, asked, timeout_s, say)

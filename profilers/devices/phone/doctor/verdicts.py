@@ -70,6 +70,28 @@ def of_space(free: int) -> Verdict:
     return _good_or_look("space", free >= ROOM, f"{free / 1e6:.0f} MB free", "models will go there in batches")
 
 
+# what of_energy judges: the kernel's files, what newer Androids' service tells, and its words
+ENERGY = """
+cat /sys/class/power_supply/*/current_now 2> /dev/null | head -n 1
+echo ---; cmd battery get current_now 2> /dev/null; echo ---; dumpsys battery
+"""
+
+
+def of_energy(said: str) -> Verdict:
+    """Whether profilers.energy can measure by the battery. said: what ENERGY prints"""
+    kernel, cmd, words = (said.split("---", 2) + ["", ""])[:3]
+    number = re.compile(r"\s*-?\d*[1-9]\d*\s*")
+    if number.fullmatch(kernel):
+        return Verdict("energy", True, "the kernel's files tell the battery's current")
+    if number.fullmatch(cmd) or re.search(r"^\s*current now: -?\d*[1-9]", words, re.MULTILINE | re.IGNORECASE):
+        return Verdict("energy", True, "Android's battery service tells the battery's current")
+    if re.search(r"^\s*charge counter: -?\d*[1-9]", words, re.MULTILINE | re.IGNORECASE):
+        return Verdict(
+            "energy", None, "the battery tells its charge alone", "profilers.energy needs --half 300 or longer"
+        )
+    return Verdict("energy", None, "the battery tells no current and no charge", "profilers.energy cannot measure here")
+
+
 def of_agent(
     device: Mapping[str, Any], runtime: str, asked: int, results: Sequence[Result], numerics: Verdict
 ) -> list[Verdict]:

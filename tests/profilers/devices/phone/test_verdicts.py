@@ -11,6 +11,7 @@ from profilers.devices.phone.doctor.verdicts import (
     Verdict,
     of_clocks,
     of_connection,
+    of_energy,
     of_numerics,
     of_phone,
     of_pinning,
@@ -74,3 +75,22 @@ def test_a_report_has_no_serial() -> None:
     said = report(found, "192.168.1.7:5555")
     assert "192.168" not in said
     assert said.endswith("BAD   agent: lost (its serial): look at (its serial)")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_good", "words"),
+    [
+        ("-312500\n---\n---\n", True, "the kernel's files"),
+        ("---\n-312500\n---\n", True, "Android's battery service"),
+        ("---\nUnknown get option: current_now\n---\n  Charge counter: 0\n  current now: 321\n", True, "Android's"),
+        ("---\nUnknown get option: current_now\n---\n  Charge counter: 2967000\n", None, "its charge alone"),
+        ("0\n---\n0\n---\n  Charge counter: 0\n  current now: 0\n", None, "no current and no charge"),
+        ("", None, "no current and no charge"),
+        ("cat: permission denied\n---\n\n---\nCan't find service: battery", None, "no current and no charge"),
+    ],
+)
+def test_whether_a_battery_can_tell_of_energy(said: str, is_good: bool | None, words: str) -> None:
+    verdict = of_energy(said)
+    assert verdict.is_good is is_good
+    assert words in verdict.finding
+    assert bool(verdict.to_do) is (is_good is None)
