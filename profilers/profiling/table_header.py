@@ -122,7 +122,7 @@ CONSTANT_CLOCK = 0.02
 
 
 def clocks_header(device: Mapping[str, Any], visits: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """The clocks that visits saw when warm and at their end, their limit, and whether the mode that should hold them does."""
+    """The clocks that visits saw when warm and at their end, their limit, and whether a mode holds them."""
     keys = ("clock_mhz_before", "clock_mhz_after")
     clocks = [visit[key] for visit in visits for key in keys if visit.get(key) is not None]
     header = {"clock_mhz_seen": f"{min(clocks):.0f} to {max(clocks):.0f}"} if clocks else {}
