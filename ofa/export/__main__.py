@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     kind = "int8" if config.int8 else "float32"
     size = f"{result.size_bytes / 1e6:.2f} MB"
     note(f"wrote {result.path}: {config.format}, {kind}, {shape}, {result.resolution} px, {size}")
-    note(next_step(config.format, result.path))
+    if config.network is None:
+        note(next_step(config.format, result.path))
     return 0
 
 

@@ -7,10 +7,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Free, Input, Option, Output
-from ofa.cli.options import CHECKPOINT, CalibratingOptions, Count, OptionalCount, PreparationOptions, Seed, SpaceName
+from ofa.cli.options import (
+    CHECKPOINT,
+    CalibratingOptions,
+    Count,
+    OptionalCount,
+    PreparationOptions,
+    Seed,
+    SpaceName,
+    file_or_name,
+)
 from ofa.errors import UsageError
 from ofa.reading.kinds import SUBNETS, WEIGHTS
 
+# of no meaning for a network with random weights
+_OF_TRAINED = ("checkpoint", "subnet", "space", "int8", "calibration", "evaluate", "labels", "mean", "std")
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
 
 
@@ -35,6 +46,10 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
     """which sub-network of the supernet: result.json of ofa.search, a sub-network as JSON, or MIT's dict"""
+
+    network: Annotated[str | None, Input(find=file_or_name), Option(metavar="NETWORK")] = None
+    """instead of both: a named network such as mobilenet_v2, or a file with a list of blocks; its weights are random, and
+    the file says so: for timing"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """which result of result.json, counted from 0 (default: 0)"""
@@ -87,5 +102,13 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
             raise UsageError(f"--out is {self.out}, the name of a file of {other}, but --format is {self.format}")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
+        if self.network is not None:
+            self._check_untrained()
         if self.resolution is not None and not 32 <= self.resolution <= 1024:
             raise UsageError(f"--resolution is {self.resolution}, expected 32 to 1024 pixels")
+
+    def _check_untrained(self) -> None:
+        """UsageError for what is of trained networks alone."""
+        self.at_most_one("network", *_OF_TRAINED)
+        if self.format == "safetensors":
+            raise UsageError("--network has random weights, which --format safetensors is not for: take onnx or tflite")

@@ -7,6 +7,7 @@ from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
 from ofa.export.quantize import check_quantizer
+from ofa.published.opening import open_network
 from ofa.runs.places import check_writable
 from ofa.space import checked_resolution, get_space
 
@@ -19,6 +20,9 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
             raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
     if config.out is not None:
         check_writable(config.out)
+    if config.network is not None:
+        open_network(config.network, config.resolution)
+        return None
     named = None
     if config.subnet is not None:
         named = read_subnet(config.subnet, index=config.index, limit_ms=config.limit)

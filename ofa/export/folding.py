@@ -5,17 +5,16 @@ The blocks are those that profilers measure, and the graph is written by the sam
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
-from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Array, Graph, Shape, network_graph
 from ofa.networks.layers import Layer
 from ofa.networks.plain import PlainNetwork
+from ofa.published.block_network import resized
 
 
 class TrainedWeights:
@@ -70,15 +69,6 @@ def trained_graph(network: PlainNetwork, *, batch: int = 1, resolution: int | No
     """
     blocks = resized(network.spec.blocks, resolution or network.spec.resolution)
     return network_graph(blocks, batch=batch, weights=TrainedWeights(network))
-
-
-def resized(blocks: Sequence[Block], resolution: int) -> tuple[Block, ...]:
-    """The same blocks, sized for images of another side."""
-    size, result = resolution, []
-    for block in blocks:
-        result.append(replace(block, in_size=size))
-        size = result[-1].out_size
-    return tuple(result)
 
 
 def at_resolution(network: PlainNetwork, resolution: int) -> PlainNetwork:

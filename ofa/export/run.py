@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ofa.checkpoints.weights import read_calibration
 from ofa.export.compare import Agreement, compare
-from ofa.export.config import ExportConfig
+from ofa.export.config import SUFFIXES, ExportConfig
 from ofa.export.folding import at_resolution, trained_graph
 from ofa.export.inputs import ExportInputs, open_inputs
 from ofa.export.metadata import model_metadata
 from ofa.export.model_file import float_model, safetensors_model, with_metadata, write_file
 from ofa.export.quantize import quantize, quantizer_version
 from ofa.export.runtimes import runner
+from ofa.graph.untrained import UNTRAINED, untrained_model
 from ofa.images.classes import class_numbers
 from ofa.images.facts import ImageFacts
+from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import broken_lines, left_out_lines
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.networks.synthetic import prepared
+from ofa.published.opening import open_network
+from ofa.runs.places import check_writable
 
 INT8_IMAGES = 200
 BATCH = 50  # images at a time while calibrating and comparing
@@ -71,6 +77,8 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
     warnings: list[str] = []
     watcher = ExportWatcher() if watcher is None else watcher
     notes = _Notes(watcher, warnings)
+    if config.network is not None:
+        return _untrained(config, config.network, notes)
     inputs = open_inputs(config)
     for line in (inputs.line, *left_out_lines(*inputs.folders)):
         if line:
@@ -94,6 +102,24 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
         tuple(warnings),
         broken,
     )
+
+
+def _untrained(config: ExportConfig, name: str, notes: _Notes) -> ExportResult:
+    """A network that is in no space, with random weights; it was run once."""
+    network = open_network(name, config.resolution)
+    facts = {"network": network.name, "source": network.source}
+    content = untrained_model(config.format, network.blocks, facts, batch=config.batch, seed=config.seed)
+    resolution = network.resolution
+    noise = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(0)).numpy()
+    if not np.isfinite(runner(config.format, content, config.batch)(noise)).all():
+        notes.warn("its random weights give values that are not finite: give another --seed")
+    notes.warn(UNTRAINED)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", network.name)
+    out = config.out or Path("out/export", f"{stem}-r{resolution}{SUFFIXES[config.format]}")
+    check_writable(out)
+    write_file(out, content)
+    images = ImageFacts(*IMAGENET, resolution=resolution, marks=(UNTRAINED,))
+    return ExportResult(out, len(content), resolution, images, None, None, tuple(notes.warnings), ())
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import TypeVar
+from typing import Literal, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
+
+FINEST_STRIDE = 4  # of the maps that detection and segmentation libraries expect
 
 
 class PlainNetwork(nn.Sequential):
@@ -47,11 +49,72 @@ def build_plain(spec: NetworkSpec) -> PlainNetwork:
     return network
 
 
-def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | None = None) -> PlainNetwork:
+class Backbone(nn.Sequential):
+    """A network up to its head, which gives the feature maps that detection and segmentation are built on.
+
+    Images (N, 3, H, W) of any size to {"0": (N, C0, H / 4, W / 4), "1": ..., "3": (N, C3, H / 32, W / 32)}, from fine
+    to coarse, as torchvision's `FeaturePyramidNetwork` takes them and its `MultiScaleRoIAlign` names them. Sides are
+    rounded up. Each map is the output of the last block of its size.
+
+    strides: of the maps: 4, 8, 16, 32; channels: as many; out_channels: the last's, as torchvision's models ask
+    Children have the names that they have in the network.
+    """
+
+    def __init__(self, network: PlainNetwork) -> None:
+        """Holds the network's own layers, not copies of them."""
+        super().__init__()
+        self.spec = network.spec
+        taken = _feature_layers(network.spec)
+        layers = list(network.named_children())
+        for name, layer in layers[: 1 + next(i for i, (name, _) in enumerate(layers) if name == taken[-1][0])]:
+            self.add_module(name, layer)
+        self.training = network.training
+        self.names = {name: str(i) for i, (name, _, _) in enumerate(taken)}
+        self.strides = tuple(stride for _, stride, _ in taken)
+        self.channels = tuple(channels for _, _, channels in taken)
+        self.out_channels = self.channels[-1]
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        found: dict[str, Tensor] = {}
+        for name, layer in self.named_children():
+            x = layer(x)
+            if name in self.names:
+                found[self.names[name]] = x
+        return found
+
+
+def _feature_layers(spec: NetworkSpec) -> list[tuple[str, int, int]]:
+    """(name, stride, channels) of the last layer at each stride from 4 on, before the head; InputError for none."""
+    stride, found = 1, dict[int, tuple[str, int, int]]()
+    layers = [(name, block) for name, block in spec.layers]
+    ends = next((i for i, (_, block) in enumerate(layers) if block.op == "global_pool"), len(layers))
+    if ends and layers[ends - 1][1].op == "conv" and layers[ends - 1][1].kernel_size == 1:
+        ends -= 1  # the head's: for classes
+    for name, block in layers[:ends]:
+        stride *= block.stride
+        found[stride] = (name, stride, block.out_channels)
+    taken = [found[s] for s in sorted(found) if s >= FINEST_STRIDE]
+    if not taken:
+        raise InputError(f"network: no feature map has a stride of {FINEST_STRIDE} or more")
+    return taken
+
+
+@overload
+def extract(
+    net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | None = None, *, features: Literal[False] = False
+) -> PlainNetwork: ...
+@overload
+def extract(
+    net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | None = None, *, features: Literal[True]
+) -> Backbone: ...
+def extract(
+    net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | None = None, *, features: bool = False
+) -> PlainNetwork | Backbone:
     """The sub-network as a plain network with its own copy of the weights, in the mode that `net` is in.
 
     Its outputs are those of `net(images, subnet, statistics)`. Without statistics (`calibrate_bn`) it takes the
     first channels of the supernet's running ones, which fit no sub-network well: its spec then says so.
+    With features, it ends before its head, and gives feature maps instead: see `Backbone`.
     Raises InputError for a sub-network of another space, or statistics of another sub-network.
     """
     if statistics is not None and statistics.subnet != subnet:
@@ -88,7 +151,7 @@ def extract(net: Supernet, subnet: Subnet, statistics: BatchNormStatistics | Non
             for name, mean in statistics.means.items():
                 bn = network.get_submodule(name)
                 bn.running_mean, bn.running_var = _copy(mean), _copy(statistics.variances[name])
-    return network
+    return Backbone(network) if features else network
 
 
 M = TypeVar("M", bound=nn.Module)
