@@ -61,7 +61,9 @@ def open_journal(config: BaselinesConfig, contest: Contest) -> Journal:
     """A new journal beside the output, or that of an interrupted run; bound to what is measured."""
     path = config.file.with_suffix(".journal.jsonl")
     networks = [*contest.plan.genes.tolist(), *(one.label for one in contest.published)]
-    settings = {**identity_of(config), "measured": networks}
+    # a file may change between two runs, what is published does not
+    given = [list(map(str, one.blocks())) for one in contest.published if not one.published]
+    settings = {**identity_of(config), "measured": networks, **({"given": given} if given else {})}
     return Journal.resume(path, settings) if config.resume and path.is_file() else Journal.create(path, settings)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from profilers.profiling.command_words import command_line
 from profilers.whole_networks.validate_config import ValidateConfig
 
 if TYPE_CHECKING:
+    from ofa.published.block_network import BlockNetwork
     from ofa.tables import LatencyTable
 
 COMMAND = Command("profilers.validate", ValidateConfig, "--table my-cpu.csv --networks 125")
@@ -33,6 +35,7 @@ def validate(config: ValidateConfig, command: str) -> int:
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import open_target
     from profilers.profiling.console import measure_shown
+    from profilers.whole_networks.beside import beside_of, open_beside, say_beside, split
     from profilers.whole_networks.choosing import choose, space_of
     from profilers.whole_networks.measured import measure_networks, of_table, require_measured
     from profilers.whole_networks.validation import validation_of
@@ -46,17 +49,23 @@ def validate(config: ValidateConfig, command: str) -> int:
     for file in written(path):
         check_writable(file, name="the validation")
     space, resolutions = space_of(table, config.space, config.num_classes)
+    others = open_beside(config.also)
     chosen = choose(table, space, resolutions, config.networks, config.seed)
+    chosen = replace(chosen, beside=tuple(network.blocks for network in others))
     console = make_console()
     resume = f"{command.replace(' --resume', '')} --resume"
     with open_target(table, config, config.timeout, console.out) as target:
-        journal = open_journal(config, path, table)
+        journal = open_journal(config, path, table, others)
         measure = partial(measure_shown, journal=journal, console=console, resume=resume)
         visits = config.visits or target.pace.whole_rounds
         measured = measure_networks(chosen, of_table(target, table), measure, visits=visits, seed=config.seed)
-    validation = validation_of(table, chosen, measured)
-    write(validation, table, command)
-    return report(validation, table, console.out)
+    of_space, of_none = split(measured, len(chosen.genes))
+    validation = validation_of(table, chosen, of_space)
+    beside = beside_of(others, of_none, validation.corrected)
+    write(validation, table, command, beside)
+    code = report(validation, table, console.out)
+    say_beside(beside, table.batch, console.out)
+    return code
 
 
 def written(table: Path) -> tuple[Path, Path, Path]:
@@ -64,11 +73,16 @@ def written(table: Path) -> tuple[Path, Path, Path]:
     return table, table.with_suffix(".validation.json"), table.with_suffix(".validation.png")
 
 
-def open_journal(config: ValidateConfig, path: Path, table: LatencyTable) -> Journal:
+def open_journal(
+    config: ValidateConfig, path: Path, table: LatencyTable, others: Sequence[BlockNetwork] = ()
+) -> Journal:
     """A new journal beside the table, or the one of an interrupted run, bound to the table's rows and the choice."""
+    from profilers.whole_networks.beside import journal_settings
+
     # what was not given is the table's, so that journals of before the space was part of them are gone on with
     given = {name: value for name, value in identity_of(config).items() if name != "table" and value is not None}
-    settings = {"rows": hashlib.sha256(repr(table.rows).encode()).hexdigest(), **given}
+    rows = hashlib.sha256(repr(table.rows).encode()).hexdigest()
+    settings = {"rows": rows, **given, **journal_settings(others)}
     journal = path.with_suffix(".validation.journal.jsonl")
     resumed = config.resume and journal.is_file()
     opened = Journal.resume(journal, settings) if resumed else Journal.create(journal, settings)

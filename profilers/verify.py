@@ -39,6 +39,7 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     from profilers.verifying.accuracies import check_evaluation
     from profilers.verifying.searched import read_searched
     from profilers.verifying.winner_loop import check_looping, loop_and_write
+    from profilers.whole_networks.beside import open_beside
     from profilers.whole_networks.measured import of_table, require_measured
 
     table = LatencyTable.load(find_table(config.table))
@@ -48,6 +49,7 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     searched = read_searched(config, table)
     for written in config.files:
         check_writable(written)
+    open_beside(config.also)
     check_looping(config, searched)
     check_evaluation(config)
     console = make_console()
@@ -69,11 +71,13 @@ def measure_and_write(
     from profilers.verifying.rounds import Rounds, timing_of
     from profilers.verifying.verification import verify
     from profilers.verifying.verification_report import draw, ending, print_verification, say_round, to_json
+    from profilers.whole_networks.beside import beside_of, journal_settings, open_beside, say_beside
     from profilers.whole_networks.choosing import controls_of
     from profilers.whole_networks.occasions import table_identity
 
     table, timing = searched.search.table, timing_of(config, target.pace)
     resume = command if config.resume else f"{command} --resume"
+    others = open_beside(config.also)
 
     def measure_into(journal: Journal) -> Measure:
         return partial(measure_shown, journal=journal, console=console, resume=resume)
@@ -86,16 +90,21 @@ def measure_and_write(
         seed=config.seed,
         file=config.file,
         # --record writes into the header: what was measured before is still of the same table
-        settings={**identity_of(config), "table": table_identity(table)},
+        settings={**identity_of(config), "table": table_identity(table), **journal_settings(others)},
         resume=config.resume,
         measure_into=measure_into,
+        beside=[network.blocks for network in others],
     )
     tell = partial(say_round, batch=table.batch, console=console)
     asked = {"visits": timing.visits, "near": config.near, "again": config.again, "seed": config.seed}
     found = verify(searched, rounds.measure, **asked, tell=tell)
+    beside = beside_of(others, rounds.measured_beside, table)
     content = to_json(found, searched, config, command, datetime.now(UTC))
+    if beside:
+        content["also"] = [one.to_dict() for one in beside]
     write_json(config.file, content)
     print_verification(console, searched.search.name, table, found)
+    say_beside(beside, table.batch, console.out)
     if draw(config.file.with_suffix(".png"), table, found):
         console.print(f"wrote {config.file} and .png", soft_wrap=True)
     else:

@@ -48,7 +48,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     """which sub-network of the supernet: result.json of ofa.search, a sub-network as JSON, or MIT's dict"""
 
     network: Annotated[str | None, Input(find=file_or_name), Option(metavar="NETWORK")] = None
-    """instead of both: a named network such as mobilenet_v2, or a file with a list of blocks; its weights are random, and
+    """instead of both: a named network such as mobilenet_v2, or a file with a list of blocks; weights are random, and
     the file says so: for timing"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None

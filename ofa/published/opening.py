@@ -42,11 +42,16 @@ def open_network(
 def _opened(text: str, resolution: int | None, folder: Path | None) -> BlockNetwork:
     if text.startswith(FBNET):
         published = fbnet_network(fbnet_choices(text.removeprefix(FBNET)))
-    elif text in NAMED or text in ALIASES:
+    elif is_named(text):
         published = get_published(text)
     else:
         return _of_file(_file(text, folder), resolution)
     return BlockNetwork(published.name, published.blocks(resolution), published.source)
+
+
+def is_named(text: str) -> bool:
+    """Whether it is the name of a network that is known here."""
+    return text in NAMED or text in ALIASES
 
 
 def _file(text: str, folder: Path | None) -> Path:

@@ -9,7 +9,7 @@ from typing import Annotated
 from ofa.cli.config import AtLeast, Between, Free, Input, Option, Output
 from ofa.cli.options import OptionalCount, PredictorFile, Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
-from ofa.published import get_published
+from ofa.published.opening import is_named, open_network
 from ofa.reading.kinds import TABLE
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
@@ -30,7 +30,8 @@ class BaselinesConfig(AccessOptions, TimingOptions, ResumeOptions):
     """a measured table of this machine, a phone or a board, of 1,000 classes: a CSV or a shipped name"""
 
     networks: Annotated[tuple[str, ...], Option(metavar="NAME")] = ()
-    """published networks, such as mobilenet_v2 resnet50 (default: all)"""
+    """published networks, such as mobilenet_v2 resnet50, and files with lists of blocks (default: all that have
+    published accuracies)"""
 
     found: Annotated[int, Between(2, 100), Option(metavar="N")] = 12
     """found networks, evenly spread from the fastest to the slowest in ratios of latency"""
@@ -56,7 +57,8 @@ class BaselinesConfig(AccessOptions, TimingOptions, ResumeOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in self.networks:
-            get_published(name)
+            if not is_named(name):
+                open_network(name)
         if self.out is not None and self.out.suffix != ".json":
             raise UsageError(f"--out is {self.out}, expected a file that ends in .json")
 

@@ -9,8 +9,10 @@ import numpy as np
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.published import PUBLISHED, PublishedNetwork, PublishedTop1, get_published, published_resolutions
+from ofa.published import PUBLISHED, PublishedTop1, get_published, published_resolutions
 from ofa.published.accuracies import RECIPES, Recipe, published_top1
+from ofa.published.block_network import BlockNetwork
+from ofa.published.opening import is_named, open_network
 from ofa.search.config import SearchConfig
 from ofa.search.run import open_searches, undominated
 from ofa.search.specialise import DeviceSearch
@@ -27,32 +29,57 @@ USUAL = 224
 
 @dataclass(frozen=True, eq=False)
 class Entrant:
-    """A published network at a resolution at which some accuracy of it was published."""
+    """A network that is in no space: a published one, at a resolution at which some accuracy of it was published, or
+    one of the user's.
 
-    network: PublishedNetwork
-    resolution: int
+    title: as its authors call it; published: whether accuracies were published of it, whatever its name is
+    """
+
+    network: BlockNetwork
+    title: str
+    published: bool
+
+    @property
+    def resolution(self) -> int:
+        """Side of its images, pixels."""
+        return self.network.resolution
 
     @property
     def label(self) -> str:
         """Its title, with a resolution other than the usual."""
         size = "" if self.resolution == USUAL else f" {self.resolution} px"
-        return f"{self.network.title}{size}"
+        return f"{self.title}{size}"
 
     @property
     def top1(self) -> dict[Recipe, PublishedTop1]:
-        """By recipe, those that were published."""
-        found = {recipe: published_top1(self.network.name, self.resolution, recipe) for recipe in RECIPES}
-        return {recipe: one for recipe, one in found.items() if one is not None}
+        """By recipe, those that were published, or that its file states."""
+        network = self.network
+        if self.published:
+            found = {recipe: published_top1(network.name, self.resolution, recipe) for recipe in RECIPES}
+            return {recipe: one for recipe, one in found.items() if one is not None}
+        if network.top1 is None:
+            return {}
+        return {"stated": PublishedTop1(network.name, "stated", self.resolution, network.top1, network.source)}
 
     def blocks(self) -> tuple[Block, ...]:
-        return self.network.blocks(self.resolution, CLASSES)
+        return self.network.blocks
 
 
 def entrants(names: Sequence[str]) -> list[Entrant]:
-    """The published networks of these names, all without any, from few to many multiply-accumulates."""
-    networks = [get_published(name) for name in names or PUBLISHED]
-    found = [Entrant(network, r) for network in networks for r in published_resolutions(network.name)]
-    return sorted(found, key=lambda one: one.network.macs(one.resolution))
+    """The networks of these names and files, all published ones without any, from few to many multiply-accumulates."""
+    found = [entrant for name in names or PUBLISHED for entrant in entrants_of(name)]
+    return sorted(found, key=lambda one: one.network.macs)
+
+
+def entrants_of(name: str) -> list[Entrant]:
+    """A named network at each resolution that an accuracy of it is of, or its own; the network of a file."""
+    if not is_named(name):
+        network = open_network(name)
+        return [Entrant(network, network.name, published=False)]
+    published = get_published(name)
+    sizes = published_resolutions(published.name) or (published.resolution,)
+    networks = [BlockNetwork(published.name, published.blocks(size, CLASSES), published.source) for size in sizes]
+    return [Entrant(network, published.title, published=True) for network in networks]
 
 
 @dataclass(frozen=True, eq=False)

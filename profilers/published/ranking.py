@@ -134,7 +134,7 @@ def _entrant_dict(one: MeasuredEntrant) -> dict[str, Any]:
         "name": one.entrant.label,
         "network": network.name,
         "resolution": one.entrant.resolution,
-        "macs_millions": network.macs(one.entrant.resolution) / 1e6,
+        "macs_millions": network.macs / 1e6,
         "params_millions": network.params / 1e6,
         **_times_dict(one.times),
         "published": {recipe: stated.top1 for recipe, stated in top1.items()},

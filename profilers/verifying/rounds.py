@@ -7,10 +7,11 @@ were, and measures only in the last one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ofa.blocks import Block
 from ofa.runs.journal import Journal
 from ofa.space import SearchSpace, Subnet
 from profilers.measuring.judge import Outcome, judge
@@ -19,8 +20,9 @@ from profilers.measuring.pace import Pace
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.target import Target
 from profilers.verifying.verify_config import VerifyConfig
+from profilers.whole_networks.beside import split
 from profilers.whole_networks.choosing import CONTROLS, Chosen, Control
-from profilers.whole_networks.measured import Measure, MeasuredNetworks, measure_networks
+from profilers.whole_networks.measured import Measure, MeasuredNetwork, MeasuredNetworks, measure_networks
 
 # with --quick: shares of the target's own warm-up and of the longest that a visit may take
 QUICK_WARMUP, QUICK_SECONDS = 1 / 3, 1 / 4
@@ -54,6 +56,7 @@ class Rounds:
 
     file: the output, beside which the journals lie; settings: what they are bound to
     controls: of the table, timed again in every round; timing, seed: of `measure_networks`
+    beside: the blocks of networks that are in no space, measured in the first round; measured_beside: what they took
     """
 
     space: SearchSpace
@@ -65,14 +68,20 @@ class Rounds:
     settings: Mapping[str, Any]
     resume: bool
     measure_into: Callable[[Journal], Measure]
+    beside: Sequence[tuple[Block, ...]] = ()
+    measured_beside: list[MeasuredNetwork | None] = field(default_factory=list)
 
     def measure(self, number: int, subnets: Sequence[Subnet]) -> MeasuredNetworks:
         """Round `number`, from 1, of these networks."""
-        chosen = Chosen(self.space, self.space.encode(subnets), tuple(self.controls))
+        beside = tuple(self.beside) if number == 1 else ()
+        chosen = Chosen(self.space, self.space.encode(subnets), tuple(self.controls), beside)
         measure = self._measure(number, {**self.settings, "round": number, "networks": [s.to_dict() for s in subnets]})
-        return measure_networks(
+        measured = measure_networks(
             chosen, self.target, measure, visits=self.timing.visits, seed=self.seed + number, rules=self.timing.rules
         )
+        of_space, of_none = split(measured, len(subnets))
+        self.measured_beside.extend(of_none)
+        return of_space
 
     def _measure(self, number: int, settings: Mapping[str, Any]) -> Measure:
         path = self.journal(number)

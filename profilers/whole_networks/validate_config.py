@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Option
+from ofa.cli.config import AtLeast, Config, Free, Option
 from ofa.cli.options import OptionalCount, Seed, SpaceName
 from profilers.devices.access_options import AccessOptions
 from profilers.profiling.profile_options import ResumeOptions, TimingOptions
@@ -15,7 +15,16 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidateConfig(AccessOptions, TimingOptions, ResumeOptions):
+class BesideOptions(Config):
+    """Networks that are in no space."""
+
+    # their blocks identify a run, whatever they are called
+    also: Annotated[tuple[str, ...], Free(), Option(metavar="NETWORK")] = ()
+    """also measure networks that are in no space: names such as mobilenet_v2, or files with lists of blocks"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidateConfig(BesideOptions, AccessOptions, TimingOptions, ResumeOptions):
     """Measure whole networks on a table's device, and compare them with the sums of the table.
 
     A fifth of the networks fit a correction of the sums, and the others score it. The command writes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -12,15 +12,21 @@ from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
 from ofa.tables.amounts import amount, of_batch
 from profilers.profiling.next_step import next_step
+from profilers.whole_networks.beside import BesideNetwork
 from profilers.whole_networks.plot import write_plot
 from profilers.whole_networks.validation import Validation, to_json
 
 
-def write(validation: Validation, table: LatencyTable, command: str) -> None:
-    """Writes TABLE.validation.json and .png, and into the table's header where the machine was the same."""
+def write(validation: Validation, table: LatencyTable, command: str, beside: Sequence[BesideNetwork] = ()) -> None:
+    """Writes TABLE.validation.json and .png, and into the table's header where the machine was the same.
+
+    beside: networks of no space, which are neither scored nor fitted
+    """
     assert table.path is not None
     when = datetime.now(UTC)
-    write_json(table.path.with_suffix(".validation.json"), to_json(validation, table, command, when))
+    content = to_json(validation, table, command, when)
+    also = {"also": [one.to_dict() for one in beside]} if beside else {}
+    write_json(table.path.with_suffix(".validation.json"), {**content, **also})
     scores = validation.scores
     title = f"{table.device}, {table.header['runtime']}\nMAPE {scores.mape_pct} %, bias {scores.bias_pct:+} %"
     points = {"": (validation.measured, validation.predicted)}

@@ -26,7 +26,7 @@ from ofa.report.parts.devices import DeviceFindings
 from ofa.report.parts.provenance import interval
 from ofa.report.parts.slider import Slider
 
-RECIPES = {"paper": "its authors", "timm": "timm's recipe"}
+RECIPES = {"paper": "its authors", "timm": "timm's recipe", "stated": "its file"}
 LOGARITHMIC = 5  # an axis whose ends are farther apart than this factor
 
 

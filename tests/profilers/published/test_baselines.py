@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError, UsageError
 from ofa.published import PUBLISHED
+from ofa.published.block_list import block_list
+from ofa.published.opening import open_network
 from ofa.report.inputs.files import RunFile
 from ofa.report.inputs.references import read_references
 from ofa.space import get_space
@@ -94,6 +97,31 @@ def test_what_found_networks_gain_is_read_off_what_was_measured(run: Run) -> Non
     one = plain["baselines"][0]
     assert one["published"] == {"paper": 72.0, "timm": 72.91}
     assert one["found_networks"]["paper"]["times_faster"] > one["found_networks"]["timm"]["times_faster"] > 1
+
+
+def test_ones_own_network_is_measured_with_the_accuracy_that_its_file_states(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = open_network("mobilenet_v2", 192, 10)
+    # its name is not what makes it the published one
+    files = [tmp_path / name for name in ("mobilenet_v2.json", "other.json")]
+    files[0].write_text(json.dumps(block_list(replace(network, top1=71.5))))
+    files[1].write_text(json.dumps(block_list(network.at(128))))
+    code, content = run(PlantedDevice(took_ms), "--networks", *map(str, files), "resnet34", "--found", "4")
+    assert code == 0
+    small, own, named = content["baselines"]
+    assert (own["name"], own["published"]) == ("mobilenet_v2 192 px", {"stated": 71.5})
+    assert own["found_networks"]["stated"]["times_faster"] > 1
+    assert (own["source"], own["weights"]) == (network.source, {"stated": network.source})
+    assert (small["name"], small["published"], small["found_networks"]) == ("mobilenet_v2 128 px", {}, {})
+    assert (named["name"], named["published"]) == ("ResNet-34", {})
+    assert "stated %" in capsys.readouterr().out
+    shown = read_references(RunFile(tmp_path / "d.baselines.json", "baselines", content))
+    assert shown.networks[1].top1 == {"stated": 71.5}
+    # another file of that name is another run
+    files[1].write_text(json.dumps(block_list(network.at(160))))
+    with pytest.raises(InputError, match="given"):
+        run(PlantedDevice(took_ms), "--networks", *map(str, files), "resnet34", "--found", "4", "--resume")
 
 
 def test_a_network_that_cannot_be_run_is_named(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
