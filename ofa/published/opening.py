@@ -68,8 +68,8 @@ def _file(text: str, folder: Path | None) -> Path:
     close = difflib.get_close_matches(text.casefold().replace("-", "_"), [*NAMED, *ALIASES], 1, 0.6)
     guess = f"; did you mean {ALIASES.get(close[0], close[0])}?" if close else ""
     raise InputError(
-        f"there is no network or file {short(text)}, expected a JSON list of blocks, {FBNET} with 22 choices, "
-        f"or one of {', '.join(NAMED)}{guess}"
+        f"there is no published network {short(text)}, expected one of {', '.join(NAMED)}, a file with a JSON list of "
+        f"blocks, or {FBNET} with 22 choices{guess}"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +20,13 @@ def print_ranking(console: Console, ranking: Ranking) -> None:
     """The published networks with what found ones gain over them, then the found ones."""
     table = ranking.contest.search.table
     unit = f"ms{of_batch(table.batch)}"
-    console.print(_published_table(ranking, f"{table.device}, {ranking.measured.hello.runtime}", unit))
+    of = f"{table.device}, {ranking.measured.hello.runtime}"
+    published = [one for one in ranking.published if one.entrant.published]
+    own = [one for one in ranking.published if not one.entrant.published]
+    if published:
+        console.print(_published_table(published, f"Published networks: {of}", unit, RECIPES))
+    if own:
+        console.print(_published_table(own, f"Networks of yours: {of}", unit, ("stated",)))
     console.print(_found_table(ranking, unit))
     for line in (
         "ms: measured in this run, with its standard error. paper: top-1 as its authors state; timm: by later recipes",
@@ -37,14 +44,12 @@ def _all_times(ranking: Ranking) -> list[MeasuredNetwork]:
     return [*(one.times for one in ranking.published), *(times for _, times in ranking.found)]
 
 
-def _published_table(ranking: Ranking, title: str, unit: str) -> Table:
-    shown = Table(title=f"Published networks: {title}", title_justify="left")
+def _published_table(networks: Sequence[MeasuredEntrant], title: str, unit: str, recipes: Sequence[Recipe]) -> Table:
+    shown = Table(title=title, title_justify="left")
     shown.add_column("network", no_wrap=True)
-    stated: tuple[Recipe, ...] = ("stated",)
-    recipes = RECIPES + stated * any("stated" in one.entrant.top1 for one in ranking.published)
     for heading in ("M MACs", unit, "+-", *(h for recipe in recipes for h in (f"{recipe} %", "faster", "better"))):
         shown.add_column(heading, justify="right", no_wrap=True)
-    for one in ranking.published:
+    for one in networks:
         entrant = one.entrant
         macs = f"{entrant.network.macs / 1e6:.0f}"
         gains = [cell for recipe in recipes for cell in _gain_cells(one, recipe)]

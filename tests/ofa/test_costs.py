@@ -77,5 +77,5 @@ def test_what_a_table_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert costs.main(["mobilenet_v2", "--table", "note10"]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert "mobilenet_v2: the table lacks 16 of its blocks, such as conv 224x224x3>32 k3 s2 relu6" in lines
-    with pytest.raises(InputError, match="there is no network or file 'mobilenet_v9'"):
+    with pytest.raises(InputError, match="there is no published network 'mobilenet_v9'"):
         costs.main(["mobilenet_v9"])

@@ -141,8 +141,8 @@ def test_names_and_files_are_found_or_guessed(tmp_path: Path) -> None:
         "out/net.json": "no such file, expected a JSON list of blocks",
         str(tmp_path): "a folder, expected a JSON list",
         "fbnet:1 2": "FBNet: 2 choices, expected 22",
-        "a\0b": "there is no network or file 'a",
-        "x" * 5000: "there is no network or file 'xxx",
+        "a\0b": "there is no published network 'a",
+        "x" * 5000: "there is no published network 'xxx",
     }.items():
         with pytest.raises(InputError) as info:
             open_network(text)
