@@ -61,10 +61,11 @@ class CostsConfig(Config):
 
 @dataclass(frozen=True, eq=False)
 class NetworkCosts:
-    """A network, and what a table says of its blocks, if one was asked."""
+    """A network, and what a table says of its blocks, if one was asked. asked: what the network was called"""
 
     network: BlockNetwork
     sum: BlockSum | None
+    asked: str
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -104,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         write_json(config.out, block_list(found[0].network))
         console.print(f"wrote {config.out}: {len(found[0].network.blocks)} blocks", soft_wrap=True)
-    return _say_missing(console, found, config)
+    return _say_missing(console, found, table)
 
 
 def network_costs(config: CostsConfig, table: LatencyTable | None) -> list[NetworkCosts]:
@@ -112,8 +113,11 @@ def network_costs(config: CostsConfig, table: LatencyTable | None) -> list[Netwo
     from ofa.published import NAMED
     from ofa.tables.lookup import sum_of_blocks
 
-    networks = [one for text in config.networks or NAMED for one in networks_of(text, config)]
-    return [NetworkCosts(one, None if table is None else sum_of_blocks(table, one.blocks)) for one in networks]
+    return [
+        NetworkCosts(one, None if table is None else sum_of_blocks(table, one.blocks), text)
+        for text in config.networks or NAMED
+        for one in networks_of(text, config)
+    ]
 
 
 def networks_of(text: str, config: CostsConfig) -> list[BlockNetwork]:
@@ -205,18 +209,19 @@ def _shown_ms(value: float | None) -> str:
     return "?" if value is None else f"{value:.4g}"
 
 
-def _say_missing(console: Console, found: Iterable[NetworkCosts], config: CostsConfig) -> int:
+def _say_missing(console: Console, found: Iterable[NetworkCosts], table: LatencyTable | None) -> int:
     """1 where the table lacks blocks."""
-    code = 0
+    code, names = 0, dict[str, None]()
     for one in found:
         if one.sum is not None and one.sum.missing:
             code, lacking = 1, one.sum.missing
+            names[one.asked] = None
             console.print(
                 f"{one.network.name}: the table lacks {len(lacking)} of its blocks, such as {lacking[0]}",
                 soft_wrap=True,
             )
-    if code:
-        words = spelled("profilers.validate", "--table", config.table, "--also", *config.networks)
+    if code and table is not None and table.provenance == "measured":
+        words = spelled("profilers.validate", "--table", table.path, "--also", *names)
         console.print(f"next: measure them whole on the table's device: {words}", soft_wrap=True)
     return code
 

@@ -21,7 +21,7 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
     if config.out is not None:
         check_writable(config.out)
     if config.network is not None:
-        open_network(config.network, config.resolution)
+        open_network(config.network, config.resolution).require_file_size()
         return None
     named = None
     if config.subnet is not None:

@@ -107,6 +107,7 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
 def _untrained(config: ExportConfig, name: str, notes: _Notes) -> ExportResult:
     """A network that is in no space, with random weights; it was run once."""
     network = open_network(name, config.resolution)
+    network.require_file_size()
     facts = {"network": network.name, "source": network.source}
     content = untrained_model(config.format, network.blocks, facts, batch=config.batch, seed=config.seed)
     resolution = network.resolution

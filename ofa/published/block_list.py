@@ -19,13 +19,14 @@ from typing import Any
 
 from ofa.blocks import ACTIVATIONS, BLOCK_FIELDS, OPERATORS, Block
 from ofa.blocks.operators import check_block
-from ofa.errors import InputError
+from ofa.errors import InputError, one_line
 from ofa.published.block_network import BlockNetwork
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
 from ofa.reading.problems import Key, Problems, named
 
 FORMAT = "ofa-blocks/1"
 MOST_BLOCKS = 1000
+MOST_TEXT = 200  # characters of a name
 CHANNELS = Bounds(1, 10**5, "channels")
 EXPAND = Bounds(0.05, 100, "times the channels of the input")
 _SIZE = Bounds(1, 1024, "pixels")
@@ -51,12 +52,14 @@ def read_block_list(content: Any, where: Path, resolution: int | None = None) ->
         with problems.at(("top1",)):
             top1 = PERCENT.check("top1", top["top1"])
     rows = top.get("blocks")
+    size = _first_size(top, rows if isinstance(rows, list) else [], problems, resolution)
     if not isinstance(rows, list) or not 1 <= len(rows) <= MOST_BLOCKS:
         shown = f"has {len(rows):,}" if isinstance(rows, list) else f"is {short(rows)}"
         problems.add(("blocks",), f"blocks {shown}, expected a list of 1 to {MOST_BLOCKS:,}")
         rows = []
-    blocks = _blocks(rows, _first_size(top, rows, problems, resolution), problems)
-    texts = {key: _text(top, key, default, problems) for key, default in (("name", where.stem), ("source", str(where)))}
+    blocks = _blocks(rows, size, problems)
+    usual = {"name": where.stem, "source": str(where)}  # which may hold anything
+    texts = {key: _text(top, key, one_line(text)[:MOST_TEXT], problems) for key, text in usual.items()}
     problems.raise_any()
     network = BlockNetwork(texts["name"], tuple(blocks), texts["source"], top1)
     return network if resolution is None else network.at(resolution)
@@ -76,8 +79,10 @@ def block_list(network: BlockNetwork) -> dict[str, Any]:
 
 def _text(top: Mapping[str, Any], key: str, default: str, problems: Problems) -> str:
     value = top.get(key, default)
-    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
-        problems.add((key,), f"{key} is {short(value)}, expected a text of 1 to 200 characters that can be printed")
+    if not isinstance(value, str) or not 0 < len(value) <= MOST_TEXT or not value.isprintable():
+        problems.add(
+            (key,), f"{key} is {short(value)}, expected a text of 1 to {MOST_TEXT} characters that can be printed"
+        )
         return default
     return value
 

@@ -10,6 +10,8 @@ from ofa.blocks.costs import block_macs, block_params, block_peak_elements
 from ofa.errors import InputError
 from ofa.reading.numbers import PIXELS
 
+MOST_PARAMS = 500_000_000  # of float32: ONNX and TFLite end at 2 GB
+
 
 @dataclass(frozen=True)
 class BlockNetwork:
@@ -48,6 +50,13 @@ class BlockNetwork:
     def peak_elements(self) -> int:
         """Activation values alive at the worst moment, for one image."""
         return max(map(block_peak_elements, self.blocks))
+
+    def require_file_size(self) -> None:
+        """InputError where no file of the formats here holds the weights: before memory is full of them."""
+        if self.params > MOST_PARAMS:
+            raise InputError(
+                f"{self.name}: {self.params:,} parameters: models of more than {MOST_PARAMS:,} (2 GB) are not written"
+            )
 
     def at(self, resolution: int) -> BlockNetwork:
         """On images of another size."""

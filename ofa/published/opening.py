@@ -27,11 +27,15 @@ def open_network(
 ) -> BlockNetwork:
     """The network that a text names.
 
-    text: a name such as mobilenet_v2; a file: a list of blocks, the original's net.config, or a network.json of a
-        specialised network; or "fbnet:" and 22 choices
+    text: a name such as mobilenet_v2, or mobilenet_v2@160; a file: a list of blocks, the original's net.config, or a
+        network.json of a specialised network; or "fbnet:" and 22 choices
     resolution, num_classes: instead of the network's own; folder: from which files are found
     InputError names what cannot be read, all at once, or the names that there are.
     """
+    name, at, pixels = text.rpartition("@")
+    if at and is_named(name):
+        text, stated = name, PIXELS.integer(f"{name}@: resolution", pixels)
+        resolution = stated if resolution is None else resolution
     network = _opened(text, resolution, folder)
     if num_classes is None or num_classes == network.num_classes:
         return network

@@ -75,6 +75,7 @@ def entrants_of(name: str) -> list[Entrant]:
     """A named network at each resolution that an accuracy of it is of, or its own; the network of a file."""
     if not is_named(name):
         network = open_network(name)
+        network.require_file_size()
         return [Entrant(network, network.name, published=False)]
     published = get_published(name)
     sizes = published_resolutions(published.name) or (published.resolution,)

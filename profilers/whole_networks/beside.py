@@ -54,6 +54,7 @@ def open_beside(names: Sequence[str]) -> tuple[BlockNetwork, ...]:
     """The networks of these names and files; InputError for what is none, and for a network that is there twice."""
     networks = tuple(open_network(name) for name in names)
     for i, network in enumerate(networks):
+        network.require_file_size()
         if any(network.blocks == other.blocks for other in networks[:i]):
             raise InputError(f"--also names {network.name} twice")
     return networks

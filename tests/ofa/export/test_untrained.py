@@ -63,4 +63,8 @@ def test_what_is_of_trained_networks_alone_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "a.onnx"
     with pytest.raises(InputError, match="did you mean resnet18"):
         command.main(["--network", "resnet_18", "--format", "onnx", "--out", str(out)])
+    large = {"resolution": 32, "blocks": [{"op": "conv", "out_channels": 100_000, "kernel_size": 7}] * 3}
+    (tmp_path / "large.json").write_text(json.dumps(large))
+    with pytest.raises(InputError, match="large: 980,015,300,000 parameters: models of more than 500,000,000"):
+        command.main(["--network", str(tmp_path / "large.json"), "--format", "onnx", "--out", str(out)])
     assert not out.exists()

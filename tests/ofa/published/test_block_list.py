@@ -107,7 +107,8 @@ def test_a_fault_is_told_with_its_place_and_what_is_allowed(of: dict[str, Any], 
         ([], "blocks has 0, expected a list of 1 to 1,000"),
         ({}, "blocks is missing"),
         ("text", "blocks is 'text', expected a list"),
-        ({**SMALL, "blocks": [{"op": "conv"}] * (MOST_BLOCKS + 1)}, "blocks has 1,001, expected"),
+        ({**SMALL, "blocks": [{"op": "conv"}] * (MOST_BLOCKS + 1)}, "net.json: blocks has 1,001, expected"),
+        ([{"op": "conv", "in_size": 64}] * 100_000, "net.json: blocks has 100,000, expected"),
         ({**SMALL, "resolution": 31}, "resolution is 31, expected a whole number of pixels from 32 to 1024"),
         ({**SMALL, "resolution": None}, "resolution is missing, and so is in_size of the first block"),
         ({**SMALL, "name": "a\nb"}, "name is 'a\\nb', expected a text"),
@@ -132,14 +133,25 @@ def test_all_faults_are_told_at_once_and_none_that_another_causes() -> None:
     assert len(many) <= 1000
 
 
+def test_a_files_own_name_may_be_anything(tmp_path: Path) -> None:
+    odd = tmp_path / ("\x1b[31m" + "x" * 220 + ".json")
+    odd.write_text(json.dumps({"resolution": 64, "blocks": SMALL["blocks"]}))
+    network = open_network(str(odd))
+    assert network.name.startswith("\\x1b[31mxxx")
+    assert network.name.isprintable() and network.source.isprintable()
+    assert max(map(len, (network.name, network.source))) <= 200
+
+
 def test_names_and_files_are_found_or_guessed(tmp_path: Path) -> None:
     assert open_network("mobilenetv2_100").blocks == open_network("mobilenet_v2").blocks
     assert open_network("mobilenet_v2", 160, 10).blocks == NAMED["mobilenet_v2"].blocks(160, 10)
+    assert open_network("mobilenet_v2@160").blocks == NAMED["mobilenet_v2"].blocks(160)
     assert open_network("fbnet:" + "8 " * 22).num_classes == 100
     for text, words in {
         "mobilnet-v2": "; did you mean mobilenet_v2?",
         "out/net.json": "no such file, expected a JSON list of blocks",
         str(tmp_path): "a folder, expected a JSON list",
+        "mobilenet_v2@16": "mobilenet_v2@: resolution is '16', expected a whole number of pixels from 32 to 1024",
         "fbnet:1 2": "FBNet: 2 choices, expected 22",
         "a\0b": "there is no published network 'a",
         "x" * 5000: "there is no published network 'xxx",
