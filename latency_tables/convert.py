@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option, Output
 from ofa.cli.console import spelled
-from ofa.cli.options import OptionalCount
+from ofa.cli.options import OptionalCount, Spaces
 
 if TYPE_CHECKING:
     from ofa.tables import LatencyTable
@@ -26,8 +26,8 @@ class ConvertConfig(Config):
     format: Literal["mit", "nsganet"]
     """format of the files' keys"""
 
-    space: Annotated[tuple[str, ...], Option(metavar="S", each=True)]
-    """the space of the blocks (repeatable)"""
+    space: Spaces
+    """the space of the blocks, by its name or the file of its description (repeatable)"""
 
     device: Annotated[str, Option(metavar="D")]
     """the device that was measured"""

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option, Output
-from ofa.cli.options import Count
+from ofa.cli.options import Count, Space
 from ofa.errors import UsageError
 
 
@@ -26,7 +26,7 @@ class ConvertNetworksConfig(Config):
     only: Annotated[str | None, Option(metavar="D")] = None
     """mit: the device, as the list names it"""
 
-    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.2"
+    space: Space = "mbv3-w1.2"
     """help: the space of the networks"""
 
     every: Count = 1

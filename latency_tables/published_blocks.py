@@ -23,6 +23,7 @@ from ofa.optional_packages import missing_package
 from ofa.reading.numbers import CHANNELS, MILLISECONDS, SPREAD_MS, Bounds, cut, short
 from ofa.reading.structured import content_of, parse_json
 from ofa.space import get_space
+from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.shipped import shipped_tables
 
@@ -128,7 +129,8 @@ def convert(
         rows, unknown = _with_activation_of(rows, spaces)
         left_out += unknown
     rows.sort(key=lambda row: (row.block.op, row.block))
-    return LatencyTable({**header, "space": ", ".join(spaces), "provenance": "imported"}, rows), left_out
+    stated = spaces_header(map(get_space, spaces))
+    return LatencyTable({**header, **stated, "provenance": "imported"}, rows), left_out
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 from ofa.blocks.block import Block
 from ofa.space import SearchSpace, make_divisible
+from ofa.space.unit_operators import unit_operator
 
 
 @dataclass(frozen=True)
@@ -41,75 +41,22 @@ class Slot:
 @lru_cache(maxsize=32)
 def slots_of(space: SearchSpace) -> tuple[Slot, ...]:
     """Every slot of the space's largest network, in network order."""
-    return tuple((_resnet_slots if space.family == "resnet50d" else _mobile_slots)(space))
-
-
-def _slot(
-    space: SearchSpace, name: str, halvings: int | None, columns: Sequence[int], make: Callable[..., Block | None]
-) -> Slot:
-    """A slot whose block is `make(*choices)`, one argument a column: the value, not its index."""
-    blocks = tuple(make(*values) for values in itertools.product(*(space.choices[c] for c in columns)))
-    return Slot(name, tuple(columns), blocks, halvings)
-
-
-def _mobile_slots(space: SearchSpace) -> list[Slot]:
-    """MobileNetV3 and ProxylessNAS: stem, first block, units of the operator that each names, head."""
-    stem, first = space.stem_channels[0], space.first_block_channels
-    v3 = space.family == "mobilenet_v3"
-    stem_act, first_act = ("h_swish", "relu") if v3 else ("relu6", "relu6")
-    first_block = Block("mbconv", 1, stem, stem, first, 3, 1, first_act, False, stem == first and v3)
-    slots = [
-        _slot(space, "stem", 0, [], lambda: Block("conv", 1, 3, 0, stem, 3, 2, stem_act, False, False)),
-        _slot(space, "first block", 1, [], lambda: first_block),
-    ]
-    depths, kernels, expands = (space.columns(f).start for f in ("depths", "kernel_sizes", "expand_ratios"))
-    channels, halvings = first, 1
+    makers = _Slots(space)
+    slots = makers.deep_stem() if space.deep_stem else makers.plain_stem()
+    halvings = 2 if space.deep_stem else 1
     for i, (u, j) in enumerate(space.layers):
-        unit, out = space.units[u], space.units[u].out_channels[0]
-        stride = unit.stride if j == 0 else 1
-
-        def elastic(
-            d: int,
-            k: int,
-            e: float,
-            j: int = j,
-            unit: Any = unit,
-            c: int = channels,
-            out: int = out,
-            stride: int = stride,
-        ) -> Block | None:
-            if j >= d:
-                return None
-            mid = make_divisible(round(c * e))
-            skip = stride == 1 and c == out
-            return Block(unit.op, 1, c, mid, out, k, stride, unit.activation, unit.squeeze_excite, skip)
-
-        columns = [depths + u, kernels + i, expands + i]
-        slots.append(_slot(space, f"unit {u + 1} layer {j + 1}", halvings, columns, elastic))
-        channels, halvings = out, halvings + (stride == 2)
-    wide, act = space.head_channels[0], "h_swish" if v3 else "relu6"
-    last, classes = space.head_channels[-1], space.num_classes
-    expand = Block("conv", 1, channels, 0, wide, 1, 1, act, False, False)
-    pool = Block("global_pool", 1, wide, 0, wide, 1, 1, "none", False, False)
-    slots += [
-        _slot(space, "final expand" if v3 else "feature mix", halvings, [], lambda: expand),
-        _slot(space, "global pool", halvings, [], lambda: pool),
-    ]
-    if v3:
-        mix = Block("feature_mix", 1, wide, 0, last, 1, 1, "h_swish", False, False)
-        slots.append(_slot(space, "feature mix", None, [], lambda: mix))
-    linear = Block("linear", 1, last, 0, classes, 1, 1, "none", False, False)
-    slots.append(_slot(space, "classifier", None, [], lambda: linear))
-    return slots
+        slots.append(makers.layer(i, u, j, halvings))
+        halvings += j == 0 and space.units[u].stride == 2
+    return (*slots, *makers.head(halvings))
 
 
-class _ResNetSlots:
-    """ResNet50D: a stem of two or three convolutions, max pooling, bottleneck stages, classifier."""
+class _Slots:
+    """Makes the slots of a space: every block from the values of the genes that decide it."""
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self.depths, self.expands, self.widths = (
-            space.columns(f).start for f in ("depths", "expand_ratios", "width_mults")
+        self.depths, self.kernels, self.expands, self.widths = (
+            space.columns(f).start for f in ("depths", "kernel_sizes", "expand_ratios", "width_mults")
         )
 
     def channels(self, listed: tuple[int, ...]) -> dict[float, int]:
@@ -120,28 +67,48 @@ class _ResNetSlots:
         self,
         name: str,
         halvings: int | None,
-        columns: list[int],
-        width_columns: list[int],
+        columns: Sequence[int],
+        width_columns: Sequence[int],
         make: Callable[..., Block | None],
     ) -> Slot:
-        """A slot whose maker takes the widths last; without elastic width there are no genes for them."""
-        if len(self.space.width_choices) > 1:
-            return _slot(self.space, name, halvings, columns + [self.widths + w for w in width_columns], make)
-        only = [self.space.width_choices[0]] * len(width_columns)
-        return _slot(self.space, name, halvings, columns, lambda *values: make(*values, *only))
+        """A slot whose block is `make(*values)` of the genes in its columns, and of its widths last.
 
-    def stem(self) -> list[Slot]:
-        """Halves twice."""
-        inner, outer = self.channels(self.space.stem_channels), self.channels(self.space.units[0].out_channels)
+        Without elastic width there are no genes for those.
+        """
+        space, only = self.space, []
+        if len(space.width_choices) > 1:
+            columns = [*columns, *(self.widths + w for w in width_columns)]
+        else:
+            only = [space.width_choices[0]] * len(width_columns)
+        values = itertools.product(*(space.choices[c] for c in columns))
+        return Slot(name, tuple(columns), tuple(make(*each, *only) for each in values), halvings)
+
+    def fixed(self, name: str, halvings: int | None, block: Block) -> Slot:
+        return self.slot(name, halvings, [], [], lambda: block)
+
+    def plain_stem(self) -> list[Slot]:
+        """Halves once: a convolution, and the first block where there is one."""
+        stem, first = self.space.stem, self.space.first_block
+        channels = stem.channels[0]
+        slots = [self.fixed("stem", 0, Block("conv", 1, 3, 0, channels, 3, 2, stem.activation, False, False))]
+        if first is not None:
+            block = Block("mbconv", 1, channels, channels, first.channels, 3, 1, first.activation, False, first.skip)
+            slots.append(self.fixed("first block", 1, block))
+        return slots
+
+    def deep_stem(self) -> list[Slot]:
+        """Halves twice: two or three convolutions, and max pooling (ResNet-D)."""
+        space, act = self.space, self.space.stem.activation
+        inner, outer = self.channels(space.stem.channels), self.channels(space.units[0].out_channels)
 
         def first(w: float) -> Block:
-            return Block("conv", 1, 3, 0, inner[w], 3, 2, "relu", False, False)
+            return Block("conv", 1, 3, 0, inner[w], 3, 2, act, False, False)
 
         def residual(d: int, w: float) -> Block | None:
-            return None if d == 0 else Block("conv", 1, inner[w], 0, inner[w], 3, 1, "relu", False, True)
+            return None if d == 0 else Block("conv", 1, inner[w], 0, inner[w], 3, 1, act, False, True)
 
         def last(wi: float, wo: float) -> Block:
-            return Block("conv", 1, inner[wi], 0, outer[wo], 3, 1, "relu", False, False)
+            return Block("conv", 1, inner[wi], 0, outer[wo], 3, 1, space.units[0].activation, False, False)
 
         def pool(w: float) -> Block:
             return Block("max_pool", 1, outer[w], 0, outer[w], 3, 2, "none", False, False)
@@ -155,41 +122,59 @@ class _ResNetSlots:
 
     def layer(self, i: int, u: int, j: int, halvings: int) -> Slot:
         """Elastic layer i, the j-th of unit u, on a map halved so often."""
-        unit = self.space.units[u]
-        out, before = self.channels(unit.out_channels), self.channels(self.space.units[u - 1].out_channels)
+        space, unit = self.space, self.space.units[u]
+        operator, stride = unit_operator(unit.op), unit.stride if j == 0 else 1
+        out, before = self.channels(unit.out_channels), self.channels(self.before(u))
+        has_kernels = bool(space.kernel_choices)
 
-        def elastic(d: int, e: float, *w: float) -> Block | None:
+        def elastic(d: int, *values: float) -> Block | None:
             if j >= unit.base_depth + d:
                 return None
-            c = before[w[0]] if j == 0 else out[w[-1]]
-            mid, stride = make_divisible(round(out[w[-1]] * e)), unit.stride if j == 0 else 1
-            return Block(unit.op, 1, c, mid, out[w[-1]], 3, stride, unit.activation, False, j > 0)
+            k, e, *w = values if has_kernels else (unit.kernel_sizes[0], *values)
+            c_in, c_out = before[w[0]] if j == 0 else out[w[-1]], out[w[-1]]
+            c = c_out if operator.of_output else c_in
+            mid = c if e == 1 else make_divisible(round(c * e), space.channel_divisor)
+            skip = j > 0 if operator.of_output else stride == 1 and c_in == c_out
+            return Block(unit.op, 1, c_in, mid, c_out, int(k), stride, unit.activation, unit.squeeze_excite, skip)
 
-        # the stem has two width genes (inner, outer), so unit u's is u + 1
+        # the stem has the first width gene, unit u the one after its own number
         width_columns = [u, u + 1] if j == 0 else [u + 1]
-        columns = [self.depths + u, self.expands + i]
-        return self.slot(f"unit {u} layer {j + 1}", halvings, columns, width_columns, elastic)
+        columns = [self.depths + u, *([self.kernels + i] if has_kernels else ()), self.expands + i]
+        return self.slot(f"unit {u + space.first_unit} layer {j + 1}", halvings, columns, width_columns, elastic)
+
+    def before(self, u: int) -> tuple[int, ...]:
+        """Channels that unit u is given, one per width multiplier."""
+        if u:
+            return self.space.units[u - 1].out_channels
+        first = self.space.first_block
+        return self.space.stem.channels if first is None else (first.channels,)
 
     def head(self, halvings: int) -> list[Slot]:
-        last, classes = self.channels(self.space.units[-1].out_channels), self.space.num_classes
+        """What the description's head has, pooling and the classifier."""
+        head, last = self.space.head, self.channels(self.space.units[-1].out_channels)
+        width_columns, slots = [len(self.space.units)], []
+        if head.expand:
 
-        def pool(w: float) -> Block:
-            return Block("global_pool", 1, last[w], 0, last[w], 1, 1, "none", False, False)
+            def expand(w: float) -> Block:
+                return Block("conv", 1, last[w], 0, head.expand, 1, 1, head.activation, False, False)
 
-        def linear(w: float) -> Block:
-            return Block("linear", 1, last[w], 0, classes, 1, 1, "none", False, False)
+            name = "final expand" if head.mix else "feature mix"
+            slots.append(self.slot(name, halvings, [], width_columns, expand))
 
-        width_column = len(self.space.units)
-        return [
-            self.slot("global pool", halvings, [], [width_column], pool),
-            self.slot("classifier", None, [], [width_column], linear),
-        ]
+        def pool(*w: float) -> Block:
+            c = head.expand or last[w[0]]
+            return Block("global_pool", 1, c, 0, c, 1, 1, "none", False, False)
 
+        def mix(*w: float) -> Block:
+            return Block("feature_mix", 1, head.expand or last[w[0]], 0, head.mix, 1, 1, head.activation, False, False)
 
-def _resnet_slots(space: SearchSpace) -> list[Slot]:
-    makers = _ResNetSlots(space)
-    slots, halvings = makers.stem(), 2
-    for i, (u, j) in enumerate(space.layers):
-        slots.append(makers.layer(i, u, j, halvings))
-        halvings += j == 0 and space.units[u].stride == 2
-    return slots + makers.head(halvings)
+        def linear(*w: float) -> Block:
+            c = head.mix or head.expand or last[w[0]]
+            return Block("linear", 1, c, 0, self.space.num_classes, 1, 1, "none", False, False)
+
+        behind = [] if head.expand else width_columns  # of a fixed width, whatever the last unit's
+        slots.append(self.slot("global pool", halvings, [], behind, pool))
+        if head.mix:
+            slots.append(self.slot("feature mix", None, [], behind, mix))
+        slots.append(self.slot("classifier", None, [], [] if head.mix else behind, linear))
+        return slots

@@ -26,6 +26,7 @@ from ofa.checkpoints.weights import (
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet
 from ofa.space import Subnet, checked_resolution, get_space
+from ofa.space.description import require_asked, require_same, space_sha256
 from ofa.zoo_files import published_space
 
 _CLASSIFIERS = ("classifier.linear.linear.weight", "classifier.linear.weight")
@@ -57,8 +58,8 @@ def open_checkpoint(
         return load_network(path)
     if kind == "supernet":
         net = load_supernet(path)
-        if space_name and space_name != net.space.name:
-            raise InputError(f"{path} is of {net.space.name}, not {space_name}")
+        if space_name:
+            require_asked(space_name, net.space, path)
         return net
     if not space_name:
         raise InputError(f"{path} does not say which space it is of: give --space{_hint(path)}")
@@ -124,9 +125,11 @@ def open_subnet(
         raise InputError(
             f"neither {named.path} nor {checkpoint} says which space they are of: give --space{_hint(checkpoint)}"
         )
-    if space_name and named.space and named.space != space_name:
-        raise InputError(f"{named.path} is of {named.space}, not {space_name}")
+    if space_name and named.space:
+        require_asked(space_name, named.known_space(), named.path)
     net = open_supernet(checkpoint, space_name or named.space, named.num_classes)
+    if named.space:
+        require_same(net.space, named.known_space(), named.path)
     classes = net.space.num_classes
     if named.num_classes not in (None, classes):
         raise InputError(f"{checkpoint} has {classes} classes, but {named.path} says {named.num_classes}")
@@ -157,8 +160,12 @@ def _specialised(checkpoint: Path, named: NamedSubnet | None) -> PlainNetwork:
     if named is not None:
         if spec.subnet is None or not spec.space:
             raise InputError(f"{checkpoint} holds one specialised network, not a supernet: leave --subnet out")
-        space = get_space(spec.space, spec.num_classes)
+        if (named.space or spec.space) != spec.space:
+            raise InputError(f"{checkpoint} is of {spec.space}, {named.path} of {named.space}: leave --subnet out")
+        space = named.known_space(spec.num_classes) if named.space else get_space(spec.space, spec.num_classes)
+        if spec.space_sha256 not in ("", space_sha256(space)):
+            raise InputError(f"{checkpoint} is of another {spec.space} than {named.path}: leave --subnet out")
         asked = named.subnet(space)
-        if (named.space or spec.space) != spec.space or replace(asked, resolution=spec.resolution) != spec.subnet:
+        if replace(asked, resolution=spec.resolution) != spec.subnet:
             raise InputError(f"{checkpoint} holds another sub-network than {named.path}: leave --subnet out")
     return network

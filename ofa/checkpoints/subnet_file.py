@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ofa.images.facts import ImageFacts
 from ofa.images.files.names import shown
 from ofa.reading.numbers import MILLISECONDS, PERCENT, PIXELS, cut, short
 from ofa.reading.structured import read_json
-from ofa.space import SearchSpace, Subnet, get_space
+from ofa.space import SearchSpace, Subnet
+from ofa.space.description import DESCRIPTION, HASH, NAME, recorded_space, space_record
 from ofa.space.mit_format import subnet_from_mit, subnet_from_net_config
 
 _MIT_KEYS = {"ks", "e", "d"}
@@ -30,6 +31,7 @@ class NamedSubnet:
     facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1
     images: what the search's predictor knows of its images, None where it does not say
     result: its number among the results of a search, None where the file holds this one alone
+    record: what the file says of its space
     """
 
     path: Path
@@ -39,6 +41,11 @@ class NamedSubnet:
     facts: Mapping[str, Any] | None = None
     images: ImageFacts | None = None
     result: int | None = None
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+    def known_space(self, num_classes: int = 1000) -> SearchSpace:
+        """The space, as the file says; InputError where it does not."""
+        return recorded_space(self.record, self.path, num_classes)
 
     def check_classes(self, known: ImageFacts | None, checkpoint: Path) -> None:
         """InputError where a checkpoint tells other classes apart than the search's predictor was fitted on."""
@@ -93,11 +100,12 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
     space = content.get("space", "")
     if not isinstance(space, str):
         raise InputError(f"{path}: space is {short(space)}, expected a name such as mbv3-w1.0")
+    record = {key: content[key] for key in (NAME, HASH, DESCRIPTION) if key in content}
     if space:
         try:
-            get_space(space)
+            recorded_space(record, path)
         except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+            raise error if str(error).startswith(str(path)) else InputError(f"{path}: {error}") from None
     if "results" in content:
         results = content["results"]
         if results == []:
@@ -112,11 +120,12 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
             raise InputError(f"{path}: table is {short(facts['table'])}, expected a name")
         images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
         fields = _fields(f"{path}: results[{position}]", chosen.get("subnet"))
-        return NamedSubnet(path, fields, space, classes, facts, images, position)
+        return NamedSubnet(path, fields, space, classes, facts, images, position, record)
     if index is not None or limit_ms is not None:
         raise InputError(f"{path} holds one sub-network: --index and --limit are for a result.json of ofa.search")
-    config = content.get("subnet", {k: v for k, v in content.items() if k not in ("space", "num_classes")})
-    return NamedSubnet(path, _fields(str(path), config), space, classes)
+    beside = (NAME, HASH, DESCRIPTION, "num_classes")
+    config = content.get("subnet", {k: v for k, v in content.items() if k not in beside})
+    return NamedSubnet(path, _fields(str(path), config), space, classes, record=record)
 
 
 def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
@@ -129,7 +138,7 @@ def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
         space, subnet = subnet_from_net_config(content, size)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return NamedSubnet(path, subnet.to_dict(), space.name, space.num_classes)
+    return NamedSubnet(path, subnet.to_dict(), space.name, space.num_classes, record=space_record(space))
 
 
 def _fields(where: str, config: Any) -> dict[str, Any]:

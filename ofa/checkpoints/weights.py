@@ -32,7 +32,8 @@ from ofa.networks.supernet import Supernet, layer_name
 from ofa.reading.numbers import PIXELS, Bounds, cut
 from ofa.reading.structured import need, parse_object, read_json
 from ofa.runs.files import replace_file, write_json
-from ofa.space import checked_resolutions, get_space
+from ofa.space import SearchSpace, checked_resolutions, get_space
+from ofa.space.description import DESCRIPTION, HASH, NAME, recorded_space, require_same, space_record
 from ofa.space.resolutions import MOST_RESOLUTION
 
 CLASSES = Bounds(1, 10**6, "classes")
@@ -157,15 +158,8 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
         raise InputError(f"{path} does not say what supernet it holds: use build_supernet and load_checkpoint")
     where = f"{path}: damaged metadata"
     config = _config_of(metadata, path)
-    widths = config.get("width_mults")
     try:
-        space = get_space(
-            need(config, "space", str, where),
-            CLASSES.whole(f"{where}: num_classes", config.get("num_classes")),
-            None
-            if widths is None
-            else [WIDTH.check("width_mults", w) for w in need(config, "width_mults", list, where)],
-        )
+        space = _space_in(config, where)
         dropout = share_of_1("dropout", config.get("dropout"))
         listed = need(config, "resolutions", list, where)
         if len(listed) > MOST_RESOLUTION:
@@ -177,6 +171,15 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
     net = Supernet(space, dropout, resolutions)
     load_checkpoint(net, path)
     return net
+
+
+def _space_in(config: Mapping[str, Any], where: str) -> SearchSpace:
+    classes = CLASSES.whole(f"{where}: num_classes", config.get("num_classes"))
+    if config.get(DESCRIPTION) is not None or config.get("width_mults") is None:
+        return recorded_space(config, where, classes)
+    # from before there were descriptions, of ResNet50D
+    widths = [WIDTH.check("width_mults", w) for w in need(config, "width_mults", list, where)]
+    return get_space(need(config, NAME, str, where), classes, widths)
 
 
 def check_plausible(
@@ -256,10 +259,11 @@ def _metadata(net: Supernet | PlainNetwork) -> dict[str, str]:
         return {"format": config["format"], "config": json.dumps(config)}
     space = net.space
     config = {
-        "space": space.name,
+        **space_record(space),
         "num_classes": space.num_classes,
         "resolutions": net.resolutions,
-        "width_mults": space.width_choices if space.family == "resnet50d" else None,
+        # of a space whose name does not say them; what earlier versions read
+        "width_mults": space.width_choices if len(space.width_choices) > 1 or space.deep_stem else None,
         "dropout": net.dropout,
     }
     return {"format": SUPERNET_FORMAT, "config": json.dumps(config)}
@@ -277,6 +281,8 @@ def _check_origin(net: Supernet | PlainNetwork, path: str | os.PathLike[str], me
         for key in ("space", "num_classes", "width_mults"):
             if given.get(key) != wanted[key]:
                 raise InputError(f"{path}: {key} is {cut(given.get(key))}, but the network's is {wanted[key]}")
+        if given.get(HASH) not in (None, wanted[HASH]):
+            require_same(net.space, recorded_space(given, path, net.space.num_classes), path)
 
 
 def _mit_names_of(net: Supernet | PlainNetwork) -> dict[str, str]:

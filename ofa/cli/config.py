@@ -116,12 +116,14 @@ class Input:
     images: a folder or ZIP of images: names, sizes and contents, of a folder those of 1 GiB; of a ZIP its checksums
     beside: the ending of a second file that is read with it, such as a predictor's .json
     kinds: which it may be, of those of `ofa.reading.kinds`: another is refused by what it is
+    content: what identifies it in place of its bytes, as JSON, where its notation does not matter
     """
 
-    find: Callable[[str], Path] | None = None
+    find: Callable[[str], Path | None] | None = None
     images: bool = False
     beside: str = ""
     kinds: tuple[str, ...] = ()
+    content: Callable[[Path], Any] | None = None
 
 
 @dataclass(frozen=True)

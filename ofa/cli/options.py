@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
-from ofa.reading.kinds import PREDICTORS
+from ofa.reading.kinds import PREDICTORS, SPACE
 from ofa.reading.numbers import plain_whole, short
+from ofa.space import space_file
+from ofa.space.description import described_in
 from ofa.zoo_files import file_or_fetched
 
 MOST_PIXELS, MOST_PARTS = 10_000, 10_000
@@ -54,7 +56,11 @@ PredictorFile = Annotated[
 ]
 Resolutions = Annotated[tuple[int, ...] | None, Option(metavar="R", parse=resolutions)]
 Shard = Annotated[tuple[int, int] | None, Option(metavar="I/N", parse=shard)]
-SpaceName = Annotated[str | None, Option(metavar="S")]
+# a name of ours, or the file of a description: what identifies a run is what that says, not how
+SPACE_FILE = Input(find=space_file, kinds=(SPACE,), content=described_in)
+SpaceName = Annotated[str | None, SPACE_FILE, Option(metavar="S")]
+Space = Annotated[str, SPACE_FILE, Option(metavar="S")]
+Spaces = Annotated[tuple[str, ...], SPACE_FILE, Option(metavar="S", each=True)]
 Count = Annotated[int, AtLeast(1), Option(metavar="N")]
 OptionalCount = Annotated[int | None, AtLeast(1), Option(metavar="N")]
 Seed = Annotated[int, AtLeast(0), Option(metavar="N")]

@@ -25,6 +25,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
     "Begin with a folder of photographs": (
         Entry("quickstart", "ofa.quickstart", "a network for this machine in 15 minutes, step by step"),
     ),
+    "Choose what is searched": (Entry("space show", "ofa.spaces", "show a search space, of ours or by your own file"),),
     "Measure a device, block by block, into a latency table": (
         Entry("profile cpu", "profilers.cpu", "this machine's CPU"),
         Entry("profile gpu", "profilers.gpu", "an NVIDIA GPU"),

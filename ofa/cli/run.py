@@ -12,12 +12,16 @@ from typing import NoReturn
 
 from ofa.errors import InputError, one_line
 from ofa.optional_packages import explained
+from ofa.reading.problems import ManyProblems
 
 FAULT = 70  # EX_SOFTWARE of sysexits.h
+MOST_PROBLEMS = 50  # of one file, a line each
 
 
 def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130.
+
+    All problems of a file that has several are printed, a line each.
 
     A package that is not installed, and that an extra installs, is a user's mistake too.
 
@@ -30,7 +34,8 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         code = main()
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        for problem in error.problems[:MOST_PROBLEMS] if isinstance(error, ManyProblems) else (error,):
+            print(one_line(f"error: {problem}"), file=sys.stderr)
         code = failed or error.exit_code
     except BrokenPipeError:
         # the reader (`| head`) went away; keep the interpreter from complaining when it flushes at exit

@@ -18,6 +18,7 @@ from ofa.evaluate.config import EvaluateConfig
 from ofa.networks import PlainNetwork, Supernet
 from ofa.reading.structured import read_json
 from ofa.space import Subnet, checked_resolution
+from ofa.space.description import require_same
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,8 @@ def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:
     stated = next((n.space for n in named if n.space), "")
     net = open_supernet(config.checkpoint, config.space or stated, config.num_classes)
     space = net.space
-    if stated and stated != space.name:
-        raise InputError(f"{config.subnet} is of {stated}, not {space.name}")
+    for each in named[:1] if stated else ():
+        require_same(space, each.known_space(), config.subnet)
     if config.subnet is not None:
         given = next((n.num_classes for n in named if n.num_classes is not None), space.num_classes)
         if given != space.num_classes:

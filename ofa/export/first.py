@@ -9,7 +9,7 @@ from ofa.export.config import ExportConfig
 from ofa.export.quantize import check_quantizer
 from ofa.published.opening import open_network
 from ofa.runs.places import check_writable
-from ofa.space import checked_resolution, get_space
+from ofa.space import checked_resolution
 
 
 def check_first(config: ExportConfig) -> NamedSubnet | None:
@@ -27,10 +27,7 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
     if config.subnet is not None:
         named = read_subnet(config.subnet, index=config.index, limit_ms=config.limit)
     if named is not None and named.space and config.space in (None, named.space):
-        try:
-            space = get_space(named.space)
-        except InputError as error:
-            raise InputError(f"{config.subnet}: {error}") from None
+        space = named.known_space()
         checked_resolution(config.resolution or named.resolution)
         named.subnet(space)
     if config.checkpoint is None:

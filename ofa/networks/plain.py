@@ -21,6 +21,7 @@ from ofa.networks.spec import NetworkSpec
 from ofa.networks.statistics import BatchNormStatistics
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
+from ofa.space.description import space_sha256
 
 FINEST_STRIDE = 4  # of the maps that detection and segmentation libraries expect
 
@@ -132,6 +133,7 @@ def extract(
         calibrated=statistics is not None,
         space=net.space.name,
         subnet=subnet,
+        space_sha256=space_sha256(net.space),
     )
     layers = []
     with torch.no_grad():

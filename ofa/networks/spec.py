@@ -18,20 +18,21 @@ from ofa.space import Subnet
 FORMAT = "ofa-network/1"
 CHOICE = Bounds(0, 1000, "a choice")
 MOST_LAYERS = 1000
-FAMILIES = ("mobilenet_v3", "proxyless_nas", "resnet50d")
+FAMILIES = ("mobilenet_v3", "proxyless_nas", "resnet50d", "own")
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
     """The architecture of a plain network.
 
-    family: "mobilenet_v3", "proxyless_nas" or "resnet50d"
+    family: "mobilenet_v3", "proxyless_nas" or "resnet50d", as the original has it; "own" for any other
     layers: (name, block) in network order; names as in the supernet, such as "unit_1_layer_2"
     bn_eps: added to the variance in every batch normalisation
     dropout: probability before the classifier, while training
     calibrated: whether the batch normalisations' statistics are this network's own, rather than the supernet's
     space: name of the search space that it comes from, "" if unknown
     subnet: which sub-network of that space it is, None if unknown
+    space_sha256: of the space's description, "" if unknown
     """
 
     family: str
@@ -41,6 +42,7 @@ class NetworkSpec:
     calibrated: bool = False
     space: str = ""
     subnet: Subnet | None = None
+    space_sha256: str = ""
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -81,6 +83,7 @@ class NetworkSpec:
             "dropout": self.dropout,
             "calibrated": self.calibrated,
             "space": self.space,
+            "space_sha256": self.space_sha256,
             "subnet": None if self.subnet is None else self.subnet.to_dict(),
             "layers": [
                 {"name": name, **{field: getattr(block, field) for field in BLOCK_FIELDS}}
@@ -102,6 +105,7 @@ class NetworkSpec:
                 dropout=share_of_1("network: dropout", config["dropout"]),
                 calibrated=_of_kind("calibrated", config["calibrated"], bool),
                 space=_of_kind("space", config["space"], str),
+                space_sha256=_of_kind("space_sha256", config.get("space_sha256", ""), str),
                 subnet=None if subnet is None else _subnet(subnet),
             )
         except KeyError as error:

@@ -1,6 +1,6 @@
 """The once-for-all network: the largest network of a space, any sub-network of which can be run.
 
-One class serves the three families: it holds a layer for each slot of `ofa.blocks.slots_of(space)`, built at the
+One class serves all spaces: it holds a layer for each slot of `ofa.blocks.slots_of(space)`, built at the
 slot's largest block, and runs the block that the sub-network has there. So the network is made of exactly the
 blocks that are measured, searched and counted.
 """
@@ -19,9 +19,6 @@ from ofa.networks.layers import Layer, init_weights, memory_format_of, use_chann
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions
 
-# of the batch normalisations of each family, as published
-BN_EPS = {"mobilenet_v3": 1e-5, "proxyless_nas": 1e-3, "resnet50d": 1e-5}
-
 
 class Supernet(nn.Module):
     """A supernet. Call it with images and a sub-network; it remembers neither.
@@ -35,7 +32,7 @@ class Supernet(nn.Module):
     def __init__(self, space: SearchSpace, dropout: float = 0.1, resolutions: Iterable[int] = RESOLUTIONS) -> None:
         super().__init__()
         self.space, self.resolutions = space, checked_resolutions(resolutions)
-        self.bn_eps = BN_EPS[space.family]
+        self.bn_eps = space.bn_eps
         self.dropout = dropout
         for slot in slots_of(space):
             self.add_module(layer_name(slot), self._layer(slot))

@@ -33,6 +33,7 @@ from ofa.predictors.separable.predictor import SCHEMA as SEPARABLE_SCHEMA
 from ofa.predictors.separable.predictor import separable_from
 from ofa.reading.numbers import short
 from ofa.space import Genes, SearchSpace, Subnet
+from ofa.space.description import space_record
 
 __all__ = ["AccuracyPredictor", "Prediction", "Uncertainty"]
 
@@ -84,7 +85,7 @@ class AccuracyPredictor(Predictor):
         if not path.is_file():
             raise InputError(
                 f"no accuracy predictor is shipped for {space.name} (there is one for {', '.join(cls.shipped())}): "
-                f"fit one with python -m ofa.predictors.fit --data CSV --space {space.name} --out PATH"
+                f"fit one with python -m ofa.predictors.fit --data CSV --space {space.argument} --out PATH"
             )
         return cls.load(path, space)
 
@@ -119,7 +120,7 @@ class AccuracyPredictor(Predictor):
         tensors["levels"] = self.levels
         header = self.header | {
             "schema": SCHEMA,
-            "space": self.space.name,
+            **space_record(self.space),
             "choices": choices_of(self.space),
             "resolutions": list(self.resolutions),
             "features": list(self.encoder.order),

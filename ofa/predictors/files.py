@@ -18,6 +18,7 @@ from ofa.reading.numbers import PERCENT, PIXELS, Bounds, cut, short
 from ofa.reading.structured import as_object, read_json
 from ofa.runs.files import replace_file
 from ofa.space import SearchSpace
+from ofa.space.description import HASH, recorded_space, require_same, space_sha256
 from ofa.space.resolutions import MOST_RESOLUTION
 from ofa.space.space import MOST_CHOICES
 
@@ -41,6 +42,8 @@ def require_space(path: Path, header: Mapping[str, Any], space: SearchSpace) -> 
     if choices != choices_of(space):
         differ = [key for key, value in choices_of(space).items() if choices.get(key) != value]
         raise InputError(f"predictor {path} is for {made_for}, not {space.name} (they differ in {', '.join(differ)})")
+    if header.get(HASH) not in (None, space_sha256(space)):  # those from before there were descriptions have none
+        require_same(space, recorded_space(header, path), f"predictor {path}")
 
 
 def uncertainty_in(header: Mapping[str, Any]) -> Uncertainty | None:

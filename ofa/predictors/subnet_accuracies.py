@@ -24,11 +24,13 @@ from ofa.reading.csv_text import CsvText, Row, read_csv_text
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, short
 from ofa.reading.structured import as_object, parse_json
 from ofa.space import Genes, SearchSpace, Subnet, get_space, resolutions_in
+from ofa.space.description import DESCRIPTION, HASH, NAME, recorded_space, require_same, space_sha256
 from ofa.space.mit_format import subnet_from_text
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
-STATED = ("space", "checkpoint_sha256", "image_facts", "rows", "dtype")  # what is read of a file's comments
+# what is read of a file's comments
+STATED = (NAME, HASH, DESCRIPTION, "checkpoint_sha256", "image_facts", "rows", "dtype")
 LOOKS_LIKE = 0.5  # a figure that, times 100, is half the median or more was meant as a fraction
 CHOICE = Bounds(0, 1000, "a choice")
 _DYNAS_SUBNET, _DYNAS_TOP1 = "Sub-network", "Top-1 Acc (%)"
@@ -74,9 +76,9 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: in
     they are of another space, or of different checkpoints, are refused; so is one that is given twice.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
-    space = get_space(space_name)
     texts = {path: read_csv_text(path, "a file of accuracies", header=False, ended=False) for path in files}
-    _check_stated(files, texts, space_name)
+    space = _space_of(texts, space_name)
+    _check_stated(files, texts, space)
     rows = [row for path in files for row in _checked_rows(path, texts[path], space)]
     path = files[0]
     least = MIN_ROWS if least is None else least
@@ -97,7 +99,16 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: in
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 
 
-def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_name: str) -> None:
+def _space_of(texts: Mapping[Path, CsvText], space_name: str) -> SearchSpace:
+    """The space of that name, also if only a file describes it."""
+    for path, text in texts.items():
+        stated = stated_facts(text.comments, path, (NAME, HASH, DESCRIPTION))
+        if stated.get(NAME) == space_name and DESCRIPTION in stated:
+            return recorded_space(stated, path)
+    return get_space(space_name)
+
+
+def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space: SearchSpace) -> None:
     """InputError unless what files say of themselves is true, and fits together."""
     first: dict[str, tuple[Path, Any]] = {}
     for i, path in enumerate(files):
@@ -106,8 +117,10 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space_na
         if twice is not None:
             raise InputError(f"{path} is {twice} again: give every file once")
         facts = stated_facts(texts[path].comments, path)
-        if "space" in facts and facts["space"] != space_name:
-            raise InputError(f"{path} is of {short(facts['space'])}, and --space is {space_name}")
+        if NAME in facts and facts[NAME] != space.name:
+            raise InputError(f"{path} is of {short(facts[NAME])}, and --space is {space.name}")
+        if facts.get(HASH, space_sha256(space)) != space_sha256(space):
+            require_same(space, recorded_space(facts, path), path)
         if "rows" in facts and facts["rows"] != len(texts[path].rows):
             raise InputError(f"{path} says {short(facts['rows'])} rows, and has {len(texts[path].rows)}: it is cut off")
         dtype = stated_dtype(facts)

@@ -15,7 +15,8 @@ TABLE, TIMES = "a latency table", "a file of networks and their latencies"
 ACCURACIES, PREDICTOR = "a file of accuracies", "an accuracy predictor"
 RESULT, SUBNET, NET_CONFIG = "a result of ofa.search", "a sub-network", "a net.config of the original"
 SUPERNET, NETWORK, TORCH = "a supernet", "a specialised network", "a file of torch"
-TABLES_TOML, JOURNAL, HEADER = "a list of tables to regenerate", "a journal", "the .json beside an accuracy predictor"
+TABLES_TOML, SPACE = "a list of tables to regenerate", "a description of a search space"
+JOURNAL, HEADER = "a journal", "the .json beside an accuracy predictor"
 ONNX, TFLITE, IMAGE, ZIP = "an ONNX model", "a TFLite model", "an image", "a zip"
 WEIGHTS, SUBNETS, PREDICTORS = (SUPERNET, NETWORK, TORCH), (RESULT, SUBNET, NET_CONFIG), (PREDICTOR, TORCH)
 
@@ -90,12 +91,14 @@ def _of_json(path: Path, text: str) -> str | None:
 
 
 def _of_lines(text: str) -> str | None:
-    """By the columns of a CSV, or the heading of a TOML file."""
+    """By the columns of a CSV, or the headings of a TOML file."""
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         return None
     if lines[0].strip() == "[[table]]":
         return TABLES_TOML
+    if {"[stem]", "[[units]]"} <= {line.strip() for line in lines}:
+        return SPACE
     columns = {column.strip().strip('"') for column in lines[0].split(",")}
     for wanted, kind in (
         ({"op", "latency_ms"}, TABLE),

@@ -7,13 +7,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeAlias
 
-from ofa.errors import LONGEST, InputError
+from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
 
 Key: TypeAlias = tuple[str | int, ...]  # ("units", 2, "stride")
 _TABLE = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_. -]+?)\s*\]\]?\s*(#.*)?")
 _ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
-_ROOM = 180  # characters of one problem
+_ROOM, _LONGEST = 160, 390  # characters of one problem, and of a message beside the file's name
+
+
+class ManyProblems(InputError):
+    """As text the problems that a message holds; `problems` are all, each with the file and line."""
+
+    def __init__(self, text: str, problems: tuple[str, ...]) -> None:
+        super().__init__(text)
+        self.problems = problems
 
 
 class Problems:
@@ -42,20 +50,21 @@ class Problems:
             self.add(key, str(error))
 
     def raise_any(self) -> None:
-        """InputError with all problems, by line; of more than a message holds, the first and how many there are."""
+        """InputError with all problems, by line; of more than its text holds, that has the first and their number."""
         if not self._found:
             return
         found = sorted(dict.fromkeys(self._found), key=lambda problem: problem[0])
+        whole = tuple(f"{self._where}{f':{line}' * bool(line)}: {words}" for line, words in found)
         if len(found) == 1:
-            line, words = found[0]
-            raise InputError(f"{self._where}{f':{line}' * bool(line)}: {words}")
-        text = f"{cut(self._where, 200)}: {len(found)} problems"
+            raise ManyProblems(whole[0], whole)
+        text = f"{len(found)} problems"
         for number, (line, words) in enumerate(found):
             entry = f"{f'line {line}: ' * bool(line)}{words}"
-            if len(text) + len(entry) > LONGEST - 40:
-                raise InputError(f"{text}; and {len(found) - number} more")
+            if len(text) + len(entry) > _LONGEST - 20:
+                text = f"{text}; and {len(found) - number} more"
+                break
             text += f"{'; ' if number else ': '}{entry}"
-        raise InputError(text)
+        raise ManyProblems(f"{self._where}: {text}", whole)
 
     def _line(self, key: Key) -> int:
         """Of the key, or of the table that it stands in; 0 where neither is known."""

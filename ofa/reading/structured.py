@@ -60,14 +60,19 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file."""
+    return parse_toml(content_of(path), path)
+
+
+def parse_toml(text: bytes, where: object) -> dict[str, Any]:
+    """The content of a TOML file. InputError, beginning with `where`, for what is none."""
     try:
-        return tomllib.loads(content_of(path).decode("utf-8").replace("\r\n", "\n"), parse_float=_float)
+        return tomllib.loads(text.decode("utf-8").replace("\r\n", "\n"), parse_float=_float)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not TOML: byte {error.start} is not UTF-8 text") from None
+        raise InputError(f"{where}: not TOML: byte {error.start} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, ValueError, InputError) as error:  # ValueError: an integer of 5,000 digits
-        raise InputError(f"{path}: not TOML: {error}") from None
+        raise InputError(f"{where}: not TOML: {error}") from None
     except RecursionError:
-        raise InputError(f"{path}: not TOML: lists lie too deep in each other") from None
+        raise InputError(f"{where}: not TOML: lists lie too deep in each other") from None
 
 
 def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:

@@ -108,6 +108,8 @@ def _identity(field: Field, value: Any) -> Any:
     path = Path(path)
     if not path.exists():
         raise InputError(f"{field.flag}: there is no {path}")
+    if inputs[0].content is not None:
+        return inputs[0].content(path)
     if inputs[0].images:
         content = {"content": _content_sha256(path)} if path.is_dir() else {}  # a ZIP's listing has checksums
         return {"file": path.name, "sha256": _listing_sha256(path), **content}

@@ -87,7 +87,7 @@ def write_frontier(path: Path, name: str, result: SearchResult, frontier: Fronti
     unit = "latency_ms" if result.axis == "latency" else "energy_mj"
     shown = {unit: [f"{v:.6f}" for v in frontier.cost], "predicted_top1": [f"{v:.4f}" for v in frontier.top1]}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_networks(path, header, subnets, shown)
+    write_networks(path, header, subnets, shown, spaces=[result.space])
 
 
 def draw_frontier(result: SearchResult) -> None:

@@ -26,7 +26,8 @@ from ofa.search.specialise import DeviceSearch, Frontier, Wanted, shared_resolut
 from ofa.search.specialised import Axis, Specialised
 from ofa.search.sustained import factors_of
 from ofa.search.together import search_together
-from ofa.space import SearchSpace, get_space
+from ofa.space import SearchSpace
+from ofa.space.description import require_same, space_record
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.margin import Margin, Margins, SustainedFactor
 
@@ -66,7 +67,7 @@ class SearchResult:
             for name, s in self.searches.items()
         }
         return {
-            "space": self.space.name,
+            **space_record(self.space),
             "num_classes": self.space.num_classes,
             "tables": tables,
             # of the images behind the predicted accuracies: classes, mean and std, data set
@@ -221,15 +222,17 @@ def _divided(margin: Margin | None, factor: SustainedFactor | None) -> Iterator[
         raise Infeasible(f"{error} (limits were divided by {', and by '.join(words)})") from None
 
 
-def open_searches(config: SearchConfig) -> tuple[Predictor, dict[str, DeviceSearch]]:
+def open_searches(config: SearchConfig, space: SearchSpace | None = None) -> tuple[Predictor, dict[str, DeviceSearch]]:
     """What the config searches by, bound to the space, and each table's search, by its name; nothing is searched yet.
 
+    space: where it is known already; else it is the config's, or the tables'
     InputError for what is wrong or missing, or does not fit together.
     """
     tables = load_tables(config.table, config.allow_emulated)
     preferred = () if config.predictor else AccuracyPredictor.shipped()
     classes = next(iter(tables.values())).num_classes if config.num_classes is None else config.num_classes
-    space = get_space(config.space or common_space(tables, preferred), classes)
+    name = config.space or common_space(tables, preferred)
+    space = space_of(name, tables, classes) if space is None else space
     predictor = load_predictor(config.predictor, space)
     require_classes(predictor, classes, next(iter(tables)))
     return predictor, {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
@@ -291,6 +294,16 @@ def load_tables(names: Sequence[str], allow_emulated: bool) -> dict[str, Latency
             )
         tables[path.stem] = table
     return tables
+
+
+def space_of(name: str, tables: Mapping[str, LatencyTable], num_classes: int) -> SearchSpace:
+    """The space that all tables agree on; InputError by what differs where it is described otherwise in one of them."""
+    holding = [table for table in tables.values() if name in table.spaces]
+    found = (holding or list(tables.values()))[0].space(name, num_classes)
+    for table in tables.values():
+        if found.name in table.spaces:
+            require_same(found, table.space(found.name, num_classes), table.path)
+    return found
 
 
 def common_space(tables: dict[str, LatencyTable], preferred: Sequence[str] = ()) -> str:

@@ -66,7 +66,7 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
     columns: list[Floats] = [at]
     for part, table in zip(units, features, strict=True):
         read = table[part.numbers(genes)]
-        narrow = read[:, : part.marked.shape[1] * 4]
+        narrow = read[:, : _singles(index.space, part)]
         columns += [read, narrow * place[genes[:, 0], None]]
     design = np.concatenate(columns, axis=1)
     root = np.sqrt(weights)[:, None]
@@ -82,7 +82,7 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
         begin: int = len(index.resolutions)
         scores = []
         for part, table in zip(units, features, strict=True):
-            size, single = int(table.shape[1]), int(part.marked.shape[1]) * 4
+            size, single = int(table.shape[1]), _singles(index.space, part)
             plain, tilted = solved[begin : begin + size], np.zeros(size)
             tilted[:single] = solved[begin + size : begin + size + single]
             begin += size + single
@@ -91,12 +91,23 @@ def _fitted(index: BlockIndex, genes: Genes, values: Floats, weights: Floats) ->
     return tables
 
 
+def _values(space: SearchSpace, part: UnitChoices) -> int:
+    """Features of a column of a unit: as many as any of its genes has choices, and four at least."""
+    return max(4, *(len(space.choices[c]) for c in part.columns))
+
+
+def _singles(space: SearchSpace, part: UnitChoices) -> int:
+    """How many features of a unit are of one column."""
+    return len(part.columns) * _values(space, part)
+
+
 @lru_cache(maxsize=64)
 def _features(space: SearchSpace, u: int) -> Floats:
-    """(N, F): one-hot choices of every column of the unit, four a column, then of pairs of columns: neighbours, and the
-    kernel size and expand ratio of a layer."""
+    """(N, F): one-hot choices of every column of the unit, then of pairs of columns: neighbours, and the kernel size
+    and expand ratio of a layer."""
     part: UnitChoices = unit_choices(space)[u]
-    hot = [[(part.marked[:, i] == value).astype(np.float64) for value in range(4)] for i in range(len(part.columns))]
+    values = range(_values(space, part))
+    hot = [[(part.marked[:, i] == value).astype(np.float64) for value in values] for i in range(len(part.columns))]
     columns = [column for of in hot for column in of]
     layers = space.units[u].num_layers
     pairs = [(i, i + 1) for i in range(len(hot) - 1)]

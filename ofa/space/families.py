@@ -1,101 +1,87 @@
-"""The families of spaces, and any member of them by its name: MobileNetV3, ProxylessNAS, ResNet50D."""
+"""Any space by its name, or by the file of its description.
+
+The three families of the original are descriptions too (`descriptions/`), of which a name gives the width.
+"""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
 from ofa.reading.numbers import short
-from ofa.space.space import SearchSpace, Unit
+from ofa.reading.structured import read_toml
+from ofa.space.described import described_space, read_space
+from ofa.space.parts import Label
+from ofa.space.resolutions import RESOLUTIONS
+from ofa.space.space import SearchSpace
 
+_FOLDER = Path(__file__).with_name("descriptions")
 _NAMES = ("mbv3-w<width>", "proxyless-w<width>", "resnet50d")
-
-
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """Channels rounded to a multiple of `divisor`, never more than 10 % below `value` (MobileNetV2's rule)."""
-    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return rounded + divisor if rounded < 0.9 * value else rounded
+# what each has been called in checkpoints and predictors from the beginning
+_LABELS: dict[str, Label] = {"mbv3": "mobilenet_v3", "proxyless": "proxyless_nas", "resnet50d": "resnet50d"}
 
 
 def get_space(name: str, num_classes: int = 1000, width_mults: Iterable[float] | None = None) -> SearchSpace:
-    """The search space of that name: "mbv3-w1.0", "mbv3-w1.2", "proxyless-w1.3", any other width, "resnet50d".
+    """The search space of that name, or of the description in that file, whose name ends in .toml.
 
-    `width_mults` replaces ResNet50D's elastic widths (0.65, 0.8, 1.0). Raises InputError for an unknown name.
+    Names: "mbv3-w1.0", "mbv3-w1.2", "proxyless-w1.3", any other width, "resnet50d".
+    `width_mults` replaces ResNet50D's elastic widths (0.65, 0.8, 1.0). Raises InputError for an unknown name, and for
+    a description with all that is wrong with it.
     """
-    common: dict[str, Any] = {"name": name, "num_classes": num_classes}
+    if (path := space_file(name)) is not None:
+        if width_mults is not None:
+            raise InputError(f"{path} says its widths: width_mults is for resnet50d")
+        return read_space(path, num_classes)
     if name == "resnet50d":
-        return _resnet50d(common, (0.65, 0.8, 1.0) if width_mults is None else tuple(sorted(set(width_mults))))
+        widths = None if width_mults is None else tuple(sorted(set(width_mults)))
+        if widths is not None and (not widths or any(not math.isfinite(w) or not 0 < w <= 4 for w in widths)):
+            raise InputError(f"width_mults is {short(widths)}, expected positive numbers up to 4")
+        return _member("resnet50d", name, widths, num_classes)
     match = re.fullmatch(r"(mbv3|proxyless)-w([0-9]{1,9}(?:\.[0-9]{1,9})?)", name)
     width = float(match.group(2)) if match else 0.0
     if match is None or not 0.05 <= width <= 4:
-        raise InputError(f"unknown space {short(name)}, expected one of {', '.join(_NAMES)} (width 0.05 to 4)")
+        raise InputError(
+            f"unknown space {short(name)}, expected one of {', '.join(_NAMES)} (width 0.05 to 4), or a file that "
+            "describes one and ends in .toml"
+        )
     if width_mults is not None:
         raise InputError(f"{name} has one width, in its name: width_mults is for resnet50d")
-    return (_mobilenet_v3 if match.group(1) == "mbv3" else _proxyless_nas)(common, width)
+    return _member(match.group(1), name, (width,), num_classes)
 
 
-def _mobilenet_v3(common: dict[str, Any], width: float) -> SearchSpace:
-    stem, first, *stages, final_expand, last = (
-        make_divisible(c * width) for c in (16, 16, 24, 40, 80, 112, 160, 960, 1280)
-    )
-    strides = (2, 2, 2, 1, 2)
-    activations = ("relu", "relu", "h_swish", "h_swish", "h_swish")
-    squeeze_excites = (False, True, False, True, True)
-    units = tuple(
-        Unit("mbconv", (channels,), stride, activation, se, (2, 3, 4))
-        for channels, stride, activation, se in zip(stages, strides, activations, squeeze_excites, strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="mobilenet_v3",
-        kernel_choices=(3, 5, 7),
-        expand_choices=(3, 4, 6),
-        width_choices=(width,),
-        units=units,
-        stem_channels=(stem,),
-        first_block_channels=first,
-        head_channels=(final_expand, last),
-    )
+def label_of(name: str) -> Label:
+    """What a space of ours has been called in files from the beginning; "own" for the name of any other."""
+    return _LABELS.get(name.partition("-w")[0], "own")
 
 
-def _proxyless_nas(common: dict[str, Any], width: float) -> SearchSpace:
-    stem, first, *stages, last = (make_divisible(c * width) for c in (32, 16, 24, 40, 80, 96, 192, 320, 1280))
-    units = tuple(
-        Unit("mbconv", (channels,), stride, "relu6", False, depths)
-        for channels, stride, depths in zip(stages, (2, 2, 2, 1, 2, 1), [(2, 3, 4)] * 5 + [(1,)], strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="proxyless_nas",
-        kernel_choices=(3, 5, 7),
-        expand_choices=(3, 4, 6),
-        width_choices=(width,),
-        units=units,
-        stem_channels=(stem,),
-        first_block_channels=first,
-        head_channels=(last,),
-    )
+def space_file(name: str) -> Path | None:
+    """The file that a space is named by; None where it is named by a name."""
+    return Path(name) if name.lower().endswith(".toml") else None
 
 
-def _resnet50d(common: dict[str, Any], widths: tuple[float, ...]) -> SearchSpace:
-    if not widths or any(not math.isfinite(w) or not 0 < w <= 4 for w in widths):
-        raise InputError(f"width_mults is {short(widths)}, expected positive numbers up to 4")
-    stem = Unit("stem", tuple(make_divisible(64 * w) for w in widths), 2, "relu", False, (0, 2))
-    stages = tuple(
-        Unit("bottleneck", tuple(make_divisible(c * w) for w in widths), stride, "relu", False, (0, 1, 2), base)
-        for c, stride, base in zip((256, 512, 1024, 2048), (1, 2, 2, 2), (2, 2, 4, 2), strict=True)
-    )
-    return SearchSpace(
-        **common,
-        family="resnet50d",
-        kernel_choices=(),
-        expand_choices=(0.2, 0.25, 0.35),
-        width_choices=widths,
-        units=(stem, *stages),
-        stem_channels=tuple(make_divisible(make_divisible(64 * w) // 2) for w in widths),
-        first_block_channels=0,
-        head_channels=(),
-    )
+def default_resolutions(name: str, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """Those that a description's file says, `usual` where it says none, or where the space has a name of ours."""
+    path = space_file(name)
+    stated = RESOLUTIONS if path is None else read_space(path).resolutions
+    return usual if stated == RESOLUTIONS else stated
+
+
+@lru_cache(maxsize=256)
+def _member(family: str, name: str, widths: tuple[float, ...] | None, num_classes: int) -> SearchSpace:
+    """A family's description at other widths."""
+    content: dict[str, Any] = {**_description(family), "name": name}
+    if widths is not None:
+        content["widths"] = list(widths)
+    space = described_space(content, family, num_classes, any_name=True)
+    return replace(space, family=_LABELS[family])
+
+
+@lru_cache
+def _description(family: str) -> dict[str, Any]:
+    return read_toml(_FOLDER / f"{family}.toml")

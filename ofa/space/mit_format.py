@@ -88,7 +88,7 @@ def _check_absent(space: SearchSpace, key: str, value: Any) -> None:
     """InputError where a file gives what all networks of the space share, and gives it otherwise."""
     if key == "w" and value is not None:
         stated = list(value) if isinstance(value, list | tuple) else [value]
-        width = float(space.name.rpartition("-w")[2])
+        width = space.width_choices[0]
         if not all(isinstance(each, int | float) and each == width for each in stated):
             raise InputError(f"MIT sub-network: w is {short(value)}, but {space.name} is of width {width:g}")
     if key == "ks" and isinstance(value, list | tuple) and len(value):
@@ -183,7 +183,8 @@ def _space_with_channels(family: str, stem: int, first: int, classes: int, chann
     for width in sorted((i / 20 for i in range(1, 61)), key=lambda w: (w not in (1.0, 1.2, 1.3), w)):
         space = get_space(f"{family}-w{width}", classes)
         widths = [unit.out_channels[0] for unit in space.units]
-        if (stem, first) == (space.stem_channels[0], space.first_block_channels) and set(channels) == set(widths):
+        fixed = (space.stem.channels[0], None if space.first_block is None else space.first_block.channels)
+        if (stem, first) == fixed and set(channels) == set(widths):
             return space
     wide = ", ".join(map(str, sorted(set(channels))))
     raise InputError(f"net.config: no width of {family} has a stem of {stem} and blocks of {wide}")

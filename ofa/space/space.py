@@ -14,6 +14,7 @@ equal rows. In a `Subnet` such skipped layers read 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
+from ofa.space.parts import SpaceDescription
 from ofa.space.resolutions import (
     LEAST_RESOLUTION,
     MOST_RESOLUTION,
@@ -39,47 +41,11 @@ _CHUNK = 1 << 16  # rows at a time: what is made on the way to a batch stays sma
 
 
 @dataclass(frozen=True)
-class Unit:
-    """A run of blocks at one width, the first of which may change size and channels.
+class SearchSpace(SpaceDescription):
+    """The choices of one supernet. Get one by its name, or by the file of its description, with `ofa.space.get_space`.
 
-    op: "mbconv" or "bottleneck"; "stem" for ResNet50D's elastic stem, which has no elastic layers
-    out_channels: one per width multiplier of the space
-    base_depth: blocks that are always there, on top of the chosen depth (ResNet50D)
+    As a value it is its description; here it is that of sub-networks too, one or a million.
     """
-
-    op: str
-    out_channels: tuple[int, ...]
-    stride: int
-    activation: str
-    squeeze_excite: bool
-    depth_choices: tuple[int, ...]
-    base_depth: int = 0
-
-    @property
-    def num_layers(self) -> int:
-        """Elastic layers of the unit at its greatest depth."""
-        return 0 if self.op == "stem" else self.base_depth + max(self.depth_choices)
-
-
-@dataclass(frozen=True)
-class SearchSpace:
-    """The choices of one supernet. Get one by name with `ofa.space.get_space`.
-
-    stem_channels: output channels of the first convolution, one per width multiplier
-    first_block_channels: output channels of the fixed first block (0: the family has none)
-    head_channels: widths of the layers after the last unit, before the classifier
-    """
-
-    name: str
-    family: str
-    num_classes: int
-    kernel_choices: tuple[int, ...]
-    expand_choices: tuple[float, ...]
-    width_choices: tuple[float, ...]
-    units: tuple[Unit, ...]
-    stem_channels: tuple[int, ...]
-    first_block_channels: int
-    head_channels: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if self.num_classes < 1:
@@ -119,13 +85,11 @@ class SearchSpace:
         """The values each gene chooses among, one tuple per column; empty for the resolution, which is no choice."""
         per_field: list[tuple[float, ...]] = [()]
         per_field += [unit.depth_choices for unit in self.units]
-        for field, values in (
-            ("kernel_sizes", self.kernel_choices),
-            ("expand_ratios", self.expand_choices),
-            ("width_mults", self.width_choices),
-        ):
-            span = self._spans[field]
-            per_field += [values] * (span.stop - span.start)
+        if self.kernel_choices:
+            per_field += [self.units[u].kernel_sizes for u, _ in self.layers]
+        per_field += [self.units[u].expand_ratios for u, _ in self.layers]
+        widths = self._spans["width_mults"]
+        per_field += [self.width_choices] * (widths.stop - widths.start)
         return tuple(per_field)
 
     @cached_property
@@ -176,14 +140,9 @@ class SearchSpace:
 
         MobileNetV3: (9^2 + 9^3 + 9^4)^5 = 2.176e19 (Cai et al. 2020, section 3.2).
         """
-        per_layer = max(1, len(self.kernel_choices)) * len(self.expand_choices)
         widths = self._spans["width_mults"]
         total: int = len(self.width_choices) ** (widths.stop - widths.start)
-        for unit in self.units:
-            if unit.op == "stem":
-                total *= len(unit.depth_choices)
-            else:
-                total *= sum(per_layer ** (unit.base_depth + depth) for depth in unit.depth_choices)
+        total *= math.prod(unit.configurations for unit in self.units)
         return total * (resolutions if isinstance(resolutions, int) else len(checked_resolutions(resolutions)))
 
     # ---- random batches

@@ -18,12 +18,14 @@ REQUIRED = ("device", "runtime", "provenance", "space", "source")
 BATCH = Bounds(1, 999_999, "images")
 # what is known of the error of the sums, and which sums those are (`LatencyTable.sums`)
 ERROR, ERROR_SUMS = "expected_error", "expected_error_sums"
+# of the spaces that it names, the hashes of their descriptions; the descriptions of those that are not ours
+SPACES_SHA256, SPACE_DESCRIPTIONS = "space_sha256", "space_description"
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
     *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
-    *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS),
+    *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS, SPACES_SHA256, SPACE_DESCRIPTIONS),
     *SUSTAINED_KEYS,
 )
 # Remarks of our own that resemble some of these

@@ -7,13 +7,13 @@
 
 `# key: value` lines first, as in a latency table; they pass into the table made from it. Lists are separated by
 spaces, one number an elastic layer, 0 where it is skipped. A `name` column is optional. Several latency columns, each
-ending in `_ms`, hold several devices.
+ending in `_ms`, hold several devices. `# space_description: [{...}]` describes spaces that are not ours.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, Row, near_miss, read_csv_text
 from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds, cut, short
 from ofa.runs.files import replace_file
-from ofa.space import Subnet, get_space
+from ofa.space import SearchSpace, Subnet
+from ofa.space.description import named_space
+from ofa.space.header_lines import described_spaces, descriptions_header
 from ofa.tables.header import READ
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")
@@ -40,16 +42,21 @@ class NetworkTimes:
     networks: the space's name and the sub-network of each
     latency_ms: (N,)
     step_ms: what the last digit of the figures stands for, 1 where they are whole milliseconds
+    spaces: by the names in `networks`
     """
 
     header: dict[str, str]
     networks: tuple[tuple[str, Subnet], ...]
     latency_ms: NDArray[np.float64]
     step_ms: float
+    spaces: Mapping[str, SearchSpace]
 
 
-def read_networks(path: Path, column: str | None = None) -> NetworkTimes:
-    """Reads and checks a file; InputError names file, line and field. column: which of several `_ms` columns."""
+def read_networks(path: Path, column: str | None = None, known: Sequence[SearchSpace] = ()) -> NetworkTimes:
+    """Reads and checks a file; InputError names file, line and field.
+
+    column: which of several `_ms` columns; known: spaces that it may name beside ours and those that it describes
+    """
     text = read_csv_text(path, "a file of networks and their latencies", ended=False)
     for key in text.header:
         if meant := near_miss(key, READ):
@@ -61,9 +68,10 @@ def read_networks(path: Path, column: str | None = None) -> NetworkTimes:
             )
     column = _latency_column(path, text, column)
     networks: dict[tuple[str, Subnet], str] = {}
+    spaces = {**{space.name: space for space in known}, **described_spaces(text.header, path)}
     latencies, decimals = [], 0
     for row in text.rows:
-        network = (row.cells["space"], _subnet(row))
+        network = (row.cells["space"], _subnet(row, spaces))
         if network in networks:
             raise InputError(f"{row.place}: this network is on line {networks[network]} already")
         networks[network] = row.place.rpartition(":")[2]
@@ -72,7 +80,7 @@ def read_networks(path: Path, column: str | None = None) -> NetworkTimes:
     if not networks:
         raise InputError(f"{path}: no networks")
     _check_unit(column, text.rows, latencies)
-    return NetworkTimes(text.header, tuple(networks), np.array(latencies), 10.0**-decimals)
+    return NetworkTimes(text.header, tuple(networks), np.array(latencies), 10.0**-decimals, spaces)
 
 
 def _check_unit(column: str, rows: Sequence[Row], latencies: Sequence[float]) -> None:
@@ -94,8 +102,13 @@ def write_networks(
     networks: Sequence[tuple[str, Subnet]],
     latencies: Mapping[str, Sequence[str]],
     names: Sequence[str] = (),
+    spaces: Iterable[SearchSpace] = (),
 ) -> None:
-    """Writes the file. latencies: by column, as text, so that no digit is lost or invented."""
+    """Writes the file. latencies: by column, as text, so that no digit is lost or invented.
+
+    spaces: of the networks; those that are not ours are described in it
+    """
+    header = {**header, **descriptions_header(spaces)}
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -122,13 +135,15 @@ def _latency_column(path: Path, text: CsvText, asked: str | None) -> str:
     return asked
 
 
-def _subnet(row: Row) -> Subnet:
+def _subnet(row: Row, spaces: dict[str, SearchSpace]) -> Subnet:
     resolution = PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"])
     lists = {
         field: [CHOICE.integer(f"{row.where(field)}: {field}", each) for each in row.cells[field].split()]
         for field in _LISTS
     }
     try:
-        return get_space(row.cells["space"]).subnet(**lists, resolution=resolution)
+        if (name := row.cells["space"]) not in spaces:
+            spaces[name] = named_space(name)
+        return spaces[name].subnet(**lists, resolution=resolution)
     except InputError as error:
         raise InputError(f"{row.place}: {error}") from None

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from ofa.blocks import BLOCK_FIELDS, Block, BlockIndex, block_index, block_row, index_of
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
+from ofa.space.header_lines import space_in
 from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
 from ofa.tables.header import ERROR, ERROR_SUMS, check_header, omitted
@@ -150,6 +151,17 @@ class LatencyTable:
     def spaces(self) -> tuple[str, ...]:
         """Names of the spaces it was made for."""
         return tuple(name.strip() for name in self.header["space"].split(","))
+
+    def space(self, asked: str | None = None, num_classes: int | None = None) -> SearchSpace:
+        """A space that it is of, or any other one, by its name or a description's file.
+
+        asked: None for the only one that it is of; num_classes: None for the table's
+        InputError where it is unknown, described otherwise in the table, or one of several.
+        """
+        if asked is None and len(self.spaces) != 1:
+            raise InputError(f"{self.path} names the spaces {', '.join(self.spaces)}: choose with --space")
+        classes = self.num_classes if num_classes is None else num_classes
+        return space_in(self.header, self.path or "latency table", asked or self.spaces[0], classes)
 
     @property
     def resolutions(self) -> tuple[int, ...]:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Free, Input, Option, Part, Share
-from ofa.cli.options import CHECKPOINT, Count, DeviceOptions, OptionalCount, RunOptions, Seed
+from ofa.cli.options import CHECKPOINT, Count, DeviceOptions, OptionalCount, RunOptions, Seed, Space
 from ofa.cli.options import resolutions as resolution_list
 from ofa.errors import UsageError
 from ofa.reading.kinds import SUBNETS, WEIGHTS
 from ofa.space import RESOLUTIONS
+from ofa.space.families import default_resolutions
 from ofa.training.recipe import RECIPES
 
 
@@ -115,11 +116,12 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
     """training images in class folders, also below train; or CIFAR-10 or -100, binary version"""
 
-    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.0"
-    """mbv3-w<width>, proxyless-w<width> or resnet50d"""
+    space: Space = "mbv3-w1.0"
+    """mbv3-w<width>, proxyless-w<width>, resnet50d, or the file of a description, such as my-space.toml"""
 
-    resolutions: Annotated[tuple[int, ...], Option(metavar="LIST", parse=resolution_list)] = RESOLUTIONS
-    """sides of the images in pixels, such as 64,96 or 128:224:4; each step draws one"""
+    resolutions: Annotated[tuple[int, ...], Option(metavar="LIST", parse=resolution_list)] = ()
+    """sides of the images in pixels, such as 64,96 or 128:224:4; each step draws one (default: those of the space's
+    file, else 128:224:4)"""
 
     method: Literal["shrinking", "uniform", "sandwich", "alone"] = "shrinking"
     """shrinking: stage after stage; uniform: everything elastic at once; sandwich: the same, with the largest and the
@@ -160,6 +162,8 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.resolutions:
+            object.__setattr__(self, "resolutions", default_resolutions(self.space, RESOLUTIONS))
         alone = self.method == "alone"
         if alone != (self.subnet is not None):
             raise UsageError("--method alone needs --subnet FILE" if alone else "--subnet is for --method alone")

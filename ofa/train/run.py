@@ -21,7 +21,7 @@ from ofa.images.held_out import Photos, facts_of_training, open_photos
 from ofa.images.preprocessing import normalisation
 from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of
-from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions, get_space
+from ofa.space import SearchSpace, Subnet, checked_resolutions, get_space
 from ofa.train.config import TrainConfig
 from ofa.train.tensorboard import TensorBoard
 from ofa.training.checkup import Checkup
@@ -136,7 +136,7 @@ def space_and_subnet(config: TrainConfig, classes: int) -> tuple[SearchSpace, tu
     if config.subnet is None:
         return space, resolutions, None
     named = read_subnet(config.subnet, index=config.index)
-    return space, (named.resolution,) if resolutions == RESOLUTIONS else resolutions, named.subnet(space)
+    return space, (named.resolution,) if resolutions == space.resolutions else resolutions, named.subnet(space)
 
 
 def stages_of(config: TrainConfig, space: SearchSpace, resolutions: tuple[int, ...]) -> tuple[Stage, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
-from ofa.space import get_space
+from ofa.space.description import NAME, recorded_space
 from ofa.tables import LatencyTable
 from profilers.measuring.judge import judge
 from profilers.measuring.ledger import Ledger
@@ -69,7 +69,7 @@ def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:
     if "networks" in settings:
         raise InputError(f"{path}: of a table whose visits stand in the table")
     try:
-        space = get_space(settings["space"], settings["num_classes"])
+        space = recorded_space({NAME: settings[NAME], **settings}, path, settings["num_classes"])
         blocks = all_blocks(space, settings["resolutions"])[: settings["blocks"]]
         plan = make_plan([(block,) for block in blocks], settings["rounds"], settings["seed"])
     except KeyError as missing:

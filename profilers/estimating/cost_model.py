@@ -8,7 +8,7 @@ negative. Weights are fitted on a measured table (`fit_blocks`) and then scaled 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -23,6 +23,7 @@ from ofa.space import Genes, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 
 Floats = NDArray[np.float64]
+_OURS: Mapping[str, SearchSpace] = {}  # need not be given
 
 TERMS = (
     "pointwise",  # MACs of 1x1 convolutions
@@ -79,13 +80,16 @@ def table_terms(blocks: Iterable[Block]) -> Floats:
     return np.array([cost_terms(block) for block in blocks])
 
 
-def network_terms(networks: Sequence[tuple[str, Subnet]]) -> Floats:
-    """(N, terms) of N whole networks, each given by its space's name and the sub-network."""
+def network_terms(networks: Sequence[tuple[str, Subnet]], spaces: Mapping[str, SearchSpace] = _OURS) -> Floats:
+    """(N, terms) of N whole networks, each given by its space's name and the sub-network.
+
+    spaces: by name, those that are not ours
+    """
     result = np.zeros((len(networks), len(TERMS)))
     for name in sorted({name for name, _ in networks}):
         rows = [i for i, (of, _) in enumerate(networks) if of == name]
         subnets = [networks[i][1] for i in rows]
-        result[rows] = space_terms(get_space(name), subnets)
+        result[rows] = space_terms(spaces[name] if name in spaces else get_space(name), subnets)
     return result
 
 

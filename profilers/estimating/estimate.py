@@ -13,6 +13,7 @@ from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, get_space
+from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import NetworkTimes, read_networks
 from profilers.devices.phone.words import shareable
@@ -43,7 +44,8 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     command: as typed, for the header
     """
     assert config.networks is not None
-    times = read_networks(config.networks, config.column)
+    spaces = [get_space(name, config.num_classes) for name in config.space]
+    times = read_networks(config.networks, config.column, spaces)
     count = len(times.networks)
     if source is None and count < LEAST_FOR_TERMS:
         raise InputError(
@@ -53,10 +55,9 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     device = config.device or times.header.get("device")
     if not device:
         raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
-    terms = network_terms(times.networks)
+    terms = network_terms(times.networks, times.spaces)
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
     resolutions = config.resolutions or RESOLUTIONS
-    spaces = [get_space(name, config.num_classes) for name in config.space]
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
     header = {
         "device": device,
@@ -69,7 +70,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         "provenance": "estimated",
         "source": _rests_on(config, source, times),
         "command": shareable(command),
-        "space": ", ".join(config.space),
+        **spaces_header(spaces),
         "resolutions": ", ".join(map(str, resolutions)),
         "scaled_by": "one factor"
         if math.isinf(fit.strength)

@@ -14,6 +14,7 @@ from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.space import SearchSpace, Subnet
+from ofa.space.description import space_identity
 from ofa.tables.network_times import write_networks
 from profilers.devices.by_options import open_device
 from profilers.estimating.transfer_config import TransferConfig
@@ -92,7 +93,7 @@ def _journal(
     resume: bool,
 ) -> Journal:
     settings = {
-        "space": space.name,
+        **space_identity(space),
         "networks": [str(subnet) for subnet in networks.values()],
         "batch": target.batch,
         "rounds": ROUNDS,
@@ -131,4 +132,4 @@ def _write(
     there = [model for model in plan.models if model in outcome.results]
     rows = [(space.name, networks[names[model]]) for model in there]
     latencies = [f"{summarise(outcome.results[model]).latency_ms:.6f}" for model in there]
-    write_networks(file, header, rows, {"latency_ms": latencies}, [names[model] for model in there])
+    write_networks(file, header, rows, {"latency_ms": latencies}, [names[model] for model in there], [space])

@@ -42,7 +42,7 @@ def write_suggestion(config: TransferConfig, space: SearchSpace, networks: dict[
     """Writes the networks, whose latencies are to be filled in."""
     header = {"device": config.device or "", "batch": str(config.batch or 1)}
     rows = [(space.name, subnet) for subnet in networks.values()]
-    write_networks(config.out, header, rows, {"latency_ms": [""] * len(rows)}, list(networks))
+    write_networks(config.out, header, rows, {"latency_ms": [""] * len(rows)}, list(networks), [space])
 
 
 def write_suggested_models(config: TransferConfig, space: SearchSpace, networks: dict[str, Subnet]) -> Path:

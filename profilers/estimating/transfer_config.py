@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from ofa.cli.config import Free, Input, Option, Output, flag_of
-from ofa.cli.options import Count, OptionalCount, Resolutions, Seed
+from ofa.cli.options import Count, OptionalCount, Resolutions, Seed, Spaces
 from ofa.errors import UsageError
 from ofa.reading.kinds import TIMES
 from ofa.reading.numbers import short
@@ -47,8 +47,8 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
     from_: Annotated[str | None, Option(metavar="T")] = None
     """table of a related device, preferably of the same kind and runtime; without it, at least 8 networks are needed"""
 
-    space: Annotated[tuple[str, ...], Option(metavar="S", each=True)] = ("mbv3-w1.0",)
-    """a space that the table is for (repeatable)"""
+    space: Spaces = ("mbv3-w1.0",)
+    """a space that the table is for, by its name or the file of its description (repeatable)"""
 
     resolutions: Resolutions = None
     """sides of the images in pixels, such as 160,192 (default: 128:224:4)"""

@@ -12,6 +12,7 @@ from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
+from ofa.space.description import space_identity
 from ofa.tables import LatencyTable
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
@@ -50,7 +51,7 @@ def asked_of(options: ProfileOptions, target: Target) -> Target:
 def identity(options: ProfileOptions, work: Work, target: Target) -> dict[str, Any]:
     """The settings that a journal is bound to."""
     return {
-        "space": work.space.name,
+        **space_identity(work.space),
         "num_classes": work.space.num_classes,
         "resolutions": list(options.resolutions),
         "batch": options.batch_size,

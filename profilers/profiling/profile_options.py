@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import Above, Config, Free, Option, Output
-from ofa.cli.options import Count, OptionalCount, Seed, resolutions
+from ofa.cli.options import Count, OptionalCount, Seed, Space, resolutions
 from ofa.errors import UsageError
 from ofa.reading.numbers import short
+from ofa.space.families import default_resolutions
+
+RESOLUTIONS = (128, 160, 192, 208, 224)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +21,15 @@ class PlanOptions(Config):
 
     PANEL: ClassVar[str] = "What is measured"
 
-    space: Annotated[str, Option(metavar="S")] = "mbv3-w1.0"
-    """search space"""
+    space: Space = "mbv3-w1.0"
+    """search space: mbv3-w1.0, or the file of a description, such as my-space.toml"""
 
     num_classes: Count = 1000
     """number of classes of the classifier"""
 
-    resolutions: Annotated[tuple[int, ...], Option(metavar="R", parse=resolutions)] = (128, 160, 192, 208, 224)
-    """sides of the images in pixels, such as 128,160 or 128:224:32; search interpolates between them"""
+    resolutions: Annotated[tuple[int, ...], Option(metavar="R", parse=resolutions)] = ()
+    """sides of the images in pixels, such as 128,160 or 128:224:32; search interpolates between them (default: those of
+    the space's file, else 128,160,192,208,224)"""
 
     batch_size: Count = 1
     """images in a run"""
@@ -41,6 +45,11 @@ class PlanOptions(Config):
 
     seed: Seed = 0
     """seed of the order of visits"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.resolutions:
+            object.__setattr__(self, "resolutions", default_resolutions(self.space, RESOLUTIONS))
 
 
 @dataclass(frozen=True, kw_only=True)

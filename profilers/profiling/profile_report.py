@@ -9,6 +9,7 @@ from rich.console import Console
 
 from ofa import __version__
 from ofa.errors import InputError
+from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS, ControlNetwork, header_line
 from profilers.in_place.blocks import InPlace, blocks_in_place
@@ -46,7 +47,7 @@ def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Targ
         "tool": f"ofa-latency {__version__}",
         "provenance": "measured",
         "source": command,
-        "space": work.space.name,
+        **spaces_header([work.space]),
         "resolutions": known(list(options.resolutions)),
         "timing": "in place" if found else "warm",
         **quality_header(work.plan, outcome, summaries),

@@ -25,6 +25,7 @@ from ofa.search.run import open_searches
 from ofa.search.specialise import DeviceSearch, specialised
 from ofa.search.specialised import Specialised
 from ofa.space import Subnet
+from ofa.space.description import recorded_space
 from ofa.tables import LatencyTable
 from ofa.tables.margin import FACTOR
 from profilers.verifying.verify_config import VerifyConfig
@@ -239,9 +240,10 @@ def _search_again(config: VerifyConfig, table: LatencyTable, content: Mapping[st
         if field.name in settings and field.name not in _OWN and not any(isinstance(m, Free) for m in field.marks)
     }
     known |= {"space": need(content, "space", str, path), "num_classes": need(content, "num_classes", int, path)}
+    space = recorded_space(content, path, known["num_classes"])
     predictor = _predictor(config, content)
     with _of(path):
-        _, searches = open_searches(SearchConfig(table=(str(table.path),), predictor=predictor, **known))
+        _, searches = open_searches(SearchConfig(table=(str(table.path),), predictor=predictor, **known), space)
     (search,) = searches.values()
     used = file_identity(predictor or WEIGHTS / f"{search.space.name}.safetensors", beside=".json")
     if first_difference(settings.get("predictor"), used):

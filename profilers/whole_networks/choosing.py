@@ -9,7 +9,7 @@ import numpy as np
 
 from ofa.blocks import Block, blocks_of
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, Genes, SearchSpace, get_space
+from ofa.space import RESOLUTIONS, Genes, SearchSpace
 from ofa.tables import LatencyTable
 from ofa.tables.control_networks import CONTROL_NETWORKS, control_networks
 
@@ -64,11 +64,7 @@ def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> 
 
     name: where the table names more than one; num_classes: None for the table's. InputError if there is none.
     """
-    spaces = [name] if name else table.spaces
-    if len(spaces) != 1:
-        raise InputError(f"{table.path} names the spaces {', '.join(spaces)}: choose with --space")
-    classes = table.num_classes if num_classes is None else num_classes
-    space, possible = get_space(spaces[0], classes), {*RESOLUTIONS, *table.resolutions}
+    space, possible = table.space(name, num_classes), {*RESOLUTIONS, *table.resolutions}
     lookup = table.lookup(space, possible)
     complete = lookup.coverage.complete
     lookup.require(complete or lookup.index.resolutions)
@@ -108,7 +104,7 @@ def _networks_of(table: LatencyTable) -> list[Control]:
     """The whole networks that a table tells of, from small to large."""
     if CONTROL_NETWORKS not in table.header:
         return []
-    space = get_space(table.spaces[0], table.num_classes)
+    space = table.space(table.spaces[0])
     networks = control_networks(table.header, str(table.path), space)
     return [Control(blocks_of(space, one.subnet), one.latency_ms) for one in networks]
 

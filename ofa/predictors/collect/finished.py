@@ -12,6 +12,7 @@ from ofa.predictors.subnet_accuracies import stated_facts
 from ofa.reading.csv_text import read_csv_text
 from ofa.reading.numbers import PERCENT, Bounds, cut
 from ofa.runs.settings import Difference
+from ofa.space.description import DESCRIPTION, HASH
 
 COUNT, LOSS = Bounds(0, 10**9, "items"), Bounds(0, 1e9, "nats")
 WAY_OUT = "delete it, or name another --out"
@@ -34,7 +35,8 @@ def find_finished(path: Path, facts: Mapping[str, Any], numbers: Sequence[int]) 
         raise InputError(f"{other} ({cut(error, 200)}): {WAY_OUT}") from None
     if not stated:
         raise InputError(f"{other}: {WAY_OUT}")
-    wanted = {key: value for key, value in json.loads(json.dumps(facts)).items() if key not in NAMES}
+    asked = {*stated, *(set(facts) - {HASH, DESCRIPTION})}  # earlier files do not tell these
+    wanted = {key: value for key, value in json.loads(json.dumps(facts)).items() if key in asked and key not in NAMES}
     if different := Difference.between({key: stated.get(key) for key in wanted}, wanted):
         raise InputError(f"{path} is there, {different.words()}: {WAY_OUT}")
     items = {}

@@ -25,6 +25,7 @@ from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 from ofa.space import SearchSpace, Subnet, checked_resolutions
+from ofa.space.description import space_record
 
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
@@ -129,7 +130,7 @@ def _facts(
         "subnets": config.subnets,
         "tilted": config.tilted,
         "shard": list(config.part),
-        "space": space.name,
+        **space_record(space),
         "resolutions": list(resolutions),
         "checkpoint": config.checkpoint.name,
         "checkpoint_sha256": sha256(config.checkpoint),

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
-from ofa.cli.options import OptionalCount, PredictorFile
+from ofa.cli.options import OptionalCount, PredictorFile, Space
 from ofa.errors import UsageError
 from ofa.reading.kinds import ACCURACIES
+from ofa.space import space_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +29,8 @@ class FitConfig(Config):
     teacher: PredictorFile = None
     """a predictor to imitate: MIT's .pth, one of ours, or an id of ofa.zoo"""
 
-    space: Annotated[str, Option(metavar="S")]
-    """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..."""
+    space: Space
+    """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..., or the file of its description"""
 
     out: Annotated[Path | None, Output(), Option(metavar="PATH")] = None
     """the file to write (default: out/predictors/SPACE.safetensors)"""
@@ -86,4 +87,5 @@ class FitConfig(Config):
     @property
     def path(self) -> Path:
         """The file that the predictor becomes; its report stands beside it."""
-        return self.out or Path("out/predictors") / f"{self.space}.safetensors"
+        file = space_file(self.space)
+        return self.out or Path("out/predictors") / f"{self.space if file is None else file.stem}.safetensors"

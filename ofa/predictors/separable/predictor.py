@@ -32,6 +32,7 @@ from ofa.predictors.separable.bend import Bend
 from ofa.predictors.separable.unit_networks import UnitNetworks, unit_features
 from ofa.reading.numbers import short
 from ofa.space import Genes, SearchSpace, Subnet
+from ofa.space.description import space_record
 from ofa.space.unit_choices import unit_choices
 
 SCHEMA = "ofa-separable-predictor/1"
@@ -160,7 +161,7 @@ class SeparablePredictor(Predictor):
         tensors |= {"bend.knots": self.bend.knots, "bend.values": self.bend.values}
         header = self.header | {
             "schema": SCHEMA,
-            "space": self.space.name,
+            **space_record(self.space),
             "choices": choices_of(self.space),
             "resolutions": list(self.resolutions),
             "uncertainty": None if self.uncertainty is None else asdict(self.uncertainty),

@@ -9,10 +9,10 @@ from typing import Any
 
 from ofa.errors import InputError
 from ofa.reading.numbers import MILLIJOULES, MILLISECONDS, PERCENT, Bounds
-from ofa.reading.structured import need
 from ofa.report.inputs.files import RunFile
 from ofa.report.inputs.values import number_of, number_or_none, object_of, objects_of, plain, text_of
-from ofa.space import SearchSpace, Subnet, get_space
+from ofa.space import SearchSpace, Subnet
+from ofa.space.description import recorded_space
 
 AMOUNT = Bounds(0, 1e9, "millions")
 SD = Bounds(0, 100, "per cent")
@@ -131,7 +131,7 @@ def space_of(content: Mapping[str, Any], path: Path) -> SearchSpace:
     if isinstance(classes, bool) or not isinstance(classes, int):
         raise InputError(f"{path}: num_classes is of another kind, expected a whole number")
     try:
-        return get_space(need(content, "space", str, path), classes)
+        return recorded_space(content, path, classes)
     except InputError as error:
         text = str(error)
         raise InputError(text if text.startswith(str(path)) else f"{path}: {text}") from None

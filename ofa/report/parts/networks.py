@@ -103,8 +103,7 @@ def _expand_ratio(space: SearchSpace, network: FoundNetwork, place: int) -> floa
     match = PLACE.fullmatch(slots_of(space)[place].name)
     if match is None:
         return None
-    first = 0 if space.family == "resnet50d" else 1  # units are numbered from 1; ResNet50D's stem is its unit 0
-    layer = (int(match[1]) - first, int(match[2]) - 1)
+    layer = (int(match[1]) - space.first_unit, int(match[2]) - 1)
     return network.subnet.expand_ratios[space.layers.index(layer)] or None
 
 

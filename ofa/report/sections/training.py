@@ -20,7 +20,8 @@ def training_section(run: TrainingRun, number: int) -> Section:
     if run.loss:
         figures.append(Figure(f"loss-{number}", f"Loss of {name}, epoch by epoch", "", loss_chart(run)))
     stages = f"{len(run.stages)} stages" if len(run.stages) > 1 else ""
-    space = run.settings.get("space")
+    space = run.settings.get("space")  # a name of ours, or a description
+    space = space.get("name") if isinstance(space, dict) else space
     return Section(
         id=f"training-{number}",
         title=f"{what}: {name}",

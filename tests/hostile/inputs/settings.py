@@ -1,4 +1,4 @@
-"""Settings as files: recipes of trainings, tables.toml."""
+"""Settings as files: recipes of trainings, tables.toml, descriptions of spaces."""
 
 from __future__ import annotations
 
@@ -40,9 +40,33 @@ def read_tables_toml(path: Path) -> None:
         assert Path(entry.file).name == entry.file
 
 
+SPACE_FILE = "space.toml"
+EXAMPLE = Path(__file__).parents[3] / "examples/mobilenet_v2.toml"
+
+
+def make_space(folder: Path) -> None:
+    (folder / SPACE_FILE).write_bytes(EXAMPLE.read_bytes())
+
+
+def read_space(path: Path) -> None:
+    """What is read can be built, written and read again."""
+    from ofa.blocks import slots_of
+    from ofa.blocks.costs import count_macs
+    from ofa.space.described import described_space
+    from ofa.space.described import read_space as read
+    from ofa.space.description import describe
+
+    space = read(path, 10)
+    assert space.name.isprintable() and "/" not in space.name and len(space.name) <= 60
+    assert all(block is None or block.in_size == 1 for slot in slots_of(space) for block in slot.blocks)
+    assert count_macs(space, space.sample(np.random.default_rng(0), 2, resolutions=[64])).min() > 0
+    assert described_space(describe(space), path, 10) == space
+
+
 FORMATS: Mapping[str, Format] = {
     "recipe": Format("recipe.json", make_recipe, read_recipe),
     "tables-toml": Format("tables.toml", make_tables_toml, read_tables_toml),
+    "space-toml": Format(SPACE_FILE, make_space, read_space),
 }
 
 REFUSED: Mapping[str, Mapping[str, Edit]] = {
@@ -83,6 +107,55 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
         "args-space": swap("tables.toml", "mbv3-w0.35", "mbv3-" + "w" * 3000),
         "args-resolution": swap("tables.toml", '"64"', '"1_0"'),
         "key-more": swap("tables.toml", "profiler", "x = 1\nprofiler"),
+    },
+    "space-toml": {
+        "gone": without(SPACE_FILE),
+        "empty": put(SPACE_FILE, ""),
+        "deep": put(SPACE_FILE, "a = " + "[" * 5000),
+        "digits": swap(SPACE_FILE, "channels = 32", "channels = " + DIGITS),
+        "not-utf-8": put(SPACE_FILE, b'name = "\xff"'),
+        "name-path": swap(SPACE_FILE, '"mobilenet_v2"', '"../../x"'),
+        "name-escape": swap(SPACE_FILE, '"mobilenet_v2"', '"a\\u001b[31m"'),
+        "name-long": swap(SPACE_FILE, '"mobilenet_v2"', '"' + "a" * 3000 + '"'),
+        "name-ours": swap(SPACE_FILE, '"mobilenet_v2"', '"mbv3-w1.0"'),
+        "name-number": swap(SPACE_FILE, '"mobilenet_v2"', "5"),
+        "units-number": put(SPACE_FILE, 'name = "a"\nunits = 5\n[stem]\nchannels = 8\nactivation = "relu"\n'),
+        "units-numbers": put(SPACE_FILE, 'name = "a"\nunits = [1, 2]\n[stem]\nchannels = 8\nactivation = "relu"\n'),
+        "units-none": put(SPACE_FILE, 'name = "a"\nunits = []\n[stem]\nchannels = 8\nactivation = "relu"\n'),
+        "stem-list": swap(SPACE_FILE, "[stem]", "[[stem]]"),
+        "channels-huge": swap(SPACE_FILE, "channels = 160", "channels = 1000000"),
+        "channels-true": swap(SPACE_FILE, "channels = 160", "channels = true"),
+        "channels-half": swap(SPACE_FILE, "channels = 160", "channels = 16.5"),
+        "channels-list": swap(SPACE_FILE, "channels = 160", "channels = [160, 320]"),
+        "channels-zero": swap(SPACE_FILE, "channels = 160", "channels = 0"),
+        "stride-3": swap(SPACE_FILE, "stride = 2", "stride = 3"),
+        "stride-true": swap(SPACE_FILE, "stride = 1", "stride = true"),
+        "activation": swap(SPACE_FILE, '"relu6"', '"gelu"'),
+        "activation-list": swap(SPACE_FILE, '"relu6"', '["relu6"]'),
+        "kernel-4": swap(SPACE_FILE, "kernel_sizes = [3]", "kernel_sizes = [3, 4]"),
+        "kernel-twice": swap(SPACE_FILE, "kernel_sizes = [3]", "kernel_sizes = [3, 3]"),
+        "kernel-none": swap(SPACE_FILE, "kernel_sizes = [3]", "kernel_sizes = []"),
+        "ratios-300": swap(SPACE_FILE, "[3, 4, 6]", str([i / 32 for i in range(32, 332)])),
+        "ratios-infinite": swap(SPACE_FILE, "[3, 4, 6]", "[3, inf]"),
+        "ratios-nan": swap(SPACE_FILE, "[3, 4, 6]", "[nan]"),
+        "ratios-text": swap(SPACE_FILE, "[3, 4, 6]", '["3"]'),
+        "depths-0": swap(SPACE_FILE, "depths = [1, 2]", "depths = [0, 2]"),
+        "depths-1000": swap(SPACE_FILE, "depths = [1, 2]", "depths = [1000]"),
+        "configurations": swap(SPACE_FILE, "depths = [1, 2]", "depths = [1, 20]"),
+        "divisor": swap(SPACE_FILE, "[stem]", "channel_divisor = 0\n[stem]"),
+        "widths-none": swap(SPACE_FILE, "[stem]", "widths = []\n[stem]"),
+        "widths-elastic": swap(SPACE_FILE, "[stem]", "widths = [0.5, 1.0]\n[stem]"),
+        "widths-text": swap(SPACE_FILE, "[stem]", 'widths = "1"\n[stem]'),
+        "epsilon": swap(SPACE_FILE, "1e-5", "0"),
+        "resolution-31": swap(SPACE_FILE, "[stem]", "resolutions = [31]\n[stem]"),
+        "resolution-halved": swap(SPACE_FILE, "stride = 1\ndepths = [1]", "stride = 2\ndepths = [1]\n[x]"),
+        "skip": swap(SPACE_FILE, "channels = 16", "channels = 16\nskip = true"),
+        "operator": swap(SPACE_FILE, "stride = 2", 'stride = 2\noperator = "../x"'),
+        "operator-list": swap(SPACE_FILE, "stride = 2", 'stride = 2\noperator = ["mbconv"]'),
+        "squeeze": swap(SPACE_FILE, "stride = 2", 'stride = 2\noperator = "bottleneck"\nsqueeze_excite = true'),
+        "unknown": swap(SPACE_FILE, "stride = 2", "strides = 2"),
+        "unknown-escape": swap(SPACE_FILE, "stride = 2", '"a\\u001b' + "x" * 3000 + '" = 2'),
+        "table": put(SPACE_FILE, "op,latency_ms\n"),
     },
 }
 

@@ -21,7 +21,7 @@ KINDS = {
     "table": kinds.TABLE, "times": kinds.TIMES, "accuracies": kinds.ACCURACIES, "predictor": kinds.PREDICTOR,
     "ensemble": kinds.PREDICTOR, "mit-predictor": kinds.TORCH, "result": kinds.RESULT, "subnet": kinds.SUBNET,
     "mit-subnet": kinds.SUBNET, "supernet": kinds.SUPERNET, "network-file": kinds.NETWORK, "weights": kinds.TORCH,
-    "journal": kinds.JOURNAL, "tables-toml": kinds.TABLES_TOML, "zip": kinds.ZIP,
+    "journal": kinds.JOURNAL, "tables-toml": kinds.TABLES_TOML, "zip": kinds.ZIP, "space-toml": kinds.SPACE,
 }  # fmt: skip
 # {command and option: what it takes, the rest of the command line}
 OPTIONS = {

@@ -23,17 +23,21 @@ def small_space(rng: np.random.Generator) -> SearchSpace:
     space = get_space(str(family))
     if family == "resnet50d":
         units = space.units[: int(rng.integers(2, 4))]
-        short = [replace(unit, depth_choices=(0, 1), base_depth=1) for unit in units[1:]]
-        space = replace(space, units=(replace(units[0], depth_choices=(0, 2)), *short), expand_choices=(0.2, 0.25))
+        short = [replace(unit, depth_choices=(0, 1), base_depth=1, expand_ratios=(0.2, 0.25)) for unit in units[1:]]
+        space = replace(space, units=(replace(units[0], depth_choices=(0, 2)), *short))
         widths = int(rng.integers(1, 3))
         narrow = tuple(replace(unit, out_channels=unit.out_channels[:widths]) for unit in space.units)
-        return replace(
-            space, units=narrow, width_choices=space.width_choices[:widths], stem_channels=space.stem_channels[:widths]
-        )
+        stem = replace(space.stem, channels=space.stem.channels[:widths])
+        return replace(space, units=narrow, width_choices=space.width_choices[:widths], stem=stem)
     count = int(rng.integers(2, 4))
     depths = [(1, 2), (2,), (1,), (0, 1)]
-    units = tuple(replace(unit, depth_choices=depths[rng.integers(4)]) for unit in space.units[:count])
-    return replace(space, units=units, kernel_choices=(3, 7), expand_choices=(3, 6)[: int(rng.integers(1, 3))])
+    chosen = [depths[rng.integers(4)] for _ in range(count)]
+    ratios = (3, 6)[: int(rng.integers(1, 3))]
+    units = tuple(
+        replace(unit, depth_choices=of, kernel_sizes=(3, 7), expand_ratios=ratios)
+        for unit, of in zip(space.units[:count], chosen, strict=True)
+    )
+    return replace(space, units=units)
 
 
 @dataclass

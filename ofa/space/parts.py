@@ -1,0 +1,147 @@
+"""The parts that a space's networks are put together of: stem, first block, units, head; and all of them together."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from ofa.space.resolutions import RESOLUTIONS
+
+Label: TypeAlias = Literal["own", "mobilenet_v3", "proxyless_nas", "resnet50d"]
+
+
+@dataclass(frozen=True)
+class Stem:
+    """The first convolution: 3 x 3, of stride 2.
+
+    channels: one per width multiplier of the space
+    """
+
+    channels: tuple[int, ...]
+    activation: str
+
+
+@dataclass(frozen=True)
+class FirstBlock:
+    """A block of depthwise and projecting convolution that is always there and has no choices.
+
+    skip: whether it adds its input
+    """
+
+    channels: int
+    activation: str
+    skip: bool = False
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A run of blocks at one width, the first of which may change size and channels.
+
+    op: one of `ofa.space.unit_operators`; "stem" for ResNet50D's elastic stem, which has no elastic layers
+    out_channels: one per width multiplier of the space
+    base_depth: blocks that are always there, on top of the chosen depth (ResNet50D)
+    kernel_sizes, expand_ratios: the choices of each of its layers, ascending
+    """
+
+    op: str
+    out_channels: tuple[int, ...]
+    stride: int
+    activation: str
+    squeeze_excite: bool
+    depth_choices: tuple[int, ...]
+    base_depth: int = 0
+    kernel_sizes: tuple[int, ...] = (3, 5, 7)
+    expand_ratios: tuple[float, ...] = (3, 4, 6)
+
+    @property
+    def num_layers(self) -> int:
+        """Elastic layers of the unit at its greatest depth."""
+        return 0 if self.op == "stem" else self.base_depth + max(self.depth_choices)
+
+    @property
+    def configurations(self) -> int:
+        """How many there are of it: each depth with the choices of its layers; widths apart."""
+        if not self.num_layers:
+            return len(self.depth_choices)
+        per_layer = len(self.kernel_sizes) * len(self.expand_ratios)
+        return sum(per_layer ** (self.base_depth + depth) for depth in self.depth_choices)
+
+
+@dataclass(frozen=True)
+class Head:
+    """What stands between the last unit and the classifier, beside the pooling; 0 channels: there is none.
+
+    expand: channels of a 1x1 convolution before the pooling; mix: of one of the pooled features, without normalisation
+    """
+
+    expand: int = 0
+    mix: int = 0
+    activation: str = "none"
+
+
+NO_HEAD = Head()
+
+
+@dataclass(frozen=True)
+class SpaceDescription:
+    """What the networks of a space are made of, and what may be chosen: the description as a value.
+
+    width_choices: multipliers of all channels, which are listed by them; more than one: a gene of every part
+    bn_eps: added to the variance in every batch normalisation
+    channel_divisor: channels inside blocks are rounded to a multiple of it
+    family: which of the original's networks it is, for files that are read by its code; "own" for any other
+    resolutions: pixels, which commands take where none are named: a default, and no part of what the space is
+    source: the file of its description, as --space took it; "" for what has a name of ours
+    """
+
+    name: str
+    num_classes: int
+    units: tuple[Unit, ...]
+    stem: Stem
+    first_block: FirstBlock | None = None
+    head: Head = NO_HEAD
+    width_choices: tuple[float, ...] = (1.0,)
+    bn_eps: float = 1e-5
+    channel_divisor: int = 8
+    family: Label = "own"
+    resolutions: tuple[int, ...] = dataclasses.field(default=RESOLUTIONS, compare=False)
+    source: str = dataclasses.field(default="", compare=False)
+
+    @cached_property
+    def kernel_choices(self) -> tuple[int, ...]:
+        """The kernel sizes of all units, ascending; () where no unit has more than one, so that there are no genes."""
+        there = {unit.kernel_sizes for unit in self.units if unit.num_layers}
+        return tuple(sorted({k for of in there for k in of})) if any(len(of) > 1 for of in there) else ()
+
+    @cached_property
+    def expand_choices(self) -> tuple[float, ...]:
+        """The expand ratios of all units, ascending."""
+        return tuple(sorted({e for unit in self.units if unit.num_layers for e in unit.expand_ratios}))
+
+    @property
+    def head_channels(self) -> tuple[int, ...]:
+        """Widths of the layers after the last unit, before the classifier."""
+        return tuple(channels for channels in (self.head.expand, self.head.mix) if channels)
+
+    @property
+    def argument(self) -> str:
+        """What --space takes for it."""
+        return self.source or self.name
+
+    @property
+    def deep_stem(self) -> bool:
+        """Whether unit 0 is the rest of the stem: two or three convolutions and max pooling (ResNet-D)."""
+        return self.units[0].op == "stem"
+
+    @property
+    def first_unit(self) -> int:
+        """The number that unit 0 has in names: 1, or 0 where it is the stem."""
+        return 0 if self.deep_stem else 1
+
+
+def make_divisible(value: float, divisor: int = 8) -> int:
+    """Channels rounded to a multiple of `divisor`, never more than 10 % below `value` (MobileNetV2's rule)."""
+    rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * value else rounded

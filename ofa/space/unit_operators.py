@@ -1,0 +1,40 @@
+"""Which block operators a unit of a description may name, and what a space has to know of each.
+
+What an operator computes is described in `ofa.blocks.operators`, which knows spaces, so that spaces cannot know it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UnitOperator:
+    """name: the value of `Block.op`, in the notation of a description
+
+    squeeze_excite: the values that it has
+    of_output: whether expand ratios are of the output's channels, and a unit's first block has a shortcut of its own,
+        as in a bottleneck; else they are of the input's, and a block adds its input where that has its shape
+    elastic_width: whether its channels may be elastic
+    """
+
+    name: str
+    squeeze_excite: tuple[bool, ...] = (False, True)
+    of_output: bool = False
+    elastic_width: bool = False
+
+
+UNIT_OPERATORS = {
+    operator.name: operator
+    for operator in (
+        UnitOperator("mbconv"),
+        UnitOperator("mbconv_se_in", squeeze_excite=(True,)),
+        UnitOperator("bottleneck", squeeze_excite=(False,), of_output=True, elastic_width=True),
+        UnitOperator("bottleneck_b", squeeze_excite=(False,), of_output=True, elastic_width=True),
+    )
+}
+
+
+def unit_operator(name: str) -> UnitOperator:
+    """What is known of it; of one that is not listed, that it is like an inverted residual."""
+    return UNIT_OPERATORS.get(name, UnitOperator(name))

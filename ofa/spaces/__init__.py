@@ -1,0 +1,1 @@
+"""`ofa space show`: a space in words, by its name or the file of its description."""

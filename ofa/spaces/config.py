@@ -1,0 +1,35 @@
+"""What `ofa space show` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ofa.cli.config import Config, Free, Option
+from ofa.cli.options import SPACE_FILE, Count, resolutions
+from ofa.space.families import default_resolutions
+
+RESOLUTIONS = (128, 160, 192, 208, 224)  # those that profilers measure where none are named
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpaceShowConfig(Config):
+    """Show a search space: its units, how many sub-networks and blocks there are, the smallest and the largest."""
+
+    space: Annotated[str, SPACE_FILE, Option(metavar="NAME|FILE", positional=True)]
+    """mbv3-w<width>, proxyless-w<width>, resnet50d, or the file of a description, such as my-space.toml"""
+
+    resolutions: Annotated[tuple[int, ...], Option(metavar="R", parse=resolutions)] = ()
+    """sides of the images in pixels, such as 128,160 or 128:224:32 (default: those of the space's file, else
+    128,160,192,208,224)"""
+
+    num_classes: Count = 1000
+    """number of classes of the classifier"""
+
+    toml: Annotated[bool, Free()] = False
+    """print the description as a file of your own would have it, and nothing else"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.resolutions:
+            object.__setattr__(self, "resolutions", default_resolutions(self.space, RESOLUTIONS))
