@@ -18,6 +18,7 @@ OPTIONAL = {
     "matplotlib": ("matplotlib", "report"),
     "onnx": ("onnx", "onnxruntime"),
     "onnxruntime": ("onnxruntime", "onnxruntime"),
+    "openvino": ("openvino", "openvino"),
     "pillow_heif": ("pillow-heif", "heic"),
     "pynvml": ("nvidia-ml-py", "gpu"),
     "scipy": ("SciPy", "report"),

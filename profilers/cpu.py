@@ -18,10 +18,11 @@ class CpuConfig(CoreOptions, InPlaceOptions, ProfileOptions):
     """Measure every block of a search space on this CPU into a latency table."""
 
     runtime: Annotated[str, Option(metavar="R")] = "onnxruntime"
-    """runtime of the models: onnxruntime, tflite, tflite-runtime or torch"""
+    """runtime of the models: onnxruntime, tflite, tflite-runtime, openvino or torch"""
 
-    dtype: Literal["fp32", "int8"] = "fp32"
-    """type of the models: fp32, or int8, quantised as ofa.export --int8 does (not torch)"""
+    dtype: Literal["fp32", "bf16", "fp16", "int8"] = "fp32"
+    """type of the models: fp32; int8, quantised as ofa.export --int8 does (not torch); or bf16 or fp16, where the CPU
+    computes in it (openvino and torch)"""
 
     cpu: Annotated[tuple[int, ...] | None, Option(metavar="N,N", parse=cpu_numbers)] = None
     """CPUs to pin to, such as 3 or 2,3 (default: the last ones, one for each thread)"""

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from device_agents.cpu.parts import Part
 from device_agents.cpu.runtimes import RUNTIMES as LOADERS
-from device_agents.cpu.runtimes import Part
 from ofa.blocks import Block, blocks_of
 from ofa.space import get_space
 from ofa.tables.sum_correction import block_terms

@@ -54,7 +54,7 @@ from profilers.measuring.plan import make_plan
 from profilers.measuring.run import carry_out
 from profilers.measuring.statistics import summarise
 
-FORMATS = {"onnxruntime": "onnx", "tflite": "tflite", "tflite-runtime": "tflite"}
+FORMATS = {"onnxruntime": "onnx", "tflite": "tflite", "tflite-runtime": "tflite", "openvino": "onnx"}
 ROUNDS = 5
 
 

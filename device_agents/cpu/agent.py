@@ -23,7 +23,8 @@ if not __package__:  # started as a file
 
 from device_agents.cpu.loop import Loop
 from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
-from device_agents.cpu.runtimes import RUNTIMES
+from device_agents.cpu.parts import NotComputed
+from device_agents.cpu.runtimes import runtime_of
 from device_agents.cpu.timing import time_model, time_parts
 
 PROTOCOL = 1
@@ -31,6 +32,8 @@ PROTOCOL = 1
 
 class NoParts(ValueError):
     """A runtime runs no network in parts."""
+
+    reason = "no_parts"
 
 
 class Speaker:
@@ -62,7 +65,7 @@ def visit(model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, An
 def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter_ns()
     rng = np.random.default_rng(manifest["seed"])
-    run = RUNTIMES[manifest["runtime"]].load(path, manifest["threads"], rng)
+    run = runtime_of(manifest).load(path, manifest["threads"], rng)
     setup = time.perf_counter_ns() - started
     timed = time_model(run, manifest["rules"], manifest["threads"] == 1)
     energy = {}
@@ -73,7 +76,7 @@ def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _time_in_place(paths: list[Path], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    load_parts = RUNTIMES[manifest["runtime"]].load_parts
+    load_parts = runtime_of(manifest).load_parts
     if load_parts is None:
         raise NoParts(f"runtime {manifest['runtime']} cannot run the parts of a network one after the other")
     started = time.perf_counter_ns()
@@ -122,14 +125,12 @@ def main(argv: list[str]) -> int:
             raise ValueError(
                 f"manifest is of protocol {manifest.get('protocol', 'missing')!r}, this agent speaks {PROTOCOL}"
             )
-        if manifest["runtime"] not in RUNTIMES:
-            raise ValueError(f"runtime is {manifest['runtime']!r}, expected one of {', '.join(RUNTIMES)}")
+        runtime = runtime_of(manifest)
         folder = Path(argv[0]).resolve().parent
         models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
         loop = Loop(manifest) if manifest.get("sustained") else None
         os.sched_setaffinity(0, manifest["cpus"])
-        distribution = RUNTIMES[manifest["runtime"]].distribution
-        runtime_version = version(distribution)
+        runtime_version = version(runtime.distribution)
     except Exception as error:
         speaker.say("error", id=None, message=f"{type(error).__name__}: {error}")
         return 1
@@ -137,7 +138,8 @@ def main(argv: list[str]) -> int:
         "hello",
         protocol=PROTOCOL,
         agent="cpu",
-        runtime=f"{distribution} {runtime_version}",
+        runtime=f"{runtime.distribution} {runtime_version}",
+        **({"computes_in": manifest["dtype"]} if "dtype" in manifest else {}),
         device=machine(manifest["cpus"]),
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
@@ -146,7 +148,7 @@ def main(argv: list[str]) -> int:
         try:
             result = visit(models[name], manifest) if loop is None else loop.visit(models[name])
         except Exception as error:
-            reason = {"reason": "no_parts"} if isinstance(error, NoParts) else {}
+            reason = {"reason": error.reason} if isinstance(error, (NoParts, NotComputed)) else {}
             speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}", **reason)
         else:
             speaker.say("result", visit=number, id=name, **result)

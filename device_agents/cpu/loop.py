@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from device_agents.cpu.machine import clock_mhz, temperature_c
-from device_agents.cpu.runtimes import RUNTIMES, Run
+from device_agents.cpu.parts import Run
+from device_agents.cpu.runtimes import runtime_of
 from device_agents.cpu.timing import involuntary_switches, warmed_up
 
 
@@ -44,7 +45,7 @@ class Loop:
         manifest, rules = self._manifest, self._manifest["rules"]
         started = time.perf_counter_ns()
         rng = np.random.default_rng(manifest["seed"])
-        self._run: Run = RUNTIMES[manifest["runtime"]].load(path, manifest["threads"], rng)
+        self._run: Run = runtime_of(manifest).load(path, manifest["threads"], rng)
         loaded = time.perf_counter_ns()
         took = warmed_up(self._run, rules)
         # at a rate, each run begins at a time of its own

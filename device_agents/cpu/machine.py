@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# which instructions multiply in a type, as the kernel calls them: x86's, then ARM's
+INSTRUCTIONS = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16", "amx_fp16", "asimdhp")}
 POWERCAP = Path("/sys/class/powercap")
 # the energy counters move about once so often (Intel's manual, volume 3, section 15.10)
 RAPL_STEP_S = 0.001
@@ -43,6 +45,20 @@ def cpu_model() -> str | None:
         if key.strip() in ("model name", "Model", "Hardware"):
             return value.strip()
     return platform.processor() or None
+
+
+def cpu_features() -> frozenset[str]:
+    """The instructions that the kernel shows: x86's flags, ARM's features; none where it shows none."""
+    for line in (read_text("/proc/cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return frozenset(value.split())
+    return frozenset()
+
+
+def computes(dtype: str) -> bool:
+    """Whether this CPU has instructions that multiply in a type; in float32 and integers every one does."""
+    return dtype not in INSTRUCTIONS or not cpu_features().isdisjoint(INSTRUCTIONS[dtype])
 
 
 def machine(cpus: list[int]) -> dict[str, Any]:

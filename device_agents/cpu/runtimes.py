@@ -5,36 +5,17 @@ from __future__ import annotations
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Run = Callable[[], object]
-Rng = np.random.Generator
-# tensors start where no vector straddles two cache lines
-_ALIGNMENT = 64
-# a standard deviation of quantised noise, in steps: four of them reach the end
-_DEVIATION = 32
-
-
-def _nothing() -> None: ...
-
-
-@dataclass(frozen=True)
-class Part:
-    """A part of a network. run: on what the part before put out; output: what it put out itself
-
-    hand_on: makes that the next part's input; in a network nothing does, so it is not timed
-    """
-
-    run: Run
-    output: Callable[[], Any]
-    hand_on: Run = _nothing
+from device_agents.cpu.openvino_runtime import load_openvino, load_openvino_parts
+from device_agents.cpu.parts import NotComputed, Part, Rng, Run, aligned, noise, nothing
 
 
 @dataclass(frozen=True)
@@ -44,17 +25,6 @@ class Runtime:
     distribution: str
     load: Callable[[Path, int, Rng], Run]
     load_parts: Callable[[Sequence[Path], int, Rng], list[Part]] | None = None
-
-
-def noise(rng: Rng, shape: Any, kind: Any) -> NDArray[Any]:
-    """Normal noise; of integers, around the middle of what they can be, as quantised tensors are."""
-    values: NDArray[Any] = rng.standard_normal(shape, dtype=np.float32)
-    if kind == np.float32:
-        return values
-    least, most = np.iinfo(kind).min, np.iinfo(kind).max
-    whole = np.rint(_DEVIATION * values + (int(least) + int(most) + 1) // 2)
-    clipped: NDArray[Any] = np.clip(whole, least, most)
-    return clipped.astype(kind)
 
 
 # ---- onnxruntime
@@ -96,9 +66,9 @@ def load_onnxruntime_parts(paths: Sequence[Path], threads: int, rng: Rng) -> lis
     _share_the_arena()
     sessions = [_session(path, threads, use_env_allocators="1") for path in paths]
     entries = [(session.get_inputs()[0], session.get_outputs()[0]) for session in sessions]
-    buffers = [_aligned(max(_bytes(output) for _, output in entries)) for _ in range(2)]
+    buffers = [aligned(max(_bytes(output) for _, output in entries)) for _ in range(2)]
     first = entries[0][0]
-    given = _aligned(_bytes(first))
+    given = aligned(_bytes(first))
     given[:] = noise(rng, first.shape, _KINDS[first.type]).reshape(-1).view(np.uint8)
     parts = []
     for i, (session, (entry, output)) in enumerate(zip(sessions, entries, strict=True)):
@@ -123,13 +93,6 @@ def _bound(session: Any, binding: Any, source: NDArray[np.uint8], result: NDArra
         return kept and session.run_with_iobinding(binding)
 
     return Part(run, lambda: result[: _bytes(output)].view(_KINDS[output.type]).reshape(output.shape))
-
-
-def _aligned(size: int) -> NDArray[np.uint8]:
-    """So many bytes from the start of a cache line on."""
-    raw = np.zeros(size + _ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size]
 
 
 # ---- TFLite, by either of its names
@@ -164,7 +127,7 @@ def _load_tflite_parts(interpreter_of: Any, paths: Sequence[Path], threads: int,
 
     copies = [copier(source, to) for source, to in itertools.pairwise(interpreters)]
     return [
-        Part(each.invoke, output_of(each), copy) for each, copy in zip(interpreters, [*copies, _nothing], strict=True)
+        Part(each.invoke, output_of(each), copy) for each, copy in zip(interpreters, [*copies, nothing], strict=True)
     ]
 
 
@@ -195,31 +158,54 @@ def load_tflite_runtime_parts(paths: Sequence[Path], threads: int, rng: Rng) -> 
 # ---- torch
 
 
-def load_torch(path: Path, threads: int, rng: Rng) -> Run:
-    module, images = _scripted(path, threads), _images(path, rng)
+def load_torch(path: Path, threads: int, rng: Rng, dtype: str = "fp32") -> Run:
+    module, images = _scripted(path, threads), _images(path, rng, dtype)
     import torch
 
     def run() -> object:
         with torch.inference_mode():
             return module(images)
 
+    _check_type(run(), dtype)
     return run
 
 
-def load_torch_parts(paths: Sequence[Path], threads: int, rng: Rng) -> list[Part]:
+def load_torch_parts(paths: Sequence[Path], threads: int, rng: Rng, dtype: str = "fp32") -> list[Part]:
     import torch
 
     modules = [_scripted(path, threads) for path in paths]
-    passed: list[Any] = [_images(paths[0], rng), *[None] * len(modules)]
+    passed: list[Any] = [_images(paths[0], rng, dtype), *[None] * len(modules)]
 
     def part(number: int) -> Part:
         def run() -> None:
             with torch.inference_mode():
                 passed[number + 1] = modules[number](passed[number])
 
-        return Part(run, lambda: passed[number + 1].numpy())
+        return Part(run, lambda: passed[number + 1].float().numpy())
 
-    return [part(number) for number in range(len(modules))]
+    parts = [part(number) for number in range(len(modules))]
+    for each in parts:
+        each.run()
+    _check_type(passed[-1], dtype)
+    return parts
+
+
+def _check_type(output: Any, dtype: str) -> None:
+    """NotComputed where an output is of another type, or oneDNN, which torch convolves with, lacks the instructions."""
+    import torch
+
+    onednn = torch.ops.mkldnn
+    supported = {"bf16": onednn._is_mkldnn_bf16_supported, "fp16": onednn._is_mkldnn_fp16_supported}
+    if output.dtype is not _torch_type(dtype):
+        raise NotComputed(dtype, f"{dtype} was asked for, and the output is {output.dtype}")
+    if dtype in supported and not supported[dtype]():
+        raise NotComputed(dtype, f"{dtype} was asked for, and torch's oneDNN does not compute in it on this CPU")
+
+
+def _torch_type(dtype: str) -> Any:
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
 
 
 def _scripted(path: Path, threads: int) -> Any:
@@ -231,11 +217,11 @@ def _scripted(path: Path, threads: int) -> Any:
         return torch.jit.load(str(path))  # type: ignore[no-untyped-call]
 
 
-def _images(path: Path, rng: Rng) -> Any:
+def _images(path: Path, rng: Rng, dtype: str) -> Any:
     import torch
 
     shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
-    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(_torch_type(dtype))
 
 
 RUNTIMES = {
@@ -243,4 +229,26 @@ RUNTIMES = {
     "tflite": Runtime("ai-edge-litert", load_litert, load_litert_parts),
     "tflite-runtime": Runtime("tflite-runtime", load_tflite_runtime, load_tflite_runtime_parts),
     "torch": Runtime("torch", load_torch, load_torch_parts),
+    "openvino": Runtime("openvino", load_openvino, load_openvino_parts),
 }
+# in what else than float32 a runtime can be told to compute float32 models
+REDUCED = {
+    (name, dtype): Runtime(name, partial(load, dtype=dtype), partial(load_parts, dtype=dtype))
+    for name, load, load_parts in (
+        ("openvino", load_openvino, load_openvino_parts),
+        ("torch", load_torch, load_torch_parts),
+    )
+    for dtype in ("bf16", "fp16")
+}
+
+
+def runtime_of(manifest: Mapping[str, Any]) -> Runtime:
+    """What runs the models; ValueError for a runtime that is none, or a type that it cannot be told."""
+    name, dtype = manifest["runtime"], manifest.get("dtype", "fp32")
+    if name not in RUNTIMES:
+        raise ValueError(f"runtime is {name!r}, expected one of {', '.join(RUNTIMES)}")
+    if dtype == "fp32":
+        return RUNTIMES[name]
+    if (name, dtype) not in REDUCED:
+        raise ValueError(f"dtype is {dtype!r}, which runtime {name} cannot be told")
+    return REDUCED[name, dtype]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from device_agents.cpu.runtimes import Part
+from device_agents.cpu.parts import Part
 
 # the spread is looked at again when there are a tenth, and at least this many, more samples: it is not free
 CHECK_EVERY = 5

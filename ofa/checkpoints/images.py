@@ -37,14 +37,20 @@ class EvaluationImages:
 
 
 def open_evaluation_images(
-    checkpoint: Path, classes: int, options: ImageOptions, calibration: CalibrationOptions | None, seed: int
+    checkpoint: Path,
+    classes: int,
+    options: ImageOptions,
+    calibration: CalibrationOptions | None,
+    seed: int,
+    known: ImageFacts | None = None,
 ) -> EvaluationImages:
     """The images that options name, for a network of so many classes.
 
     calibration: None: none are needed; seed: of which of them are used, and in which order
+    known: of its images, where another than the file of weights says it
     InputError where there are no such images, or they do not fit the checkpoint.
     """
-    known = read_image_facts(checkpoint)
+    known = read_image_facts(checkpoint) if known is None else known
     facts, line = decided(known, options.mean, options.std, override=options.override_preprocessing, source=checkpoint)
     chosen = images_to_evaluate(
         options.data, known, checkpoint, split=options.split, allow_training=options.allow_training_images

@@ -19,7 +19,7 @@ from ofa.cli.options import (
     SpaceName,
 )
 from ofa.errors import UsageError
-from ofa.reading.kinds import NET_CONFIG, SUBNETS, WEIGHTS
+from ofa.reading.kinds import NET_CONFIG, ONNX, SUBNETS, TFLITE, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +30,8 @@ class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOp
     torchrun --nproc-per-node 4 -m ofa.evaluate ...
     """
 
-    checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]
-    """a specialised network's folder, a supernet's file, or an id of ofa.zoo"""
+    checkpoint: Annotated[Path, Input(kinds=(*WEIGHTS, ONNX, TFLITE)), CHECKPOINT]
+    """a specialised network's folder, a supernet's file, an ONNX or TFLite file of ofa.export, or an id of ofa.zoo"""
 
     config: Annotated[Path | None, Input(kinds=(NET_CONFIG,)), Option(metavar="FILE")] = None
     """MIT's network config, if --checkpoint holds only the weights of a specialised network"""

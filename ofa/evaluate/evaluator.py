@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from ofa.checkpoints.images import EvaluationImages
-from ofa.checkpoints.opening import num_classes_of
 from ofa.cli.options import ReadingOptions
 from ofa.errors import InputError
 from ofa.evaluate import scores
 from ofa.evaluate.confusion import Confusion
-from ofa.evaluate.networks import NamedNetwork
+from ofa.evaluate.networks import AnyNetwork, NamedNetwork, classes_of
 from ofa.evaluate.scores import Scores, first_choices
 from ofa.images.reading import batches, read_chunks
-from ofa.networks import BatchNormStatistics, PlainNetwork, Supernet, calibrate_bn
+from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
 from ofa.reading.numbers import Bounds
 from ofa.runs.journal import SharedJournal
 from ofa.runs.processes import Processes
@@ -63,7 +62,7 @@ class NetworkEvaluator:
 
     def __init__(
         self,
-        net: PlainNetwork | Supernet,
+        net: AnyNetwork,
         images: EvaluationImages,
         indices: Sequence[int],
         options: ReadingOptions,
@@ -93,7 +92,7 @@ class NetworkEvaluator:
             if places[1] >= len(self._chunks) or not all(isinstance(items, list) for items in listed):
                 return False
             labels, predicted, broken, counts = listed
-            known = range(num_classes_of(self._net))
+            known = range(classes_of(self._net))
             return (
                 all(type(n) is int and n in known for n in labels + predicted)
                 and all(isinstance(name, str) for name in broken)
@@ -121,7 +120,7 @@ class NetworkEvaluator:
 
     def one(self, number: int, network: NamedNetwork, advance: Callable[[int], object]) -> EvaluatedNetwork:
         """Calibrates and evaluates a network; its counts are summed over all processes."""
-        confusion = Confusion(self._names, num_classes_of(self._net))
+        confusion = Confusion(self._names, classes_of(self._net))
         pairs: list[tuple[list[int], list[int]]] = []  # labels, and what their images were taken for
         # a row a chunk, filled by one process each and then added: exact, whatever the number of processes
         rows = torch.zeros(len(self._chunks), 5, dtype=torch.float64)  # images, top1, top5, loss, broken
@@ -176,7 +175,7 @@ class NetworkEvaluator:
         """(N, classes) for images (N, 3, R, R)."""
         images = images.to(self._procs.device, memory_format=torch.channels_last, non_blocking=True)
         with torch.inference_mode():
-            if network.subnet is None:
+            if network.subnet is None or not isinstance(self._net, Supernet):
                 found: Tensor = self._net(images)
             else:
                 found = self._net(images, network.subnet, statistics)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -15,10 +15,13 @@ from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.checkpoints.weights import load_plain, read_image_facts
 from ofa.errors import InputError
 from ofa.evaluate.config import EvaluateConfig
+from ofa.evaluate.model_file import FileNetwork, is_model_file, open_file_network
 from ofa.networks import PlainNetwork, Supernet
 from ofa.reading.structured import read_json
 from ofa.space import Subnet, checked_resolution
 from ofa.space.description import require_same
+
+AnyNetwork: TypeAlias = PlainNetwork | Supernet | FileNetwork
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,19 @@ class NamedNetwork:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list[NamedNetwork]]:
+def classes_of(net: AnyNetwork) -> int:
+    """Classes of a network's classifier."""
+    return net.model.classes if isinstance(net, FileNetwork) else num_classes_of(net)
+
+
+def open_networks(config: EvaluateConfig) -> tuple[AnyNetwork, list[NamedNetwork]]:
     """The network of a checkpoint, and which of its networks are asked for; InputError where they do not fit."""
     path = config.checkpoint
+    net: AnyNetwork
+    if is_model_file(path):
+        net = open_file_network(config)
+        return _counted(net, config), [NamedNetwork(path.name, net.model.resolution)]
     kind = checkpoint_kind(path)
-    net: PlainNetwork | Supernet
     if config.config is not None:
         assert config.resolution is not None  # the config says so
         net = load_plain(spec_from_net_config(read_json(config.config), config.resolution), path)
@@ -57,9 +68,14 @@ def open_networks(config: EvaluateConfig) -> tuple[PlainNetwork | Supernet, list
                 "MIT's give --config"
             )
         net, asked = _of_supernet(config)
-    if config.num_classes is not None and num_classes_of(net) != config.num_classes:
-        raise InputError(f"{path} has {num_classes_of(net)} classes, not {config.num_classes} as --num-classes says")
-    return net, asked
+    return _counted(net, config), asked
+
+
+def _counted(net: AnyNetwork, config: EvaluateConfig) -> AnyNetwork:
+    """The network; InputError where it has other classes than it must."""
+    if config.num_classes is not None and (found := classes_of(net)) != config.num_classes:
+        raise InputError(f"{config.checkpoint} has {found} classes, not {config.num_classes} as --num-classes says")
+    return net
 
 
 def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:

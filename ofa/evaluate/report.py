@@ -14,6 +14,7 @@ from rich.text import Text
 from ofa.cli.console import spelled
 from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.confusion import write_picture
+from ofa.evaluate.model_file import is_model_file
 from ofa.evaluate.run import Evaluation
 from ofa.images.files.names import shown
 
@@ -68,6 +69,8 @@ def _accuracies(rows: Sequence[Mapping[str, Any]], *, with_top5: bool) -> Table:
 
 
 def _next(config: EvaluateConfig) -> str:
+    if is_model_file(config.checkpoint):
+        return f"next: try it on a photograph: {spelled('ofa.predict', 'PHOTO', '--model', config.checkpoint)}"
     if config.of_supernet:
         export = spelled("ofa.export", "--checkpoint", config.checkpoint, "--subnet", "FILE", "--format", "onnx")
         return f"next: {export}, or fine-tune one: python -m ofa.finetune --help"

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
-from ofa.checkpoints.opening import num_classes_of
 from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.evaluator import EvaluatedNetwork, NetworkEvaluator
-from ofa.evaluate.networks import NamedNetwork, open_networks
+from ofa.evaluate.model_file import FileNetwork, is_model_file
+from ofa.evaluate.networks import NamedNetwork, classes_of, open_networks
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
 from ofa.runs.journal import SharedJournal
@@ -60,12 +60,14 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
     Writes the result to `config.out`, and until it is there a journal beside it, by which `config.resume` continues.
     Raises InputError for what is wrong with images, files or settings.
     """
-    with processes.processes(config.device) as procs:
+    with processes.processes("cpu" if is_model_file(config.checkpoint) else config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else EvaluateWatcher()
         started = time.perf_counter()
         net, asked = open_networks(config)
         calibration = None if asked[0].subnet is None else config
-        images = open_evaluation_images(config.checkpoint, num_classes_of(net), config, calibration, config.seed)
+        classes = classes_of(net)
+        known = net.model.facts if isinstance(net, FileNetwork) else None
+        images = open_evaluation_images(config.checkpoint, classes, config, calibration, config.seed, known)
         chosen = images.evaluated
         indices = list(chosen.indices) if config.limit is None else chosen.at_random(config.limit, config.seed)
         facts = _facts(config, images, indices, asked)
@@ -88,7 +90,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
             "seconds": round(time.perf_counter() - started, 3),
             "settings": settings,
         }
-        result = Evaluation(config, tuple(networks), images, num_classes_of(net), tuple(broken), facts, procs.rank == 0)
+        result = Evaluation(config, tuple(networks), images, classes, tuple(broken), facts, procs.rank == 0)
         if result.first:
             write_json(config.out, result.to_dict())
         journal.remove()

@@ -9,7 +9,7 @@ from pathlib import Path
 from ofa.cli.command import Command, check_inputs
 from ofa.cli.console import make_console, progress_bar, spelled
 from ofa.cli.run import run
-from ofa.export.config import ExportConfig
+from ofa.export.config import DYNAMIC, ExportConfig
 from ofa.export.first import check_first
 
 COMMAND = Command("ofa.export", ExportConfig, example="--subnet out/search/result.json --format onnx --out net.onnx")
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = export_model(config, ExportWatcher(note, warn, bar.show))
     for line in result.broken:
         print(line, file=sys.stderr)
-    shape = "weights and architecture" if config.format == "safetensors" else f"batch {config.batch}"
+    shape = "weights and architecture" if config.format == "safetensors" else f"batch {config.batch or DYNAMIC}"
     kind = "int8" if config.int8 else "float32"
     size = f"{result.size_bytes / 1e6:.2f} MB"
     note(f"wrote {result.path}: {config.format}, {kind}, {shape}, {result.resolution} px, {size}")

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ofa.export.runtimes import Runner
+from ofa.model_files.running import Runner
 from ofa.networks.plain import PlainNetwork
 
 

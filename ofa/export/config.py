@@ -19,10 +19,25 @@ from ofa.cli.options import (
 )
 from ofa.errors import UsageError
 from ofa.reading.kinds import SUBNETS, WEIGHTS
+from ofa.reading.numbers import plain_whole, short
 
-# of no meaning for a network with random weights
-_OF_TRAINED = ("checkpoint", "subnet", "space", "int8", "calibration", "evaluate", "labels", "mean", "std")
+# of no meaning for a network with random weights, which is there to be timed
+_OF_TRAINED = (
+    *("checkpoint", "subnet", "space", "int8", "calibration", "evaluate", "labels", "mean", "std"),
+    *("int8_io", "with_preprocessing", "opset"),
+)
+DYNAMIC = "dynamic"
 SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
+
+
+def batch_size(text: str) -> int | None:
+    """ "4"; None for "dynamic"."""
+    if text == DYNAMIC:
+        return None
+    size = plain_whole(text)
+    if size is None:
+        raise ValueError(f"{short(text)} is no whole number, and not {DYNAMIC}")
+    return size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,8 +78,8 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     out: Annotated[Path | None, Output(), Option(metavar="FILE")] = None
     """the file to write (default: out/export/<space>-<format, resolution>)"""
 
-    batch: Count = 1
-    """images in a call, fixed in the file"""
+    batch: Annotated[int | None, AtLeast(1), Option(metavar="N|dynamic", parse=batch_size)] = 1
+    """images in a call, fixed in the file; or dynamic (in Python None): any number"""
 
     resolution: OptionalCount = None
     """side of the images in pixels (default: the sub-network's)"""
@@ -78,6 +93,15 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
 
     int8: bool = False
     """quantise statically to int8 (onnx and tflite)"""
+
+    int8_io: bool = False
+    """with --int8: input and output are integers too; their scales and zero points are in the metadata"""
+
+    with_preprocessing: bool = False
+    """take uint8 images (N, R, R, 3), and normalise them in the file (onnx and tflite)"""
+
+    opset: Annotated[int | None, AtLeast(1), Option(metavar="N")] = None
+    """of an ONNX file: 11 to the newest (default: 18)"""
 
     evaluate: Annotated[Path | None, Input(images=True), Option(metavar="DIR")] = None
     """images on which file and network are compared (default: images of --calibration that do not calibrate)"""
@@ -100,6 +124,15 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
         other = next((name for name, suffix in SUFFIXES.items() if self.out and self.out.suffix == suffix), self.format)
         if other != self.format:
             raise UsageError(f"--out is {self.out}, the name of a file of {other}, but --format is {self.format}")
+        self.at_most_one("int8_io", "with_preprocessing")
+        if self.int8_io and not self.int8:
+            raise UsageError("--int8-io is of int8 files: add --int8 and --calibration DIR, or leave it out")
+        if self.with_preprocessing and self.format not in ("onnx", "tflite"):
+            raise UsageError(
+                f"--with-preprocessing is for onnx and tflite, but --format is {self.format}: leave it out"
+            )
+        if self.opset is not None and self.format != "onnx":
+            raise UsageError(f"--opset is of ONNX files, but --format is {self.format}: leave it out")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
         if self.network is not None:
@@ -110,5 +143,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     def _check_untrained(self) -> None:
         """UsageError for what is of trained networks alone."""
         self.at_most_one("network", *_OF_TRAINED)
+        if self.batch is None:
+            raise UsageError("--batch dynamic is not allowed with --network: give a number")
         if self.format == "safetensors":
             raise UsageError("--network has random weights, which --format safetensors is not for: take onnx or tflite")

@@ -18,6 +18,10 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
         check_quantizer(config.format)
         if config.calibration is None:
             raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
+    if config.opset is not None:
+        from ofa.export.interface.opsets import check_opset
+
+        check_opset(config.opset, int8=config.int8)
     if config.out is not None:
         check_writable(config.out)
     if config.network is not None:

@@ -14,6 +14,7 @@ from ofa import __version__
 from ofa.images.facts import CROP_RATIO, ImageFacts, Triple
 from ofa.images.files.names import shown
 from ofa.images.preprocessing import IMAGENET
+from ofa.model_files.ends import PIXEL_255
 from ofa.networks.spec import NetworkSpec
 
 
@@ -41,7 +42,7 @@ class Preprocessing:
             "channels": "RGB",
             "mean": json.dumps(list(self.mean)),
             "std": json.dumps(list(self.std)),
-            "scale": "pixel / 255",
+            "scale": PIXEL_255,
             "crop_ratio": str(self.crop_ratio),
             "resize": f"shorter side to resolution / crop_ratio, bilinear, then the central {self.resolution} px",
         }

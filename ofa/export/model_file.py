@@ -17,15 +17,29 @@ from ofa.runs.files import replace_file
 LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}
 
 
-def float_model(format_name: str, graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The serialised float32 model of a graph, in one of onnx, tflite and torchscript."""
+def float_model(
+    format_name: str,
+    graph: Graph,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    opset: int | None = None,
+    any_batch: bool = False,
+) -> bytes:
+    """The serialised float32 model of a graph, in one of onnx, tflite and torchscript.
+
+    opset: of onnx, None: the usual one; any_batch: whether the batch size is left open, as torchscript always does
+    """
     if format_name == "onnx":
-        from ofa.graph.onnx import write_onnx as write
-    elif format_name == "tflite":
-        from ofa.graph.tflite import write_tflite as write
-    else:
-        from ofa.graph.torch import write_torchscript as write
-    return write(graph, metadata)
+        from ofa.graph.onnx import OPSET, write_onnx
+
+        return write_onnx(graph, metadata, opset=opset or OPSET, any_batch=any_batch)
+    if format_name == "tflite":
+        from ofa.graph.tflite import write_tflite
+
+        return write_tflite(graph, metadata, any_batch=any_batch)
+    from ofa.graph.torch import write_torchscript
+
+    return write_torchscript(graph, metadata)
 
 
 def with_metadata(format_name: str, model: bytes, metadata: Mapping[str, str]) -> bytes:

@@ -45,19 +45,22 @@ def quantizer_version(format_name: str) -> str:
     return f"{name} {importlib.metadata.version(name)}"
 
 
-def quantize(format_name: str, write: Callable[[int], bytes], images: Array, batch: int) -> bytes:
+def quantize(
+    format_name: str, write: Callable[[int | None], bytes], images: Array, batch: int | None, *, integers: bool = False
+) -> bytes:
     """The int8 model of batch size `batch`; its input and output are float32 in ONNX and TFLite alike.
 
-    write: the float model of a batch size, without metadata (it may be lost)
+    write: the float model of a batch size, without metadata (it may be lost); of None, one for any
     images: (N, 3, R, R), prepared as for the model; N >= batch
+    integers: input and output of TFLite are int8
     """
-    if len(images) < batch:
+    together = min(TFLITE_BATCH, len(images))
+    if len(images) < (batch or 1):
         raise InputError(f"int8 needs at least one batch of {batch} images to calibrate with, found {len(images)}")
     if format_name == "onnx":
-        return _onnx(write(batch), _batches(images, batch))
+        return _onnx(write(batch), _batches(images, batch or together))
     # ai-edge-quantizer averages the batches' extremes: of single images, that is far from the extremes of all
-    together = min(TFLITE_BATCH, len(images))
-    return _tflite(write(batch), write(together), _batches(images, together))
+    return _tflite(write(batch), write(together), _batches(images, together), integers)
 
 
 def _batches(images: Array, batch: int) -> list[Array]:
@@ -95,7 +98,7 @@ def _onnx(model: bytes, batches: list[Array]) -> bytes:
         return target.read_bytes()
 
 
-def _tflite(model: bytes, observed: bytes, batches: list[Array]) -> bytes:
+def _tflite(model: bytes, observed: bytes, batches: list[Array], integers: bool) -> bytes:
     """observed: the same model at the batches' size, whose tensors have the same names."""
     # by name, for it has no types, and is not there for every check of them
     tool: Any = importlib.import_module("ai_edge_quantizer")
@@ -106,7 +109,8 @@ def _tflite(model: bytes, observed: bytes, batches: list[Array]) -> bytes:
         observer = tool.Quantizer(bytearray(observed), recipes.static_wi8_ai8())
         found: Any = observer.calibrate({"serving_default": data}, num_threads=1)
         quantizer = tool.Quantizer(bytearray(model), recipes.static_wi8_ai8())
-        for operation in (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT):
+        ends = (tool.qtyping.TFLOperationName.INPUT, tool.qtyping.TFLOperationName.OUTPUT)
+        for operation in () if integers else ends:
             # float32 outside, as the float model: int8's own scales are then nobody else's business
             quantizer.update_quantization_recipe(".*", operation, algorithm_key="no_quantize")
         result = quantizer.quantize(found, enable_progress_bar=False, enable_progress_report=False)

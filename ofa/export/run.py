@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ofa.export.compare import Agreement, compare
 from ofa.export.config import SUFFIXES, ExportConfig
 from ofa.export.folding import at_resolution, trained_graph
 from ofa.export.inputs import ExportInputs, open_inputs
+from ofa.export.interface.ends import with_ends
+from ofa.export.interface.opsets import check_onnx, not_run
 from ofa.export.metadata import model_metadata
 from ofa.export.model_file import float_model, safetensors_model, with_metadata, write_file
 from ofa.export.quantize import quantize, quantizer_version
@@ -25,6 +28,7 @@ from ofa.images.classes import class_numbers
 from ofa.images.facts import ImageFacts
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import broken_lines, left_out_lines
+from ofa.model_files.ends import Interface, Pixels
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.networks.synthetic import prepared
 from ofa.published.opening import open_network
@@ -109,6 +113,7 @@ def _untrained(config: ExportConfig, name: str, notes: _Notes) -> ExportResult:
     network = open_network(name, config.resolution)
     network.require_file_size()
     facts = {"network": network.name, "source": network.source}
+    assert config.batch is not None  # the config says so
     content = untrained_model(config.format, network.blocks, facts, batch=config.batch, seed=config.seed)
     resolution = network.resolution
     noise = torch.randn(1, 3, resolution, resolution, generator=torch.Generator().manual_seed(0)).numpy()
@@ -172,22 +177,30 @@ def _runnable(inputs: ExportInputs, network: PlainNetwork, notes: _Notes) -> _Mo
     """A model that a runtime runs, compared with the network by that runtime."""
     config = inputs.config
     numbers = _class_numbers(inputs, notes)
-    graph = trained_graph(network, batch=config.batch)
-    content = float_model(config.format, graph)
-    float32, int8 = _compared(inputs, network, content, numbers, notes, "float32"), None
+    content, ends = with_ends(config, _float(inputs, network, config.batch), inputs.preprocessing, int8=False)
+    float32, int8 = _compared(inputs, network, (content, ends), numbers, notes, "float32"), None
     inputs.facts["float32"] = float32.to_dict()
     notes.note(f"float32: {float32}; logits within {float32.max_relative_error:.1e} of the largest")
     if not float32.max_relative_error < TOLERANCE:
         notes.warn(f"the model's logits differ from the network's by more than {TOLERANCE:g}: do not deploy it unseen")
     if config.int8:
-        content, inputs.facts["int8"], int8 = _quantised(inputs, network, numbers, notes)
+        content, ends, inputs.facts["int8"], int8 = _quantised(inputs, network, numbers, notes)
         notes.note(f"int8: {int8}")
+    inputs.facts.update(ends.to_metadata())
     metadata = _metadata(inputs, network)
     if config.format == "torchscript":
-        content = float_model(config.format, graph, metadata)
+        content = float_model(config.format, trained_graph(network), metadata)
     else:
         content = with_metadata(config.format, content, metadata)
+    if config.format == "onnx":
+        check_onnx(content)
     return _Model(content, float32, int8)
+
+
+def _float(inputs: ExportInputs, network: PlainNetwork, batch: int | None) -> bytes:
+    """The float32 model of a batch size; of None, one for any."""
+    config, graph = inputs.config, trained_graph(network, batch=batch or 1)
+    return float_model(config.format, graph, opset=config.opset, any_batch=batch is None)
 
 
 def _class_numbers(inputs: ExportInputs, notes: _Notes) -> list[int] | None:
@@ -256,34 +269,45 @@ def _calibrated(inputs: ExportInputs, notes: _Notes) -> PlainNetwork:
 
 def _quantised(
     inputs: ExportInputs, network: PlainNetwork, known: Sequence[int] | None, notes: _Notes
-) -> tuple[bytes, dict[str, Any], Agreement]:
-    """The int8 model, what its metadata says of it, and how far it agrees with the network."""
+) -> tuple[bytes, Interface, dict[str, Any], Agreement]:
+    """The int8 model, what it takes and gives, what its metadata says of it, and how far it agrees with the network."""
     config, images = inputs.config, inputs.images
     assert images.calibration is not None
-    limit = min(max(INT8_IMAGES, config.batch), len(images.calibration))
+    limit = min(max(INT8_IMAGES, config.batch or 1), len(images.calibration))
     notes.note(f"quantising with {limit} images")
     chosen = images.calibration.batches(inputs.preprocessing, BATCH, limit=limit, strict=config.strict)
     pixels = torch.cat([batch for batch, _ in chosen]).numpy()
-
-    def write(batch: int) -> bytes:
-        return float_model(config.format, trained_graph(network, batch=batch))
-
-    content = quantize(config.format, write, pixels, config.batch)
+    write = partial(_float, inputs, network)
+    quantised = quantize(config.format, write, pixels, config.batch, integers=config.int8_io)
+    content, ends = with_ends(config, quantised, inputs.preprocessing, int8=True)
     if images.shared:
         notes.warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
-    agreement = _compared(inputs, network, content, known, notes, "int8")
+    agreement = _compared(inputs, network, (content, ends), known, notes, "int8")
     facts = {**agreement.to_dict(), "calibration_images": len(pixels), "quantizer": quantizer_version(config.format)}
-    return content, facts, agreement
+    return content, ends, facts, agreement
 
 
 def _compared(
-    inputs: ExportInputs, network: PlainNetwork, model: bytes, known: Sequence[int] | None, notes: _Notes, kind: str
+    inputs: ExportInputs,
+    network: PlainNetwork,
+    model: tuple[bytes, Interface],
+    known: Sequence[int] | None,
+    notes: _Notes,
+    kind: str,
 ) -> Agreement:
     """Network and model on the images to compare on, or on 8 random ones where there are none."""
     config, chosen, r = inputs.config, inputs.images.evaluation, network.spec.resolution
-    run = runner(config.format, model, config.batch)
+    content, ends = model
+    try:
+        run = runner(config.format, content, config.batch, ends)
+    except Exception as error:  # runtimes raise what they like
+        if config.opset is None:
+            raise
+        raise not_run(config.opset, error) from None
     if chosen is None:
         noise = torch.randn(8, 3, r, r, generator=torch.Generator().manual_seed(0))
+        if isinstance(ends.given, Pixels):  # what pixels can be
+            noise = prepared(((noise + 3) / 6 * 255).clamp(0, 255).byte(), r, ends.given.mean, ends.given.std)
         return compare(network, run, [(noise, torch.full((8,), -1))])
     batches = chosen.batches(inputs.preprocessing, BATCH, strict=config.strict)
     return compare(network, run, batches, known, notes.counted(f"comparing {kind} with the network", len(chosen)))

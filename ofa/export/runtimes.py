@@ -3,93 +3,46 @@
 from __future__ import annotations
 
 import io
+import itertools
 import warnings
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa.graph import Array
+from ofa.model_files.ends import Interface
+from ofa.model_files.running import FLOATS, Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 
-# images (N, 3, R, R) to logits (N, classes)
-Runner: TypeAlias = Callable[[Array], Array]
+SIZES = (1, 2, 7, 32)  # batches in which a model that takes any is run
 
 
-def runner(format_name: str, model: bytes, batch: int) -> Runner:
-    """A function from images (N, 3, R, R), any N, to logits (N, classes), for a model of a fixed batch size.
+def runner(format_name: str, model: bytes, batch: int | None, ends: Interface = FLOATS) -> Runner:
+    """A function from prepared images (N, 3, R, R), any N, to logits (N, classes), for a model of a batch size.
 
-    Uses one thread. The last batch is filled up with zeros.
+    Uses one thread. The last batch is filled up with zeros. A model of any batch size, None, is run in several.
     """
     if format_name == "onnx":
-        return in_batches(run_onnx(onnx_session(model)), batch)
-    if format_name == "tflite":
-        return in_batches(run_tflite(tflite_interpreter(model)), batch)
-    return in_batches(_torchscript(model), batch)
+        run = run_onnx(onnx_session(model), ends)
+    elif format_name == "tflite":
+        run = run_tflite(tflite_interpreter(model), ends)
+    else:
+        run = _torchscript(model)
+    return in_any_batches(run) if batch is None else in_batches(run, batch)
 
 
-def in_batches(run: Runner, batch: int) -> Runner:
-    """A function that takes any number of images, made of one that takes `batch` of them."""
+def in_any_batches(run: Runner) -> Runner:
+    """A function that runs batches of several sizes, again and again: what takes any is to show it."""
 
     def logits(images: Array) -> Array:
-        parts = []
-        for start in range(0, len(images), batch):
-            part = images[start : start + batch]
-            filled = np.zeros((batch, *images.shape[1:]), np.float32)
-            filled[: len(part)] = part
-            parts.append(run(filled)[: len(part)])
-        return np.concatenate(parts)
+        parts: list[Array] = []
+        start = 0
+        for size in itertools.cycle(SIZES):
+            if start >= len(images):
+                return np.concatenate(parts)
+            parts.append(run(np.ascontiguousarray(images[start : start + size])))
+            start += size
+        raise AssertionError("a cycle does not end")
 
     return logits
-
-
-def onnx_session(model: bytes, folder: Path | None = None) -> Any:
-    """onnxruntime's session of a model, with one thread.
-
-    folder: where files of weights lie that the model names; without one it would take those of the working directory
-    """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def run_onnx(session: Any) -> Runner:
-    """A function that runs a session of one input and one output."""
-    (given,), (wanted,) = session.get_inputs(), session.get_outputs()
-
-    def run(images: Array) -> Array:
-        result: NDArray[np.float32] = session.run([wanted.name], {given.name: images})[0]
-        return result
-
-    return run
-
-
-def tflite_interpreter(model: bytes) -> Any:
-    """LiteRT's interpreter of a model, with one thread."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=model, num_threads=1)
-    interpreter.allocate_tensors()
-    return interpreter
-
-
-def run_tflite(interpreter: Any) -> Runner:
-    """A function that runs an interpreter whose input is NHWC, on images that are NCHW."""
-    (given,), (wanted,) = interpreter.get_input_details(), interpreter.get_output_details()
-
-    def run(images: Array) -> Array:
-        interpreter.set_tensor(given["index"], np.ascontiguousarray(images.transpose(0, 2, 3, 1)))
-        interpreter.invoke()
-        result: Array = interpreter.get_tensor(wanted["index"])
-        return result
-
-    return run
 
 
 def _torchscript(model: bytes) -> Runner:

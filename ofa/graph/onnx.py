@@ -1,4 +1,4 @@
-"""A graph as an ONNX model: opset 18, one node an operation, activations as nodes of their own."""
+"""A graph as an ONNX model: opset 18 or another, one node an operation, activations as nodes of their own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from ofa.optional_packages import missing_package
 
 OPSET = 18
 IR_VERSION = 9
+OLDEST_OPSET = 11  # before, Clip had its limits as attributes
+HARD_SWISH_SINCE = 14
 
 _ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
     "relu": ("Relu", {}),
@@ -23,32 +25,41 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
 }
 
 
-def write_onnx(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
+def write_onnx(
+    graph: Graph, metadata: Mapping[str, str] | None = None, *, opset: int = OPSET, any_batch: bool = False
+) -> bytes:
     """The serialised model: "input" in NCHW to "output"; `metadata` becomes its metadata properties.
 
+    opset: OLDEST_OPSET to the newest that onnx knows; what it lacks is written by operators that it has
+    any_batch: whether N is left open
     Raises MissingPackage if onnx is not installed.
     """
-    model = empty_model(graph)
-    return serialised(model, OnnxWriter(graph, model.graph), metadata)
+    model = empty_model(graph, opset=opset, any_batch=any_batch)
+    return serialised(model, OnnxWriter(graph, model.graph, opset, any_batch), metadata)
 
 
-def empty_model(graph: Graph, given: str = "FLOAT", wanted: str = "FLOAT") -> Any:
+def empty_model(
+    graph: Graph, given: str = "FLOAT", wanted: str = "FLOAT", *, opset: int = OPSET, any_batch: bool = False
+) -> Any:
     """A model of the graph's input and output, without a node. given, wanted: their types, as ONNX calls them"""
     try:
         from onnx import TensorProto, helper
     except ImportError:
         raise missing_package("onnx", "writing ONNX models") from None
 
+    def open_batch(shape: Shape) -> list[int | str]:
+        return ["batch" if any_batch else shape[0], *shape[1:]]
+
     # filled in place: assembling a model from its parts would copy the weights at every step
     return helper.make_model(
         helper.make_graph(
             [],
             "ofa",
-            [helper.make_tensor_value_info("input", getattr(TensorProto, given), graph.input_shape)],
-            [helper.make_tensor_value_info("output", getattr(TensorProto, wanted), graph.output_shape)],
+            [helper.make_tensor_value_info("input", getattr(TensorProto, given), open_batch(graph.input_shape))],
+            [helper.make_tensor_value_info("output", getattr(TensorProto, wanted), open_batch(graph.output_shape))],
         ),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=IR_VERSION if opset == OPSET else helper.find_min_ir_version_for([helper.make_opsetid("", opset)]),
         producer_name="ofa-latency",
         producer_version=__version__,
     )
@@ -70,8 +81,8 @@ def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | Non
 class OnnxWriter:
     """Nodes and constants of an ONNX graph. names: of every tensor so far."""
 
-    def __init__(self, graph: Graph, onnx_graph: Any) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, onnx_graph: Any, opset: int = OPSET, any_batch: bool = False) -> None:
+        self.graph, self.opset, self.any_batch = graph, opset, any_batch
         self.initializers, self.nodes = onnx_graph.initializer, onnx_graph.node
         self.names = ["input"]
 
@@ -105,6 +116,8 @@ class OnnxWriter:
             )
         if activation == "swish":  # as exporters write it, and runtimes recognise it: the operator is of opset 24
             return self.emit("Mul", [name, self.emit("Sigmoid", [name])])
+        if activation == "h_swish" and self.opset < HARD_SWISH_SINCE:
+            return self.emit("Mul", [name, self.activate(name, "hard_sigmoid")])
         op, attributes = _ACTIVATIONS[activation]
         return self.emit(op, [name], **attributes)
 
@@ -145,7 +158,8 @@ class OnnxWriter:
         return self.reshape(mixed, (n, channels, h, w))
 
     def reshape(self, x: str, sizes: Shape) -> str:
-        return self.emit("Reshape", [x, self.constant(np.array(sizes, np.int64))])
+        first = -1 if self.any_batch else sizes[0]
+        return self.emit("Reshape", [x, self.constant(np.array((first, *sizes[1:]), np.int64))])
 
     def moved(self, node: Node, x: str) -> str:
         """A tensor within a node that only moves values; for writers that say its type at every step."""

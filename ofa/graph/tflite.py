@@ -33,12 +33,13 @@ _FUSED = schema.ActivationFunctionType
 _FUSIBLE = {"none": _FUSED.NONE, "relu": _FUSED.RELU, "relu6": _FUSED.RELU6}
 
 
-def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
+def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None, *, any_batch: bool = False) -> bytes:
     """The serialised model, with the signature "serving_default": "input" in NHWC to "output".
 
     A classifier's output is (N, classes), any other NHWC. `metadata` becomes the model's metadata buffers.
+    any_batch: whether N may be changed where the model is loaded, by resizing the input
     """
-    writer = TfliteWriter()
+    writer = TfliteWriter(any_batch)
     tensors = [writer.tensor(nhwc(graph.input_shape), "input")]
     for node in graph.nodes:
         tensors.append(writer.node(node, [tensors[t] for t in node.inputs], is_positive(graph, node)))
@@ -47,11 +48,7 @@ def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None) -> byt
 
 def add_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
     """A model with metadata buffers added, whatever wrote it; those of the same name are replaced."""
-    loaded = schema.ModelT.InitFromPackedBuf(model)
-    for buffer in loaded.buffers:
-        if buffer.offset > 1:  # ai-edge-quantizer puts the data behind the flatbuffer, at an offset that now shifts
-            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
+    loaded = unpacked(model)
     loaded.metadata = [entry for entry in loaded.metadata or [] if entry.name.decode() not in metadata]
     for name, text in metadata.items():
         buffer = schema.BufferT()
@@ -60,10 +57,21 @@ def add_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
         entry = schema.MetadataT()
         entry.name, entry.buffer = name, len(loaded.buffers) - 1
         loaded.metadata.append(entry)
-    return _packed(loaded)
+    return packed(loaded)
 
 
-def _packed(model: Any) -> bytes:
+def unpacked(model: bytes) -> Any:
+    """A model's `ModelT`, whatever wrote it, with all data in its buffers."""
+    loaded = schema.ModelT.InitFromPackedBuf(model)
+    for buffer in loaded.buffers:
+        if buffer.offset > 1:  # ai-edge-quantizer puts the data behind the flatbuffer, at an offset that may shift
+            buffer.data = np.frombuffer(model, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return loaded
+
+
+def packed(model: Any) -> bytes:
+    """The flatbuffer of a `ModelT`."""
     size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
     builder = _Builder(size + 16 * len(model.buffers) + 65536)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
@@ -98,7 +106,8 @@ def is_positive(graph: Graph, node: Node) -> bool:
 class TfliteWriter:
     """Collects tensors and operators; shapes are NHWC."""
 
-    def __init__(self) -> None:
+    def __init__(self, any_batch: bool = False) -> None:
+        self.any_batch = any_batch
         self.buffers = [schema.BufferT()]  # buffer 0 is empty by convention
         self.tensors: list[Any] = []
         self.operators: list[Any] = []
@@ -225,8 +234,8 @@ class TfliteWriter:
 
     def reshape(self, x: int, shape: Shape) -> int:
         options = schema.ReshapeOptionsT()
-        options.newShape = list(shape)
-        sizes = self.constant(np.array(shape, np.int32))
+        options.newShape = [-1 if self.any_batch else shape[0], *shape[1:]]
+        sizes = self.constant(np.array(options.newShape, np.int32))
         return self.operator(_OPS.RESHAPE, [x, sizes], shape, _OPTIONS.ReshapeOptions, options)
 
     def shuffle(self, x: int, groups: int) -> int:
@@ -268,6 +277,10 @@ class TfliteWriter:
     def finish(self, source: int, result: int, metadata: Mapping[str, str]) -> bytes:
         """The flatbuffer of all that was collected."""
         self.tensors[result].name = "output"
+        if self.any_batch:
+            for tensor in self.tensors:
+                if tensor.buffer == 0:  # no constant
+                    tensor.shapeSignature = [-1, *tensor.shape[1:]]
         subgraph = schema.SubGraphT()
         subgraph.tensors, subgraph.operators, subgraph.name = self.tensors, self.operators, "main"
         subgraph.inputs, subgraph.outputs = [source], [result]
@@ -283,7 +296,7 @@ class TfliteWriter:
             model.metadata.append(entry)
         model.subgraphs, model.buffers, model.signatureDefs = [subgraph], self.buffers, [signature]
         model.operatorCodes = [entry for _, entry in self.codes.values()]
-        return _packed(model)
+        return packed(model)
 
 
 def _named(name: str, tensor: int) -> Any:

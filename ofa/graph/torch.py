@@ -91,17 +91,21 @@ def _computed(
     return torch.flatten(x, 1)
 
 
-def write_torchscript(graph: Graph, metadata: Mapping[str, str] | None = None) -> bytes:
-    """The traced graph, weights as constants, as `torch.jit.load` reads it; `metadata` becomes its extra files."""
+def write_torchscript(graph: Graph, metadata: Mapping[str, str] | None = None, *, dtype: str = "fp32") -> bytes:
+    """The traced graph, weights as constants, as `torch.jit.load` reads it; `metadata` becomes its extra files.
+
+    dtype: of weights and images: fp32, bf16 or fp16
+    """
     import torch
 
-    module = build_torch(graph)
+    kind = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[dtype]
+    module = build_torch(graph).to(kind)
     with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
         # TorchScript is in maintenance, but the one format that needs no Python source at the other end
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=DeprecationWarning)
         warnings.filterwarnings("ignore", message=r".*torch\.jit.*", category=FutureWarning)
         # no operation depends on the sizes, so a single pixel is enough to trace, and costs nothing to compute
-        example = torch.zeros(1, graph.input_shape[1], 1, 1)
+        example = torch.zeros(1, graph.input_shape[1], 1, 1, dtype=kind)
         # a traced function holds its weights as constants, as a frozen module does, at two thirds of the time
         traced = torch.jit.trace(lambda images: module.forward(images), example, check_trace=False)  # type: ignore[no-untyped-call]
         buffer = io.BytesIO()

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa.errors import InputError
-from ofa.export.runtimes import Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
+from ofa.images.facts import ImageFacts, facts_of_metadata
+from ofa.model_files.ends import IN_FILE, PIXEL_255, Interface, Pixels, Quantised, interface_of
+from ofa.model_files.running import Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 from ofa.optional_packages import explained
 from ofa.reading.numbers import cut, short
 
 # what the keys of the metadata mean is one thing in this version: a file that says another is of a later one
-KNOWN = {"channels": "RGB", "scale": "pixel / 255", "task": "image classification, logits"}
+KNOWN = {"channels": "RGB", "task": "image classification, logits"}
 PRODUCER = "ofa-latency "
+ONNX_TYPES = {"float32": "tensor(float)", "int8": "tensor(int8)", "uint8": "tensor(uint8)"}
+UNCALIBRATED = "the batch normalisation of this network was never calibrated: most of its accuracy may be lost"
 MOST_PIXELS, MOST_CLASSES, MOST_BATCH = 4096, 10**6, 65_536
 
 
@@ -28,6 +35,7 @@ class ModelFile:
         `run` is given
     run: images (N, 3, R, R) to outputs (N, classes)
     metadata: what ofa.export wrote, empty where another program made the file
+    ends: what the file itself takes and gives; `run` translates
     """
 
     path: Path
@@ -37,6 +45,19 @@ class ModelFile:
     batch: int
     run: Runner
     metadata: Mapping[str, str]
+    ends: Interface
+
+    @property
+    def facts(self) -> ImageFacts | None:
+        """What it says of its images, marked; None where it says nothing. InputError where that is damaged."""
+        known = facts_of_metadata(self.metadata, self.path)
+        uncalibrated = self.metadata.get("batch_norm_calibrated") == "false"
+        return known.marked(UNCALIBRATED if uncalibrated else None) if known is not None else None
+
+    def check_preparation(self, override: bool) -> None:
+        """InputError where images are to be prepared in another way, but the file prepares them itself."""
+        if override and isinstance(self.ends.given, Pixels):
+            raise InputError(f"{self.path} prepares its images itself: leave --override-preprocessing out")
 
 
 def open_model(path: Path) -> ModelFile:
@@ -64,24 +85,52 @@ def _onnx(path: Path, content: bytes) -> ModelFile:
     session = onnx_session(content, path.resolve().parent)
     given, wanted = session.get_inputs(), session.get_outputs()
     _check_one(path, given, wanted)
-    kinds = [given[0].type, wanted[0].type]
-    if kinds != ["tensor(float)"] * 2:
-        raise InputError(f"{path}: input and output are {' and '.join(kinds)}, expected tensor(float)")
-    sizes = _sizes(path, "NCHW", given[0].shape, wanted[0].shape)
-    metadata = dict(session.get_modelmeta().custom_metadata_map)
-    return _checked(path, "onnx", sizes, in_batches(run_onnx(session), sizes[2]), metadata)
+    metadata = _ours(session.get_modelmeta().custom_metadata_map)
+    ends = interface_of(metadata, path)
+    _check_types(path, [entry.type for entry in (given[0], wanted[0])], [ONNX_TYPES[name] for name in ends.dtypes])
+    layout = "NHWC" if isinstance(ends.given, Pixels) else "NCHW"
+    sizes = _sizes(path, layout, given[0].shape, wanted[0].shape)
+    _check_metadata(path, layout, sizes[0], ends, metadata)
+    run = in_batches(run_onnx(session, ends), sizes[2])
+    return ModelFile(path, "onnx", *sizes, run, metadata, ends)
 
 
 def _tflite(path: Path, content: bytes) -> ModelFile:
     interpreter = tflite_interpreter(content)
     given, wanted = interpreter.get_input_details(), interpreter.get_output_details()
     _check_one(path, given, wanted)
-    kinds = [detail["dtype"].__name__ for detail in (given[0], wanted[0])]
-    if kinds != ["float32"] * 2:
-        raise InputError(f"{path}: input and output are {' and '.join(kinds)}, expected float32")
+    metadata = _ours(tflite_metadata(content))
+    stated, found = interface_of(metadata, path), [_quantised(detail) for detail in (given[0], wanted[0])]
+    ends = Interface(stated.given if isinstance(stated.given, Pixels) else found[0], found[1])
+    if metadata and stated != ends:
+        raise InputError(f"{path}: its metadata says other scales of input and output than its tensors")
+    _check_types(path, [detail["dtype"].__name__ for detail in (given[0], wanted[0])], ends.dtypes)
     shapes = [[int(n) for n in detail["shape"]] for detail in (given[0], wanted[0])]
     sizes = _sizes(path, "NHWC", *shapes)
-    return _checked(path, "tflite", sizes, in_batches(run_tflite(interpreter), sizes[2]), tflite_metadata(content))
+    _check_metadata(path, "NHWC", sizes[0], ends, metadata)
+    run = in_batches(run_tflite(interpreter, ends), sizes[2])
+    return ModelFile(path, "tflite", *sizes, run, metadata, ends)
+
+
+def _quantised(detail: Mapping[str, Any]) -> Quantised | None:
+    """What the integers of a TFLite tensor stand for, None where they are no quantised ones."""
+    scale, zero_point = detail["quantization"]
+    kind = detail["dtype"].__name__
+    return Quantised(float(scale), int(zero_point), kind) if scale and kind in ("int8", "uint8") else None
+
+
+def _ours(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata that ofa.export wrote; another program's words may mean anything."""
+    return dict(metadata) if metadata.get("producer", "").startswith(PRODUCER) else {}
+
+
+def _check_types(path: Path, kinds: Sequence[str], expected: Sequence[str]) -> None:
+    """InputError unless input and output are of the types that are known of them."""
+    if list(kinds) != list(expected):
+        raise InputError(
+            f"{path}: input and output are {' and '.join(kinds)}, expected {' and '.join(dict.fromkeys(expected))}, "
+            "since its metadata says nothing else"
+        )
 
 
 def tflite_metadata(content: bytes) -> dict[str, str]:
@@ -129,15 +178,29 @@ def _shape(dimensions: Sequence[Any]) -> str:
     return cut(f"({', '.join(str(n) for n in dimensions)})", 80)
 
 
-def _checked(
-    path: Path, format_name: str, sizes: tuple[int, int, int], run: Callable[..., Any], metadata: dict[str, str]
-) -> ModelFile:
-    """The model, its metadata compared with what it is; another program's words may mean anything."""
-    resolution, classes, batch = sizes
-    if not metadata.get("producer", "").startswith(PRODUCER):
-        metadata = {}
-    layout = {"onnx": "NCHW", "tflite": "NHWC"}[format_name]
-    for key, expected in {**KNOWN, "layout": layout, "resolution": str(resolution)}.items():
+def _check_metadata(path: Path, layout: str, resolution: int, ends: Interface, metadata: Mapping[str, str]) -> None:
+    """InputError where the metadata says of the model what it is not."""
+    scale = IN_FILE if isinstance(ends.given, Pixels) else PIXEL_255
+    for key, expected in {**KNOWN, "scale": scale, "layout": layout, "resolution": str(resolution)}.items():
         if metadata.get(key, expected) != expected:
             raise InputError(f"{path}: its metadata says {key} {short(metadata[key])}, expected {expected}")
-    return ModelFile(path, format_name, resolution, classes, batch, run, metadata)
+
+
+def probabilities(model: ModelFile, images: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, classes), of images (N, 3, R, R). InputError where the model gives numbers that are none.
+
+    The outputs of ofa.export's models are logits. Those of other models count as probabilities where each row adds up
+    to 1 without a negative number, else as logits.
+    """
+    try:
+        outputs = model.run(images).astype(np.float64)
+    except Exception as error:  # runtimes raise what they like: of operators that they lack, shapes that do not fit
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{model.path} cannot be run: {reason}") from None
+    if outputs.shape != (len(images), model.classes) or not np.isfinite(outputs).all():
+        raise InputError(f"{model.path}: its output is not {model.classes} finite numbers an image")
+    if not model.metadata and outputs.min() >= 0 and np.allclose(outputs.sum(1), 1, atol=1e-3):
+        return outputs
+    powers = np.exp(outputs - outputs.max(1, keepdims=True))
+    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
+    return shares

@@ -11,17 +11,15 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.export.labels import check_order, read_labels
-from ofa.images.facts import ImageFacts, facts_of_metadata
+from ofa.images.facts import ImageFacts
 from ofa.images.files.loose import NamedImages, Photograph
 from ofa.images.files.names import shown
 from ofa.images.pixels.decoding import decode, reason_of, unreadable
 from ofa.images.preprocessing import centre_crop, decided, to_array
 from ofa.predict.config import PredictConfig
-from ofa.predict.model import ModelFile, open_model
+from ofa.predict.model import ModelFile, open_model, probabilities
 from ofa.runs.files import write_json
 from ofa.runs.settings import identity_of
-
-UNCALIBRATED = "the batch normalisation of this network was never calibrated: most of its accuracy may be lost"
 
 
 @dataclass(frozen=True)
@@ -127,15 +125,14 @@ def predict_images(config: PredictConfig, watcher: PredictWatcher | None = None)
 
 def _facts(config: PredictConfig, model: ModelFile) -> tuple[ImageFacts, str | None]:
     """How images are prepared for a model, and a line on that."""
-    known = facts_of_metadata(model.metadata, config.model)
+    model.check_preparation(config.override_preprocessing)
+    known = model.facts
     if known is None and config.mean is None:
         raise InputError(
             f"{config.model} does not say how its images are prepared: give --mean and --std, such as --mean imagenet, "
             "or a model that ofa.export wrote"
         )
-    facts, line = decided(known, config.mean, config.std, override=config.override_preprocessing, source=config.model)
-    uncalibrated = model.metadata.get("batch_norm_calibrated") == "false"
-    return facts.marked(UNCALIBRATED if uncalibrated else None), line
+    return decided(known, config.mean, config.std, override=config.override_preprocessing, source=config.model)
 
 
 def _labels(config: PredictConfig, model: ModelFile, facts: ImageFacts) -> tuple[Sequence[str], str | None]:
@@ -189,23 +186,3 @@ def _prepared(photograph: Photograph, resolution: int, facts: ImageFacts) -> NDA
     except unreadable() as error:
         return reason_of(error)
     return to_array(centre_crop(image, resolution), facts.mean, facts.std)
-
-
-def probabilities(model: ModelFile, images: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(N, classes), of images (N, 3, R, R). InputError where the model gives numbers that are none.
-
-    The outputs of ofa.export's models are logits. Those of other models count as probabilities where each row adds up
-    to 1 without a negative number, else as logits.
-    """
-    try:
-        outputs = model.run(images).astype(np.float64)
-    except Exception as error:  # runtimes raise what they like: of operators that they lack, shapes that do not fit
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{model.path} cannot be run: {reason}") from None
-    if outputs.shape != (len(images), model.classes) or not np.isfinite(outputs).all():
-        raise InputError(f"{model.path}: its output is not {model.classes} finite numbers an image")
-    if not model.metadata and outputs.min() >= 0 and np.allclose(outputs.sum(1), 1, atol=1e-3):
-        return outputs
-    powers = np.exp(outputs - outputs.max(1, keepdims=True))
-    shares: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
-    return shares

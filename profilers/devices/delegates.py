@@ -9,8 +9,8 @@ from ofa.errors import InputError, UsageError
 from profilers.measuring.events import Error, Event, Hello
 
 Dtype = Literal["fp32", "fp16", "int8"]
-# an agent's reason for a visit whose outputs were not of float16
-NOT_FP16 = "not_fp16"
+# an agent's reasons for a visit whose outputs were not of float16, or bfloat16
+NOT_FP16, NOT_BF16 = "not_fp16", "not_bf16"
 
 
 def check_dtype(dtype: Dtype, delegate: str, runner: str = "agent") -> None:
@@ -58,8 +58,9 @@ def check_computed(event: Event, manifest: Mapping[str, Any]) -> None:
 
     manifest: what the agent was asked
     """
-    if isinstance(event, Error) and event.reason == NOT_FP16:
-        raise InputError(f"--dtype fp16 has no effect here ({event.message}): leave it out")
+    if isinstance(event, Error) and event.reason in (NOT_FP16, NOT_BF16):
+        dtype = event.reason.removeprefix("not_")
+        raise InputError(f"--dtype {dtype} has no effect here ({event.message}): leave it out")
     wanted = manifest.get("dtype")
     if isinstance(event, Hello) and wanted is not None and event.settings.get("computes_in") != wanted:
         raise InputError(f"--dtype {wanted}: this agent does not know of it, build it anew from device_agents/android")

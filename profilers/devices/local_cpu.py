@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from device_agents.cpu.machine import INSTRUCTIONS, computes
 from ofa.errors import InputError
 from ofa.reading.numbers import short
 from profilers.devices.core_options import cpu_numbers
+from profilers.devices.delegates import check_computed
 from profilers.measuring.conversation import local_agent
-from profilers.measuring.models import DTYPES, RUNTIMES, check_dtype_of, check_runtime
+from profilers.measuring.events import Event
+from profilers.measuring.models import DTYPES, REDUCED, RUNTIMES, check_dtype_of, check_runtime
 from profilers.measuring.target import Target
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
@@ -21,6 +25,7 @@ RUNTIME_OF = {
     "ai-edge-litert": "tflite",
     "tflite-runtime": "tflite-runtime",
     "torch": "torch",
+    "openvino": "openvino",
 }
 
 
@@ -36,15 +41,27 @@ def cpu_target(
 ) -> Target:
     """This machine's CPU; InputError if the runtime is not installed, has no such models, or a CPU is not to be had.
 
-    in_place: whether blocks are timed in networks, where they stand; dtype: of the models
+    in_place: whether blocks are timed in networks, where they stand; dtype: of the models, or what is computed in
     """
     check_runtime(runtime)
     check_dtype_of(runtime, dtype)
+    check_computes(dtype)
+
+    def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
+        for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
+            check_computed(event, manifest)
+            yield event
+
     return Target(
         runtime=runtime,
         batch=batch,
-        manifest={"runtime": runtime, "threads": threads, "cpus": chosen_cpus(cpus, threads)},
-        start=lambda folder, manifest: local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s),
+        manifest={
+            "runtime": runtime,
+            "threads": threads,
+            "cpus": chosen_cpus(cpus, threads),
+            **({"dtype": dtype} if dtype in REDUCED else {}),
+        },
+        start=start,
         header={"threads": str(threads), "dtype": dtype_in_header(dtype)},
         in_place=in_place,
         dtype=dtype,
@@ -62,6 +79,13 @@ def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
     except ValueError as error:
         raise InputError(f"cpus: {error}") from None
     return cpu_target(runtime, threads, batch, cpus, timeout_s, dtype=dtype_of_header(header))
+
+
+def check_computes(dtype: str) -> None:
+    """InputError where this CPU has no instructions for a type: a runtime would compute in another, or far slower."""
+    if not computes(dtype):
+        named = ", ".join(INSTRUCTIONS[dtype])
+        raise InputError(f"this CPU does not compute in {dtype} (it has none of {named}): leave --dtype {dtype} out")
 
 
 def dtype_in_header(dtype: str) -> str:

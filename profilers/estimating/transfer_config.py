@@ -36,7 +36,7 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
     """instead of a table, write N networks to time; with --serial or --host, measure them and make the table"""
 
     runtime: Annotated[str | None, Option(metavar="R")] = None
-    """with --suggest: also write the networks as models, for onnxruntime, tflite, tflite-runtime or torch"""
+    """with --suggest: also write the networks as models, for onnxruntime, tflite, tflite-runtime, openvino or torch"""
 
     serial: Annotated[str | None, Free(), Option(metavar="S")] = None
     """with --suggest: measure the networks on this phone: USB serial, HOST:PORT or emulator-N"""

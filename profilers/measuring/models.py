@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from ofa.blocks import Block
@@ -23,11 +24,14 @@ RUNTIMES = {
     "tflite": (".tflite", "tflite"),
     "tflite-runtime": (".tflite", "tflite-runtime"),
     "torch": (".pt", None),
+    "openvino": (".onnx", "openvino"),
 }
 
 
 # types of the models' tensors
-DTYPES = ("fp32", "int8")
+DTYPES = ("fp32", "int8", "bf16", "fp16")
+# that a runtime is told to compute in, and which can be told; OpenVINO's models stay float32
+REDUCED, TOLD = ("bf16", "fp16"), ("openvino", "torch")
 
 
 def write_models(
@@ -83,16 +87,17 @@ def _write(
 
 def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
     """What turns a graph into a model file of the runtime; InputError for a type that it has no models of."""
+    check_dtype_of(runtime, dtype)
     if dtype == "int8":
         return _int8_writer_of(runtime)
-    if runtime == "onnxruntime":
+    if runtime in ("onnxruntime", "openvino"):
         from ofa.graph.onnx import write_onnx
 
         return write_onnx
     if runtime == "torch":
         from ofa.graph.torch import write_torchscript
 
-        return write_torchscript
+        return partial(write_torchscript, dtype=dtype)
     from ofa.graph.tflite import write_tflite
 
     return write_tflite
@@ -102,8 +107,7 @@ def _int8_writer_of(runtime: str) -> Callable[[Graph], bytes]:
     from ofa.graph.expected import expected_ranges
     from ofa.graph.int8 import borders_of
 
-    check_dtype_of(runtime, "int8")
-    if runtime == "onnxruntime":
+    if runtime in ("onnxruntime", "openvino"):
         from ofa.graph.onnx_int8 import write_onnx_int8
 
         return lambda graph: write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph))
@@ -116,6 +120,10 @@ def check_dtype_of(runtime: str, dtype: str) -> None:
     """InputError for a type that the runtime has no models of."""
     if dtype not in DTYPES:
         raise InputError(f"unknown type {short(dtype)} of models, expected one of {', '.join(DTYPES)}")
+    if dtype in REDUCED and runtime not in TOLD:
+        raise InputError(
+            f"runtime {runtime} cannot be told to compute in {dtype}: use openvino or torch, or --dtype fp32"
+        )
     if dtype == "int8" and runtime == "torch":
         raise InputError("there are no int8 models of the runtime torch: use onnxruntime or tflite, or --dtype fp32")
 
@@ -131,6 +139,7 @@ def check_runtime(runtime: str) -> None:
         "tflite": ("ai_edge_litert", "flatbuffers"),
         "tflite-runtime": ("tflite_runtime", "ai_edge_litert", "flatbuffers"),
         "torch": ("torch",),
+        "openvino": ("openvino", "onnx"),
     }[runtime]
     missing = [package for package in needed if find_spec(package) is None]
     if missing:

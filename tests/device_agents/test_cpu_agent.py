@@ -58,7 +58,7 @@ def test_it_imports_nothing_of_the_host() -> None:
             assert node.module is not None
             own = node.module.startswith("device_agents.cpu.")
             imported |= set() if own else {node.module.split(".")[0]}
-    runtimes = {"onnxruntime", "ai_edge_litert", "tflite_runtime", "torch"}
+    runtimes = {"onnxruntime", "openvino", "ai_edge_litert", "tflite_runtime", "torch"}
     assert imported - set(sys.stdlib_module_names) == {"numpy", *runtimes}
 
 
@@ -128,7 +128,7 @@ def test_a_broken_model_is_an_error_and_the_next_is_timed(alone: Path) -> None:
     ("changes", "message"),
     [
         ({"protocol": 2}, "manifest is of protocol 2, this agent speaks 1"),
-        ({"runtime": "openvino"}, "runtime is 'openvino', expected one of onnxruntime"),
+        ({"runtime": "ncnn"}, "runtime is 'ncnn', expected one of onnxruntime"),
         ({"models": [{"id": "a", "path": "../a.onnx"}]}, "leaves the manifest's folder"),
         ({"models": [{"id": "a", "path": "/etc/passwd"}]}, "leaves the manifest's folder"),
         ({"models": [{"id": "a", "parts": ["a.onnx", "../a.onnx"]}]}, "leaves the manifest's folder"),

@@ -55,6 +55,9 @@ def test_screen_and_file_say_that_it_is_untrained(tmp_path: Path, capsys: pytest
 def test_what_is_of_trained_networks_alone_is_refused(tmp_path: Path) -> None:
     for given, words in (
         ({"int8": True}, "--int8 is not allowed with --network"),
+        ({"opset": 11}, "--opset is not allowed with --network"),
+        ({"with_preprocessing": True}, "--with-preprocessing is not allowed with --network"),
+        ({"batch": None}, "--batch dynamic is not allowed with --network"),
         ({"subnet": tmp_path}, "--subnet is not allowed with --network"),
         ({"format": "safetensors"}, "--network has random weights, which --format safetensors is not for"),
     ):

@@ -1,0 +1,98 @@
+"""OpenVINO in the CPU agent: the type that it computes in is told, and looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from device_agents.cpu.parts import NotComputed, Part, Rng, Run, aligned, noise
+
+# what it calls the types; by itself it takes bf16 wherever the CPU has it
+_HEAVY = ("Convolution", "FullyConnected", "MatMul")
+_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+
+@cache
+def _openvino_core() -> Any:
+    import openvino
+
+    return openvino.Core()
+
+
+def _compiled(path: Path, threads: int, dtype: str) -> Any:
+    core = _openvino_core()
+    settings = {
+        "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,  # the agent is pinned as a whole
+    }
+    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    _check_precision(compiled, dtype)
+    return compiled
+
+
+def _check_precision(compiled: Any, dtype: str) -> None:
+    """NotComputed where an operator that multiplies matrices computes in another type than it was asked to."""
+    found = set()
+    for node in compiled.get_runtime_model().get_ops():
+        facts = node.get_rt_info()
+        if "runtimePrecision" in facts and facts["layerType"].astype(str) in _HEAVY:
+            found.add(facts["runtimePrecision"].astype(str))
+    wanted = _PRECISIONS[dtype]
+    reduced = found & {"bf16", "f16"}
+    if (dtype == "fp32" and reduced) or (dtype != "fp32" and found != {wanted}):
+        raise NotComputed(dtype, f"{dtype} was asked for, and OpenVINO computes in {' and '.join(sorted(found))}")
+
+
+def load_openvino(path: Path, threads: int, rng: Rng, dtype: str = "fp32") -> Run:
+    import openvino
+
+    request = _compiled(path, threads, dtype).create_infer_request()
+    given = _noise_like(request.get_input_tensor(), rng)
+    request.set_input_tensor(openvino.Tensor(given, shared_memory=True))
+    return _requested(request, given)
+
+
+def load_openvino_parts(paths: Sequence[Path], threads: int, rng: Rng, dtype: str = "fp32") -> list[Part]:
+    """Parts that read and write two buffers in turn."""
+    import openvino
+
+    requests = [_compiled(path, threads, dtype).create_infer_request() for path in paths]
+    outputs = [request.get_output_tensor() for request in requests]
+    buffers = [aligned(max(output.byte_size for output in outputs)) for _ in range(2)]
+    source = _noise_like(requests[0].get_input_tensor(), rng)
+    parts = []
+    for i, (request, output) in enumerate(zip(requests, outputs, strict=True)):
+        kind = output.element_type.to_dtype()
+        result = buffers[i % 2][: output.byte_size].view(kind).reshape(tuple(output.shape))
+        request.set_input_tensor(openvino.Tensor(source, shared_memory=True))
+        request.set_output_tensor(openvino.Tensor(result, shared_memory=True))
+        parts.append(Part(_requested(request, source, result), partial(_same, result)))
+        source = result
+    return parts
+
+
+def _requested(request: Any, *kept: NDArray[Any]) -> Run:
+    """Runs a request, and holds its buffers, which the request knows by address alone."""
+
+    def run() -> object:
+        return kept and request.infer(share_outputs=True)
+
+    return run
+
+
+def _noise_like(tensor: Any, rng: Rng) -> NDArray[Any]:
+    """Noise of a tensor's type and shape, from the start of a cache line on."""
+    kind, shape = tensor.element_type.to_dtype(), tuple(tensor.shape)
+    values: NDArray[Any] = aligned(tensor.byte_size).view(kind).reshape(shape)
+    values[:] = noise(rng, shape, kind)
+    return values
+
+
+def _same(values: NDArray[Any]) -> NDArray[Any]:
+    return values

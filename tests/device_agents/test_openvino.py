@@ -1,0 +1,213 @@
+"""OpenVINO and torch in the CPU agent: they compute in the type that was asked for, or say that they do not."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from device_agents.cpu import machine, openvino_runtime, runtimes
+from device_agents.cpu.machine import computes
+from device_agents.cpu.parts import NotComputed, Part
+from ofa.blocks import Block
+from ofa.errors import InputError
+from ofa.graph import network_graph
+from ofa.graph.onnx import write_onnx
+from ofa.graph.torch import write_torchscript
+from profilers.devices.delegates import check_computed
+from profilers.devices.local_cpu import cpu_target, target_of_header
+from profilers.measuring.events import Error
+
+AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
+RULES = {
+    "warmup_runs": 2, "warmup_seconds": 0, "min_runs": 3, "max_runs": 5, "max_seconds": 5, "target_error": 0,
+    "min_sample_us": 50,
+}  # fmt: skip
+# the third block's input is smaller than the first one's output, and its output larger: buffers differ in size
+CHAIN = (
+    Block("mbconv", 16, 8, 24, 8, 3, 1, "h_swish", True, True),
+    Block("mbconv", 16, 8, 48, 16, 5, 2, "relu", False, False),
+    Block("mbconv", 8, 16, 64, 40, 7, 1, "h_swish", False, False),
+    Block("mbconv", 8, 40, 80, 40, 3, 1, "relu", True, True),
+)
+HAS_BF16 = "this CPU has no instructions for bf16"
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> list[Path]:
+    """The chain in three files."""
+    pytest.importorskip("openvino", reason="OpenVINO is not installed: pip install 'ofa-latency[openvino]'")
+    found = []
+    for number, chain in enumerate((CHAIN[:1], CHAIN[1:3], CHAIN[3:])):
+        found.append(tmp_path / f"{number}.onnx")
+        found[-1].write_bytes(write_onnx(network_graph(chain)))
+    return found
+
+
+def outputs(loaded: list[Part]) -> list[np.ndarray]:
+    """What every part puts out, after two passes."""
+    found = []
+    for number in range(2):
+        for part in loaded:
+            part.run()
+            if number:
+                found.append(np.array(part.output(), dtype=np.float32))
+            part.hand_on()
+    return found
+
+
+def test_parts_are_those_of_onnxruntime(parts: list[Path]) -> None:
+    ours = outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3)))
+    theirs = outputs(runtimes.load_onnxruntime_parts(parts, 1, np.random.default_rng(3)))
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.shape == b.shape
+        # float32 to the end: bf16, which OpenVINO would take by itself, is a hundred times further off
+        assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()
+
+
+@pytest.mark.skipif(not computes("bf16"), reason=HAS_BF16)
+def test_bf16_is_bf16(parts: list[Path]) -> None:
+    exact = outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3)))
+    ours = outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3), "bf16"))
+    for a, b in zip(ours, exact, strict=True):
+        assert 1e-4 * np.abs(b).max() < np.abs(a - b).max() < 0.1 * np.abs(b).max()
+
+
+def said(folder: Path, code: int = 0, **changes: Any) -> list[dict[str, Any]]:
+    manifest = {
+        "protocol": 1, "runtime": "openvino", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
+        "rules": RULES, "visits": ["a", "b"],
+        "models": [{"id": "a", "path": "0.onnx"}, {"id": "b", "parts": ["0.onnx", "1.onnx", "2.onnx"]}], **changes,
+    }  # fmt: skip
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = subprocess.run([sys.executable, AGENT, folder / "manifest.json"], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return [event for event in map(json.loads, done.stdout.splitlines()) if event["type"] != "heartbeat"]
+
+
+@pytest.mark.usefixtures("parts")
+def test_the_agent_runs_it(tmp_path: Path) -> None:
+    hello, *events = said(tmp_path)
+    assert hello["runtime"].startswith("openvino 20")
+    assert [event["type"] for event in events] == ["visit", "result", "visit", "result", "done"]
+    alone, in_parts = events[1], events[3]
+    assert len(alone["samples_ns"]) == len(alone["cpu_ns"]) == RULES["max_runs"]
+    assert len(in_parts["parts_ns"]) == len(in_parts["parts_cpu_ns"]) == 3
+
+
+def test_all_of_it_happens_in_the_thread_that_is_timed(parts: list[Path]) -> None:
+    # else every sample would count as disturbed
+    run = openvino_runtime.load_openvino(parts[0], 1, np.random.default_rng(3))
+    run()
+    of_all, of_this = time.process_time(), time.thread_time()
+    for _ in range(300):
+        run()
+    assert time.thread_time() - of_this > 0.9 * (time.process_time() - of_all)
+
+
+# ---- what is refused, without OpenVINO too
+
+
+def compiled(*kinds: tuple[str, str]) -> Any:
+    """A compiled model whose operators are of these layer types and precisions."""
+    node = [
+        SimpleNamespace(
+            get_rt_info=lambda kind=kind, precision=precision: {
+                "layerType": SimpleNamespace(astype=lambda _: kind),
+                "runtimePrecision": SimpleNamespace(astype=lambda _: precision),
+            }
+        )
+        for kind, precision in kinds
+    ]
+    return SimpleNamespace(get_runtime_model=lambda: SimpleNamespace(get_ops=lambda: node))
+
+
+def test_another_type_than_asked_for_is_an_error() -> None:
+    check = openvino_runtime._check_precision
+    check(compiled(("Convolution", "f32"), ("Reorder", "bf16")), "fp32")
+    check(compiled(("Convolution", "bf16"), ("Reorder", "f32")), "bf16")
+    with pytest.raises(NotComputed, match="fp32 was asked for, and OpenVINO computes in bf16 and f32") as caught:
+        check(compiled(("Convolution", "f32"), ("FullyConnected", "bf16")), "fp32")
+    assert caught.value.reason == "not_fp32"
+    with pytest.raises(NotComputed, match="fp16 was asked for, and OpenVINO computes in f32") as caught:
+        check(compiled(("Convolution", "f32")), "fp16")
+    assert caught.value.reason == "not_fp16"
+
+
+def test_a_type_that_a_runtime_cannot_be_told() -> None:
+    with pytest.raises(ValueError, match="dtype is 'bf16', which runtime tflite cannot be told"):
+        runtimes.runtime_of({"runtime": "tflite", "dtype": "bf16"})
+    assert runtimes.runtime_of({"runtime": "tflite"}) is runtimes.RUNTIMES["tflite"]
+
+
+# ---- torch
+
+
+def scripted(folder: Path, dtype: str) -> list[Path]:
+    found = []
+    for number, chain in enumerate((CHAIN[:1], CHAIN[1:3], CHAIN[3:])):
+        graph = network_graph(chain)
+        found.append(folder / f"{number}-{dtype}.pt")
+        found[-1].write_bytes(write_torchscript(graph, dtype=dtype))
+        found[-1].with_suffix(".json").write_text(json.dumps({"input_shape": graph.input_shape}))
+    return found
+
+
+@pytest.mark.skipif(not computes("bf16"), reason=HAS_BF16)
+def test_torch_in_bf16(tmp_path: Path) -> None:
+    exact = outputs(runtimes.load_torch_parts(scripted(tmp_path, "fp32"), 1, np.random.default_rng(3)))
+    ours = outputs(runtimes.load_torch_parts(scripted(tmp_path, "bf16"), 1, np.random.default_rng(3), "bf16"))
+    for a, b in zip(ours, exact, strict=True):
+        assert 1e-4 * np.abs(b).max() < np.abs(a - b).max() < 0.1 * np.abs(b).max()
+        # whoever computed in float32 would have more digits
+        assert not (a.view(np.uint32) & 0xFFFF).any()
+
+
+def test_torch_that_cannot_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(NotComputed, match="torch's oneDNN does not compute in it on this CPU") as caught:
+        runtimes.load_torch_parts(scripted(tmp_path, "bf16"), 1, np.random.default_rng(3), "bf16")
+    assert caught.value.reason == "not_bf16"
+    with pytest.raises(NotComputed, match=r"bf16 was asked for, and the output is torch\.float32"):
+        runtimes._check_type(torch.zeros(1), "bf16")
+
+
+# ---- the host
+
+
+@pytest.mark.parametrize(
+    ("runtime", "dtype", "message"),
+    [
+        ("onnxruntime", "bf16", "runtime onnxruntime cannot be told to compute in bf16: use openvino or torch"),
+        ("tflite", "fp16", "runtime tflite cannot be told to compute in fp16"),
+        ("torch", "int8", "no int8 models of the runtime torch"),
+        ("torch", "fp16", r"this CPU does not compute in fp16 \(it has none of avx512_fp16, amx_fp16, asimdhp\)"),
+        ("torch", "bf16", "this CPU does not compute in bf16"),
+    ],
+)
+def test_a_target_that_cannot_be(runtime: str, dtype: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_features", lambda: frozenset({"avx2"}))
+    with pytest.raises(InputError, match=message):
+        cpu_target(runtime, 1, 1, None, 60, dtype=dtype)
+
+
+def test_a_type_is_told_and_found_in_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cpu_features", lambda: frozenset({"amx_bf16"}))
+    target = cpu_target("torch", 1, 1, None, 60, dtype="bf16")
+    assert (target.manifest["dtype"], target.header["dtype"], target.dtype) == ("bf16", "bf16", "bf16")
+    again = target_of_header({"runtime": "torch 2", **target.header}, 60)
+    assert again.manifest == target.manifest
+    assert "dtype" not in cpu_target("torch", 1, 1, None, 60).manifest
+
+
+def test_a_runtime_that_computes_in_float32_ends_the_measurement() -> None:
+    with pytest.raises(InputError, match=r"--dtype bf16 has no effect here \(in f32\): leave it out"):
+        check_computed(Error(0, "a", "in f32", "not_bf16"), {"dtype": "bf16"})
