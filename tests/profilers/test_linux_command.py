@@ -22,7 +22,7 @@ from profilers.devices.access_options import AccessOptions
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.from_header import open_target
 from profilers.devices.sent_files import sent_folder
-from profilers.estimating import measured
+from profilers.estimating import measured, quickest
 from profilers.linux import main
 from profilers.looping.loop import make_loop
 from profilers.looping.minutes import WINDOWS, LoopPlan
@@ -179,6 +179,22 @@ def test_suggested_networks_are_measured_on_a_board_and_make_a_table(
         transfer(words)
     with pytest.raises(InputError, match="--suggest is 3: name a table of a related device with --from, or measure at"):
         transfer(["--suggest", "3", "--host", "board", "--out", str(tmp_path / "c.csv")])
+
+
+def test_a_few_networks_in_one_word_make_a_table_of_a_board_that_is_estimated(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickest, "NETWORKS", 2)
+    monkeypatch.setattr(measured, "ROUNDS", 1)
+    monkeypatch.setattr(measured, "RULES", {**manifest([], 0.0)["rules"], "max_runs": 3})
+    out, there = tmp_path / "b.csv", inodes(sshd.home)
+    words = ["--host", "board", "--ssh-config", str(sshd.config), "--quickest", "--space", "mbv3-w0.35"]
+    assert main([*words, "--num-classes", "10", "--resolutions", "32,64", "--name", "B", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert (table.provenance, table.device, table.header["delegate"]) == ("estimated", "B", "xnnpack")
+    assert table.coverage(get_space("mbv3-w0.35", 10)).complete == (32, 64)
+    assert "2 networks" in str(table.expected_error)
+    assert {name for name in inodes(sshd.home) if "models-" in name} <= set(there), "networks do not stay"
 
 
 def measure_quietly(plan: Any, target: Any, rules: Any, seed: int, *, journal: Journal, folder: Path) -> Any:
