@@ -120,6 +120,9 @@ def _with_clock_limits(results: Sequence[dict[str, Any]]) -> Callable[[dict[str,
 
     def with_limits(result: dict[str, Any]) -> dict[str, Any]:
         limit = result.get("clock_limit_mhz")
+        if limit is None and limits:  # it could not be read just then: the clocks tell as much
+            clocks = [result.get(key) for key in ("clock_mhz_before", "clock_mhz_after")]
+            limit = max((mhz for mhz in clocks if mhz is not None), default=None)
         if limit is None or limit >= CLOCK_LIMIT * highest:
             return result
         return {**result, "throttling": [*(result.get("throttling") or ()), "clock limit lowered"]}

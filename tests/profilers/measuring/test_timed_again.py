@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,15 @@ def test_an_agent_that_does_not_tell_of_every_part_is_blamed_for_that_network(
     assert sorted(outcome.results) == [f"b{i:05d}" for i in range(8)]
 
 
-def test_what_was_timed_under_a_lower_clock_limit_is_timed_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "low",
+    [
+        {"clock_limit_mhz": 1700},
+        # a limit that could not be read just then: the clocks tell
+        {"clock_limit_mhz": None, "clock_mhz_before": 1700, "clock_mhz_after": None},
+    ],
+)
+def test_what_was_timed_under_a_lower_clock_limit_is_timed_again(tmp_path: Path, low: dict[str, Any]) -> None:
     plan = make_plan(BLOCKS, rounds=2, reference_every=3, seed=0)
     cut = 5  # the first visits: only what comes later tells that they were slow
 
@@ -94,8 +103,8 @@ def test_what_was_timed_under_a_lower_clock_limit_is_timed_again(tmp_path: Path)
         made = 0
         for event in events:
             if isinstance(event, Result):
-                limit = 1700 if made < cut and not repeating else 2800
-                event, made = dataclasses.replace(event, watched={"clock_limit_mhz": limit}), made + 1
+                watched = low if made < cut and not repeating else {"clock_limit_mhz": 2800}
+                event, made = dataclasses.replace(event, watched=watched), made + 1
             yield event
         repeating.append(True)
 

@@ -77,9 +77,9 @@ echo ---; cmd battery get current_now 2> /dev/null; echo ---; dumpsys battery
 """
 
 
-def of_energy(said: str) -> Verdict:
-    """Whether profilers.energy can measure by the battery. said: what ENERGY prints"""
-    kernel, cmd, words = (said.split("---", 2) + ["", ""])[:3]
+def of_energy(answer: str) -> Verdict:
+    """Whether profilers.energy can measure by the battery. answer: what ENERGY prints"""
+    kernel, cmd, words = (answer.split("---", 2) + ["", ""])[:3]
     number = re.compile(r"\s*-?\d*[1-9]\d*\s*")
     if number.fullmatch(kernel):
         return Verdict("energy", True, "the kernel's files tell the battery's current")
