@@ -76,6 +76,14 @@ def test_a_zone_in_tenths_stops_the_visits_of_a_hot_phone(system: Any) -> None:
     assert error["message"] == "too hot: 91.2 C after waiting 0 s, the limit is 80.0 C"
 
 
+COOLING = """#include <string.h>
+double __real_read_number(const char *path);
+double __wrap_read_number(const char *path) {
+    static int readings;
+    if (!strstr(path, "thermal_zone0/temp")) return __real_read_number(path);
+    return readings++ < 6 ? 75000 : 65000;
+}
+"""
 SERVICE = """IsStatusOverride: false
 Thermal Status: {status}
 Cached temperatures:
@@ -177,3 +185,22 @@ def test_heat_that_comes_while_a_model_is_loaded_is_waited_out(system: Any, writ
     (result,) = (event for event in events if event["type"] == "result")
     assert result["cooled_seconds"] > 0
     assert result["temperature_c_before"] == 60
+
+
+@pytest.mark.parametrize(("resume_below", "outcome"), [(60, ("error", "too_hot")), (68, ("result", None))])
+def test_what_waits_goes_on_well_below_the_limit_and_not_at_the_next_wobble(
+    system: Any, tmp_path: Path, resume_below: int, outcome: tuple[str, str | None]
+) -> None:
+    # the first readings are 75 C, all others 65: by their number, so that no machine is too slow for it
+    gcc, agent, cooling = shutil.which("gcc"), tmp_path / "agent", tmp_path / "cooling.c"
+    assert gcc is not None, "the fake runtime was made by it"
+    cooling.write_text(COOLING)
+    agent.unlink()
+    flags = ["-std=c11", "-O1", "-Wl,--wrap=read_number"]
+    subprocess.run([gcc, *flags, *SOURCES.glob("*.c"), cooling, "-o", agent, "-lasan", *LIBRARIES], check=True)
+    system.zone("cpu-7", 75_000)
+    waits = 1 if outcome[0] == "error" else 1e6
+    rules = {"max_temperature_c": 70, "resume_below_c": resume_below, "max_wait_seconds": waits}
+    told = system.heard(visits=["a"], rules=QUICK, cool_down=rules)[2]
+    assert (told["type"], told.get("reason")) == outcome
+    assert "65.0 C after waiting" in told["message"] if outcome[1] else told["cooled_seconds"] > 0
