@@ -31,9 +31,11 @@ from ofa.blocks.costs import block_params
 from ofa.predictors.fit.ensemble_training import Recipe, train_members
 from ofa.predictors.metrics import kendall_tau, rmse
 from ofa.predictors.mlp import Ensemble
+from ofa.space import get_space
 
 Floats = NDArray[np.float64]
 UNITS = 7
+SPACE = Path(__file__).resolve().parents[2] / "examples" / "accel_nasbench.toml"
 CHOICES = {"e": (1, 4, 6), "k": (3, 5), "l": (1, 2, 3, 4), "se": (0, 1)}
 TARGETS = {"val_top1": "top-1, %", "latency_zcu102": "ZCU102, ms", "latency_vck190": "VCK190, ms"}
 WIDTHS, NOISES = (0.3, 1.0, 3.0, 10.0), (1e-4, 1e-3, 1e-2, 1e-1)
@@ -154,12 +156,34 @@ WAYS: dict[str, Callable[[Networks, Floats, Sequence[NDArray[np.intp]], int], Fl
 }
 
 
+def write_accuracies(networks: Networks, path: Path) -> int:
+    """Those without squeeze-and-excite as `ofa fit` reads them; how many."""
+    space = get_space(str(SPACE))
+    lines = ["resolution,depths,kernel_sizes,expand_ratios,top1"]
+    for row, top1 in zip(networks.choices, networks.targets["val_top1"], strict=True):
+        of_units = [dict(zip(CHOICES, unit, strict=True)) for unit in row.reshape(UNITS, len(CHOICES)).tolist()]
+        if any(unit["se"] for unit in of_units):
+            continue
+        depths = [CHOICES["l"][unit["l"]] for unit in of_units]
+        layers = [(of_units[u], j < depths[u]) for u, j in space.layers]
+        lists = ([CHOICES[name][unit[name]] if there else 0 for unit, there in layers] for name in ("k", "e"))
+        subnet = space.subnet(*lists, depths, 224)
+        cells = (subnet.depths, subnet.kernel_sizes, subnet.expand_ratios)
+        lines.append(",".join(["224", *(" ".join(map(str, cell)) for cell in cells), f"{top1:.3f}"]))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return len(lines) - 1
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--file", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--accuracies", type=Path, help="instead: write the networks of examples/accel_nasbench.toml")
     arguments = parser.parse_args(argv)
     networks = read(arguments.file)
+    if arguments.accuracies is not None:
+        print(f"wrote {arguments.accuracies}: {write_accuracies(networks, arguments.accuracies)} networks")
+        return 0
     ways = [way for way in WAYS if way != "trees" or importlib.util.find_spec("xgboost") is not None]
     print("| predicted | by | seed | MAE | RMSE | R2 | Kendall's tau |\n|---|---|---|---|---|---|---|")
     for name, words in TARGETS.items():
