@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.runs.files import replace_file
 from ofa.runs.places import check_writable
+from ofa.runs.system import typed
 from profilers import android, cpu, gpu, linux
 from profilers.changes.at_hand import board_model, cpu_model_here, gpu_model, phone_model
 from profilers.changes.regenerate_config import RegenerateConfig
@@ -60,7 +60,7 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
     for package in ("scipy", "matplotlib"):  # asked now: they are needed at the end
         require(package, "comparing tables")
     entries = load_config(asked.config, PROFILERS)
-    resume = shlex.join(
+    resume = typed(
         ["python", "-m", "profilers.regenerate", "--config", str(asked.config), "--out", str(asked.out), "--resume"]
     )
     if asked.out.resolve() == asked.config.parent.resolve():
@@ -87,7 +87,7 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
             run.journal.close()
     report = asked.out / "report.md"
     text = markdown(results, accepted, command, f"{resume} --accept")
-    replace_file(report, lambda file: file.write_text(text, encoding="utf-8"))
+    replace_file(report, lambda file: file.write_text(text, encoding="utf-8", newline="\n"))
     _say(results, [*accepted.values()], report)
     statuses = {result.status for result in results}
     if FAILED in statuses:

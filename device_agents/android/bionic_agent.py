@@ -64,7 +64,7 @@ def _stub(abi: str, library: str, names: Sequence[str], work: Path) -> Path:
     source, compiled, to = work / f"{library}.c", work / f"{library}.o", work / library
     # data is data: a program may not call it
     lines = [f"void *{name};" if name == "stderr" else f"void {name}(void) {{}}" for name in names]
-    source.write_text("\n".join(lines) + "\n")
+    source.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
     flags = ["-fPIC", "-ffreestanding", "-fno-builtin", "-w"]
     _zig(["cc", "-target", f"{abi}-linux-musl", *flags, "-c", str(source), "-o", str(compiled)])
     _zig(["ld.lld", "-shared", "-soname", library, "-o", str(to), str(compiled)])
@@ -73,7 +73,7 @@ def _stub(abi: str, library: str, names: Sequence[str], work: Path) -> Path:
 
 def _zig(arguments: Sequence[str]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "ziglang", *arguments], capture_output=True, text=True, errors="replace"
+        [sys.executable, "-m", "ziglang", *arguments], capture_output=True, encoding="utf-8", errors="replace"
     )
     if done.returncode != 0:
         raise InputError(f"zig cannot build the agent for Android's C library: {done.stderr.strip()[:2000]}")

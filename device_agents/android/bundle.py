@@ -154,7 +154,7 @@ def make(
             made.rename(folder)
         except OSError:
             if _kept(folder) is None:  # else another process was as quick
-                shutil.rmtree(folder)
+                shutil.rmtree(folder, ignore_errors=True)
                 made.rename(folder)
     bundle = _kept(folder)
     assert bundle is not None
@@ -260,7 +260,7 @@ def compile_agent(abi: str, to: Path, flags: Sequence[str] = FLAGS, libc: str = 
     # glibc 2.17: the oldest that the runtimes' wheels are made for
     target = ["-target", f"{abi}-linux-gnu.2.17"]
     command = [sys.executable, "-m", "ziglang", "cc", *target, *flags, *sources, "-o", str(to), *LIBRARIES]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode != 0:
         raise InputError(f"zig cannot compile the agent: {done.stderr.strip()[:2000]}")
 

@@ -38,11 +38,11 @@ def wheel(package: str, version: str, platform: str, digest: str, to: Path) -> N
     """A wheel for CPython 3.11 on another platform, by pip and its configured index."""
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder) / "wanted.txt"
-        wanted.write_text(f"{package}=={version} --hash=sha256:{digest}\n")
+        wanted.write_text(f"{package}=={version} --hash=sha256:{digest}\n", encoding="utf-8", newline="\n")
         target = ["--platform", platform, "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"]
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         command += ["--only-binary=:all:", "--require-hashes", *target, "--dest", folder, "--requirement", str(wanted)]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace")
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode != 0 or len(wheels) != 1:
             words = (done.stderr.strip().splitlines() or ["no reason given"])[-1]

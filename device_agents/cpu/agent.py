@@ -25,6 +25,7 @@ from device_agents.cpu.loop import Loop
 from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
 from device_agents.cpu.parts import NotComputed
 from device_agents.cpu.runtimes import runtime_of
+from device_agents.cpu.system import HAS_THREAD_TIMES, pin
 from device_agents.cpu.timing import time_model, time_parts
 
 PROTOCOL = 1
@@ -41,7 +42,7 @@ class Speaker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
         os.dup2(2, 1)
 
     def say(self, kind: str, **fields: Any) -> None:
@@ -56,10 +57,10 @@ def visit(model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, An
     Anew for every visit: where a model lies in memory makes some blocks several per cent faster or slower, and a
     model that stays loaded would repeat its luck in every round.
     """
-    cpu = manifest["cpus"][0]
-    before = {"clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
+    cpus = manifest["cpus"]
+    before = {"clock_mhz_before": clock_mhz(cpus), "temperature_c_before": temperature_c()}
     timed = _time_alone(model["path"], manifest) if "path" in model else _time_in_place(model["parts"], manifest)
-    return {**before, **timed, "clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
+    return {**before, **timed, "clock_mhz_after": clock_mhz(cpus), "temperature_c_after": temperature_c()}
 
 
 def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def _time_alone(path: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     rng = np.random.default_rng(manifest["seed"])
     run = runtime_of(manifest).load(path, manifest["threads"], rng)
     setup = time.perf_counter_ns() - started
-    timed = time_model(run, manifest["rules"], manifest["threads"] == 1)
+    timed = time_model(run, manifest["rules"], _tells_cpu_time(manifest))
     energy = {}
     if manifest.get("energy_seconds"):
         run_ns = float(np.median(timed["samples_ns"])) / timed["calls_per_sample"]
@@ -83,7 +84,12 @@ def _time_in_place(paths: list[Path], manifest: Mapping[str, Any]) -> dict[str, 
     parts = load_parts(paths, manifest["threads"], np.random.default_rng(manifest["seed"]))
     setup = time.perf_counter_ns() - started
     rules = manifest.get("parts_rules", manifest["rules"])
-    return {"setup_ns": setup, **time_parts(parts, rules, manifest["threads"] == 1)}
+    return {"setup_ns": setup, **time_parts(parts, rules, _tells_cpu_time(manifest))}
+
+
+def _tells_cpu_time(manifest: Mapping[str, Any]) -> bool:
+    """Whether the CPU time of this thread is that of a run."""
+    return HAS_THREAD_TIMES and manifest["threads"] == 1
 
 
 def files_of(model: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -129,7 +135,7 @@ def main(argv: list[str]) -> int:
         folder = Path(argv[0]).resolve().parent
         models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
         loop = Loop(manifest) if manifest.get("sustained") else None
-        os.sched_setaffinity(0, manifest["cpus"])
+        pin(manifest["cpus"])
         runtime_version = version(runtime.distribution)
     except Exception as error:
         speaker.say("error", id=None, message=f"{type(error).__name__}: {error}")

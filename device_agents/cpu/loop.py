@@ -13,7 +13,8 @@ import numpy as np
 from device_agents.cpu.machine import clock_mhz, temperature_c
 from device_agents.cpu.parts import Run
 from device_agents.cpu.runtimes import runtime_of
-from device_agents.cpu.timing import involuntary_switches, warmed_up
+from device_agents.cpu.system import HAS_THREAD_TIMES, involuntary_switches, switches_since
+from device_agents.cpu.timing import warmed_up
 
 
 class Loop:
@@ -33,10 +34,10 @@ class Loop:
         setup_ns = warmup_ns = 0
         if model["path"] != self._path:
             setup_ns, warmup_ns = self._begin(model["path"])
-        cpu = self._manifest["cpus"][0]
-        before = {"clock_mhz_before": clock_mhz(cpu), "temperature_c_before": temperature_c()}
+        cpus = self._manifest["cpus"]
+        before = {"clock_mhz_before": clock_mhz(cpus), "temperature_c_before": temperature_c()}
         window = self._window()
-        after = {"clock_mhz_after": clock_mhz(cpu), "temperature_c_after": temperature_c()}
+        after = {"clock_mhz_after": clock_mhz(cpus), "temperature_c_after": temperature_c()}
         return {"setup_ns": setup_ns, "warmup_ns": warmup_ns, **before, **window, **after}
 
     def _begin(self, path: Path) -> tuple[int, int]:
@@ -78,12 +79,12 @@ class Loop:
             samples.append(max(1, end - start))
         return {
             "samples_ns": samples,
-            "cpu_ns": cpu if self._manifest["threads"] == 1 else None,
+            "cpu_ns": cpu if HAS_THREAD_TIMES and self._manifest["threads"] == 1 else None,
             "calls_per_sample": self._calls,
             "loop_ns": began - self._began,
             "timed_ns": time.perf_counter_ns() - began,
             "late": late,
-            "involuntary_switches": involuntary_switches() - before,
+            "involuntary_switches": switches_since(before),
         }
 
     def _await_turn(self) -> bool:

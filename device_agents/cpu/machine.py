@@ -6,9 +6,11 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from device_agents.cpu.system import load_average, processor
 
 # which instructions multiply in a type, as the kernel calls them: x86's, then ARM's
 INSTRUCTIONS = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16", "amx_fp16", "asimdhp")}
@@ -19,13 +21,14 @@ RAPL_STEP_S = 0.001
 
 def read_text(path: str) -> str | None:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
         return None
 
 
-def clock_mhz(cpu: int) -> float | None:
-    text = read_text(f"/sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_cur_freq")
+def clock_mhz(cpus: Sequence[int]) -> float | None:
+    """Of the first CPU; None where the process is not pinned."""
+    text = read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_cur_freq") if cpus else None
     return int(text) / 1000 if text and text.isdigit() else None
 
 
@@ -44,7 +47,7 @@ def cpu_model() -> str | None:
         key, _, value = line.partition(":")
         if key.strip() in ("model name", "Model", "Hardware"):
             return value.strip()
-    return platform.processor() or None
+    return processor()
 
 
 def cpu_features() -> frozenset[str]:
@@ -74,9 +77,9 @@ def machine(cpus: list[int]) -> dict[str, Any]:
         "memory_mib": int(memory) // 1024 if memory else None,
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "governor": read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_governor"),
-        "load_average": round(os.getloadavg()[0], 2),
-        "clock_mhz": clock_mhz(cpus[0]),
+        "governor": read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_governor") if cpus else None,
+        "load_average": load_average(),
+        "clock_mhz": clock_mhz(cpus),
         "temperature_c": temperature_c(),
         "energy_counter": "RAPL, the whole processor, idle power included" if rapl_zones() else None,
     }
@@ -100,10 +103,10 @@ def measure_energy(run: Callable[[], object], run_ns: float, seconds: float) -> 
     zones = rapl_zones()
     runs = max(1, math.ceil(seconds * 1e9 / run_ns))
     started = time.perf_counter()
-    before = [int(counter.read_text()) for counter, _ in zones]
+    before = [int(counter.read_text(encoding="ascii")) for counter, _ in zones]
     for _ in range(runs):
         run()
-    after = [int(counter.read_text()) for counter, _ in zones]
+    after = [int(counter.read_text(encoding="ascii")) for counter, _ in zones]
     took = time.perf_counter() - started
     used = sum((b - a) % ends for a, b, (_, ends) in zip(before, after, zones, strict=True)) / 1000
     if not used:

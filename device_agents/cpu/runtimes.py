@@ -220,7 +220,7 @@ def _scripted(path: Path, threads: int) -> Any:
 def _images(path: Path, rng: Rng, dtype: str) -> Any:
     import torch
 
-    shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
+    shape = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["input_shape"]
     return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).to(_torch_type(dtype))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from device_agents.cpu.parts import Part
+from device_agents.cpu.system import involuntary_switches, switches_since
 
 # the spread is looked at again when there are a tenth, and at least this many, more samples: it is not free
 CHECK_EVERY = 5
@@ -72,7 +72,7 @@ def time_model(run: Callable[[], object], rules: Mapping[str, Any], one_thread: 
         "calls_per_sample": calls,
         "warmup_ns": warm - started,
         "timed_ns": time.perf_counter_ns() - warm,
-        "involuntary_switches": involuntary_switches() - switches,
+        "involuntary_switches": switches_since(switches),
     }
 
 
@@ -114,7 +114,7 @@ def time_parts(parts: Sequence[Part], rules: Mapping[str, Any], one_thread: bool
         "parts_cpu_ns": cpu if one_thread else None,
         "warmup_ns": warm - started,
         "timed_ns": time.perf_counter_ns() - warm,
-        "involuntary_switches": involuntary_switches() - switches,
+        "involuntary_switches": switches_since(switches),
     }
 
 
@@ -126,7 +126,3 @@ def warmed_up(run: Callable[[], object], rules: Mapping[str, Any]) -> list[int]:
         run()
         took.append(max(1, time.perf_counter_ns() - before))
     return took
-
-
-def involuntary_switches() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw

@@ -27,7 +27,7 @@ import torch
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from device_agents.cuda.device import CaptureFailed, Cpu, Cuda, Work, end_lost
+from device_agents.cuda.device import CaptureFailed, Cpu, Cuda, Work, end_lost, load_average
 from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml, nvml_of
 from device_agents.cuda.timing import power_mw, take_samples, warm_up
@@ -63,7 +63,7 @@ class Speaker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8")
+        self._out: TextIO = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
         os.dup2(2, 1)
 
     def say(self, kind: str, **fields: Any) -> None:
@@ -109,7 +109,7 @@ class Agent:
     def _visit(self, name: str, path: Path) -> dict[str, Any]:
         started = time.perf_counter_ns()
         rules = self.manifest["rules"]
-        shape = json.loads(path.with_suffix(".json").read_text())["input_shape"]
+        shape = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))["input_shape"]
         if name not in self._models:
             self._load(name, path, shape)
         model, calls, count = self._models[name]
@@ -324,7 +324,7 @@ def main(argv: list[str]) -> int:
             "os": f"{platform.system()} {platform.release()}",
             "architecture": platform.machine(),
             "python": platform.python_version(),
-            "load_average": round(os.getloadavg()[0], 2),
+            "load_average": load_average(),
         },
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()

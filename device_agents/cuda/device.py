@@ -155,3 +155,9 @@ class Cpu:
 
     def facts(self) -> dict[str, Any]:
         return {"cpu_model": platform.processor() or platform.machine()}
+
+
+def load_average() -> float | None:
+    """Of the last minute; None on Windows, which has none."""
+    ask = getattr(os, "getloadavg", None)
+    return None if ask is None else round(ask()[0], 2)

@@ -50,9 +50,9 @@ def build(out: Path, root: Path = ROOT, repository: str = "") -> Path:
     if repository:
         settings["repo_url"] = repository
     config = out / "mkdocs.yml"  # JSON is YAML too
-    config.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    config.write_text(json.dumps(settings, indent=1), encoding="utf-8", newline="\n")
     command = [sys.executable, "-m", "zensical", "build", "--strict", "--config-file", str(config)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=out, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", cwd=out, check=False)
     said = COLOUR.sub("", done.stdout + done.stderr)
     if done.returncode or "warning" in said.lower():
         raise SiteError(said.partition("Traceback")[0])

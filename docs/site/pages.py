@@ -28,7 +28,7 @@ def stage(root: Path, pages: Path, repository: str = "") -> list[Path]:
         target = pages / page
         target.parent.mkdir(parents=True, exist_ok=True)
         text = (root / page).read_text(encoding="utf-8")
-        target.write_text(for_the_site(text, root, root / page, repository), encoding="utf-8")
+        target.write_text(for_the_site(text, root, root / page, repository), encoding="utf-8", newline="\n")
     for picture in pictures_of(root):
         (pages / picture.parent).mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / picture, pages / picture)

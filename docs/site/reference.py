@@ -47,16 +47,16 @@ def write_reference(pages: Path) -> Nav:
         inside: Nav = []
         for name, command in found.items():
             file = f"{name.replace(' ', '-')}.md"
-            (folder / "commands" / file).write_text(command_page(name, command), encoding="utf-8")
+            (folder / "commands" / file).write_text(command_page(name, command), encoding="utf-8", newline="\n")
             inside.append({f"ofa {name}": f"reference/commands/{file}"})
             words = cell(prose(command.config).split("\n", 1)[0])
             lines.append(f"| [`ofa {name}`](commands/{file}) | `{command.program}` | {words} |")
         steps.append({step: inside})
         lines.append("")
-    (folder / "commands.md").write_text("\n".join(lines), encoding="utf-8")
-    (folder / "api.md").write_text(api_page(), encoding="utf-8")
+    (folder / "commands.md").write_text("\n".join(lines), encoding="utf-8", newline="\n")
+    (folder / "api.md").write_text(api_page(), encoding="utf-8", newline="\n")
     schema = {"Tables' format": "reference/tables.md"}
-    (folder / "tables.md").write_text(TABLES, encoding="utf-8")
+    (folder / "tables.md").write_text(TABLES, encoding="utf-8", newline="\n")
     return [{"Commands": [{"All": "reference/commands.md"}, *steps]}, {"Python": "reference/api.md"}, schema]
 
 

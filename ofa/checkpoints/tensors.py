@@ -22,7 +22,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     if _is_safetensors(path):
         try:
             with safe_open(path, framework="pt") as opened:
-                return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+                # copied: what is mapped into memory could not be replaced on Windows
+                copied = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
+                return copied, opened.metadata() or {}
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: damaged safetensors file: {cut(error, 200)}") from None
     return read_torch_file(path), {}

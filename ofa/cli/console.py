@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
+
+from ofa.runs.system import typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,7 +41,7 @@ def tell(console: Console, lines: Iterable[str | None], marks: Iterable[str], *,
 
 def spelled(module: str, *words: object) -> str:
     """`python -m module words` as one types it: quoted, and on one line whatever is in a file's name."""
-    line = shlex.join(["python", "-m", module, *map(str, words)])
+    line = typed(["python", "-m", module, *map(str, words)])
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

@@ -19,7 +19,7 @@ NEXT = ("next: ", "before python -m ")
 class PlainConsole(Console):
     """Shows what steers a terminal as escapes: names of files and of classes may hold it.
 
-    It leaves a reader that went away (`| head`) to `ofa.cli.run`, which ends with 0; rich itself ends with 1.
+    It leaves a reader that went away (`| head`) to `ofa.cli.streams`; rich itself ends with 1.
     In a command that is one of several, lines on what to do next are left out.
     """
 

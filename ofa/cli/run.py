@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 import tempfile
@@ -10,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from ofa.cli.streams import prepare_streams
 from ofa.errors import InputError, one_line
 from ofa.optional_packages import explained
 from ofa.reading.problems import ManyProblems
@@ -25,11 +25,13 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
 
     A package that is not installed, and that an extra installs, is a user's mistake too.
 
+    A reader that goes away (`| head`) ends nothing: the work is done to its end, and the code is that of the work.
+
     Whatever else is raised is a fault of ours: one line, and the traceback in a file.
 
     failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
     """
-    _prepare_streams()
+    prepare_streams()
     try:
         code = main()
         sys.stdout.flush()
@@ -37,10 +39,6 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         for problem in error.problems[:MOST_PROBLEMS] if isinstance(error, ManyProblems) else (error,):
             print(one_line(f"error: {problem}"), file=sys.stderr)
         code = failed or error.exit_code
-    except BrokenPipeError:
-        # the reader (`| head`) went away; keep the interpreter from complaining when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
     except OSError as error:
         print(one_line(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": ")), file=sys.stderr)
         code = failed or InputError.exit_code
@@ -57,17 +55,6 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     sys.exit(code)
 
 
-def _prepare_streams() -> None:
-    """No text ends a command: what the terminal's encoding lacks is escaped. What goes to a closed stream is lost."""
-    for name in ("stdout", "stderr"):
-        stream = getattr(sys, name)
-        if stream is None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace"))
-        elif isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-
-
 def _fault(error: Exception) -> str:
     """Our own fault in words, its traceback in a file of its own; in the words alone where none can be written."""
     what = ascii(f"{type(error).__name__}: {error}")[1:-1]
@@ -75,7 +62,7 @@ def _fault(error: Exception) -> str:
     trace = "".join(traceback.format_exception(error))
     try:
         handle, name = tempfile.mkstemp(prefix="ofa-fault-", suffix=".txt")
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(f"{' '.join(sys.argv)}\n{sys.version}\n{trace}")
     except OSError:
         return f"a fault of ours: {what}; please report it\n{trace}"

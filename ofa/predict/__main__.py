@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 
 from ofa.cli.command import Command
 from ofa.cli.console import make_console, progress_bar, tell
 from ofa.cli.run import run
+from ofa.cli.streams import nobody_reads
 from ofa.errors import one_line
 from ofa.predict.config import PredictConfig
 from ofa.predict.run import ImageClasses, PredictWatcher, predict_images
@@ -15,21 +17,13 @@ from ofa.predict.run import ImageClasses, PredictWatcher, predict_images
 COMMAND = Command("ofa.predict", PredictConfig, example="photo.jpg holiday/ --model net.onnx")
 
 
+class _NobodyReads(Exception):
+    """The reader of the lines went away (`| head`), and no file was asked for."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     console = make_console()
-    read_on = True
-
-    def say(show: Callable[[], object]) -> None:
-        """Where the reader went away (`| head`), the file that was asked for is written all the same."""
-        nonlocal read_on
-        try:
-            if read_on:
-                show()
-        except BrokenPipeError:
-            if config.json is None:
-                raise
-            read_on = False
 
     with progress_bar(console, counted=True) as bar:
         total = done = 0
@@ -37,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         def begin(images: int, lines: Sequence[str], marks: Sequence[str]) -> None:
             nonlocal total
             total = images
-            say(lambda: tell(console, lines, marks))
+            tell(console, lines, marks)
 
         def advance() -> None:
             nonlocal done
@@ -46,16 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 bar.show("images", done, total)
 
         def predicted(found: ImageClasses) -> None:
-            say(lambda: console.print(line_of(found), soft_wrap=True))
+            console.print(line_of(found), soft_wrap=True)
+            if config.json is None and nobody_reads():
+                raise _NobodyReads
             advance()
 
         def broken(name: str, reason: str) -> None:
-            say(lambda: print(one_line(f"warning: {name} is skipped: {reason}"), file=sys.stderr))
+            print(one_line(f"warning: {name} is skipped: {reason}"), file=sys.stderr)
             advance()
 
-        predict_images(config, PredictWatcher(begin, predicted, broken))
+        with suppress(_NobodyReads):
+            predict_images(config, PredictWatcher(begin, predicted, broken))
     if config.json is not None:
-        say(lambda: console.print(f"wrote {config.json}", soft_wrap=True))
+        console.print(f"wrote {config.json}", soft_wrap=True)
     return 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from ofa.quickstart.plan import COLLECT, TRAIN, USUAL, choose, estimates, with_s
 from ofa.quickstart.speed import measure_speed
 from ofa.quickstart.state import QuickstartState, read_state
 from ofa.quickstart.steps import CommandStep, Places, steps_of
+from ofa.runs import system
 from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
 from ofa.runs.stopping import stop_on_signals
@@ -180,7 +180,7 @@ def run_command(words: Sequence[str]) -> int:
             except subprocess.TimeoutExpired:
                 # Ctrl-C reaches the command too; other signals reach this process alone
                 if stopped.is_set() and not asked:
-                    process.send_signal(signal.SIGTERM)
+                    system.pass_end_on(process)
                     asked = True
             except KeyboardInterrupt:  # the second
                 process.kill()

@@ -85,7 +85,7 @@ def write_report(config: ReportConfig, command: str = "") -> Report:
     check_replaceable(config.out)
     page = page_of(config, command)
     html = page.html()
-    replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    replace_file(config.out, lambda temporary: temporary.write_text(html, encoding="utf-8", newline="\n"))
     return Report(config.out, page)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.runs import system
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -31,40 +31,39 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     _sweep_dead(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)
+    held = contextlib.ExitStack()
+    held.callback(os.close, handle)
     try:
-        with contextlib.suppress(OSError):  # of a file system without locks
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.mark_as_written(handle)
         write(temporary)
-        with temporary.open("rb") as file:
+        with temporary.open("r+b") as file:  # Windows refuses the fsync of what is open to read
             os.fsync(file.fileno())
         temporary.chmod(0o644)
-        temporary.replace(path)
+        if system.WINDOWS:
+            held.close()  # what is open cannot be renamed there
+        system.replace(temporary, path)
     except BaseException as error:
+        held.close()
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             # a full disk knows no file's name, and a temporary one says nothing to a user
             raise OSError(error.errno, error.strerror, str(asked)) from None
         raise
     finally:
-        os.close(handle)
+        held.close()
 
 
 def _sweep_dead(path: Path) -> None:
     for left in path.parent.iterdir():
         if left.name.startswith(f".{path.name}.") and left.name.endswith(".tmp"):
             with contextlib.suppress(OSError):  # held by a living process, or gone meanwhile
-                handle = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    left.unlink()
-                finally:
-                    os.close(handle)
+                system.remove_if_dead(left)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Indented JSON; ValueError for a number that JSON does not have."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
-    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
 
 
 def sha256(path: Path) -> str:

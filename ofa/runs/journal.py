@@ -96,7 +96,7 @@ class Journal:
     def _write(self, record: Mapping[str, Any]) -> None:
         try:
             if self._file is None:
-                self._file = self.path.open("a", encoding="utf-8")
+                self._file = self.path.open("a", encoding="utf-8", newline="\n")
             self._file.write(json.dumps(record) + "\n")
             # flushed text alone would still wait in the page cache
             self._file.flush()

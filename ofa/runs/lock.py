@@ -1,17 +1,15 @@
 """One run at a time writes a journal, a run folder or a result: who comes second is told who is at it.
 
-The lock is the operating system's (flock) on a file beside what it guards, so that a dead process's is gone with it.
+The lock is the operating system's on a file beside what it guards, so that a dead process's is gone with it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
-import shlex
 import socket
 import sys
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
+from ofa.runs import system
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # of `replace_file`
 _NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
@@ -35,34 +34,31 @@ class Lock:
         self._file = path.with_name(f".{path.name}.lock")
         self._file.parent.mkdir(parents=True, exist_ok=True)
         while self._handle is None:
-            handle = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            handle = system.open_lock(self._file)
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.read(handle, 4096)
-                os.close(handle)
-                raise InputError(
-                    f"{path} is being written by {holder_in(holder)}: wait for its end, or stop it"
-                ) from None
+                is_free = system.try_lock(handle)
             except OSError as error:
                 os.close(handle)
                 if error.errno not in _NOT_HERE:
                     raise
                 return
+            if not is_free:
+                holder = os.read(handle, 4096)
+                os.close(handle)
+                raise InputError(f"{path} is being written by {holder_in(holder)}: wait for its end, or stop it")
             if _same(handle, self._file):
                 self._handle = handle
             else:
                 os.close(handle)  # its holder took it away when it was done: another is to be made
-        os.truncate(self._handle, 0)
+        os.ftruncate(self._handle, 0)
         os.write(self._handle, this_process())
         sweep(self.path)
 
     def release(self) -> None:
         """Gives it back; a second time does nothing."""
         if self._handle is not None:
-            self._file.unlink(missing_ok=True)
-            os.close(self._handle)
-            self._handle = None
+            handle, self._handle = self._handle, None
+            system.give_back_lock(handle, self._file)
 
     def __del__(self) -> None:
         self.release()
@@ -97,7 +93,7 @@ def this_process() -> bytes:
         "process": os.getpid(),
         "host": socket.gethostname(),
         "since": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:300] if sys.argv else "",
+        "command": system.typed([Path(sys.argv[0]).name, *sys.argv[1:]])[:300] if sys.argv else "",
     }
     return json.dumps(holder).encode()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
+from ofa.runs import system
 
 LEAST_FREE_MIB = 64
 
@@ -54,26 +54,11 @@ def temporary_folder(kind: str) -> Iterator[Path]:
     """
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"ofa.{kind}.*"):
-        if not left.is_symlink() and left.is_dir() and left.stat().st_uid == os.getuid():
-            _remove_if_dead(left)
-    with tempfile.TemporaryDirectory(prefix=f"ofa.{kind}.") as name:
-        handle = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        if not left.is_symlink() and left.is_dir() and system.is_mine(left):
+            system.remove_folder_if_dead(left)
+    with tempfile.TemporaryDirectory(prefix=f"ofa.{kind}.", ignore_cleanup_errors=system.WINDOWS) as name:
+        handle = system.hold_folder(Path(name))
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             yield Path(name)
         finally:
             os.close(handle)
-
-
-def _remove_if_dead(folder: Path) -> None:
-    try:
-        handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return  # gone meanwhile
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        shutil.rmtree(folder, ignore_errors=True)
-    except OSError:
-        pass  # held: its run lives
-    finally:
-        os.close(handle)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from ofa.runs import system
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[threading.Event]:
@@ -22,7 +24,7 @@ def stop_on_signals() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         stopped.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in (*system.END_SIGNALS, signal.SIGINT)}
     try:
         yield stopped
     finally:

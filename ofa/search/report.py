@@ -48,6 +48,8 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     lines = []
     if table.emulated:
         lines.append("latencies are of an EMULATED device: they mean nothing")
+    if not table.pinned:
+        lines.append("latencies were measured on a process that was not pinned to a CPU: cores may have taken turns")
     if table.provenance != "measured":
         lines.append(f"latencies are {table.provenance}, not measured here: {table.header['source']}")
     if table.batch > 1:

@@ -20,10 +20,12 @@ BATCH = Bounds(1, 999_999, "images")
 ERROR, ERROR_SUMS = "expected_error", "expected_error_sums"
 # of the spaces that it names, the hashes of their descriptions; the descriptions of those that are not ours
 SPACES_SHA256, SPACE_DESCRIPTIONS = "space_sha256", "space_description"
+PINNED = "pinned"  # "no": the processor's cores took turns
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
     *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
+    PINNED,
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
     *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS, SPACES_SHA256, SPACE_DESCRIPTIONS),
     *SUSTAINED_KEYS,
@@ -51,8 +53,9 @@ def check_header(name: str, header: Mapping[str, str]) -> None:
     if (timing := header.get("timing", "warm")) not in TIMINGS:
         raise InputError(f"{name}: header timing is {short(timing)}, expected one of {', '.join(TIMINGS)}")
     BATCH.integer(f"{name}: header batch", header.get("batch", "1"))
-    if (emulated := header.get("emulated", "no")) not in ("yes", "no"):
-        raise InputError(f"{name}: header emulated is {short(emulated)}, expected yes or no")
+    for key in ("emulated", PINNED):
+        if (value := header.get(key, "no")) not in ("yes", "no"):
+            raise InputError(f"{name}: header {key} is {short(value)}, expected yes or no")
     for op in omitted(header):
         if op not in OPERATORS:
             raise InputError(f"{name}: header omits {short(op)}, expected some of {', '.join(OPERATORS)}")

@@ -24,7 +24,7 @@ from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
 from ofa.space.header_lines import space_in
 from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
-from ofa.tables.header import ERROR, ERROR_SUMS, check_header, omitted
+from ofa.tables.header import ERROR, ERROR_SUMS, PINNED, check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.margin import MARGIN, SUSTAINED, Margins, SustainedFactor
@@ -127,6 +127,11 @@ class LatencyTable:
     def emulated(self) -> bool:
         """Whether it was measured on an emulated device: its latencies mean nothing."""
         return self.header.get("emulated", "no") != "no"
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it was measured on CPUs that the process was pinned to, as far as it says."""
+        return self.header.get(PINNED) != "no"
 
     @property
     def timing(self) -> str:

@@ -316,4 +316,6 @@ class Training:
     def _write_metrics(self) -> None:
         if self.procs.rank == 0:
             text = "".join(json.dumps(line) + "\n" for line in self.history)
-            replace_file(self.folder / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            replace_file(
+                self.folder / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n")
+            )

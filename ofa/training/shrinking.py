@@ -298,7 +298,9 @@ class SupernetTraining:
         if self.procs.rank == 0:
             files = [self.out / f"{i + 1}-{stage.name}" / METRICS for i, stage in enumerate(self.stages)]
             text = "".join(file.read_text(encoding="utf-8") for file in files if file.exists())
-            replace_file(self.out / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+            replace_file(
+                self.out / METRICS, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n")
+            )
 
 
 def load_start(net: Supernet, path: Path, seed: int, *, new_classes: bool) -> None:

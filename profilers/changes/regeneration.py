@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.runs import system
 from ofa.runs.files import replace_file, sha256, write_json
 from ofa.runs.journal import Journal
 from ofa.runs.lock import holder_in, sweep, this_process
@@ -93,13 +92,11 @@ def locked(folder: Path) -> Iterator[int]:
     So a run that was killed cannot be resumed while its orphaned profiler still writes into the same journal.
     """
     with (folder / ".lock").open("a+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not system.try_lock(file.fileno()):
             file.seek(0)
             raise InputError(
                 f"{folder} is in use by {holder_in(file.read(4096))}, or by a profiler that it left behind"
-            ) from None
+            )
         file.truncate(0)
         file.write(this_process())
         file.flush()
@@ -176,13 +173,13 @@ class Regeneration:
     def _profile(self, entry: TableEntry, args: Sequence[str], out: Path) -> tuple[int, str]:
         """Runs a profiler to its end: exit code, and the last line of its errors. Ctrl-C ends it too."""
         command = [sys.executable, "-m", f"profilers.{entry.profiler}", *args, "--out", str(out), "--resume"]
-        print(f"{entry.file}: {shlex.join(['python', *command[1:]])}", flush=True)
+        print(f"{entry.file}: {system.typed(['python', *command[1:]])}", flush=True)
         with tempfile.TemporaryFile() as errors:
-            process = subprocess.Popen(command, stderr=errors, pass_fds=[self.lock])
+            process = subprocess.Popen(command, stderr=errors, **system.inheriting(self.lock))
             try:
                 code = process.wait()
             except KeyboardInterrupt:
-                process.terminate()
+                system.pass_end_on(process)
                 process.wait()
                 raise
             errors.seek(0)
@@ -233,7 +230,7 @@ class Regeneration:
             _copy(new, committed)
         return (
             f"{file}: accepted; for the correction and expected error of its sums: "
-            f"python -m profilers.validate --table {shlex.quote(str(committed))}"
+            f"python -m profilers.validate --table {system.typed([str(committed)])}"
         )
 
 

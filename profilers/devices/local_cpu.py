@@ -11,6 +11,8 @@ from typing import Any
 from device_agents.cpu.machine import INSTRUCTIONS, computes
 from ofa.errors import InputError
 from ofa.reading.numbers import short
+from ofa.runs import system
+from ofa.tables.header import PINNED
 from profilers.devices.core_options import cpu_numbers
 from profilers.devices.delegates import check_computed
 from profilers.measuring.conversation import local_agent
@@ -46,6 +48,7 @@ def cpu_target(
     check_runtime(runtime)
     check_dtype_of(runtime, dtype)
     check_computes(dtype)
+    chosen = chosen_cpus(cpus, threads)
 
     def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
         for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
@@ -58,11 +61,11 @@ def cpu_target(
         manifest={
             "runtime": runtime,
             "threads": threads,
-            "cpus": chosen_cpus(cpus, threads),
+            "cpus": chosen,
             **({"dtype": dtype} if dtype in REDUCED else {}),
         },
         start=start,
-        header={"threads": str(threads), "dtype": dtype_in_header(dtype)},
+        header={"threads": str(threads), "dtype": dtype_in_header(dtype), **({} if chosen else {PINNED: "no"})},
         in_place=in_place,
         dtype=dtype,
     )
@@ -75,7 +78,7 @@ def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:
         raise InputError(f"runtime {short(header['runtime'])} is none of the CPU's: {', '.join(RUNTIMES)}")
     threads, batch = int(header.get("threads", 1)), int(header.get("batch", 1))
     try:
-        cpus = cpu_numbers(header["cpus"]) if "cpus" in header else None
+        cpus = cpu_numbers(header["cpus"]) if "cpus" in header and header.get(PINNED) != "no" else None
     except ValueError as error:
         raise InputError(f"cpus: {error}") from None
     return cpu_target(runtime, threads, batch, cpus, timeout_s, dtype=dtype_of_header(header))
@@ -103,12 +106,14 @@ def dtype_of_header(header: Mapping[str, str]) -> str:
 
 
 def chosen_cpus(asked: Sequence[int] | None, threads: int) -> list[int]:
-    """The CPUs to pin to; InputError if one is not to be had."""
-    if not hasattr(os, "sched_getaffinity"):
-        raise InputError(
-            "measuring pins the agent to a CPU, which this operating system does not let Python do: use Linux"
-        )
-    available = sorted(os.sched_getaffinity(0))
+    """The CPUs to pin to, none where the system pins no process; InputError if one is not to be had."""
+    available = system.usable_cpus()
+    if available is None:
+        if asked is not None:
+            raise InputError("this operating system does not let Python pin a process to a CPU: leave --cpu out")
+        if threads > (count := os.cpu_count() or 1):
+            raise InputError(f"--threads is {threads}, but this machine has {count} CPUs")
+        return []
     if asked is None:
         if threads > len(available):
             raise InputError(f"--threads is {threads}, but this process may use {len(available)} CPUs")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError, NoDevice
+from ofa.runs import system
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Event, Hello
 from profilers.measuring.pace import Pace
@@ -124,11 +124,12 @@ def _turn(device: str) -> Iterator[None]:
     if device.startswith("cpu"):
         yield
         return
-    path = Path(tempfile.gettempdir()) / f"ofa-latency-{os.getuid()}-{device.replace(':', '-')}.lock"
-    with os.fdopen(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o600), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    path = Path(tempfile.gettempdir()) / f"ofa-latency-{system.user_id()}-{device.replace(':', '-')}.lock"
+    handle = system.open_lock(path, 0o600)
+    try:
+        if not system.try_lock(handle):
             print(f"waiting: another profiler measures {device}", flush=True)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            system.wait_for_lock(handle)
         yield
+    finally:
+        os.close(handle)

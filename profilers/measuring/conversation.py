@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import signal
 import subprocess
 import threading
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from ofa.runs import system
 from profilers.measuring.events import AgentFailed, Done, Error, Event, Heartbeat, Hello, event_of, shown
 
 _LONGEST_LINE = 64 << 20  # bytes
@@ -40,7 +40,7 @@ def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any
     Raises AgentFailed. However this ends, the agent is gone.
     """
     path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    path.write_text(json.dumps(manifest), encoding="utf-8", newline="\n")
     yield from agent_process([*command, str(path)], subprocess.DEVNULL, timeout_s, _process_ended)
 
 
@@ -52,9 +52,9 @@ def agent_process(
     how_it_ended: of the exit code that came too early, in words that follow "the agent"; it may raise what is no
     block's fault
     """
-    # a session of its own: Ctrl-C reaches the host, which then ends the agent
+    # a group of its own: Ctrl-C reaches the host, which then ends the agent
     process = subprocess.Popen(
-        list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+        list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **system.group_of_its_own()
     )
     assert process.stderr is not None
     last_words = _LastWords(process.stderr)
@@ -64,7 +64,7 @@ def agent_process(
         yield from checked_events(lines, timeout_s, lambda: how_it_ended(process.wait()), last_words)
     finally:
         if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+            system.kill_group(process)
         process.wait()
         if process.stdout is not None:
             process.stdout.close()

@@ -81,7 +81,8 @@ def _write(
     file = name + RUNTIMES[runtime][0]
     (folder / file).write_bytes(write(graph))
     if runtime == "torch":  # TorchScript does not tell the shape of its input
-        (folder / name).with_suffix(".json").write_text(json.dumps({"input_shape": graph.input_shape}))
+        text = json.dumps({"input_shape": graph.input_shape})
+        (folder / name).with_suffix(".json").write_text(text, encoding="utf-8", newline="\n")
     return file
 
 

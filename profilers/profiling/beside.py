@@ -7,6 +7,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
+from ofa.runs import system
 from profilers.profiling.console import ended_by_sigterm
 
 
@@ -32,7 +33,7 @@ def run_beside(commands: Mapping[str, Sequence[str]], hear: Callable[[str, str],
                 except Exception as failure:  # such as a reader of ours that went away (`| head`)
                     failures.append(failure)
                     for other in [*processes.values()]:
-                        other.terminate()
+                        system.ask_to_end(other)
                     return
 
     try:
@@ -44,7 +45,7 @@ def run_beside(commands: Mapping[str, Sequence[str]], hear: Callable[[str, str],
             codes = {device: process.wait() for device, process in processes.items()}
     finally:
         for process in processes.values():
-            process.terminate()
+            system.ask_to_end(process)
         for process in processes.values():
             process.wait()
         for reader in readers:
@@ -63,6 +64,6 @@ def _started(words: Sequence[str]) -> subprocess.Popen[str]:
         text=True,
         encoding="utf-8",
         errors="replace",
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},  # what is waited for is said at once
-        start_new_session=True,  # Ctrl-C reaches this process, which then ends them
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},  # what is waited for is said at once
+        **system.group_of_its_own(),  # Ctrl-C reaches this process, which then ends them
     )

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ofa.runs.journal import Journal
 from ofa.runs.places import temporary_folder
+from ofa.runs.system import END_SIGNALS
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.run import measure_on
@@ -59,11 +60,12 @@ def ended_by_sigterm() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in END_SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -38,20 +38,30 @@ class _Augment:
         smallest_crop: float,
     ) -> None:
         """order: an image and its resolution each"""
-        transforms = import_transforms()
         self.order, self.mean, self.std = order, mean, std
-        self.seed, self.epoch = seed, epoch
+        self.seed, self.epoch, self.smallest_crop = seed, epoch, smallest_crop
+        self.transforms = self._made()
 
-        def transform(resolution: int) -> Any:
-            return transforms.Compose(
+    def _made(self) -> dict[int, Any]:
+        """torchvision's transforms, by resolution."""
+        transforms = import_transforms()
+        return {
+            resolution: transforms.Compose(
                 [
-                    transforms.RandomResizedCrop(resolution, scale=(smallest_crop, 1.0)),
+                    transforms.RandomResizedCrop(resolution, scale=(self.smallest_crop, 1.0)),
                     transforms.RandomHorizontalFlip(),
                     transforms.ColorJitter(brightness=BRIGHTNESS, saturation=SATURATION),
                 ]
             )
+            for resolution in {r for _, r in self.order}
+        }
 
-        self.transforms = {resolution: transform(resolution) for resolution in {r for _, r in order}}
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "transforms": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.transforms = self._made()  # a process that is spawned imports torchvision as this one did
 
     def __call__(self, image: Any, n: int) -> Tensor:
         i, resolution = self.order[n]

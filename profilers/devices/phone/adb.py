@@ -326,6 +326,6 @@ def signer(key: Path) -> Any:
 
         write_public_keyfile(str(key), str(public))
     try:
-        return PythonRSASigner(public.read_text(), key.read_text())
+        return PythonRSASigner(public.read_text(encoding="utf-8"), key.read_text(encoding="utf-8"))
     except ValueError:  # of pyasn1 and rsa, which read it
         raise InputError(f"{key} is no key of adb's: move it away, and a new one is made") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.runs.system import typed
 from profilers.devices.batches import TAR_RECORD, Batch, batches_of
 from profilers.devices.delegates import check_computed
 from profilers.devices.phone import files as phone_files
@@ -340,4 +340,4 @@ def clean(adb: Adb) -> None:
 
 
 def _serial_option(adb: Adb) -> str:
-    return f" --serial {shlex.quote(adb.serial)}" if adb.serial else ""
+    return f" --serial {typed([adb.serial])}" if adb.serial else ""

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from ofa.cli.console import make_console
 from ofa.cli.run import FAULT, run
+from ofa.cli.streams import nobody_reads
 from ofa.errors import InputError
 
 
@@ -71,7 +72,7 @@ def test_a_fault_that_no_file_can_hold_is_shown_whole(
 
 
 @pytest.mark.parametrize("shown", [print, lambda text: make_console().print(text)], ids=["print", "rich"])
-def test_a_reader_that_went_away_ends_a_command_with_0(
+def test_a_reader_that_went_away_ends_no_work_and_changes_no_exit_code(
     shown: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     read, write = os.pipe()
@@ -79,14 +80,19 @@ def test_a_reader_that_went_away_ends_a_command_with_0(
     with os.fdopen(write, "w") as pipe, monkeypatch.context() as patch:
         patch.setattr(sys, "stdout", pipe)
 
+        done = 0
+
         def main() -> int:
-            for _ in range(10_000):  # beyond every buffer
+            nonlocal done
+            while done < 10_000:  # lines: beyond every buffer
                 shown("a line")
+                done += 1
+            assert nobody_reads()
             return 3
 
         with pytest.raises(SystemExit) as ended:
             run(main)
-    assert ended.value.code == 0
+    assert (ended.value.code, done) == (3, 10_000)
     assert capfd.readouterr().err == ""
 
 

@@ -1,0 +1,66 @@
+"""Standard output and standard error of a command: no text ends it, and no reader that goes away (`| head`) does."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from ofa.runs.system import reader_has_gone
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class _Lasting(io.FileIO):
+    """A pipe or file whose writes succeed, too, when nobody reads any more: what is written then is lost."""
+
+    is_read = True
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """How many bytes were taken. Once the reader has gone, this process and its children write to nowhere."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if not reader_has_gone(error):
+                raise
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            self.is_read = False
+            return memoryview(data).nbytes
+
+
+def prepare_streams() -> None:
+    """What the terminal's encoding lacks is escaped; what goes to a closed stream, or to no reader, is lost.
+
+    So the work goes on to its end, and the exit code says how that was.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace", newline="\n"))
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+            if type(raw := getattr(stream.buffer, "raw", None)) is io.FileIO:  # a terminal of Windows is another
+                stream.flush()
+                setattr(sys, name, _lasting(stream, raw.fileno()))
+
+
+def nobody_reads() -> bool:
+    """Whether the reader of standard output went away: a command that only prints may end then."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, _Lasting) and not raw.is_read
+
+
+def _lasting(stream: io.TextIOWrapper, handle: int) -> io.TextIOWrapper:
+    """A stream to the same place. The given one stays open."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Lasting(handle, "w", closefd=False)),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
