@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ofa.runs.system import reader_has_gone
 
@@ -44,21 +44,30 @@ def prepare_streams() -> None:
             setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8", errors="backslashreplace", newline="\n"))
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-            if type(raw := getattr(stream.buffer, "raw", None)) is io.FileIO:  # a terminal of Windows is another
+            if type(_raw_of(stream)) is io.FileIO:  # a terminal of Windows is another
                 stream.flush()
-                setattr(sys, name, _lasting(stream, raw.fileno()))
+                setattr(sys, name, _lasting(stream))
 
 
 def nobody_reads() -> bool:
     """Whether the reader of standard output went away: a command that only prints may end then."""
-    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    raw = _raw_of(sys.stdout)
     return isinstance(raw, _Lasting) and not raw.is_read
 
 
-def _lasting(stream: io.TextIOWrapper, handle: int) -> io.TextIOWrapper:
+def _raw_of(stream: object) -> object:
+    """What a stream of text writes to in the end; with PYTHONUNBUFFERED there is nothing between."""
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)
+
+
+def _lasting(stream: io.TextIOWrapper) -> io.TextIOWrapper:
     """A stream to the same place. The given one stays open."""
+    raw = _Lasting(stream.fileno(), "w", closefd=False)
+    # typeshed asks for a buffer; Python itself gives none where PYTHONUNBUFFERED is set
+    buffer: Any = raw if isinstance(stream.buffer, io.RawIOBase) else io.BufferedWriter(raw)
     return io.TextIOWrapper(
-        io.BufferedWriter(_Lasting(handle, "w", closefd=False)),
+        buffer,
         encoding=stream.encoding,
         errors="backslashreplace",
         line_buffering=stream.line_buffering,

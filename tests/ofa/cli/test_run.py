@@ -96,6 +96,21 @@ def test_a_reader_that_went_away_ends_no_work_and_changes_no_exit_code(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_the_work_and_what_it_starts_go_on_when_nobody_reads_either_stream(tmp_path: Path, unbuffered: str) -> None:
+    code = "import subprocess, sys, time; from ofa.cli.run import run\n"
+    code += "def main():\n    for _ in range(9):\n        time.sleep(0.02); print('a', flush=True)\n"
+    code += "        print('b', file=sys.stderr)\n    subprocess.run(['echo', 'c'], check=True)\n"
+    code += "    open(sys.argv[1], 'w').write('done')\n    return 3\nrun(main)"
+    line = '"$0" -c "$1" "$2" 2>&1 | true; echo "${PIPESTATUS[0]}"'
+    done = subprocess.run(
+        ["bash", "-c", line, sys.executable, code, str(tmp_path / "out")],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("3\n", "")
+    assert (tmp_path / "out").read_text() == "done"
+
+
 def test_what_steers_a_terminal_is_shown_as_escapes_wherever_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     name = "a\x1b[31m\x9b2J\u202e\udcff\x07[b]z"
     table = Table()

@@ -1,4 +1,4 @@
-# ruff: noqa: PTH
+# ruff: noqa - paths as the system has them, before anything of ours is imported
 """Another operating system, as far as Linux can play it, for this project's modules and for them alone.
 
 Every Python that is started with this folder on PYTHONPATH, and with OFA_ELSEWHERE=win32 or darwin, shows the project's
