@@ -16,6 +16,7 @@ from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
 from ofa.optional_packages import MissingPackage
 from ofa.reading.numbers import short
+from ofa.runs.system import LINUX
 from profilers.measuring.plan import VisitPlan
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
@@ -143,6 +144,8 @@ def check_runtime(runtime: str) -> None:
         "openvino": ("openvino", "onnx"),
     }[runtime]
     missing = [package for package in needed if find_spec(package) is None]
+    if "tflite_runtime" in missing and not LINUX:
+        raise InputError("runtime tflite-runtime has packages for Linux alone: --runtime tflite is the same, and newer")
     if missing:
         extra = RUNTIMES[runtime][1]
         remedy = f"pip install 'ofa-latency[{extra}]'" if extra else "pip install torch"

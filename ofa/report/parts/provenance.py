@@ -12,6 +12,7 @@ from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
 from ofa.search.report import error_in_words
 from ofa.tables import LatencyTable
+from ofa.tables.header import PINNED
 
 DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 # as `profilers.validate` writes it into a table
@@ -58,7 +59,10 @@ def made_in_words(facts: Mapping[str, str]) -> str:
         return "The device was emulated: its latencies mean nothing."
     if provenance == "measured":
         how = "where it stands, inside networks" if facts.get("timing") == "in place" else "alone, again and again"
-        return f"Every block was measured on this device{on}, {how}. A network's latency is the sum of its blocks."
+        free = " The process was pinned to no CPU: cores may have taken turns." if facts.get(PINNED) == "no" else ""
+        return (
+            f"Every block was measured on this device{on}, {how}.{free} A network's latency is the sum of its blocks."
+        )
     if provenance == "estimated":
         return f"The table was estimated{on}, not measured: {facts.get('source', 'its source is not known')}."
     if provenance == "imported":

@@ -1,0 +1,51 @@
+"""What a system that pins nothing means for the CPU profiler, and for whoever reads its table."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from device_agents.cpu.system import pin
+from ofa.blocks import all_blocks
+from ofa.errors import InputError
+from ofa.report.parts.provenance import made_in_words
+from ofa.search.report import caveats
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from profilers.devices.local_cpu import cpu_target, target_of_header
+
+
+@pytest.fixture
+def unpinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.delattr("os.sched_setaffinity")
+    monkeypatch.setattr("profilers.devices.local_cpu.check_runtime", lambda _: None)
+
+
+@pytest.mark.usefixtures("unpinned")
+def test_where_nothing_can_be_pinned_a_table_says_so_and_a_cpu_is_refused() -> None:
+    target = cpu_target("onnxruntime", 1, 1, None, 1.0)
+    assert (target.manifest["cpus"], target.header["pinned"]) == ([], "no")
+    again = target_of_header({"runtime": "onnxruntime 1.32.0", "cpus": "none", "pinned": "no"}, 1.0)
+    assert again.manifest["cpus"] == []
+    with pytest.raises(InputError, match="leave --cpu out"):
+        cpu_target("onnxruntime", 1, 1, [0], 1.0)
+    with pytest.raises(InputError, match=re.escape("--threads is 4096, but this machine has ")):
+        cpu_target("onnxruntime", 4096, 1, None, 1.0)
+    pin([])
+    with pytest.raises(OSError, match="cpus must be empty"):
+        pin([0])
+
+
+def test_a_pinned_table_does_not_say_so() -> None:
+    assert "pinned" not in cpu_target("torch", 1, 1, None, 1.0).header
+
+
+@pytest.mark.parametrize("pinned", ["yes", "no", None])
+def test_search_and_report_say_that_cores_may_have_taken_turns(pinned: str | None) -> None:
+    header = {"device": "d", "runtime": "r", "provenance": "measured", "space": "mbv3-w0.35", "source": "s"}
+    header |= {} if pinned is None else {"pinned": pinned}
+    row = TableRow(all_blocks(get_space("mbv3-w0.35"), [64])[0], latency_ms=1.0)
+    table = LatencyTable(header=header, rows=(row,), path=Path("d.csv"))
+    assert any("not pinned to a CPU" in line for line in caveats(table, [])) == (pinned == "no")
+    assert ("pinned to no CPU" in made_in_words(header)) == (pinned == "no")
