@@ -5,12 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ofa.runs.system import reader_has_gone
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 
 class _Lasting(io.FileIO):
@@ -18,7 +15,7 @@ class _Lasting(io.FileIO):
 
     is_read = True
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         """How many bytes were taken. Once the reader has gone, this process and its children write to nowhere."""
         try:
             return super().write(data)
