@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,6 +12,7 @@ from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option, Output
 from ofa.cli.options import Count, Space
 from ofa.errors import UsageError
+from ofa.runs.files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,7 @@ class ConvertNetworksConfig(Config):
     file: Annotated[Path, Input(), Option(positional=True)]
     """the published list"""
 
-    format: Literal["mit", "help"]
+    format: Literal["mit", "help", "qed", "accel", "fbnet"]
     """format of the list"""
 
     only: Annotated[str | None, Option(metavar="D")] = None
@@ -30,7 +32,7 @@ class ConvertNetworksConfig(Config):
     """help: the space of the networks"""
 
     every: Count = 1
-    """help: only every N-th network"""
+    """only every N-th network"""
 
     device: Annotated[str | None, Option(metavar="D")] = None
     """the device that was measured, if it is one"""
@@ -66,11 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert_networks(config: ConvertNetworksConfig) -> int:
     """Writes the networks of a published list; how many. InputError names what cannot be read."""
-    from latency_tables.published_networks import read_help, read_mit
+    from latency_tables.published_networks import read_coded, read_help, read_mit
     from ofa.tables.network_times import write_networks
 
     header = {"source": config.source}
     names: list[str] = []
+    if config.format in ("qed", "accel", "fbnet"):
+        codes, of_columns = read_coded(config.file, config.format, config.every)
+        _write_coded(config.out, header, codes, of_columns)
+        return len(codes)
     if config.only and config.device and config.format == "mit":
         networks, latencies, names = read_mit(config.file, config.only)
         header = {"device": config.device, "batch": config.batch, **header}
@@ -78,6 +84,24 @@ def convert_networks(config: ConvertNetworksConfig) -> int:
         networks, latencies = read_help(config.file, config.space, config.every)
     write_networks(config.out, header, networks, latencies, names)
     return len(networks)
+
+
+def _write_coded(
+    path: Path, header: Mapping[str, str], codes: Mapping[str, str], latencies: Mapping[str, Sequence[str]]
+) -> None:
+    """Networks as `ofa.published.coded` reads them, by code, each with its name, if one has any."""
+    named = any(codes.values())
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            for key, value in header.items():
+                file.write(f"# {key}: {value}\n")
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow((*(("name",) if named else ()), "network", *latencies))
+            for (code, name), *cells in zip(codes.items(), *latencies.values(), strict=True):
+                writer.writerow((*((name,) if named else ()), code, *cells))
+
+    replace_file(path, write)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Lists of whole-network latencies as others published them.
 
-Two formats:
+Formats:
 
 mit   a list of once-for-all's specialised networks, CSV with name, device, image_size and latency_ms, and next to it a
       folder `specialized` with each one's net.config as NAME.net.json
 help  the CSV of HELP's random OFA-MobileNetV3 sub-networks: resolution, depths, kernel_sizes, expand_ratios, and a
       column of milliseconds for every device and batch; the width is not in it and is told by --space
+qed   named CNNs that qed-usc timed on phones: model, and a column of milliseconds for every device, cluster and type
+accel Accel-NASBench's networks of the MnasNet space: e, k, l, se, latency_zcu102, latency_vck190
+fbnet HELP's networks of FBNet's space: ops, and a column of milliseconds for every device and batch
 """
 
 from __future__ import annotations
@@ -13,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from latency_tables.phone_cnns import phone_cnn
 from ofa.errors import InputError
+from ofa.published.coded import code_of_blocks
 from ofa.reading.csv_text import Row, read_csv_text
 from ofa.reading.numbers import MILLISECONDS, PIXELS, Bounds
 from ofa.reading.structured import read_json
@@ -63,6 +68,33 @@ def read_help(path: Path, space_name: str, every: int) -> tuple[Networks, dict[s
             raise InputError(f"{row.place}: {error}") from None
     columns = [column for column in rows[0].cells if column.endswith("_ms")]
     return networks, {column: [_milliseconds(row, column) for row in rows] for column in columns}
+
+
+def read_coded(path: Path, kind: str, every: int) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """{code: name} of every so many-th network that our blocks describe, and their latencies by column, "" for none.
+
+    kind: "qed", "accel" or "fbnet"; codes are as `profilers.estimating` reads them
+    """
+    rows = _rows(path, {"qed": ("model",), "accel": ("e", "k", "l", "se"), "fbnet": ("ops",)}[kind])[::every]
+    codes: dict[str, str] = {}
+    latencies: dict[str, list[str]] = {}
+    for row in rows:
+        cells = row.cells
+        if kind == "qed":
+            blocks = phone_cnn(cells["model"])
+            code = "" if blocks is None else code_of_blocks(blocks)
+        elif kind == "accel":
+            code = "mnasnet:" + "|".join(cells[column] for column in ("e", "k", "l", "se"))
+        else:
+            code = f"fbnet:{cells['ops']}"
+        if not code or code in codes:
+            continue
+        codes[code] = cells.get("model", "")
+        for column, text in cells.items():
+            if column.endswith("_ms") or column.startswith("latency_"):
+                name = column if column.endswith("_ms") else f"{column.removeprefix('latency_')}_ms"
+                latencies.setdefault(name, []).append(_milliseconds(row, column) if text else "")
+    return codes, latencies
 
 
 def _milliseconds(row: Row, column: str) -> str:

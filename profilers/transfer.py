@@ -36,7 +36,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     from profilers.estimating.estimate import check_replaceable
     from profilers.estimating.estimate_report import write_estimate
 
-    source = LatencyTable.load(find_table(config.from_)) if config.from_ else None
+    source = LatencyTable.load(find_table(config.from_)) if config.from_ and not config.sources else None
     if config.suggest and not config.measures:
         return _suggest(config, source)
     check_replaceable(config.out, config.overwrite)

@@ -161,7 +161,7 @@ def fit_networks(prior: Floats, terms: Floats, latency_ms: Floats) -> Fit:
         raise InputError("the cost model gives some of the networks no latency at all: fit it on another table")
     strength = choose_strength(prior, terms, latency_ms)
     errors = np.full(len(latency_ms), np.nan)
-    for left_out in _folds(len(latency_ms)):
+    for left_out in folds(len(latency_ms)):
         kept = ~left_out
         weights = rescale(prior, terms[kept], latency_ms[kept], choose_strength(prior, terms[kept], latency_ms[kept]))
         errors[left_out] = 100 * (terms[left_out] @ weights / latency_ms[left_out] - 1)
@@ -194,7 +194,7 @@ def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
     best, least = math.inf, math.inf
     for strength in STRENGTHS:
         squares = 0.0
-        for left_out in _folds(len(latency_ms)):
+        for left_out in folds(len(latency_ms)):
             weights = rescale(prior, terms[~left_out], latency_ms[~left_out], strength)
             squares += float(((terms[left_out] @ weights / latency_ms[left_out] - 1) ** 2).sum())
         if math.sqrt(squares) < least * (1 - _LEAST_GAIN):
@@ -202,7 +202,7 @@ def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
     return best
 
 
-def _folds(count: int) -> list[NDArray[np.bool_]]:
+def folds(count: int) -> list[NDArray[np.bool_]]:
     """Masks of what is left out in turn; none where there is only one."""
     number = count if count <= _MOST_LEFT_OUT_SINGLY else 10
     return [np.arange(count) % number == fold for fold in range(number)] if count > 1 else []

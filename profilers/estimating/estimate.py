@@ -8,26 +8,31 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
-from ofa.space import RESOLUTIONS, get_space
+from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
-from ofa.tables.network_times import NetworkTimes, read_networks
 from profilers.devices.phone.words import shareable
 from profilers.estimating.cost_model import (
     LEAST_FOR_TERMS,
+    TERMS,
     Fit,
     even_prior,
     fit_networks,
     fit_table,
-    network_terms,
     table_terms,
 )
+from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.sources import able, of_table
+from profilers.estimating.timed_networks import TimedNetworks, check_unit, read_timed
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.statistics import kept_with
+
+Floats = NDArray[np.float64]
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
 _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
@@ -35,7 +40,7 @@ _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
 LEAST_MS = 1e-6
 _NOT_STATED = "not stated by the source"
 # what is true of the table too, where the networks' file says it
-_OF_NETWORKS = ("soc", "cpus", "cores", "delegate", "emulated")
+OF_NETWORKS = ("soc", "cpus", "cores", "delegate", "emulated")
 
 
 def estimate(config: TransferConfig, source: LatencyTable | None, command: str) -> LatencyTable:
@@ -45,8 +50,8 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     """
     assert config.networks is not None
     spaces = [get_space(name, config.num_classes) for name in config.space]
-    times = read_networks(config.networks, config.column, spaces)
-    count = len(times.networks)
+    times = read_checked(config, spaces)
+    count = len(times.blocks)
     if source is None and count < LEAST_FOR_TERMS:
         raise InputError(
             f"{config.networks} has {count} networks: name a table of a related device with --from, or time at least "
@@ -55,7 +60,10 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     device = config.device or times.header.get("device")
     if not device:
         raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
-    terms = network_terms(times.networks, times.spaces)
+    terms = terms_of_networks(times.blocks)
+    if source is not None:
+        able([of_table(config.from_ or "", source)], terms)
+    terms = terms[:, : len(TERMS)]
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
@@ -76,9 +84,23 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         if math.isinf(fit.strength)
         else f"a factor a term, held together by {fit.strength:g}",
         "networks": describe(times),
-        **{key: times.header[key] for key in _OF_NETWORKS if key in times.header},
+        **{key: times.header[key] for key in OF_NETWORKS if key in times.header},
     }
-    return LatencyTable(header, estimated_rows(fit, blocks)).with_error(expected_error(fit, times))
+    return LatencyTable(header, estimated_rows(fit, blocks)).with_error(
+        error_in_words(fit.errors_pct, times.latency_ms, times.step_ms)
+    )
+
+
+def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> TimedNetworks:
+    """The networks that were timed; InputError where they seem to be in another unit, and nobody said which.
+
+    spaces: that they may be of, beside ours
+    """
+    assert config.networks is not None
+    times = read_timed(config.networks, config.column, config.unit or "ms", spaces)
+    if config.unit is None:
+        check_unit(times, config.networks, config.batch or int(times.header.get("batch", "1")))
+    return times
 
 
 def check_replaceable(out: Path, overwrite: bool) -> None:
@@ -89,11 +111,11 @@ def check_replaceable(out: Path, overwrite: bool) -> None:
             raise InputError(f"{out} is {old.provenance}, which no estimate replaces unless told by --overwrite")
 
 
-def _rests_on(config: TransferConfig, source: LatencyTable | None, times: NetworkTimes) -> str:
+def _rests_on(config: TransferConfig, source: LatencyTable | None, times: TimedNetworks) -> str:
     """What the table rests on, in words."""
     how = f"of {config.from_} ({source.device}, {source.provenance}), scaled to" if source else "fitted on"
     networks_source = times.header.get("source", "")
-    words = f"a cost model {how} {len(times.networks)} whole networks"
+    words = f"a cost model {how} {len(times.blocks)} whole networks"
     return words + (f": {networks_source}" if networks_source else "")
 
 
@@ -103,26 +125,31 @@ def estimated_rows(fit: Fit, blocks: Sequence[Block]) -> list[TableRow]:
     return [TableRow(block, float(f"{ms:.4g}")) for block, ms in zip(blocks, latencies.tolist(), strict=True)]
 
 
-def describe(times: NetworkTimes) -> str:
+def describe(times: TimedNetworks) -> str:
     """The range that the networks cover: what lies beyond it is extrapolated."""
-    sizes = [subnet.resolution for _, subnet in times.networks]
-    spaces = ", ".join(sorted({name for name, _ in times.networks}))
+    sizes = [blocks[0].in_size for blocks in times.blocks]
     low, high = times.latency_ms.min(), times.latency_ms.max()
-    return f"{len(sizes)} of {spaces}, {min(sizes)} to {max(sizes)} px, {low:g} to {high:g} ms"
+    return f"{len(sizes)} of {', '.join(times.of)}, {min(sizes)} to {max(sizes)} px, {low:g} to {high:g} ms"
 
 
-def expected_error(fit: Fit, times: NetworkTimes) -> str:
-    """What is known of the error, in words, for the table's header."""
-    errors = np.abs(fit.errors_pct)
-    count = len(times.networks)
+def error_in_words(errors_pct: Floats, latency_ms: Floats, step_ms: float) -> str:
+    """What is known of the error, for the table's header: of N networks, each predicted without it.
+
+    The next network is within the worst of N with N / (N + 1), as a rank among exchangeable ones: with 95 % from 19 on.
+    step_ms: what the last digit of the latencies stands for
+    """
+    errors = np.abs(errors_pct)
+    count = len(latency_ms)
     if not len(errors):
         return "not known: one network fits the factor, and none is left to check it"
     bound = kept_with(errors, 95)
     far = f"worst {errors.max():.1f}" if bound is None else f"95 % within {bound:.1f}"
     text = f"mean {errors.mean():.1f} %, {far} % of {count} networks, each predicted from others"
-    rounding = 50 * times.step_ms / times.latency_ms.min()
+    if bound is None and count >= _FEW:
+        text += f", which about {100 * count // (count + 1)} % of further ones keep"
+    rounding = 50 * step_ms / latency_ms.min()
     if rounding > _ROUNDING_PCT:
-        text += f"; their own figures are rounded to {times.step_ms:g} ms, which is up to {rounding:.1f} %"
+        text += f"; their own figures are rounded to {step_ms:g} ms, which is up to {rounding:.1f} %"
     if count < _FEW:
         text += f"; {count} networks say little"
     return text

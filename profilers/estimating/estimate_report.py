@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ofa.tables import LatencyTable
+from profilers.estimating.combined import combined_table
 from profilers.estimating.estimate import estimate
 from profilers.estimating.measured import MeasuredSuggestion
 from profilers.estimating.transfer_config import TransferConfig
@@ -29,7 +30,7 @@ def write_estimate(
     """
     from profilers.profiling.next_step import next_step
 
-    table = estimate(config, source, command)
+    table = combined_table(config, command) if config.sources else estimate(config, source, command)
     table.save(config.out)
     say(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     say(f"expected error: {table.expected_error}")

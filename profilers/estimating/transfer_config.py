@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from ofa.cli.config import Free, Input, Option, Output, flag_of
 from ofa.cli.options import Count, OptionalCount, Resolutions, Seed, Spaces
@@ -45,7 +45,11 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
     """with --suggest: measure the networks on this board: USER@ADDRESS, or a name in ~/.ssh/config"""
 
     from_: Annotated[str | None, Option(metavar="T")] = None
-    """table of a related device, preferably of the same kind and runtime; without it, at least 8 networks are needed"""
+    """table of a related device, preferably of the same kind and runtime; without it, at least 8 networks are needed;
+    several with commas between, or all: measured tables, and lists of networks (list.csv:column), combined"""
+
+    unit: Annotated[Literal["ms", "s", "us"] | None, Option(metavar="U")] = None
+    """unit of the latencies: ms, s or us (default: ms, and refused where no known device is as slow or as fast)"""
 
     space: Spaces = ("mbv3-w1.0",)
     """a space that the table is for, by its name or the file of its description (repeatable)"""
@@ -85,6 +89,12 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
             raise UsageError(f"--runtime is {short(self.runtime)}: phones and boards are measured with tflite")
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """What is combined: several sources; none where one table is scaled, or no source is named."""
+        names = tuple(name.strip() for name in (self.from_ or "").split(","))
+        return names if len(names) > 1 or names == ("all",) else ()
+
+    @property
     def measures(self) -> bool:
         """Whether networks are measured here."""
         return self.serial is not None or self.host is not None
@@ -92,4 +102,4 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
     def estimating(self, networks: Path) -> TransferConfig:
         """The same table from networks that have been measured."""
         nothing: dict[str, Any] = dict.fromkeys(("suggest", "runtime", "serial", "host", *_OF_DEVICES))
-        return replace(self, **{**nothing, "networks": networks, "agent_lib": (), "resume": False})
+        return replace(self, **{**nothing, "networks": networks, "unit": "ms", "agent_lib": (), "resume": False})

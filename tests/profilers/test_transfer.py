@@ -26,7 +26,12 @@ from profilers.transfer import main
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLES = ROOT / "latency_tables"
-ESTIMATED = [p for p in sorted(TABLES.glob("*.csv")) if "\n# provenance: estimated\n" in p.read_text()]
+# those of several sources: tests/profilers/estimating/test_combined.py
+ESTIMATED = [
+    path
+    for path in sorted(TABLES.glob("*.csv"))
+    if "\n# provenance: estimated\n" in (text := path.read_text()) and " --from all " not in text
+]
 PHONES = ("note8", "note10", "pixel1", "pixel2", "s7edge", "lg-g8")
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 WEIGHTS = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3])
@@ -150,7 +155,7 @@ def test_an_estimated_table_says_what_it_rests_on(path: Path) -> None:
     for key in ("source", "command", "networks", "scaled_by", "expected_error"):
         assert table.header[key]
     for name in table.spaces:
-        assert table.coverage(get_space(name)).complete == RESOLUTIONS
+        assert set(RESOLUTIONS) <= set(table.coverage(get_space(name)).complete)
     assert table.header["batch"] == path.stem.rpartition("-b")[2] if "-b" in path.stem else "1"
 
 

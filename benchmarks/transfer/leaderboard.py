@@ -1,0 +1,234 @@
+"""How well devices are estimated from few of their networks, on data that others published and that is shipped here.
+
+python benchmarks/transfer/leaderboard.py                        # every set, in some minutes
+python benchmarks/transfer/leaderboard.py --set phones --draws 50
+python benchmarks/transfer/leaderboard.py --set dpus --score others.csv   # fitted on ours, scored on other networks
+python benchmarks/transfer/leaderboard.py --additive             # which sets are sums of a look-up table
+
+Every target is fitted on a few random networks and scored on all others; sources are of other devices. Nothing is
+timed, so that any machine gives the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from fbnet import additive, fbnet_set
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from ofa.blocks import Block
+from ofa.blocks.costs import block_macs
+from profilers.estimating.combination import combine
+from profilers.estimating.more_terms import more_terms_of, terms_of_networks
+from profilers.estimating.sources import LISTS, open_sources
+from profilers.estimating.timed_networks import read_timed
+
+Floats = NDArray[np.float64]
+LISTED = Path(__file__).resolve().parents[2] / "latency_tables" / "networks"
+COUNTS = (5, 10, 20, 50)
+RIDGES = 10.0 ** np.arange(-6, 3)
+GPUS = [f"{gpu}_{batch}_ms" for gpu in ("2080ti", "titan_rtx", "titan_xp", "v100") for batch in (1, 32, 64)]
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """A device: terms (N, P) and macs (N,) of its networks, latency_ms (N,); sources (D, P) of other devices.
+
+    priced: (M, P) of blocks that must cost something; directions: as in `combine`; fitted: rows that may be
+    fitted, the others are scored; None: any may be, and all others are scored; plain: (N, any) what ridge is given
+    """
+
+    name: str
+    group: str
+    terms: Floats
+    macs: Floats
+    latency_ms: Floats
+    sources: Floats
+    priced: Floats
+    directions: tuple[Floats, ...] = ()
+    fitted: NDArray[np.bool_] | None = None
+
+
+# ---- ways
+
+
+def by_macs(t: Target, rows: NDArray[np.intp]) -> Floats:
+    relative = t.macs[rows] / t.latency_ms[rows]
+    return t.macs * relative.sum() / (relative**2).sum()
+
+
+def one_scaled(t: Target, rows: NDArray[np.intp]) -> Floats:
+    """The source that fits best, times one factor."""
+    sums = t.terms @ t.sources.T
+    relative = sums[rows] / t.latency_ms[rows, None]
+    factors = relative.sum(axis=0) / (relative**2).sum(axis=0)
+    best = int(((relative * factors - 1) ** 2).sum(axis=0).argmin())
+    return sums[:, best] * factors[best]
+
+
+def plain_ridge(t: Target, rows: NDArray[np.intp]) -> Floats:
+    """Ridge regression on the terms, of relative errors, strength by leave-one-out; no source."""
+    terms = t.terms if t.plain is None else t.plain
+    usual = terms[rows].mean(axis=0)
+    features = terms / np.where(usual > 0, usual, np.inf) * t.latency_ms[rows].mean()
+    relative = features[rows] / t.latency_ms[rows, None]
+    kernel, best = relative @ relative.T / relative.shape[1], (np.inf, np.zeros(len(rows)))
+    for ridge in RIDGES:
+        inverse = np.linalg.inv(kernel + ridge * np.eye(len(rows)))
+        pulled = inverse.sum(axis=1)
+        best = min(best, (float(((pulled / np.diag(inverse)) ** 2).sum()), pulled), key=lambda found: found[0])
+    return features @ (relative.T @ best[1]) / relative.shape[1]
+
+
+def ours(t: Target, rows: NDArray[np.intp]) -> Floats:
+    found = combine(t.sources, t.terms[rows], t.latency_ms[rows], t.priced, t.directions)
+    return found.latency_ms(t.terms)
+
+
+WAYS: dict[str, Callable[[Target, NDArray[np.intp]], Floats]] = {
+    "MACs": by_macs,
+    "one source, scaled": one_scaled,
+    "ridge": plain_ridge,
+    "ours": ours,
+}
+
+
+# ---- sets
+
+
+def phones_and_dpus(which: str, other: Path | None) -> list[Target]:
+    """Named CNNs on phones, or a DPU's networks; a phone's own settings are no sources for it."""
+    own = "phone-cnns" if which == "phones" else "dpus"
+    sources = open_sources(["all"])
+    targets = []
+    for column in LISTS[own]:
+        device = column.split("_")[0]
+        used = [s for s in sources if not s.name.startswith(f"{own}:{device}")]
+        kinds = [("", False)] if which == "phones" else [("without squeeze-and-excite", True), ("all", False)]
+        for words, plain in kinds:
+            target = listed(LISTED / f"{own}.csv", column, used, other, plain)
+            cores = "GPU" if "gpu" in column else "CPU, int8" if "quant" in column else "CPU, float"
+            group = f"phones, {cores}" if which == "phones" else f"{device}, {words}"
+            targets.append(replace(target, group=group))
+    return targets
+
+
+def listed(path: Path, column: str, used: list, other: Path | None, plain: bool = False) -> Target:
+    networks: list[tuple[Block, ...]] = []
+    latencies: list[float] = []
+    fitted: list[bool] = []
+    for file, fit in ((path, True), *([(other, False)] if other else [])):
+        timed = read_timed(file, column)
+        kept = [i for i, of in enumerate(timed.blocks) if not (plain and any(b.squeeze_excite for b in of))]
+        networks += [timed.blocks[i] for i in kept]
+        latencies += [float(timed.latency_ms[i]) for i in kept]
+        fitted += [fit] * len(kept)
+    blocks = sorted({block for of in networks for block in of})
+    macs = np.array([float(sum(map(block_macs, of))) for of in networks])
+    constant = np.zeros((1, len(used[0].weights_ms)))
+    constant[0, -1] = 1.0
+    return Target(
+        column.removesuffix("_ms"), "", terms_of_networks(networks), macs, np.array(latencies),
+        np.stack([source.weights_ms for source in used]), np.vstack([more_terms_of(blocks), constant]),
+        fitted=np.array(fitted) if other else None,
+    )  # fmt: skip
+
+
+def gpus(other: Path | None) -> list[Target]:
+    """HELP's OFA networks on GPUs, from tables and lists of other devices (no GPU of HELP's is a source)."""
+    sources = open_sources(["all"])
+    targets = [listed(LISTED / "help-gpus.csv", column, sources, other) for column in GPUS]
+    return [replace(target, group=f"GPUs, batch {target.name.split('_')[-1]}") for target in targets]
+
+
+def fbnet(other: Path | None) -> list[Target]:
+    return [Target(**fields) for fields in fbnet_set(Path(__file__).with_name("fbnet.csv.gz"), other)]
+
+
+SETS: dict[str, Callable[[Path | None], list[Target]]] = {
+    "fbnet": fbnet,
+    "phones": lambda other: phones_and_dpus("phones", other),
+    "dpus": lambda other: phones_and_dpus("dpus", other),
+    "gpus": gpus,
+}
+
+
+# ---- scores
+
+
+def scores(target: Target, count: int, draws: int, seed: int) -> dict[str, Floats]:
+    """{way: (draws, 3)} Spearman's rank correlation, MAPE and share within 10 % of the networks that are not fitted."""
+    found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
+    total = np.arange(len(target.latency_ms))
+    pool = total if target.fitted is None else np.flatnonzero(target.fitted)
+    for draw in range(draws):
+        rows = np.random.default_rng((seed, draw)).choice(pool, count, replace=False)
+        rest = np.setdiff1d(total, rows) if target.fitted is None else np.flatnonzero(~target.fitted)
+        measured = target.latency_ms[rest]
+        for way, predict in WAYS.items():
+            predicted = predict(target, rows)[rest]
+            error = 100 * np.abs(predicted / measured - 1)
+            rank = float(spearmanr(predicted, measured).statistic)
+            found[way].append((rank, float(error.mean()), float(100 * (error <= 10).mean())))
+    return {way: np.array(values) for way, values in found.items()}
+
+
+def leaderboard(targets: list[Target], draws: int, seed: int, each: bool) -> None:
+    """Prints a line a group, count and way: means over its devices and draws, and the worst draw's MAPE."""
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        for group in target.group.split("; "):
+            groups.setdefault(group, []).append(target)
+    done: dict[tuple[int, int], Mapping[str, Floats]] = {}
+    for group, members in groups.items():
+        for count in COUNTS:
+            fitting = [t for t in members if (len(t.latency_ms) if t.fitted is None else t.fitted.sum()) > count + 4]
+            if not fitting:
+                continue
+            for t in fitting:
+                if (id(t), count) not in done:
+                    done[id(t), count] = scores(t, count, draws, seed)
+            for way in WAYS:
+                values = np.stack([done[id(t), count][way] for t in fitting])  # (devices, draws, 3)
+                rank, mape, within = values.mean(axis=(0, 1))
+                spread = values.mean(axis=0).std(axis=0)
+                print(
+                    f"| {group} | {len(fitting)} | {count} | {way} | {rank:.3f} ± {spread[0]:.3f} | {mape:.1f} ± "
+                    f"{spread[1]:.1f} | {values[..., 1].max():.1f} | {within:.0f} |",
+                    flush=True,
+                )
+            if each:
+                for t in fitting:
+                    rank, mape, within = done[id(t), count]["ours"].mean(axis=0)
+                    print(f"    {t.name}, {count}: Spearman {rank:.3f}, MAPE {mape:.1f}, within 10 %: {within:.0f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--set", choices=SETS, action="append", help="default: all")
+    parser.add_argument("--draws", type=int, default=10, metavar="N")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument("--score", type=Path, metavar="CSV", help="other networks of the one --set, to score instead")
+    parser.add_argument("--each", action="store_true", help="also ours, device by device")
+    parser.add_argument("--additive", action="store_true", help="which columns are sums of a look-up table")
+    args = parser.parse_args()
+    if args.score and len(args.set or ()) != 1:
+        parser.error("--score is for one --set")
+    if args.additive:
+        additive(Path(__file__).with_name("fbnet.csv.gz"), LISTED / "dpus.csv")
+        return 0
+    print("| set | devices | networks | way | Spearman | MAPE | worst draw | within 10 % |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name in args.set or SETS:
+        leaderboard(SETS[name](args.score), args.draws, args.seed, args.each)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

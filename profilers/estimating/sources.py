@@ -1,0 +1,139 @@
+"""What is known of other devices, as cost models: their measured tables, and lists of networks that were timed on them.
+
+`--from all` takes every table that comes with the project and was measured, here or by others, and every list. A list
+is one source for each of its settings. Estimated tables are no sources of a combination: all are images of a few.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.errors import InputError
+from ofa.reading.numbers import short
+from ofa.tables import LatencyTable, find_table
+from ofa.tables.shipped import shipped_folder, shipped_tables
+from profilers.estimating.cost_model import fit_blocks
+from profilers.estimating.more_terms import MORE_TERMS, more_terms_of, terms_of_networks
+from profilers.estimating.timed_networks import read_timed
+
+Floats = NDArray[np.float64]
+
+ALL = "all"
+# settings of the shipped lists that are not much the same as another
+LISTS = {
+    "phone-cnns": tuple(
+        f"{phone}_{setting}_ms"
+        for phone, settings in (
+            ("pixel4", ("1large_float", "1small_float", "gpu_float", "1large_quant", "1small_quant")),
+            ("s10", ("1large_float", "1small_float", "gpu_float", "1large_quant", "1small_quant")),
+            ("mi8se", ("1large_float", "1small_float", "gpu_float", "1large_quant", "1small_quant")),
+            ("iphone7", ("1large_float", "gpu_float", "1large_quant")),
+        )
+        for setting in settings
+    ),
+    "dpus": ("zcu102_ms", "vck190_ms"),
+}
+_FEWEST = 10  # networks of a list that is to be a source
+_MOST = 400  # networks of a list that are looked at
+# what networks multiply with: a source that has none of a kind says nothing of it
+_KINDS = ("pointwise", "dense", "depthwise3", "depthwise5", "depthwise7")
+_MUCH = 0.02  # of the networks' MACs
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """name: of a table, or "list:column"; weights_ms: (terms,); knows: (terms,) which terms its blocks have"""
+
+    name: str
+    weights_ms: Floats
+    knows: NDArray[np.bool_]
+
+
+def open_sources(asked: Sequence[str], networks: Path | None = None, column: str | None = None) -> list[Source]:
+    """Those of `--from`: names or files of tables, "list.csv:column", or "all". InputError for what is none.
+
+    networks, column: the target's own, which are no source
+    """
+    if list(asked) == [ALL]:
+        names = [name for name, path in shipped_tables().items() if LatencyTable.load(path).provenance != "estimated"]
+        folder = shipped_folder() / "networks"
+        names += [f"{folder / name}.csv:{column}" for name, columns in LISTS.items() for column in columns]
+    else:
+        names = list(asked)
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"--from names {short(twice[0])} twice")
+    own = None if networks is None else (networks.resolve(), column)
+    found = []
+    for name in names:
+        path, colon, of = name.rpartition(":")
+        if not colon or not path.endswith(".csv"):
+            found.append(_of_table(name))
+        elif (Path(path).resolve(), of) != own:
+            found.append(_of_list(Path(path), of))
+    return found
+
+
+def able(sources: Sequence[Source], terms: Floats) -> list[Source]:
+    """The sources that can price N networks, (N, terms); InputError names what the others lack where none can."""
+    work = terms.sum(axis=0)[[MORE_TERMS.index(kind) for kind in _KINDS]]
+    lacking = {}
+    for source in sources:
+        lacks = [
+            kind
+            for kind, share in zip(_KINDS, work / work.sum(), strict=True)
+            if share > _MUCH and not source.knows[MORE_TERMS.index(kind)]
+        ]
+        if lacks:
+            lacking[source.name] = lacks
+    usable = [source for source in sources if source.name not in lacking]
+    if not usable:
+        name, kinds = next(iter(lacking.items()))
+        raise InputError(
+            f"{name} cannot price these networks: it has no {' and no '.join(kinds)} convolutions: name a table of a "
+            "space like theirs with --from"
+        )
+    return usable
+
+
+def _of_table(name: str) -> Source:
+    table = LatencyTable.load(find_table(name))
+    if table.provenance == "estimated":
+        raise InputError(
+            f"{name} is estimated itself: a combination rests on measured tables. As the only source it is taken: "
+            f"--from {name}"
+        )
+    return of_table(name, table)
+
+
+def of_table(name: str, table: LatencyTable) -> Source:
+    """A cost model of a table's blocks."""
+    terms = more_terms_of(row.block for row in table.rows)
+    latency_ms = np.array([row.latency_ms for row in table.rows])
+    return Source(name, *_fitted(terms, latency_ms))
+
+
+def _of_list(path: Path, column: str) -> Source:
+    return _fitted_list(path.resolve(), column)
+
+
+@lru_cache(maxsize=64)
+def _fitted_list(path: Path, column: str) -> Source:
+    timed = read_timed(path, column)
+    if len(timed.blocks) < _FEWEST:
+        raise InputError(f"{path}: {len(timed.blocks)} networks, a source has at least {_FEWEST}")
+    rows = np.linspace(0, len(timed.blocks) - 1, min(_MOST, len(timed.blocks))).astype(int)
+    terms = terms_of_networks([timed.blocks[i] for i in rows])
+    return Source(f"{path.stem}:{column.removesuffix('_ms')}", *_fitted(terms, timed.latency_ms[rows]))
+
+
+def _fitted(terms: Floats, latency_ms: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    knows = terms.max(axis=0) > 0
+    weights = np.zeros(terms.shape[1])
+    weights[knows] = fit_blocks(terms[:, knows], latency_ms)
+    return weights, knows

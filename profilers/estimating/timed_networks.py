@@ -1,0 +1,126 @@
+"""Networks and what they take, of a space or of none, as blocks.
+
+A file has the columns of `ofa.tables.network_times`, or in their place one column `network`, each cell as
+`ofa.published.coded` reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa.blocks import Block, blocks_of
+from ofa.blocks.costs import block_macs
+from ofa.errors import InputError
+from ofa.published.coded import blocks_of_code
+from ofa.reading.csv_text import read_csv_text
+from ofa.reading.numbers import MILLISECONDS, cut, short
+from ofa.space import SearchSpace
+from ofa.tables.network_times import read_networks
+
+Floats = NDArray[np.float64]
+# of a column, where several are of several devices: "# of pixel4_gpu_float_ms: Google Pixel 4 | TFLite ..."
+_OF = "of "
+_FACTS = ("device", "runtime", "threads", "dtype", "assumed")
+# milliseconds in one of each
+UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+
+
+@dataclass(frozen=True, eq=False)
+class TimedNetworks:
+    """N networks of one device: blocks (N lists); latency_ms (N,); of: the spaces, or the kinds, that they are of.
+
+    step_ms: what the last digit of the figures stands for; names: "" where a network has none
+    """
+
+    header: dict[str, str]
+    names: tuple[str, ...]
+    blocks: tuple[tuple[Block, ...], ...]
+    of: tuple[str, ...]
+    latency_ms: Floats
+    step_ms: float
+
+
+def read_timed(
+    path: Path, column: str | None = None, unit: str = "ms", known: Sequence[SearchSpace] = ()
+) -> TimedNetworks:
+    """Reads and checks a file; InputError names file, line and field.
+
+    unit: of its figures, of `UNITS`; known: spaces that it may name beside ours
+    """
+    text = read_csv_text(path, "a file of networks and their latencies", ended=False)
+    per_ms = UNITS[unit]
+    if "network" not in text.columns:
+        times = read_networks(path, column, known)
+        spaces = sorted({name for name, _ in times.networks})
+        blocks = tuple(blocks_of(times.spaces[name], subnet) for name, subnet in times.networks)
+        names = tuple(str(i) for i in range(1, len(blocks) + 1))
+        return TimedNetworks(
+            times.header, names, blocks, tuple(spaces), per_ms * times.latency_ms, per_ms * times.step_ms
+        )
+    column = _column(path, text.columns, text.columns_line, column)
+    networks: dict[tuple[Block, ...], str] = {}
+    names_of, latencies, kinds, decimals = [], [], [], 0
+    for row in text.rows:
+        cell = row.cells[column]
+        if not cell:
+            continue  # this device did not run it
+        try:
+            found = blocks_of_code(row.cells["network"])
+        except InputError as error:
+            raise InputError(f"{row.where('network')}: {error}") from None
+        name = row.cells.get("name", "")
+        if found in networks:
+            raise InputError(f"{row.place}: this network is {networks[found]} already")
+        networks[found] = f"on line {row.place.rpartition(':')[2]}"
+        names_of.append(name)
+        kinds.append(row.cells["network"].partition(":")[0])
+        latencies.append(MILLISECONDS.decimal(f"{row.where(column)}: {column}", cell))
+        decimals = max(decimals, len(cell.partition(".")[2]))
+    if not networks:
+        raise InputError(f"{path}: no networks in column {short(column)}")
+    header = {key: value for key, value in text.header.items() if not key.startswith(_OF)}
+    facts = [fact.strip() for fact in text.header.get(f"{_OF}{column}", "").split("|")]
+    header |= {key: facts[i] for i, key in enumerate(_FACTS) if facts[i : i + 1] not in ([], [""])}
+    of = text.header.get("of") or ", ".join(sorted(set(kinds)))
+    return TimedNetworks(
+        header, tuple(names_of), tuple(networks), (of,), per_ms * np.array(latencies), per_ms * 10.0**-decimals
+    )
+
+
+def _column(path: Path, columns: tuple[str, ...], line: int, asked: str | None) -> str:
+    there = [column for column in columns if column.endswith("_ms")]
+    if asked is None and len(there) == 1:
+        return there[0]
+    if asked not in there:
+        which = f"column {short(asked)}" if asked else "several columns" if there else "no column"
+        known = cut(", ".join(there), 120) or "latency_ms"
+        raise InputError(f"{path}:{line}: {which}: choose one of {known} with --column")
+    return asked
+
+
+# million multiply-accumulates in a millisecond: from a slow core of a phone to a server's GPU, whose runtime has been
+# told of the whole network beforehand; of a batch of images as many times more
+SLOWEST, FASTEST = 0.8, 1000.0
+_BEYOND = 3.0  # times as slow or fast as any of those
+
+
+def check_unit(timed: TimedNetworks, path: Path, batch: int) -> None:
+    """InputError, which asks for the unit, where the networks run slower or faster than on every known device."""
+    macs = np.array([sum(map(block_macs, blocks)) for blocks in timed.blocks]) * batch / 1e6
+    speed = float(np.median(macs / timed.latency_ms))
+    most = FASTEST * batch
+    if SLOWEST / _BEYOND <= speed <= most * _BEYOND:
+        return
+    slow = speed < SLOWEST
+    likely = "us" if slow else "s"
+    times = SLOWEST / speed if slow else speed / most
+    raise InputError(
+        f"{path}: in milliseconds these latencies are {times:.0f} times {'longer' if slow else 'shorter'} than on the "
+        f"{'slowest' if slow else 'fastest'} known device: are they in {likely}? Say so by --unit {likely}, or by "
+        "--unit ms if they are milliseconds"
+    )

@@ -1,0 +1,277 @@
+"""Tables of several sources at once: the combination, what is refused, the shipped tables and their errors."""
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from ofa.blocks import all_blocks, blocks_of
+from ofa.errors import InputError
+from ofa.published.coded import blocks_of_code, code_of_blocks
+from ofa.published.networks import PUBLISHED
+from ofa.search.__main__ import main as search
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.network_times import write_networks
+from profilers.estimating.combination import _by_networks, _by_unknowns, combine, held
+from profilers.estimating.cost_model import TERMS, cost_terms, network_terms
+from profilers.estimating.more_terms import MORE_TERMS, more_terms, more_terms_of, terms_of_networks
+from profilers.estimating.sources import open_sources
+from profilers.estimating.timed_networks import read_timed
+from profilers.transfer import main
+
+ROOT = Path(__file__).resolve().parents[3]
+TABLES = ROOT / "latency_tables"
+COMBINED = [p for p in sorted(TABLES.glob("*.csv")) if " --from all " in p.read_text()]
+SPACE = get_space("mbv3-w1.0")
+BLOCKS = all_blocks(SPACE, [128, 160, 192, 224])
+WEIGHTS = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 1e-7, 1e-4, 1e-9, 1e-3, 0, 0])
+HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
+
+
+def other_weights(seed: int) -> np.ndarray:
+    """Of another device: every term up to twice or half as dear."""
+    return WEIGHTS * np.exp2(np.random.default_rng(seed).uniform(-1, 1, len(WEIGHTS)))
+
+
+def networks_of(count: int, seed: int = 5) -> np.ndarray:
+    return terms_of_networks(
+        [blocks_of(SPACE, s) for s in SPACE.decode(SPACE.sample(np.random.default_rng(seed), count))]
+    )
+
+
+# ---- the combination
+
+
+def test_a_mixture_of_sources_is_found_from_ten_networks_and_a_single_one_is_kept() -> None:
+    sources = np.stack([other_weights(seed) for seed in range(4)])
+    terms = networks_of(310)
+    priced = more_terms_of(BLOCKS)
+    mixed = 0.7 * sources[1] + 2.1 * sources[3]
+    mixed[-1] = 3.0
+    found = combine(sources, terms[:10], terms[:10] @ mixed, priced)
+    assert 100 * np.abs(found.latency_ms(terms[10:]) / (terms[10:] @ mixed) - 1).mean() < 1.5
+    alone = combine(sources, terms[:5], 3 * terms[:5] @ sources[2], priced)
+    assert np.abs(alone.latency_ms(terms[10:]) / (3 * terms[10:] @ sources[2]) - 1).max() < 0.005
+    assert alone.shares.argmax() == 2
+
+
+def test_networks_far_from_the_timed_are_less_sure() -> None:
+    sources = np.stack([other_weights(seed) for seed in range(4)])
+    terms = networks_of(300)
+    noisy = terms[:20] @ other_weights(9) * np.random.default_rng(1).normal(1, 0.02, 20)
+    found = combine(sources, terms[:20], noisy, more_terms_of(BLOCKS))
+    far = terms_of_networks([PUBLISHED["resnet50"].blocks(320)])
+    assert found.relative_sd(far)[0] > 2 * np.median(found.relative_sd(terms[20:]))
+    # and what it says of itself is so: errors of further networks in terms of their standard deviation
+    off = (found.latency_ms(terms[20:]) / (terms[20:] @ other_weights(9)) - 1) / found.relative_sd(terms[20:])
+    assert np.abs(off).max() < 3
+
+
+def test_few_and_many_networks_are_solved_alike() -> None:
+    rng = np.random.default_rng(0)
+    sizes, features, residual = [1, 3, 4], rng.normal(size=(9, 8)), rng.normal(size=9)
+    variances = np.repeat(rng.uniform(0, 50, (20, 3)), sizes, axis=1)
+    for ours, theirs in zip(
+        _by_networks(features, variances, residual, sizes)[:3],
+        _by_unknowns(features, variances, residual)[:3],
+        strict=True,
+    ):
+        assert np.allclose(ours, theirs)
+    for h in (0, 19):
+        few = _by_networks(features, variances, residual, sizes)[3](h)
+        assert np.allclose(few, _by_unknowns(features, variances, residual)[3](h))
+
+
+def test_weights_that_are_held_are_the_nearest_that_price_every_block() -> None:
+    rng = np.random.default_rng(3)
+    root = rng.normal(size=(5, 5))
+    covariance, weights = root @ root.T, np.array([1.0, -2.0, 0.5, -1.0, 2.0])
+    priced, least = rng.uniform(0, 1, (400, 5)), np.full(400, 0.05)
+    found = held(weights, covariance, priced, least)
+    assert (priced @ found >= least - 1e-5).all()
+    inverse = np.linalg.inv(covariance)
+    best = minimize(
+        lambda w: (w - weights) @ inverse @ (w - weights), np.ones(5), method="SLSQP",
+        constraints={"type": "ineq", "fun": lambda w: priced @ w - least}, options={"maxiter": 500, "ftol": 1e-12},
+    )  # fmt: skip
+    assert np.allclose(found, best.x, atol=1e-3)
+    assert np.array_equal(held(np.ones(5), covariance, priced, least), np.ones(5))
+
+
+# ---- terms and networks in files
+
+
+def test_the_first_terms_are_those_of_one_source_and_networks_are_sums_of_blocks() -> None:
+    assert MORE_TERMS[: len(TERMS)] == TERMS
+    assert all(more_terms(block)[: len(TERMS)] == cost_terms(block) for block in BLOCKS)
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(2), 300))
+    terms = terms_of_networks([blocks_of(SPACE, s) for s in subnets])
+    assert np.allclose(terms[:, : len(TERMS)], network_terms([(SPACE.name, s) for s in subnets]), rtol=1e-12)
+    assert (terms[:, -1] == 1).all()
+    assert np.allclose(terms[0, :-1], more_terms_of(blocks_of(SPACE, subnets[0])).sum(axis=0)[:-1])
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_network_s_code_is_read_back(name: str) -> None:
+    blocks = PUBLISHED[name].blocks(192)
+    assert blocks_of_code(code_of_blocks(blocks)) == blocks
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *(
+            "",
+            "mobilenet",
+            "chain:",
+            "chain:224",
+            "chain:9 conv>8k3s2relu",
+            "chain:224 conv>8k3s2",
+            "chain:224 conv>8k9s2relu",
+        ),
+        *(
+            "chain:224 conv>8k3s2relu+skip",
+            "mnasnet:1 2|3",
+            "mnasnet:" + "|".join(["9 9 9 9 9 9 9"] * 4),
+            "fbnet:1 2 3",
+        ),
+    ],
+)
+def test_codes_that_are_none_are_refused(wrong: str) -> None:
+    with pytest.raises(InputError):
+        blocks_of_code(wrong)
+
+
+# ---- the command
+
+
+def written(folder: Path, count: int, per_ms: float = 1.0, header: str = "My phone") -> Path:
+    genes = SPACE.sample(np.random.default_rng(7), count)
+    rows = [("mbv3-w1.0", s) for s in SPACE.decode(genes)]
+    latency = networks_of(count, 7) @ other_weights(11) * 3
+    times = [f"{per_ms * ms:.7f}" for ms in latency]
+    write_networks(folder / "n.csv", {"device": header}, rows, {"latency_ms": times})
+    return folder / "n.csv"
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> str:
+    """Three measured tables, as `--from` names them."""
+    for seed in range(3):
+        ms = np.maximum(more_terms_of(BLOCKS) @ other_weights(seed), 1e-6)
+        rows = [TableRow(block, float(each)) for block, each in zip(BLOCKS, ms, strict=True)]
+        LatencyTable(HEADER, rows).save(tmp_path / f"s{seed}.csv")
+    return ",".join(str(tmp_path / f"s{seed}.csv") for seed in range(3))
+
+
+def test_a_table_of_several_sources(tables: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ["--networks", str(written(tmp_path, 10)), "--from", tables, "--resolutions", "128:224:32"]
+    out = tmp_path / "t.csv"
+    assert main([*given, "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert (table.provenance, table.device) == ("estimated", "My phone")
+    assert "3 sources" in table.header["source"]
+    assert "of 10 networks, each predicted from others, which about 90 % of further ones keep" in str(
+        table.expected_error
+    )
+    genes = SPACE.sample(np.random.default_rng(1), 300, resolutions=[128, 160, 192, 224])
+    truth = terms_of_networks([blocks_of(SPACE, s) for s in SPACE.decode(genes)]) @ other_weights(11) * 3
+    assert 100 * np.abs(table.latency_ms(SPACE, genes) / truth - 1).mean() < 5
+    assert "expected error: mean" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("per_ms", "unit"), [(1e-3, "s"), (1e3, "us")])
+def test_seconds_and_microseconds_are_asked_for(tables: str, tmp_path: Path, per_ms: float, unit: str) -> None:
+    given = ["--networks", str(written(tmp_path, 10, per_ms)), "--resolutions", "160", "--out", str(tmp_path / "t.csv")]
+    for sources in (tables, tables.split(",")[0]):
+        with pytest.raises(InputError, match=f"are they in {unit}"):
+            main([*given, "--from", sources])
+        assert main([*given, "--from", sources, "--unit", unit]) == 0
+        found = LatencyTable.load(tmp_path / "t.csv")
+        genes = SPACE.sample(np.random.default_rng(1), 5, resolutions=[160])
+        assert 1 < found.latency_ms(SPACE, genes).mean() < 1000
+        (tmp_path / "t.csv").unlink()
+    assert main([*given, "--from", tables, "--unit", "ms"]) == 0  # if that is what they are
+
+
+def test_what_cannot_be_combined_is_named(tables: str, tmp_path: Path) -> None:
+    given = ["--resolutions", "160", "--out", str(tmp_path / "t.csv"), "--networks"]
+    ten = str(written(tmp_path, 10))
+    first = tables.split(",")[0]
+    for sources, message in (
+        (f"{first},pixel1", "pixel1 is estimated itself"),
+        (f"{first},{first}", "twice"),
+        (f"{first},nokia", "nokia: no such latency table"),
+        (f"{first},{ten}:x_ms", "column 'x_ms'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main([*given, ten, "--from", sources])
+    resnet = all_blocks(get_space("resnet50d"), [160])
+    LatencyTable({**HEADER, "space": "resnet50d"}, [TableRow(b, 1.0) for b in resnet]).save(tmp_path / "r.csv")
+    with pytest.raises(InputError, match="cannot price these networks: it has no depthwise"):
+        main([*given, ten, "--from", str(tmp_path / "r.csv")])
+    assert main([*given, ten, "--from", f"{tables},{tmp_path / 'r.csv'}"]) == 0  # the others can
+    assert "3 sources" in LatencyTable.load(tmp_path / "t.csv").header["source"]
+    with pytest.raises(InputError, match="1 network: several sources are combined on at least 2"):
+        main([*given, str(written(tmp_path, 1)), "--from", tables])
+    coded = tmp_path / "c.csv"
+    code = code_of_blocks(PUBLISHED["mobilenet_v2"].blocks())
+    coded.write_text(f"# device: D\nname,network,latency_ms\na,{code},20\nb,{code},21\n")
+    with pytest.raises(InputError, match=r"c.csv:4: this network is on line 3 already"):
+        main([*given, str(coded), "--from", tables])
+
+
+# ---- what is shipped
+
+
+def test_all_the_promised_tables_are_there() -> None:
+    phones = {f"{p}-{how}" for p in ("pixel4", "s10", "mi8se", "iphone7") for how in ("large", "large-int8", "gpu")}
+    assert {path.stem for path in COMBINED} == phones | {"zcu102", "vck190", "pixel3", "raspberry-pi4"}
+
+
+@pytest.mark.parametrize("path", COMBINED, ids=lambda p: p.stem)
+def test_a_table_says_what_it_rests_on(path: Path) -> None:
+    table = LatencyTable.load(path)
+    assert table.expected_error
+    assert "whole networks" in table.header["source"]
+    assert ("gpu" in path.stem) <= (table.sum_correction.constant > 0.5)
+    for name in ("mbv3-w1.0", "proxyless-w1.3"):
+        assert table.coverage(get_space(name), range(128, 321, 32)).complete == tuple(range(128, 321, 32))
+    assert path.stat().st_size < 62_000
+
+
+def test_a_shipped_table_is_what_its_command_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = LatencyTable.load(TABLES / "s10-gpu.csv")
+    words = shlex.split(shipped.header["command"])
+    monkeypatch.chdir(ROOT)
+    assert main([*words[3:-1], str(tmp_path / "made.csv")]) == 0
+    made = LatencyTable.load(tmp_path / "made.csv")
+    assert [row.block for row in made.rows] == [row.block for row in shipped.rows]
+    assert np.allclose([r.latency_ms for r in made.rows], [r.latency_ms for r in shipped.rows], rtol=2e-3, atol=1e-4)
+    assert made.header["expected_error"] == shipped.header["expected_error"]
+
+
+def test_a_search_prints_the_error_and_the_constant(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = ["--space", "mbv3-w1.0", "--resolutions", "160", "--out", str(tmp_path)]
+    assert search(["--table", "s10-gpu", "--latency", "12", *given]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "expected error of a latency: mean 3.6 %" in said
+    assert "every latency has 3.5" in said
+
+
+def test_ten_named_networks_predict_the_rest_of_a_phone_from_other_phones_and_tables() -> None:
+    lists = TABLES / "networks" / "phone-cnns.csv"
+    columns = ("s10_1large_float_ms", "mi8se_1large_float_ms", "s10_gpu_float_ms", "iphone7_1large_float_ms")
+    sources = open_sources(["note10", "xeon-vm-onnxruntime", *(f"{lists}:{column}" for column in columns)])
+    timed = read_timed(lists, "pixel4_1large_float_ms")
+    terms = terms_of_networks(timed.blocks)
+    priced = more_terms_of(sorted({block for of in timed.blocks for block in of}))
+    errors = []
+    for seed in range(10):
+        drawn = np.isin(np.arange(len(terms)), np.random.default_rng(seed).choice(len(terms), 10, replace=False))
+        found = combine(np.stack([s.weights_ms for s in sources]), terms[drawn], timed.latency_ms[drawn], priced)
+        errors.append(100 * np.abs(found.latency_ms(terms[~drawn]) / timed.latency_ms[~drawn] - 1).mean())
+    assert np.mean(errors) <= 4
