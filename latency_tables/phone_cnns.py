@@ -12,8 +12,8 @@ from functools import partial
 
 from ofa.blocks import Block
 from ofa.errors import InputError
+from ofa.published.more import get_published
 from ofa.published.network import BlockChain
-from ofa.published.networks import get_published
 from ofa.reading.numbers import short
 from ofa.space import make_divisible
 
