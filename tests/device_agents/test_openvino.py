@@ -18,7 +18,10 @@ from device_agents.cpu.parts import NotComputed, Part
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import network_graph
+from ofa.graph.expected import expected_ranges
+from ofa.graph.int8 import borders_of
 from ofa.graph.onnx import write_onnx
+from ofa.graph.onnx_int8 import write_onnx_int8
 from ofa.graph.torch import write_torchscript
 from profilers.devices.delegates import check_computed
 from profilers.devices.local_cpu import cpu_target, target_of_header
@@ -69,6 +72,23 @@ def test_parts_are_those_of_onnxruntime(parts: list[Path]) -> None:
         assert a.shape == b.shape
         # float32 to the end: bf16, which OpenVINO would take by itself, is a hundred times further off
         assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()
+
+
+@pytest.mark.usefixtures("parts")
+def test_int8_parts_are_those_of_onnxruntime(tmp_path: Path) -> None:
+    files = []
+    for number, chain in enumerate((CHAIN[:1], CHAIN[1:3], CHAIN[3:])):
+        graph = network_graph(chain)
+        files.append(tmp_path / f"int8-{number}.onnx")
+        files[-1].write_bytes(write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph)))
+    ours = openvino_runtime.load_openvino_parts(files, 1, np.random.default_rng(3))
+    theirs = runtimes.load_onnxruntime_parts(files, 1, np.random.default_rng(3))
+    for a, b in zip(outputs(ours), outputs(theirs), strict=True):
+        steps = np.abs(a - b)
+        assert len(np.unique(b)) > 20, "integers that tell something"
+        # each rounds a half in its own way, and what follows rounds again
+        assert np.mean(steps) < 1, f"{np.mean(steps):.2f} steps apart"
+    assert ours[0].output().dtype == np.uint8 == theirs[0].output().dtype
 
 
 @pytest.mark.skipif(not computes("bf16"), reason=HAS_BF16)
