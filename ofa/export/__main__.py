@@ -48,6 +48,7 @@ def next_step(format_name: str, out: Path) -> str:
     if format_name in ("onnx", "tflite"):
         return f"next: try it: {spelled('ofa.predict', 'PHOTO', '--model', out)}; labels and preprocessing are in it"
     how = {
+        "coreml": f"coremltools.models.MLModel({str(out)!r}).predict({{'input': images}}), on a Mac",
         "torchscript": f"torch.jit.load({str(out)!r})(images)",
         "safetensors": f"ofa.checkpoints.weights.load_network({str(out)!r})(images)",
     }[format_name]

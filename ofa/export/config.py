@@ -27,7 +27,13 @@ _OF_TRAINED = (
     *("int8_io", "with_preprocessing", "opset"),
 )
 DYNAMIC = "dynamic"
-SUFFIXES = {"onnx": ".onnx", "tflite": ".tflite", "torchscript": ".pt", "safetensors": ".safetensors"}
+SUFFIXES = {
+    "onnx": ".onnx",
+    "tflite": ".tflite",
+    "torchscript": ".pt",
+    "safetensors": ".safetensors",
+    "coreml": ".mlmodel",
+}
 
 
 def batch_size(text: str) -> int | None:
@@ -56,7 +62,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     """a supernet (ours or MIT's), a specialised network (its folder or .safetensors), or an id of ofa.zoo (default: the
     supernet that is shipped for the sub-network's space)"""
 
-    format: Literal["onnx", "tflite", "torchscript", "safetensors"]
+    format: Literal["onnx", "tflite", "torchscript", "coreml", "safetensors"]
     """format of the file to write"""
 
     subnet: Annotated[Path | None, Input(kinds=SUBNETS), Option(metavar="FILE")] = None
@@ -133,6 +139,8 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
             )
         if self.opset is not None and self.format != "onnx":
             raise UsageError(f"--opset is of ONNX files, but --format is {self.format}: leave it out")
+        if self.batch is None and self.format == "coreml":
+            raise UsageError("--batch dynamic is not for coreml: give a number")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
         if self.network is not None:
@@ -145,5 +153,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
         self.at_most_one("network", *_OF_TRAINED)
         if self.batch is None:
             raise UsageError("--batch dynamic is not allowed with --network: give a number")
-        if self.format == "safetensors":
-            raise UsageError("--network has random weights, which --format safetensors is not for: take onnx or tflite")
+        if self.format in ("safetensors", "coreml"):
+            raise UsageError(
+                f"--network has random weights, which --format {self.format} is not for: take onnx or tflite"
+            )

@@ -7,6 +7,7 @@ from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
 from ofa.export.quantize import check_quantizer
+from ofa.optional_packages import require
 from ofa.published.opening import open_network
 from ofa.runs.places import check_writable
 from ofa.space import checked_resolution
@@ -18,6 +19,8 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
         check_quantizer(config.format)
         if config.calibration is None:
             raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
+    if config.format == "coreml":
+        require("coremltools", "--format coreml")
     if config.opset is not None:
         from ofa.export.interface.opsets import check_opset
 

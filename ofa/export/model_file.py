@@ -14,7 +14,7 @@ from ofa.graph import Graph
 from ofa.networks.plain import PlainNetwork
 from ofa.runs.files import replace_file
 
-LAYOUTS = {"onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}
+LAYOUTS = {"coreml": "NCHW", "onnx": "NCHW", "tflite": "NHWC", "torchscript": "NCHW", "safetensors": "NCHW"}
 
 
 def float_model(
@@ -25,7 +25,7 @@ def float_model(
     opset: int | None = None,
     any_batch: bool = False,
 ) -> bytes:
-    """The serialised float32 model of a graph, in one of onnx, tflite and torchscript.
+    """The serialised float32 model of a graph, in one of onnx, tflite, torchscript and coreml.
 
     opset: of onnx, None: the usual one; any_batch: whether the batch size is left open, as torchscript always does
     """
@@ -37,6 +37,10 @@ def float_model(
         from ofa.graph.tflite import write_tflite
 
         return write_tflite(graph, metadata, any_batch=any_batch)
+    if format_name == "coreml":
+        from ofa.graph.coreml import write_coreml
+
+        return write_coreml(graph, metadata)
     from ofa.graph.torch import write_torchscript
 
     return write_torchscript(graph, metadata)

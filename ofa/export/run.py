@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from ofa.export.interface.opsets import check_onnx, not_run
 from ofa.export.metadata import model_metadata
 from ofa.export.model_file import float_model, safetensors_model, with_metadata, write_file
 from ofa.export.quantize import quantize, quantizer_version
-from ofa.export.runtimes import runner
+from ofa.export.runtimes import NOT_RUN, runner, runs_here
 from ofa.graph.untrained import UNTRAINED, untrained_model
 from ofa.images.classes import class_numbers
 from ofa.images.facts import ImageFacts
@@ -174,8 +174,13 @@ def _metadata(inputs: ExportInputs, network: PlainNetwork) -> dict[str, str]:
 
 
 def _runnable(inputs: ExportInputs, network: PlainNetwork, notes: _Notes) -> _Model:
-    """A model that a runtime runs, compared with the network by that runtime."""
+    """A model that a runtime runs, compared with the network by that runtime; marked where that is not to be had."""
     config = inputs.config
+    if not runs_here(config.format):
+        notes.warn(NOT_RUN)
+        marked = replace(inputs, images_facts=inputs.images_facts.marked(NOT_RUN))
+        graph = trained_graph(network, batch=config.batch or 1)
+        return _Model(float_model(config.format, graph, _metadata(marked, network)))
     numbers = _class_numbers(inputs, notes)
     content, ends = with_ends(config, _float(inputs, network, config.batch), inputs.preprocessing, int8=False)
     float32, int8 = _compared(inputs, network, (content, ends), numbers, notes, "float32"), None
@@ -188,8 +193,8 @@ def _runnable(inputs: ExportInputs, network: PlainNetwork, notes: _Notes) -> _Mo
         notes.note(f"int8: {int8}")
     inputs.facts.update(ends.to_metadata())
     metadata = _metadata(inputs, network)
-    if config.format == "torchscript":
-        content = float_model(config.format, trained_graph(network), metadata)
+    if config.format in ("torchscript", "coreml"):
+        content = float_model(config.format, trained_graph(network, batch=config.batch or 1), metadata)
     else:
         content = with_metadata(config.format, content, metadata)
     if config.format == "onnx":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import sys
 import warnings
 
 import numpy as np
@@ -12,7 +13,14 @@ from ofa.graph import Array
 from ofa.model_files.ends import Interface
 from ofa.model_files.running import FLOATS, Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 
+# what a file's marks say of it
+NOT_RUN = "never run: Core ML runs on macOS alone. Compare it with the network there, before it is deployed"
 SIZES = (1, 2, 7, 32)  # batches in which a model that takes any is run
+
+
+def runs_here(format_name: str) -> bool:
+    """Whether this operating system has the format's runtime."""
+    return format_name != "coreml" or sys.platform == "darwin"
 
 
 def runner(format_name: str, model: bytes, batch: int | None, ends: Interface = FLOATS) -> Runner:
@@ -24,6 +32,8 @@ def runner(format_name: str, model: bytes, batch: int | None, ends: Interface = 
         run = run_onnx(onnx_session(model), ends)
     elif format_name == "tflite":
         run = run_tflite(tflite_interpreter(model), ends)
+    elif format_name == "coreml":
+        run = _coreml(model)
     else:
         run = _torchscript(model)
     return in_any_batches(run) if batch is None else in_batches(run, batch)
@@ -43,6 +53,26 @@ def in_any_batches(run: Runner) -> Runner:
         raise AssertionError("a cycle does not end")
 
     return logits
+
+
+def _coreml(model: bytes) -> Runner:
+    """Core ML's own run of a model, which only macOS has."""
+    from ofa.graph.coreml import coremltools_quiet
+
+    with coremltools_quiet():
+        from coremltools import ComputeUnit
+        from coremltools.models import MLModel
+        from coremltools.proto import Model_pb2
+
+        spec = Model_pb2.Model()
+        spec.ParseFromString(model)
+        loaded = MLModel(spec, compute_units=ComputeUnit.CPU_ONLY)
+
+    def run(images: Array) -> Array:
+        result: Array = np.asarray(loaded.predict({"input": images})["output"], np.float32)
+        return result
+
+    return run
 
 
 def _torchscript(model: bytes) -> Runner:
