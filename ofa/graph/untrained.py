@@ -35,9 +35,13 @@ def untrained_model(
 
 def _write(format_name: str, graph: Graph, metadata: Mapping[str, str]) -> bytes:
     if format_name == "onnx":
-        from ofa.graph.onnx import write_onnx as write
-    elif format_name == "tflite":
-        from ofa.graph.tflite import write_tflite as write
-    else:
-        from ofa.graph.torch import write_torchscript as write
-    return write(graph, metadata)
+        from ofa.graph.onnx import write_onnx
+
+        return write_onnx(graph, metadata)
+    if format_name == "tflite":
+        from ofa.graph.tflite import write_tflite
+
+        return write_tflite(graph, metadata)
+    from ofa.graph.torch import write_torchscript
+
+    return write_torchscript(graph, metadata)
