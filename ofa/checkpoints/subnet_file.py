@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import Infeasible, InputError
+from ofa.errors import Infeasible, InputError, one_line
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import shown
 from ofa.reading.numbers import MILLISECONDS, PERCENT, PIXELS, cut, short
@@ -28,7 +28,7 @@ class NamedSubnet:
     config: the fields of `Subnet.to_dict`, or an MIT dict
     space: the space's name, "" where the file does not say
     num_classes: None where the file does not say
-    facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1
+    facts: what else a search said of it: table, limit_ms, latency_ms, predicted_top1, and the table's dtype
     images: what the search's predictor knows of its images, None where it does not say
     result: its number among the results of a search, None where the file holds this one alone
     record: what the file says of its space
@@ -118,6 +118,8 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
         facts = {key: chosen[key] for key in keys if key in chosen}
         if not isinstance(facts.get("table", ""), str):
             raise InputError(f"{path}: table is {short(facts['table'])}, expected a name")
+        if (dtype := _table_dtype(content.get("tables"), facts.get("table"))) is not None:
+            facts["dtype"] = dtype
         images = ImageFacts.from_dict(content["images"], path) if "images" in content else None
         fields = _fields(f"{path}: results[{position}]", chosen.get("subnet"))
         return NamedSubnet(path, fields, space, classes, facts, images, position, record)
@@ -126,6 +128,13 @@ def read_subnet(path: Path, *, index: int | None = None, limit_ms: float | None 
     beside = (NAME, HASH, DESCRIPTION, "num_classes")
     config = content.get("subnet", {k: v for k, v in content.items() if k not in beside})
     return NamedSubnet(path, _fields(str(path), config), space, classes, record=record)
+
+
+def _table_dtype(tables: Any, name: Any) -> str | None:
+    """The type of the networks that a result's table is of; None where it does not say."""
+    table = tables.get(name) if isinstance(tables, dict) else None
+    dtype = table.get("dtype") if isinstance(table, dict) else None
+    return one_line(dtype)[:40] if isinstance(dtype, str) else None
 
 
 def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:

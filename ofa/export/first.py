@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ofa.checkpoints.shipped import shipped_checkpoint
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.errors import InputError
 from ofa.export.config import ExportConfig
-from ofa.export.quantize import check_quantizer
+from ofa.export.quantize import QUANTIZERS, check_quantizer
 from ofa.optional_packages import require
 from ofa.published.opening import open_network
+from ofa.reading.numbers import short
 from ofa.runs.places import check_writable
 from ofa.space import checked_resolution
+
+
+def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | None:
+    """A warning where the file is of another type than the table that its network was searched by; None elsewhere.
+
+    searched: what the search said of it (`NamedSubnet.facts`)
+    """
+    dtype, table = searched.get("dtype"), short(searched.get("table"))
+    if dtype == "int8" and not config.int8 and config.format != "safetensors":
+        way = (
+            "add --int8 and --calibration DIR"
+            if config.format in QUANTIZERS
+            else "take --format onnx or tflite, --int8"
+        )
+        return (
+            f"the network was searched for int8 (table {table}), and is exported in float32: its latency is not the "
+            f"table's: {way}, or search by a table of float32"
+        )
+    if config.int8 and dtype in ("float32", "fp16"):
+        return (
+            f"the network was searched for {dtype} (table {table}), and is exported in int8: its latency is not the "
+            "table's, and what int8 costs of its accuracy was not counted: search by a table of int8 (--dtype int8 of "
+            "the profiler), or leave --int8 out"
+        )
+    return None
 
 
 def check_first(config: ExportConfig) -> NamedSubnet | None:

@@ -15,6 +15,7 @@ import torch
 from ofa.checkpoints.weights import read_calibration
 from ofa.export.compare import Agreement, compare
 from ofa.export.config import SUFFIXES, ExportConfig
+from ofa.export.first import unlike_searched
 from ofa.export.folding import at_resolution, trained_graph
 from ofa.export.inputs import ExportInputs, open_inputs
 from ofa.export.interface.ends import with_ends
@@ -89,6 +90,8 @@ def export_model(config: ExportConfig, watcher: ExportWatcher | None = None) -> 
             notes.note(line)
     for mark in inputs.images_facts.marks:
         notes.warn(mark)
+    if line := unlike_searched(config, inputs.facts.get("search", {})):
+        notes.warn(line)
     network = at_resolution(_network(inputs, notes), inputs.resolution)
     if config.format == "safetensors":
         model = _Model(safetensors_model(network, _metadata(inputs, network)))

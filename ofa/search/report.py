@@ -26,6 +26,8 @@ from ofa.tables.sum_correction import SumCorrection
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
 _SAME = 0.005  # per cent, less than what is shown
+# measured: docs/results/collect.md
+INT8_LOSS = "TODO"
 
 
 def table_facts(
@@ -76,6 +78,22 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     lines.append(error_in_words(table))
     return lines
+
+
+def types_in_words(table: LatencyTable, predictor: Predictor) -> str | None:
+    """What is not counted where latencies and accuracies are of networks of different types; None where they agree."""
+    table_int8, predictor_int8 = table.header.get("dtype") == "int8", predictor.dtype == "int8"
+    if table_int8 == predictor_int8:
+        return None
+    if table_int8:
+        return (
+            "latencies are of int8 networks, accuracies of float32 ones: what int8 costs of accuracy is NOT counted "
+            f"({INT8_LOSS}); {spelled('ofa.predictors.collect', '--dtype', 'int8')}, then ofa.predictors.fit, count it"
+        )
+    return (
+        f"accuracies are of int8 networks, latencies are not ({table.header.get('dtype', 'type not stated')}): take a "
+        "table of int8 (--dtype int8 of the profiler), or a predictor of float32 networks"
+    )
 
 
 def error_in_words(table: LatencyTable) -> str:
@@ -209,6 +227,8 @@ def print_results(
         console.print(f"  {hot}", highlight=False)
     for line in caveats(table, results):
         console.print(f"  {line}", highlight=False)
+    if types := types_in_words(table, predictor):
+        console.print(f"  {types}", highlight=False)
     for line in accuracy_caveats(predictor):
         console.print(f"  {line}", highlight=False)
 

@@ -76,6 +76,7 @@ class SearchResult:
                 "path": str(self.config.predictor or "default"),
                 "sha256": self._predictor_file["sha256"],
                 "description": self.predictor.description,
+                **({"dtype": "int8"} if self.predictor.dtype == "int8" else {}),
             },
             "results": [result.to_dict() for found in self.found.values() for result in found],
             "evaluations": self.evaluations,

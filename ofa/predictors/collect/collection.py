@@ -10,6 +10,7 @@ from typing import Any
 from ofa.blocks.costs import count_macs
 from ofa.checkpoints.images import EvaluationImages
 from ofa.cli.options import ReadingOptions
+from ofa.evaluate.scores import Scores
 from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels.store import PixelStore, memory_passes
 from ofa.networks import Supernet
@@ -20,6 +21,8 @@ from ofa.space import Subnet
 
 GROUP = 16  # sub-networks that run together: what a kill can lose
 MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
+# scores of sub-networks of one resolution
+Measure = Callable[[Supernet, Sequence[Subnet], PreparedImages, Callable[[float], object]], list[Scores]]
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,15 @@ class Collection:
         options: ReadingOptions,
         journal: SharedJournal,
         watcher: CollectWatcher,
+        measure: Measure | None = None,
     ) -> None:
-        """evaluated: which of the images to evaluate on"""
+        """evaluated: which of the images to evaluate on; measure: a group (default: `measuring.measure`)"""
         assert images.calibration is not None
         self._net, self._subnets, self._images = net, subnets, images
         self._calibration: tuple[ImageFolder, Sequence[int]] = images.calibration
         self._evaluation: tuple[ImageFolder, Sequence[int]] = (images.data, evaluated)
         self._options, self._journal, self._watcher = options, journal, watcher
+        self._measure = measure or measuring.measure
         self.items: list[dict[str, Any]] = []
 
     def run(self, todo: Sequence[int], first: int) -> None:
@@ -72,7 +77,7 @@ class Collection:
                 asked = [self._subnets[i] for i in group]
                 group_macs, share = sum(macs[i] for i in group), _Share(watcher.progress, macs_done, all_macs)
                 advance = partial(share.advance, group_macs)
-                found = measuring.measure(self._net, asked, images[asked[0].resolution], advance)
+                found = self._measure(self._net, asked, images[asked[0].resolution], advance)
                 for i, scores in zip(group, found, strict=True):
                     item = {"index": i + first, **scores.to_dict(), "broken": broken}
                     self.items.append(item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from ofa.cli.config import AtLeast, Between, Input, Option, Output
 from ofa.cli.options import (
@@ -49,6 +49,9 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
     resolutions: Resolutions = None
     """sides of the images in pixels, such as 48,64 or 128:224:32 (default: 5 of the checkpoint's, evenly spread)"""
 
+    dtype: Literal["fp32", "int8"] = "fp32"
+    """type of the networks: int8 rounds them as ofa.export --int8 does, for a search by a table of int8"""
+
     space: SpaceName = None
     """the supernet's space, if the file does not name it, such as mbv3-w1.0"""
 
@@ -65,6 +68,11 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, RunOptions)
         super().__post_init__()
         if self.out.suffix != ".csv":
             raise UsageError(f"--out is {self.out}, expected a name that ends in .csv")
+
+    @property
+    def network_dtype(self) -> str:
+        """As files and predictors state it."""
+        return "int8" if self.dtype == "int8" else "float32"
 
     @property
     def part(self) -> tuple[int, int]:

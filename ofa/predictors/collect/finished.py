@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.predictors.prediction import DTYPES
 from ofa.predictors.subnet_accuracies import stated_facts
 from ofa.reading.csv_text import read_csv_text
 from ofa.reading.numbers import PERCENT, Bounds, cut
@@ -35,6 +36,7 @@ def find_finished(path: Path, facts: Mapping[str, Any], numbers: Sequence[int]) 
         raise InputError(f"{other} ({cut(error, 200)}): {WAY_OUT}") from None
     if not stated:
         raise InputError(f"{other}: {WAY_OUT}")
+    stated.setdefault("dtype", DTYPES[0])  # of before there was a choice
     asked = {*stated, *(set(facts) - {HASH, DESCRIPTION})}  # earlier files do not tell these
     wanted = {key: value for key, value in json.loads(json.dumps(facts)).items() if key in asked and key not in NAMES}
     if different := Difference.between({key: stated.get(key) for key in wanted}, wanted):

@@ -18,6 +18,7 @@ from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.finished import COUNT, LOSS, find_finished
+from ofa.predictors.collect.int8 import measure_int8
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
 from ofa.reading.numbers import PERCENT
 from ofa.runs import processes
@@ -97,7 +98,8 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
         net.to(procs.device).eval()
-        collection = Collection(net, subnets, images, evaluated, config, journal, watcher)
+        measure = measure_int8 if config.dtype == "int8" else None
+        collection = Collection(net, subnets, images, evaluated, config, journal, watcher, measure)
         try:
             collection.run(todo, first)
         finally:
@@ -131,6 +133,7 @@ def _facts(
         "tilted": config.tilted,
         "shard": list(config.part),
         **space_record(space),
+        "dtype": config.network_dtype,
         "resolutions": list(resolutions),
         "checkpoint": config.checkpoint.name,
         "checkpoint_sha256": sha256(config.checkpoint),

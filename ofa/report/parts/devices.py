@@ -79,7 +79,7 @@ def devices_of(
     tables: Sequence[LatencyTable],
     evaluations: Sequence[EvaluationRun],
 ) -> list[DeviceFindings]:
-    """One for each table, device, runtime, space and predictor, in the order that they are met in.
+    """One for each table, device, runtime, type, space and predictor, in the order that they are met in.
 
     lines: whole frontiers, by the folder that they lie in and the table's name; tables: that were given
     """
@@ -88,7 +88,7 @@ def devices_of(
         for name, facts in run.facts.items():
             # tables of several occasions may have one name
             table = (name, facts.get("device"), run.space, run.of_energy)
-            key = (*table, facts.get("runtime"), run.predictor_id, facts.get("when"))
+            key = (*table, facts.get("runtime"), facts.get("dtype"), run.predictor_id, facts.get("when"))
             if not run.predictor_id:  # networks beside published ones: of whatever search there is
                 key = next((other for other in groups if other[:4] == table), key)
             groups.setdefault(key, []).append(run)
@@ -218,9 +218,10 @@ def _table_of(
 
     Of several of that name the one that was measured when the search's was; else the first.
     """
-    device, runtime, when = (facts.get(key) for key in ("device", "runtime", "when"))
+    device, runtime, dtype, when = (facts.get(key) for key in ("device", "runtime", "dtype", "when"))
     given = [t for t in tables if t.path is not None and plain(t.path.stem) == name]
-    given = [t for t in given if (t.device, t.header["runtime"]) == (device, runtime)]
+    of = (device, runtime, dtype)
+    given = [t for t in given if (t.device, t.header["runtime"], t.header.get("dtype", dtype)) == of]
     if given:
         return next((t for t in given if t.header.get("when") == when), given[0]), ""
     path = Path(facts.get("path", f"{name}.csv"))
@@ -235,7 +236,7 @@ def _table_of(
             table = LatencyTable.load(place)
         except (InputError, OSError, ValueError) as error:
             return None, f"the table {place} cannot be read ({error})"
-        if table.device == device:
+        if (table.device, table.header.get("dtype", dtype)) == (device, dtype):
             if table.header.get("when") == when:
                 return table, ""
             other = other or table

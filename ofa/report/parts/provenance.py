@@ -60,9 +60,8 @@ def made_in_words(facts: Mapping[str, str]) -> str:
     if provenance == "measured":
         how = "where it stands, inside networks" if facts.get("timing") == "in place" else "alone, again and again"
         free = " The process was pinned to no CPU: cores may have taken turns." if facts.get(PINNED) == "no" else ""
-        return (
-            f"Every block was measured on this device{on}, {how}.{free} A network's latency is the sum of its blocks."
-        )
+        kind = "Every block, quantised to int8," if facts.get("dtype") == "int8" else "Every block"
+        return f"{kind} was measured on this device{on}, {how}.{free} A network's latency is the sum of its blocks."
     if provenance == "estimated":
         return f"The table was estimated{on}, not measured: {facts.get('source', 'its source is not known')}."
     if provenance == "imported":
