@@ -1,6 +1,6 @@
 """Whether a correction of one day holds on another: fitted on one validation of a table, scored on another.
 
-    python benchmarks/validations/across_occasions.py                                    # the shipped tables with three
+    python benchmarks/validations/across_occasions.py                                    # the shipped tables
     python benchmarks/validations/across_occasions.py my-cpu.csv first.validation.json second.validation.json
 
 Every validation has networks, and an order of visits, of its own (`profilers.validate --seed`). A row is one occasion
@@ -65,8 +65,8 @@ def main() -> None:
         across(args.table, args.validations)
         return
     for csv in sorted(TABLES.glob("epyc-vm-*.csv")):
-        first, third = (OTHERS / f"{csv.stem}.{number}.json" for number in (1, 3))
-        across(csv, [first, csv.with_suffix(".validation.json"), third])
+        found = [csv.with_suffix(".validation.json"), *OTHERS.glob(f"{csv.stem}.*.json")]
+        across(csv, sorted(found, key=lambda path: str(json.loads(path.read_text(encoding="utf-8"))["when"])))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from profilers.measuring.events import Hello
 from profilers.measuring.ledger import Ledger, Settled
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
 
-# a reference visit this far from the median of all: what was timed beside it is timed again
+# a reference visit this far from the median of all: what was timed beside it is doubtful
 DRIFT_THRESHOLD = 0.05
+# unless its neighbours tell how slow the machine was, which was not more than this: the visit is used over that
+KNOWN_SLOWNESS = 0.10
+# and the reference visit, over the same, is not as far off as this: what lasts for seconds only, neighbours do not tell
+SPELL = 0.15
+# in so short a run the neighbours, 24 of a visit, are a good part of all, and do not tell now from usual
+SHORT = 100
 # a clock limited to less than this share of the highest limit seen was cut
 CLOCK_LIMIT = 0.99
 
@@ -55,9 +64,8 @@ class Outcome:
 def judge(ledger: Ledger) -> Outcome:
     """The outcome so far. A doubtful visit, maybe off by a factor, is used only for a model without a good one."""
     made = list(ledger.results.values())
-    slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made]).tolist()
-    factor = dict(zip(ledger.results, slow, strict=True))
-    outcome = Outcome(ledger.plan, hello=ledger.hello, slowness=slow)
+    factor = {turn: 1.0 if np.isnan(slow) else slow for turn, slow in _slowness(ledger).items()}
+    outcome = Outcome(ledger.plan, hello=ledger.hello, slowness=list(factor.values()))
     outcome.settled, outcome.no_parts = dict(ledger.settled), ledger.no_parts
     plan = ledger.plan
     # networks that others stand for, and pieces that were only tried
@@ -74,7 +82,7 @@ def judge(ledger: Ledger) -> Outcome:
             if model not in good:
                 outcome.doubtful += len(used)
                 outcome.without_good.add(model)
-    outcome.reference_ns = [median for _, _, median in _reference_visits(ledger)]
+    outcome.reference_ns = [visit.median_ns for visit in _reference_visits(ledger)]
     outcome.repeated = sum(
         not v.is_reference and v.model not in ledger.plan.pieces and (number, v.number) in ledger.results
         for number, visits in enumerate(ledger.passes[1:], start=1)
@@ -91,23 +99,38 @@ def lacking(ledger: Ledger) -> list[str]:
 
 
 def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
-    """Every model's results. Doubtful: the reference drifted beside the visit, or something disturbed it."""
-    reference = _reference_visits(ledger)
-    bad: set[tuple[int, int]] = set()
-    if reference:
-        off = drifted([median for _, _, median in reference], DRIFT_THRESHOLD)
-        ends = [(number, s) for (number, s, _), is_off in zip(reference, off, strict=True) if is_off]
-        bad = {*ends, *((number, s + 1) for number, s in ends)}
+    """Every model's results. Doubtful: something disturbed the visit, or the reference drifted beside it, and either
+    the machine was off by more than `KNOWN_SLOWNESS`, or for seconds only, or nobody knows by how much.
+
+    To throw away all visits beside a drift costs more than it saves where a machine is never quiet: half of them went,
+    and networks repeated themselves within 1.9 to 2.8 % instead of 1.3 to 1.7 (docs/results/measuring.md).
+    """
+    reference, slow = _reference_visits(ledger), _slowness(ledger)
+    drifts, spells = _drifts_and_spells(reference, slow)
     with_limits = _with_clock_limits(list(ledger.results.values()))
+
+    def is_doubtful(turn: tuple[int, int], segment: tuple[int, int]) -> bool:
+        unknown = (
+            segment in spells or len(slow) < SHORT or not abs(slow[turn] - 1) <= KNOWN_SLOWNESS
+        )  # nan is unknown, too
+        return (segment in drifts and unknown) or disturbed_throughout(with_limits(ledger.results[turn]))
+
     good: dict[str, list[dict[str, Any]]] = {}
     doubtful: dict[str, list[dict[str, Any]]] = {}
     for number, visits in enumerate(ledger.passes):
         for v in visits:
             if not v.is_reference and (number, v.number) in ledger.results:
                 result = ledger.results[number, v.number]
-                kind = doubtful if (number, v.segment) in bad or disturbed_throughout(with_limits(result)) else good
+                kind = doubtful if is_doubtful((number, v.number), (number, v.segment)) else good
                 kind.setdefault(v.model, []).append(result)
     return good, doubtful
+
+
+def _slowness(ledger: Ledger) -> dict[tuple[int, int], float]:
+    """How slow the machine was around every visit, by (pass, number), in the order of time; nan: not known."""
+    made = list(ledger.results.values())
+    slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made])
+    return dict(zip(ledger.results, slow.tolist(), strict=True))
 
 
 def _with_clock_limits(results: Sequence[dict[str, Any]]) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -130,11 +153,37 @@ def _with_clock_limits(results: Sequence[dict[str, Any]]) -> Callable[[dict[str,
     return with_limits
 
 
-def _reference_visits(ledger: Ledger) -> list[tuple[int, int, float]]:
-    """(pass, segment, median in ns) of every visit of the reference block."""
+@dataclass(frozen=True)
+class _Reference:
+    """A visit of the reference. turn: (pass, number); segment: (pass, segment) that it ends"""
+
+    turn: tuple[int, int]
+    segment: tuple[int, int]
+    median_ns: float
+
+
+def _reference_visits(ledger: Ledger) -> list[_Reference]:
     return [
-        (number, v.segment, visit_median_ns(ledger.results[number, v.number]))
+        _Reference((number, v.number), (number, v.segment), visit_median_ns(ledger.results[number, v.number]))
         for number, visits in enumerate(ledger.passes)
         for v in visits
         if v.is_reference and (number, v.number) in ledger.results
     ]
+
+
+def _drifts_and_spells(
+    reference: Sequence[_Reference], slow: Mapping[tuple[int, int], float]
+) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+    """The (pass, segment)s beside a reference visit that drifted, and those where neighbours do not tell why."""
+    if not reference:
+        return set(), set()
+    off = drifted([visit.median_ns for visit in reference], DRIFT_THRESHOLD)
+    # of those of which nobody knows how slow the machine was, visits are doubtful anyway
+    spells = drifted([visit.median_ns / np.nan_to_num(slow[visit.turn], nan=1.0) for visit in reference], SPELL)
+    return _beside(reference, off), _beside(reference, off & spells)
+
+
+def _beside(reference: Sequence[_Reference], which: NDArray[np.bool_]) -> set[tuple[int, int]]:
+    """The segments before and after these of the reference's visits."""
+    ends = [visit.segment for visit, is_one in zip(reference, which, strict=True) if is_one]
+    return {*ends, *((number, segment + 1) for number, segment in ends)}

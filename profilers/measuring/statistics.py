@@ -168,22 +168,23 @@ def slowness(models: Sequence[str], medians: Sequence[float], neighbours: int = 
 
     Every visit's median relative to its model's median over all visits tells something of the moment; the median over
     so many neighbours before and after a visit tells it well. Where fewer than that many tell anything, since a model
-    that was visited once does not, it is 1. A model's median knows nothing yet of how slow the machine was when it was
-    visited: so it is taken again of the visits as they are without that, a few times over.
+    that was visited once does not, it is nan: not known. A model's median knows nothing yet of how slow the machine was
+    when it was visited: so it is taken again of the visits as they are without that, a few times over.
     """
     values = np.asarray(medians, dtype=np.float64)
     visits: dict[str, list[int]] = {}
     for i, model in enumerate(models):
         visits.setdefault(model, []).append(i)
     rows = [np.array(each) for each in visits.values() if len(each) > 1]
-    slow = np.ones(len(values))
+    slow = np.full(len(values), np.nan)
     for _ in range(_SLOWNESS_ROUNDS):
+        usual = values / np.nan_to_num(slow, nan=1.0)
         relative = np.full(len(values), np.nan)
         for each in rows:
-            relative[each] = values[each] / np.median(values[each] / slow[each])
+            relative[each] = values[each] / np.median(usual[each])
         around = [relative[max(0, i - neighbours) : i + neighbours + 1] for i in range(len(values))]
         known = [window[~np.isnan(window)] for window in around]
-        slow = np.array([float(np.median(k)) if len(k) >= neighbours else 1.0 for k in known])
+        slow = np.array([float(np.median(k)) if len(k) >= neighbours else np.nan for k in known])
     return slow
 
 
