@@ -122,7 +122,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
     """stop at a broken image instead of skipping it"""
 
     seed: Seed = 0
-    """seed of the choice of images"""
+    """seed of the choice of images, and of the random weights of --network"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

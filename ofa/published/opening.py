@@ -11,13 +11,14 @@ from ofa.blocks import BLOCK_FIELDS
 from ofa.errors import InputError
 from ofa.published.block_list import read_block_list
 from ofa.published.block_network import BlockNetwork
+from ofa.published.coded import blocks_of_code
 from ofa.published.fbnet import fbnet_choices, fbnet_network
 from ofa.published.more import ALIASES, NAMED, get_published
 from ofa.published.net_config import read_net_config
-from ofa.reading.numbers import CHANNELS, PIXELS, short
+from ofa.reading.numbers import CHANNELS, PIXELS, cut, short
 from ofa.reading.structured import content_of, parse_json, read_json
 
-FBNET = "fbnet:"
+FBNET, CODES = "fbnet:", ("chain:", "mnasnet:")
 SPEC = "ofa-network/1"  # what a specialised network's file says of its architecture
 MOST_BYTES = 4 * 2**20  # a thousand blocks, every field written out, have 0.3
 
@@ -28,7 +29,7 @@ def open_network(
     """The network that a text names.
 
     text: a name such as mobilenet_v2, or mobilenet_v2@160; a file: a list of blocks, the original's net.config, or a
-        network.json of a specialised network; or "fbnet:" and 22 choices
+        network.json of a specialised network; or a code as of `ofa.published.coded`, such as "fbnet:" and 22 choices
     resolution, num_classes: instead of the network's own; folder: from which files are found
     InputError names what cannot be read, all at once, or the names that there are.
     """
@@ -44,6 +45,10 @@ def open_network(
 
 
 def _opened(text: str, resolution: int | None, folder: Path | None) -> BlockNetwork:
+    if text.startswith(CODES):
+        blocks = blocks_of_code(text)
+        coded = BlockNetwork(cut(text), blocks, "its code")
+        return coded if resolution is None else coded.at(resolution)
     if text.startswith(FBNET):
         published = fbnet_network(fbnet_choices(text.removeprefix(FBNET)))
     elif is_named(text):
@@ -67,7 +72,7 @@ def _file(text: str, folder: Path | None) -> Path:
     for name in ("network.json", "net.config"):
         if is_folder and (path / name).is_file():
             return path / name
-    if path.suffix == ".json" or len(path.parts) > 1 or is_folder:
+    if path.suffix == ".json" or len(Path(text).parts) > 1 or is_folder:
         raise InputError(f"{path}: {'a folder' if is_folder else 'no such file'}, expected a JSON list of blocks")
     close = difflib.get_close_matches(text.casefold().replace("-", "_"), [*NAMED, *ALIASES], 1, 0.6)
     guess = f"; did you mean {ALIASES.get(close[0], close[0])}?" if close else ""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import difflib
+import gzip
+import io
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
 
+MOST_UNPACKED = 256 * 2**20
 MAX_FIELD = 131_072  # characters of one field: the csv module's own limit
 
 
@@ -53,13 +57,13 @@ class CsvText:
 
 
 def read_text(path: Path, what: str, *, ended: bool = True) -> str:
-    """A file's text, lines ended by \\n. what: such as "a latency table", for messages.
+    """A file's text, lines ended by \\n, unpacked if it is a gzip file. what: such as "a latency table", for messages.
 
     ended: whether the last line must have its end, as in whatever we write: a file that lacks it was cut off
     InputError where it is absent, not UTF-8, or has lone carriage returns or zero bytes.
     """
     try:
-        content = path.read_bytes()
+        content = _unpacked(path, path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     try:
@@ -76,6 +80,20 @@ def read_text(path: Path, what: str, *, ended: bool = True) -> str:
         return text + "\n"
     if not text.endswith("\n"):
         raise InputError(f"{path}:{text.count(chr(10)) + 1}: the file is cut off: its last line has no end")
+    return text
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """What a gzip file holds, at most 256 MiB of it; anything else as it is."""
+    if content[:2] != b"\x1f\x8b":
+        return content
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            text = file.read(MOST_UNPACKED + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"{path}: damaged: it begins as a gzip file does, and is none") from None
+    if len(text) > MOST_UNPACKED:
+        raise InputError(f"{path}: unpacks to more than {MOST_UNPACKED / 2**20:.0f} MiB, which no such file has")
     return text
 
 

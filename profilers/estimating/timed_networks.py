@@ -1,7 +1,8 @@
 """Networks and what they take, of a space or of none, as blocks.
 
 A file has the columns of `ofa.tables.network_times`, or in their place one column `network`, each cell as
-`ofa.published.coded` reads it.
+`ofa.published.opening` reads it: a name, a JSON file beside this one, or a code as of `ofa.published.coded`. A column
+`resolution` is optional then.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from numpy.typing import NDArray
 from ofa.blocks import Block, blocks_of
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
-from ofa.published.coded import blocks_of_code
-from ofa.reading.csv_text import read_csv_text
-from ofa.reading.numbers import MILLISECONDS, cut, short
+from ofa.published.opening import open_network
+from ofa.reading.csv_text import Row, read_csv_text
+from ofa.reading.numbers import MILLISECONDS, PIXELS, cut, short
 from ofa.space import SearchSpace
 from ofa.tables.network_times import read_networks
 
@@ -70,15 +71,16 @@ def read_timed(
         if not cell:
             continue  # this device did not run it
         try:
-            found = blocks_of_code(row.cells["network"])
+            opened = open_network(row.cells["network"], _resolution(row), folder=path.parent)
         except InputError as error:
             raise InputError(f"{row.where('network')}: {error}") from None
-        name = row.cells.get("name", "")
+        found, coded = opened.blocks, ":" in row.cells["network"]
+        name = row.cells.get("name", "") or ("" if coded else opened.name)
         if found in networks:
             raise InputError(f"{row.place}: this network is {networks[found]} already")
         networks[found] = f"on line {row.place.rpartition(':')[2]}"
         names_of.append(name)
-        kinds.append(row.cells["network"].partition(":")[0])
+        kinds.append(row.cells["network"].partition(":")[0] if coded else "networks in no space")
         latencies.append(MILLISECONDS.decimal(f"{row.where(column)}: {column}", cell))
         decimals = max(decimals, len(cell.partition(".")[2]))
     if not networks:
@@ -90,6 +92,11 @@ def read_timed(
     return TimedNetworks(
         header, tuple(names_of), tuple(networks), (of,), per_ms * np.array(latencies), per_ms * 10.0**-decimals
     )
+
+
+def _resolution(row: Row) -> int | None:
+    text = row.cells.get("resolution", "")
+    return PIXELS.integer("resolution", text) if text else None
 
 
 def _column(path: Path, columns: tuple[str, ...], line: int, asked: str | None) -> str:

@@ -1,11 +1,13 @@
 """Imports of whole-network latencies that others published."""
 
+import gzip
 from pathlib import Path
 
 import pytest
 
 from latency_tables.convert_networks import main
 from ofa.errors import InputError
+from ofa.published.opening import open_network
 from ofa.tables.network_times import read_networks
 
 SHIPPED = Path(__file__).resolve().parents[2] / "latency_tables" / "networks"
@@ -50,3 +52,32 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"x.net.json: not JSON: Expecting property name"):
         main([*given, "mit", "--only", "note8", "--device", "D"])
     assert not (tmp_path / "n.csv").exists()
+
+
+def test_a_packed_list_is_read_as_it_was_published(reference: Path, tmp_path: Path) -> None:
+    packed = reference / "networks" / "help_fbnet_latency.csv.gz"
+    plain, out = tmp_path / "plain.csv", [tmp_path / "a.csv", tmp_path / "b.csv"]
+    plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    given = ["--format", "fbnet", "--every", "400", "--source", "S", "--out"]
+    for source, file in zip((packed, plain), out, strict=True):
+        assert main([str(source), *given, str(file)]) == 0
+    assert out[0].read_bytes() == out[1].read_bytes()
+    assert len(codes_of(out[0])) == 10
+    (tmp_path / "cut.csv.gz").write_bytes(packed.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"cut\.csv\.gz: damaged: it begins as a gzip file does, and is none"):
+        main([str(tmp_path / "cut.csv.gz"), *given, str(out[0])])
+
+
+def test_a_packed_list_that_fills_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ofa.reading.csv_text.MOST_UNPACKED", 2**20)
+    bomb = tmp_path / "bomb.csv.gz"
+    bomb.write_bytes(gzip.compress(b"0" * 2**21))
+    with pytest.raises(InputError, match="unpacks to more than 1 MiB"):
+        main([str(bomb), "--format", "fbnet", "--source", "S", "--out", str(tmp_path / "a.csv")])
+
+
+def codes_of(path: Path) -> list[str]:
+    """The networks of a file, each of which is a network."""
+    codes = [line.split(",")[0] for line in path.read_text().splitlines() if line.startswith("fbnet:")]
+    assert all(open_network(code).num_classes == 100 for code in codes)
+    return codes

@@ -1,0 +1,68 @@
+"""Networks by name, by file and by code in the file that an estimated table rests on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.errors import InputError
+from ofa.published.block_list import block_list
+from ofa.published.opening import open_network
+from ofa.tables import LatencyTable
+from profilers.estimating.cost_model import table_terms
+from profilers.estimating.timed_networks import read_timed
+from profilers.transfer import main
+
+NAMES = (
+    *("mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "mnasnet_b1", "efficientnet_lite0", "resnet18"),
+    *("mobilenet_v4_conv_small", "fbnet_c", "proxylessnas_mobile"),
+)
+FBNET = "fbnet:" + "5 " * 22
+
+
+def written(folder: Path, rows: list[tuple[str, int | str, float]]) -> Path:
+    path = folder / "networks.csv"
+    lines = [f"{network},{resolution},{ms:.6f}" for network, resolution, ms in rows]
+    path.write_text("\n".join(["# device: D", "# runtime: R", "network,resolution,latency_ms", *lines]) + "\n")
+    return path
+
+
+def test_each_is_read_as_any_command_takes_it(tmp_path: Path) -> None:
+    mine = open_network("mobilenet_v2_050", 96, 10)
+    (tmp_path / "mine.json").write_text(json.dumps(block_list(mine)))
+    path = written(tmp_path, [("mobilenet_v2", 160, 5), ("mine.json", "", 2), (FBNET, "", 1), ("resnet18@64", "", 4)])
+    timed = read_timed(path)
+    assert timed.blocks == (
+        open_network("mobilenet_v2", 160).blocks,
+        mine.blocks,
+        open_network(FBNET).blocks,
+        open_network("resnet18", 64).blocks,
+    )
+    assert timed.names == ("mobilenet_v2", "mobilenet_v2_050", "", "resnet18")
+    for row, words in (
+        (("mobilnet_v2", "", 1.0), r"networks.csv:4:1: there is no published network 'mobilnet_v2'"),
+        (("mobilenet_v2", 16, 1.0), r"networks.csv:4:1: resolution is '16', expected a whole number of pixels"),
+        (("gone.json", "", 1.0), r"gone.json: no such file, expected a JSON list of blocks"),
+        (("chain:224 conv", "", 1.0), r"networks.csv:4:1: network: block 'conv' is not such as"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_timed(written(tmp_path, [row]))
+    with pytest.raises(InputError, match="this network is on line 4 already"):
+        read_timed(written(tmp_path, [("mobilenet_v2", "", 1.0), ("mobilenetv2_100", 224, 2.0)]))
+
+
+def test_a_table_of_a_space_is_estimated_from_them(tmp_path: Path) -> None:
+    """A device that takes as long as it has multiply-accumulates: what fits the networks gives its blocks."""
+    weights = np.zeros(11)
+    weights[:5] = 1e-8
+    rows: list[tuple[str, int | str, float]] = []
+    for name in NAMES:
+        terms = table_terms(open_network(name, 160).blocks).sum(axis=0)
+        rows.append((name, 160, float(terms @ weights)))
+    out = tmp_path / "d.csv"
+    given = ["--networks", str(written(tmp_path, rows)), "--space", "mbv3-w1.0", "--resolutions", "160"]
+    assert main([*given, "--from", "note10", "--out", str(out)]) == 0
+    table = LatencyTable.load(out)
+    assert (table.device, table.provenance) == ("D", "estimated")
+    assert "9 of networks in no space" in table.header["networks"]
