@@ -288,6 +288,9 @@ def test_a_screen_is_kept_on_and_left_as_it_was(phone: TestPhone, tmp_path: Path
     shell(phone, "settings delete global stay_on_while_plugged_in; : > /test-phone/stayon")
     assert main(arguments(phone, out, "--rounds", "1", "--overwrite")) == 0
     assert shell(phone, SETTING).text == "null"
+    # without the setting of before, only what was asked for keeps it on
+    assert set((phone.state / "stayon").read_text().split()) == {"true"}
+    assert LatencyTable.load(out).header["screen"] == "on, kept on while the phone charges"
     (phone.state / "stayon").write_text("")
     assert main(arguments(phone, out, "--rounds", "1", "--overwrite", "--no-stay-awake")) == 0
     assert (phone.state / "stayon").read_text() == ""

@@ -46,7 +46,7 @@ def test_after_a_rest_the_warm_up_is_as_long_as_asked(fake: Path, talk: Talk) ->
 
 def test_a_clock_that_never_settles_is_not_waited_for_for_ever(system: Any, write_fake: WriteFake) -> None:
     clock = system.clock(0, "scaling_cur_freq", 1_000_000)
-    write_fake(system.agent, "a", f"spin 100 ramp {clock}")
+    write_fake(system.agent, "a", f"spin 1000 ramp {clock}")
     rules = {**QUICK, "settle": 1e-9, "warmup_max_seconds": 0}
     (result,) = results(system.heard(visits=["a"], cpus=[0], rules=rules))
     assert result["clock_mhz_before"] < 2800
@@ -98,8 +98,12 @@ def test_heartbeats_do_not_come_from_the_timed_core(
         agent.stdout.close()
 
 
-def test_several_threads_tell_the_time_of_all_of_them(fake: Path, talk: Talk) -> None:
+def test_several_threads_tell_the_time_of_all_of_them(fake: Path, talk: Talk, write_fake: WriteFake) -> None:
+    # another thread computes for 2 ms of its own time, for which the one that calls waits
+    write_fake(fake, "a", "helper 2000")
     result, *_ = results(talk(fake, threads=2))
     assert result["cpu_ns"] is None
     assert len(result["process_cpu_ns"]) == len(result["samples_ns"])
-    assert min(result["process_cpu_ns"]) > 0
+    assert min(result["process_cpu_ns"]) >= 2_000_000
+    alone, *_ = results(talk(fake, threads=1))
+    assert max(alone["cpu_ns"]) < 2_000_000

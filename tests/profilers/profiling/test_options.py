@@ -245,3 +245,13 @@ def test_phones_time_blocks_in_place_where_their_agent_runs_parts(asked: dict[st
             AndroidConfig(out=OUT, **asked, timing="in-place")
     if not asked.keys() & {"runner"} and asked.get("delegate") not in ("gpu", "nnapi"):
         assert LinuxConfig(out=OUT, host="h", **asked).in_place is in_place
+
+
+def test_a_phone_s_core_that_slept_is_warmed_up_until_a_governor_has_seen_load() -> None:
+    def rules(pace: Any) -> list[Any]:
+        return [pace.rules, pace.quick, pace.whole, pace.in_place.blocks, pace.in_place.parts]
+
+    for here, there in zip(rules(CPU_PACE), rules(PHONE_PACE), strict=True):
+        # 50 to 100 ms, and on while its clock rises; this machine's CPU does not sleep
+        assert there["warmup_seconds_after_rest"] >= 0.1 and there["settle"] > 0 and there["warmup_max_seconds"] > 0.1
+        assert "settle" not in here
