@@ -143,6 +143,7 @@ def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
 def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]:
     """Devices first; then tables that no search of these used, accuracies, trainings."""
     sections = []
+    shown: list[ValidationRun] = []
     for number, findings in enumerate(devices, 1):
         references = [
             network
@@ -150,16 +151,18 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]
             if (run.table, run.device) == (findings.name, findings.device)
             for network in run.networks
         ]
-        validated = _validations(given, findings.name, findings.device)
+        validated = _validations(given, devices, findings.name, findings.device, findings.table)
+        shown += validated
         charts = validation_rows(validated, f"validation-device-{number}")
         sections.append(device_section(findings, number, references, charts))
     searched = {(findings.name, findings.device) for findings in devices}
     alone = _alone(given, devices)
     for number, (name, table) in enumerate(alone, 1):
-        charts = validation_rows(_validations(given, name, table.device), f"validation-table-{number}")
+        validated = _validations(given, devices, name, table.device, table)
+        shown += validated
+        charts = validation_rows(validated, f"validation-table-{number}")
         sections.append(table_section(name, table, number, charts))
-    shown = searched | {(name, table.device) for name, table in alone}
-    others = [run for run in given.validations if (run.table, run.device) not in shown]
+    others = [run for run in given.validations if run not in shown]
     for number, run in enumerate(others, 1):
         rows = validation_rows([run], f"validation-{number}")
         title = f"Table against whole networks: {run.device or run.table}"
@@ -183,8 +186,17 @@ def _name_of(path: Path) -> str:
     return plain(path.name).removesuffix(".csv")
 
 
-def _validations(given: _Given, name: str, device: str) -> list[ValidationRun]:
-    return [run for run in given.validations if (run.table, run.device) == (name, device)]
+def _validations(
+    given: _Given, devices: Sequence[DeviceFindings], name: str, device: str, table: LatencyTable | None
+) -> list[ValidationRun]:
+    """Those of a table: by its name, device and runtime; what lies beside another table of that name is of that one."""
+    found = [run for run in given.validations if (run.table, run.device) == (name, device)]
+    if table is None:
+        return found
+    tables = (*given.tables.values(), *(findings.table for findings in devices))
+    paths = {other.path for other in tables if other is not None and other.path is not None} - {table.path}
+    beside_others = {path.with_suffix(".validation.json").resolve() for path in paths}
+    return [run for run in found if run.runtime == table.header["runtime"] and run.path.resolve() not in beside_others]
 
 
 def _title(given: _Given, devices: Sequence[DeviceFindings]) -> str:

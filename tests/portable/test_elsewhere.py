@@ -15,11 +15,15 @@ ROOT = HERE.parents[1]
 STEPS = {"win32": [], "darwin": ["locks", "profile"]}
 
 
-def played(system: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A Python that takes this machine for another, whose console knows few characters."""
+def played(folder: Path, system: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A Python that takes this machine for another, whose console knows few characters.
+
+    folder: for temporary files, away from those of processes on Linux, which hold their folders by other locks
+    """
     environment = {
         **os.environ, "OFA_ELSEWHERE": system, "PYTHONPATH": f"{HERE / 'elsewhere'}{os.pathsep}{ROOT}",
         "PYTHONWARNDEFAULTENCODING": "1", "PYTHONIOENCODING": "cp1252", "OMP_NUM_THREADS": "1",
+        "TMPDIR": str(folder),
     }  # fmt: skip
     return subprocess.run(
         [sys.executable, *words], env=environment, capture_output=True, encoding="cp1252", errors="replace"
@@ -27,8 +31,8 @@ def played(system: str, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("system", STEPS)
-def test_all_commands_work_there(system: str) -> None:
-    done = played(system, str(HERE / "walk.py"), *STEPS[system])
+def test_all_commands_work_there(tmp_path: Path, system: str) -> None:
+    done = played(tmp_path, system, str(HERE / "walk.py"), *STEPS[system])
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]
 
 
@@ -49,6 +53,6 @@ def test_all_commands_work_there(system: str) -> None:
 def test_a_planted_fault_is_refused_there(tmp_path: Path, code: str, error: str) -> None:
     """Only in the project's own modules: the others are those of Linux."""
     start = f"import sys; g = {{'__file__': {str(ROOT / 'ofa' / 'x.py')!r}, '__name__': 'ofa.x'}}; exec({code!r}, g)"
-    done = played("win32", "-c", f"import os; os.chdir({str(tmp_path)!r}); {start}")
+    done = played(tmp_path, "win32", "-c", f"import os; os.chdir({str(tmp_path)!r}); {start}")
     assert done.returncode == 1
     assert error in done.stderr.splitlines()[-1]

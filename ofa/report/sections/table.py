@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ofa.report.charts.table import table_chart
 from ofa.report.charts.validation import validation_chart
 from ofa.report.inputs.validated import ValidationRun
+from ofa.report.inputs.values import plain
 from ofa.report.parts.provenance import day, error_words, header_rows, made_in_words
 from ofa.report.sections.section import Figure, FigureRow, Section, joined
 from ofa.tables import LatencyTable
@@ -45,7 +46,7 @@ def validation_rows(validations: Sequence[ValidationRun], name: str) -> tuple[Fi
                 Figure(
                     f"{name}-{i}",
                     f"Errors of the sums of {run.table}",
-                    validation_words(run),
+                    (f"{plain(run.path)}: " if len(validations) > 1 else "") + validation_words(run),
                     validation_chart(run),
                 ),
             ),

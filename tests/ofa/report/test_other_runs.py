@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +74,26 @@ def test_a_table_alone_is_shown_with_its_error() -> None:
     rows = figure.spec["data"][0]["values"]
     pools = sum(row.block.op == "global_pool" for row in table.rows)
     assert len(rows) == len(table.rows) - pools
+
+
+def test_tables_of_one_name_have_each_its_own_validation_and_none_hides_another(tmp_path: Path) -> None:
+    table = find_table("xeon-vm-onnxruntime")
+    content = json.loads(table.with_suffix(".validation.json").read_text(encoding="utf-8"))
+    folders = [tmp_path / name for name in ("one", "two", "again")]
+    for day, folder in enumerate(folders, 1):
+        folder.mkdir()
+        when = {"when": f"2026-11-0{day}T10:00:00+00:00"}
+        (folder / f"{table.stem}.validation.json").write_text(json.dumps(content | when), encoding="utf-8")
+    for folder in folders[:2]:
+        shutil.copy(table, folder)
+    page = shown(*folders)
+    seen = [
+        [figure.caption for row in section.charts for figure in row.figures if "whole networks" in figure.caption]
+        for section in page.sections
+    ]
+    # the third lies beside no table: it is of either, and both say where each comes from
+    found = [[re.search(r"(one|two|again)/.* on (\d) November", caption).groups() for caption in each] for each in seen]
+    assert found == [[("one", "1"), ("again", "3")], [("two", "2"), ("again", "3")]]
 
 
 def test_a_validation_joins_its_table() -> None:
