@@ -72,6 +72,8 @@ def model_metadata(
     }
     if spec.space:
         found["space"] = spec.space
+    if spec.space_sha256:
+        found["space_sha256"] = spec.space_sha256
     if spec.subnet is not None:
         found["subnet"] = json.dumps(spec.subnet.to_dict())
     if labels:

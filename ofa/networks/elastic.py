@@ -7,7 +7,7 @@ and keeps nothing: weights are views into the largest layer, and are left whole 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -29,27 +29,44 @@ class ElasticKernelLayer(Layer):
     """A layer of the largest kernel size with kernel transformation matrices.
 
     matrices: "7to5" (25, 25), "5to3" (9, 9): from the centre of a kernel to the next smaller kernel, shared by
-        the layer's channels; they start as the identity
+        the layer's channels; they start as the identity. Where several convolutions are elastic, each has its own,
+        called after it: "start_5to3"
     """
 
-    def __init__(self, block: Block, kernel_choices: Sequence[int], *, bn_eps: float) -> None:
+    def __init__(self, block: Block, kernels: Mapping[str, Sequence[int]], *, bn_eps: float) -> None:
+        """kernels: the sizes of every convolution that has several, by its name"""
         super().__init__(block, bn_eps=bn_eps)
-        sizes = sorted(kernel_choices, reverse=True)
-        self.kernel_steps = tuple(itertools.pairwise(sizes))
+        self.kernel_steps = {
+            name: tuple(
+                (large, small, f"{large}to{small}" if len(kernels) == 1 else f"{name}_{large}to{small}")
+                for large, small in itertools.pairwise(sorted(sizes, reverse=True))
+            )
+            for name, sizes in kernels.items()
+        }
         self.matrices = nn.ParameterDict(
-            {f"{large}to{small}": torch.eye(small * small) for large, small in self.kernel_steps}
+            {key: torch.eye(small * small) for of in self.kernel_steps.values() for _, small, key in of}
         )
 
     def kernel(self, step: Step) -> Tensor:
         """Weights of a smaller convolution's shape: those of the first channels, at a kernel size of the space."""
         weight = first(self.holder(step).conv.weight, *step.weight_shape[:2])
-        for large, small in self.kernel_steps:
+        for large, small, key in self.kernel_steps.get(step.name, ()):
             if step.kernel_size >= weight.shape[-1]:
                 break
             cut = (large - small) // 2
             centre = weight[:, :, cut:-cut, cut:-cut].reshape(-1, small * small)
-            weight = F.linear(centre, self.matrices[f"{large}to{small}"]).view(*step.weight_shape[:2], small, small)
+            weight = F.linear(centre, self.matrices[key]).view(*step.weight_shape[:2], small, small)
         return weight
+
+
+def elastic_kernels(blocks: Iterable[Block]) -> dict[str, list[int]]:
+    """The kernel sizes, ascending, of every convolution that has several in these blocks, by its name."""
+    found: dict[str, set[int]] = {}
+    for block in blocks:
+        for step in steps_of(block):
+            if step.kind == "conv":
+                found.setdefault(step.name, set()).add(step.kernel_size)
+    return {name: sorted(sizes) for name, sizes in found.items() if len(sizes) > 1}
 
 
 def first(weight: Tensor, *sizes: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ofa.blocks import Block, Slot, index_of, slots_of
 from ofa.errors import InputError
-from ofa.networks.elastic import ElasticKernelLayer, Normalise, run_elastic
+from ofa.networks.elastic import ElasticKernelLayer, Normalise, elastic_kernels, run_elastic
 from ofa.networks.layers import Layer, init_weights, memory_format_of, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions
@@ -41,9 +41,8 @@ class Supernet(nn.Module):
     def _layer(self, slot: Slot) -> Layer:
         largest = slot.blocks[-1]  # every choice is listed in ascending order
         assert largest is not None
-        kernels = {block.kernel_size for block in slot.blocks if block is not None}
-        if len(kernels) > 1:
-            return ElasticKernelLayer(largest, sorted(kernels), bn_eps=self.bn_eps)
+        if kernels := elastic_kernels(block for block in slot.blocks if block is not None):
+            return ElasticKernelLayer(largest, kernels, bn_eps=self.bn_eps)
         return Layer(largest, bn_eps=self.bn_eps, dropout=self.dropout)
 
     def forward(self, images: Tensor, subnet: Subnet, statistics: BatchNormStatistics | None = None) -> Tensor:

@@ -123,7 +123,8 @@ class AccuracyPredictor(Predictor):
             **space_record(self.space),
             "choices": choices_of(self.space),
             "resolutions": list(self.resolutions),
-            "features": list(self.encoder.order),
+            # a field that came later is named where the space has it: earlier versions read the others
+            "features": [f for f in self.encoder.order if f != "start_kernels" or self.space.start_choices],
             "uncertainty": None if self.uncertainty is None else asdict(self.uncertainty),
         }
         write_files(Path(path), header, tensors)
@@ -171,7 +172,7 @@ def _from_file(
         require_space(path, header, space)
         resolutions = resolutions_stated(header)
         order = [str(field) for field in header["features"]]
-        if sorted(order) != sorted(FIELDS):
+        if sorted({*order, "start_kernels"}) != sorted(FIELDS) or len(set(order)) < len(order):
             raise ValueError(f"features {short(order)}")
         members: list[Mlp] = []
         while f"members.{len(members)}.weight.0" in tensors:

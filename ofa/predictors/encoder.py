@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.space import Genes, SearchSpace
 from ofa.space.resolutions import MOST_RESOLUTION, checked_resolution
-from ofa.space.space import MOST_CHOICES
+from ofa.space.space import MOST_CHOICES, OF_LAYERS
 
 Rows: TypeAlias = NDArray[np.uint8]  # (N, genes): genes in bytes, the first an index into the known resolutions
-FIELDS = ("kernel_sizes", "expand_ratios", "width_mults", "stem_depth", "resolution")
+FIELDS = ("kernel_sizes", "expand_ratios", "width_mults", "stem_depth", "resolution", "start_kernels")
 _SKIPPED = MOST_CHOICES  # marks the gene of a skipped layer: no choice has this index
 
 
@@ -31,11 +31,12 @@ class FeatureEncoder:
     """
 
     def __init__(self, space: SearchSpace, resolutions: Sequence[int], order: Sequence[str] = FIELDS) -> None:
+        order = (*order, *(("start_kernels",) if "start_kernels" not in order else ()))  # earlier files do not name it
         if sorted(order) != sorted(FIELDS):
             raise InputError(f"feature order is {', '.join(order)}, expected the fields {', '.join(FIELDS)}")
         if len(resolutions) > MOST_CHOICES:
             raise InputError(f"{len(resolutions)} resolutions, a predictor knows at most {MOST_CHOICES}")
-        self.space, self.order = space, tuple(order)
+        self.space, self.order = space, order
         self.resolutions = tuple(checked_resolution(r) for r in resolutions)
         self._known = np.full(MOST_RESOLUTION + 1, -1, dtype=np.int16)  # of pixels, the index into `resolutions`
         self._known[list(self.resolutions)] = range(len(self.resolutions))
@@ -74,7 +75,7 @@ class FeatureEncoder:
         marked = np.zeros(genes.shape, dtype=np.uint8)
         marked[:, 1:] = genes[:, 1:]  # a space has no choice that a byte cannot hold
         dead = ~self.space.alive(genes)
-        for field in ("kernel_sizes", "expand_ratios"):
+        for field in OF_LAYERS:
             span = self.space.columns(field)
             if span.stop > span.start:
                 marked[:, span][dead] = _SKIPPED

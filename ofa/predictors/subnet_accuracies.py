@@ -185,7 +185,9 @@ def _checked_rows(path: Path, text: CsvText, space: SearchSpace) -> tuple[Row, .
 
 def _own_lists(space: SearchSpace) -> list[str]:
     """The lists that not every space has."""
-    return [f for f in ("kernel_sizes", "width_mults") if space.columns(f).stop > space.columns(f).start]
+    return [
+        f for f in ("kernel_sizes", "width_mults", "start_kernels") if space.columns(f).stop > space.columns(f).start
+    ]
 
 
 def _subnet_and_top1(row: Row, space: SearchSpace) -> tuple[Subnet, float]:

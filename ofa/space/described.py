@@ -7,35 +7,38 @@ width, they are as they stand.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
-from ofa.reading.numbers import Bounds, short
+from ofa.reading.numbers import short
 from ofa.reading.problems import Key, Problems, named, toml_lines
 from ofa.reading.structured import content_of, parse_toml
+from ofa.space.checks import (
+    CHANNELS,
+    CHECKS,
+    DEPTH,
+    DIVISOR,
+    EPSILON,
+    all_resolutions,
+    any_name_of,
+    flag,
+    list_of,
+    name_of,
+    one_of,
+    width,
+)
 from ofa.space.parts import FirstBlock, Head, Stem, Unit, make_divisible
-from ofa.space.resolutions import RESOLUTIONS, checked_resolution
-from ofa.space.space import MOST_CHOICES, SearchSpace
-from ofa.space.unit_operators import UNIT_OPERATORS, unit_operator
+from ofa.space.resolutions import RESOLUTIONS
+from ofa.space.space import SearchSpace
+from ofa.space.unit_operators import UNIT_OPERATORS, UnitOperator, unit_operator
 
-ACTIVATIONS = ("relu", "relu6", "h_swish", "swish")
-KERNEL_SIZES = (3, 5, 7)
-CHANNELS = Bounds(1, 8192, "channels")
-DEPTH = Bounds(0, 32, "blocks")
-RATIO = Bounds(0.05, 16, "times")
-WIDTH = Bounds(0.01, 4, "times the channels")
-EPSILON = Bounds(1e-9, 0.1, "the batch normalisation's epsilon")
-DIVISOR = Bounds(1, 64, "channels")
 MOST_UNITS = 32
 MOST_CONFIGURATIONS = 1 << 18  # of a unit: searches and predictors list them
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
-OURS = re.compile(r"(mbv3|proxyless)(-w.*)?|resnet50d|own", re.IGNORECASE)
 
-_SHARED = ("activation", "operator", "squeeze_excite", "kernel_sizes", "expand_ratios", "depths")
+_SHARED = ("activation", "operator", "squeeze_excite", "kernel_sizes", "expand_ratios", "depths", "start_kernels")
 _TOP = (
     *("name", "widths", "channel_divisor", "batch_norm_epsilon", "resolutions"),
     *(*_SHARED, "stem", "first_block", "units", "head"),
@@ -113,16 +116,16 @@ class _Description:
     def __init__(self, content: Mapping[str, Any], problems: Problems) -> None:
         self.problems = problems
         self.top = _Fields(content, (), problems, _TOP, None)
-        self.widths: tuple[float, ...] = self.top.take("widths", _list_of(_width), (1.0,)) or (1.0,)
+        self.widths: tuple[float, ...] = self.top.take("widths", list_of(width), (1.0,)) or (1.0,)
         self.divisor: int = self.top.take("channel_divisor", DIVISOR.whole, 8) or 8
 
     def space(self, num_classes: int, any_name: bool) -> SearchSpace | None:
         """None where there are problems, which are then told."""
-        name = self.top.take("name", _any_name if any_name else _name)
+        name = self.top.take("name", any_name_of if any_name else name_of)
         eps = self.top.take("batch_norm_epsilon", EPSILON.check, 1e-5)
-        resolutions = self.top.take("resolutions", _resolutions, RESOLUTIONS) or RESOLUTIONS
+        resolutions = self.top.take("resolutions", all_resolutions, RESOLUTIONS) or RESOLUTIONS
         for key in _SHARED:  # checked here, where they are written, once
-            self.top.take(key, _CHECKS[key], None)
+            self.top.take(key, CHECKS[key], None)
         stem, stem_unit = self.stem()
         first_block = self.first_block(stem)
         units = [*stem_unit, *self.units()]
@@ -159,8 +162,8 @@ class _Description:
     def stem(self) -> tuple[Stem | None, list[Unit]]:
         """And the unit that the rest of a deep one is."""
         fields = self.fields("stem", _STEM)
-        kind = fields.take("kind", _one_of(("plain", "deep")), "plain")
-        channels, activation = self.channels(fields), fields.take("activation", _CHECKS["activation"])
+        kind = fields.take("kind", one_of(("plain", "deep")), "plain")
+        channels, activation = self.channels(fields), fields.take("activation", CHECKS["activation"])
         if kind != "deep":
             if "depths" in fields.content:
                 self.problems.add(("stem", "depths"), 'stem.depths is for a stem of kind = "deep"')
@@ -178,8 +181,8 @@ class _Description:
         if "first_block" not in self.top.content:
             return None
         fields = self.fields("first_block", _FIRST_BLOCK)
-        channels, activation = self.channels(fields), fields.take("activation", _CHECKS["activation"])
-        skip = fields.take("skip", _flag, False)
+        channels, activation = self.channels(fields), fields.take("activation", CHECKS["activation"])
+        skip = fields.take("skip", flag, False)
         if stem is None or channels is None or activation is None or skip is None:
             return None
         if skip and channels[0] != stem.channels[0]:
@@ -202,14 +205,14 @@ class _Description:
     def unit(self, i: int, content: Any) -> Unit | None:
         at = ("units", i)
         fields = _Fields(content, at, self.problems, _UNIT, self.top)
-        op = fields.take("operator", _CHECKS["operator"], "mbconv")
-        channels, stride = self.channels(fields), fields.take("stride", _one_of((1, 2)), 1)
-        activation = fields.take("activation", _CHECKS["activation"])
+        op = fields.take("operator", CHECKS["operator"], "mbconv")
+        channels, stride = self.channels(fields), fields.take("stride", one_of((1, 2)), 1)
+        activation = fields.take("activation", CHECKS["activation"])
         operator = unit_operator(op or "mbconv")
-        squeeze = fields.take("squeeze_excite", _flag, operator.squeeze_excite[0])
-        kernels = fields.take("kernel_sizes", _CHECKS["kernel_sizes"], (3,))
-        expands = fields.take("expand_ratios", _CHECKS["expand_ratios"])
-        depths, base = fields.take("depths", _CHECKS["depths"]), fields.take("base_depth", DEPTH.whole, 0)
+        squeeze = fields.take("squeeze_excite", flag, operator.squeeze_excite[0])
+        kernels = fields.take("kernel_sizes", CHECKS["kernel_sizes"], (3,))
+        expands = fields.take("expand_ratios", CHECKS["expand_ratios"])
+        depths, base = fields.take("depths", CHECKS["depths"]), fields.take("base_depth", DEPTH.whole, 0)
         if squeeze is not None and squeeze not in operator.squeeze_excite:
             self.problems.add(
                 (*at, "squeeze_excite"),
@@ -218,9 +221,12 @@ class _Description:
         if len(self.widths) > 1 and not operator.elastic_width:
             wide = [name for name, of in UNIT_OPERATORS.items() if of.elastic_width]
             self.problems.add(("widths",), f"several widths are for units of {' or '.join(wide)} alone")
-        if None in (op, channels, stride, activation, squeeze, kernels, expands, depths, base):
+        starts = fields.take("start_kernels", CHECKS["start_kernels"], (0,))
+        if None in (op, channels, stride, activation, squeeze, kernels, expands, depths, base, starts):
             return None
-        unit = Unit(op, channels, stride, activation, squeeze, depths, base, kernels, expands)  # type: ignore[arg-type]
+        self.check_kernels(at, operator, kernels, starts)
+        assert channels is not None
+        unit = Unit(op, channels, stride, activation, squeeze, depths, base, kernels, expands, starts)
         if base + min(depths) < 1:
             self.problems.add((*at, "depths"), f"{named((*at, 'depths'))} is {short(list(depths))}: a unit has a block")
         elif unit.configurations > MOST_CONFIGURATIONS:
@@ -231,6 +237,19 @@ class _Description:
             )
         return unit
 
+    def check_kernels(self, at: Key, operator: UnitOperator, kernels: Sequence[int], starts: Sequence[int]) -> None:
+        """What of them the unit's operator cannot have."""
+        for key, given, allowed in (
+            ("kernel_sizes", kernels, operator.kernel_sizes),
+            ("start_kernels", starts, operator.start_kernels),
+        ):
+            if not set(given) <= set(allowed):
+                self.problems.add(
+                    (*at, key),
+                    f"{named((*at, key))} is {short(list(given))}, but {operator.name} has only "
+                    f"{', '.join(map(str, allowed))}",
+                )
+
     def head(self) -> Head | None:
         fields = self.fields("head", _HEAD)
         sizes = []
@@ -240,7 +259,7 @@ class _Description:
             sizes.append(self.channels(fields, key, (0,)))
         expand, mix = sizes
         none = expand == mix == (0,)
-        activation = "none" if none else fields.take("activation", _CHECKS["activation"])
+        activation = "none" if none else fields.take("activation", CHECKS["activation"])
         if expand is None or mix is None or activation is None:
             return None
         return Head(expand[0], mix[0], activation)
@@ -262,77 +281,3 @@ class _Description:
                     "expected 1, or greater resolutions",
                 )
                 return
-
-
-def _one_of(allowed: Sequence[Any]) -> Callable[[str, Any], Any]:
-    def check(name: str, value: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, type(allowed[0])) or value not in allowed:
-            raise InputError(f"{name} is {short(value)}, expected one of {', '.join(map(str, allowed))}")
-        return value
-
-    return check
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} is {short(value)}, expected true or false")
-    return value
-
-
-def _list_of(check: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:
-    """A list of choices, each once: ascending."""
-
-    def listed(name: str, value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not value:
-            raise InputError(f"{name} is {short(value)}, expected a list of choices")
-        if len(value) > MOST_CHOICES:
-            raise InputError(f"{name} has {len(value)} choices, expected at most {MOST_CHOICES}")
-        found = [check(f"{name}[{i}]", each) for i, each in enumerate(value)]
-        if len(set(found)) < len(found):
-            raise InputError(f"{name} is {short(list(value))}: a choice is there twice")
-        return tuple(sorted(found))
-
-    return listed
-
-
-def _ratio(name: str, value: Any) -> float:
-    ratio = RATIO.check(name, value)
-    return int(ratio) if ratio == int(ratio) else ratio
-
-
-def _width(name: str, value: Any) -> float:
-    return float(WIDTH.check(name, value))
-
-
-def _resolutions(name: str, value: Any) -> tuple[int, ...]:
-    def pixels(each: str, given: Any) -> int:
-        try:
-            return checked_resolution(given)
-        except InputError as error:
-            raise InputError(f"{each}: {error}") from None
-
-    found: tuple[int, ...] = _list_of(pixels)(name, value)
-    return found
-
-
-def _any_name(name: str, value: Any) -> str:
-    if not isinstance(value, str) or NAME.fullmatch(value) is None:
-        raise InputError(f"{name} is {short(value)}, expected up to 60 letters, digits, and . - _ between them")
-    return value
-
-
-def _name(name: str, value: Any) -> str:
-    text = _any_name(name, value)
-    if OURS.fullmatch(text):
-        raise InputError(f"{name} is {short(text)}, which is a space of ours: choose another")
-    return text
-
-
-_CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    "activation": _one_of(ACTIVATIONS),
-    "operator": _one_of(tuple(UNIT_OPERATORS)),
-    "squeeze_excite": _flag,
-    "kernel_sizes": _list_of(_one_of(KERNEL_SIZES)),
-    "expand_ratios": _list_of(_ratio),
-    "depths": _list_of(DEPTH.whole),
-}

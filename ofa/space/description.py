@@ -39,6 +39,7 @@ def describe(space: SearchSpace) -> dict[str, Any]:
             "expand_ratios": list(unit.expand_ratios),
             "depths": list(unit.depth_choices),
             "base_depth": unit.base_depth,
+            **({} if unit.start_kernels == (0,) else {"start_kernels": list(unit.start_kernels)}),
         }
         for unit in space.units
     ]

@@ -23,7 +23,10 @@ from ofa.space.families import get_space, space_file
 
 def spaces_header(spaces: Iterable[SearchSpace]) -> dict[str, str]:
     """The lines of a table of those spaces."""
-    listed = list(spaces)
+    listed = list(dict.fromkeys(spaces))
+    names = [space.name for space in listed]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise InputError(f"two spaces are called {twice[0]}: give one of them another name")
     records = [space_record(space) for space in listed]
     return {
         NAME: ", ".join(record[NAME] for record in records),

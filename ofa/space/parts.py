@@ -42,7 +42,8 @@ class Unit:
     op: one of `ofa.space.unit_operators`; "stem" for ResNet50D's elastic stem, which has no elastic layers
     out_channels: one per width multiplier of the space
     base_depth: blocks that are always there, on top of the chosen depth (ResNet50D)
-    kernel_sizes, expand_ratios: the choices of each of its layers, ascending
+    kernel_sizes, expand_ratios, start_kernels: the choices of each of its layers, ascending; start_kernels: of
+        operators that may have a depthwise convolution at their start, 0 for none
     """
 
     op: str
@@ -54,6 +55,7 @@ class Unit:
     base_depth: int = 0
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
     expand_ratios: tuple[float, ...] = (3, 4, 6)
+    start_kernels: tuple[int, ...] = (0,)
 
     @property
     def num_layers(self) -> int:
@@ -65,7 +67,7 @@ class Unit:
         """How many there are of it: each depth with the choices of its layers; widths apart."""
         if not self.num_layers:
             return len(self.depth_choices)
-        per_layer = len(self.kernel_sizes) * len(self.expand_ratios)
+        per_layer = len(self.kernel_sizes) * len(self.expand_ratios) * len(self.start_kernels)
         return sum(per_layer ** (self.base_depth + depth) for depth in self.depth_choices)
 
 
@@ -116,6 +118,12 @@ class SpaceDescription:
         return tuple(sorted({k for of in there for k in of})) if any(len(of) > 1 for of in there) else ()
 
     @cached_property
+    def start_choices(self) -> tuple[int, ...]:
+        """The kernels of depthwise convolutions at the start of blocks, ascending; () where no unit may have one."""
+        there = {k for unit in self.units if unit.num_layers for k in unit.start_kernels}
+        return () if there <= {0} else tuple(sorted(there))
+
+    @cached_property
     def expand_choices(self) -> tuple[float, ...]:
         """The expand ratios of all units, ascending."""
         return tuple(sorted({e for unit in self.units if unit.num_layers for e in unit.expand_ratios}))
@@ -127,8 +135,8 @@ class SpaceDescription:
 
     @property
     def argument(self) -> str:
-        """What --space takes for it."""
-        return self.source or self.name
+        """What --space takes for it; of a space that a file describes, and no file of its own did, what that may be."""
+        return self.source or (f"{self.name}.toml" if self.family == "own" else self.name)
 
     @property
     def deep_stem(self) -> bool:

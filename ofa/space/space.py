@@ -5,7 +5,7 @@ ratio, kernel size; Once-for-All's ResNet50D adds width). A `Subnet` is one choi
 any from 32 to 1024 pixels: a frozen value. A batch of N sub-networks is an (N, genes) uint16 matrix
 ("genes"), one row a sub-network, in the column order
 
-    resolution | depths | kernel sizes | expand ratios | width multipliers
+    resolution | depths | kernel sizes | expand ratios | width multipliers | start kernels
 
 so that a million sub-networks are one array. Column 0 holds pixels; every other the index of a choice.
 Rows are kept *canonical*: the genes of layers beyond a unit's depth are 0, so that equal networks have
@@ -37,6 +37,7 @@ from ofa.space.subnet import Subnet
 
 Genes: TypeAlias = NDArray[np.uint16]  # (N, genes): the resolution in pixels, then choice indices
 MOST_CHOICES = 255  # a gene: a choice fits into a byte, wherever a row is packed into bytes, and 255 is none
+OF_LAYERS = ("kernel_sizes", "expand_ratios", "start_kernels")  # fields of a gene for each elastic layer
 _CHUNK = 1 << 16  # rows at a time: what is made on the way to a batch stays small beside it
 
 
@@ -68,6 +69,7 @@ class SearchSpace(SpaceDescription):
             "kernel_sizes": len(self.layers) if self.kernel_choices else 0,
             "expand_ratios": len(self.layers),
             "width_mults": len(self.units) + 1 if len(self.width_choices) > 1 else 0,
+            "start_kernels": len(self.layers) if self.start_choices else 0,
         }
         ends = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
@@ -90,6 +92,8 @@ class SearchSpace(SpaceDescription):
         per_field += [self.units[u].expand_ratios for u, _ in self.layers]
         widths = self._spans["width_mults"]
         per_field += [self.width_choices] * (widths.stop - widths.start)
+        if self.start_choices:
+            per_field += [self.units[u].start_kernels for u, _ in self.layers]
         return tuple(per_field)
 
     @cached_property
@@ -102,7 +106,7 @@ class SearchSpace(SpaceDescription):
         """(genes,) for each gene of a unit, the column of the unit's depth; for every other gene itself."""
         leaders = np.arange(self.num_genes)
         depths = self.columns("depths").start
-        for field in ("kernel_sizes", "expand_ratios"):
+        for field in OF_LAYERS:
             span = self.columns(field)
             # ResNet50D has layers, but no column for a kernel size
             for column, (u, _) in zip(range(span.start, span.stop), self.layers, strict=span.stop > span.start):
@@ -130,7 +134,7 @@ class SearchSpace(SpaceDescription):
     def _blank_skipped(self, genes: Genes) -> None:
         """In place: the genes of skipped layers become 0."""
         alive = self.alive(genes)
-        for field in ("kernel_sizes", "expand_ratios"):
+        for field in OF_LAYERS:
             span = self.columns(field)
             if span.stop > span.start:
                 genes[:, span] *= alive
@@ -192,6 +196,7 @@ class SearchSpace(SpaceDescription):
         depths: Sequence[int] = (),
         resolution: int = 224,
         width_mults: Sequence[float] = (),
+        start_kernels: Sequence[int] = (),
     ) -> Subnet:
         """The validated, canonical sub-network; InputError names the field and position that is wrong.
 
@@ -202,6 +207,7 @@ class SearchSpace(SpaceDescription):
             "kernel_sizes": () if kernel_sizes is None else kernel_sizes,
             "expand_ratios": expand_ratios,
             "width_mults": width_mults,
+            "start_kernels": start_kernels,
         }
         row = np.zeros((1, self.num_genes), dtype=np.uint16)
         row[0, 0] = checked_resolution(resolution)
@@ -216,7 +222,7 @@ class SearchSpace(SpaceDescription):
             if field == "kernel_sizes":
                 alive = self.alive(row)
             for i, value in enumerate(values):
-                skipped = field in ("kernel_sizes", "expand_ratios") and alive is not None and not alive[0, i]
+                skipped = field in OF_LAYERS and alive is not None and not alive[0, i]
                 if not (skipped and value == 0):
                     row[0, span.start + i] = self._index(f"{field}[{i}]", value, self.choices[span.start + i])
         return self.decode(self.canonical(row))[0]
@@ -236,7 +242,7 @@ class SearchSpace(SpaceDescription):
         lookup[0] = {pixels: pixels for pixels in range(LEAST_RESOLUTION, MOST_RESOLUTION + 1)}
         for n, subnet in enumerate(subnets):
             values = (subnet.resolution, *subnet.depths, *subnet.kernel_sizes, *subnet.expand_ratios)
-            values += subnet.width_mults
+            values += (*subnet.width_mults, *subnet.start_kernels)
             # 0 marks a skipped layer; the round trip below refuses it anywhere else
             # a sub-network of another space has another number of values: refused below, by field
             row = [table.get(v, 0 if v == 0 else -1) for table, v in zip(lookup, values, strict=False)]
@@ -255,6 +261,7 @@ class SearchSpace(SpaceDescription):
             values = [0.0, *(choices[i] for choices, i in zip(self.choices[1:], row[1:], strict=True))]
             kernels = values[self.columns("kernel_sizes")]
             expands = values[self.columns("expand_ratios")]
+            starts = values[self.columns("start_kernels")]
             subnets.append(
                 Subnet(
                     # ResNet50D has layers, but no kernel sizes
@@ -263,6 +270,8 @@ class SearchSpace(SpaceDescription):
                     depths=tuple(int(d) for d in values[self.columns("depths")]),
                     resolution=row[0],
                     width_mults=tuple(values[self.columns("width_mults")]),
+                    # most spaces have layers, but no start kernels
+                    start_kernels=tuple(int(k) if keep else 0 for k, keep in zip(starts, keeps, strict=bool(starts))),
                 )
             )
         return subnets
@@ -290,7 +299,7 @@ class SearchSpace(SpaceDescription):
 
     def subnet_from_dict(self, fields: Mapping[str, Any]) -> Subnet:
         """Reads `Subnet.to_dict()` (the form in `result.json`) back, validating."""
-        known = ("kernel_sizes", "expand_ratios", "depths", "resolution", "width_mults")
+        known = ("kernel_sizes", "expand_ratios", "depths", "resolution", "width_mults", "start_kernels")
         extra = sorted(set(fields) - set(known))
         missing = sorted({"expand_ratios", "depths", "resolution"} - set(fields))
         if extra or missing:

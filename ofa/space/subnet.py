@@ -15,6 +15,8 @@ class Subnet:
     depths: one per unit (ResNet50D: 2 or 0 for the stem's residual block, then extra blocks a stage)
     resolution: side of the square input image, pixels
     width_mults: ResNet50D only: stem inner, stem outer, then one per stage
+    start_kernels: of spaces whose blocks may begin with a depthwise convolution: its kernel, one per elastic layer, 0
+        for none
     """
 
     kernel_sizes: tuple[int, ...]
@@ -22,10 +24,12 @@ class Subnet:
     depths: tuple[int, ...]
     resolution: int
     width_mults: tuple[float, ...] = ()
+    start_kernels: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; `SearchSpace.subnet_from_dict` reads it back."""
         fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        if not self.width_mults:
-            del fields["width_mults"]
+        for key in ("width_mults", "start_kernels"):
+            if not fields[key]:
+                del fields[key]
         return fields

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.space.space import SearchSpace
+from ofa.space.space import OF_LAYERS, SearchSpace
 
 SKIPPED = 255  # the choice of a layer beyond the depth, in `UnitChoices.marked`
 
@@ -52,10 +52,9 @@ def unit_choices(space: SearchSpace) -> tuple[UnitChoices, ...]:
 
 def _unit(space: SearchSpace, u: int) -> UnitChoices:
     layers = [i for i, (owner, _) in enumerate(space.layers) if owner == u]
-    depths, kernels, expands, widths = (
-        space.columns(field) for field in ("depths", "kernel_sizes", "expand_ratios", "width_mults")
-    )
-    per_layer = [span.start for span in (kernels, expands) if span.stop > span.start]
+    depths, widths = space.columns("depths"), space.columns("width_mults")
+    of_layers = [space.columns(field) for field in OF_LAYERS]
+    per_layer = [span.start for span in of_layers if span.stop > span.start]
     columns = [depths.start + u, *(start + i for start in per_layer for i in layers)]
     alive_columns = len(columns) - 1
     left = right = None

@@ -16,12 +16,20 @@ class UnitOperator:
     of_output: whether expand ratios are of the output's channels, and a unit's first block has a shortcut of its own,
         as in a bottleneck; else they are of the input's, and a block adds its input where that has its shape
     elastic_width: whether its channels may be elastic
+    kernel_sizes: that it may have; 1: no depthwise convolution inside
+    start_kernels: of a depthwise convolution at its start, 0 for none, where it may have one: a gene of each layer
     """
 
     name: str
     squeeze_excite: tuple[bool, ...] = (False, True)
     of_output: bool = False
     elastic_width: bool = False
+    kernel_sizes: tuple[int, ...] = (3, 5, 7)
+    start_kernels: tuple[int, ...] = (0,)
+
+    def of_block(self, start_kernel: float) -> str:
+        """`Block.op` with that kernel at its start."""
+        return f"{self.name}{int(start_kernel) or ''}"
 
 
 UNIT_OPERATORS = {
@@ -31,6 +39,7 @@ UNIT_OPERATORS = {
         UnitOperator("mbconv_se_in", squeeze_excite=(True,)),
         UnitOperator("bottleneck", squeeze_excite=(False,), of_output=True, elastic_width=True),
         UnitOperator("bottleneck_b", squeeze_excite=(False,), of_output=True, elastic_width=True),
+        UnitOperator("uib", squeeze_excite=(False,), kernel_sizes=(1, 3, 5, 7), start_kernels=(0, 3, 5)),
     )
 }
 

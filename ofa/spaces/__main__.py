@@ -10,7 +10,7 @@ from rich.table import Table
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.cli.run import run
-from ofa.space import SearchSpace, get_space
+from ofa.space import SearchSpace, Unit, get_space
 from ofa.space.description import space_sha256, to_toml
 from ofa.spaces.config import SpaceShowConfig
 from ofa.spaces.drawing import ALWAYS, OPTIONAL, choices_in_words, drawing
@@ -90,7 +90,7 @@ def _rows(space: SearchSpace) -> list[tuple[str, ...]]:
                 str(unit.stride),
                 unit.activation,
                 "yes" if unit.squeeze_excite else "",
-                choices_in_words(unit.kernel_sizes),
+                _kernels(unit),
                 choices_in_words(unit.expand_ratios),
                 choices_in_words([unit.base_depth + depth for depth in unit.depth_choices]),
             )
@@ -102,6 +102,11 @@ def _rows(space: SearchSpace) -> list[tuple[str, ...]]:
         rows.append(("feature mix", "conv", str(head.mix), "", head.activation, "", "1", "", "1"))
     rows.append(("classifier", "linear", str(space.num_classes), "", "", "", "", "", ""))
     return rows
+
+
+def _kernels(unit: Unit) -> str:
+    inside = choices_in_words(unit.kernel_sizes)
+    return inside if unit.start_kernels == (0,) else f"{choices_in_words(unit.start_kernels)} + {inside}"
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ class LatencyLookup:
         """The command that measures what is missing, as the end of an error message."""
         classes = "" if self.space.num_classes == 1000 else f"--num-classes {self.space.num_classes} "
         return (
-            f"; measure them on the device, for this CPU: python -m profilers.cpu --space {self.space.name} "
+            f"; measure them on the device, for this CPU: python -m profilers.cpu --space {self.space.argument} "
             f"{classes}--resolutions {resolution} --out measured.csv"
         )
 

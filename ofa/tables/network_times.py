@@ -16,6 +16,7 @@ import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from ofa.space.header_lines import described_spaces, descriptions_header
 from ofa.tables.header import READ
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")
+_OF_SOME = ("width_mults", "start_kernels")  # lists of spaces that have them
 _COLUMNS = ("space", "resolution", *_LISTS)
 CHOICE = Bounds(0, 1000, "a choice")
 FAR_OFF = 100  # the fastest and the slowest network of a space are a factor of about 20 apart
@@ -111,13 +113,14 @@ def write_networks(
     header = {**header, **descriptions_header(spaces)}
 
     def write(temporary: Path) -> None:
+        of_some = [field for field in _OF_SOME if any(getattr(subnet, field) for _, subnet in networks)]
         with temporary.open("w", encoding="utf-8", newline="") as file:
             for key, value in header.items():
                 file.write(f"# {key}: {value}\n")
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow((*(("name",) if names else ()), *_COLUMNS, *latencies))
+            writer.writerow((*(("name",) if names else ()), *_COLUMNS, *of_some, *latencies))
             for i, (space, subnet) in enumerate(networks):
-                lists = (" ".join(map(str, getattr(subnet, field))) for field in _LISTS)
+                lists = (" ".join(map(str, getattr(subnet, field))) for field in (*_LISTS, *of_some))
                 shown = (values[i] for values in latencies.values())
                 writer.writerow((*names[i : i + 1], space, subnet.resolution, *lists, *shown))
 
@@ -137,9 +140,10 @@ def _latency_column(path: Path, text: CsvText, asked: str | None) -> str:
 
 def _subnet(row: Row, spaces: dict[str, SearchSpace]) -> Subnet:
     resolution = PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"])
-    lists = {
-        field: [CHOICE.integer(f"{row.where(field)}: {field}", each) for each in row.cells[field].split()]
-        for field in _LISTS
+    lists: dict[str, Any] = {
+        field: [_choice(f"{row.where(field)}: {field}", field, each) for each in row.cells[field].split()]
+        for field in (*_LISTS, *_OF_SOME)
+        if field in row.cells
     }
     try:
         if (name := row.cells["space"]) not in spaces:
@@ -147,3 +151,8 @@ def _subnet(row: Row, spaces: dict[str, SearchSpace]) -> Subnet:
         return spaces[name].subnet(**lists, resolution=resolution)
     except InputError as error:
         raise InputError(f"{row.place}: {error}") from None
+
+
+def _choice(name: str, field: str, text: str) -> float:
+    whole = field not in ("expand_ratios", "width_mults")
+    return CHOICE.integer(name, text) if whole else CHOICE.decimal(name, text)

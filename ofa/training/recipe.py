@@ -96,6 +96,7 @@ class Stage:
             "kernel_sizes": self.kernels,
             "expand_ratios": self.expands,
             "width_mults": self.widths,
+            "start_kernels": self.kernels,
         }
         found: list[tuple[int, ...]] = []
         for field, count in kept.items():
@@ -139,7 +140,7 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     largest: dict[str, Any] = {"kernels": 1, "depths": 1, "expands": 1, "widths": 1}
     kernel: dict[str, Any] = {**largest, "kernels": 0}
     stages = [Stage("largest", 180, 2.6 / 32, 1, **largest, warmup_epochs=5)]
-    if space.kernel_choices:
+    if space.kernel_choices or space.start_choices:
         stages.append(Stage("kernel", 125, 3e-2, 1, **kernel, warmup_epochs=5, distill=distill))
     stages += _two("depth", 2, "depths", kernel, max(len(u.depth_choices) for u in space.units), distill)
     deep = {**kernel, "depths": 0}

@@ -110,6 +110,17 @@ def test_other_published_tables_are_read_too(
     assert not (tmp_path / "dpu.csv").exists()
 
 
+def test_every_published_block_of_the_dpu_is_of_its_example(
+    reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = str(Path(__file__).parents[2] / "examples/vitis_dpu.toml")
+    files = sorted((reference / "tables" / "vitis-dpu").glob("*.yaml"))
+    main(arguments(tmp_path / "dpu.csv", *files, space=space))
+    assert f"658 of 658 blocks are of {space}, complete at 25 resolutions" in capsys.readouterr().out
+    table = LatencyTable.load(tmp_path / "dpu.csv")
+    assert (table.spaces, table.space().stem.channels) == (("vitis_dpu",), (30,))
+
+
 def test_rows_of_another_device_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     note10 = LatencyTable.load(find_table("note10"))
     keys = {

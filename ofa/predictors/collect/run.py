@@ -172,6 +172,7 @@ def _accuracy(subnet: Subnet, item: Mapping[str, Any]) -> SubnetAccuracy:
 def write_csv(path: Path, accuracies: Sequence[SubnetAccuracy], facts: Mapping[str, Any]) -> None:
     """The file for `ofa.predictors.fit`: facts as comments, then sub-networks and their figures."""
     lists = ["depths", "kernel_sizes", "expand_ratios", "width_mults"]
+    lists += ["start_kernels"] if any(row.subnet.start_kernels for row in accuracies) else []
     figures = ["top1", "top5", "loss", "images"]
 
     def write(file: Path) -> None:

@@ -13,6 +13,7 @@ from ofa.predictors.fit.ensemble_training import Recipe
 from ofa.predictors.fit.optimism import made_up_optima, measure_optimism, near_frontiers, sample_size, source_sd
 from ofa.predictors.fit.scale import fit_scale
 from ofa.predictors.prediction import Uncertainty
+from ofa.predictors.separable import unit_networks
 from ofa.predictors.separable.bend import Bend
 from ofa.predictors.separable.fitted import train_separable
 from ofa.predictors.separable.predictor import PER_CENT, SeparablePredictor
@@ -214,3 +215,13 @@ def test_a_scale_is_the_mean_difference_and_what_is_left(tmp_path: Path) -> None
     path.write_text("\n".join(lines[:3]) + "\n")
     with pytest.raises(InputError, match="2 rows, at least 3 are needed"):
         fit_scale(predictor, path)
+
+
+def test_a_unit_of_many_configurations_is_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = get_space("mbv3-w1.0")
+    networks, features = toy(space).networks, unit_features(space)[1]
+    whole = networks.unit_table(features, 1)
+    monkeypatch.setattr(unit_networks, "_AT_ONCE", 1000)
+    parts = networks.unit_table(features, 1)
+    assert parts.shape == whole.shape == (3, 7371)
+    assert np.allclose(parts, whole, rtol=1e-6)

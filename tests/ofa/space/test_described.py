@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ofa.blocks import OPERATORS, blocks_of, slots_of
@@ -18,6 +19,7 @@ from ofa.space.described import described_space
 from ofa.space.description import describe, first_difference, require_same, space_sha256, to_toml
 from ofa.space.unit_operators import UNIT_OPERATORS
 from ofa.spaces.__main__ import main as show_space
+from ofa.training.recipe import shrinking
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SMALL = """\
@@ -198,3 +200,16 @@ def test_a_mismatch_is_refused_by_the_first_key_that_differs(tmp_path: Path) -> 
     )
     assert first_difference(mine, plain) == ("number of units", "2", "1")
     assert first_difference(mine, mine) is None
+
+
+def test_progressive_shrinking_takes_what_the_space_has() -> None:
+    def stages(file: str) -> list[str]:
+        return [stage.name for stage in shrinking(get_space(str(EXAMPLES / file)))]
+
+    assert stages("mobilenet_v2.toml") == ["largest", "depth2", "depth3", "expand2", "expand3"]
+    assert stages("mnasnet.toml") == ["largest", "kernel", "depth2", "depth3", "expand2"]
+    space = get_space(str(EXAMPLES / "mobilenet_v4.toml"))
+    largest, kernel, *_ = shrinking(space)
+    assert set(space.decode(largest.draw(space, np.random.default_rng(0), 20, [64]))[0].start_kernels) == {5}
+    drawn = space.decode(kernel.draw(space, np.random.default_rng(0), 20, [64]))
+    assert {k for subnet in drawn for k in subnet.start_kernels} == {0, 3, 5}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# A space of MobileNetV4's blocks and one of MobileNetV3's, trained at equal arithmetic, and both frontiers on this CPU.
+#
+#     DATA=imagenette2-224.zip benchmarks/training/two_spaces.sh                 # both, one after the other, some hours
+#     DATA=images DEVICE=cuda benchmarks/training/two_spaces.sh v3 v4            # or one of them
+#
+# Each, in OUT/NAME: its table (profilers.cpu, whole), its supernet (--recipe short: uniform sampling, as much arithmetic
+# as the paper's recipe takes at EPOCHS_SCALE), 300 measured accuracies, a predictor, its frontier as CSV and PNG.
+# Arithmetic: `ofa.train` sets the epochs of --recipe short by MACs an image, for each space its own, from the paper's
+# schedule at EPOCHS_SCALE; EPOCHS_V4 overrides it where the two budgets should be the same number. The run prints both.
+# Widths: mbv3-w0.35, and examples/mobilenet_v4.toml at WIDTH, chosen so that the largest networks have like MACs
+# (compare them with `ofa space show`). Run again, it continues what was stopped.
+# NOT RUN YET: no figure in docs rests on it.
+set -eu
+cd "$(dirname "$0")/../.."
+
+PYTHON=${PYTHON:-python3}
+OUT=${OUT:-out/two-spaces}
+DATA=${DATA:?a folder or zip of images, with train and val}
+DEVICE=${DEVICE:-cpu}
+EPOCHS_SCALE=${EPOCHS_SCALE:-0.06}
+WIDTH=${WIDTH:-0.35}
+SIDES=${SIDES:-48:96:4}
+CLASSES=${CLASSES:-10}
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1
+export MALLOC_MMAP_THRESHOLD_=4294967296 MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_TOP_PAD_=268435456
+mkdir -p "$OUT"
+V4=$OUT/mobilenet_v4.toml
+sed "s/^name = .*/name = \"mobilenet_v4-w$WIDTH\"\nwidths = [$WIDTH]/" examples/mobilenet_v4.toml >"$V4"
+
+one() {
+    local name=$1 space=$2 run=$OUT/$1 resume=()
+    mkdir -p "$run"
+    "$PYTHON" -m ofa.spaces "$space" --resolutions "$SIDES" --num-classes "$CLASSES"
+    if [ ! -e "$run/table.csv" ]; then
+        [ -e "$run/table.journal.jsonl" ] && resume=(--resume)
+        "$PYTHON" -m profilers.cpu --space "$space" --resolutions "$SIDES" --num-classes "$CLASSES" \
+            --out "$run/table.csv" "${resume[@]}"
+    fi
+    if [ ! -e "$run/train/supernet.safetensors" ]; then
+        resume=()
+        [ -e "$run/train/run.json" ] && resume=(--resume)
+        local epochs=()
+        [ "$name" = v4 ] && [ -n "${EPOCHS_V4:-}" ] && epochs=(--method uniform --subnets-per-step 1 --epochs "$EPOCHS_V4")
+        [ ${#epochs[@]} = 0 ] && epochs=(--recipe short --epochs-scale "$EPOCHS_SCALE")
+        "$PYTHON" -m ofa.train --data "$DATA" --space "$space" --resolutions "$SIDES" --smallest-crop 0.25 \
+            --precision fp32 --device "$DEVICE" "${epochs[@]}" --out "$run/train" "${resume[@]}"
+    fi
+    "$PYTHON" -m ofa.predictors.collect --checkpoint "$run/train/supernet.safetensors" --data "$DATA" --subnets 300 \
+        --device "$DEVICE" --out "$run/accuracies.csv" --resume
+    [ -e "$run/predictor.safetensors" ] || "$PYTHON" -m ofa.predictors.fit --data "$run/accuracies.csv" \
+        --space "$space" --out "$run/predictor.safetensors"
+    "$PYTHON" -m ofa.search --table "$run/table.csv" --predictor "$run/predictor.safetensors" --out "$run/found"
+}
+
+for name in "${@:-v3 v4}"; do
+    for each in $name; do
+        case $each in
+            v3) one v3 mbv3-w0.35 ;;
+            v4) one v4 "$V4" ;;
+            *) echo "error: no space is called $each: v3 or v4"; exit 2 ;;
+        esac
+    done
+done
+echo "both frontiers: $OUT/v3/found/table.frontier.csv and $OUT/v4/found/table.frontier.csv"
