@@ -1,6 +1,7 @@
 """FBNet's space as HELP's networks number it: the blocks are those whose sums HELP published."""
 
 import gzip
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +37,21 @@ def test_a_network_by_numbers_and_by_names() -> None:
     ]
     with torch.no_grad():
         assert build_torch(network_graph(blocks))(torch.zeros(1, 3, 32, 32)).shape == (1, 100)
+
+
+def test_sizes_and_channels_are_those_that_the_list_states(reference: Path) -> None:
+    text = gzip.decompress((reference / "networks" / "help_fbnet_latency.csv.gz").read_bytes()).decode()
+    stated = re.search(r"input (\d+)x\1 .*stages ([\d ]+) of ([\d ]+), strides ([\d ]+), stem (\d+), head (\d+)", text)
+    assert stated is not None
+    side, counts, channels, strides, stem, head = ([int(n) for n in part.split()] for part in stated.groups())
+    expected, size = [(side[0], stem[0])], side[0]
+    for count, out, stride in zip(counts, channels, strides, strict=True):
+        for i in range(count):
+            expected.append((size, out))
+            size //= stride if i == 0 else 1
+    blocks = fbnet_blocks("k3_e1 " * POSITIONS)
+    assert [(block.in_size, block.out_channels) for block in blocks[:-3]] == expected
+    assert (blocks[-3].in_size, blocks[-3].out_channels) == (size, head[0])
 
 
 @pytest.mark.parametrize("device", ["pixel3_ms", "raspi4_ms", "fpga_ms", "eyeriss_ms"])
