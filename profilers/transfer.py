@@ -54,7 +54,7 @@ def _measure(config: TransferConfig, source: LatencyTable | None, command: str) 
     from profilers.estimating.measured import measure_suggested, networks_file
     from profilers.estimating.suggestion import check_new, suggestion
 
-    if source is None and (config.suggest or 0) < LEAST_FOR_TERMS:
+    if source is None and not config.sources and (config.suggest or 0) < LEAST_FOR_TERMS:
         raise InputError(
             f"--suggest is {config.suggest}: name a table of a related device with --from, or measure at least "
             f"{LEAST_FOR_TERMS}"

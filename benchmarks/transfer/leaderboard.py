@@ -53,6 +53,7 @@ class Target:
     priced: Floats
     directions: tuple[Floats, ...] = ()
     fitted: NDArray[np.bool_] | None = None
+    plain: Floats | None = None
 
 
 # ---- ways

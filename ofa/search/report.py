@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,6 +26,9 @@ from ofa.tables.sum_correction import SumCorrection
 
 # two-sided 95 % of a normal distribution
 _Z95 = 1.96
+# what an estimated table's header says of its networks: "10 of mbv3-w1.0, 128 to 224 px, 4.1 to 31 ms"
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)"
+_COVERED = re.compile(f"{_NUMBER} to {_NUMBER} px, {_NUMBER} to {_NUMBER} ms")
 _SAME = 0.005  # per cent, less than what is shown
 # measured: docs/results/collect.md
 INT8_LOSS = "on the shipped supernet 0.4 points of top-1 in the mean"
@@ -77,6 +81,8 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     lines.append(error_in_words(table))
+    if beyond := beyond_in_words(table, results):
+        lines.append(beyond)
     return lines
 
 
@@ -93,6 +99,22 @@ def types_in_words(table: LatencyTable, predictor: Predictor) -> str | None:
     return (
         f"accuracies are of int8 networks, latencies are not ({table.header.get('dtype', 'type not stated')}): take a "
         "table of int8 (--dtype int8 of the profiler), or a predictor of float32 networks"
+    )
+
+
+def beyond_in_words(table: LatencyTable, results: Sequence[Specialised]) -> str | None:
+    """Which results lie beyond the networks that an estimated table rests on, as its header describes these."""
+    covered = _COVERED.search(table.header.get("networks", "")) if table.provenance == "estimated" else None
+    if covered is None:
+        return None
+    small, large, fast, slow = (float(number) for number in covered.groups())
+    count = sum(not (small <= r.subnet.resolution <= large and fast <= r.latency_ms <= slow) for r in results)
+    if not count:
+        return None
+    px = f"{small:g} px" if small == large else f"{small:g} to {large:g} px"
+    return (
+        f"{count} of {len(results)} networks lie beyond those that were timed ({px}, {fast:g} to {slow:g} ms): the "
+        "expected error is not of them"
     )
 
 

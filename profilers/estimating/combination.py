@@ -9,8 +9,8 @@ The target's weights are then taken to be
 each times an unknown of mean 0. How far the unknowns reach (variances, in terms of the networks' error) is not chosen:
 every combination of `REACHES` around every centre is a hypothesis, and the result is the mean over all, each weighted
 by how likely it makes the networks' latencies (Bayesian model averaging; the error's variance is integrated out with
-an inverse gamma prior). So few networks keep a single related source, and many outvote all of them. Choosing one
-hypothesis by leave-one-out instead was worse: docs/results/transfer.md.
+an inverse gamma prior). So few networks keep a single related source, and many outvote all of them. A choice of one
+hypothesis by leave-one-out was worse in a prototype: docs/results/transfer.md.
 
 Weights may be negative where a term takes off what another counts too much, but no block may cost less than a share of
 what the centre says: `held` finds the nearest weights that keep this, in the metric of their covariance.
