@@ -102,7 +102,10 @@ def recorded_space(record: Mapping[str, Any], where: object, num_classes: int = 
     """
     name = need(record, NAME, str, where)
     if record.get(DESCRIPTION) is None:
-        space = named_space(name, num_classes)
+        try:
+            space = named_space(name, num_classes)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from None
     else:
         stated = as_object(record[DESCRIPTION], f"{where}: {DESCRIPTION}")
         space = described_space(stated, f"{where}: {DESCRIPTION}", num_classes, any_name=True)
