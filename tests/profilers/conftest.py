@@ -20,7 +20,7 @@ from profilers.measuring.plan import make_plan
 from tests.helpers.boards import CONFIG, SSHD_CONFIG, START, Sshd, sshd_program
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     if platform.system() != "Linux" or platform.machine() != "x86_64" or shutil.which("ssh") is None:
         pytest.skip("needs x86-64 Linux and ssh")

@@ -236,7 +236,7 @@ def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--runtime", "openvino"], "unknown runtime 'openvino'"),
+        (["--runtime", "tvm"], "unknown runtime 'tvm'"),
         (["--space", "mbv9"], "unknown space 'mbv9'"),
         (["--resolutions", "8"], "resolution 8 is not within 32 to 1024"),
         (["--threads", "0"], "--threads is 0, expected at least 1"),
