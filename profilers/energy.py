@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -64,15 +63,13 @@ def _measured(
 ) -> MeasuredEnergies:
     """What the battery says of the networks; SystemExit after Ctrl-C, saying how to go on."""
     from ofa.cli.console import progress_bar
-    from ofa.errors import InputError
     from ofa.runs.journal import Journal
     from ofa.runs.places import temporary_folder
     from ofa.runs.settings import identity_of
     from profilers.devices.from_header import open_target
     from profilers.energies.measured_energy import Halves, make_turns, order_of
-    from profilers.measuring.events import AgentFailed
     from profilers.measuring.models import write_models
-    from profilers.profiling.console import STOPPED, ended_by_sigterm
+    from profilers.profiling.console import ended_with_words
     from profilers.whole_networks.measured import of_table
 
     assert table.path is not None
@@ -82,32 +79,24 @@ def _measured(
     journal = (Journal.resume if config.resume and path.is_file() else Journal.create)(path, settings)
     again = command if config.resume else f"{command} --resume"
     order = order_of(len(chosen.genes), config.rounds, config.seed)
-    try:
-        with (
-            ended_by_sigterm(),
-            temporary_folder("models") as folder,
-            progress_bar(console) as bar,
-            open_target(table, config, config.timeout, console.out, fixed_performance=False) as target,
-        ):
-            chains = {f"network{i}": chain for i, chain in enumerate(chosen.chains())}
-            files = list(write_models(chains, target.runtime, folder, target.batch, target.dtype).values())
+    with (
+        ended_with_words(journal, lambda: f"; finished turns are in {path}; go on with: {again}"),
+        temporary_folder("models") as folder,
+        progress_bar(console) as bar,
+        open_target(table, config, config.timeout, console.out, fixed_performance=False) as target,
+    ):
+        chains = {f"network{i}": chain for i, chain in enumerate(chosen.chains())}
+        files = list(write_models(chains, target.runtime, folder, target.batch, target.dtype).values())
 
-            def progress(made: int, of: int) -> None:
-                bar.show("measuring", made, of)
-                if not console.is_terminal:
-                    turn = 2 * config.half / 60
-                    each = "a minute" if turn == 1 else f"{turn:g} minutes"
-                    console.out(f"measured {made} of {of} turns of {each}, about {(of - made) * turn:.0f} min left")
+        def progress(made: int, of: int) -> None:
+            bar.show("measuring", made, of)
+            if not console.is_terminal:
+                turn = 2 * config.half / 60
+                each = "a minute" if turn == 1 else f"{turn:g} minutes"
+                console.out(f"measured {made} of {of} turns of {each}, about {(of - made) * turn:.0f} min left")
 
-            halves, asked = Halves.of(config.half), of_table(target, table)
-            return make_turns(journal, asked, folder, files, order, config.seed, progress, halves)
-    except KeyboardInterrupt:
-        print(f"stopped; finished turns are in {path}; go on with: {again}", file=sys.stderr)
-        raise SystemExit(STOPPED) from None
-    except AgentFailed as failure:
-        raise InputError(f"{failure}; finished turns are in {path}; go on with: {again}") from None
-    finally:
-        journal.close()
+        halves, asked = Halves.of(config.half), of_table(target, table)
+        return make_turns(journal, asked, folder, files, order, config.seed, progress, halves)
 
 
 if __name__ == "__main__":

@@ -49,9 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def profile_linux(config: LinuxConfig, command: str) -> int:
     """Measures a space on a board; 1 if blocks failed. command: as typed, for the table's header."""
-    from device_agents.android import bundle
-    from profilers.devices.board.board_target import board_target, chosen_cpus
-    from profilers.devices.board.ssh import Board
+    from profilers.devices.board.board_target import open_board
     from profilers.estimating.quickest import check_quickest, profile_quickest
     from profilers.measuring.models import check_runtime
     from profilers.profiling.profile import profile
@@ -59,28 +57,16 @@ def profile_linux(config: LinuxConfig, command: str) -> int:
     check_runtime("tflite")
     if config.quickest:
         check_quickest(config)
-    board = Board(config.host, config.ssh_config)
-    facts = board.facts()
-    cpus = chosen_cpus(facts, config.cpu, config.threads, config.cores)
-    agent = bundle.make(
-        facts.machine,
-        agent_bin=config.agent_bin,
-        agent_lib=config.agent_lib,
-        agent_aar=config.agent_aar,
-        libc=config.libc,
-        tell=print,
-    )
-    with board_target(
-        board,
-        agent,
+    with open_board(
+        config.host,
+        config.ssh_config,
+        config,
+        config,
         batch=config.batch_size,
         delegate=config.delegate,
         dtype=config.dtype,
-        threads=config.threads_on(cpus),
-        cpus=cpus,
         timeout_s=config.timeout,
         say=print,
-        cluster=config.cores,
         keep_models=not config.quickest,
         in_place=config.in_place,
     ) as target:

@@ -29,7 +29,19 @@ def open_device(asked: DeviceByOptions, batch: int, timeout_s: float, say: Calla
 
     check_runtime("tflite")
     if asked.host is not None:
-        with _board(asked, asked.host, batch, timeout_s, say) as board:
+        from profilers.devices.board.board_target import open_board
+
+        with open_board(
+            asked.host,
+            asked.ssh_config,
+            asked,
+            asked,
+            batch=batch,
+            delegate="xnnpack",
+            dtype="fp32",
+            timeout_s=timeout_s,
+            say=say,
+        ) as board:
             yield board
         return
     require("adb_shell", "a phone")
@@ -52,38 +64,3 @@ def open_device(asked: DeviceByOptions, batch: int, timeout_s: float, say: Calla
         say(described(phone, cpus))
         with session_of(adb, phone, cpus, options, batch, timeout_s, say, keep_models=False) as target:
             yield target
-
-
-@contextmanager
-def _board(
-    asked: DeviceByOptions, host: str, batch: int, timeout_s: float, say: Callable[[str], None]
-) -> Iterator[Target]:
-    from device_agents.android import bundle
-    from profilers.devices.board.board_target import board_target, chosen_cpus
-    from profilers.devices.board.ssh import Board
-
-    board = Board(host, asked.ssh_config)
-    facts = board.facts()
-    cpus = chosen_cpus(facts, asked.cpu, asked.threads, asked.cores)
-    agent = bundle.make(
-        facts.machine,
-        agent_bin=asked.agent_bin,
-        agent_lib=asked.agent_lib,
-        agent_aar=asked.agent_aar,
-        libc=asked.libc,
-        tell=say,
-    )
-    with board_target(
-        board,
-        agent,
-        batch=batch,
-        delegate="xnnpack",
-        dtype="fp32",
-        threads=asked.threads_on(cpus),
-        cpus=cpus,
-        timeout_s=timeout_s,
-        say=say,
-        cluster=asked.cores,
-        keep_models=False,
-    ) as target:
-        yield target

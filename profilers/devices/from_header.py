@@ -13,7 +13,7 @@ from ofa.optional_packages import require
 from ofa.tables import LatencyTable
 from profilers.devices import local_cpu, nvidia
 from profilers.devices.access_options import AccessOptions
-from profilers.devices.core_options import cpu_numbers
+from profilers.devices.core_options import ClusterOptions, cpu_numbers
 from profilers.devices.delegates import dtype_in
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.measuring.target import Target
@@ -75,36 +75,23 @@ def open_target(
 def _board(
     table: LatencyTable, access: AccessOptions, timeout_s: float, say: Callable[[str], None]
 ) -> Iterator[Target]:
-    from device_agents.android import bundle
-    from profilers.devices.board.board_target import board_target, chosen_cpus
-    from profilers.devices.board.ssh import Board
+    from profilers.devices.board.board_target import open_board
     from profilers.measuring.models import check_runtime
 
     if access.host is None:
         raise InputError(f"{table.path} was measured on a board: name it by --host USER@ADDRESS")
     check_runtime("tflite")
-    board = Board(access.host, access.ssh_config)
-    facts = board.facts()
-    threads = _threads(table)
-    with board_target(
-        board,
-        bundle.make(
-            facts.machine,
-            agent_bin=access.agent_bin,
-            agent_lib=access.agent_lib,
-            agent_aar=access.agent_aar,
-            libc=access.libc,
-            tell=say,
-        ),
+    # no models stay: whole networks are large, and another run draws others
+    with open_board(
+        access.host,
+        access.ssh_config,
+        access,
+        ClusterOptions(threads=_threads(table), cpu=_cpus(table)),
         batch=table.batch,
         delegate=_stated(table, "delegate"),
         dtype=dtype_in(table.header),
-        threads=threads,
-        cpus=chosen_cpus(facts, _cpus(table), threads),
         timeout_s=timeout_s,
         say=say,
-        # whole networks are large, and another run draws others
-        keep_models=False,
     ) as target:
         yield target
 

@@ -14,9 +14,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from ofa.runs.places import temporary_folder
 from ofa.runs.system import END_SIGNALS
+from profilers.measuring.events import AgentFailed
 from profilers.measuring.judge import Outcome
 from profilers.measuring.plan import VisitPlan
 from profilers.measuring.run import measure_on
@@ -49,6 +51,24 @@ def measure_shown(
     except KeyboardInterrupt:
         print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
         raise SystemExit(STOPPED) from None
+    finally:
+        journal.close()
+
+
+@contextmanager
+def ended_with_words(journal: Journal, words: Callable[[], str]) -> Iterator[None]:
+    """Closes the journal in the end, and says `words`, what there is and how to go on, if that comes too early.
+
+    SystemExit with STOPPED after Ctrl-C and SIGTERM; InputError where an agent failed (AgentFailed).
+    """
+    try:
+        with ended_by_sigterm():
+            yield
+    except KeyboardInterrupt:
+        print(f"stopped{words()}", file=sys.stderr)
+        raise SystemExit(STOPPED) from None
+    except AgentFailed as failure:
+        raise InputError(f"{failure}{words()}") from None
     finally:
         journal.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -16,8 +15,7 @@ from profilers.devices.from_header import open_target
 from profilers.looping.loop import Loop, check_loops, make_loop, open_loop
 from profilers.looping.loop_report import minute_in_words, print_sustained, shown, to_json
 from profilers.looping.minutes import LoopPlan, Record, minutes_of, sustained_of
-from profilers.measuring.events import AgentFailed
-from profilers.profiling.console import STOPPED, ended_by_sigterm
+from profilers.profiling.console import ended_with_words
 from profilers.verifying.record import path_of, record
 from profilers.verifying.searched import Searched
 from profilers.verifying.verification import Verified
@@ -88,25 +86,18 @@ class _Looping:
             "seed": config.seed,
         }
         journal, made = open_loop(config.loop_journal, settings, plan, resume=config.resume)
-        try:
+        with ended_with_words(journal, lambda: f"{self._so_far()}; begin the loop again with: {self._resume}"):
             if made is not None:
                 self._say_minutes(made)
                 return made
             if journal.records:
                 self._console.out("the loop begins again: the device has cooled since it was ended")
-            with ended_by_sigterm(), shown(self._console, plan) as watch:
+            with shown(self._console, plan) as watch:
                 self._rest()
                 with open_target(table, config, config.timeout, self._console.out, fixed_performance=False) as target:
                     chain = blocks_of(self._searched.search.space, self._subnet)
                     self._console.out(f"running it {plan.words()} for {plan.minutes} minutes")
                     return make_loop(journal, of_table(target, table), chain, plan, config.seed, self._kept_and(watch))
-        except KeyboardInterrupt:
-            print(f"stopped{self._so_far()}; begin the loop again with: {self._resume}", file=sys.stderr)
-            raise SystemExit(STOPPED) from None
-        except AgentFailed as failure:
-            raise InputError(f"{failure}{self._so_far()}; begin the loop again with: {self._resume}") from None
-        finally:
-            journal.close()
 
     def _rest(self) -> None:
         if self._config.rest:

@@ -17,7 +17,58 @@ from profilers.measuring.events import Done, Event
 from profilers.measuring.target import Target
 
 if TYPE_CHECKING:
+    from device_agents.android.agent_options import AgentOptions
     from device_agents.android.bundle import Bundle
+    from profilers.devices.core_options import ClusterOptions
+
+
+@contextmanager
+def open_board(
+    host: str,
+    ssh_config: Path | None,
+    own: AgentOptions,
+    cores: ClusterOptions,
+    *,
+    batch: int,
+    delegate: str,
+    dtype: Dtype,
+    timeout_s: float,
+    say: Callable[[str], None],
+    keep_models: bool = False,
+    in_place: bool = False,
+) -> Iterator[Target]:
+    """The board of a host, with an agent for its machine; InputError if it is not to be had.
+
+    own: the user's build of the agent; cores: asked for there; say: told what is sent there
+    """
+    from device_agents.android import bundle
+
+    board = Board(host, ssh_config)
+    facts = board.facts()
+    cpus = chosen_cpus(facts, cores.cpu, cores.threads, cores.cores)
+    agent = bundle.make(
+        facts.machine,
+        agent_bin=own.agent_bin,
+        agent_lib=own.agent_lib,
+        agent_aar=own.agent_aar,
+        libc=own.libc,
+        tell=say,
+    )
+    with board_target(
+        board,
+        agent,
+        batch=batch,
+        delegate=delegate,
+        dtype=dtype,
+        threads=cores.threads_on(cpus),
+        cpus=cpus,
+        timeout_s=timeout_s,
+        say=say,
+        cluster=cores.cores,
+        keep_models=keep_models,
+        in_place=in_place,
+    ) as target:
+        yield target
 
 
 @contextmanager
