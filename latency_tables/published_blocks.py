@@ -34,6 +34,8 @@ _KEY = re.compile(
     r"(?:-expand:(?P<expand>[0-9]{1,6})-kernel:(?P<kernel>[0-9]{1,2})-stride:(?P<stride>[0-9])-idskip:(?P<skip>[01]))?"
     r"(?:-se:(?P<se>[01]))?(?:-hs:(?P<hs>[01]))?"
 )
+# lists and mappings of a YAML file in each other: tables have two
+DEEPEST = 100
 RUNS = Bounds(0, 10**9, "runs")
 _PLAIN_OPS = {
     "Conv": "stem",
@@ -218,13 +220,30 @@ def read(path: Path) -> Mapping[str, Any]:
     return loaded
 
 
+def _depth(events: Iterable[object]) -> int:
+    """How deep lists and mappings lie in each other, as far as DEEPEST."""
+    depth = most = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        most = max(most, depth)
+        if most > DEEPEST:
+            break
+    return most
+
+
 def _yaml(path: Path) -> Any:
     try:
         import yaml
     except ImportError:
         raise missing_package("yaml", "reading YAML") from None
     try:
-        return yaml.safe_load(content_of(path).decode("utf-8"))
+        text = content_of(path).decode("utf-8")
+        # libyaml is several times faster, but recurses until the process dies
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        if _depth(yaml.parse(text, Loader=loader)) > DEEPEST:
+            raise RecursionError
+        return yaml.load(text, Loader=loader)  # either is a safe one
     except UnicodeDecodeError:
         raise InputError(f"{path}: not YAML or JSON text") from None
     except RecursionError:

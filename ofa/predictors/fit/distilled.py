@@ -186,6 +186,7 @@ def search_devices(
     index = block_index(space, resolutions)
     macs = np.array([block_macs(block) for block in index.blocks], dtype=np.float64)
     costs = macs * rng.lognormal(0.0, 0.5, size=(devices, len(macs)))  # (devices, U)
+    padded = np.pad(costs, ((0, 0), (0, 1)))  # what is skipped costs nothing
     keep, children = 20, 40
     seeds = space.sample(rng, 400, resolutions=resolutions)
     seed_scores = score(seeds)
@@ -215,14 +216,24 @@ def search_devices(
             [mutated.reshape(devices, half, -1), crossed.reshape(devices, half, -1)], axis=1
         )  # (devices, children, genes)
         fresh_scores = score(fresh.reshape(-1, space.num_genes)).reshape(devices, children)
-        for device in range(devices):
-            over = index.total(fresh[device], costs[device]) > limits[device]
-            fresh_scores[device, over] = -np.inf
-            everyone = np.concatenate([pool[device], fresh[device]])
-            _, first = np.unique(everyone, axis=0, return_index=True)
-            value = np.full(len(everyone), -np.inf)
-            value[first] = np.concatenate([scores[device], fresh_scores[device]])[first]
-            best = np.argsort(-value, kind="stable")[:keep]
-            best = np.where(np.isfinite(value[best]), best, best[0])
-            pool[device], scores[device] = everyone[best], value[best]
+        blocks = index.block_numbers(fresh.reshape(-1, space.num_genes)).reshape(devices, -1)
+        total = np.take_along_axis(padded, blocks, axis=1).reshape(devices, children, -1).sum(axis=2)
+        fresh_scores[total > np.array(limits)[:, None]] = -np.inf
+        everyone = np.concatenate([pool, fresh], axis=1)
+        value = np.where(_firsts(everyone), np.concatenate([scores, fresh_scores], axis=1), -np.inf)
+        best = np.argsort(-value, axis=1, kind="stable")[:, :keep]
+        best = np.where(np.isfinite(np.take_along_axis(value, best, axis=1)), best, best[:, :1])
+        pool, scores = np.take_along_axis(everyone, best[..., None], axis=1), np.take_along_axis(value, best, axis=1)
     return pool
+
+
+def _firsts(genes: Genes) -> NDArray[np.bool_]:
+    """(D, N) whether a row of (D, N, genes) is the first of its kind in its group."""
+    groups, rows, width = genes.shape
+    named = np.empty((groups, rows, width + 1), dtype=genes.dtype)
+    named[..., 0], named[..., 1:] = np.arange(groups)[:, None], genes
+    # as bytes: compared field by field, rows are sorted ten times as slowly
+    _, first = np.unique(named.view(np.dtype((np.void, named.itemsize * (width + 1)))), return_index=True)
+    found = np.zeros(groups * rows, dtype=np.bool_)
+    found[first] = True
+    return found.reshape(groups, rows)

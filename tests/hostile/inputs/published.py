@@ -43,6 +43,9 @@ REFUSED: Mapping[str, Mapping[str, Edit]] = {
         "not-utf-8": put(Y, b"a: \xff\n"),
         "list": put(Y, "- 1\n"),
         "deep": put(Y, "a: " + "[" * 400),
+        # libyaml alone recurses until the process dies
+        "deep-lists": put(Y, "- " * 200_000),
+        "deep-mappings": put(Y, "{a: " * 200_000),
         "digits": swap(Y, "1.5", DIGITS),
         "date": swap(Y, "1.5", "2001-99-99"),
         "code": put(Y, "!!python/object/apply:os.system [false]"),
