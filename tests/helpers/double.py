@@ -6,9 +6,11 @@ learning rates.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 
 def main(words: Sequence[str]) -> int:
@@ -18,10 +20,17 @@ def main(words: Sequence[str]) -> int:
     import ofa.training.supply as supply
     from ofa.train.__main__ import main as train
 
-    torch.set_default_dtype(torch.float64)
     single: Callable[..., Any] = supply.normalised
-    supply.normalised = lambda *arguments: single(*arguments).double()
-    code = train(words)
+    torch.set_default_dtype(torch.float64)
+    try:
+        with patch.object(supply, "normalised", lambda *arguments: single(*arguments).double()):
+            code = train(words)
+    finally:
+        torch.set_default_dtype(torch.float32)
     threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
     assert not [name for name in threads if "gloo" in name], threads
     return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

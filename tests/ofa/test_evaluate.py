@@ -21,7 +21,6 @@ from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
 from tests.helpers.photographs import write_classes
-from tests.helpers.ranks import run_ranks
 
 SPACE = get_space("mbv3-w0.1", 6)
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
@@ -167,22 +166,6 @@ def test_a_killed_run_continues_to_the_same_result(
     assert resumed["results"] == whole["results"]
     assert calls == 100 + 2 * 4 - 5  # five of eight chunks were done
     assert evaluate(out, *flags, "--resume")["results"] == whole["results"]  # nothing to continue: anew
-
-
-def test_two_processes_give_the_result_of_one(files: Path, tmp_path: Path) -> None:
-    flags = [*supernet_flags(files), "--subnet", files / "subnet.json"]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the two processes have: another number adds up in another order
-    try:
-        alone = evaluate(tmp_path / "one.json", *flags)
-    finally:
-        torch.set_num_threads(threads)
-    said = run_ranks(2, tmp_path / "said", main, *flags, "--device", "cpu", "--out", tmp_path / "two.json")
-    shared = json.loads((tmp_path / "two.json").read_text())
-    assert shared["processes"] == 2
-    assert figures(shared)[0] == pytest.approx(figures(alone)[0], rel=1e-6)
-    assert said.count("wrote") == 1
-    assert [p.name for p in tmp_path.iterdir() if "journal" in p.name] == []
 
 
 def test_broken_images_are_counted_or_refused(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

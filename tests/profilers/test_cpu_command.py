@@ -55,12 +55,19 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
     assert all(min(r["samples_ns"]) > 0 and r["warmup_ns"] > 0 for r in visits)
 
 
-def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # however busy this machine is: a doubtful visit would be made again by --resume
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few samples, of which none is doubted, however busy the machine: what a test is about is not the time."""
     monkeypatch.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
     monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
+    assert CPU_PACE.in_place is not None
+    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts, CPU_PACE.quick):
+        for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
+            monkeypatch.setitem(rules, rule, value)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     arguments = [*SMALL, "--rounds", "1", "--out", str(out)]
     main(arguments)
@@ -78,17 +85,6 @@ def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(
     assert main([*arguments, "--resume"]) == 0
     again = LatencyTable.load(out)
     assert [(row.latency_ms, row.visits_ms) for row in again.rows] == [(r.latency_ms, r.visits_ms) for r in table.rows]
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few samples, of which none is doubted: what a test is about is not the time."""
-    monkeypatch.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
-    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
-    assert CPU_PACE.in_place is not None
-    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
-        for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
-            monkeypatch.setitem(rules, rule, value)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -143,6 +139,7 @@ def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
     assert all(row.warm_ms is None for row in table.rows)
 
 
+@pytest.mark.usefixtures("hasty")
 def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None:
     asked = [
         "--space",

@@ -265,7 +265,7 @@ def test_gpus_that_do_not_agree_keep_their_own_tables(
 def test_two_real_processes_are_waited_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What such a process does is seen above: these bring their tables along, and load no torch."""
+    """What such a process does is seen above, of one: these bring their tables along, and load no torch."""
     made, out, program = tmp_path / "made.csv", tmp_path / "t.csv", tmp_path / "python"
     table = LatencyTable.load(table_of(tmp_path, 2.0))
     LatencyTable({**table.header, "soc": "S"}, table.rows).save(made)
@@ -273,7 +273,7 @@ def test_two_real_processes_are_waited_for(
         f"#!{sys.executable} -IS\n"
         "import json, shutil, sys, time\n"
         "given = dict(zip(sys.argv[1:], sys.argv[2:]))  # of an option that is given twice the last counts\n"
-        "print(json.dumps(sys.argv[3:]))\n"
+        "print(json.dumps(sys.argv[1:]))\n"
         "time.sleep(0.1)\n"
         f"shutil.copy({str(made)!r}, given['--out'])\n"
         "print('wrote', given['--out'])\n"
@@ -284,7 +284,9 @@ def test_two_real_processes_are_waited_for(
     assert done.returncode == 0
     for i in (0, 1):
         words, wrote = (line.removeprefix(f"cpu:{i}: ") for line in done.stdout.splitlines() if f"cpu:{i}: " in line)
-        asked = COMMAND.parse(json.loads(words))
+        dash, module, *options = json.loads(words)
+        assert (dash, module) == ("-m", main.__module__)
+        asked = COMMAND.parse(options)
         assert (asked.device, asked.out, wrote) == (f"cpu:{i}", tmp_path / f"t-cpu{i}.csv", f"wrote {asked.out}")
         assert LatencyTable.load(asked.out).rows == table.rows
     assert LatencyTable.load(out).rows == table.rows

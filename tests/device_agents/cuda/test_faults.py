@@ -69,36 +69,29 @@ BROKEN = """
 import sys
 from device_agents.cuda import agent, device
 real = agent.Agent._visit
+def lost(self):
+    raise RuntimeError("the same")
 def visit(self, name, path):
-    if name == "{name}":
-        {fault}
+    if name == "{0}":
+        raise device.CaptureFailed("the capture failed: no")
+    if name == "{1}":
+        device.Cpu.free = lost
+        raise RuntimeError("CUDA error: an illegal memory access\\nCompile with ...")
     return real(self, name, path)
 agent.Agent._visit = visit
-{more}
 sys.exit(agent.main(sys.argv[1:]))
 """
+WORDS = ("CaptureFailed: the capture failed: no", "RuntimeError: CUDA error: an illegal memory access")
 
 
-@pytest.mark.parametrize(
-    ("fault", "more", "words"),
-    [
-        ("raise device.CaptureFailed('the capture failed: no')", "", "CaptureFailed: the capture failed: no"),
-        (
-            "raise RuntimeError('CUDA error: an illegal memory access\\nCompile with ...')",
-            "def lost(self):\n    raise RuntimeError('the same')\ndevice.Cpu.free = lost",
-            "RuntimeError: CUDA error: an illegal memory access",
-        ),
-    ],
-)
-def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
-    tmp_path: Path, fault: str, more: str, words: str
-) -> None:
-    chains = [(BLOCK,), (replace(BLOCK, stride=2, skip=False),), (replace(BLOCK, kernel_size=5),)]
+def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(tmp_path: Path) -> None:
+    """Of two blocks, one after the other: each agent loads torch."""
+    chains = [(BLOCK,), *((replace(BLOCK, kernel_size=size),) for size in (5, 7)), (replace(BLOCK, skip=False),)]
     plan = make_plan(chains, 2, 0)
     files = write_models(plan.models, "torch", tmp_path, 1)
-    bad = next(name for name in plan.models if name != plan.reference)
+    bad = [name for name in plan.models if name != plan.reference][:2]
     script = tmp_path / "broken.py"
-    script.write_text(BROKEN.format(name=bad, fault=fault, more=more))
+    script.write_text(BROKEN.format(*bad))
     command = [
         sys.executable,
         "-c",
@@ -120,11 +113,13 @@ def test_an_agent_whose_process_is_lost_ends_and_its_block_is_blamed_once(
         outcome = carry_out(Driver(Ledger(plan, journal), files, given, start, progress=lambda *_: None))
     finally:
         journal.close()
-    assert outcome.failed == {bad: f"the agent exited with code 3; its last words: {words}"}
-    assert set(outcome.results) == set(plan.models) - {bad}
+    assert outcome.failed == {
+        name: f"the agent exited with code 3; its last words: {words}" for name, words in zip(bad, WORDS, strict=True)
+    }
+    assert set(outcome.results) == set(plan.models) - set(bad)
     # on a busy machine another agent may have made visits again
-    assert ends[:2] == ["died", "done"]
-    assert "died" not in ends[1:]
+    assert ends[:3] == ["died", "died", "done"]
+    assert "died" not in ends[2:]
 
 
 # ---- memory

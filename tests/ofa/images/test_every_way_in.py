@@ -115,11 +115,17 @@ def of_publish(given: ImageFolder, _: int, __: int, broken: set[str]) -> Iterato
     broken.update(given.faults)
 
 
-@pytest.mark.parametrize("size", [64, 100, 7])
+# all that worker processes do is done in one place, ofa/images/pixels/decoded.py: each way meets them once
 @pytest.mark.parametrize(
-    ("way", "workers"),
-    [(of_chunks, 0), (of_chunks, 2), (of_batches, 0), (of_batches, 2), (of_store, 0), (of_store, 2)]
-    + [(of_export, 0), (of_publish, 0)],
+    ("data", "way", "workers", "size"),
+    [
+        (data, way, 0, size)
+        for data in ("folder", "zip")
+        for way in (of_chunks, of_batches, of_store, of_export, of_publish)
+        for size in (64, 100, 7)
+    ]
+    + [("zip", of_chunks, 2, 7), ("zip", of_batches, 2, 100), ("folder", of_store, 2, 64)],
+    indirect=["data"],
 )
 def test_evaluations_see_each_image_once_with_its_label(
     data: Path,
@@ -169,7 +175,7 @@ def epochs(
 
 # a batch that leaves nothing over: the cache has no broken images any more, what is streamed still counts them
 @pytest.mark.parametrize(("way", "size", "processes"), [(cached, 33, 1), (streamed, 50, 1), (streamed, 25, 2)])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("data", "workers"), [("folder", 0), ("zip", 0), ("zip", 2)], indirect=["data"])
 def test_an_epoch_of_training_is_every_image_once_with_its_label(
     data: Path,
     way: Callable[[ImageFolder, Preparation, Processes], Supply],
@@ -198,7 +204,7 @@ def test_what_a_batch_leaves_over_is_dropped_and_comes_in_another_epoch(
         assert broken == [broken_names("train")] * processes
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(("data", "workers"), [("folder", 0), ("zip", 0), ("zip", 2)], indirect=["data"])
 def test_fine_tuning_sees_every_image_once_with_its_label(data: Path, workers: int) -> None:
     given, broken = open_images(data, split="train"), set[str]()
     chosen = random_indices(given, IMAGES)

@@ -24,7 +24,6 @@ from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from tests.helpers.photographs import write_classes
-from tests.helpers.ranks import run_ranks
 
 SPACE, RESOLUTIONS = get_space("mbv3-w0.1", 6), (32, 48)
 POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
@@ -171,20 +170,6 @@ def test_parts_and_additions_are_rows_of_the_whole(files: Path, tmp_path: Path) 
     assert sorted(parts, key=lambda row: int(row["index"])) == whole
     added = collected(tmp_path / "more.csv", *flags(files, "--subnets", 4, "--first", 5))
     assert added == whole[5:]
-
-
-def test_two_processes_write_the_file_of_one(files: Path, tmp_path: Path) -> None:
-    arguments = flags(files, "--subnets", 6)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the two processes have: another number adds up in another order
-    try:
-        collected(tmp_path / "one.csv", *arguments)
-    finally:
-        torch.set_num_threads(threads)
-    said = run_ranks(2, tmp_path / "said", collect.main, *arguments, "--device", "cpu", "--out", tmp_path / "two.csv")
-    assert (tmp_path / "two.csv").read_text() == (tmp_path / "one.csv").read_text()
-    assert said.count("wrote") == 1
-    assert [p.name for p in tmp_path.iterdir() if "journal" in p.name] == []
 
 
 def test_the_loop_closes_in_a_small_space(

@@ -57,7 +57,7 @@ def test_unchanged_runs_of_other_days_become_a_baseline(device: Device, run: Run
     kept = folder / "baseline" / "t"
     old = LatencyTable.load(folder / "t.csv")
     LatencyTable({**old.header, "when": "2026-11-20T01:00:00+00:00"}, old.rows).save(folder / "t.csv")
-    for day in range(21, 28):
+    for day in range(21, 26):  # the fifth finds all places taken
         device.header = {"when": f"2026-11-{day}T01:00:00+00:00"}
         for _again in range(2):  # the same day a second time counts once
             assert run("--overwrite", "--accept")[0] == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -58,8 +59,12 @@ class Case:
         return self.index.space
 
 
+@lru_cache(maxsize=200)  # listing every network takes longer than what is asked of it
 def random_case(seed: int, corrected: bool, extra: int = 0) -> Case:
-    """corrected: latencies are corrected sums, so that blocks may cost less than nothing; extra: further costs."""
+    """Not to be changed: others get the same.
+
+    corrected: latencies are corrected sums, so that blocks may cost less than nothing; extra: further costs
+    """
     rng = np.random.default_rng(seed)
     space = small_space(rng)
     index = block_index(space, (64, 96))
