@@ -15,6 +15,7 @@ from ofa.cli.options import OptionalCount
 from ofa.cli.run import run
 from ofa.errors import InputError, UsageError
 from ofa.reading.kinds import RESULT, SUBNET, TABLE, kind_of
+from ofa.runs.places import check_replaced
 from ofa.tables.shipped import find_table
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from ofa.published import NAMED
     from ofa.tables import LatencyTable
 
+    if config.out is not None:
+        check_replaced(config.out, {"format", "blocks"}, "a list of blocks that ofa.costs wrote")
     console = make_console()
     table = LatencyTable.load(find_table(config.table)) if config.table else None
     found = network_costs(config, table)

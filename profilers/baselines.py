@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def measure_baselines(config: BaselinesConfig, command: str) -> int:
     """Searches, measures, compares, says and writes it; 1 if a network failed or the machine changed. command: typed"""
     from ofa.runs.files import write_json
-    from ofa.runs.places import check_writable
+    from ofa.runs.places import check_replaced, check_writable
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import open_target
     from profilers.profiling.console import measure_shown
@@ -43,6 +43,7 @@ def measure_baselines(config: BaselinesConfig, command: str) -> int:
     if table.emulated:
         raise InputError(f"{table.path} was measured on an emulated device: what is measured there means nothing")
     check_writable(config.file)
+    check_replaced(config.file, {"baselines", "found"}, "what profilers.baselines writes")
     console = make_console()
     contest = contest_of(config, table)
     with Lock(config.file), open_target(table, config, config.timeout, console.out) as target:

@@ -14,6 +14,7 @@ from ofa.errors import UsageError
 from ofa.optional_packages import require
 from ofa.reading.kinds import TABLE
 from ofa.runs.files import write_json
+from ofa.runs.places import check_replaced
 from ofa.tables.shipped import find_table
 from profilers.changes.levels import ALPHA, EFFECT
 
@@ -63,6 +64,8 @@ COMMAND = Command("profilers.compare", CompareTablesConfig, "xeon-vm-tflite my-c
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
+    if config.json:
+        check_replaced(config.json, {"old", "new", "changed"}, "what profilers.compare writes", name="--json")
     comparison = compare(config)
 
     from profilers.changes.comparison import to_json

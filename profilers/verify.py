@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verify_found(config: VerifyConfig, command: str) -> int:
     """Measures a result's networks; 1 if a limit is not kept, or the machine is not as it was. command: as typed"""
-    from ofa.runs.places import check_writable
+    from ofa.runs.places import check_replaced, check_writable
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import open_target
     from profilers.verifying.accuracies import check_evaluation
@@ -49,6 +49,7 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     searched = read_searched(config, table)
     for written in config.files:
         check_writable(written)
+    check_replaced(config.file, {"results", "verification"}, "what profilers.verify writes")
     open_beside(config.also)
     check_looping(config, searched)
     check_evaluation(config)

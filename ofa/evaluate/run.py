@@ -16,6 +16,7 @@ from ofa.evaluate.networks import NamedNetwork, classes_of, open_networks
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
 from ofa.runs.journal import SharedJournal
+from ofa.runs.places import check_replaced
 from ofa.runs.settings import identity_of
 
 
@@ -60,6 +61,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
     Writes the result to `config.out`, and until it is there a journal beside it, by which `config.resume` continues.
     Raises InputError for what is wrong with images, files or settings.
     """
+    check_replaced(config.out, {"results", "checkpoint"}, "what ofa.evaluate writes")
     with processes.processes("cpu" if is_model_file(config.checkpoint) else config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else EvaluateWatcher()
         started = time.perf_counter()

@@ -19,6 +19,7 @@ from ofa.images.preprocessing import centre_crop, decided, to_array
 from ofa.predict.config import PredictConfig
 from ofa.predict.model import ModelFile, open_model, probabilities
 from ofa.runs.files import write_json
+from ofa.runs.places import check_replaced
 from ofa.runs.settings import identity_of
 
 
@@ -97,6 +98,8 @@ def predict_images(config: PredictConfig, watcher: PredictWatcher | None = None)
     or no image can be read; with `config.strict` also for the first that cannot.
     """
     watcher = PredictWatcher() if watcher is None else watcher
+    if config.json is not None:
+        check_replaced(config.json, {"model", "images"}, "what ofa.predict writes", name="--json")
     images = NamedImages(config.file)
     model = open_model(config.model)
     facts, line = _facts(config, model)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
+from ofa.reading.structured import read_json
 from ofa.runs import system
 
 LEAST_FREE_MIB = 64
@@ -44,6 +45,19 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
     free_mib = shutil.disk_usage(there).free / 2**20
     if free_mib < LEAST_FREE_MIB:
         raise InputError(f"{name} {path}: {free_mib:.0f} MiB are free on its disk, {LEAST_FREE_MIB} are needed")
+
+
+def check_replaced(path: Path, keys: Collection[str], what: str, *, name: str = "--out") -> None:
+    """InputError where a file is there that is not a JSON object with these keys: it is the user's own.
+
+    what: what the command writes there, such as "a result of profilers.baselines"
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return
+    with suppress(InputError):
+        if set(keys) <= set(read_json(path)):
+            return
+    raise InputError(f"{name} {path} is there, and is not {what}: name another file, or move that one away")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Places to write: looked at before the work; temporary folders of killed runs go with the next run."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 
 from ofa.errors import InputError
 from ofa.runs.files import replace_file
-from ofa.runs.places import check_writable, temporary_folder
+from ofa.runs.places import check_replaced, check_writable, temporary_folder
 from ofa.search.__main__ import main as search
 
 Usage = namedtuple("Usage", "total used free")
@@ -138,3 +139,32 @@ def test_folders_of_killed_runs_go_and_those_of_living_ones_stay(
     assert not own.exists()
     living.kill()
     living.communicate()
+
+
+@pytest.mark.parametrize(
+    ("text", "refused"),
+    [
+        ('{"results": [], "checkpoint": "c", "more": 1}', False), ("", False), ('{"results": []}', True),
+        ('[{"results": 0, "checkpoint": 0}]', True), ("a note of mine", True), ("\0", True),
+    ],
+)  # fmt: skip
+def test_only_an_earlier_result_is_replaced(tmp_path: Path, text: str, refused: bool) -> None:
+    path = tmp_path / "r.json"
+    check_replaced(path, {"results", "checkpoint"}, "what ofa.evaluate writes")
+    path.write_text(text, encoding="utf-8")
+    if refused:
+        with pytest.raises(InputError, match=r"r\.json is there, and is not what ofa\.evaluate writes: name another"):
+            check_replaced(path, {"results", "checkpoint"}, "what ofa.evaluate writes")
+    else:
+        check_replaced(path, {"results", "checkpoint"}, "what ofa.evaluate writes")
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_every_command_whose_result_is_a_json_file_of_the_users_name_looks_first() -> None:
+    root = Path(__file__).parents[3]
+    files = [path for folder in ("ofa", "profilers") for path in (root / folder).rglob("*.py")]
+    texts = {path: path.read_text(encoding="utf-8") for path in files}
+    writers = [path for path, text in texts.items() if re.search(r"write_json\(config\.(out|json|file),", text)]
+    known = {"winner_loop.py"}  # the figures of a loop, beside those that verify wrote, which looked
+    assert len(writers) > 4
+    assert [path for path in writers if "check_replaced(" not in texts[path] and path.name not in known] == []
