@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import sys
 import warnings
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from ofa.graph import Array
 from ofa.model_files.ends import Interface
 from ofa.model_files.running import FLOATS, Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
+from ofa.runs.system import MACOS
 
 # what a file's marks say of it
 NOT_RUN = "never run: Core ML runs on macOS alone. Compare it with the network there, before it is deployed"
@@ -20,7 +20,7 @@ SIZES = (1, 2, 7, 32)  # batches in which a model that takes any is run
 
 def runs_here(format_name: str) -> bool:
     """Whether this operating system has the format's runtime."""
-    return format_name != "coreml" or sys.platform == "darwin"
+    return format_name != "coreml" or MACOS
 
 
 def runner(format_name: str, model: bytes, batch: int | None, ends: Interface = FLOATS) -> Runner:

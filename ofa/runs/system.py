@@ -37,6 +37,7 @@ else:
     WINDOWS = False
     END_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGTERM,)
 LINUX: bool = sys.platform == "linux"
+MACOS: bool = sys.platform == "darwin"
 _LOCKED_BYTE = 1 << 30  # far behind what a lock's file says, so that others can read that
 _LOOK_S = 0.2  # how often a lock is looked at where no system call waits for it
 _FOLDERS_LOCK = ".lock"
