@@ -1,99 +1,81 @@
-"""The runtimes and types of this CPU side by side: the same blocks and whole networks, in turns.
+"""The runtimes and types of this CPU side by side: the same whole networks, in turns.
 
-python benchmarks/latency/runtimes.py --networks 8 --blocks 24 --rounds 2
-python benchmarks/latency/runtimes.py --only onnxruntime:fp32,openvino:fp32,openvino:bf16
+python benchmarks/latency/runtimes.py --networks 3 --rounds 2
 
-Every round visits all models by one runtime after the other, so that a machine that changes changes all of them.
-Prints milliseconds, and the time over that of the first runtime. What a runtime or this CPU cannot do is left out, with
-a line.
+Every round loads each network by one runtime after the other, and takes the median CPU time of up to 15 runs in one
+thread, so that other programs take less part in it than in wall time. Prints the fastest round of each network, and the
+mean over that of the first runtime.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import kendalltau
 
-from ofa.blocks import Block, all_blocks, blocks_of
-from ofa.blocks.costs import block_macs
-from ofa.errors import InputError
-from ofa.runs.journal import Journal
+from device_agents.cpu.runtimes import Run, runtime_of
+from ofa.blocks import blocks_of
 from ofa.space import get_space
-from profilers.devices.local_cpu import cpu_target
-from profilers.measuring.plan import make_plan
-from profilers.measuring.run import measure_on
-from profilers.measuring.statistics import summarise
+from profilers.devices.local_cpu import check_computes
+from profilers.measuring.models import check_runtime, write_models
 
 ALL = (
     "onnxruntime:fp32,openvino:fp32,tflite:fp32,torch:fp32,openvino:bf16,torch:bf16,"
     "onnxruntime:int8,openvino:int8,tflite:int8"
 )
+RUNS, LEAST, SECONDS = 15, 4, 0.3
 
 
-def measured(way: str, chains: list[tuple[Block, ...]], seed: int) -> list[float]:
-    """Milliseconds of every chain, from one round. way: runtime:dtype"""
-    runtime, _, dtype = way.partition(":")
-    target = cpu_target(runtime, 1, 1, None, 60.0, in_place=True, dtype=dtype)
-    own = target.pace.in_place
-    assert own is not None
-    plan = make_plan(chains, 1, seed)
-    with tempfile.TemporaryDirectory() as name:
-        journal = Journal.create(Path(name) / "journal.jsonl", {})
-        try:
-            outcome = measure_on(target, plan, own.blocks, seed, journal, Path(name), lambda *_: None)
-        finally:
-            journal.close()
-    found = {plan.models[name]: summarise(results).latency_ms for name, results in outcome.results.items()}
-    return [found.get(chain, float("nan")) for chain in chains]
-
-
-def report(times: dict[str, np.ndarray], blocks: int) -> None:
-    """Prints all figures. times: {way: (rounds, chains)}, the blocks first"""
-    ms = {way: np.median(rounds, axis=0) for way, rounds in times.items()}
-    first, *_ = ms
-    print("runtime, type: whole networks, ms, fastest to slowest | over the first: all, Kendall tau | blocks over the")
-    print("first: lowest, median, highest | the same networks, round against round")
-    for way, values in ms.items():
-        networks, base = values[blocks:], ms[first][blocks:]
-        ratios = values[:blocks] / ms[first][:blocks]
-        again = times[way][:, blocks:]
-        ratio = np.exp(np.log(networks / base).mean())
-        apart = 100 * np.median(np.abs(again[0] / again[-1] - 1))
-        print(
-            f"{way:18s} {networks.min():6.2f} to {networks.max():6.2f} | {ratio:5.2f}, "
-            f"tau {kendalltau(networks, base)[0]:.2f} | {ratios.min():.2f}, {np.median(ratios):.2f}, "
-            f"{ratios.max():.2f} | {apart:.1f} %"
-        )
+def median_ms(run: Run) -> float:
+    """The thread's CPU time of one run, after three that warm up."""
+    for _ in range(3):
+        run()
+    took: list[int] = []
+    ends = time.monotonic() + SECONDS
+    while len(took) < LEAST or (len(took) < RUNS and time.monotonic() < ends):
+        before = time.thread_time_ns()
+        run()
+        took.append(time.thread_time_ns() - before)
+    return float(np.median(took)) / 1e6
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=ALL, metavar="R:T,R:T")
     parser.add_argument("--space", default="mbv3-w1.0", metavar="NAME")
-    parser.add_argument("--networks", type=int, default=8, metavar="N")
-    parser.add_argument("--blocks", type=int, default=24, metavar="N")
+    parser.add_argument("--resolutions", default="160,224", metavar="PX,PX")
+    parser.add_argument("--networks", type=int, default=3, metavar="N")
     parser.add_argument("--rounds", type=int, default=2, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     args = parser.parse_args()
-    space = get_space(args.space)
-    every = sorted(all_blocks(space, (160, 224)), key=block_macs)
-    blocks = [(every[i],) for i in np.linspace(0, len(every) - 1, args.blocks).astype(int)]
-    genes = space.sample(np.random.default_rng(args.seed), args.networks, resolutions=(160, 224))
-    chains = [*blocks, *(tuple(blocks_of(space, subnet)) for subnet in space.decode(genes))]
-    rounds: dict[str, list[list[float]]] = {}
-    ways = args.only.split(",")
-    for number in range(args.rounds):
-        for way in [*ways]:
-            try:
-                rounds.setdefault(way, []).append(measured(way, chains, args.seed + number))
-            except InputError as error:
-                print(f"{way}: {error}", file=sys.stderr)
-                ways.remove(way)
-    report({way: np.array(rounds[way]) for way in ways}, len(blocks))
+    space, ways = get_space(args.space), args.only.split(",")
+    resolutions = tuple(int(px) for px in args.resolutions.split(","))
+    genes = space.sample(np.random.default_rng(args.seed), args.networks, resolutions=resolutions)
+    chains = {f"network{i}": tuple(blocks_of(space, subnet)) for i, subnet in enumerate(space.decode(genes))}
+    ms = np.zeros((len(ways), args.rounds, len(chains)))
+    with tempfile.TemporaryDirectory() as name:
+        loads, files = [], []
+        for way in ways:
+            runtime, _, dtype = way.partition(":")
+            check_runtime(runtime)
+            check_computes(dtype)
+            folder = Path(name) / way.replace(":", "-")
+            folder.mkdir()
+            files.append([folder / file for file in write_models(chains, runtime, folder, 1, dtype).values()])
+            # int8 is the models' own affair
+            loads.append(runtime_of({"runtime": runtime, "dtype": "fp32" if dtype == "int8" else dtype}).load)
+        for turn in range(args.rounds):
+            for i, load in enumerate(loads):
+                for j, file in enumerate(files[i]):
+                    ms[i, turn, j] = median_ms(load(file, 1, np.random.default_rng(0)))
+    best, spread = ms.min(1), 100 * (ms.max(1) / ms.min(1) - 1).mean(1)
+    for i, way in enumerate(ways):
+        ratio = np.exp(np.log(best[i] / best[0]).mean())
+        print(f"{way:18s} {best[i].min():.2f} to {best[i].max():.2f} ms, {ratio:.2f} of {ways[0]}, ", end="")
+        print(f"rounds {spread[i]:.0f} % apart")
 
 
 if __name__ == "__main__":

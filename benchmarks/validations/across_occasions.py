@@ -66,6 +66,8 @@ def main() -> None:
         return
     for csv in sorted(TABLES.glob("epyc-vm-*.csv")):
         found = [csv.with_suffix(".validation.json"), *OTHERS.glob(f"{csv.stem}.*.json")]
+        if not found[0].exists():  # a table that was never validated
+            continue
         across(csv, sorted(found, key=lambda path: str(json.loads(path.read_text(encoding="utf-8"))["when"])))
 
 
