@@ -105,7 +105,7 @@ def test_clocks_that_sag_in_a_loop_are_told_by_the_minute(boot, tmp_path: Path) 
     journal.close()
     assert loop.hello.device["emulated"] == "yes"
     one, two = sustained_of(loop.windows, plan).minutes
-    highest = max(MAX_KHZ) / 1000
+    highest = MAX_KHZ[2 if cpus[0] == (os.cpu_count() or 1) - 1 else 0] / 1000
     # emulated: no time is believed, but what stands beside it is the phone's
     assert one.clock_mhz is not None
     assert one.clock_mhz[1] == highest
