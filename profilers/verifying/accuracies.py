@@ -35,10 +35,12 @@ def check_evaluation(config: VerifyConfig) -> None:
         return
     from ofa.checkpoints.images import open_evaluation_images
     from ofa.checkpoints.opening import num_classes_of
+    from ofa.evaluate.model_file import FileNetwork
     from ofa.evaluate.networks import open_networks
 
     asked = evaluation_of(config, config.result)
     net, _ = open_networks(asked)
+    assert not isinstance(net, FileNetwork), "a model file is refused where sub-networks are named"
     open_evaluation_images(asked.checkpoint, num_classes_of(net), asked, asked, asked.seed)
 
 
