@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa import __version__
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.space import RESOLUTIONS, get_space
-from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.sum_correction import SumCorrection
-from profilers.devices.phone.words import shareable
 from profilers.estimating.combination import Combination, combine
 from profilers.estimating.cost_model import folds
-from profilers.estimating.estimate import LEAST_MS, OF_NETWORKS, describe, error_in_words, read_checked
+from profilers.estimating.estimate import (
+    LEAST_MS,
+    OF_NETWORKS,
+    check_named,
+    common_header,
+    describe,
+    error_in_words,
+    read_checked,
+)
 from profilers.estimating.more_terms import MORE_TERMS, more_terms_of, terms_of_networks
 from profilers.estimating.sources import Source, able, open_sources
 from profilers.estimating.timed_networks import TimedNetworks
@@ -30,7 +34,6 @@ Floats = NDArray[np.float64]
 
 FEWEST = 2  # networks: one cannot be left out
 _NAMED = 4  # sources in a header
-_NOT_STATED = "not stated by the source"
 # a smaller share of the fastest network is not worth a constant
 _LEAST_CONSTANT = 0.005
 
@@ -69,9 +72,7 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     assert config.networks is not None
     spaces = [get_space(name, config.num_classes) for name in config.space]
     timed = read_checked(config, spaces)
-    device = config.device or timed.header.get("device")
-    if not device:
-        raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
+    check_named(config, timed)
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
     sources = open_sources(config.sources, config.networks, config.column)
@@ -80,18 +81,7 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     except InputError as error:
         raise InputError(f"{config.networks}: {error}") from None
     header = {
-        "device": device,
-        "runtime": timed.header.get("runtime", _NOT_STATED),
-        "threads": timed.header.get("threads", _NOT_STATED),
-        "batch": str(config.batch or timed.header.get("batch", "1")),
-        "dtype": timed.header.get("dtype", _NOT_STATED),
-        "when": f"{datetime.now(UTC):%Y-%m-%d}",
-        "tool": f"ofa-latency {__version__}",
-        "provenance": "estimated",
-        "source": _rests_on(found, timed),
-        "command": shareable(command),
-        **spaces_header(spaces),
-        "resolutions": ", ".join(map(str, resolutions)),
+        **common_header(config, timed, spaces, _rests_on(found, timed), command),
         "networks": describe(timed),
         **{key: timed.header[key] for key in OF_NETWORKS if key in timed.header},
         **_constant(found.combination, timed),

@@ -57,9 +57,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
             f"{config.networks} has {count} networks: name a table of a related device with --from, or time at least "
             f"{LEAST_FOR_TERMS}"
         )
-    device = config.device or times.header.get("device")
-    if not device:
-        raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
+    check_named(config, times)
     terms = terms_of_networks(times.blocks)
     if source is not None:
         able([of_table(config.from_ or "", source)], terms)
@@ -68,18 +66,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
     header = {
-        "device": device,
-        "runtime": times.header.get("runtime", _NOT_STATED),
-        "threads": times.header.get("threads", _NOT_STATED),
-        "batch": str(config.batch or times.header.get("batch", "1")),
-        "dtype": times.header.get("dtype", _NOT_STATED),
-        "when": f"{datetime.now(UTC):%Y-%m-%d}",
-        "tool": f"ofa-latency {__version__}",
-        "provenance": "estimated",
-        "source": _rests_on(config, source, times),
-        "command": shareable(command),
-        **spaces_header(spaces),
-        "resolutions": ", ".join(map(str, resolutions)),
+        **common_header(config, times, spaces, _rests_on(config, source, times), command),
         "scaled_by": "one factor"
         if math.isinf(fit.strength)
         else f"a factor a term, held together by {fit.strength:g}",
@@ -89,6 +76,32 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     return LatencyTable(header, estimated_rows(fit, blocks)).with_error(
         error_in_words(fit.errors_pct, times.latency_ms, times.step_ms)
     )
+
+
+def check_named(config: TransferConfig, times: TimedNetworks) -> None:
+    """InputError where neither the networks' file nor an option names the device."""
+    if not (config.device or times.header.get("device")):
+        raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
+
+
+def common_header(
+    config: TransferConfig, times: TimedNetworks, spaces: Sequence[SearchSpace], rests_on: str, command: str
+) -> dict[str, str]:
+    """What every estimated table's header begins with. rests_on: in words; command: as typed"""
+    return {
+        "device": config.device or times.header["device"],
+        "runtime": times.header.get("runtime", _NOT_STATED),
+        "threads": times.header.get("threads", _NOT_STATED),
+        "batch": str(config.batch or times.header.get("batch", "1")),
+        "dtype": times.header.get("dtype", _NOT_STATED),
+        "when": f"{datetime.now(UTC):%Y-%m-%d}",
+        "tool": f"ofa-latency {__version__}",
+        "provenance": "estimated",
+        "source": rests_on,
+        "command": shareable(command),
+        **spaces_header(spaces),
+        "resolutions": ", ".join(map(str, config.resolutions or RESOLUTIONS)),
+    }
 
 
 def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> TimedNetworks:
