@@ -139,7 +139,6 @@ def _of_search(path: Path, config: CostsConfig) -> list[BlockNetwork]:
     from ofa.checkpoints.subnet_file import read_subnet
     from ofa.published.block_network import BlockNetwork
     from ofa.reading.structured import read_json
-    from ofa.space import get_space
 
     results = read_json(path).get("results")
     found: list[BlockNetwork] = []
@@ -147,7 +146,7 @@ def _of_search(path: Path, config: CostsConfig) -> list[BlockNetwork]:
         named = read_subnet(path, index=i)
         if not named.space:
             raise InputError(f"{path}: does not say of which space it is: add a key space, such as mbv3-w1.0")
-        space = get_space(named.space, config.num_classes or named.num_classes or 1000)
+        space = named.known_space(config.num_classes or named.num_classes or 1000)
         name = f"{path.stem}{'' if i is None else f'[{i}]'}"
         network = BlockNetwork(name, blocks_of(space, named.subnet(space)), named.where)
         found.append(network if config.resolution is None else network.at(config.resolution))

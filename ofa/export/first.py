@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ofa.checkpoints.shipped import shipped_checkpoint
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.errors import InputError
-from ofa.export.config import ExportConfig
+from ofa.export.config import SUFFIXES, ExportConfig
 from ofa.export.quantize import QUANTIZERS, check_quantizer
 from ofa.optional_packages import require
 from ofa.published.opening import open_network
@@ -56,6 +57,7 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
         check_opset(config.opset, int8=config.int8)
     if config.out is not None:
         check_writable(config.out)
+        _check_replaced(config.out, config.format)
     if config.network is not None:
         open_network(config.network, config.resolution).require_file_size()
         return None
@@ -69,3 +71,13 @@ def check_first(config: ExportConfig) -> NamedSubnet | None:
     if config.checkpoint is None:
         shipped_checkpoint(named, config.space)
     return named
+
+
+def _check_replaced(out: Path, kind: str) -> None:
+    """InputError where a text is there, such as a list of blocks or a program: no model file is one."""
+    if out.suffix == SUFFIXES[kind] or not out.is_file():
+        return
+    with out.open("rb") as file:
+        head = file.read(4096)
+    if head and b"\0" not in head:
+        raise InputError(f"--out {out} is there, and is no {kind} file: name another file, or move that one away")

@@ -174,7 +174,8 @@ class _Row:
         """A field that has a usual value."""
         value = self.row.get(field, usual[field])
         if field in _CHOICES:
-            if isinstance(value, bool) or value not in _CHOICES[field]:
+            # 3.0 is equal to 3, but no kernel size
+            if type(value) not in (int, str) or value not in _CHOICES[field]:
                 self.wrong(field, f"is {short(value)}, expected one of {', '.join(map(str, _CHOICES[field]))}")
         elif not isinstance(value, bool):
             self.wrong(field, f"is {short(value)}, expected true or false")

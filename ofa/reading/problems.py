@@ -91,7 +91,7 @@ def toml_lines(text: str) -> dict[Key, int]:
     lines: dict[Key, int] = {}
     counts: dict[tuple[str, ...], int] = {}
     table: Key = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if heading := _TABLE.fullmatch(line):
             names = tuple(part.strip() for part in heading[2].split("."))
             table = names

@@ -66,7 +66,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 def parse_toml(text: bytes, where: object) -> dict[str, Any]:
     """The content of a TOML file. InputError, beginning with `where`, for what is none."""
     try:
-        return tomllib.loads(text.decode("utf-8").replace("\r\n", "\n"), parse_float=_float)
+        return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"), parse_float=_float)
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not TOML: byte {error.start} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, ValueError, InputError) as error:  # ValueError: an integer of 5,000 digits

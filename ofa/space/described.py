@@ -54,7 +54,7 @@ def read_space(path: Path, num_classes: int = 1000) -> SearchSpace:
     """The space that a TOML file describes. InputError names file, line, key and what is allowed, all at once."""
     text = content_of(path)
     content = parse_toml(text, path)
-    lines = toml_lines(text.decode("utf-8"))
+    lines = toml_lines(text.decode("utf-8-sig"))
     return replace(described_space(content, path, num_classes, lines=lines), source=str(path))
 
 

@@ -58,9 +58,11 @@ class Source:
 def open_sources(asked: Sequence[str], networks: Path | None = None, column: str | None = None) -> list[Source]:
     """Those of `--from`: names or files of tables, "list.csv:column", or "all". InputError for what is none.
 
-    networks, column: the target's own, which are no source
+    networks, column: the target's own, which are no source: `all` leaves them out. None: the file's only column
     """
-    if list(asked) == [ALL]:
+    own = None if networks is None else networks.resolve()
+    every = list(asked) == [ALL]
+    if every:
         names = [name for name, path in shipped_tables().items() if LatencyTable.load(path).provenance != "estimated"]
         folder = shipped_folder() / "networks"
         names += [f"{folder / name}.csv:{column}" for name, columns in LISTS.items() for column in columns]
@@ -68,14 +70,15 @@ def open_sources(asked: Sequence[str], networks: Path | None = None, column: str
         names = list(asked)
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"--from names {short(twice[0])} twice")
-    own = None if networks is None else (networks.resolve(), column)
     found = []
     for name in names:
         path, colon, of = name.rpartition(":")
         if not colon or not path.endswith(".csv"):
             found.append(_of_table(name))
-        elif (Path(path).resolve(), of) != own:
+        elif Path(path).resolve() != own or column not in (None, of):
             found.append(_of_list(Path(path), of))
+        elif not every:
+            raise InputError(f"--from names {short(name)}, which are the networks themselves: no error would show")
     return found
 
 

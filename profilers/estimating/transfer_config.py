@@ -90,9 +90,9 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
 
     @property
     def sources(self) -> tuple[str, ...]:
-        """What is combined: several sources; none where one table is scaled, or no source is named."""
+        """What is combined: several sources, or a list; none where one table is scaled, or no source is named."""
         names = tuple(name.strip() for name in (self.from_ or "").split(","))
-        return names if len(names) > 1 or names == ("all",) else ()
+        return names if len(names) > 1 or names == ("all",) or ".csv:" in names[0] else ()
 
     @property
     def measures(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ofa.costs import CostsConfig, network_costs
 from ofa.errors import InputError, UsageError
 from ofa.published.opening import open_network
 from ofa.space import get_space
+from ofa.space.description import space_record
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.lookup import sum_of_blocks
 
@@ -66,6 +68,16 @@ def test_sums_of_a_spaces_networks_are_those_of_the_search(name: str, tmp_path: 
         "latency_ms": pytest.approx(expected, rel=1e-12),
     }
     assert other.network.name == "result[1]"
+
+
+def test_a_result_of_a_space_that_only_the_result_describes(tmp_path: Path) -> None:
+    space = get_space(str(Path(__file__).parents[2] / "examples" / "mobilenet_v4.toml"))
+    subnet = space.decode(space.sample(np.random.default_rng(0), 1))[0]
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**space_record(space), "num_classes": 10, "results": [{"subnet": subnet.to_dict()}]}))
+    (found,) = network_costs(CostsConfig(networks=(str(path),)), None)
+    own = replace(space, num_classes=10)
+    assert (found.network.macs, found.network.params) == (count_macs(own, subnet), count_params(own, subnet))
 
 
 def test_what_a_table_lacks_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 
 # below this share of the spread of accuracies, less noise is not believed
 _LEAST_LOG_NOISE = -4.0
+_ROUNDING = 1e-9  # per cent: equal accuracies spread by as much, where their mean has no exact double
+
+
+def spread_of(accuracies: NDArray[np.float64]) -> float:
+    """What (N,) accuracies are divided by to be trained on: their standard deviation; 1 where all are equal."""
+    spread = float(accuracies.std())
+    return spread if spread > _ROUNDING else 1.0
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,7 @@ def train_members(
     torch.set_num_threads(1)  # sums in one order, whatever the machine
     try:
         generator = torch.Generator().manual_seed(recipe.seed)
-        scale = float(targets.std()) or 1.0
+        scale = spread_of(targets)
         rows = _Rows(
             torch.from_numpy(features),
             torch.from_numpy((targets / scale).astype(np.float32)),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.predictors.fit.ensemble_training import Recipe
+from ofa.predictors.fit.ensemble_training import Recipe, spread_of
 from ofa.predictors.separable.bend import Bend
 from ofa.predictors.separable.unit_networks import UnitNetworks, unit_features
 from ofa.space import SearchSpace
@@ -75,7 +75,7 @@ class _Units:
         self.features = [torch.from_numpy(features) for features in unit_features(space)]
         self.sizes = [len(choices.rows) for choices in unit_choices(space)]
         u, f, h, m = len(self.features), self.features[0].shape[1], recipe.hidden[0], recipe.members
-        self.mean, self.scale = float(rows.top1.mean()), float(rows.top1.std()) or 1.0
+        self.mean, self.scale = float(rows.top1.mean()), spread_of(rows.top1)
         lit = max(1.0, float(np.mean([float(part.sum(1).mean()) for part in self.features])) + 1)
 
         def start(*shape: int, gain: float) -> Tensor:

@@ -52,6 +52,17 @@ def test_screen_and_file_say_that_it_is_untrained(tmp_path: Path, capsys: pytest
         open_model(out)
 
 
+def test_a_text_is_not_replaced_by_a_model(tmp_path: Path) -> None:
+    out = tmp_path / "list.json"
+    given = ["--network", "mobilenet_v2_050@32", "--format", "onnx", "--out", str(out)]
+    out.write_text("[]\n")
+    with pytest.raises(InputError, match=r"list.json is there, and is no onnx file: name another"):
+        command.main(given)
+    assert out.read_text() == "[]\n"
+    out.unlink()
+    assert command.main(given) == command.main(given) == 0  # a model replaces a model, whatever it is called
+
+
 def test_what_is_of_trained_networks_alone_is_refused(tmp_path: Path) -> None:
     for given, words in (
         ({"int8": True}, "--int8 is not allowed with --network"),

@@ -225,3 +225,11 @@ def test_a_unit_of_many_configurations_is_scored_in_parts(monkeypatch: pytest.Mo
     parts = networks.unit_table(features, 1)
     assert parts.shape == whole.shape == (3, 7371)
     assert np.allclose(parts, whole, rtol=1e-6)
+
+
+def test_equal_accuracies_whose_mean_is_rounded_train() -> None:
+    data = toy_data(get_space("mbv3-w1.0"), 150)
+    third = np.full(len(data.top1), 125 / 3)
+    assert third.std() > 0
+    predictor = train_separable(replace(data, top1=third), Recipe(members=1, epochs=2, hidden=(4,)))
+    assert np.isfinite(predictor.top1(data.genes)).all()

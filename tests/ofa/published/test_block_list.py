@@ -75,6 +75,8 @@ def test_every_named_network_is_the_same_from_its_list() -> None:
     ("of", "words"),
     [
         ({"b1_stride": 3}, "blocks[1].stride is 3, expected one of 1, 2"),
+        ({"b1_stride": 1.0}, "blocks[1].stride is 1.0, expected one of 1, 2"),
+        ({"b1_kernel_size": 3.0}, "blocks[1].kernel_size is 3.0, expected one of 1, 3, 5, 7"),
         ({"b1_op": "mbcnv"}, "net.json: blocks[1].op is 'mbcnv': did you mean mbconv?"),
         ({"b1_op": ["x"]}, 'blocks[1].op is ["x"]: expected one of conv, '),
         ({"b1_kernel": 3}, "blocks[1].kernel is unknown: did you mean kernel_size?"),

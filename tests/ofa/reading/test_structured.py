@@ -104,3 +104,5 @@ def test_toml_is_read(tmp_path: Path) -> None:
     path = tmp_path / "t.toml"
     path.write_bytes(b"# \xc3\xbc\r\na = 1\r\n")
     assert read_toml(path) == {"a": 1}
+    path.write_bytes(b"\xef\xbb\xbfa = 1\r\n")  # as Windows' editors write it
+    assert read_toml(path) == {"a": 1}

@@ -187,6 +187,13 @@ def test_a_message_of_many_problems_stays_one_line_and_the_command_shows_all(
     assert capsys.readouterr().err.splitlines() == [f"error: {problem}" for problem in raised.value.problems]
 
 
+def test_lines_are_counted_as_an_editor_counts_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf# \xe2\x80\xa8\r\n" + SMALL.replace('"mine"', '"?"').replace("\n", "\r\n").encode())
+    with pytest.raises(InputError, match=r"mine\.toml:2: name is '\?'"):
+        get_space(str(path))
+
+
 def test_a_mismatch_is_refused_by_the_first_key_that_differs(tmp_path: Path) -> None:
     mine = get_space(str(written(tmp_path, SMALL)))
     other = described_space({**describe(mine), "batch_norm_epsilon": 1e-3}, "other")

@@ -1,6 +1,7 @@
 """Tables of several sources at once: the combination, what is refused, the shipped tables and their errors."""
 
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -200,12 +201,15 @@ def test_seconds_and_microseconds_are_asked_for(tables: str, tmp_path: Path, per
 def test_what_cannot_be_combined_is_named(tables: str, tmp_path: Path) -> None:
     given = ["--resolutions", "160", "--out", str(tmp_path / "t.csv"), "--networks"]
     ten = str(written(tmp_path, 10))
+    alike = shutil.copy(ten, tmp_path / "alike.csv")
     first = tables.split(",")[0]
     for sources, message in (
         (f"{first},pixel1", "pixel1 is estimated itself"),
         (f"{first},{first}", "twice"),
         (f"{first},nokia", "nokia: no such latency table"),
-        (f"{first},{ten}:x_ms", "column 'x_ms'"),
+        (f"{first},{alike}:x_ms", "column 'x_ms'"),
+        (f"{first},{ten}:latency_ms", "which are the networks themselves"),
+        (f"{ten}:latency_ms", "which are the networks themselves"),
     ):
         with pytest.raises(InputError, match=message):
             main([*given, ten, "--from", sources])
@@ -215,6 +219,7 @@ def test_what_cannot_be_combined_is_named(tables: str, tmp_path: Path) -> None:
         main([*given, ten, "--from", str(tmp_path / "r.csv")])
     assert main([*given, ten, "--from", f"{tables},{tmp_path / 'r.csv'}"]) == 0  # the others can
     assert "3 sources" in LatencyTable.load(tmp_path / "t.csv").header["source"]
+    assert main([*given, ten, "--from", f"{alike}:latency_ms"]) == 0  # a list may be the only source
     with pytest.raises(InputError, match="1 network: several sources are combined on at least 2"):
         main([*given, str(written(tmp_path, 1)), "--from", tables])
     coded = tmp_path / "c.csv"
