@@ -32,7 +32,7 @@ OPTIONS = {
     "ofa.predictors.collect --checkpoint": (kinds.WEIGHTS, "--data ."),
     "ofa.export --subnet": (kinds.SUBNETS, "--format onnx"),
     "ofa.export --checkpoint": (kinds.WEIGHTS, "--format onnx"),
-    "ofa.evaluate --checkpoint": (kinds.WEIGHTS, "--data ."),
+    "ofa.evaluate --checkpoint": ((*kinds.WEIGHTS, kinds.ONNX, kinds.TFLITE), "--data ."),
     "ofa.evaluate --subnet": (kinds.SUBNETS, "--data . --checkpoint x"),
     "ofa.finetune --network": (kinds.WEIGHTS, "--data . --out run"),
     "ofa.train --start": (kinds.WEIGHTS, "--data . --space mbv3-w1.0 --out run"),
