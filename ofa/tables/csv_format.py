@@ -34,7 +34,7 @@ _WHOLE = {
 def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
     """The header and the rows; InputError names file:line:column of the first fault."""
     if not path.is_file():
-        raise InputError(f"{path}: no such latency table{shipped_hint()}")
+        raise InputError(f"{path}: no such latency table{shipped_hint(path.stem)}")
     if wrong := wrong_kind(path, (TABLE,)):
         raise InputError(f"{path} {wrong}")
     text = read_csv_text(path, "a latency table")

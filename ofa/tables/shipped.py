@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from ofa.errors import InputError
@@ -17,7 +18,7 @@ def find_table(name: str) -> Path:
         return shipped[name]
     if path.suffix == ".csv" or len(path.parts) > 1:
         return path  # whoever opens it says that it is not there
-    raise InputError(f"{name}: no such latency table{shipped_hint()}")
+    raise InputError(f"{name}: no such latency table{shipped_hint(name)}")
 
 
 def shipped_tables() -> dict[str, Path]:
@@ -30,6 +31,10 @@ def shipped_folder() -> Path:
     return Path(__file__).resolve().parents[2] / "latency_tables"
 
 
-def shipped_hint() -> str:
-    """The end of a message about a table that is not there."""
-    return f" (a file's path, or one of those shipped: {', '.join(shipped_tables()) or 'none'})"
+def shipped_hint(name: str) -> str:
+    """The end of a message about a table that is not there: the shipped ones whose names are most like it."""
+    names = list(shipped_tables())
+    if not names:
+        return " (a file's path; none is shipped)"
+    like = get_close_matches(name, names, n=5, cutoff=0.4) or names[:5]
+    return f" (a file's path, or one of the {len(names)} in {shipped_folder()}, such as {', '.join(like)})"

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -209,8 +210,8 @@ def test_a_model_that_is_no_model_is_reported_and_the_rest_is_measured(
 ) -> None:
     write = measuring.write_plan
 
-    def spoil(plan: VisitPlan, runtime: str, folder: Path, batch: int) -> dict[str, str | tuple[str, ...]]:
-        files = write(plan, runtime, folder, batch)
+    def spoil(plan: VisitPlan, runtime: str, folder: Path, *rest: Any) -> dict[str, str | tuple[str, ...]]:
+        files = write(plan, runtime, folder, *rest)
         name = files["b00004"]
         assert isinstance(name, str)
         (folder / name).write_bytes(b"TFL3" * 100)

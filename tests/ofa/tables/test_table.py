@@ -122,7 +122,7 @@ def test_a_table_says_how_its_blocks_were_timed(tmp_path: Path) -> None:
 
 def test_shipped_tables_are_found_by_name() -> None:
     assert LatencyTable.load(find_table("note10")).device == "Samsung Galaxy Note10"
-    with pytest.raises(InputError, match=r"nokia3310: no such latency table .*i7-8700k.*note10"):
+    with pytest.raises(InputError, match=r"nokia3310: no such latency table .*such as note10"):
         find_table("nokia3310")
 
 
