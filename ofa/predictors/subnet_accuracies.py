@@ -94,6 +94,8 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: in
             lowest, place = top1, row.place
     matrix = np.frombuffer(b"".join(accuracies), dtype=genes.dtype).reshape(len(accuracies), space.num_genes)
     means = np.array([np.mean(values) for values in accuracies.values()])
+    if means.max() == 0:
+        raise InputError(f"{path}: top1 is 0 in all rows: an accuracy of nothing cannot be predicted")
     if means.max() <= 1 or LOOKS_LIKE * np.median(means) <= 100 * lowest <= 100:
         raise InputError(f"{place}: top1 is {lowest:g}, and {means.max():g} at most: a fraction? expected per cent")
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))

@@ -16,6 +16,7 @@ from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.header import BATCH
 from profilers.devices.phone.words import shareable
 from profilers.estimating.cost_model import (
     LEAST_FOR_TERMS,
@@ -112,7 +113,8 @@ def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> Timed
     assert config.networks is not None
     times = read_timed(config.networks, config.column, config.unit or "ms", spaces)
     if config.unit is None:
-        check_unit(times, config.networks, config.batch or int(times.header.get("batch", "1")))
+        stated = BATCH.integer(f"{config.networks}: header batch", times.header.get("batch", "1"))
+        check_unit(times, config.networks, config.batch or stated)
     return times
 
 

@@ -114,6 +114,8 @@ def test_bad_files_are_named(tmp_path):
     fractions = [row | {"top1": "0.7"} for row in rows]
     with pytest.raises(InputError, match=r"a.csv:[0-9]+: top1 is 0.7, and 0.7 at most: a fraction\? expected per cent"):
         read_accuracies_csv(write(path, fractions), "mbv3-w1.0")
+    with pytest.raises(InputError, match=r"a.csv: top1 is 0 in all rows"):
+        read_accuracies_csv(write(path, [row | {"top1": "0"} for row in rows]), "mbv3-w1.0")
     mixed = [row | {"top1": "0.7"} if i == 7 else row for i, row in enumerate(rows)]
     with pytest.raises(InputError, match=r"a.csv:9: top1 is 0.7, and [67].* at most: a fraction\?"):
         read_accuracies_csv(write(tmp_path / "a.csv", mixed), "mbv3-w1.0")

@@ -62,6 +62,12 @@ def test_a_table_of_a_space_is_estimated_from_them(tmp_path: Path) -> None:
         rows.append((name, 160, float(terms @ weights)))
     out = tmp_path / "d.csv"
     given = ["--networks", str(written(tmp_path, rows)), "--space", "mbv3-w1.0", "--resolutions", "160"]
+    file = tmp_path / "networks.csv"
+    text = file.read_text()
+    file.write_text(f"# batch: many\n{text}")
+    with pytest.raises(InputError, match=r"networks.csv: header batch is 'many', expected a whole number"):
+        main([*given, "--from", "note10", "--out", str(out)])
+    file.write_text(text)
     assert main([*given, "--from", "note10", "--out", str(out)]) == 0
     table = LatencyTable.load(out)
     assert (table.device, table.provenance) == ("D", "estimated")
