@@ -114,6 +114,7 @@ def _rests_on(found: Combined, timed: TimedNetworks) -> str:
     """What the table rests on, in words."""
     names = [source.name for source in found.sources]
     listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-    words = f"cost models of {len(names)} source{'s' * (len(names) > 1)} ({listed}), combined on {len(timed.blocks)} whole networks"
+    sources = f"{len(names)} source{'s' * (len(names) > 1)} ({listed})"
+    words = f"cost models of {sources}, combined on {len(timed.blocks)} whole networks"
     origin = timed.header.get("source", "")
     return words + (f": {origin}" if origin else "")
