@@ -17,6 +17,9 @@ from ofa.reading.numbers import short
 from ofa.runs.places import check_writable
 from ofa.space import checked_resolution
 
+# types of tables of float networks; a table may also say that its type is not known
+_FLOATS = ("float32", "fp32", "tf32", "fp16", "bf16")
+
 
 def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | None:
     """A warning where the file is of another type than the table that its network was searched by; None elsewhere.
@@ -34,7 +37,7 @@ def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | 
             f"the network was searched for int8 (table {table}), and is exported in float32: its latency is not the "
             f"table's: {way}, or search by a table of float32"
         )
-    if config.int8 and dtype in ("float32", "fp16"):
+    if config.int8 and dtype in _FLOATS:
         return (
             f"the network was searched for {dtype} (table {table}), and is exported in int8: its latency is not the "
             "table's, and what int8 costs of its accuracy was not counted: search by a table of int8 (--dtype int8 of "

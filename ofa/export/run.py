@@ -282,9 +282,9 @@ def _quantised(
     config, images = inputs.config, inputs.images
     assert images.calibration is not None
     limit = min(max(INT8_IMAGES, config.batch or 1), len(images.calibration))
-    notes.note(f"quantising with {limit} images")
     chosen = images.calibration.batches(inputs.preprocessing, BATCH, limit=limit, strict=config.strict)
     pixels = torch.cat([batch for batch, _ in chosen]).numpy()
+    notes.note(f"quantising with {len(pixels)} images")  # without the broken ones
     write = partial(_float, inputs, network)
     quantised = quantize(config.format, write, pixels, config.batch, integers=config.int8_io)
     content, ends = with_ends(config, quantised, inputs.preprocessing, int8=True)

@@ -20,6 +20,7 @@ from ofa.reading.numbers import cut, short
 
 # what the keys of the metadata mean is one thing in this version: a file that says another is of a later one
 KNOWN = {"channels": "RGB", "task": "image classification, logits"}
+PREPARATION = ("mean", "std", "crop_ratio")  # said by keys of their own, for other programs, and in `images`
 PRODUCER = "ofa-latency "
 ONNX_TYPES = {"float32": "tensor(float)", "int8": "tensor(int8)", "uint8": "tensor(uint8)"}
 UNCALIBRATED = "the batch normalisation of this network was never calibrated: most of its accuracy may be lost"
@@ -90,7 +91,7 @@ def _onnx(path: Path, content: bytes) -> ModelFile:
     _check_types(path, [entry.type for entry in (given[0], wanted[0])], [ONNX_TYPES[name] for name in ends.dtypes])
     layout = "NHWC" if isinstance(ends.given, Pixels) else "NCHW"
     sizes = _sizes(path, layout, given[0].shape, wanted[0].shape)
-    _check_metadata(path, layout, sizes[0], ends, metadata)
+    _check_metadata(path, layout, sizes, ends, metadata)
     run = in_batches(run_onnx(session, ends), sizes[2])
     return ModelFile(path, "onnx", *sizes, run, metadata, ends)
 
@@ -107,7 +108,7 @@ def _tflite(path: Path, content: bytes) -> ModelFile:
     _check_types(path, [detail["dtype"].__name__ for detail in (given[0], wanted[0])], ends.dtypes)
     shapes = [[int(n) for n in detail["shape"]] for detail in (given[0], wanted[0])]
     sizes = _sizes(path, "NHWC", *shapes)
-    _check_metadata(path, "NHWC", sizes[0], ends, metadata)
+    _check_metadata(path, "NHWC", sizes, ends, metadata)
     run = in_batches(run_tflite(interpreter, ends), sizes[2])
     return ModelFile(path, "tflite", *sizes, run, metadata, ends)
 
@@ -178,12 +179,24 @@ def _shape(dimensions: Sequence[Any]) -> str:
     return cut(f"({', '.join(str(n) for n in dimensions)})", 80)
 
 
-def _check_metadata(path: Path, layout: str, resolution: int, ends: Interface, metadata: Mapping[str, str]) -> None:
-    """InputError where the metadata says of the model what it is not."""
+def _check_metadata(
+    path: Path, layout: str, sizes: tuple[int, int, int], ends: Interface, metadata: Mapping[str, str]
+) -> None:
+    """InputError where the metadata says of the model what it is not, or two things of how images are prepared."""
     scale = IN_FILE if isinstance(ends.given, Pixels) else PIXEL_255
-    for key, expected in {**KNOWN, "scale": scale, "layout": layout, "resolution": str(resolution)}.items():
+    stated = {"scale": scale, "layout": layout, "resolution": str(sizes[0]), "num_classes": str(sizes[1])}
+    for key, expected in {**KNOWN, **stated}.items():
         if metadata.get(key, expected) != expected:
             raise InputError(f"{path}: its metadata says {key} {short(metadata[key])}, expected {expected}")
+    facts = facts_of_metadata(metadata, path)
+    plain = facts_of_metadata({key: metadata[key] for key in PREPARATION if key in metadata}, path)
+    if facts is None or plain is None:
+        return
+    for key in PREPARATION:
+        if key in metadata and getattr(plain, key) != getattr(facts, key):
+            raise InputError(
+                f"{path}: its metadata says {key} {short(metadata[key])}, but {getattr(facts, key)} in its key images"
+            )
 
 
 def probabilities(model: ModelFile, images: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -125,7 +125,7 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space: S
             require_same(space, recorded_space(facts, path), path)
         if "rows" in facts and facts["rows"] != len(texts[path].rows):
             raise InputError(f"{path} says {short(facts['rows'])} rows, and has {len(texts[path].rows)}: it is cut off")
-        dtype = stated_dtype(facts)
+        dtype = _dtype(facts, path)
         other, known = first.setdefault("dtype", (path, dtype))
         if known != dtype:
             raise InputError(
@@ -150,7 +150,14 @@ def stated_facts(comments: Sequence[str], path: Path, keys: Collection[str] = ST
 def read_dtype(paths: Sequence[Path]) -> str:
     """The type of the networks whose accuracies files of `ofa.predictors.collect` hold; float32 where they say none."""
     text = read_csv_text(paths[0], "a file of accuracies", header=False, ended=False)
-    return stated_dtype(stated_facts(text.comments, paths[0]))
+    return _dtype(stated_facts(text.comments, paths[0]), paths[0])
+
+
+def _dtype(facts: Mapping[str, Any], path: Path) -> str:
+    try:
+        return stated_dtype(facts)
+    except InputError as error:
+        raise InputError(f"{path}: its {error}") from None
 
 
 def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:

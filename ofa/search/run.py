@@ -235,7 +235,8 @@ def open_searches(config: SearchConfig, space: SearchSpace | None = None) -> tup
     name = config.space or common_space(tables, preferred)
     space = space_of(name, tables, classes) if space is None else space
     predictor = load_predictor(config.predictor, space)
-    require_classes(predictor, classes, next(iter(tables)))
+    first = next(iter(tables))
+    require_classes(predictor, classes, first, known=config.num_classes or tables[first].stated_classes)
     return predictor, {name: _device_search(name, table, predictor, config) for name, table in tables.items()}
 
 
@@ -264,10 +265,18 @@ def _device_search(name: str, table: LatencyTable, predictor: Predictor, config:
     )
 
 
-def require_classes(predictor: Predictor, classes: int, table: str) -> None:
-    """InputError where the predictor's accuracies are of another number of classes than the classifier."""
+def require_classes(predictor: Predictor, classes: int, table: str, *, known: int | None) -> None:
+    """InputError where the predictor's accuracies are of another number of classes than the classifier.
+
+    known: `classes` where the user or the table says so, None where neither does
+    """
     stated = predictor.stated_classes
     if stated is not None and stated != classes:
+        if known is None:
+            raise InputError(
+                f"{table} does not list one classifier, so {classes} classes are assumed, but the predictor's "
+                f"accuracies are of {stated}: add --num-classes {stated}"
+            )
         raise InputError(
             f"the predictor's accuracies are of {stated} classes, but the classifier of {table} has {classes}: take a "
             f"table of {stated} classes (--num-classes of the profiler), or a predictor of your own accuracies "

@@ -178,8 +178,13 @@ class LatencyTable:
     @property
     def num_classes(self) -> int:
         """Of the classifier that it lists; 1000, ImageNet's, where it lists none or several."""
+        return self.stated_classes or 1000
+
+    @property
+    def stated_classes(self) -> int | None:
+        """Of the classifier that it lists; None where it lists none or several."""
         listed = {row.block.out_channels for row in self.rows if row.block.op == "linear"}
-        return listed.pop() if len(listed) == 1 else 1000
+        return listed.pop() if len(listed) == 1 else None
 
     # ---- files
 

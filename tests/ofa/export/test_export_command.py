@@ -1,6 +1,7 @@
 """python -m ofa.export: what it writes, and what it says."""
 
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -255,6 +256,9 @@ def test_broken_images_are_named_skipped_and_counted(toy: Toy, photographs: Path
     assert "train/cloud/cut.jpg" in error
     with pytest.raises(InputError, match=r"train/\w+/\w+\.jpg cannot be read as an image"):
         main([*command, "--strict"])
+    assert main([*of(toy, tmp_path / "m.onnx", f"--calibration={images}"), "--int8"]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"calibrated on (\d+) images", said) == re.findall(r"quantising with (\d+) images", said)
 
 
 def test_a_zip_of_images_is_read_like_a_folder(toy: Toy, photographs: Path, tmp_path: Path) -> None:

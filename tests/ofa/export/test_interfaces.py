@@ -248,6 +248,9 @@ SCALED = '{"dtype": "int8", "scale": 0.5, "zero_point": 0}'
             {"scale": "pixel / 255"},
             r"are tensor\(uint8\) and tensor\(float\), exp",
         ),
+        ("float", "onnx", {"mean": "[0.1, 0.2, 0.3]"}, r"says mean '\[0.1, 0.2, 0.3\]', but .* in its key images"),
+        ("integers", "tflite", {"std": "[0, 1, 1]"}, "std is"),
+        ("float", "onnx", {"num_classes": "7"}, "says num_classes '7', expected 4"),
         ("float", "tflite", {"scale": IN_FILE}, "metadata says other scales|are float32 and float32, expected uint8"),
     ],
 )

@@ -104,8 +104,10 @@ def test_files_of_two_types_make_no_predictor(files: Path) -> None:
         read_accuracies_csv([files / "int8.csv", files / "fp32.csv"], SPACE.name, least=1)
     damaged = files / "damaged.csv"
     damaged.write_text((files / "int8.csv").read_text().replace('# dtype: "int8"', "# dtype: 8"))
-    with pytest.raises(InputError, match="dtype is 8, expected one of float32, int8"):
+    with pytest.raises(InputError, match=r"damaged.csv: its dtype is 8, expected one of float32, int8"):
         read_accuracies_csv(damaged, SPACE.name, least=1)
+    with pytest.raises(InputError, match=r"damaged.csv: its dtype is 8"):
+        read_dtype([damaged])
 
 
 def test_the_type_goes_from_accuracies_to_search_to_export(
@@ -160,6 +162,7 @@ def _many(path: Path, folder: Path) -> Path:
             "onnx",
             "searched for float32 .*exported in int8.*was not counted: search by a table of int8",
         ),
+        ("bf16", True, "tflite", "searched for bf16 .*exported in int8"),
         ("int8", True, "onnx", None),
         ("float32", False, "onnx", None),
         ("int8", False, "safetensors", None),

@@ -189,3 +189,12 @@ def test_another_number_of_classes_is_refused(toy: list[str], tmp_path: Path) ->
     few = table_file(tmp_path, "few.csv", classes=5)
     with pytest.raises(InputError, match="accuracies are of 1000 classes, but the classifier of few has 5"):
         main(["--table", str(few), *toy[2:], "--latency", "20"])
+
+
+def test_a_table_without_a_classifier_is_not_said_to_have_one(tmp_path: Path) -> None:
+    headless = LatencyTable.load(table_file(tmp_path, "headless.csv", classes=5))
+    rows = [row for row in headless.rows if row.block.op != "linear"]
+    LatencyTable({**headless.header, "space": "mbv3-w0.35"}, rows).save(tmp_path / "headless.csv")
+    words = ["--table", str(tmp_path / "headless.csv"), "--latency", "20"]
+    with pytest.raises(InputError, match=r"headless does not list one classifier, so 1000 .* of 10: add --num-classes"):
+        main(words)
