@@ -33,7 +33,11 @@ FEWEST_STEPS = 4
 _MICROAMPERES, _MICROVOLTS, _MILLIVOLTS, _MICROAMPERE_HOURS = 10_000, 100_000, 100, 50_000
 # beyond these it is no battery's current and voltage
 _MOST_MA, _VOLTS = 100_000.0, (1.0, 100.0)
+# beyond these no phone takes while it is awake: a figure was told in another unit than the others, or none was told
+_AWAKE_MA = (5.0, 10_000.0)
 COULOMBS_PER_MAH = 3.6
+# a charge counter's coarsest step
+_COARSE_MAH = 100.0
 
 # as agents call it, in place of the kernel's files
 SERVICE = "Android's battery service"
@@ -187,7 +191,7 @@ def _of_counter(readings: Sequence[Reading], per_v: float, source: str) -> Units
             "the battery's charge counter never moved, and no current is told: it is too slow or too coarse to tell of "
             "energy"
         )
-    per_mah = 1000.0 if max(shown) >= _MICROAMPERE_HOURS else 1.0
+    per_mah = 1000.0 if max(map(abs, shown)) >= _MICROAMPERE_HOURS else 1.0
     return Units(0.0, per_v, step=_step(shown) / per_mah, per_mah=per_mah, source=source)
 
 
@@ -237,8 +241,23 @@ def power_of(readings: Sequence[Reading], units: Units) -> Power:
     if units.counts:
         power_mw, resolution_mw = _counted(new, units, volts)
         return Power(power_mw, runs_per_s, resolution_mw)
+    _check_awake(new, units)
     products = [abs(r[_CURRENT]) / units.per_ma * abs(r[_VOLTAGE]) / units.per_v for r in new]
     return Power(float(np.mean(products)), runs_per_s, units.step * volts)
+
+
+def _check_awake(new: Sequence[Reading], units: Units) -> None:
+    """InputError where a single current can only be of another unit than the median of all: it would be 1000 times off.
+
+    A current of microamperes is not held to the upper end: the median has told its unit, and a laptop's may be larger.
+    """
+    shown = [abs(reading[_CURRENT]) / units.per_ma for reading in new]
+    low, high = min(shown), max(shown)
+    if low < _AWAKE_MA[0] or (units.per_ma == 1 and high >= _AWAKE_MA[1]):
+        raise InputError(
+            f"the battery shows {low:.3g} to {high:.6g} mA, which no device takes that is awake: some of its figures "
+            "are in another unit than the others, or tell nothing; start anew without --resume"
+        )
 
 
 def _counted(new: Sequence[Reading], units: Units, volts: float) -> tuple[float, float]:
@@ -249,8 +268,21 @@ def _counted(new: Sequence[Reading], units: Units, volts: float) -> tuple[float,
     first, last = new[0], new[-1]
     seconds = last["ended_s"] - first["ended_s"]
     mw_per_mah = 1000 * COULOMBS_PER_MAH * volts / seconds
+    _check_charge(new, units)
     power_mw = (first[_COUNTER] - last[_COUNTER]) / units.per_mah * mw_per_mah
     if power_mw < 0:
         raise InputError("the battery's charge counter rises while the battery discharges: it tells nothing")
     late = power_mw * float(np.median([reading["seconds"] for reading in new])) / seconds
     return power_mw, math.sqrt(2) * math.hypot(units.step * mw_per_mah, late)
+
+
+def _check_charge(new: Sequence[Reading], units: Units) -> None:
+    """InputError where more charge goes than any phone takes: of a nearly empty battery, or a jump between two units."""
+    for before, now in [(new[0], new[-1]), *itertools.pairwise(new)]:
+        mah, seconds = abs(now[_COUNTER] - before[_COUNTER]) / units.per_mah, now["ended_s"] - before["ended_s"]
+        # one figure may be a coarse step, but no phone's is a tenth of a battery
+        if mah > _AWAKE_MA[1] * seconds / 3600 + (0 if now is new[-1] and before is new[0] else _COARSE_MAH):
+            raise InputError(
+                f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: its "
+                "unit cannot be told, or changed; charge the phone, and start anew without --resume"
+            )

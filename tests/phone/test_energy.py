@@ -13,7 +13,7 @@ from ofa.space import get_space
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.devices.phone.phone_target import open_phone, session_of
-from profilers.energies import measured_energy
+from profilers.energies import battery, measured_energy
 from profilers.energies.battery import SERVICE
 from profilers.energies.measured_energy import Halves, MeasuredEnergies, make_turns
 from profilers.measuring.models import write_models
@@ -26,6 +26,8 @@ def test_what_androids_service_tells_of_a_battery_is_measured_by_and_what_says_n
     boot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured_energy, "_ASLEEP_S", 1e9)  # a computer that stood still is no phone that sleeps
+    # windows of 30 ms: a mAh in one of them is 100 A
+    monkeypatch.setattr(battery, "_AWAKE_MA", (0.0, 1e9))
     phone, asked, space = boot(), PhoneOptions(no_fixed_performance=True), get_space("mbv3-w0.35")
     chain = blocks_of(space, space.decode(space.sample(np.random.default_rng(0), 1, resolutions=[32]))[0])
     files = list(write_models({"n": chain}, "tflite", tmp_path, 1).values())

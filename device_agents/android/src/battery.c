@@ -111,7 +111,12 @@ static bool is_asked, is_missing;
 static Battery answer(void) {
     static char said[SERVICE_TEXT];
     is_asked = false;
-    Battery told = program_end(&question, said, sizeof said) ? told_in(said) : nothing;
+    char *all = program_end(&question, said, sizeof said);
+    if (all && strlen(all) == sizeof said - 1) {  // there was more: the last line may end amid a number
+        char *last = strrchr(all, '\n');
+        *(last ? last : all) = 0;
+    }
+    Battery told = all ? told_in(all) : nothing;
     is_missing = isnan(told.current) && isnan(told.voltage) && isnan(told.counter);
     return is_missing ? nothing : told;
 }

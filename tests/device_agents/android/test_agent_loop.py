@@ -186,6 +186,15 @@ NAMES = ("battery_current", "battery_voltage", "battery_counter", "battery_statu
         ("echo 5", "Current Battery Service state:\n  (UPDATES STOPPED -- use 'reset' to restart)\n  voltage: 4\n",
          (5, 4, None, "Updates stopped", None, SERVICE)),
         ("echo no", "Can't find service: battery\n", (None,) * 6),
+        # lines as Windows ends them, and a second battery, which is not the phone's own
+        ("echo no", (ANDROID.format(counter=3000, status=3) + ANDROID.format(counter=9, status=2)).replace("\n", "\r\n"),
+         (None, 4012, 3000, "Discharging", 0, SERVICE)),
+        # no unit is guessed from words
+        ("echo 300 mA", ANDROID.format(counter=3000, status=3).replace("4012", "4.012V"),
+         (None, None, 3000, "Discharging", 0, SERVICE)),
+        # more than is read, which would end amid the voltage: 40
+        ("echo 7", "x" * (65_535 - len("current now: 7\n\nvoltage: 40")) + "\nvoltage: 4012\n" + "y" * 1_000_000,
+         (7, None, None, None, None, SERVICE)),
         ("echo 7; echo 8", "voltage:\n:\n" + "x" * 70_000, (7, None, None, None, None, SERVICE)),
     ],
 )  # fmt: skip

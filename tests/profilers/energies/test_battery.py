@@ -109,6 +109,29 @@ def test_a_sensor_that_tells_nothing_is_refused(readings: list[Any], words: str)
         units_of(readings)
 
 
+@pytest.mark.parametrize(
+    ("figures", "words"),
+    [
+        # each asked in two ways, of which one tells a thousandth
+        ([-300_000, -310_000, -300], "shows 0.3 to 310 mA"),
+        ([-300, -310, -300_000], "shows 300 to 300000 mA|shows 300 A"),
+        ([-300, -310, -60_000], "shows 300 to 60000 mA"),
+        ([-300_000, -310_000, 0], "shows 0 to 310 mA"),
+    ],
+)
+def test_a_current_in_two_units_gives_no_power(figures: list[float], words: str) -> None:
+    shown = [*[figures[i % 2] for i in range(N)], figures[2]]
+    readings = [{**reading(1), "battery_current": current} for current in shown]
+    with pytest.raises(InputError, match=words):
+        power_of(readings, units_of(readings))
+
+
+def test_a_power_is_the_mean_of_products_and_not_the_product_of_means() -> None:
+    # a battery sags where it gives more: the product of the means would be 7.5 W
+    readings = [reading(*((4000, 1.0) if i % 2 else (1000, 5.0))) for i in range(N)]
+    assert power_of(readings, units_of(readings)).power_mw == pytest.approx(4500)
+
+
 # ---- where the kernel's files are closed
 
 
@@ -171,3 +194,29 @@ def test_a_service_that_looks_too_seldom_and_a_counter_that_hardly_moves_are_ref
 def test_a_counter_that_tells_nothing_is_refused(readings: list[Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         power_of(readings, units_of(readings))
+
+
+@pytest.mark.parametrize(
+    ("counters", "words"),
+    [
+        # a battery of 40 mAh left, in microampere-hours: as mAh it would give a thousand times the power
+        ([40_000 - 100 * i for i in range(N)], "moved by 600 mAh in 15 s, which no phone takes"),
+        ([-1000 - 100 * i for i in range(N)], "moved by 600 mAh in 15 s"),
+        # one figure in mAh
+        ([3000 if i == 8 else 3_000_000 - 1000 * i for i in range(N)], "moved by 2.99e\\+03 mAh in 2.5 s"),
+        # nanoampere-hours
+        ([3e9 - 1e6 * i for i in range(N)], "moved by 6e\\+03 mAh"),
+    ],
+)
+def test_a_counter_whose_unit_cannot_be_told_is_refused(counters: list[float], words: str) -> None:
+    readings = [told(i, counter, per_mah=1) for i, counter in enumerate(counters)]
+    with pytest.raises(InputError, match=words):
+        power_of(readings, units_of(readings))
+
+
+def test_a_counter_that_goes_down_from_nothing_and_one_of_coarse_steps_are_worked_with() -> None:
+    from_nothing = [told(i, -60 - i / 2) for i in range(120)]
+    assert power_of(from_nothing, units_of(from_nothing)).power_mw == pytest.approx(720 * 4.0)
+    # 50 mAh, 1 % of a battery, every 100 windows
+    coarse = [told(i, 3000 - 50 * (i // 100)) for i in range(1000)]
+    assert power_of(coarse, units_of(coarse)).power_mw == pytest.approx(720 * 4.0)
