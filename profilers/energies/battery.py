@@ -277,12 +277,15 @@ def _counted(new: Sequence[Reading], units: Units, volts: float) -> tuple[float,
 
 
 def _check_charge(new: Sequence[Reading], units: Units) -> None:
-    """InputError where more charge goes than any phone takes: of a nearly empty battery, or a jump between two units."""
-    for before, now in [(new[0], new[-1]), *itertools.pairwise(new)]:
-        mah, seconds = abs(now[_COUNTER] - before[_COUNTER]) / units.per_mah, now["ended_s"] - before["ended_s"]
-        # one figure may be a coarse step, but no phone's is a tenth of a battery
-        if mah > _AWAKE_MA[1] * seconds / 3600 + (0 if now is new[-1] and before is new[0] else _COARSE_MAH):
-            raise InputError(
-                f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: its "
-                "unit cannot be told, or changed; charge the phone, and start anew without --resume"
-            )
+    """InputError where more charge goes than any phone takes, as by a wrong unit: of a nearly empty battery, or a jump.
+
+    A single figure may be a coarse step late.
+    """
+    for slack_mah, pairs in ((0.0, [(new[0], new[-1])]), (_COARSE_MAH, itertools.pairwise(new))):
+        for before, now in pairs:
+            mah, seconds = abs(now[_COUNTER] - before[_COUNTER]) / units.per_mah, now["ended_s"] - before["ended_s"]
+            if mah > _AWAKE_MA[1] * seconds / 3600 + slack_mah:
+                raise InputError(
+                    f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: "
+                    "its unit cannot be told, or changed; charge the phone, and start anew without --resume"
+                )

@@ -13,6 +13,7 @@ from ofa import __version__
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
+from ofa.runs.lock import Lock
 from ofa.space import SearchSpace, Subnet
 from ofa.space.description import space_identity
 from ofa.tables.network_times import write_networks
@@ -104,6 +105,13 @@ def _journal(
     path = file.with_suffix(".journal.jsonl")
     if resume and path.is_file():
         return Journal.resume(path, settings)
+    if not resume and not config.overwrite:
+        Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
+        if path.exists():
+            raise InputError(
+                f"{path} is the journal of an interrupted run: go on with it by --resume, or start anew with "
+                "--overwrite"
+            )
     return Journal.create(path, settings)
 
 

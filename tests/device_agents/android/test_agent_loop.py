@@ -187,7 +187,8 @@ NAMES = ("battery_current", "battery_voltage", "battery_counter", "battery_statu
          (5, 4, None, "Updates stopped", None, SERVICE)),
         ("echo no", "Can't find service: battery\n", (None,) * 6),
         # lines as Windows ends them, and a second battery, which is not the phone's own
-        ("echo no", (ANDROID.format(counter=3000, status=3) + ANDROID.format(counter=9, status=2)).replace("\n", "\r\n"),
+        ("echo no",
+         (ANDROID.format(counter=3000, status=3) + ANDROID.format(counter=9, status=2)).replace("\n", "\r\n"),
          (None, 4012, 3000, "Discharging", 0, SERVICE)),
         # no unit is guessed from words
         ("echo 300 mA", ANDROID.format(counter=3000, status=3).replace("4012", "4.012V"),

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ofa.errors import InputError
+from profilers.energies import measured_energy
 from profilers.energies.battery import (
     SERVICE,
     SETTLING,
@@ -18,6 +19,7 @@ from profilers.energies.battery import (
     power_of,
     units_of,
 )
+from profilers.measuring.events import Result
 
 N = 12
 
@@ -130,6 +132,13 @@ def test_a_power_is_the_mean_of_products_and_not_the_product_of_means() -> None:
     # a battery sags where it gives more: the product of the means would be 7.5 W
     readings = [reading(*((4000, 1.0) if i % 2 else (1000, 5.0))) for i in range(N)]
     assert power_of(readings, units_of(readings)).power_mw == pytest.approx(4500)
+
+
+def test_a_window_of_the_agents_is_kept_in_seconds() -> None:
+    watched = {"loop_ns": 7_500_000_000, "timed_ns": 2_500_000_000, "battery_current": -3.0, "battery_status": "Full"}
+    kept = measured_energy._reading(Result(0, "n", [10] * 6, None, 4, watched))
+    assert (kept["runs"], kept["seconds"], kept["ended_s"]) == (24, 2.5, 10.0)
+    assert (kept["battery_current"], kept["battery_status"], kept["battery_voltage"]) == (-3.0, "Full", None)
 
 
 # ---- where the kernel's files are closed

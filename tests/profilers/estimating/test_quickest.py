@@ -103,11 +103,25 @@ def test_a_stopped_run_is_gone_on_with_and_a_network_that_fails_is_left_out(
         profile_quickest(options(out), planted.target(), COMMAND)
     assert left.value.code == 130 and not out.exists()
     assert f"go on with: {COMMAND} --resume" in capsys.readouterr().err
+    journal = tmp_path / "phone.networks.journal.jsonl"
+    before = journal.read_bytes()
+    with pytest.raises(
+        InputError, match=r"journal\.jsonl is the journal of an interrupted run: go on with it by --res"
+    ):
+        profile_quickest(options(out), planted.target(), COMMAND)
+    assert journal.read_bytes() == before
     made, planted.ends, planted.fails = planted.visits, 10**9, ("b00003",)
     assert profile_quickest(options(out, resume=True), planted.target(), COMMAND) == 1
     assert planted.visits < made + NETWORKS * ROUNDS
     assert "failed: network-04: no memory" in capsys.readouterr().out
     assert "of 9 networks" in str(LatencyTable.load(out).expected_error)
+    # each under its own name, in whatever order they were visited
+    _, networks = quickest.chosen(options(out))
+    lines = [line for line in (tmp_path / "phone.networks.csv").read_text().splitlines() if line.startswith("network-")]
+    told = {line.split(",")[0]: float(line.split(",")[-1]) for line in lines}
+    took = {name: sum(map(block_ms, blocks_of(SPACE, subnet))) for name, subnet in networks.items()}
+    del took["network-04"]
+    assert told == pytest.approx(took, abs=2e-6)
 
 
 def test_nothing_better_is_replaced_and_a_measured_table_replaces_an_estimate(planted: Planted, tmp_path: Path) -> None:
