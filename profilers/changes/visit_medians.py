@@ -42,9 +42,10 @@ def visit_medians(table: LatencyTable) -> tuple[VisitMedians, str]:
             found = journal_visit_medians(journal)
         except InputError as reason:
             return single, f"one figure a block ({reason})"
-        if all(row.block in found and _agrees(row.latency_ms, found[row.block]) for row in table.rows):
+        tells = any(found.get(row.block) for row in table.rows)  # a machine that was busy all along leaves no visits
+        if tells and all(row.block in found and _agrees(row.latency_ms, found[row.block]) for row in table.rows):
             return {row.block: found[row.block] for row in table.rows}, f"visits in {journal.name}"
-        return single, f"one figure a block ({journal.name} is of another table)"
+        return single, f"one figure a block ({journal.name} is of another table, or of disturbed visits alone)"
     return single, "one figure a block"
 
 
