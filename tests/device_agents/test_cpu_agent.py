@@ -14,9 +14,10 @@ import pytest
 from device_agents.cpu import machine, runtimes
 from device_agents.cpu.timing import relative_error_of_median
 from ofa.blocks import Block
-from ofa.graph import RandomWeights, block_graph, network_graph
+from ofa.graph import block_graph, network_graph
 from ofa.graph.onnx import write_onnx
 from profilers.measuring.models import RUNTIMES, writer_of
+from tests.helpers.chains import SameByShape
 
 FOLDER = Path(__file__).resolve().parents[2] / "device_agents" / "cpu"
 AGENT = "device_agents/cpu/agent.py"
@@ -187,13 +188,6 @@ CHAIN = (
     Block("mbconv", 7, 8, 16, 12, 5, 2, "h_swish", True, False),
     Block("conv", 4, 12, 0, 20, 1, 1, "relu6", False, False),
 )
-
-
-class SameByShape:
-    """Weights that a block has wherever it stands."""
-
-    def __call__(self, _: str, shape: tuple[int, ...], bias: bool):
-        return RandomWeights(1)("", shape, bias)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])

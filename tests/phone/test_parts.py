@@ -6,22 +6,17 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 
-from ofa.blocks import Block
-from ofa.graph import RandomWeights, network_graph
+from ofa.graph import network_graph
 from ofa.graph.tflite import write_tflite
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.doctor.numerics import TOLERANCES, difference, outputs_here
 from profilers.devices.phone.phone_options import PhoneOptions
 from profilers.devices.phone.phone_target import open_phone, session_of
 from profilers.measuring.events import PROTOCOL, Error, Result
+from tests.helpers.chains import CHAIN, SameByShape
 
 # the first test may have to build the phone
 pytestmark = [pytest.mark.phone, pytest.mark.timeout(900)]
-CHAIN = (
-    Block("mbconv", 14, 8, 24, 8, 3, 1, "relu", False, True),
-    Block("mbconv", 14, 8, 48, 16, 5, 2, "h_swish", True, False),
-    Block("mbconv", 7, 16, 64, 16, 3, 1, "h_swish", True, True),
-)
 RULES = {
     "warmup_runs": 1, "warmup_seconds": 0, "min_runs": 3, "max_runs": 3, "max_seconds": 5, "target_error": 0,
     "min_sample_us": 0,
@@ -29,13 +24,6 @@ RULES = {
 FILES = {"w": CHAIN, "u0": CHAIN[:1], "u1": CHAIN[1:2], "u2": CHAIN[2:], "v": CHAIN[1:]}
 DELEGATES: tuple[Literal["xnnpack", "none"], ...] = ("xnnpack", "none")
 PARTS = {"two": ("u0", "v"), "three": ("u0", "u1", "u2"), "one": ("w",), "gone": ("u0", "x"), "misfit": ("u0", "u2")}
-
-
-class SameByShape:
-    """Weights that a block has wherever it stands."""
-
-    def __call__(self, _: str, shape: tuple[int, ...], bias: bool) -> Any:
-        return RandomWeights(1)("", shape, bias)
 
 
 def test_parts_compute_there_what_the_whole_network_computes_here(boot, tmp_path: Path) -> None:

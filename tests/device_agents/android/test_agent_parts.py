@@ -13,33 +13,21 @@ import numpy as np
 import pytest
 
 from device_agents.android import bundle
-from ofa.blocks import Block
-from ofa.graph import RandomWeights, network_graph
+from ofa.graph import network_graph
 from ofa.graph.tflite import write_tflite
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Result
+from tests.helpers.chains import CHAIN, SameByShape
 
 Talk = Callable[..., list[dict]]
 TalkRaw = Callable[[Path, bytes], tuple[int, list[dict], str]]
 WriteFake = Callable[[Path, str, str], None]
 HERE = Path(__file__).resolve().parent
 CPU_AGENT = HERE.parents[2] / "device_agents" / "cpu" / "agent.py"
-CHAIN = (
-    Block("mbconv", 14, 8, 24, 8, 3, 1, "relu", False, True),
-    Block("mbconv", 14, 8, 48, 16, 5, 2, "h_swish", True, False),
-    Block("mbconv", 7, 16, 64, 16, 3, 1, "h_swish", True, True),
-)
 FEW = {
     "warmup_runs": 2, "warmup_seconds": 0, "min_runs": 5, "max_runs": 9, "max_seconds": 5, "target_error": 0,
     "min_sample_us": 50,
 }  # fmt: skip
-
-
-class SameByShape:
-    """Weights that a block has wherever it stands."""
-
-    def __call__(self, _: str, shape: tuple[int, ...], bias: bool):
-        return RandomWeights(1)("", shape, bias)
 
 
 def outcomes(events: list[dict]) -> list[dict]:
