@@ -8,9 +8,8 @@ from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.command import Command
 from ofa.cli.config import Option
-from ofa.cli.options import OptionalCount
 from profilers.profiling.command_words import command_line
-from profilers.profiling.profile_options import ProfileOptions
+from profilers.profiling.profile_options import OptionalVisits, ProfileOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class GpuConfig(ProfileOptions):
     inputs: Literal["cold", "warm"] = "cold"
     """cold: different inputs in turn, together larger than the L2 cache; warm: one input"""
 
-    rounds: OptionalCount = None
+    rounds: OptionalVisits = None
     """visits of each block, spread over time (default: 3, with --quick 2)"""
 
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from ofa.cli.config import Above, Config, Free, Option, Output
+from ofa.cli.config import Above, Between, Config, Free, Option, Output
 from ofa.cli.options import Count, OptionalCount, Seed, Space, resolutions
 from ofa.errors import UsageError
 from ofa.reading.numbers import short
 from ofa.space.families import default_resolutions
 
 RESOLUTIONS = (128, 160, 192, 208, 224)
+# of one model: the order of all visits is drawn at the start, and a thousand take days
+MOST_VISITS = 1000
+OptionalVisits = Annotated[int | None, Between(1, MOST_VISITS, "visits"), Option(metavar="N")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class PlanOptions(Config):
     batch_size: Count = 1
     """images in a run"""
 
-    rounds: OptionalCount = None
+    rounds: OptionalVisits = None
     """visits of each block, spread over time (default: 5, with --quick 3)"""
 
     quick: bool = False
@@ -62,7 +65,7 @@ class InPlaceOptions(PlanOptions):
     """in-place: time each block inside networks, after the blocks before it; warm: time each alone, repeatedly, which
     is faster than in a network (default: in-place; with --limit, warm)"""
 
-    rounds: OptionalCount = None
+    rounds: OptionalVisits = None
     """visits of each block, spread over time (default: 5; with --quick 2 in place, 3 alone)"""
 
     def __post_init__(self) -> None:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Between, Free, Input, Option, Output
-from ofa.cli.options import OptionalCount, PredictorFile, Resolutions, Seed, SpaceName
+from ofa.cli.config import Between, Free, Input, Option, Output
+from ofa.cli.options import PredictorFile, Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.published.opening import is_named, open_network
 from ofa.reading.kinds import TABLE
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import OptionalVisits, ResumeOptions, TimingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class BaselinesConfig(AccessOptions, TimingOptions, ResumeOptions):
     found: Annotated[int, Between(2, 100), Option(metavar="N")] = 12
     """found networks, evenly spread from the fastest to the slowest in ratios of latency"""
 
-    visits: Annotated[OptionalCount, AtLeast(1), Option(metavar="N")] = None
+    visits: OptionalVisits = None
     """visits of each network, spread over time (default: as whole networks of the device have, 5 on a CPU)"""
 
     space: SpaceName = None

@@ -13,7 +13,7 @@ from ofa.reading.kinds import RESULT, TABLE, WEIGHTS
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
 from profilers.looping.loop_options import LoopOptions
-from profilers.profiling.profile_options import ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import MOST_VISITS, ResumeOptions, TimingOptions
 from profilers.whole_networks.validate_config import BesideOptions
 
 FEWEST_VISITS = 2
@@ -62,9 +62,12 @@ class VerifyConfig(BesideOptions, LoopOptions, AccuracyOptions, AccessOptions, T
     limits: Annotated[int | None, Between(1, 100), Option(metavar="N")] = None
     """for the result of a search without limits: use N latencies of its frontier as limits, from fast to slow"""
 
-    visits: Annotated[int | None, AtLeast(FEWEST_VISITS, "odd ones choose, even ones certify"), Option(metavar="N")] = (
-        None
-    )
+    visits: Annotated[
+        int | None,
+        AtLeast(FEWEST_VISITS, "odd ones choose, even ones certify"),
+        Between(FEWEST_VISITS, MOST_VISITS, "visits"),
+        Option(metavar="N"),
+    ] = None
     """visits of each network, spread over time (default: 10 on a CPU, 4 on a GPU, 6 with --quick)"""
 
     near: Annotated[int, Between(0, 20), Option(metavar="N")] = 3

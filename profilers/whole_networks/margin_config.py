@@ -8,7 +8,7 @@ from typing import Annotated
 from ofa.cli.config import AtLeast, Between, Free, Option
 from ofa.cli.options import OptionalCount, PredictorFile, Resolutions, Seed, SpaceName
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import JournalOptions, TimingOptions
+from profilers.profiling.profile_options import JournalOptions, OptionalVisits, TimingOptions
 
 # for 95 per cent: see ofa.tables.margin.needed_runs
 FEWEST = 19
@@ -39,7 +39,7 @@ class MarginConfig(AccessOptions, TimingOptions, JournalOptions):
     apart: Annotated[float, Free(), Between(0, 525_600, "minutes, a year at most,"), Option(metavar="MIN")] = 20.0
     """minutes between the end of an occasion and the beginning of the next"""
 
-    visits: Annotated[OptionalCount, Free(), Option(metavar="N")] = None
+    visits: Annotated[OptionalVisits, Free()] = None
     """visits of each network on an occasion (default: as the device's whole networks have, 5 on a CPU)"""
 
     predictor: PredictorFile = None

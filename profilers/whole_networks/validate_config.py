@@ -8,7 +8,7 @@ from typing import Annotated
 from ofa.cli.config import AtLeast, Config, Free, Option
 from ofa.cli.options import OptionalCount, Seed, SpaceName
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import OptionalVisits, ResumeOptions, TimingOptions
 
 # with fewer networks neither a fit nor a score says anything
 FEWEST = 10
@@ -38,7 +38,7 @@ class ValidateConfig(BesideOptions, AccessOptions, TimingOptions, ResumeOptions)
     networks: Annotated[int, AtLeast(FEWEST), Option(metavar="N")] = 125
     """how many whole networks to measure"""
 
-    visits: Annotated[OptionalCount, Option(metavar="N")] = None
+    visits: OptionalVisits = None
     """visits of each network (default: as the device's whole networks have, 5 on a CPU); more leave less noise"""
 
     space: SpaceName = None

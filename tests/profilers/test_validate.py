@@ -1,6 +1,7 @@
 """How well sums predict whole networks: the command on a real runtime."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,21 @@ def test_only_tables_measured_here_can_be_validated(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--networks is 3, expected at least 10"):
         main(["--table", str(tmp_path / "gpu.csv"), "--networks", "3"])
     assert len(block_index(SPACE, RESOLUTIONS).blocks) == len(made_up.rows)
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((command, "--visits") for command in ("validate", "margin", "baselines", "verify")),
+        *((command, "--rounds") for command in ("cpu", "gpu", "linux", "android")),
+    ],
+)
+def test_so_many_visits_that_their_order_alone_fills_memory_are_refused(command: str, option: str) -> None:
+    given = {"verify": ["--result", "r"], "linux": ["--host", "h"]}.get(command, [])
+    given += ["--table", "t"] if option == "--visits" else ["--out", "o.csv"]
+    for visits in (1001, 10**9):
+        with pytest.raises(InputError, match=f"{option} is {visits}, expected visits from [12] to 1000"):
+            import_module(f"profilers.{command}").main([*given, option, str(visits)])
 
 
 def test_a_table_that_changes_while_networks_are_measured_stays_as_it_is_then(
