@@ -164,6 +164,21 @@ def test_ranges_are_the_mean_extremes_of_ten_images_in_whatever_batches_they_com
     assert whole.given.high == pytest.approx(np.mean(extremes))
 
 
+def test_what_makes_no_new_values_keeps_its_own_inputs_steps() -> None:
+    """A shuffle, which is written in three parts, and a pooling: each after blocks of other steps."""
+    grouped = Block("uib_g2", 17, 16, 32, 24, 3, 1, "relu", False, False)
+    graph = network_graph([CHAIN[0], grouped, Block("max_pool", 17, 24, 0, 24, 3, 2, "none", False, False)])
+    model = onnx.load_from_string(write_onnx_int8(graph, expected_ranges(graph)))
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    kinds = Counter[str]()
+    for node in model.graph.node:
+        moved = made_by.get(node.input[0])
+        if node.op_type == "QuantizeLinear" and moved and moved.op_type in ("Reshape", "Transpose", "MaxPool"):
+            kinds[moved.op_type] += 1
+            assert list(made_by[moved.input[0]].input[1:]) == list(node.input[1:]), moved.op_type
+    assert kinds == {"Reshape": 2, "Transpose": 1, "MaxPool": 1}
+
+
 # ---- the parts of a network
 
 

@@ -111,6 +111,22 @@ def test_every_unit_has_its_own_choices(tmp_path: Path) -> None:
         space.subnet([5, 0, 5, 3], [6, 0, 3, 6], [1, 2], 64)
 
 
+def test_start_kernels_are_of_their_own_unit_and_layer(tmp_path: Path) -> None:
+    first = 'stride = 2\noperator = "uib"\nstart_kernels = [3, 5]'
+    text = SMALL.replace("stride = 2", first, 1) + "\n[[units]]\nchannels = 56\ndepths = [1]\n"
+    space = get_space(str(written(tmp_path, text + 'operator = "uib"\nstart_kernels = [0, 5]\n')), 10)
+    assert space.choices[space.columns("start_kernels")] == ((3, 5), (3, 5), (0,), (0,), (0, 5))
+    subnet = space.subnet([3, 3, 5, 3, 3], [6, 6, 3, 6, 3], [1, 2, 1], 64, start_kernels=[5, 3, 0, 0, 5])
+    assert subnet.start_kernels == (5, 0, 0, 0, 5), "that of the layer beyond the depth is 0"
+    assert space.decode(space.as_genes([subnet])) == [subnet]
+    assert [str(block) for block in blocks_of(space, subnet)][1:5] == [
+        "uib5 32x32x16>96>24 k3 s2 relu6",
+        "mbconv 16x16x24>72>40 k5 s2 relu6",
+        "mbconv 8x8x40>240>40 k3 s1 relu6 skip",
+        "uib5 8x8x40>120>56 k3 s1 relu6",
+    ]
+
+
 def test_the_largest_network_of_the_example_is_mobilenet_v2() -> None:
     space = get_space(str(EXAMPLES / "mobilenet_v2.toml"))
     largest = space.subnet((), [6] * 16, [2, 3, 4, 3, 3, 1], 224)
