@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -10,7 +10,6 @@ from ofa.errors import InputError
 from ofa.evaluate.scores import Scores, scores_of
 from ofa.export.folding import trained_graph
 from ofa.graph.fake_int8 import fake_int8, observed_ranges
-from ofa.images.pixels.store import PixelBatch
 from ofa.networks import Supernet, extract
 from ofa.networks.tree import SubnetTree
 from ofa.predictors.collect.measuring import PreparedImages
@@ -31,14 +30,9 @@ def measure_int8(
     Raises InputError where a network's outputs are not finite.
     """
     device = next(net.parameters()).device
-    step = 1 / (len(images.calibration) + len(images.evaluation))
-
-    def prepared(batches: Sequence[PixelBatch]) -> Iterator[torch.Tensor]:
-        for batch in batches:
-            yield batch.images(device, images.mean, images.std)
-            advance(step)
-
-    statistics = SubnetTree(net, subnets).calibrate(images.cut.batches(prepared(images.calibration)))
+    statistics = SubnetTree(net, subnets).calibrate(
+        images.cut.batches(images.prepared(images.calibration, device, advance))
+    )
     shown = _first(images, device)
     networks = []
     for subnet, found in zip(subnets, statistics, strict=True):
@@ -48,8 +42,9 @@ def measure_int8(
         except (InputError, ValueError) as error:  # weights or ranges that are not finite
             raise InputError(f"the network's outputs are not finite: {subnet} ({error})") from None
     scores = [Scores()] * len(subnets)
+    evaluated = images.prepared(images.evaluation, device, advance)
     with torch.inference_mode():
-        for batch, floats in zip(images.evaluation, prepared(images.evaluation), strict=True):
+        for batch, floats in zip(images.evaluation, evaluated, strict=True):
             labels = batch.labels.to(device)
             scores = [
                 total + scores_of(network(floats), labels) for total, network in zip(scores, networks, strict=True)

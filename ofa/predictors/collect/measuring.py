@@ -85,6 +85,14 @@ class PreparedImages:
     std: Triple
     cut: Calibrating = field(default_factory=Calibrating)
 
+    def prepared(
+        self, batches: Sequence[PixelBatch], device: torch.device, advance: Callable[[float], object]
+    ) -> Iterator[torch.Tensor]:
+        """Those of either, one after the other, normalised. advance: called with each one's share of both"""
+        for batch in batches:
+            yield batch.images(device, self.mean, self.std)
+            advance(1 / (len(self.calibration) + len(self.evaluation)))
+
 
 def measure(
     net: Supernet,
@@ -99,17 +107,11 @@ def measure(
     Raises InputError where a network's outputs are not finite.
     """
     device = next(net.parameters()).device
-    step = 1 / (len(images.calibration) + len(images.evaluation))
-
-    def prepared(batches: Sequence[PixelBatch]) -> Iterator[torch.Tensor]:
-        for batch in batches:
-            yield batch.images(device, images.mean, images.std)
-            advance(step)
-
     tree = SubnetTree(net, subnets)
-    statistics = tree.calibrate(images.cut.batches(prepared(images.calibration)))
+    statistics = tree.calibrate(images.cut.batches(images.prepared(images.calibration, device, advance)))
     scores = [Scores()] * len(subnets)
-    for batch, floats in zip(images.evaluation, prepared(images.evaluation), strict=True):
+    evaluated = images.prepared(images.evaluation, device, advance)
+    for batch, floats in zip(images.evaluation, evaluated, strict=True):
         labels = batch.labels.to(device)
         logits = tree.logits(floats, statistics)
         scores = [total + scores_of(found, labels) for total, found in zip(scores, logits, strict=True)]
