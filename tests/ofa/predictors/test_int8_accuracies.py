@@ -46,7 +46,7 @@ def pixel_batches(count: int, seed: int) -> list[PixelBatch]:
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
     labels = torch.from_numpy(rng.integers(0, 6, count))
-    return [PixelBatch(torch.from_numpy(pixels[i : i + 50]), labels[i : i + 50]) for i in range(0, count, 50)]
+    return [PixelBatch(torch.from_numpy(pixels[i : i + 60]), labels[i : i + 60]) for i in range(0, count, 60)]
 
 
 @pytest.fixture(scope="module")

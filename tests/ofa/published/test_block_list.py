@@ -10,7 +10,8 @@ from ofa.errors import InputError
 from ofa.published import NAMED
 from ofa.published.block_list import MOST_BLOCKS, block_list, read_block_list
 from ofa.published.block_network import BlockNetwork
-from ofa.published.opening import MOST_BYTES, open_network
+from ofa.published.coded import code_of_blocks
+from ofa.published.opening import MOST_BYTES, SPEC, open_network
 
 SMALL: dict[str, Any] = {
     "name": "mine",
@@ -149,6 +150,14 @@ def test_names_and_files_are_found_or_guessed(tmp_path: Path) -> None:
     assert open_network("mobilenet_v2", 160, 10).blocks == NAMED["mobilenet_v2"].blocks(160, 10)
     assert open_network("mobilenet_v2@160").blocks == NAMED["mobilenet_v2"].blocks(160)
     assert open_network("fbnet:" + "8 " * 22).num_classes == 100
+    code = code_of_blocks(NAMED["mobilenet_v2"].blocks(160))
+    assert open_network(code, 96).blocks == NAMED["mobilenet_v2"].blocks(96)
+    own = tmp_path / "own"  # of a specialised network
+    own.mkdir()
+    rows = block_list(open_network("mobilenet_v2", 160))["blocks"]
+    (own / "network.json").write_text(json.dumps({"format": SPEC, "layers": rows}))
+    assert open_network(str(own)).blocks == NAMED["mobilenet_v2"].blocks(160)
+    assert open_network(str(own), 96).blocks == NAMED["mobilenet_v2"].blocks(96)
     for text, words in {
         "mobilnet-v2": "; did you mean mobilenet_v2?",
         "out/net.json": "no such file, expected a JSON list of blocks",

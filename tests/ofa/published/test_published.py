@@ -192,6 +192,26 @@ def test_timm_counts_the_same_of_further_networks() -> None:
     )
 
 
+def test_kernels_of_mobilenet_v4_stand_in_the_order_of_timms_definitions() -> None:
+    """Of each bottleneck the first kernel, then that inside, 0 where there is none: counts do not tell their order."""
+    for name, expected in {
+        "mobilenet_v4_conv_small": "55 03 03 03 03 30 33 55 05 05 03 03",
+        "mobilenet_v4_conv_medium": "35 33 35 33 33 35 33 30 00 30 55 55 35 35 00 30 35 55 00 00 50",
+        "mobilenet_v4_conv_large": "35 33 35 33 33 33 35 53 53 53 53 53 30 55 55 55 55 50 53 50 50 53 55 50 50 50",
+    }.items():
+        blocks = [block for block in NAMED[name].blocks() if block.op.startswith("uib")]
+        found = [f"{b.op[3:] or 0}{b.kernel_size if b.kernel_size > 1 else 0}" for b in blocks]
+        assert " ".join(found) == expected
+
+
+def test_a_name_of_timm_or_torchvision_is_of_the_network_of_that_width_and_size() -> None:
+    """Our name has the digits and letters of theirs, but for a width of 1; and two have other names."""
+    other = {"semnasnet": "mnasneta1", "mnasnet": "mnasnetb1", "fbnetc": "fbnetc"}
+    for theirs, ours in ALIASES.items():
+        plain = theirs.removesuffix("_100").removesuffix("1_0").replace("_", "")
+        assert other.get(plain, plain) == ours.replace("_", ""), theirs
+
+
 @pytest.mark.parametrize(("theirs", "ours"), sorted({**ALIASES, **{name: name for name in ALIASES.values()}}.items()))
 def test_timm_itself_counts_the_same_where_it_is_installed(theirs: str, ours: str) -> None:
     import_transforms()  # which timm's own imports need

@@ -11,6 +11,8 @@ from ofa.published.block_list import block_list
 from ofa.published.opening import open_network
 from ofa.tables import LatencyTable
 from profilers.estimating.cost_model import table_terms
+from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.sources import _MOST, open_sources
 from profilers.estimating.timed_networks import read_timed
 from profilers.transfer import main
 
@@ -40,6 +42,7 @@ def test_each_is_read_as_any_command_takes_it(tmp_path: Path) -> None:
         open_network("resnet18", 64).blocks,
     )
     assert timed.names == ("mobilenet_v2", "mobilenet_v2_050", "", "resnet18")
+    assert timed.latency_ms.tolist() == [5, 2, 1, 4]
     for row, words in (
         (("mobilnet_v2", "", 1.0), r"networks.csv:4:1: there is no published network 'mobilnet_v2'"),
         (("mobilenet_v2", 16, 1.0), r"networks.csv:4:1: resolution is '16', expected a whole number of pixels"),
@@ -50,6 +53,29 @@ def test_each_is_read_as_any_command_takes_it(tmp_path: Path) -> None:
             read_timed(written(tmp_path, [row]))
     with pytest.raises(InputError, match="this network is on line 4 already"):
         read_timed(written(tmp_path, [("mobilenet_v2", "", 1.0), ("mobilenetv2_100", 224, 2.0)]))
+
+
+def test_a_column_keeps_its_own_rows_and_facts_and_is_a_source_by_its_name(tmp_path: Path) -> None:
+    """More networks than a source looks at, some of which a column's device did not run."""
+    rng = np.random.default_rng(0)
+    codes = [f"fbnet:{' '.join(map(str, of))}" for of in rng.integers(0, 9, (_MOST + 201, 22))]
+    terms = terms_of_networks([open_network(code).blocks for code in codes])
+    ms = terms @ rng.uniform(0.5, 1.5, terms.shape[1]) * 1e-6
+    there = np.arange(len(codes)) % 7 > 0
+    lines = [f"# of {name}_ms: Phone {name} | runtime {name} | {n} | int8" for n, name in enumerate("abc", 1)]
+    lines.append("network,a_ms,b_ms,c_ms")
+    for code, each, run in zip(codes, ms, there, strict=True):
+        lines.append(f"{code},{2 * each:.9f},{f'{each:.9f}' if run else ''},{3 * each:.9f}")
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(lines) + "\n")
+    timed = read_timed(path, "b_ms")
+    np.testing.assert_allclose(timed.latency_ms, ms[there], atol=1e-9)
+    assert timed.blocks[-1] == open_network(codes[-1]).blocks
+    facts = {"device": "Phone b", "runtime": "runtime b", "threads": "2", "dtype": "int8"}
+    assert timed.header.items() >= facts.items()
+    (source,) = open_sources([f"{path}:b_ms"])
+    assert source.name == "list:b"
+    np.testing.assert_allclose(terms @ source.weights_ms, ms, rtol=0.02)
 
 
 def test_a_table_of_a_space_is_estimated_from_them(tmp_path: Path) -> None:
