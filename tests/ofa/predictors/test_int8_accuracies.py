@@ -69,9 +69,10 @@ def test_the_scores_are_those_of_exported_files(images: PreparedImages) -> None:
         ranges = observed_ranges(graph, [torch.cat(given)[:RANGE_IMAGES]])
         labels = torch.cat([batch.labels for batch in images.evaluation])
         with torch.no_grad():
-            rounded = torch.nn.functional.cross_entropy(fake_int8(graph, ranges)(torch.cat(shown)), labels).item()
-        # near enough for every label, image and step of the ranges to matter
-        assert scores.to_dict()["loss"] == pytest.approx(rounded, rel=1e-5)
+            logits = torch.cat([fake_int8(graph, ranges)(batch) for batch in shown])
+            rounded = torch.nn.functional.cross_entropy(logits, labels).item()
+        # a value on another side of a step is 2e-4; labels one further, or a range of one image more, over 1e-3
+        assert scores.to_dict()["loss"] == pytest.approx(rounded, rel=5e-4)
         for name, model in (("onnx", write_onnx_int8(graph, ranges)), ("tflite", write_tflite_int8(graph, ranges))):
             logits = torch.from_numpy(runner(name, model, 50)(torch.cat(shown).numpy()))
             loss = torch.nn.functional.cross_entropy(logits, labels).item()
