@@ -1,11 +1,13 @@
 """Imports of whole-network latencies that others published."""
 
+import csv
 import gzip
 from pathlib import Path
 
 import pytest
 
 from latency_tables.convert_networks import main
+from latency_tables.phone_cnns import phone_cnn
 from ofa.errors import InputError
 from ofa.published.opening import open_network
 from ofa.tables.network_times import read_networks
@@ -30,8 +32,8 @@ def test_the_shipped_networks_are_the_published_ones(reference: Path, tmp_path: 
 
 def test_the_shipped_gpu_networks_are_every_fifth_published_one(reference: Path, tmp_path: Path) -> None:
     out = tmp_path / "n.csv"
-    csv = str(reference / "networks" / "help_gpu_latency.csv")
-    assert main([csv, "--format", "help", "--every", "5", "--source", "S", "--out", str(out)]) == 0
+    published = str(reference / "networks" / "help_gpu_latency.csv")
+    assert main([published, "--format", "help", "--every", "5", "--source", "S", "--out", str(out)]) == 0
     made, shipped = out.read_text().split("\n"), (SHIPPED / "help-gpus.csv").read_text().split("\n")
     assert made[1:] == shipped[1:]
     assert len(made) == 503
@@ -66,6 +68,42 @@ def test_a_packed_list_is_read_as_it_was_published(reference: Path, tmp_path: Pa
     (tmp_path / "cut.csv.gz").write_bytes(packed.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"cut\.csv\.gz: damaged: it begins as a gzip file does, and is none"):
         main([str(tmp_path / "cut.csv.gz"), *given, str(out[0])])
+
+
+@pytest.mark.parametrize(("name", "kind", "keys"), [("accel_nasbench", "accel", "e k l se"),
+                                                    ("help_fbnet_latency", "fbnet", "ops")])  # fmt: skip
+def test_every_network_keeps_its_own_latencies(
+    reference: Path, tmp_path: Path, name: str, kind: str, keys: str
+) -> None:
+    source, out = reference / "networks" / f"{name}.csv.gz", tmp_path / "n.csv"
+    assert main([str(source), "--format", kind, "--every", "3", "--source", "S", "--out", str(out)]) == 0
+    text = gzip.decompress(source.read_bytes()).decode().splitlines(), out.read_text().splitlines()
+    given, made = (list(csv.DictReader(line for line in lines if not line.startswith("#"))) for lines in text)
+    prefix = {"accel": "mnasnet", "fbnet": "fbnet"}[kind]
+    expected = {f"{prefix}:{'|'.join(row[key] for key in keys.split())}": row for row in reversed(given[::3])}
+    assert len(made) == len(expected) > 600
+    for row in made:
+        published = expected[row["network"]]
+        for column in row.keys() - {"network", "name"}:
+            theirs = column if column in published else f"latency_{column.removesuffix('_ms')}"
+            assert row[column] == published[theirs], column
+
+
+def test_every_named_network_keeps_its_name_and_latencies(reference: Path, tmp_path: Path) -> None:
+    source, out = reference / "networks" / "qed_usc_phone_cnns.csv", tmp_path / "n.csv"
+    assert main([str(source), "--format", "qed", "--source", "S", "--out", str(out)]) == 0
+    given, made = (
+        list(csv.DictReader(line for line in file.read_text().splitlines() if not line.startswith("#")))
+        for file in (source, out)
+    )
+    published = {row["model"]: row for row in given}
+    assert len(made) > 30
+    for row in made:
+        blocks = phone_cnn(row["name"])
+        assert blocks is not None
+        assert open_network(row["network"]).blocks == tuple(blocks)
+        columns = row.keys() - {"network", "name"}
+        assert {c: row[c] for c in columns} == {c: published[row["name"]][c] for c in columns}
 
 
 def test_a_packed_list_that_fills_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
