@@ -103,8 +103,8 @@ def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], 
     the machine was off by more than `KNOWN_SLOWNESS`, or for seconds only, or nobody knows by how much.
 
     To throw away all visits beside a drift costs more than it saves where a machine is never quiet: half of them went,
-    and networks repeated themselves within 1.9 to 2.8 % instead of 1.3 to 1.7 (docs/results/measuring.md). It loses where a part of the models alone is slowed, and the
-    reference with them: neighbours of both kinds do not tell that.
+    and networks repeated themselves within 1.9 to 2.8 % instead of 1.3 to 1.7 (docs/results/measuring.md). It loses
+    where a part of the models alone is slowed, the reference among them: neighbours of both kinds do not tell that.
     """
     reference, slow = _reference_visits(ledger), _slowness(ledger)
     drifts, spells = _drifts_and_spells(reference, slow)
