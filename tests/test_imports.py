@@ -91,6 +91,7 @@ COMMANDS = {
         "cpu",
         "energy",
         "gpu",
+        "lab",
         "linux",
         "margin",
         "regenerate",
