@@ -48,7 +48,7 @@ FEWEST_EPOCHS = 3
 MANY_IMAGES = 1000  # so many are trained on, if there are, however few epochs there is time for
 MOST_SUBNETS = 500
 CHECKS = 4
-# seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/quickstart.md)
+# seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/results/quickstart.md)
 FIXED_S = {FIT: 12.0, SEARCH: 2.0, EXPORT: 6.0, EVALUATE: 2.0, REPORT: 4.0}
 # and of what times something, most of it as long as a clock says: a slow machine takes longer by the root
 TIMED_S = {PROFILE: 22.0, VERIFY: 45.0}
