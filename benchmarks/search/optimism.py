@@ -2,7 +2,7 @@
 
     python benchmarks/search/optimism.py --data accuracies.csv --space mbv3-w1.0 --splits 3
 
-What is promised is top-1 - o / 2, o being the optimism of a predictor of half the data (docs/accuracy_predictor.md).
+A search shows top-1 - o / 2. o is the optimism of a predictor of half the data (docs/results/accuracy_predictor.md).
 That holds if optimism falls as 1 / rows. Here predictors of a third, of a half and of two thirds are searched, and each
 is judged by one of a part that it did not see: two thirds should be overrated half as much as a third.
 """

@@ -133,7 +133,7 @@ class AccuracyPredictor(Predictor):
         """Predicts one sub-network, several, or N rows of genes of `space`.
 
         Between two known resolutions the prediction lies between theirs, linear in resolution^-2 (accuracy
-        is nearly a straight line in it: docs/accuracy_predictor.md). Raises InputError for a sub-network
+        is nearly a straight line in it: docs/results/accuracy_predictor.md). Raises InputError for a sub-network
         of another space, or a resolution outside the known range.
         """
         genes = self.space.as_genes(subnets)

@@ -20,7 +20,7 @@ def train_separable(
 
     A mean of bent sums does not separate. So the sums are averaged, and bent once: members are trained side by side
     through one bend, which puts their sums on one scale. (A bend that is fitted anew to the means follows the scatter
-    of the rows instead: docs/accuracy_predictor.md.)
+    of the rows instead: docs/results/accuracy_predictor.md.)
     """
     numbers = np.stack([part.numbers(data.genes) for part in unit_choices(data.space)], axis=1)
     rows = Rows(numbers, data.groups, data.top1)
