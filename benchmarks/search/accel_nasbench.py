@@ -157,18 +157,16 @@ WAYS: dict[str, Callable[[Networks, Floats, Sequence[NDArray[np.intp]], int], Fl
 
 
 def write_accuracies(networks: Networks, path: Path) -> int:
-    """Those without squeeze-and-excite as `ofa fit` reads them; how many."""
+    """As networks of the example's space, as `ofa fit` reads them; how many."""
     space = get_space(str(SPACE))
-    lines = ["resolution,depths,kernel_sizes,expand_ratios,top1"]
+    lines = ["resolution,depths,kernel_sizes,expand_ratios,squeeze_excites,top1"]
     for row, top1 in zip(networks.choices, networks.targets["val_top1"], strict=True):
         of_units = [dict(zip(CHOICES, unit, strict=True)) for unit in row.reshape(UNITS, len(CHOICES)).tolist()]
-        if any(unit["se"] for unit in of_units):
-            continue
         depths = [CHOICES["l"][unit["l"]] for unit in of_units]
         layers = [(of_units[u], j < depths[u]) for u, j in space.layers]
-        lists = ([CHOICES[name][unit[name]] if there else 0 for unit, there in layers] for name in ("k", "e"))
-        subnet = space.subnet(*lists, depths, 224)
-        cells = (subnet.depths, subnet.kernel_sizes, subnet.expand_ratios)
+        k, e, se = ([CHOICES[name][unit[name]] if there else 0 for unit, there in layers] for name in ("k", "e", "se"))
+        subnet = space.subnet(k, e, depths, 224, squeeze_excites=se)
+        cells = (subnet.depths, subnet.kernel_sizes, subnet.expand_ratios, subnet.squeeze_excites)
         lines.append(",".join(["224", *(" ".join(map(str, cell)) for cell in cells), f"{top1:.3f}"]))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return len(lines) - 1

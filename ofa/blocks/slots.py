@@ -55,9 +55,7 @@ class _Slots:
 
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
-        self.depths, self.kernels, self.expands, self.widths, self.starts = (
-            space.columns(f).start for f in ("depths", "kernel_sizes", "expand_ratios", "width_mults", "start_kernels")
-        )
+        self.depths, self.widths = (space.columns(field).start for field in ("depths", "width_mults"))
 
     def channels(self, listed: tuple[int, ...]) -> dict[float, int]:
         """By width multiplier."""
@@ -125,25 +123,30 @@ class _Slots:
         space, unit = self.space, self.space.units[u]
         operator, stride = unit_operator(unit.op), unit.stride if j == 0 else 1
         out, before = self.channels(unit.out_channels), self.channels(self.before(u))
-        has_kernels, has_starts = bool(space.kernel_choices), bool(space.start_choices)
+        # what has no gene has one choice
+        only: dict[str, float] = {
+            "kernel_sizes": unit.kernel_sizes[0],
+            "expand_ratios": unit.expand_ratios[0],
+            "start_kernels": unit.start_kernels[0],
+            "squeeze_excites": int(unit.squeeze_excite),
+        }
+        chosen = [field for field in only if space.has(field)]
 
         def elastic(d: int, *values: float) -> Block | None:
             if j >= unit.base_depth + d:
                 return None
-            k, *rest = values if has_kernels else (unit.kernel_sizes[0], *values)
-            e, s, *w = rest if has_starts else (rest[0], unit.start_kernels[0], *rest[1:])
+            k, e, s, gated = {**only, **dict(zip(chosen, values, strict=False))}.values()
+            w = values[len(chosen) :]
             c_in, c_out = before[w[0]] if j == 0 else out[w[-1]], out[w[-1]]
             c = c_out if operator.of_output else c_in
             mid = c if e == 1 else make_divisible(round(c * e), space.channel_divisor)
             skip = j > 0 if operator.of_output else stride == 1 and c_in == c_out
-            return Block(
-                operator.of_block(s), 1, c_in, mid, c_out, int(k), stride, unit.activation, unit.squeeze_excite, skip
-            )
+            se = bool(gated)
+            return Block(operator.of_block(s, se), 1, c_in, mid, c_out, int(k), stride, unit.activation, se, skip)
 
         # the stem has the first width gene, unit u the one after its own number
         width_columns = [u, u + 1] if j == 0 else [u + 1]
-        columns = [self.depths + u, *([self.kernels + i] if has_kernels else ()), self.expands + i]
-        columns += [self.starts + i] if has_starts else []
+        columns = [self.depths + u, *(space.columns(field).start + i for field in chosen)]
         return self.slot(f"unit {u + space.first_unit} layer {j + 1}", halvings, columns, width_columns, elastic)
 
     def before(self, u: int) -> tuple[int, ...]:

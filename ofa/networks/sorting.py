@@ -95,14 +95,18 @@ def _sort_layer(layer: Layer, blocks: Sequence[Block]) -> None:
     outside = {groups[INPUT], groups[len(layer.steps)]}
     for step in reversed(layer.steps):
         if step.kind == "squeeze_excite":
-            _sort_hidden(layer.holder(step), {of[step.name].hidden for of in supported})
+            _sort_hidden(layer.holder(step), {of[step.name].hidden for of in supported if step.name in of})
         group = groups[step.inputs[0]]
         if not _mixes(step) or group in outside:
             continue
         outside.add(group)  # it is sorted once
         writers = [of for of, own in zip(layer.steps, groups[1:], strict=True) if own == group]
         readers = [of for of in layer.steps if _mixes(of) and groups[of.inputs[0]] == group]
-        bounds = {of[writers[0].name].channels for of in supported}
+        bounds: set[int] = set()
+        for of, block in zip(supported, blocks, strict=True):
+            inside = of.get(writers[0].name)
+            # without an expansion the inside is the input, whose order is not this layer's to change
+            bounds |= set(range(block.in_channels + 1)) if inside is None else {inside.channels}
         read = [_weight(layer, of) for of in readers]
         order = _order(torch.stack([_importance(weight) for weight in read]).sum(0), bounds)
         for writer in writers:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.errors import InputError
-from ofa.predictors.encoder import FIELDS, FeatureEncoder
+from ofa.predictors.encoder import FIELDS, LATER_FIELDS, FeatureEncoder
 from ofa.predictors.files import (
     choices_of,
     read_files,
@@ -124,7 +124,7 @@ class AccuracyPredictor(Predictor):
             "choices": choices_of(self.space),
             "resolutions": list(self.resolutions),
             # a field that came later is named where the space has it: earlier versions read the others
-            "features": [f for f in self.encoder.order if f != "start_kernels" or self.space.start_choices],
+            "features": [f for f in self.encoder.order if f not in LATER_FIELDS or self.space.has(f)],
             "uncertainty": None if self.uncertainty is None else asdict(self.uncertainty),
         }
         write_files(Path(path), header, tensors)
@@ -172,7 +172,7 @@ def _from_file(
         require_space(path, header, space)
         resolutions = resolutions_stated(header)
         order = [str(field) for field in header["features"]]
-        if sorted({*order, "start_kernels"}) != sorted(FIELDS) or len(set(order)) < len(order):
+        if sorted({*order, *LATER_FIELDS}) != sorted(FIELDS) or len(set(order)) < len(order):
             raise ValueError(f"features {short(order)}")
         members: list[Mlp] = []
         while f"members.{len(members)}.weight.0" in tensors:

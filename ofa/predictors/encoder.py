@@ -14,16 +14,17 @@ from ofa.space.resolutions import MOST_RESOLUTION, checked_resolution
 from ofa.space.space import MOST_CHOICES, OF_LAYERS
 
 Rows: TypeAlias = NDArray[np.uint8]  # (N, genes): genes in bytes, the first an index into the known resolutions
-FIELDS = ("kernel_sizes", "expand_ratios", "width_mults", "stem_depth", "resolution", "start_kernels")
+LATER_FIELDS = ("start_kernels", "squeeze_excites")  # earlier files do not name them
+FIELDS = ("kernel_sizes", "expand_ratios", "width_mults", "stem_depth", "resolution", *LATER_FIELDS)
 _SKIPPED = MOST_CHOICES  # marks the gene of a skipped layer: no choice has this index
 
 
 class FeatureEncoder:
     """One-hot features of the sub-networks of a space, at some resolutions.
 
-    Fields, in the order asked for: one feature a choice of every kernel size, expand ratio and width
-    multiplier, of the depth of a unit without elastic layers (ResNet50D's stem), and of the resolutions
-    that the predictor knows. The depth of other units shows in which layers are all zero.
+    Fields, in the order asked for: one feature a choice of every kernel size, expand ratio, width multiplier, start
+    kernel and squeeze-and-excite, of the depth of a unit without elastic layers (ResNet50D's stem), and of the
+    resolutions that the predictor knows. The depth of other units shows in which layers are all zero.
 
     order: the fields; those that the space does not have take no features
     resolutions: those that the predictor knows, ascending, pixels
@@ -31,7 +32,7 @@ class FeatureEncoder:
     """
 
     def __init__(self, space: SearchSpace, resolutions: Sequence[int], order: Sequence[str] = FIELDS) -> None:
-        order = (*order, *(("start_kernels",) if "start_kernels" not in order else ()))  # earlier files do not name it
+        order = (*order, *(field for field in LATER_FIELDS if field not in order))
         if sorted(order) != sorted(FIELDS):
             raise InputError(f"feature order is {', '.join(order)}, expected the fields {', '.join(FIELDS)}")
         if len(resolutions) > MOST_CHOICES:
@@ -76,9 +77,8 @@ class FeatureEncoder:
         marked[:, 1:] = genes[:, 1:]  # a space has no choice that a byte cannot hold
         dead = ~self.space.alive(genes)
         for field in OF_LAYERS:
-            span = self.space.columns(field)
-            if span.stop > span.start:
-                marked[:, span][dead] = _SKIPPED
+            if self.space.has(field):
+                marked[:, self.space.columns(field)][dead] = _SKIPPED
         return marked
 
     def one_hot(self, marked: Rows, known: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -26,6 +26,7 @@ from ofa.reading.structured import as_object, parse_json
 from ofa.space import Genes, SearchSpace, Subnet, get_space, resolutions_in
 from ofa.space.description import DESCRIPTION, HASH, NAME, recorded_space, require_same, space_sha256
 from ofa.space.mit_format import subnet_from_text
+from ofa.space.subnet import OF_SOME
 
 MIN_ROWS = 100
 SPLIT_KEY = b"0"
@@ -194,9 +195,7 @@ def _checked_rows(path: Path, text: CsvText, space: SearchSpace) -> tuple[Row, .
 
 def _own_lists(space: SearchSpace) -> list[str]:
     """The lists that not every space has."""
-    return [
-        f for f in ("kernel_sizes", "width_mults", "start_kernels") if space.columns(f).stop > space.columns(f).start
-    ]
+    return [field for field in ("kernel_sizes", *OF_SOME) if space.has(field)]
 
 
 def _subnet_and_top1(row: Row, space: SearchSpace) -> tuple[Subnet, float]:

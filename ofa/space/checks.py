@@ -39,6 +39,16 @@ def flag(name: str, value: Any) -> bool:
     return value
 
 
+def flag_or_choice(name: str, value: Any) -> tuple[bool, ...]:
+    """true, false, or [false, true]: each layer chooses. Ascending."""
+    if isinstance(value, list | tuple) and value and all(isinstance(each, bool) for each in value):
+        found: tuple[bool, ...] = list_of(flag)(name, value)
+        return found
+    if not isinstance(value, bool):
+        raise InputError(f"{name} is {short(value)}, expected true or false, or [false, true] where each layer chooses")
+    return (value,)
+
+
 def list_of(check: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any, ...]]:
     """A list of choices, each once: ascending."""
 
@@ -91,7 +101,7 @@ def name_of(name: str, value: Any) -> str:
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
     "activation": one_of(ACTIVATIONS),
     "operator": one_of(tuple(UNIT_OPERATORS)),
-    "squeeze_excite": flag,
+    "squeeze_excite": flag_or_choice,
     "kernel_sizes": list_of(one_of(KERNEL_SIZES)),
     "expand_ratios": list_of(ratio),
     "depths": list_of(DEPTH.whole),

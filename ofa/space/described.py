@@ -7,6 +7,7 @@ width, they are as they stand.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -118,6 +119,8 @@ class _Description:
         self.top = _Fields(content, (), problems, _TOP, None)
         self.widths: tuple[float, ...] = self.top.take("widths", list_of(width), (1.0,)) or (1.0,)
         self.divisor: int = self.top.take("channel_divisor", DIVISOR.whole, 8) or 8
+        self.deep = False
+        self.strides: list[int | None] = []  # of the units; None where it is wrong
 
     def space(self, num_classes: int, any_name: bool) -> SearchSpace | None:
         """None where there are problems, which are then told."""
@@ -130,8 +133,8 @@ class _Description:
         first_block = self.first_block(stem)
         units = [*stem_unit, *self.units()]
         head = self.head()
-        if not self.problems:
-            self.check_shape(units, first_block, stem_unit, resolutions)
+        self.check_widths(first_block)
+        self.check_halvings(resolutions)
         if self.problems:
             return None
         assert stem is not None and name is not None and eps is not None and head is not None
@@ -163,6 +166,7 @@ class _Description:
         """And the unit that the rest of a deep one is."""
         fields = self.fields("stem", _STEM)
         kind = fields.take("kind", one_of(("plain", "deep")), "plain")
+        self.deep = kind == "deep"
         channels, activation = self.channels(fields), fields.take("activation", CHECKS["activation"])
         if kind != "deep":
             if "depths" in fields.content:
@@ -207,29 +211,27 @@ class _Description:
         fields = _Fields(content, at, self.problems, _UNIT, self.top)
         op = fields.take("operator", CHECKS["operator"], "mbconv")
         channels, stride = self.channels(fields), fields.take("stride", one_of((1, 2)), 1)
+        self.strides.append(stride)
         activation = fields.take("activation", CHECKS["activation"])
         operator = unit_operator(op or "mbconv")
-        squeeze = fields.take("squeeze_excite", flag, operator.squeeze_excite[0])
+        squeeze = fields.take("squeeze_excite", CHECKS["squeeze_excite"], operator.squeeze_excite[:1])
         kernels = fields.take("kernel_sizes", CHECKS["kernel_sizes"], (3,))
         expands = fields.take("expand_ratios", CHECKS["expand_ratios"])
         depths, base = fields.take("depths", CHECKS["depths"]), fields.take("base_depth", DEPTH.whole, 0)
-        if squeeze is not None and squeeze not in operator.squeeze_excite:
-            self.problems.add(
-                (*at, "squeeze_excite"),
-                f"{named((*at, 'squeeze_excite'))} is {short(squeeze)}, but {op} has only {short(not squeeze)}",
-            )
-        if len(self.widths) > 1 and not operator.elastic_width:
+        if op is not None and len(self.widths) > 1 and not operator.elastic_width:
             wide = [name for name, of in UNIT_OPERATORS.items() if of.elastic_width]
             self.problems.add(("widths",), f"several widths are for units of {' or '.join(wide)} alone")
         starts = fields.take("start_kernels", CHECKS["start_kernels"], (0,))
+        if op is not None:
+            self.check_operator(at, operator, squeeze, kernels=kernels, starts=starts)
+        if depths is not None and base is not None and base + min(depths) < 1:
+            self.problems.add((*at, "depths"), f"{named((*at, 'depths'))} is {short(list(depths))}: a unit has a block")
         if None in (op, channels, stride, activation, squeeze, kernels, expands, depths, base, starts):
             return None
-        self.check_kernels(at, operator, kernels, starts)
         assert channels is not None
-        unit = Unit(op, channels, stride, activation, squeeze, depths, base, kernels, expands, starts)
-        if base + min(depths) < 1:
-            self.problems.add((*at, "depths"), f"{named((*at, 'depths'))} is {short(list(depths))}: a unit has a block")
-        elif unit.configurations > MOST_CONFIGURATIONS:
+        chosen = len(squeeze) > 1
+        unit = Unit(op, channels, stride, activation, squeeze[-1], depths, base, kernels, expands, starts, chosen)
+        if unit.configurations > MOST_CONFIGURATIONS:
             self.problems.add(
                 at,
                 f"{named(at)} has {unit.configurations:.3g} configurations, expected at most {MOST_CONFIGURATIONS:,}: "
@@ -237,18 +239,30 @@ class _Description:
             )
         return unit
 
-    def check_kernels(self, at: Key, operator: UnitOperator, kernels: Sequence[int], starts: Sequence[int]) -> None:
-        """What of them the unit's operator cannot have."""
+    def check_operator(
+        self,
+        at: Key,
+        operator: UnitOperator,
+        squeeze: Sequence[bool] | None,
+        *,
+        kernels: Sequence[int] | None,
+        starts: Sequence[int] | None,
+    ) -> None:
+        """What the unit's operator cannot have of what is right by itself; None: it is not."""
         for key, given, allowed in (
             ("kernel_sizes", kernels, operator.kernel_sizes),
             ("start_kernels", starts, operator.start_kernels),
         ):
-            if not set(given) <= set(allowed):
+            if given is not None and not set(given) <= set(allowed):
                 self.problems.add(
                     (*at, key),
                     f"{named((*at, key))} is {short(list(given))}, but {operator.name} has only "
                     f"{', '.join(map(str, allowed))}",
                 )
+        if squeeze is not None and tuple(squeeze) not in operator.squeeze_excites:
+            found, *known = (json.dumps(of if len(of) > 1 else of[0]) for of in (squeeze, *operator.squeeze_excites))
+            key = (*at, "squeeze_excite")
+            self.problems.add(key, f"{named(key)} is {found}, but {operator.name} has only {' or '.join(known)}")
 
     def head(self) -> Head | None:
         fields = self.fields("head", _HEAD)
@@ -264,17 +278,18 @@ class _Description:
             return None
         return Head(expand[0], mix[0], activation)
 
-    def check_shape(
-        self, units: list[Unit], first: FirstBlock | None, stem_unit: list[Unit], resolutions: tuple[int, ...]
-    ) -> None:
-        """What no key has wrong by itself."""
-        if len(self.widths) > 1 and (not stem_unit or first is not None):
+    def check_widths(self, first: FirstBlock | None) -> None:
+        """What no key has wrong by itself: parts of one width among several."""
+        if len(self.widths) > 1 and (not self.deep or first is not None):
             key, fault = ("first_block", "has one width") if first else ("stem", 'is not of kind = "deep"')
             self.problems.add((key,), f"{key} {fault}, so it is not for several widths")
-        halvings, least = 2 if stem_unit else 1, min(resolutions)
-        for i, unit in enumerate(units[len(stem_unit) :]):
-            halvings += unit.stride == 2
-            if unit.stride == 2 and 2**halvings > least:
+
+    def check_halvings(self, resolutions: tuple[int, ...]) -> None:
+        """Likewise: an image that is halved until nothing is left. A stride that is not known counts 1."""
+        halvings, least = 2 if self.deep else 1, min(resolutions)
+        for i, stride in enumerate(self.strides):
+            halvings += stride == 2
+            if stride == 2 and 2**halvings > least:
                 self.problems.add(
                     ("units", i, "stride"),
                     f"units[{i}].stride is 2, but of an image of {least} px nothing is left after {halvings} halvings: "

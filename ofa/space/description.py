@@ -34,7 +34,7 @@ def describe(space: SearchSpace) -> dict[str, Any]:
             "channels": list(unit.out_channels),
             "stride": unit.stride,
             "activation": unit.activation,
-            "squeeze_excite": unit.squeeze_excite,
+            "squeeze_excite": [False, True] if unit.squeeze_excite_chosen else unit.squeeze_excite,
             "kernel_sizes": list(unit.kernel_sizes),
             "expand_ratios": list(unit.expand_ratios),
             "depths": list(unit.depth_choices),

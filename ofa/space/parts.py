@@ -41,9 +41,11 @@ class Unit:
 
     op: one of `ofa.space.unit_operators`; "stem" for ResNet50D's elastic stem, which has no elastic layers
     out_channels: one per width multiplier of the space
+    squeeze_excite: whether its blocks have it; where each layer chooses, the largest does
     base_depth: blocks that are always there, on top of the chosen depth (ResNet50D)
     kernel_sizes, expand_ratios, start_kernels: the choices of each of its layers, ascending; start_kernels: of
         operators that may have a depthwise convolution at their start, 0 for none
+    squeeze_excite_chosen: whether squeeze-and-excite is a choice of each layer
     """
 
     op: str
@@ -56,6 +58,12 @@ class Unit:
     kernel_sizes: tuple[int, ...] = (3, 5, 7)
     expand_ratios: tuple[float, ...] = (3, 4, 6)
     start_kernels: tuple[int, ...] = (0,)
+    squeeze_excite_chosen: bool = False
+
+    @property
+    def squeeze_excites(self) -> tuple[int, ...]:
+        """The choices of each of its layers, ascending: 1 with squeeze-and-excite, 0 without."""
+        return (0, 1) if self.squeeze_excite_chosen else (int(self.squeeze_excite),)
 
     @property
     def num_layers(self) -> int:
@@ -68,6 +76,7 @@ class Unit:
         if not self.num_layers:
             return len(self.depth_choices)
         per_layer = len(self.kernel_sizes) * len(self.expand_ratios) * len(self.start_kernels)
+        per_layer *= len(self.squeeze_excites)
         return sum(per_layer ** (self.base_depth + depth) for depth in self.depth_choices)
 
 
@@ -122,6 +131,11 @@ class SpaceDescription:
         """The kernels of depthwise convolutions at the start of blocks, ascending; () where no unit may have one."""
         there = {k for unit in self.units if unit.num_layers for k in unit.start_kernels}
         return () if there <= {0} else tuple(sorted(there))
+
+    @cached_property
+    def squeeze_excite_choices(self) -> tuple[int, ...]:
+        """(0, 1) where a unit's layers choose; () where none do, so that there are no genes."""
+        return (0, 1) if any(unit.squeeze_excite_chosen for unit in self.units) else ()
 
     @cached_property
     def expand_choices(self) -> tuple[float, ...]:

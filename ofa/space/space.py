@@ -5,7 +5,7 @@ ratio, kernel size; Once-for-All's ResNet50D adds width). A `Subnet` is one choi
 any from 32 to 1024 pixels: a frozen value. A batch of N sub-networks is an (N, genes) uint16 matrix
 ("genes"), one row a sub-network, in the column order
 
-    resolution | depths | kernel sizes | expand ratios | width multipliers | start kernels
+    resolution | depths | kernel sizes | expand ratios | width multipliers | start kernels | squeeze-and-excites
 
 so that a million sub-networks are one array. Column 0 holds pixels; every other the index of a choice.
 Rows are kept *canonical*: the genes of layers beyond a unit's depth are 0, so that equal networks have
@@ -33,11 +33,12 @@ from ofa.space.resolutions import (
     checked_resolution,
     checked_resolutions,
 )
-from ofa.space.subnet import Subnet
+from ofa.space.subnet import OF_SOME, Subnet
 
 Genes: TypeAlias = NDArray[np.uint16]  # (N, genes): the resolution in pixels, then choice indices
 MOST_CHOICES = 255  # a gene: a choice fits into a byte, wherever a row is packed into bytes, and 255 is none
-OF_LAYERS = ("kernel_sizes", "expand_ratios", "start_kernels")  # fields of a gene for each elastic layer
+# fields of a gene for each elastic layer
+OF_LAYERS = ("kernel_sizes", "expand_ratios", "start_kernels", "squeeze_excites")
 _CHUNK = 1 << 16  # rows at a time: what is made on the way to a batch stays small beside it
 
 
@@ -70,6 +71,7 @@ class SearchSpace(SpaceDescription):
             "expand_ratios": len(self.layers),
             "width_mults": len(self.units) + 1 if len(self.width_choices) > 1 else 0,
             "start_kernels": len(self.layers) if self.start_choices else 0,
+            "squeeze_excites": len(self.layers) if self.squeeze_excite_choices else 0,
         }
         ends = np.cumsum(list(sizes.values())).tolist()
         return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
@@ -77,6 +79,10 @@ class SearchSpace(SpaceDescription):
     def columns(self, field: str) -> slice:
         """Gene columns of a `Subnet` field."""
         return self._spans[field]
+
+    def has(self, field: str) -> bool:
+        """Whether there are genes of a `Subnet` field."""
+        return self._spans[field].stop > self._spans[field].start
 
     @property
     def num_genes(self) -> int:
@@ -94,6 +100,8 @@ class SearchSpace(SpaceDescription):
         per_field += [self.width_choices] * (widths.stop - widths.start)
         if self.start_choices:
             per_field += [self.units[u].start_kernels for u, _ in self.layers]
+        if self.squeeze_excite_choices:
+            per_field += [self.units[u].squeeze_excites for u, _ in self.layers]
         return tuple(per_field)
 
     @cached_property
@@ -135,9 +143,8 @@ class SearchSpace(SpaceDescription):
         """In place: the genes of skipped layers become 0."""
         alive = self.alive(genes)
         for field in OF_LAYERS:
-            span = self.columns(field)
-            if span.stop > span.start:
-                genes[:, span] *= alive
+            if self.has(field):
+                genes[:, self.columns(field)] *= alive
 
     def count(self, *, resolutions: int | Iterable[int] = 1) -> int:
         """How many different sub-networks there are, exactly, times the resolutions: so many, or those listed.
@@ -197,6 +204,7 @@ class SearchSpace(SpaceDescription):
         resolution: int = 224,
         width_mults: Sequence[float] = (),
         start_kernels: Sequence[int] = (),
+        squeeze_excites: Sequence[int] = (),
     ) -> Subnet:
         """The validated, canonical sub-network; InputError names the field and position that is wrong.
 
@@ -208,6 +216,7 @@ class SearchSpace(SpaceDescription):
             "expand_ratios": expand_ratios,
             "width_mults": width_mults,
             "start_kernels": start_kernels,
+            "squeeze_excites": squeeze_excites,
         }
         row = np.zeros((1, self.num_genes), dtype=np.uint16)
         row[0, 0] = checked_resolution(resolution)
@@ -242,7 +251,7 @@ class SearchSpace(SpaceDescription):
         lookup[0] = {pixels: pixels for pixels in range(LEAST_RESOLUTION, MOST_RESOLUTION + 1)}
         for n, subnet in enumerate(subnets):
             values = (subnet.resolution, *subnet.depths, *subnet.kernel_sizes, *subnet.expand_ratios)
-            values += (*subnet.width_mults, *subnet.start_kernels)
+            values += (*subnet.width_mults, *subnet.start_kernels, *subnet.squeeze_excites)
             # 0 marks a skipped layer; the round trip below refuses it anywhere else
             # a sub-network of another space has another number of values: refused below, by field
             row = [table.get(v, 0 if v == 0 else -1) for table, v in zip(lookup, values, strict=False)]
@@ -262,6 +271,7 @@ class SearchSpace(SpaceDescription):
             kernels = values[self.columns("kernel_sizes")]
             expands = values[self.columns("expand_ratios")]
             starts = values[self.columns("start_kernels")]
+            gates = values[self.columns("squeeze_excites")]
             subnets.append(
                 Subnet(
                     # ResNet50D has layers, but no kernel sizes
@@ -270,8 +280,9 @@ class SearchSpace(SpaceDescription):
                     depths=tuple(int(d) for d in values[self.columns("depths")]),
                     resolution=row[0],
                     width_mults=tuple(values[self.columns("width_mults")]),
-                    # most spaces have layers, but no start kernels
+                    # most spaces have layers, but neither start kernels nor a choice of squeeze-and-excite
                     start_kernels=tuple(int(k) if keep else 0 for k, keep in zip(starts, keeps, strict=bool(starts))),
+                    squeeze_excites=tuple(int(g) if keep else 0 for g, keep in zip(gates, keeps, strict=bool(gates))),
                 )
             )
         return subnets
@@ -299,7 +310,7 @@ class SearchSpace(SpaceDescription):
 
     def subnet_from_dict(self, fields: Mapping[str, Any]) -> Subnet:
         """Reads `Subnet.to_dict()` (the form in `result.json`) back, validating."""
-        known = ("kernel_sizes", "expand_ratios", "depths", "resolution", "width_mults", "start_kernels")
+        known = ("kernel_sizes", "expand_ratios", "depths", "resolution", *OF_SOME)
         extra = sorted(set(fields) - set(known))
         missing = sorted({"expand_ratios", "depths", "resolution"} - set(fields))
         if extra or missing:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+OF_SOME = ("width_mults", "start_kernels", "squeeze_excites")  # fields that not every space has
+
 
 @dataclass(frozen=True)
 class Subnet:
@@ -17,6 +19,7 @@ class Subnet:
     width_mults: ResNet50D only: stem inner, stem outer, then one per stage
     start_kernels: of spaces whose blocks may begin with a depthwise convolution: its kernel, one per elastic layer, 0
         for none
+    squeeze_excites: of spaces where squeeze-and-excite is a choice: one per elastic layer, 1 for a layer that has it
     """
 
     kernel_sizes: tuple[int, ...]
@@ -25,11 +28,12 @@ class Subnet:
     resolution: int
     width_mults: tuple[float, ...] = ()
     start_kernels: tuple[int, ...] = ()
+    squeeze_excites: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form; `SearchSpace.subnet_from_dict` reads it back."""
         fields = {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
-        for key in ("width_mults", "start_kernels"):
+        for key in OF_SOME:
             if not fields[key]:
                 del fields[key]
         return fields

@@ -1,7 +1,7 @@
 """All configurations of one unit, as rows: what a table of a unit's scores or costs is indexed by.
 
-A network is a chain of units. A unit's configuration is its depth with the kernel sizes and expand ratios of its
-layers, at most a few thousand of them; where widths are elastic (ResNet50D), also the widths at its two borders,
+A network is a chain of units. A unit's configuration is its depth with the choices of its layers, a few thousand of
+them in our spaces; where widths are elastic (ResNet50D), also the widths at its two borders,
 which it shares with its neighbours. The resolution stands apart: everything is taken at one resolution at a time.
 """
 
@@ -53,12 +53,11 @@ def unit_choices(space: SearchSpace) -> tuple[UnitChoices, ...]:
 def _unit(space: SearchSpace, u: int) -> UnitChoices:
     layers = [i for i, (owner, _) in enumerate(space.layers) if owner == u]
     depths, widths = space.columns("depths"), space.columns("width_mults")
-    of_layers = [space.columns(field) for field in OF_LAYERS]
-    per_layer = [span.start for span in of_layers if span.stop > span.start]
+    per_layer = [space.columns(field).start for field in OF_LAYERS if space.has(field)]
     columns = [depths.start + u, *(start + i for start in per_layer for i in layers)]
     alive_columns = len(columns) - 1
     left = right = None
-    if widths.stop > widths.start:
+    if space.has("width_mults"):
         # the stem, unit 0, has an inner width of its own; the border behind unit u is width u + 1
         columns += [widths.start + u, widths.start + u + 1]
         left, right = (None if u == 0 else len(columns) - 2), len(columns) - 1

@@ -89,7 +89,7 @@ def _rows(space: SearchSpace) -> list[tuple[str, ...]]:
                 channels(unit.out_channels),
                 str(unit.stride),
                 unit.activation,
-                "yes" if unit.squeeze_excite else "",
+                "yes or no" if unit.squeeze_excite_chosen else "yes" if unit.squeeze_excite else "",
                 _kernels(unit),
                 choices_in_words(unit.expand_ratios),
                 choices_in_words([unit.base_depth + depth for depth in unit.depth_choices]),

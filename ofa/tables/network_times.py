@@ -28,10 +28,10 @@ from ofa.runs.files import replace_file
 from ofa.space import SearchSpace, Subnet
 from ofa.space.description import named_space
 from ofa.space.header_lines import described_spaces, descriptions_header
+from ofa.space.subnet import OF_SOME
 from ofa.tables.header import READ
 
 _LISTS = ("depths", "kernel_sizes", "expand_ratios")
-_OF_SOME = ("width_mults", "start_kernels")  # lists of spaces that have them
 _COLUMNS = ("space", "resolution", *_LISTS)
 CHOICE = Bounds(0, 1000, "a choice")
 FAR_OFF = 100  # the fastest and the slowest network of a space are a factor of about 20 apart
@@ -113,7 +113,7 @@ def write_networks(
     header = {**header, **descriptions_header(spaces)}
 
     def write(temporary: Path) -> None:
-        of_some = [field for field in _OF_SOME if any(getattr(subnet, field) for _, subnet in networks)]
+        of_some = [field for field in OF_SOME if any(getattr(subnet, field) for _, subnet in networks)]
         with temporary.open("w", encoding="utf-8", newline="") as file:
             for key, value in header.items():
                 file.write(f"# {key}: {value}\n")
@@ -142,7 +142,7 @@ def _subnet(row: Row, spaces: dict[str, SearchSpace]) -> Subnet:
     resolution = PIXELS.integer(f"{row.where('resolution')}: resolution", row.cells["resolution"])
     lists: dict[str, Any] = {
         field: [_choice(f"{row.where(field)}: {field}", field, each) for each in row.cells[field].split()]
-        for field in (*_LISTS, *_OF_SOME)
+        for field in (*_LISTS, *OF_SOME)
         if field in row.cells
     }
     try:

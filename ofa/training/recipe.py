@@ -38,7 +38,8 @@ class Stage:
     epochs: how often the data is seen
     learning_rate: its peak, for 64 images a step
     subnets: sub-networks a step; their gradients add up
-    kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all
+    kernels, depths, expands, widths: sub-networks are drawn from so many of the space's largest choices, 0 for all;
+        kernels also of the choices between having a step and not: a convolution at the start, squeeze-and-excite
     warmup_epochs: linear increase before the cosine
     final_rate: where the cosine ends
     distill: weight of the soft loss against the teacher's outputs, where the labels' is 1; 0 for none. The loss is
@@ -97,6 +98,7 @@ class Stage:
             "expand_ratios": self.expands,
             "width_mults": self.widths,
             "start_kernels": self.kernels,
+            "squeeze_excites": self.kernels,
         }
         found: list[tuple[int, ...]] = []
         for field, count in kept.items():
@@ -140,7 +142,7 @@ def shrinking(space: SearchSpace, epochs_scale: float = 1.0, distill: float = 1.
     largest: dict[str, Any] = {"kernels": 1, "depths": 1, "expands": 1, "widths": 1}
     kernel: dict[str, Any] = {**largest, "kernels": 0}
     stages = [Stage("largest", 180, 2.6 / 32, 1, **largest, warmup_epochs=5)]
-    if space.kernel_choices or space.start_choices:
+    if any(map(space.has, ("kernel_sizes", "start_kernels", "squeeze_excites"))):
         stages.append(Stage("kernel", 125, 3e-2, 1, **kernel, warmup_epochs=5, distill=distill))
     stages += _two("depth", 2, "depths", kernel, max(len(u.depth_choices) for u in space.units), distill)
     deep = {**kernel, "depths": 0}

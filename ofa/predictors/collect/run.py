@@ -27,6 +27,7 @@ from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
 from ofa.space import SearchSpace, Subnet, checked_resolutions
 from ofa.space.description import space_record
+from ofa.space.subnet import OF_SOME
 
 MOST_RESOLUTIONS = 5  # by default: a predictor interpolates between
 
@@ -172,7 +173,7 @@ def _accuracy(subnet: Subnet, item: Mapping[str, Any]) -> SubnetAccuracy:
 def write_csv(path: Path, accuracies: Sequence[SubnetAccuracy], facts: Mapping[str, Any]) -> None:
     """The file for `ofa.predictors.fit`: facts as comments, then sub-networks and their figures."""
     lists = ["depths", "kernel_sizes", "expand_ratios", "width_mults"]
-    lists += ["start_kernels"] if any(row.subnet.start_kernels for row in accuracies) else []
+    lists += [f for f in OF_SOME if f not in lists and any(getattr(row.subnet, f) for row in accuracies)]
     figures = ["top1", "top5", "loss", "images"]
 
     def write(file: Path) -> None:
