@@ -261,8 +261,8 @@ class _Description:
                 )
         if squeeze is not None and tuple(squeeze) not in operator.squeeze_excites:
             found, *known = (json.dumps(of if len(of) > 1 else of[0]) for of in (squeeze, *operator.squeeze_excites))
-            key = (*at, "squeeze_excite")
-            self.problems.add(key, f"{named(key)} is {found}, but {operator.name} has only {' or '.join(known)}")
+            place = (*at, "squeeze_excite")
+            self.problems.add(place, f"{named(place)} is {found}, but {operator.name} has only {' or '.join(known)}")
 
     def head(self) -> Head | None:
         fields = self.fields("head", _HEAD)

@@ -82,7 +82,8 @@ class SearchSpace(SpaceDescription):
 
     def has(self, field: str) -> bool:
         """Whether there are genes of a `Subnet` field."""
-        return self._spans[field].stop > self._spans[field].start
+        span = self._spans[field]
+        return bool(span.stop > span.start)
 
     @property
     def num_genes(self) -> int:

@@ -1,5 +1,6 @@
 """Squeeze-and-excite as a choice of each layer: blocks, genes, layers, sorting, files, predictors and search."""
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,7 +163,7 @@ def test_extracted_networks_compute_the_same_at_the_counted_cost(net: Supernet) 
         assert sum(weight.numel() for weight in plain.parameters()) == count_params(space, each)
     with torch.no_grad():
         outputs = [net(x, each) for each in chosen[:4]]
-    assert all(not torch.allclose(a, b) for a, b in zip(outputs, outputs[1:], strict=False))
+    assert all(not torch.allclose(a, b) for a, b in itertools.pairwise(outputs))
 
 
 def test_gates_learn_where_they_are_and_only_there(net: Supernet) -> None:

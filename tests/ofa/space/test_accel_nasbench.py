@@ -4,6 +4,8 @@ import csv
 import gzip
 from pathlib import Path
 
+import numpy as np
+
 from ofa.blocks import blocks_of
 from ofa.blocks.costs import count_params
 from ofa.published.coded import blocks_of_code
@@ -14,17 +16,18 @@ SPACE = Path(__file__).parents[3] / "examples" / "accel_nasbench.toml"
 
 def test_all_networks_have_the_stated_blocks_and_parameters(reference: Path) -> None:
     text = gzip.decompress((reference / "networks" / "accel_nasbench.csv.gz").read_bytes()).decode()
-    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     space = get_space(str(SPACE))
-    subnets, stated = [], []
-    for row in rows:
-        lists = {name: [int(n) for n in row[name].split()] for name in ("e", "k", "l", "se")}
-        k, e, se = ([lists[name][u] if j < lists["l"][u] else 0 for u, j in space.layers] for name in ("k", "e", "se"))
-        subnets.append(space.subnet(k, e, lists["l"], 224, squeeze_excites=se))
-        coded = blocks_of_code("mnasnet:" + "|".join(row[name] for name in ("e", "k", "l", "se")))
-        se_of = [block.op == "mbconv_se_in" for block in coded if block.op.startswith("mbconv")]
-        assert se_of == [bool(gate) for gate, depth in zip(lists["se"], lists["l"], strict=True) for _ in range(depth)]
-        assert coded == tuple(blocks_of(space, subnets[-1]))
-        stated.append(round(1e6 * float(row["params_m"])))
+    # (1926, 7) of each unit
+    e, k, depths, se = (np.array([row[name].split() for row in rows], dtype=int) for name in ("e", "k", "l", "se"))
+    units = [u for u, _ in space.layers]
+    values = np.concatenate([np.full((len(rows), 1), 224), depths, k[:, units], e[:, units], se[:, units]], axis=1)
+    genes = np.stack([values[:, 0], *map(np.searchsorted, space.choices[1:], values.T[1:])], axis=1)
+    subnets = space.decode(space.as_genes(genes))
     assert len(subnets) == 1926
-    assert count_params(space, subnets).tolist() == stated
+    for row, subnet, gates, layers in list(zip(rows, subnets, se, depths, strict=True))[::5]:
+        coded = blocks_of_code("mnasnet:" + "|".join(row[name] for name in ("e", "k", "l", "se")))
+        assert coded == tuple(blocks_of(space, subnet))
+        se_of = [block.op == "mbconv_se_in" for block in coded if block.op.startswith("mbconv")]
+        assert se_of == np.repeat(gates == 1, layers).tolist()
+    assert count_params(space, subnets).tolist() == [round(1e6 * float(row["params_m"])) for row in rows]
