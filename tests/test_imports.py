@@ -78,10 +78,11 @@ FORBIDDEN = (
     ("profilers.looping", "profilers.energies"),
     ("profilers.energies", "profilers.verifying"),
     ("profilers.looping", "profilers.verifying"),
+    ("profilers.changes", "profilers.lab"),
 )
 ROOMS = (
     *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
-    *("looping", "published", "energies", "verifying"),
+    *("looping", "published", "energies", "verifying", "lab"),
 )
 COMMANDS = {
     *(

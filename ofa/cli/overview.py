@@ -36,6 +36,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("energy", "profilers.energy", "measure millijoules by a phone's battery"),
         Entry("estimate", "profilers.transfer", "estimate a table of a device that is not at hand"),
         Entry("compare", "profilers.compare", "find what changed between two tables"),
+        Entry("merge", "profilers.lab.siblings", "compare devices of one model, and merge their tables"),
         Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),
     ),
     "Train a supernet, and predict the accuracy of its sub-networks": (

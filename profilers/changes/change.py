@@ -70,8 +70,8 @@ def find_changes(
 
     InputError for fewer than FEWEST_BLOCKS blocks.
     """
-    before, after = _Visits.logs_of(old), _Visits.logs_of(new)
-    return _judged(after.medians() - before.medians(), *_moderated(before, after), effect, alpha)
+    before, after = BlockVisits.logs_of(old), BlockVisits.logs_of(new)
+    return judge_ratios(after.medians() - before.medians(), *moderated(before, after), effect, alpha)
 
 
 def find_changes_from_runs(
@@ -86,7 +86,7 @@ def find_changes_from_runs(
     A block that a run tells nothing of has no visits there; at least one run tells of every block. What a run's blocks
     have in common is taken out of each. InputError as find_changes.
     """
-    levels = np.array([_Visits.logs_of(run).medians() for run in runs])
+    levels = np.array([BlockVisits.logs_of(run).medians() for run in runs])
     middle = np.nanmedian(levels, axis=0)
     levels = levels - np.nanmedian(levels - middle, axis=1)[:, None]
     runs_of_each = (~np.isnan(levels)).sum(axis=0)
@@ -97,15 +97,18 @@ def find_changes_from_runs(
     shrunk, freedom = _shrunk(scatter, own)
     # a block that lies far apart in a few runs is mostly one of a few restless ones, whatever the others do
     shrunk = np.maximum(shrunk, scatter)
-    after = _Visits.logs_of(new)
+    after = BlockVisits.logs_of(new)
     # a night that is noisier than those runs were is no surer than its visits
-    tonight = shrunk if after.counts.max() < 2 else np.maximum(shrunk, _moderated(after)[0])
+    tonight = shrunk if after.counts.max() < 2 else np.maximum(shrunk, moderated(after)[0])
     ratio = after.medians() - baseline
-    return _judged(ratio, shrunk / runs_of_each + tonight, freedom, effect, alpha)
+    return judge_ratios(ratio, shrunk / runs_of_each + tonight, freedom, effect, alpha)
 
 
-def _judged(ratio: Floats, variance: Floats, freedom: Floats, effect: float, alpha: float) -> Changes:
-    """ratio: (N,) log of new over old; variance, freedom: (N,) of it, as far as each block's scatter tells."""
+def judge_ratios(ratio: Floats, variance: Floats, freedom: Floats, effect: float, alpha: float) -> Changes:
+    """What N blocks did, by their ratios; InputError for fewer than FEWEST_BLOCKS.
+
+    ratio: (N,) log of new over old; variance, freedom: (N,) of it, as far as each block's scatter tells
+    """
     from scipy.stats import false_discovery_control, t
 
     if len(ratio) < FEWEST_BLOCKS:
@@ -132,7 +135,7 @@ def _judged(ratio: Floats, variance: Floats, freedom: Floats, effect: float, alp
 
 
 @dataclass(frozen=True, eq=False)
-class _Visits:
+class BlockVisits:
     """Visits of N blocks, each of its own number: all blocks at once, as a loop over thousands takes a second.
 
     logs: (N, K) of the medians, ms, beyond a block's number NaN; counts: (N,)
@@ -142,7 +145,7 @@ class _Visits:
     counts: NDArray[np.intp]
 
     @classmethod
-    def logs_of(cls, visits: Sequence[Sequence[float]]) -> _Visits:
+    def logs_of(cls, visits: Sequence[Sequence[float]]) -> BlockVisits:
         counts = np.array([len(of) for of in visits], dtype=np.intp)
         logs = np.full((len(visits), int(counts.max(initial=1))), np.nan)
         logs[np.arange(logs.shape[1]) < counts[:, None]] = np.log([v for of in visits for v in of])
@@ -162,7 +165,7 @@ class _Visits:
         return found
 
 
-def _moderated(*tables: _Visits) -> tuple[Floats, Floats]:
+def moderated(*tables: BlockVisits) -> tuple[Floats, Floats]:
     """(N,) variance of the difference of each block's two medians, as its visits and all others tell; (N,) freedom.
 
     Zero, and _FREEDOM_UNTOLD, where no block has two visits in one table. Of one table alone: of its medians.
