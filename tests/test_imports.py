@@ -82,7 +82,7 @@ FORBIDDEN = (
 )
 ROOMS = (
     *("measuring", "in_place", "devices", "profiling", "whole_networks", "estimating", "changes"),
-    *("looping", "published", "energies", "verifying", "lab"),
+    *("looping", "published", "energies", "verifying"),
 )
 COMMANDS = {
     *(

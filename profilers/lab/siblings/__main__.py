@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     check_outputs(config)
     console = make_console()
     with progress_bar(console, counted=True) as bar:
-        found, table = merge(config, command_line("profilers.lab.siblings", argv), lambda n, of: bar.show("tables", n, of))
+        found, table = merge(
+            config, command_line("profilers.lab.siblings", argv), lambda n, of: bar.show("tables", n, of)
+        )
 
     from profilers.lab.siblings.findings import findings, to_json
 
@@ -48,7 +50,9 @@ def check_outputs(config: MergeConfig) -> None:
     if config.out is not None and config.out.exists() and not config.overwrite:
         raise InputError(f"--out {config.out} exists: replace it with --overwrite, or name another file")
     if config.json is not None:
-        check_replaced(config.json, {"devices", "pairs", "findings"}, "what profilers.lab.siblings writes", name="--json")
+        check_replaced(
+            config.json, {"devices", "pairs", "findings"}, "what profilers.lab.siblings writes", name="--json"
+        )
 
 
 def merge(

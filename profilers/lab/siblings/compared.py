@@ -48,16 +48,17 @@ def compare_devices(
     effect: float = EFFECT,
     alpha: float = ALPHA,
     progress: Callable[[int, int], None] | None = None,
+    names: Sequence[str] | None = None,
 ) -> Siblings:
     """Compares the tables of several devices of one model, one table each.
 
     paths: finished tables, two and more; they are read one after the other
     effect: a difference, as a share, that does not matter
     alpha: chance that any device is called different wrongly, and that one is called alike wrongly
-    progress: how many of how many tables are read
+    progress: how many of how many tables are read; names: of the devices, by default those of the files
     InputError, with files, where tables were not measured alike, or tell too little, or are of one device.
     """
-    tables = read_device_tables(paths, progress)
+    tables = read_device_tables(paths, progress, names)
     levels = levels_of(tables.visits_ms)
     there = ~np.isnan(levels.logs)
     shared = (there & (there.sum(axis=0) > 1)).sum(axis=1)

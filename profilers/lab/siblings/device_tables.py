@@ -53,10 +53,12 @@ class DeviceTables:
     figures: Mapping[str, Floats]
 
 
-def read_device_tables(paths: Sequence[Path], progress: Callable[[int, int], None] | None = None) -> DeviceTables:
+def read_device_tables(
+    paths: Sequence[Path], progress: Callable[[int, int], None] | None = None, names: Sequence[str] | None = None
+) -> DeviceTables:
     """Reads two tables and more, in the order given; InputError names what cannot be compared, and by which fact.
 
-    progress: how many of how many are read
+    progress: how many of how many are read; names: of the devices, by default those of the files
     """
     if len(paths) < 2:
         raise InputError(f"{len(paths)} table is given: devices are compared with each other, name two and more")
@@ -77,7 +79,7 @@ def read_device_tables(paths: Sequence[Path], progress: Callable[[int, int], Non
         if progress is not None:
             progress(number + 1, len(paths))
     _check_different(parts)
-    devices = tuple(replace(part.facts, name=name) for name, part in zip(_names(paths), parts, strict=True))
+    devices = tuple(replace(part.facts, name=name) for name, part in zip(names or _names(paths), parts, strict=True))
     return DeviceTables(devices, common, tuple(columns), *_arrays(parts, len(columns)))
 
 

@@ -12,8 +12,8 @@ import pytest
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
 from profilers.changes.visit_medians import visit_medians
-from profilers.lab.siblings.__main__ import main
 from profilers.lab.siblings import merged as merged_module
+from profilers.lab.siblings.__main__ import main
 from profilers.lab.siblings.compared import compare_devices
 from profilers.lab.siblings.findings import findings
 from profilers.lab.siblings.merged import merged_table
