@@ -7,14 +7,14 @@ network, which every network has once. Networks that were timed whole among the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ofa.blocks import Block
 from ofa.blocks.costs import block_params
-from profilers.in_place.solve import Factors, Floats, Parts, blocks_ms, refit, solve
+from profilers.in_place.solve import Alone, Factors, Floats, Parts, aliased, blocks_ms, refit, solve
 from profilers.measuring.judge import Outcome
 from profilers.measuring.ledger import networks_in_parts
 from profilers.measuring.plan import VisitPlan
@@ -75,20 +75,20 @@ def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary], whole: Sequen
         for name in whole
         if name in outcome.results and all(block in number for block in plan.models[name])
     ]
-    weights = np.array([MB_PER_VALUE * block_params(block) for block in number])
     visits = [[of.took_ms(visit) for visit in outcome.results[of.name]] for of in timed]
-    alone = np.array([warm[name].latency_ms for name in names])
+    chains = [plan.models[name] for name in plan.cuts if name not in plan.pieces]
+    alone = _alone(list(number), chains, np.array([warm[name].latency_ms for name in names]))
     parts = _parts(plan, timed, number, [np.median(each, axis=0) for each in visits])
     ends = np.zeros(len(number))
-    last = {plan.models[name][-1] for name in plan.cuts if name not in plan.pieces}
-    ends[[number[block] for block in last if block in number]] = 1
-    latency, factors = solve(parts, alone, weights)
+    ends[[number[block] for block in {chain[-1] for chain in chains} if block in number]] = 1
+    latency, factors = solve(parts, alone)
     rounds = max(map(len, visits))
     each = np.stack([
         _round(
             _parts(plan, timed, number, [of[turn % len(of)] for of in visits]),
-            np.array([warm[name].visits_ms[turn % len(warm[name].visits_ms)] for name in names]),
-            weights,
+            replace(
+                alone, warm_ms=np.array([warm[name].visits_ms[turn % len(warm[name].visits_ms)] for name in names])
+            ),
             ends,
             factors,
         )
@@ -108,10 +108,22 @@ def blocks_in_place(outcome: Outcome, warm: Mapping[str, Summary], whole: Sequen
     )
 
 
-def _round(parts: Parts, warm_ms: Floats, weights_mb: Floats, ends: Floats, factors: Factors) -> Floats:
+def _round(parts: Parts, blocks: Alone, ends: Floats, factors: Factors) -> Floats:
     """(U,) ms of every block by one round alone. ends: (U,) 1 for blocks that end a network"""
-    own = refit(parts, warm_ms, weights_mb, factors)
-    return blocks_ms(parts, warm_ms, weights_mb, own) + own.alone * ends
+    own = refit(parts, blocks, factors)
+    return blocks_ms(parts, blocks, own) + own.alone * ends
+
+
+def _alone(blocks: Sequence[Block], networks: Sequence[Sequence[Block]], warm_ms: Floats) -> Alone:
+    """The blocks, each by itself. networks: whole ones; what these are given and give, they are given alone, too"""
+    first, last = ({chain[end] for chain in networks} for end in (0, -1))
+    given = np.array([0.0 if block in first else _given_mb(block) for block in blocks])
+    gives = np.array(
+        [0.0 if block in last else MB_PER_VALUE * block.out_size**2 * block.out_channels for block in blocks]
+    )
+    weights = np.array([MB_PER_VALUE * block_params(block) for block in blocks])
+    in_planes = np.array([float(aliased(block.in_size)) for block in blocks])
+    return Alone(warm_ms, weights, given + gives, given * in_planes)
 
 
 def _parts(plan: VisitPlan, timed: Sequence[_Timed], number: Mapping[Block, int], took_ms: Sequence[Floats]) -> Parts:

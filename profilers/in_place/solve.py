@@ -2,15 +2,19 @@
 
     part = sum of blocks + calls + borders * (megabytes passed over its cuts)
     whole network = sum of blocks + alone
-    block = scale * warm - alone + weights * (megabytes of weights) + warm * (what is its own)
+    block = scale * warm - alone - conversions * (megabytes given and handed on) - aliased * (megabytes of such inputs)
+            + weights * (megabytes of weights) + warm * (what is its own)
 
 A few networks that ran whole beside the parts say what cutting cost. Parts alone, which all have about as many blocks,
 cannot tell calls from what blocks have in common. In parts the factor of warm times may also be another than in whole
 networks: a random effect that all parts share.
-`warm` is what the block takes alone, again and again, and `alone` what it pays for being called alone. What is a
-block's own is held to zero by a ridge, as strongly as the parts say: their likelihood chooses how far blocks differ and
-how far parts are off (a mixed model; Henderson 1975, Biometrics 31(2):423). No factor is negative: nobody is paid for
-weights, borders or calls.
+`warm` is what the block takes alone, again and again, and `alone` what it pays for being called alone. A runtime that
+computes in a layout of its own also converts a lone block's input and output, which it does in a network at the ends
+only. Where the planes of the input are whole pages apart, all of them meet in the same few lines of the first cache,
+and converting takes several times as long (`aliased`).
+What is a block's own is held to zero by a ridge, as strongly as the parts say: their likelihood chooses how far blocks
+differ and how far parts are off (a mixed model; Henderson 1975, Biometrics 31(2):423). No factor is negative: nobody is
+paid for weights, borders, conversions or calls.
 """
 
 from __future__ import annotations
@@ -30,6 +34,8 @@ PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07)
 NETWORK_ERROR = 0.02
 # how far the factor of warm times may be another in parts than in networks: whole networks tell
 CUTTING_SPREAD = 0.03
+# bytes after which addresses share a line of a first cache: 64 lines of 64 bytes
+PAGE_BYTES = 4096
 # no block takes less than this share of what the factors say
 LEAST_SHARE = 0.2
 
@@ -50,8 +56,23 @@ class Parts:
 
 
 @dataclass(frozen=True)
+class Alone:
+    """U blocks, each by itself. warm_ms, weights_mb: (U,)
+
+    passed_mb: (U,) megabytes that it is given and gives, but for what a network is given and gives
+    aliased_mb: (U,) those it is given of which `aliased` is true
+    """
+
+    warm_ms: Floats
+    weights_mb: Floats
+    passed_mb: Floats
+    aliased_mb: Floats
+
+
+@dataclass(frozen=True)
 class Factors:
-    """What all blocks have in common. weights, borders: ms per megabyte; alone: ms a block; calls: ms a part
+    """What all blocks have in common. weights, conversions, aliased, borders: ms per megabyte; alone: ms a block;
+    calls: ms a part
 
     block_spread: standard deviation of what is a block's own, as a share of its warm time; part_error: of a part
     """
@@ -59,37 +80,39 @@ class Factors:
     scale: float
     weights: float
     alone: float
+    conversions: float
+    aliased: float
     borders: float
     calls: float
     block_spread: float
     part_error: float
 
 
-def solve(parts: Parts, warm_ms: Floats, weights_mb: Floats) -> tuple[Floats, Factors]:
-    """(U,) ms of every block in place, and the factors. warm_ms, weights_mb: (U,) of every block.
+def aliased(in_size: int) -> bool:
+    """Whether planes of so many pixels squared, in float32, are a whole number of pages apart."""
+    return in_size**2 * 4 % PAGE_BYTES == 0
 
-    ValueError without parts.
-    """
+
+def solve(parts: Parts, blocks: Alone) -> tuple[Floats, Factors]:
+    """(U,) ms of every block in place, and the factors. ValueError without parts."""
     if not len(parts.took_ms):
         raise ValueError("no part of a network was timed")
-    candidates = (
-        _at(parts, warm_ms, weights_mb, spread, error)
-        for spread, error in itertools.product(BLOCK_SPREADS, PART_ERRORS)
-    )
+    candidates = (_at(parts, blocks, spread, error) for spread, error in itertools.product(BLOCK_SPREADS, PART_ERRORS))
     _, factors = max(candidates, key=lambda found: found[0])
-    return blocks_ms(parts, warm_ms, weights_mb, factors), factors
+    return blocks_ms(parts, blocks, factors), factors
 
 
-def refit(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Factors:
+def refit(parts: Parts, blocks: Alone, factors: Factors) -> Factors:
     """The factors by other parts, where blocks and parts differ as much as is known."""
-    return _at(parts, warm_ms, weights_mb, factors.block_spread, factors.part_error)[1]
+    return _at(parts, blocks, factors.block_spread, factors.part_error)[1]
 
 
-def blocks_ms(parts: Parts, warm_ms: Floats, weights_mb: Floats, factors: Factors) -> Floats:
+def blocks_ms(parts: Parts, blocks: Alone, factors: Factors) -> Floats:
     """(U,) ms of every block in place, given what they have in common."""
-    common = np.maximum(
-        factors.scale * warm_ms + factors.weights * weights_mb - factors.alone, LEAST_SHARE * factors.scale * warm_ms
-    )
+    warm_ms = blocks.warm_ms
+    common = factors.scale * warm_ms + factors.weights * blocks.weights_mb - factors.alone
+    common -= factors.conversions * blocks.passed_mb + factors.aliased * blocks.aliased_mb
+    common = np.maximum(common, LEAST_SHARE * factors.scale * warm_ms)
     explained = parts.holds @ common + factors.borders * parts.cut_mb
     explained += factors.calls * (1 - parts.whole) + factors.alone * parts.whole
     relative, covariance = _covariance(parts, warm_ms, factors.block_spread, factors.part_error)
@@ -107,18 +130,19 @@ def _covariance(parts: Parts, warm_ms: Floats, spread: float, error: float) -> t
     return relative, np.diag(errors**2) + spread**2 * relative @ relative.T + np.outer(cutting, cutting)
 
 
-def _at(parts: Parts, warm_ms: Floats, weights_mb: Floats, spread: float, error: float) -> tuple[float, Factors]:
+def _at(parts: Parts, blocks: Alone, spread: float, error: float) -> tuple[float, Factors]:
     """The most likely factors that are not negative, and their log likelihood, but for a constant."""
-    _, covariance = _covariance(parts, warm_ms, spread, error)
+    _, covariance = _covariance(parts, blocks.warm_ms, spread, error)
     root = np.linalg.cholesky(covariance)
     alone = parts.whole - parts.holds.sum(axis=1)
-    columns = [parts.holds @ warm_ms, parts.holds @ weights_mb, alone, parts.cut_mb, 1 - parts.whole]
+    of_blocks = [blocks.warm_ms, blocks.weights_mb, -blocks.passed_mb, -blocks.aliased_mb]
+    columns = [*(parts.holds @ of for of in of_blocks), alone, parts.cut_mb, 1 - parts.whole]
     whitened = np.linalg.solve(root, np.stack([*columns, parts.took_ms], axis=1) / parts.took_ms[:, None])
     values = _not_negative(whitened[:, :-1], whitened[:, -1])
     left = whitened[:, -1] - whitened[:, :-1] @ values
     likelihood = -0.5 * float(left @ left) - float(np.log(np.diag(root)).sum())
-    scale, weights, alone, borders, calls = values.tolist()
-    return likelihood, Factors(scale, weights, alone, borders, calls, spread, error)
+    scale, weights, conversions, aliased_, alone_, borders, calls = values.tolist()
+    return likelihood, Factors(scale, weights, alone_, conversions, aliased_, borders, calls, spread, error)
 
 
 def _not_negative(columns: Floats, wanted: Floats) -> Floats:
