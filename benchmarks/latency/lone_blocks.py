@@ -1,4 +1,4 @@
-"""What a runtime pays for a lone block's input and output: one block at many sizes, whose planes are pages apart or not.
+"""What a runtime pays for a lone block's input and output: a block at many sizes, its planes whole pages apart or not.
 
     python benchmarks/latency/lone_blocks.py --runtime openvino
 
