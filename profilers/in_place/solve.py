@@ -152,11 +152,15 @@ def _not_negative(columns: Floats, wanted: Floats) -> Floats:
     products, with_wanted = scaled.T @ scaled, scaled.T @ wanted
     best, most = np.zeros(columns.shape[1]), -np.inf
     others = np.flatnonzero(lengths[1:] > 0) + 1
-    for used in itertools.chain.from_iterable(itertools.combinations(others, n) for n in range(len(others) + 1)):
-        chosen = [0, *used]
-        fit = np.linalg.lstsq(products[np.ix_(chosen, chosen)], with_wanted[chosen], rcond=None)[0]
-        explained = float(fit @ with_wanted[chosen])  # of the sum of squares
-        if (fit >= 0).all() and explained > most:
-            most, best = explained, np.zeros(columns.shape[1])
-            best[chosen] = fit / lengths[chosen]
+    for n in range(len(others) + 1):
+        chosen = np.array([(0, *used) for used in itertools.combinations(others, n)])
+        right = with_wanted[chosen]
+        inverses = np.linalg.pinv(products[chosen[:, :, None], chosen[:, None, :]], rcond=1e-14, hermitian=True)
+        fits = np.einsum("sij,sj->si", inverses, right)
+        # of the sum of squares
+        explained = np.where((fits >= 0).all(axis=1), (fits * right).sum(axis=1), -np.inf)
+        at = int(explained.argmax())
+        if explained[at] > most:
+            most, best = float(explained[at]), np.zeros(columns.shape[1])
+            best[chosen[at]] = fits[at] / lengths[chosen[at]]
     return best
