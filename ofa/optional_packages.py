@@ -22,6 +22,7 @@ OPTIONAL = {
     "openvino": ("openvino", "openvino"),
     "pillow_heif": ("pillow-heif", "heic"),
     "pynvml": ("nvidia-ml-py", "gpu"),
+    "ray": ("Ray", "lab"),
     "scipy": ("SciPy", "report"),
     "tflite_runtime": ("tflite-runtime", "tflite-runtime"),
     "torchvision": ("torchvision", "train"),

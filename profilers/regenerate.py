@@ -11,13 +11,14 @@ from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.optional_packages import require
+from ofa.reading.numbers import short
 from ofa.runs.files import replace_file
 from ofa.runs.places import check_writable
 from ofa.runs.system import typed
 from profilers import android, cpu, gpu, linux
 from profilers.changes.at_hand import board_model, cpu_model_here, gpu_model, phone_model
 from profilers.changes.regenerate_config import RegenerateConfig
-from profilers.changes.tables_config import Asked, Profilers, load_config
+from profilers.changes.tables_config import Asked, Profilers, TableEntry, load_config
 from profilers.profiling.command_words import command_line
 
 if TYPE_CHECKING:
@@ -59,10 +60,8 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
 
     for package in ("scipy", "matplotlib"):  # asked now: they are needed at the end
         require(package, "comparing tables")
-    entries = load_config(asked.config, PROFILERS)
-    resume = typed(
-        ["python", "-m", "profilers.regenerate", "--config", str(asked.config), "--out", str(asked.out), "--resume"]
-    )
+    entries = only(load_config(asked.config, PROFILERS), asked)
+    resume = _resumed(asked)
     if asked.out.resolve() == asked.config.parent.resolve():
         raise InputError(f"--out {asked.out} is the folder of the tables that are compared with: name another")
     if asked.accept:
@@ -93,6 +92,21 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
     if FAILED in statuses:
         return 2
     return 1 if statuses & {CHANGED, NEW} else 0
+
+
+def _resumed(asked: RegenerateConfig) -> str:
+    """The command that goes on with a run."""
+    options = ["--config", str(asked.config), "--out", str(asked.out)]
+    chosen = [word for file in asked.only for word in ("--only", file)]
+    return typed(["python", "-m", "profilers.regenerate", *options, *chosen, "--resume"])
+
+
+def only(entries: Sequence[TableEntry], asked: RegenerateConfig) -> list[TableEntry]:
+    """The tables that are asked for; InputError for one that the list does not have."""
+    files = [entry.file for entry in entries]
+    if strange := next((file for file in asked.only if file not in files), None):
+        raise InputError(f"--only is {short(strange)}, expected one of {', '.join(files)}")
+    return [entry for entry in entries if not asked.only or entry.file in asked.only]
 
 
 def _say(results: Sequence[TableResult], accepted: Sequence[str], report: Path) -> None:

@@ -38,6 +38,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("compare", "profilers.compare", "find what changed between two tables"),
         Entry("merge", "profilers.lab.siblings", "compare devices of one model, and merge their tables"),
         Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),
+        Entry("lab", "profilers.lab", "all of this on many devices of several hosts"),
     ),
     "Train a supernet, and predict the accuracy of its sub-networks": (
         Entry("train", "ofa.train", "train a supernet on your images"),

@@ -13,6 +13,7 @@ which runs without the host's modules.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import shlex
@@ -42,6 +43,7 @@ _LOCKED_BYTE = 1 << 30  # far behind what a lock's file says, so that others can
 _LOOK_S = 0.2  # how often a lock is looked at where no system call waits for it
 _FOLDERS_LOCK = ".lock"
 _STALE_S = 60
+_PR_SET_PDEATHSIG = 1  # of prctl(2)
 # a virus scanner or an indexer opens what has just been written: so long is waited until it closes it
 _SCANNED_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -205,6 +207,23 @@ def pass_end_on(process: subprocess.Popen[Any]) -> None:
     """
     if not WINDOWS:
         process.terminate()
+
+
+def run_on(cpus: Sequence[int]) -> None:
+    """Keeps this process, and those that it starts, on some CPUs, where the system lets it."""
+    if sys.platform != "win32" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+def ending_with_this_process() -> Mapping[str, Any]:
+    """Arguments of `subprocess.Popen` for a process that is asked to end when this one is killed; on Linux alone.
+
+    For a process of one thread, in its main thread: Linux looks at the thread that made the child.
+    """
+    if not LINUX:
+        return {}
+    libc = ctypes.CDLL(None)
+    return {"preexec_fn": lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)}
 
 
 def inheriting(handle: int) -> Mapping[str, Any]:

@@ -26,5 +26,8 @@ class RegenerateConfig(JournalOptions):
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]
     """folder for the new tables, journals and the report"""
 
+    only: Annotated[tuple[str, ...], Free(), Option(metavar="FILE", each=True)] = ()
+    """leave out all tables but this; repeat it for several"""
+
     accept: Annotated[bool, Free()] = False
     """replace the tables that changed or are new; with --resume after a finished run, without measuring"""

@@ -1,0 +1,118 @@
+"""`python -m profilers.lab announce`, `run` and `status`: many devices on several hosts, as one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ofa.cli.command import Command, choose
+from ofa.cli.console import make_console, progress_bar
+from ofa.optional_packages import require
+from profilers.lab.config import AnnounceConfig, RunLabConfig, StatusConfig
+
+if TYPE_CHECKING:
+    from profilers.lab.run.driver import Task
+
+COMMANDS: Mapping[str, Command[Any]] = {
+    "announce": Command("profilers.lab", AnnounceConfig, "--board pi@raspberrypi.local --timed-cpus 1"),
+    "run": Command("profilers.lab", RunLabConfig, "--config lab.toml --out out/lab"),
+    "status": Command("profilers.lab", StatusConfig, "--out out/lab"),
+}
+LINE_EVERY_S = 60.0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    config = choose("python -m profilers.lab", COMMANDS, argv)
+    if isinstance(config, AnnounceConfig):
+        return announce(config)
+    return run(config) if isinstance(config, RunLabConfig) else status(config)
+
+
+def announce(config: AnnounceConfig) -> int:
+    """Until it is stopped: 130."""
+    require("ray", "a lab")
+    from profilers.lab.host.announcing import announce as begin
+    from profilers.profiling.console import STOPPED, ended_by_sigterm
+
+    try:
+        with ended_by_sigterm():
+            begin(config, _line, _warn)
+    except KeyboardInterrupt:
+        print("stopped; this host and its devices are no longer in the lab", file=sys.stderr)
+    return STOPPED
+
+
+def run(config: RunLabConfig) -> int:
+    """0 all jobs ended well, 1 some with 1, 2 some failed, 130 stopped."""
+    from profilers.lab.plan import read_entries
+
+    read_entries(config.config)  # a mistake there is named before Ray is asked for
+    require("ray", "a lab")
+    from profilers.lab.cluster import RayHosts, connected
+    from profilers.lab.run.runs import run_lab
+
+    console = make_console()
+    with connected(config.address), progress_bar(console, counted=True) as bar:
+        shown = _Shown(bar if console.is_terminal else None)
+        return run_lab(config, RayHosts(), console.out, _warn, shown)
+
+
+def status(config: StatusConfig) -> int:
+    """0; 2 where a job of the run that is shown has failed."""
+    from profilers.lab.status import lab_lines, run_lines
+
+    if config.out is None:
+        require("ray", "a lab")
+    lines, code = run_lines(config.out) if config.out is not None else ([], 0)
+    if config.out is None or config.address != "auto":
+        from profilers.lab.cluster import RayHosts, connected
+
+        with connected(config.address):
+            hosts = RayHosts()
+            lines = [*lab_lines(hosts.look(), hosts.doing()), *lines]
+    say = make_console().out
+    for line in lines:
+        say(line)
+    return code
+
+
+class _Shown:
+    """How far a run is: bars where there is a terminal, else a line of all now and then."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._told = time.monotonic()
+        self._looked = 0.0
+
+    def __call__(self, tasks: Sequence[Task]) -> None:
+        from profilers.lab.logs import progress_at
+        from profilers.lab.orders import LOG
+        from profilers.lab.status import summary
+
+        now = time.monotonic()
+        if self._bar is None:
+            if now - self._told >= LINE_EVERY_S:
+                self._told = now
+                _line(summary(tasks))
+        elif now - self._looked >= 1:
+            self._looked = now
+            for task in tasks:
+                progress = progress_at(task.folder / LOG) if task.state == "runs" else None
+                if progress is not None:
+                    self._bar.show(task.job.name, progress.made, progress.total)
+
+
+def _line(text: str) -> None:
+    make_console().out(text)
+
+
+def _warn(text: str) -> None:
+    print(text if text.startswith("warning: ") else f"warning: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    from ofa.cli.run import run as run_command
+
+    run_command(main, failed=2)

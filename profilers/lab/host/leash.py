@@ -1,0 +1,65 @@
+"""A command that ends when whoever started it does: `python -m profilers.lab.host.leash CPUS LOG WORDS...`
+
+Nothing is written to its standard input, which ends with the process that holds the other end. Then the command is
+asked to end in order, and, if it does not, is killed. CPUS: such as 0,1, or - for all; LOG: takes the command's output.
+The exit code is the command's.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from ofa.runs import system
+
+# a profiler puts a phone back into its mode and ends the agent there
+PATIENCE_S = 30.0
+
+
+def main(argv: Sequence[str]) -> int:
+    cpus, log, *words = argv
+    if cpus != "-":
+        system.run_on([int(cpu) for cpu in cpus.split(",")])
+    with Path(log).open("ab") as output:
+        process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
+            **system.group_of_its_own(),
+            **system.ending_with_this_process(),
+        )
+        for number in (*system.END_SIGNALS, signal.SIGINT):
+            signal.signal(number, lambda *_: _end(process))
+        threading.Thread(target=_watch, args=(process,), daemon=True).start()
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def _watch(process: subprocess.Popen[bytes]) -> None:
+    while sys.stdin.buffer.read(1 << 16):
+        pass
+    _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """In order first. From a signal's handler too: so the killing is a thread's."""
+    system.ask_to_end(process)
+    killer = threading.Timer(PATIENCE_S, _kill, [process])
+    killer.daemon = True
+    killer.start()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        system.kill_group(process)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

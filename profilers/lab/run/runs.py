@@ -1,0 +1,220 @@
+"""A run of the lab from its options to its exit code."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa.errors import InputError, one_line
+from ofa.reading.structured import content_of
+from ofa.runs.files import replace_file, sha256
+from ofa.runs.journal import Journal
+from ofa.runs.system import typed
+from profilers.lab.config import RunLabConfig
+from profilers.lab.devices import Announced, announced, package
+from profilers.lab.plan import REGENERATE, Entry, Job, Plan, make_plan, read_entries
+from profilers.lab.run.check import check_words
+from profilers.lab.run.driver import FAILED, GOOD, Hosts, LabRun, Task
+from profilers.lab.run.report import markdown
+from profilers.lab.run.returned import Returned
+from profilers.lab.tables_of import given_files, regenerate_jobs
+from profilers.profiling.console import STOPPED, ended_by_sigterm
+
+JOURNAL = "lab.journal.jsonl"
+REPORT = "report.md"
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What a run begins with. run: its own name, which stays when it is resumed; done: {job: its record}, of before"""
+
+    entries: Mapping[str, Entry]
+    plan: Plan
+    journal: Journal
+    run: str
+    done: Mapping[str, Mapping[str, Any]]
+
+
+def run_lab(config: RunLabConfig, hosts: Hosts, say: Say, warn: Say, show: Callable[[Sequence[Task]], object]) -> int:
+    """Runs all jobs: 0 all ended well, 1 some with 1, 2 some failed, 130 stopped. InputError for what is wrong."""
+    entries = read_entries(config.config)
+    there = announced(hosts.look(), package())
+    for line in there.refused:
+        warn(line)
+    if config.dry_run:
+        return _dry_run(_planned(config.config, entries, there), there, say)
+    resume = resumed(config)
+    with ended_by_sigterm():
+        begin = _begin(config, entries, there)
+        try:
+            for line in begin.plan.skipped:
+                say(line)
+            tasks = [_task(config.out, begin, job) for job in begin.plan.jobs]
+            say(f"{len(tasks)} jobs on {len({task.job.device for task in tasks})} devices")
+            by = f"{_user()}@{socket.gethostname()} ({config.out})"
+            run = LabRun(
+                hosts, tasks, begin.journal, begin.run, by, package(),
+                _files_of(config.out), say, show, 60 * config.patience,
+            )  # fmt: skip
+            run.to_the_end()
+        except KeyboardInterrupt:
+            print(f"stopped; what was measured is in {config.out}; go on with: {resume}", file=sys.stderr)
+            return STOPPED
+        finally:
+            begin.journal.close()
+    return _finish(config, begin, tasks, say, resume)
+
+
+def resumed(config: RunLabConfig) -> str:
+    """The command that goes on with a run."""
+    words = ["--config", str(config.config), "--out", str(config.out), "--resume"]
+    address = [] if config.address == "auto" else ["--address", config.address]
+    return typed(["python", "-m", "profilers.lab", "run", *words, *address])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "somebody"
+
+
+def _planned(path: Path, entries: Sequence[Entry], there: Announced) -> Plan:
+    """All jobs; InputError for a command line that its command does not take."""
+    plan = make_plan(entries, there.devices)
+    jobs, skipped, missing = [*plan.jobs], [*plan.skipped], dict(plan.missing)
+    for entry in entries:
+        if entry.command == REGENERATE:
+            found, words = regenerate_jobs(entry, there.devices)
+            skipped += words
+            jobs += found
+            if len(found) < entry.at_least:
+                missing[entry.name] = f"of {entry.tables}, {len(found)} tables have a device in the lab"
+    checked = set[tuple[str, str]]()
+    for job in jobs:
+        if (job.entry, job.words[0]) not in checked:
+            checked.add((job.entry, job.words[0]))
+            check_words(str(path), job)
+    return Plan(tuple(jobs), missing, tuple(skipped))
+
+
+def _dry_run(plan: Plan, there: Announced, say: Say) -> int:
+    for line in plan.skipped:
+        say(line)
+    for job in plan.jobs:
+        host, device = there.devices[job.device]
+        say(f"{job.name} on {host}, {device.model}: {typed(['python', '-m', *job.words])}")
+    for entry, why in plan.missing.items():
+        say(f"{entry}: {why}")
+    return FAILED if plan.missing else 0
+
+
+def _begin(config: RunLabConfig, entries: Sequence[Entry], there: Announced) -> Begin:
+    """A new run's plan, or that of the run that is gone on with, which its journal holds."""
+    path = config.out / JOURNAL
+    settings = _settings(config.config, entries)
+    named = {entry.name: entry for entry in entries}
+    if config.resume and path.is_file():
+        journal = Journal.resume(path, settings)
+        records = journal.records
+        first = next((record for record in records if record.get("kind") == "plan"), None)
+        if first is not None:
+            plan = Plan(tuple(map(Job.from_dict, first["jobs"])), first["missing"], tuple(first["skipped"]))
+            ended = {record["job"]: record for record in records if record.get("kind") == "ended"}
+            return Begin(named, plan, journal, first["run"], ended)
+    else:
+        if path.exists() and not config.overwrite:
+            raise InputError(f"{config.out} holds an earlier run: go on with it by --resume, or --overwrite it")
+        plan = _planned(config.config, entries, there)
+        config.out.mkdir(parents=True, exist_ok=True)
+        journal = Journal.create(path, settings)
+    try:
+        plan = _planned(config.config, entries, there)
+        run = uuid.uuid4().hex
+        jobs = [job.to_dict() for job in plan.jobs]
+        for job in plan.jobs:
+            _clear(config.out / job.name)
+        journal.append({"kind": "plan", "run": run, "jobs": jobs, "missing": plan.missing, "skipped": plan.skipped})
+    except BaseException:
+        journal.close()
+        raise
+    return Begin(named, plan, journal, run, {})
+
+
+def _settings(config: Path, entries: Sequence[Entry]) -> dict[str, Any]:
+    """What identifies a run: its file, and the files that it names, by content."""
+    files = {str(file): sha256(file) for entry in entries for file in (*entry.files, *filter(None, [entry.tables]))}
+    return {"lab": content_of(config).decode("utf-8-sig"), "files": files}
+
+
+def _clear(folder: Path) -> None:
+    """Takes away what an earlier run left of a job, which a new one would go on with."""
+    for path in sorted(folder.rglob("*"), reverse=True) if folder.is_dir() else ():
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _task(out: Path, begin: Begin, job: Job) -> Task:
+    task = Task(job, begin.entries[job.entry], Returned(out / job.name))
+    before = begin.done.get(job.name)
+    if before is not None and before["state"] == "done":
+        task.state, task.code, task.host = "done", before["code"], before["host"]
+        task.seconds = before["seconds"]
+    return task
+
+
+def _files_of(out: Path) -> Callable[[Task], dict[str, bytes]]:
+    def files(task: Task) -> dict[str, bytes]:
+        """What a job needs of this machine's files, and the table that an earlier job made."""
+        job, entry = task.job, task.entry
+        found = {file.name: content_of(file) for file in entry.files}
+        if entry.after:
+            found[f"{job.subject}.csv"] = content_of(out / entry.after / job.subject / f"{job.subject}.csv")
+        if entry.command == REGENERATE:
+            found |= given_files(entry, job.words[job.words.index("--only") + 1])
+        return found
+
+    return files
+
+
+def _finish(config: RunLabConfig, begin: Begin, tasks: Sequence[Task], say: Say, resume: str) -> int:
+    """Writes the report, takes tables over, compares siblings; the exit code."""
+    accepted = _accept(tasks, say) if config.accept else []
+    text = markdown(tasks, begin.plan, accepted)
+    report = config.out / REPORT
+    replace_file(report, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
+    for entry, why in begin.plan.missing.items():
+        say(f"{entry}: {why}")
+    failed = [task for task in tasks if task.state == "failed"]
+    for task in failed:
+        say(f"{task.job.name} failed: {one_line(task.why)}")
+    if failed:
+        say(f"try again what failed with: {resume}")
+    say(f"wrote {report}")
+    if failed or begin.plan.missing:
+        return FAILED
+    return max((task.code or 0 for task in tasks), default=0)
+
+
+def _accept(tasks: Sequence[Task], say: Say) -> list[str]:
+    """Has profilers.regenerate take over what the jobs measured, without measuring; what it said, a line each."""
+    lines: list[str] = []
+    for task in tasks:
+        if task.entry.command != REGENERATE or task.state != "done" or task.entry.tables is None:
+            continue
+        file = task.job.words[task.job.words.index("--only") + 1]
+        words = ["--config", str(task.entry.tables), "--only", file, "--out", str(task.folder / "new")]
+        command = [sys.executable, "-m", "profilers.regenerate", *words, "--resume", "--accept"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        said = (done.stdout if done.returncode in GOOD else done.stderr).splitlines()
+        lines += [line for line in said if line.startswith((f"{file}: ", "error: "))]
+    for line in lines:
+        say(line)
+    return lines
