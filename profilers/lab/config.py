@@ -14,7 +14,7 @@ from profilers.profiling.profile_options import JournalOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClusterOptions(Config):
+class LabOptions(Config):
     """Where the lab is."""
 
     address: Annotated[str, Free(), Option(metavar="A")] = "auto"
@@ -22,7 +22,7 @@ class ClusterOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnounceConfig(ClusterOptions):
+class AnnounceConfig(LabOptions):
     """Announce this host and the devices that are attached to it to the lab, until it is stopped.
 
     Ray must run here first (ray start). Phones on USB are found, boards are named by --board. What is plugged in
@@ -67,7 +67,7 @@ class AnnounceConfig(ClusterOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunLabConfig(ClusterOptions, JournalOptions):
+class RunLabConfig(LabOptions, JournalOptions):
     """Run the jobs of a file on all devices of the lab that they are for.
 
     Tables, journals and logs come back as they grow, into OUT/JOB/DEVICE. If a host or a device goes away, its job goes
@@ -76,7 +76,7 @@ class RunLabConfig(ClusterOptions, JournalOptions):
     """
 
     config: Annotated[Path, Free(), Option(metavar="TOML")]
-    """the jobs: docs/lab.md describes the file"""
+    """the jobs: a list of [[job]], each a command and the devices that it is for"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]
     """folder for all that comes back"""
@@ -92,7 +92,7 @@ class RunLabConfig(ClusterOptions, JournalOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatusConfig(ClusterOptions):
+class StatusConfig(LabOptions):
     """Show hosts, devices and what runs on them; with --out, the jobs of a run, its tables and failures."""
 
     out: Annotated[Path | None, Free(), Option(metavar="DIR")] = None

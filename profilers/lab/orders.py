@@ -52,7 +52,7 @@ class Begun:
 
 
 @dataclass(frozen=True)
-class Piece:
+class FilePiece:
     """A part of a file: data, from a byte on. mark: what to say next time to get only what is new; whole: all of it"""
 
     name: str
@@ -71,7 +71,7 @@ class Look:
     """
 
     state: str
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[FilePiece, ...] = ()
     code: int | None = None
     more: bool = False
     sums: Mapping[str, str] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.reading.structured import content_of, parse_toml
 from profilers.lab.devices import KINDS, Device
-from profilers.lab.words import WORKS, Work, words_for
+from profilers.lab.words import WORKS, LabWork, words_for
 
 REGENERATE = "regenerate"
 TABLES_FOLDER = "given"
@@ -24,7 +24,7 @@ _WINDOWS = set('<>:"/\\|?*')
 
 
 @dataclass(frozen=True)
-class Entry:
+class LabEntry:
     """One [[job]] of lab.toml.
 
     on: {a device's fact: a pattern, such as "Pixel*"}; one_of_each: a fact of which each value gets one device
@@ -44,7 +44,7 @@ class Entry:
     retries: int = 1
 
     @property
-    def work(self) -> Work:
+    def work(self) -> LabWork:
         return WORKS[self.command]
 
 
@@ -71,7 +71,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabPlan:
     """jobs: in the order of the file; missing: {entry: what it lacks}; skipped: what is not run, and why"""
 
     jobs: tuple[Job, ...]
@@ -79,13 +79,13 @@ class Plan:
     skipped: tuple[str, ...] = ()
 
 
-def read_entries(path: Path) -> list[Entry]:
+def read_entries(path: Path) -> list[LabEntry]:
     """The entries of a lab.toml; InputError names the one that is wrong, and its field."""
     content = parse_toml(content_of(path), path)
     jobs = content.pop("job", None)
     if content or not isinstance(jobs, list) or not jobs:
         raise InputError(f"{path}: expected [[job]] entries and nothing else")
-    entries: list[Entry] = []
+    entries: list[LabEntry] = []
     for number, fields in enumerate(jobs, start=1):
         where = f"{path}: job {number}"
         if not isinstance(fields, dict):
@@ -97,7 +97,7 @@ def read_entries(path: Path) -> list[Entry]:
     return entries
 
 
-def _entry(where: str, fields: Mapping[str, Any], folder: Path, before: Sequence[str]) -> Entry:
+def _entry(where: str, fields: Mapping[str, Any], folder: Path, before: Sequence[str]) -> LabEntry:
     known = ("name", "command", "args", "on", "one_of_each", "at_least", "after", "files", "tables", "retries")
     for key in fields:
         if key not in known:
@@ -137,7 +137,7 @@ def _entry(where: str, fields: Mapping[str, Any], folder: Path, before: Sequence
     if group and group not in _GROUPS:
         raise InputError(f"{where}: one_of_each is {short(group)}, expected one of {', '.join(_GROUPS)}")
     at_least, retries = _count(where, fields, "at_least", 1), _count(where, fields, "retries", 1)
-    return Entry(name, command, args, on, group, at_least, after, files, tables, retries)
+    return LabEntry(name, command, args, on, group, at_least, after, files, tables, retries)
 
 
 def _text(where: str, fields: Mapping[str, Any], key: str, default: str | None = None) -> str:
@@ -161,7 +161,7 @@ def _count(where: str, fields: Mapping[str, Any], key: str, default: int) -> int
     return value
 
 
-def _patterns(where: str, value: Any, work: Work) -> dict[str, str]:
+def _patterns(where: str, value: Any, work: LabWork) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InputError(f'{where}: on is {short(value)}, expected facts of devices, such as {{ model = "Pixel*" }}')
     for key, pattern in value.items():
@@ -179,7 +179,7 @@ def _is_name(name: str) -> bool:
     return bool(name) and plain and len(name) <= _LONGEST_NAME
 
 
-def matching(entry: Entry, devices: Mapping[str, tuple[str, Device]]) -> list[Device]:
+def matching(entry: LabEntry, devices: Mapping[str, tuple[str, Device]]) -> list[Device]:
     """The devices that an entry's jobs run on, by id; of one_of_each the first by id. devices: {id: (host, itself)}"""
     found = []
     for name in sorted(devices, key=lambda name: (KINDS.index(devices[name][1].kind), name)):
@@ -192,7 +192,7 @@ def matching(entry: Entry, devices: Mapping[str, tuple[str, Device]]) -> list[De
     return [device for group, device in found if firsts[group] is device]
 
 
-def make_plan(entries: Sequence[Entry], devices: Mapping[str, tuple[str, Device]]) -> Plan:
+def make_plan(entries: Sequence[LabEntry], devices: Mapping[str, tuple[str, Device]]) -> LabPlan:
     """The jobs of all entries but those of regenerate, whose list of tables says which devices they need."""
     jobs: dict[str, list[Job]] = {}
     missing = {}
@@ -205,10 +205,10 @@ def make_plan(entries: Sequence[Entry], devices: Mapping[str, tuple[str, Device]
             words = f"at least {entry.at_least} devices are wanted, {len(found)} fit {_shown(entry)}"
             missing[entry.name] = words
         jobs[entry.name] = _jobs(entry, found, jobs.get(entry.after, []))
-    return Plan(tuple(job for each in jobs.values() for job in each), missing)
+    return LabPlan(tuple(job for each in jobs.values() for job in each), missing)
 
 
-def _jobs(entry: Entry, found: Sequence[Device], before: Sequence[Job]) -> list[Job]:
+def _jobs(entry: LabEntry, found: Sequence[Device], before: Sequence[Job]) -> list[Job]:
     """A job a device; after tables, on those that were measured, or, of work that needs no device, a job a table."""
     if entry.after and "host" in entry.work.modules:
         pairs = [(job.subject, found[n % len(found)]) for n, job in enumerate(before)] if found else []
@@ -225,5 +225,5 @@ def _jobs(entry: Entry, found: Sequence[Device], before: Sequence[Job]) -> list[
     return made
 
 
-def _shown(entry: Entry) -> str:
+def _shown(entry: LabEntry) -> str:
     return ", ".join(f"{key} {short(pattern)}" for key, pattern in entry.on.items()) or "the command"

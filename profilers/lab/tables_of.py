@@ -13,14 +13,14 @@ from profilers.changes.baseline import folder_of
 from profilers.changes.tables_config import TableEntry, load_config
 from profilers.gpu import GpuConfig
 from profilers.lab.devices import Device
-from profilers.lab.plan import TABLES_FOLDER, Entry, Job, matching
+from profilers.lab.plan import TABLES_FOLDER, Job, LabEntry, matching
 from profilers.lab.words import words_for
 from profilers.linux import LinuxConfig
 
 _KIND = {"cpu": "cpu", "gpu": "gpu", "android": "phone", "linux": "board"}
 
 
-def regenerate_jobs(entry: Entry, devices: Mapping[str, tuple[str, Device]]) -> tuple[list[Job], list[str]]:
+def regenerate_jobs(entry: LabEntry, devices: Mapping[str, tuple[str, Device]]) -> tuple[list[Job], list[str]]:
     """A job for each table whose device is in the lab; and of each other table, why it has none.
 
     InputError for a list that is wrong.
@@ -59,7 +59,7 @@ def _device_of(table: TableEntry, committed: Path, devices: list[Device]) -> tup
     return (there[0], "") if there else (None, f"no {kind} of the lab is {soc or 'named by its header (soc)'}")
 
 
-def given_files(entry: Entry, file: str) -> dict[str, bytes]:
+def given_files(entry: LabEntry, file: str) -> dict[str, bytes]:
     """{name in a job's folder: content} that a table is regenerated with: the list, the table, its earlier runs."""
     assert entry.tables is not None
     committed = entry.tables.with_name(file)

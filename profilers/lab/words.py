@@ -20,7 +20,7 @@ _BY_TABLE: Mapping[Kind, str] = {"phone": "--serial", "board": "--host"}
 
 
 @dataclass(frozen=True)
-class Work:
+class LabWork:
     """A command of the lab.
 
     modules: what runs on each kind of device; it is for no other
@@ -38,45 +38,45 @@ class Work:
 
 
 _TABLE = ("--table", "{device}.csv")
-WORKS: Mapping[str, Work] = {
-    "profile": Work(
+WORKS: Mapping[str, LabWork] = {
+    "profile": LabWork(
         _PROFILERS,
         _OWN,
         ("--out", "{device}.csv", "--resume"),
         ("--out", "--resume", "--overwrite", "--serial", "--host", "--device"),
     ),
-    "validate": Work(
+    "validate": LabWork(
         dict.fromkeys(_EVERY, "profilers.validate"),
         _BY_TABLE,
         (*_TABLE, "--resume"),
         ("--table", "--resume", "--serial", "--host"),
         table=True,
     ),
-    "verify": Work(
+    "verify": LabWork(
         dict.fromkeys(_EVERY, "profilers.verify"),
         _BY_TABLE,
         (*_TABLE, "--out", "verified.json", "--resume"),
         ("--table", "--out", "--resume", "--serial", "--host"),
         table=True,
     ),
-    "doctor": Work({"phone": "profilers.android"}, _OWN, ("--doctor",), ("--serial", "--out", "--doctor")),
-    "regenerate": Work(
+    "doctor": LabWork({"phone": "profilers.android"}, _OWN, ("--doctor",), ("--serial", "--out", "--doctor")),
+    "regenerate": LabWork(
         dict.fromkeys(_EVERY, "profilers.regenerate"),
         {},
         ("--config", "given/tables.toml", "--only", "{file}", "--out", "new", "--resume"),
         ("--config", "--only", "--out", "--resume", "--overwrite", "--accept"),
     ),
-    "collect": Work(
+    "collect": LabWork(
         {"host": "ofa.predictors.collect", "gpu": "ofa.predictors.collect"},
         {"gpu": "--device"},
         ("--out", "accuracies.csv", "--resume"),
         ("--out", "--resume"),
     ),
-    "search": Work({"host": "ofa.search"}, {}, (*_TABLE, "--out", "search"), ("--table", "--out"), table=True),
+    "search": LabWork({"host": "ofa.search"}, {}, (*_TABLE, "--out", "search"), ("--table", "--out"), table=True),
 }
 
 
-def words_for(work: Work, device: Device, args: Sequence[str], stands: Mapping[str, str]) -> tuple[str, ...]:
+def words_for(work: LabWork, device: Device, args: Sequence[str], stands: Mapping[str, str]) -> tuple[str, ...]:
     """Module and arguments of a job on a device. stands: {"{device}": what it stands for, in args too}"""
     option = work.address.get(device.kind)
     words = [*args, *((option, device.address) if option and device.address else ()), *work.own]

@@ -156,10 +156,10 @@ def parse_gpus(lines: Sequence[str]) -> list[Device]:
     """Of nvidia-smi's lines "index, name, uuid"."""
     found = []
     for line in lines:
-        index, *name, uuid = (part.strip() for part in line.split(","))
-        model = ", ".join(name)
-        if index.isdecimal() and model and uuid:
-            found.append(Device(device_id("gpu", uuid), "gpu", f"cuda:{index}", model, model))
+        index, _, rest = line.partition(",")
+        model, _, uuid = (part.strip() for part in rest.rpartition(","))
+        if index.strip().isdecimal() and model and uuid:
+            found.append(Device(device_id("gpu", uuid), "gpu", f"cuda:{index.strip()}", model, model))
     return found
 
 

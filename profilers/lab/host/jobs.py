@@ -18,7 +18,18 @@ from ofa.runs.files import sha256
 from profilers.lab.devices import Device
 from profilers.lab.host.cores import Cores, in_words, must_wait, share_out
 from profilers.lab.logs import progress_at
-from profilers.lab.orders import GROWING, LOG, PIECE_BYTES, Begun, Look, Order, Piece, files_in, safe_name, write_whole
+from profilers.lab.orders import (
+    GROWING,
+    LOG,
+    PIECE_BYTES,
+    Begun,
+    FilePiece,
+    Look,
+    Order,
+    files_in,
+    safe_name,
+    write_whole,
+)
 from profilers.profiling.console import Progressed
 
 _KEPT_S = 14 * 86_400  # a job's folder, after which nobody asks for it any more
@@ -33,6 +44,11 @@ class Running:
     cores: Cores
     process: subprocess.Popen[bytes]
     began: float = field(default_factory=time.time)
+
+    def let_go(self) -> None:
+        """The other end of the leash: the command is asked to end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
 
 @dataclass(frozen=True)
@@ -143,8 +159,7 @@ class HostJobs:
         with self._lock:
             for key in keys:
                 if (job := self._jobs.get(key)) is not None:
-                    assert job.process.stdin is not None
-                    job.process.stdin.close()  # the leash's end
+                    job.let_go()
 
     def forget(self, keys: Sequence[str]) -> None:
         """Removes ended jobs and their folders: all of it has been fetched."""
@@ -152,6 +167,7 @@ class HostJobs:
             for key in keys:
                 job = self._jobs.get(key)
                 if job is not None and job.process.poll() is not None:
+                    job.let_go()
                     del self._jobs[key]
                     shutil.rmtree(job.folder, ignore_errors=True)
 
@@ -198,7 +214,7 @@ def _started(order: Order, folder: Path, cores: Cores) -> subprocess.Popen[bytes
 
 def _look(job: Running, marks: Mapping[str, str]) -> Look:
     code = job.process.poll()  # before the files: what is written later is looked at again
-    pieces: list[Piece] = []
+    pieces: list[FilePiece] = []
     room = PIECE_BYTES
     more = False
     files = files_in(job.folder)
@@ -220,16 +236,16 @@ def _look(job: Running, marks: Mapping[str, str]) -> Look:
     return Look("ended", tuple(pieces), code, more, sums)
 
 
-def _piece(name: str, path: Path, mark: str, room: int) -> tuple[Piece | None, bool]:
-    """What is new in a file, if anything, and whether there is more. mark: of `Piece`, from last time; "" for all"""
+def _piece(name: str, path: Path, mark: str, room: int) -> tuple[FilePiece | None, bool]:
+    """What is new in a file, if anything, and whether there is more. mark: as `FilePiece` had it last; "" for all"""
     facts = path.stat()
     if path.suffix not in GROWING:
         now = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
-        return (None if mark == now else Piece(name, 0, path.read_bytes(), now, whole=True)), False
+        return (None if mark == now else FilePiece(name, 0, path.read_bytes(), now, whole=True)), False
     start = int(mark) if mark.isdecimal() and int(mark) <= facts.st_size else 0
     if mark and start == facts.st_size:
         return None, False
     with path.open("rb") as file:
         file.seek(start)
         data = file.read(room)
-    return Piece(name, start, data, str(start + len(data))), start + len(data) < facts.st_size
+    return FilePiece(name, start, data, str(start + len(data))), start + len(data) < facts.st_size

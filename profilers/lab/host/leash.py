@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _watch(process: subprocess.Popen[bytes]) -> None:
-    while sys.stdin.buffer.read(1 << 16):
+    while os.read(0, 1 << 16):  # Python's own stdin would be locked when this process ends
         pass
     _end(process)
 

@@ -13,7 +13,7 @@ from ofa.runs.journal import Journal
 from profilers.lab.devices import Announced, Host, announced
 from profilers.lab.logs import last_error
 from profilers.lab.orders import LOG, Begun, Look, Order
-from profilers.lab.plan import Entry, Job
+from profilers.lab.plan import Job, LabEntry
 from profilers.lab.run.returned import Returned
 
 TICK_S = 0.25
@@ -61,7 +61,7 @@ class Task:
     """
 
     job: Job
-    entry: Entry
+    entry: LabEntry
     returned: Returned
     state: str = "waits"
     why: str = ""
@@ -149,7 +149,7 @@ class LabRun:
     def _begin(self, task: Task) -> None:
         place = self._known.devices.get(task.job.device)
         if place is None:
-            self._wait(task, "its device is not in the lab now")
+            self._wait(task, task.why or "its device is not in the lab now")
             return
         host = place[0]
         try:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from profilers.lab.plan import REGENERATE, Plan
+from profilers.lab.plan import REGENERATE, LabPlan
 from profilers.lab.run.driver import Task
 
 
-def markdown(tasks: Sequence[Task], plan: Plan, accepted: Sequence[str]) -> str:
+def markdown(tasks: Sequence[Task], plan: LabPlan, accepted: Sequence[str]) -> str:
     """The report: every job, what is missing, and the reports of regenerated tables below."""
     rows = [
         f"| {_plain(task.job.name)} | {_plain(task.job.model)} | {_plain(task.host)} | {_ended(task)} | "

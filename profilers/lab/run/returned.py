@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.runs.files import sha256
-from profilers.lab.orders import GROWING, Look, Piece, files_in, safe_name, write_whole
+from profilers.lab.orders import GROWING, FilePiece, Look, files_in, safe_name, write_whole
 
 
 class Returned:
@@ -50,7 +50,7 @@ class Returned:
         return wrong
 
 
-def _add(path: Path, piece: Piece) -> None:
+def _add(path: Path, piece: FilePiece) -> None:
     try:
         with path.open("r+b" if path.is_file() else "w+b") as file:
             file.seek(piece.start)

@@ -19,7 +19,7 @@ from ofa.runs.journal import Journal
 from ofa.runs.system import typed
 from profilers.lab.config import RunLabConfig
 from profilers.lab.devices import Announced, announced, package
-from profilers.lab.plan import REGENERATE, Entry, Job, Plan, make_plan, read_entries
+from profilers.lab.plan import REGENERATE, Job, LabEntry, LabPlan, make_plan, read_entries
 from profilers.lab.run.check import check_words
 from profilers.lab.run.driver import FAILED, GOOD, Hosts, LabRun, Task
 from profilers.lab.run.report import markdown
@@ -36,8 +36,8 @@ Say = Callable[[str], object]
 class Begin:
     """What a run begins with. run: its own name, which stays when it is resumed; done: {job: its record}, of before"""
 
-    entries: Mapping[str, Entry]
-    plan: Plan
+    entries: Mapping[str, LabEntry]
+    plan: LabPlan
     journal: Journal
     run: str
     done: Mapping[str, Mapping[str, Any]]
@@ -87,7 +87,7 @@ def _user() -> str:
         return "somebody"
 
 
-def _planned(path: Path, entries: Sequence[Entry], there: Announced) -> Plan:
+def _planned(path: Path, entries: Sequence[LabEntry], there: Announced) -> LabPlan:
     """All jobs; InputError for a command line that its command does not take."""
     plan = make_plan(entries, there.devices)
     jobs, skipped, missing = [*plan.jobs], [*plan.skipped], dict(plan.missing)
@@ -103,10 +103,10 @@ def _planned(path: Path, entries: Sequence[Entry], there: Announced) -> Plan:
         if (job.entry, job.words[0]) not in checked:
             checked.add((job.entry, job.words[0]))
             check_words(str(path), job)
-    return Plan(tuple(jobs), missing, tuple(skipped))
+    return LabPlan(tuple(jobs), missing, tuple(skipped))
 
 
-def _dry_run(plan: Plan, there: Announced, say: Say) -> int:
+def _dry_run(plan: LabPlan, there: Announced, say: Say) -> int:
     for line in plan.skipped:
         say(line)
     for job in plan.jobs:
@@ -117,7 +117,7 @@ def _dry_run(plan: Plan, there: Announced, say: Say) -> int:
     return FAILED if plan.missing else 0
 
 
-def _begin(config: RunLabConfig, entries: Sequence[Entry], there: Announced) -> Begin:
+def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) -> Begin:
     """A new run's plan, or that of the run that is gone on with, which its journal holds."""
     path = config.out / JOURNAL
     settings = _settings(config.config, entries)
@@ -127,7 +127,7 @@ def _begin(config: RunLabConfig, entries: Sequence[Entry], there: Announced) -> 
         records = journal.records
         first = next((record for record in records if record.get("kind") == "plan"), None)
         if first is not None:
-            plan = Plan(tuple(map(Job.from_dict, first["jobs"])), first["missing"], tuple(first["skipped"]))
+            plan = LabPlan(tuple(map(Job.from_dict, first["jobs"])), first["missing"], tuple(first["skipped"]))
             ended = {record["job"]: record for record in records if record.get("kind") == "ended"}
             return Begin(named, plan, journal, first["run"], ended)
     else:
@@ -149,7 +149,7 @@ def _begin(config: RunLabConfig, entries: Sequence[Entry], there: Announced) -> 
     return Begin(named, plan, journal, run, {})
 
 
-def _settings(config: Path, entries: Sequence[Entry]) -> dict[str, Any]:
+def _settings(config: Path, entries: Sequence[LabEntry]) -> dict[str, Any]:
     """What identifies a run: its file, and the files that it names, by content."""
     files = {str(file): sha256(file) for entry in entries for file in (*entry.files, *filter(None, [entry.tables]))}
     return {"lab": content_of(config).decode("utf-8-sig"), "files": files}
@@ -213,8 +213,8 @@ def _accept(tasks: Sequence[Task], say: Say) -> list[str]:
         words = ["--config", str(task.entry.tables), "--only", file, "--out", str(task.folder / "new")]
         command = [sys.executable, "-m", "profilers.regenerate", *words, "--resume", "--accept"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
-        said = (done.stdout if done.returncode in GOOD else done.stderr).splitlines()
-        lines += [line for line in said if line.startswith((f"{file}: ", "error: "))]
+        printed = (done.stdout if done.returncode in GOOD else done.stderr).splitlines()
+        lines += [line for line in printed if line.startswith((f"{file}: ", "error: "))]
     for line in lines:
         say(line)
     return lines
