@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMANDS: Mapping[str, Command[Any]] = {
     "announce": Command("profilers.lab", AnnounceConfig, "--board pi@raspberrypi.local --timed-cpus 1"),
     "run": Command("profilers.lab", RunLabConfig, "--config lab.toml --out out/lab"),
-    "status": Command("profilers.lab", StatusConfig, "--out out/lab"),
+    "status": Command("profilers.lab", StatusConfig, "--run out/lab"),
 }
 LINE_EVERY_S = 60.0
 
@@ -63,10 +63,10 @@ def status(config: StatusConfig) -> int:
     """0; 2 where a job of the run that is shown has failed."""
     from profilers.lab.status import lab_lines, run_lines
 
-    if config.out is None:
+    if config.run is None:
         require("ray", "a lab")
-    lines, code = run_lines(config.out) if config.out is not None else ([], 0)
-    if config.out is None or config.address != "auto":
+    lines, code = run_lines(config.run) if config.run is not None else ([], 0)
+    if config.run is None or config.address != "auto":
         from profilers.lab.cluster import RayHosts, connected
 
         with connected(config.address):

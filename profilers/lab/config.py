@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import AtLeast, Between, Config, Free, Option, Output
+from ofa.cli.config import AtLeast, Between, Config, Free, Input, Option, Output
 from ofa.errors import UsageError
 from ofa.reading.numbers import short
 from profilers.lab.devices import KINDS, Kind
@@ -75,7 +75,7 @@ class RunLabConfig(LabOptions, JournalOptions):
     blocks that changed), 2 some failed or had no device.
     """
 
-    config: Annotated[Path, Free(), Option(metavar="TOML")]
+    config: Annotated[Path, Input(), Option(metavar="TOML")]
     """the jobs: a list of [[job]], each a command and the devices that it is for"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")]
@@ -93,7 +93,7 @@ class RunLabConfig(LabOptions, JournalOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class StatusConfig(LabOptions):
-    """Show hosts, devices and what runs on them; with --out, the jobs of a run, its tables and failures."""
+    """Show hosts, devices and what runs on them; with --run, the jobs of a run, its tables and failures."""
 
-    out: Annotated[Path | None, Free(), Option(metavar="DIR")] = None
-    """folder of a run; then the lab need not be reachable"""
+    run: Annotated[Path | None, Input(), Option(metavar="DIR")] = None
+    """folder of a run (--out); then the lab need not be reachable"""

@@ -17,6 +17,7 @@ from ofa.runs import system
 from ofa.runs.files import sha256
 from profilers.lab.devices import Device
 from profilers.lab.host.cores import Cores, in_words, must_wait, share_out
+from profilers.lab.host.leash import START
 from profilers.lab.logs import progress_at
 from profilers.lab.orders import (
     GROWING,
@@ -200,7 +201,7 @@ def _prepare(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _started(order: Order, folder: Path, cores: Cores) -> subprocess.Popen[bytes]:
     cpus = ",".join(map(str, sorted(cores.allowed))) or "-"
-    leash = [sys.executable, "-m", "profilers.lab.host.leash", cpus, LOG, sys.executable, "-m", *order.words]
+    leash = [*START, cpus, LOG, sys.executable, "-m", *order.words]
     return subprocess.Popen(
         leash,
         cwd=folder,

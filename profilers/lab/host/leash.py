@@ -1,4 +1,4 @@
-"""A command that ends when whoever started it does: `python -m profilers.lab.host.leash CPUS LOG WORDS...`
+"""A command that ends when whoever started it does: a process of its own, as `START` CPUS LOG WORDS...
 
 Nothing is written to its standard input, which ends with the process that holds the other end. Then the command is
 asked to end in order, and, if it does not, is killed. CPUS: such as 0,1, or - for all; LOG: takes the command's output.
@@ -19,6 +19,7 @@ from ofa.runs import system
 
 # a profiler puts a phone back into its mode and ends the agent there
 PATIENCE_S = 30.0
+START = (sys.executable, "-c", f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1:]))")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,7 +60,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         system.kill_group(process)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -12,6 +12,7 @@ from profilers.lab.devices import Device
 from profilers.lab.host.attached import parse_gpus
 from profilers.lab.host.cores import in_words, must_wait, share_out
 from profilers.lab.host.jobs import HostJobs
+from profilers.lab.host.leash import START
 from profilers.lab.orders import Order
 from tests.helpers.labs import phone
 
@@ -82,7 +83,7 @@ def test_a_command_ends_with_whoever_holds_its_leash_and_with_the_leash(tmp_path
     program = "import os, time, pathlib; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
     for how in ("let go", "kill"):
         (tmp_path / "pid").unlink(missing_ok=True)
-        words = [sys.executable, "-m", "profilers.lab.host.leash", "-", "log.txt", sys.executable, "-c", program]
+        words = [*START, "-", "log.txt", sys.executable, "-c", program]
         leash = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE)
         assert leash.stdin is not None
         while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
