@@ -1,6 +1,6 @@
 """The runtimes and types of this CPU side by side: the same whole networks, in turns.
 
-python benchmarks/latency/runtimes.py --networks 3 --rounds 2
+python benchmarks/runtimes/side_by_side.py --networks 3 --rounds 2
 
 Every round loads each network by one runtime after the other, and takes the median CPU time of up to 15 runs in one
 thread, so that other programs take less part in it than in wall time. Prints the fastest round of each network, and the

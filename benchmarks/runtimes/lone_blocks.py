@@ -1,6 +1,6 @@
 """What a runtime pays for a lone block's input and output: a block at many sizes, its planes whole pages apart or not.
 
-    python benchmarks/latency/lone_blocks.py --runtime openvino
+    python benchmarks/runtimes/lone_blocks.py --runtime openvino
 
 A runtime that computes in a layout of its own converts what a block is given and gives. Where the sides are multiples
 of 32 pixels, float32 planes are whole pages apart, and all planes of a pixel meet in the same lines of the first cache.
