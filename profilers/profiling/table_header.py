@@ -100,8 +100,8 @@ def in_place_header(found: InPlace, summaries: Mapping[str, Summary]) -> dict[st
         "visits of each visit's median; mad_ms and p90_ms are of all runs of the block alone; visits_ms are of "
         "latency_ms, each by one round; all over the machine's slowness at the time",
         "in_place": f"{found.parts} parts of {found.carriers} networks: a block is {f.scale:.4g} warm_ms + "
-        f"{f.weights:.4g} ms per MB of weights - {f.alone:.4g} ms - {f.conversions:.4g} ms per MB given and given on - "
-        f"{f.aliased:.4g} ms per MB given in planes of whole pages + its own "
+        f"{f.weights:.4g} ms per MB of weights - {f.alone:.4g} ms - {f.conversions:.4g} ms per MB given and "
+        f"passed on - {f.aliased:.4g} ms per MB given in planes of whole pages + its own "
         f"(sd {100 * f.block_spread:g} %); a part is its blocks + {f.borders:.4g} ms per MB at its cuts + "
         f"{f.calls:.4g} ms, and off by {100 * f.part_error:g} %"
         + (f"; {found.networks} whole networks are their blocks" if found.networks else ""),
