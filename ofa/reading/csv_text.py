@@ -7,8 +7,9 @@ import difflib
 import gzip
 import io
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ofa.errors import InputError
@@ -123,12 +124,12 @@ def read_csv_text(path: Path, what: str, *, header: bool = True, ended: bool = T
     return CsvText(facts, comments, tuple(columns), start + 1, tuple(rows))
 
 
-def near_miss(key: str, known: Iterable[str]) -> str | None:
+@lru_cache(maxsize=1024)  # every table has the same few keys, and each takes as long to look up as ten rows to read
+def near_miss(key: str, known: tuple[str, ...]) -> str | None:
     """The known key that this one was meant to be; None where it is known, or like none of them."""
-    names = list(known)
-    if key in names:
+    if key in known:
         return None
-    plain = {_plain(name): name for name in names}
+    plain = {_plain(name): name for name in known}
     if _plain(key) in plain:
         return plain[_plain(key)]
     close = difflib.get_close_matches(_plain(key), plain, 1, 0.88)

@@ -35,12 +35,13 @@ _REMARKS = (
     *("when", "tool", "mode", "os", "cpus", "cuda", "nvml", "inputs", "networks", "command", "python"),
     *("margin_95", "margin_checked"),
 )
+_KNOWN = (*REQUIRED, *READ, *_REMARKS)
 
 
 def check_header(name: str, header: Mapping[str, str]) -> None:
     """InputError, beginning with `name`, unless the header can be trusted and written."""
     for key in header:
-        meant = near_miss(key, (*REQUIRED, *READ, *_REMARKS))
+        meant = near_miss(key, _KNOWN)
         if meant in (*REQUIRED, *READ):
             raise InputError(f"{name}: header key {short(key)}: did you mean {meant}?")
     for key in REQUIRED:

@@ -51,23 +51,22 @@ class Priced:
 
 def priced(chain: Chain, limits: Ints, prices: Floats) -> Priced:
     """The chain under those prices; a bound of -inf where no network joins at all."""
-    gains = [items.score - prices @ items.costs for items in chain.units]
-    ahead = [np.full(_WIDTHS, -np.inf) for _ in range(len(chain.units) + 1)]
+    gains = [items.score - prices @ items.float_costs for items in chain.units]
+    ahead = list(np.full((len(chain.units) + 1, _WIDTHS), -np.inf))
     ahead[-1][:] = 0.0
-    picks: list[NDArray[np.intp]] = []
+    picks: list[dict[int, int]] = []
     for u in range(len(chain.units) - 1, -1, -1):
-        items, joined = chain.units[u], gains[u] + ahead[u + 1][chain.units[u].right]
-        pick = np.zeros(_WIDTHS, dtype=np.intp)
-        for width in np.unique(items.left).tolist() if items.left.any() else [0]:
-            here = np.flatnonzero(items.left == width) if items.left.any() else slice(None)
-            at = int(joined[here].argmax())
-            pick[width] = at if isinstance(here, slice) else here[at]
+        items = chain.units[u]
+        joined = gains[u] + ahead[u + 1][items.right]
+        pick: dict[int, int] = {}
+        for width, here in items.by_left:
+            pick[width] = int(joined.argmax() if len(here) == len(joined) else here[joined[here].argmax()])
             ahead[u][width] = joined[pick[width]]
         picks.append(pick)
     fixed = chain.score + float(prices @ (limits - chain.costs))
     best, width = [], 0
     for items, pick in zip(chain.units, reversed(picks), strict=True):
-        best.append(int(pick[width]))
+        best.append(pick.get(width, 0))  # no such width: nothing joins
         width = int(items.right[best[-1]])
     return Priced(prices, fixed + float(ahead[0][0]), gains, ahead, best)
 

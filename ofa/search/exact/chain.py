@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ class Items:
     def only(self, kept: NDArray[np.bool_] | NDArray[np.intp]) -> Items:
         """Those of a mask or of positions."""
         return Items(self.number[kept], self.left[kept], self.right[kept], self.score[kept], self.costs[:, kept])
+
+    @cached_property
+    def float_costs(self) -> NDArray[np.float64]:
+        """The costs to multiply by prices, which many are tried of."""
+        return self.costs.astype(np.float64)
+
+    @cached_property
+    def by_left(self) -> list[tuple[int, NDArray[np.intp]]]:
+        """Each width on the left, and the positions of its items."""
+        return [(width, np.flatnonzero(self.left == width)) for width in np.unique(self.left).tolist()]
 
 
 @dataclass(frozen=True, eq=False)
