@@ -37,6 +37,7 @@ from ofa.search.__main__ import main as search
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.train import __main__ as train
+from tests.helpers.short import one_split, short_searches
 from tests.ofa.export.exported import metadata_of
 
 CLASSES = ("Zebra [red]", "cat", "Äpfel und Birnen")  # sorted
@@ -64,11 +65,14 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Several threads wait for each other on a busy machine: layers are tiny here."""
+def _short() -> Iterator[None]:
+    """One thread: several wait for each other on a busy machine, layers are tiny here."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        for shorten in (short_searches, one_split):
+            shorten(patched)
+        yield
     torch.set_num_threads(threads)
 
 

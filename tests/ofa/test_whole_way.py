@@ -18,6 +18,7 @@ from ofa.blocks.costs import block_macs
 from ofa.predictors import subnet_accuracies
 from ofa.predictors.fit import measured
 from ofa.tables import TableRow
+from tests.helpers.short import one_split, short_searches
 
 CLASSES = ("blue", "green", "red")
 SPACE, PIXELS, LIMIT_MS = "mbv3-w0.1", 32, 1.5
@@ -62,6 +63,8 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     # a hundred sub-networks, and five of them in each part, take too long to measure for a test
     monkeypatch.setattr(subnet_accuracies, "MIN_ROWS", 20)
     monkeypatch.setattr(measured, "_LEAST_ROWS", 1)
+    short_searches(monkeypatch)
+    one_split(monkeypatch)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # several wait for each other on a busy machine: layers are tiny here

@@ -19,7 +19,7 @@ from ofa.tables import LatencyTable
 from profilers.cpu import main
 from profilers.devices.local_cpu import AGENT, chosen_cpus
 from profilers.measuring import models
-from profilers.measuring.pace import CPU_PACE
+from tests.helpers.short import hasty_visits
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick"]
@@ -57,13 +57,8 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
 
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Few samples, of which none is doubted, however busy the machine: what a test is about is not the time."""
-    monkeypatch.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
-    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
-    assert CPU_PACE.in_place is not None
-    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts, CPU_PACE.quick):
-        for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
-            monkeypatch.setitem(rules, rule, value)
+    """What a test is about is not the time."""
+    hasty_visits(monkeypatch)
 
 
 @pytest.mark.usefixtures("hasty")

@@ -25,6 +25,7 @@ from ofa.tables import LatencyTable
 from ofa.train.__main__ import main as train
 from profilers.cpu import main as profile
 from tests.helpers.photographs import write_classes
+from tests.helpers.short import hasty_visits, one_split, short_searches
 
 SPACE = Path(__file__).parents[3] / "examples/mobilenet_v2.toml"
 
@@ -34,10 +35,14 @@ def run(main, *arguments: object) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
+def _short() -> Iterator[None]:
+    """What the figures are is not looked at."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patched:
+        for shorten in (short_searches, one_split, hasty_visits):
+            shorten(patched)
+        yield
     torch.set_num_threads(threads)
 
 

@@ -1,0 +1,35 @@
+"""Work that is long so that its figures are good, made short: for tests of what is done with the figures.
+
+How good they are is seen elsewhere: tests/ofa/search, tests/ofa/predictors/test_separable.py, benchmarks/.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from ofa.predictors.fit import optimism
+from ofa.search.evolution import EvolutionSettings
+from profilers.measuring.pace import CPU_PACE
+
+
+def short_searches(patched: pytest.MonkeyPatch) -> None:
+    """One island, fewer and smaller generations, and fewer of the equals that toy predictors have near the best."""
+    short = EvolutionSettings(population=400, children=800, generations=12, exchange_rounds=4)
+    patched.setattr("ofa.search.evolution.ISLANDS", 1)
+    patched.setattr("ofa.search.evolution.EvolutionSettings", lambda: short)
+    patched.setattr("ofa.search.polish._BEHIND", 0.01)
+
+
+def one_split(patched: pytest.MonkeyPatch) -> None:
+    """One split into halves for a fit's optimism, of five."""
+    patched.setattr(optimism, "SPLITS", 1)
+
+
+def hasty_visits(patched: pytest.MonkeyPatch) -> None:
+    """Few samples on this machine, of which none is doubted, however busy it is."""
+    patched.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
+    patched.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
+    assert CPU_PACE.in_place is not None
+    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts, CPU_PACE.quick):
+        for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
+            patched.setitem(rules, rule, value)
