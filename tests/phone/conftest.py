@@ -1,6 +1,7 @@
 """The test phone, and ways to disturb what runs on it."""
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,10 +23,19 @@ Results = Callable[[Path], list[dict]]
 During = Callable[[Path, int, Callable[[], object]], AbstractContextManager[None]]
 
 
+@pytest.fixture(scope="session")
+def made_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """To make one takes as long as a short test; that it is made is seen in tests/profilers/devices/phone."""
+    path = tmp_path_factory.mktemp("made") / ".android" / "adbkey"
+    adb.signer(path)
+    return path
+
+
 @pytest.fixture(autouse=True)
-def key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A key of this test's own, rather than one in the user's ~/.android."""
+def key(made_key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A key below this test's own home, rather than the one in the user's ~/.android."""
     monkeypatch.setattr(adb, "KEY", tmp_path / "home" / ".android" / "adbkey")
+    shutil.copytree(made_key.parent, adb.KEY.parent)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")  # nor an adb server of this machine
     return adb.KEY
 
