@@ -90,7 +90,7 @@ def call(environment: Path, folder: Path, *words: str) -> subprocess.CompletedPr
     return subprocess.run(
         [program, *words[1:]],
         cwd=folder,
-        env={**clean, "PYTHONDONTWRITEBYTECODE": "1"},
+        env=clean,
         text=True,
         capture_output=True,
     )
