@@ -11,6 +11,7 @@ import jupytext
 import pytest
 
 import ofa
+from tests.helpers.short import hasty_visits, one_split, short_searches
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -49,6 +50,8 @@ def test_a_slow_notebook_runs(
     # the rest of a training is like its beginning
     assert "epochs=10," in text
     script.write_text(text.replace("epochs=10,", "epochs=2,"), encoding="utf-8")
+    for shorten in (short_searches, one_split, hasty_visits):
+        shorten(monkeypatch)
     monkeypatch.chdir(tmp_path)
     runpy.run_path(script.name, run_name="__main__")
     assert capfd.readouterr().err == ""

@@ -12,7 +12,7 @@ from ofa.cli.command import docs_of
 from ofa.errors import InputError
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.fit import distilled, optimism
+from ofa.predictors.fit import distilled
 from ofa.predictors.fit.baselines import ridge
 from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.ensemble_training import Recipe
@@ -23,6 +23,7 @@ from ofa.predictors.metrics import kendall_tau
 from ofa.predictors.subnet_accuracies import read_accuracies_csv, split
 from ofa.search.evolution import EvolutionSettings
 from ofa.space import get_space
+from tests.helpers.short import one_split
 from tests.ofa.predictors.test_accuracy import planted
 
 COLUMNS = ("resolution", "depths", "kernel_sizes", "expand_ratios", "top1")
@@ -52,9 +53,8 @@ def write(path, rows, columns=COLUMNS):
 
 
 @pytest.fixture
-def one_split(monkeypatch):
-    """One split into halves for the optimism, of five; how it is found is seen in test_separable.py."""
-    monkeypatch.setattr(optimism, "SPLITS", 1)
+def short_fit(monkeypatch):
+    one_split(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_files_of_dynas_t_are_read(tmp_path, reference):
         read_accuracies_csv(path, "resnet50d")
 
 
-@pytest.mark.usefixtures("one_split")
+@pytest.mark.usefixtures("short_fit")
 def test_where_all_of_a_resolution_share_one_accuracy_its_tau_is_not_defined(tmp_path, capsys):
     rows = [row | {"top1": "10.0"} if row["resolution"] == 128 else row for row in toy_rows(400)]
     out = tmp_path / "p.safetensors"
@@ -222,7 +222,7 @@ def test_uncertainty_finds_the_noise_of_each_group():
     assert found.noise == pytest.approx((0.1, 0.5), rel=0.06) and found.scale >= 1
 
 
-@pytest.mark.usefixtures("one_split")
+@pytest.mark.usefixtures("short_fit")
 def test_fit_is_the_same_bit_for_bit_and_better_than_nothing(tmp_path, capsys):
     path = write(tmp_path / "toy.csv", toy_rows(500))
     written = []
@@ -242,7 +242,7 @@ def test_fit_is_the_same_bit_for_bit_and_better_than_nothing(tmp_path, capsys):
     assert other.read_bytes() != written[0][0]
 
 
-@pytest.mark.usefixtures("one_split")
+@pytest.mark.usefixtures("short_fit")
 def test_fit_learns_what_is_there_to_learn(tmp_path):
     path = write(tmp_path / "toy.csv", toy_rows(600))
     out = tmp_path / "p.safetensors"

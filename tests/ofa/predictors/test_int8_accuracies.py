@@ -30,13 +30,13 @@ from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.collect.int8 import RANGE_IMAGES, measure_int8
 from ofa.predictors.collect.measuring import PreparedImages, draw, measure
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.fit import optimism
 from ofa.predictors.prediction import stated_dtype
 from ofa.predictors.subnet_accuracies import read_accuracies_csv, read_dtype
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from tests.helpers.photographs import write_classes
+from tests.helpers.short import one_split, short_searches
 
 SPACE, SIZE = get_space("mbv3-w0.1", 6), 32
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -118,7 +118,8 @@ def test_files_of_two_types_make_no_predictor(files: Path) -> None:
 def test_the_type_goes_from_accuracies_to_search_to_export(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(optimism, "SPLITS", 1)
+    one_split(monkeypatch)
+    short_searches(monkeypatch)
     monkeypatch.setattr("ofa.predictors.subnet_accuracies.MIN_ROWS", 10)
     path = tmp_path / "p.safetensors"
     rows = [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE, [SIZE])]
