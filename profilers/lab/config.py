@@ -71,8 +71,9 @@ class RunLabConfig(LabOptions, JournalOptions):
     """Run the jobs of a file on all devices of the lab that they are for.
 
     Tables, journals and logs come back as they grow, into OUT/JOB/DEVICE. If a host or a device goes away, its job goes
-    on when the device is back, on whichever host. Exit codes: 0 all jobs ended well, 1 some ended with 1 (such as
-    blocks that changed), 2 some failed or had no device.
+    on when the device is back, on whichever host. Tables of several devices of one model are compared, and merged
+    where they agree. Exit codes: 0 all jobs ended well, 1 some ended with 1 (such as blocks that changed) or a device
+    is apart from its siblings, 2 some failed or had no device.
     """
 
     config: Annotated[Path, Input(), Option(metavar="TOML")]

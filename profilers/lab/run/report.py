@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from profilers.lab.plan import REGENERATE, LabPlan
 from profilers.lab.run.driver import Task
+from profilers.lab.run.together import Together
 
 
-def markdown(tasks: Sequence[Task], plan: LabPlan, accepted: Sequence[str]) -> str:
+def markdown(tasks: Sequence[Task], plan: LabPlan, accepted: Sequence[str], models: Sequence[Together]) -> str:
     """The report: every job, what is missing, and the reports of regenerated tables below."""
     rows = [
         f"| {_plain(task.job.name)} | {_plain(task.job.model)} | {_plain(task.host)} | {_ended(task)} | "
@@ -26,7 +26,13 @@ def markdown(tasks: Sequence[Task], plan: LabPlan, accepted: Sequence[str]) -> s
         "|---|---|---|---|---|---|",
         *rows,
     ]
-    for title, part in (("Missing", missing), ("Skipped", skipped), ("Taken over", taken)):
+    compared = [f"- {_plain(each.model)}: {_plain(line)}" for each in models for line in each.lines]
+    for title, part in (
+        ("Devices of one model", compared),
+        ("Missing", missing),
+        ("Skipped", skipped),
+        ("Taken over", taken),
+    ):
         lines += ["", f"## {title}", "", *part] if part else []
     for task in tasks:
         lines += _regenerated(task)
@@ -44,11 +50,6 @@ def _regenerated(task: Task) -> list[str]:
 
 def _ended(task: Task) -> str:
     return "failed" if task.state == "failed" else f"with {task.code}"
-
-
-def table_of(task: Task) -> Path:
-    """The table that a profile leaves."""
-    return task.folder / f"{task.job.subject}.csv"
 
 
 def _plain(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError, one_line
+from ofa.optional_packages import require
 from ofa.reading.structured import content_of
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import Journal
@@ -24,6 +25,7 @@ from profilers.lab.run.check import check_words
 from profilers.lab.run.driver import FAILED, GOOD, Hosts, LabRun, Task
 from profilers.lab.run.report import markdown
 from profilers.lab.run.returned import Returned
+from profilers.lab.run.together import compare_models
 from profilers.lab.tables_of import given_files, regenerate_jobs
 from profilers.profiling.console import STOPPED, ended_by_sigterm
 
@@ -46,6 +48,8 @@ class Begin:
 def run_lab(config: RunLabConfig, hosts: Hosts, say: Say, warn: Say, show: Callable[[Sequence[Task]], object]) -> int:
     """Runs all jobs: 0 all ended well, 1 some with 1, 2 some failed, 130 stopped. InputError for what is wrong."""
     entries = read_entries(config.config)
+    if any(entry.command in ("profile", REGENERATE) for entry in entries):
+        require("scipy", "comparing tables")  # asked now: it is needed at the end
     there = announced(hosts.look(), package())
     for line in there.refused:
         warn(line)
@@ -187,7 +191,13 @@ def _files_of(out: Path) -> Callable[[Task], dict[str, bytes]]:
 def _finish(config: RunLabConfig, begin: Begin, tasks: Sequence[Task], say: Say, resume: str) -> int:
     """Writes the report, takes tables over, compares siblings; the exit code."""
     accepted = _accept(tasks, say) if config.accept else []
-    text = markdown(tasks, begin.plan, accepted)
+    models = compare_models(config.out, tasks, resume)
+    for each in models:
+        for line in each.lines:
+            say(f"{each.model}: {line}")
+        if each.table is not None:
+            say(f"wrote {each.table}")
+    text = markdown(tasks, begin.plan, accepted, models)
     report = config.out / REPORT
     replace_file(report, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     for entry, why in begin.plan.missing.items():
@@ -200,7 +210,8 @@ def _finish(config: RunLabConfig, begin: Begin, tasks: Sequence[Task], say: Say,
     say(f"wrote {report}")
     if failed or begin.plan.missing:
         return FAILED
-    return max((task.code or 0 for task in tasks), default=0)
+    apart = any(each.apart for each in models)
+    return max((task.code or 0 for task in tasks), default=0) or int(apart)
 
 
 def _accept(tasks: Sequence[Task], say: Say) -> list[str]:

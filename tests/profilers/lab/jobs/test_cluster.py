@@ -1,0 +1,166 @@
+"""The lab over a real Ray: three hosts on two nodes of this machine, of which one is killed; and the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ofa.errors import InputError
+from ofa.runs.journal import Journal
+from profilers.lab.cluster import RayHosts, connected
+from profilers.lab.devices import Device, package
+from profilers.lab.host.actor import start_actor
+from tests.helpers.labs import job, phone, run_of
+
+pytest.importorskip("ray", reason="Ray is not installed: pip install 'ofa-latency[lab]'")
+# the warnings are Ray's own
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
+ROOT = Path(__file__).resolve().parents[4]
+STORE = {"object_store_memory": 80 << 20, "include_dashboard": False}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head and another node, started once for all tests; this process is connected."""
+    from ray.cluster_utils import Cluster
+
+    with pytest.MonkeyPatch.context() as surroundings:
+        surroundings.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
+        surroundings.setenv("RAY_AUTH_MODE", "disabled")
+        surroundings.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+        try:
+            made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **STORE})
+            made.other = made.add_node(num_cpus=1, **STORE)
+        except Exception as reason:  # Ray itself gives a node 30 seconds
+            pytest.skip(f"Ray does not start on this machine: {reason}")
+        try:
+            with connected(made.address):
+                yield made
+        finally:
+            made.shutdown()
+
+
+def test_a_node_that_is_killed_loses_nothing_and_two_hosts_of_one_name_are_refused(
+    cluster: Any, tmp_path: Path
+) -> None:
+    import ray
+
+    nodes = {"desk": cluster.head_node.node_id, "shelf": cluster.other.node_id, "rack": cluster.head_node.node_id}
+    held = {
+        host: start_actor(host, node, tmp_path / host, 1, [phone(f"{host}{n}") for n in (1, 2)])
+        for host, node in nodes.items()
+    }
+    hosts = RayHosts()
+    while len(there := hosts.look()) < 3:
+        time.sleep(0.1)
+    assert {name: host.package for name, host in there.items()} == dict.fromkeys(nodes, package())
+    with pytest.raises(ValueError, match="host desk"):
+        start_actor("desk", nodes["desk"], tmp_path / "x", 1, [])
+    jobs = [job(f"phone-{host}{n}", seed=n, visits=150, visit_ms=20) for host in nodes for n in (1, 2)]
+    said: list[str] = []
+    run = run_of(hosts, tmp_path / "out", jobs, said.append)
+    journal = tmp_path / "out" / "tables" / "phone-shelf1" / "phone-shelf1.journal.jsonl"
+    killed: list[float] = []
+
+    def show(_: object) -> None:
+        if not killed and journal.is_file() and journal.read_bytes().count(b"\n") > 20:
+            killed.append(time.monotonic())
+            cluster.other.kill_raylet(allow_graceful=False)
+        if killed and any("host shelf went away" in line for line in said):
+            # its phones are put into another host
+            held["rack"].attach.remote([phone(f"{host}{n}") for host in ("rack", "shelf") for n in (1, 2)])
+
+    run.show = show
+    try:
+        run.to_the_end()
+    finally:
+        run.journal.close()
+    assert [task.state for task in run.tasks] == ["done"] * 6
+    assert {task.job.device: task.host for task in run.tasks if "shelf" in task.job.device} == dict.fromkeys(
+        ("phone-shelf1", "phone-shelf2"), "rack"
+    )
+    for task in run.tasks:
+        records = Journal.read(task.folder / f"{task.job.subject}.journal.jsonl").records
+        assert [record["visit"] for record in records] == [*range(150)]
+    for actor in held.values():
+        ray.kill(actor)
+
+
+def test_the_commands(cluster: Any, tmp_path: Path) -> None:
+    """announce, status, run on this CPU; announce is killed in the middle, and the run goes on when it is back."""
+
+    def started(*words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-u", "-m", "profilers.lab", *words, "--address", cluster.address]
+        with (tmp_path / f"{words[0]}.log").open("a") as log:
+            return subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, text=True)
+
+    def logged(name: str, words: str, process: subprocess.Popen[str]) -> str:
+        path = tmp_path / f"{name}.log"
+        while words not in path.read_text():
+            assert process.poll() is None, path.read_text()
+            time.sleep(0.1)
+        return path.read_text()
+
+    announce = ("announce", "--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
+    first = started(*announce)
+    text = logged("announce", "timed: cpu-", first)
+    assert "warning: this Ray asks nobody for a token" in text
+    args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--limit", "6", "--timing", "warm", "--quick"]
+    entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
+    (tmp_path / "lab.toml").write_text(entry)
+    run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5")
+    try:
+        logged("run", "1 jobs on 1 devices", run)
+        while not list((tmp_path / "out").rglob("*.journal.jsonl"))[1:]:
+            assert run.poll() is None, (tmp_path / "run.log").read_text()
+            time.sleep(0.05)
+        first.kill()
+        logged("run", "host bench went away", run)
+        second = started(*announce)
+        assert run.wait() == 0, (tmp_path / "run.log").read_text()
+        (table,) = (tmp_path / "out" / "tables").rglob("cpu-*.csv")
+        _same_as_alone(table, args, tmp_path / "alone.csv")
+        status = started("status", "--run", "out")
+        assert status.wait() == 0
+        text = (tmp_path / "status.log").read_text()
+        assert "free" in text
+        assert "ended with 0 on bench" in text
+        second.send_signal(signal.SIGTERM)
+        assert second.wait() == 130
+        assert "no longer in the lab" in (tmp_path / "announce.log").read_text()
+    finally:
+        for process in (first, run):
+            process.kill()
+
+
+def _same_as_alone(table: Path, args: list[str], out: Path) -> None:
+    """The command typed by hand plans the same visits, by the same rules."""
+    command = [sys.executable, "-m", "profilers.cpu", *args, "--out", str(out)]
+    subprocess.run(command, check=True, capture_output=True)
+    lab, alone = (Journal.read(path.with_suffix(".journal.jsonl")) for path in (table, out))
+    assert lab.settings == alone.settings
+    visits = [[r["model"] for r in each.records if r["kind"] == "result"] for each in (lab, alone)]
+    assert visits[0] == visits[1]
+    rows = [[line.split(",")[:-6] for line in path.read_text().splitlines() if line[0] != "#"] for path in (table, out)]
+    assert [row[:10] for row in rows[0]] == [row[:10] for row in rows[1]]
+
+
+def test_where_no_ray_runs_it_is_said() -> None:
+    with pytest.raises(InputError, match=r"no Ray answers at --address 127\.0\.0\.1:9: "), connected("127.0.0.1:9"):
+        pass
+
+
+def test_devices_travel() -> None:
+    import ray.cloudpickle as pickle
+
+    device = Device("phone-1", "phone", "S", "M", "C")
+    assert pickle.loads(pickle.dumps(device)) == device
