@@ -45,7 +45,7 @@ def missing_package(module: str, purpose: str = "this") -> MissingPackage:
 
 def require(module: str, purpose: str) -> None:
     """MissingPackage where the module is not installed: asked before long work whose end needs it."""
-    if module not in sys.modules and find_spec(module) is None:
+    if sys.modules.get(module) is None and (module in sys.modules or find_spec(module) is None):
         raise missing_package(module, purpose)
 
 

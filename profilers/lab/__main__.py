@@ -56,7 +56,7 @@ def run(config: RunLabConfig) -> int:
     console = make_console()
     with connected(config.address), progress_bar(console, counted=True) as bar:
         shown = _Shown(bar if console.is_terminal else None)
-        return run_lab(config, RayHosts(), console.out, _warn, shown)
+        return run_lab(config, RayHosts(), console.out, shown)
 
 
 def status(config: StatusConfig) -> int:

@@ -17,7 +17,7 @@ from ofa.runs import system
 from ofa.runs.files import sha256
 from profilers.lab.devices import Device
 from profilers.lab.host.cores import Cores, in_words, must_wait, share_out
-from profilers.lab.host.leash import START
+from profilers.lab.host.leash import START, is_held
 from profilers.lab.logs import progress_at
 from profilers.lab.orders import (
     GROWING,
@@ -118,6 +118,8 @@ class HostJobs:
                     words = f"its turn: {other.order.job} of {other.order.by} times a CPU that it would use"
                     return Begun(words, by_run=other.order.run)
             folder = self._folder / order.key
+            if is_held(folder):
+                return Begun("its last attempt, which was cut off, has not ended yet", by_run=order.run)
             try:
                 _prepare(folder, files)
                 process = _started(order, folder, cores)

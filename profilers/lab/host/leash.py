@@ -19,13 +19,28 @@ from ofa.runs import system
 
 # a profiler puts a phone back into its mode and ends the agent there
 PATIENCE_S = 30.0
+HELD = ".leash"
 START = (sys.executable, "-c", f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1:]))")
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a command that was begun in a folder has not ended."""
+    if not (folder / HELD).is_file():
+        return False
+    handle = system.open_lock(folder / HELD)
+    try:
+        return not system.try_lock(handle)
+    finally:
+        os.close(handle)
 
 
 def main(argv: Sequence[str]) -> int:
     cpus, log, *words = argv
     if cpus != "-":
         system.run_on([int(cpu) for cpu in cpus.split(",")])
+    # until the command has ended, too, if this process is killed: another attempt waits for it
+    held = system.open_lock(Path(HELD))
+    system.wait_for_lock(held)
     with Path(log).open("ab") as output:
         process = subprocess.Popen(
             words,
@@ -35,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
             env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8"},
             **system.group_of_its_own(),
             **system.ending_with_this_process(),
+            **system.inheriting(held),
         )
         for number in (*system.END_SIGNALS, signal.SIGINT):
             signal.signal(number, lambda *_: _end(process))

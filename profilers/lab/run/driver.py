@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from profilers.lab.devices import Announced, Host, announced
 from profilers.lab.logs import last_error
@@ -153,7 +154,12 @@ class LabRun:
             return
         host = place[0]
         try:
-            begun = self.hosts.begin(host, self._order(task), {**self.files(task), **task.returned.content()})
+            files = {**self.files(task), **task.returned.content()}
+        except InputError as error:  # a table that was not made, a file that is gone
+            self._end(task, "failed", str(error))
+            return
+        try:
+            begun = self.hosts.begin(host, self._order(task), files)
         except HostLost as lost:
             self._wait(task, str(lost))
             return

@@ -45,15 +45,15 @@ class Begin:
     done: Mapping[str, Mapping[str, Any]]
 
 
-def run_lab(config: RunLabConfig, hosts: Hosts, say: Say, warn: Say, show: Callable[[Sequence[Task]], object]) -> int:
+def run_lab(config: RunLabConfig, hosts: Hosts, say: Say, show: Callable[[Sequence[Task]], object]) -> int:
     """Runs all jobs: 0 all ended well, 1 some with 1, 2 some failed, 130 stopped. InputError for what is wrong."""
     entries = read_entries(config.config)
     if any(entry.command in ("profile", REGENERATE) for entry in entries):
         require("scipy", "comparing tables")  # asked now: it is needed at the end
     there = announced(hosts.look(), package())
-    for line in there.refused:
-        warn(line)
     if config.dry_run:
+        for line in there.refused:
+            say(line)
         return _dry_run(_planned(config.config, entries, there), there, say)
     resume = resumed(config)
     with ended_by_sigterm():
@@ -134,18 +134,17 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
             plan = LabPlan(tuple(map(Job.from_dict, first["jobs"])), first["missing"], tuple(first["skipped"]))
             ended = {record["job"]: record for record in records if record.get("kind") == "ended"}
             return Begin(named, plan, journal, first["run"], ended)
+    elif path.exists() and not config.overwrite:
+        raise InputError(f"{config.out} holds an earlier run: go on with it by --resume, or --overwrite it")
     else:
-        if path.exists() and not config.overwrite:
-            raise InputError(f"{config.out} holds an earlier run: go on with it by --resume, or --overwrite it")
-        plan = _planned(config.config, entries, there)
+        _planned(config.config, entries, there)  # what is wrong is named before an older run is replaced
         config.out.mkdir(parents=True, exist_ok=True)
         journal = Journal.create(path, settings)
     try:
-        plan = _planned(config.config, entries, there)
-        run = uuid.uuid4().hex
-        jobs = [job.to_dict() for job in plan.jobs]
+        plan, run = _planned(config.config, entries, there), uuid.uuid4().hex
         for job in plan.jobs:
             _clear(config.out / job.name)
+        jobs = [job.to_dict() for job in plan.jobs]
         journal.append({"kind": "plan", "run": run, "jobs": jobs, "missing": plan.missing, "skipped": plan.skipped})
     except BaseException:
         journal.close()

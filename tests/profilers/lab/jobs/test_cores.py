@@ -12,9 +12,9 @@ from profilers.lab.devices import Device
 from profilers.lab.host.attached import parse_gpus
 from profilers.lab.host.cores import in_words, must_wait, share_out
 from profilers.lab.host.jobs import HostJobs
-from profilers.lab.host.leash import START
-from profilers.lab.orders import Order
-from tests.helpers.labs import phone
+from profilers.lab.host.leash import START, is_held
+from profilers.lab.orders import Begun, Order
+from tests.helpers.labs import PROFILER, phone
 
 CPU, HOST = Device("cpu-1", "cpu"), Device("host-1", "host")
 GPUS = [Device(f"gpu-{n}", "gpu", f"cuda:{n}") for n in (0, 1)]
@@ -101,3 +101,21 @@ def test_a_command_ends_with_whoever_holds_its_leash_and_with_the_leash(tmp_path
             except ProcessLookupError:
                 break
             time.sleep(0.02)
+
+
+def test_an_attempt_waits_for_the_end_of_the_one_before(tmp_path: Path) -> None:
+    """Its host's part was killed, and started anew before the command had ended."""
+    attached = [phone("1")]
+    killed, again = (HostJobs(tmp_path, usable=[0]) for _ in range(2))
+    for jobs in (killed, again):
+        jobs.attach(attached)
+    order = Order("j", "phone-1", (PROFILER, "--out", "a.csv", "--visits", "500", "--visit-ms", "5"), "r", "me")
+    assert killed.begin(order, {}) == Begun()
+    while not is_held(tmp_path / order.key):
+        time.sleep(0.02)
+    waits = again.begin(order, {})
+    assert waits == Begun("its last attempt, which was cut off, has not ended yet", by_run="r")
+    killed.close()
+    assert not is_held(tmp_path / order.key)
+    assert again.begin(order, {}) == Begun()
+    again.close()
