@@ -15,15 +15,17 @@ from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
 from ofa.networks import build_supernet, extract
+from ofa.predictors import subnet_accuracies
 from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.collect import collection, measuring
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.fit import optimism
+from ofa.predictors.fit import measured
 from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from tests.helpers.photographs import write_classes
+from tests.helpers.short import one_split, short_searches
 
 SPACE, RESOLUTIONS = get_space("mbv3-w0.1", 6), (32, 48)
 POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
@@ -175,13 +177,17 @@ def test_parts_and_additions_are_rows_of_the_whole(files: Path, tmp_path: Path) 
 def test_the_loop_closes_in_a_small_space(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(optimism, "SPLITS", 1)
+    one_split(monkeypatch)
+    short_searches(monkeypatch)
+    # a hundred sub-networks, and five of them in each part, take too long to measure for a test
+    monkeypatch.setattr(subnet_accuracies, "MIN_ROWS", 20)
+    monkeypatch.setattr(measured, "_LEAST_ROWS", 1)
     halves = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
     for number, half in enumerate(halves):
         given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--calibration-images", 12]
-        given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 80, "--first", 80 * number]
+        given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 32, "--first", 32 * number]
         collected(Path(half), *map(str, given))
-    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 160
+    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 64
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
     assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
