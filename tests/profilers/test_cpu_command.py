@@ -38,7 +38,7 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> Non
     if runtime == "tflite-runtime":
         pytest.importorskip("tflite_runtime", reason="tflite-runtime has wheels up to Python 3.11")
     out = tmp_path / "t.csv"
-    assert main([*SMALL, "--runtime", runtime, "--limit", "5", "--out", str(out)]) == 0
+    assert main([*SMALL, "--runtime", runtime, "--limit", "5", "--rounds", "1", "--out", str(out)]) == 0
     table = LatencyTable.load(out)
     space = get_space("mbv3-w0.35")
     assert [row.block for row in table.rows] == list(all_blocks(space, [64])[:5])
