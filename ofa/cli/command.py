@@ -21,8 +21,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from ofa.cli.config import Config, Field, Input, Output, fields_of
 from ofa.cli.console import make_console
@@ -290,11 +291,16 @@ def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
 
 def docs_of(config: type[Config]) -> dict[str, str]:
     """The docstring under every field, on one line each, by name; a subclass's own words win."""
-    from docstring_parser import parse_from_object
-
     docs: dict[str, str] = {}
     for shared in reversed(config.__mro__):
         if issubclass(shared, Config):
-            for param in parse_from_object(shared).params:
-                docs[param.arg_name] = " ".join((param.description or "").split())
+            docs |= _docs_in(cast(Any, shared))
     return docs
+
+
+@cache  # many commands share a class
+def _docs_in(config: Any) -> dict[str, str]:
+    """The same of what stands in the class itself."""
+    from docstring_parser import parse_from_object
+
+    return {param.arg_name: " ".join((param.description or "").split()) for param in parse_from_object(config).params}

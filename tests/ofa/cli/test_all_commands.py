@@ -57,7 +57,11 @@ def test_every_field_has_its_words_and_every_path_its_mark(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_example_parses_and_the_help_fits(name: str) -> None:
     command = COMMANDS[name]
-    assert isinstance(command.parse(shlex.split(command.example)), command.config)
+    words = shlex.split(command.example)
+    config = command.parse(words)
+    assert isinstance(config, command.config)
+    # by a parser of the options that it names, as by one that knows all
+    assert config == command.config(**command._bound(words, fields_of(command.config)))
     text = command.help()
     assert command.example.split()[0] in text
     assert max(map(len, text.splitlines())) <= 120
