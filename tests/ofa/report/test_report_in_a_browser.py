@@ -10,8 +10,9 @@ import pytest
 
 from ofa.report.config import ReportConfig
 from ofa.report.run import write_report
-from tests.helpers.browser import Browser, program
 from tests.helpers.report_runs import NASTY, compared, evaluated, searched, trained, verified
+
+from .browser import Browser, program
 
 BROWSER = program()
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine: apt-get install chromium")
