@@ -185,9 +185,9 @@ def test_the_loop_closes_in_a_small_space(
     halves = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
     for number, half in enumerate(halves):
         given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--calibration-images", 12]
-        given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 32, "--first", 32 * number]
+        given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 44, "--first", 44 * number]
         collected(Path(half), *map(str, given))
-    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 64
+    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 88
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
     assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
     header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
