@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from ofa.errors import InputError
+from ofa.published.block_network import BlockNetwork
 from ofa.published.networks import PUBLISHED
 from ofa.reading.csv_text import read_csv_text
 from ofa.reading.numbers import PERCENT, PIXELS, short
@@ -57,6 +58,19 @@ def published_top1(name: str, resolution: int, recipe: Recipe) -> PublishedTop1 
     """The best of a recipe for a network at a resolution; None where none was published."""
     known = [one for one in all_published() if (one.name, one.resolution, one.recipe) == (name, resolution, recipe)]
     return max(known, key=lambda one: one.top1, default=None)
+
+
+def known_top1(network: BlockNetwork, *, published: bool) -> dict[Recipe, PublishedTop1]:
+    """By recipe, what was published of a network at its resolution, or what its file states.
+
+    published: whether it is one of those that are known by name; a file may call itself what it likes
+    """
+    if published:
+        found = {recipe: published_top1(network.name, network.resolution, recipe) for recipe in RECIPES}
+        return {recipe: one for recipe, one in found.items() if one is not None}
+    if network.top1 is None:
+        return {}
+    return {"stated": PublishedTop1(network.name, "stated", network.resolution, network.top1, network.source)}
 
 
 def published_resolutions(name: str) -> tuple[int, ...]:

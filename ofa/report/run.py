@@ -22,6 +22,7 @@ from ofa.report.inputs.validated import ValidationRun, read_validation
 from ofa.report.inputs.values import plain
 from ofa.report.page import MadeBy, Page
 from ofa.report.parts.devices import DeviceFindings, devices_of
+from ofa.report.parts.priced import NamedNetwork, named_networks
 from ofa.report.sections.device import answer_of, device_section
 from ofa.report.sections.evaluation import evaluation_section
 from ofa.report.sections.references import references_section
@@ -100,6 +101,7 @@ def check_replaceable(path: Path) -> None:
 
 def page_of(config: ReportConfig, command: str = "") -> Page:
     """What a report shows, before it is drawn; InputError as `write_report`."""
+    networks = named_networks(config.networks)
     given, files = _read(find_files(config.runs))
     devices = _devices(given)
     used = [table for findings in devices if (table := findings.table) is not None]
@@ -107,7 +109,10 @@ def page_of(config: ReportConfig, command: str = "") -> Page:
     if (more := with_checks(files, tables)) != files:
         given, files = _read(more)
         devices = _devices(given)
-    sections = tuple(_sections(given, devices))
+    if networks and not devices and not given.tables:
+        names = listed([str(file.path) for file in files.read])
+        raise InputError(f"--networks: no table is in {names} to price them: name a search's result, or a table")
+    sections = tuple(_sections(given, devices, networks))
     if not sections:
         names = listed([str(file.path) for file in files.read])
         raise InputError(f"{names}: no network is in there to show: name the result.json, or the folder, of its search")
@@ -140,7 +145,7 @@ def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
     return given, files.without(damaged)
 
 
-def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]:
+def _sections(given: _Given, devices: Sequence[DeviceFindings], networks: Sequence[NamedNetwork]) -> list[Section]:
     """Devices first; then tables that no search of these used, accuracies, trainings."""
     sections = []
     shown: list[ValidationRun] = []
@@ -154,14 +159,14 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings]) -> list[Section]
         validated = _validations(given, devices, findings.name, findings.device, findings.table)
         shown += validated
         charts = validation_rows(validated, f"validation-device-{number}")
-        sections.append(device_section(findings, number, references, charts))
+        sections.append(device_section(findings, number, references, charts, networks))
     searched = {(findings.name, findings.device) for findings in devices}
     alone = _alone(given, devices)
     for number, (name, table) in enumerate(alone, 1):
         validated = _validations(given, devices, name, table.device, table)
         shown += validated
         charts = validation_rows(validated, f"validation-table-{number}")
-        sections.append(table_section(name, table, number, charts))
+        sections.append(table_section(name, table, number, charts, networks))
     others = [run for run in given.validations if run not in shown]
     for number, run in enumerate(others, 1):
         rows = validation_rows([run], f"validation-{number}")
@@ -229,4 +234,5 @@ def _commands(given: _Given, devices: Sequence[DeviceFindings]) -> list[MadeBy]:
 
 def _spelled(config: ReportConfig) -> str:
     title = ("--title", config.title) if config.title else ()
-    return spelled("ofa.report", *config.runs, "--out", config.out, *title)
+    networks = ("--networks", *config.networks) if config.networks else ()
+    return spelled("ofa.report", *config.runs, *networks, "--out", config.out, *title)

@@ -10,7 +10,7 @@ import numpy as np
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.published import PUBLISHED, PublishedTop1, get_published, published_resolutions
-from ofa.published.accuracies import RECIPES, Recipe, published_top1
+from ofa.published.accuracies import Recipe, known_top1
 from ofa.published.block_network import BlockNetwork
 from ofa.published.opening import is_named, open_network
 from ofa.search.config import SearchConfig
@@ -53,13 +53,7 @@ class Entrant:
     @property
     def top1(self) -> dict[Recipe, PublishedTop1]:
         """By recipe, those that were published, or that its file states."""
-        network = self.network
-        if self.published:
-            found = {recipe: published_top1(network.name, self.resolution, recipe) for recipe in RECIPES}
-            return {recipe: one for recipe, one in found.items() if one is not None}
-        if network.top1 is None:
-            return {}
-        return {"stated": PublishedTop1(network.name, "stated", self.resolution, network.top1, network.source)}
+        return known_top1(self.network, published=self.published)
 
     def blocks(self) -> tuple[Block, ...]:
         return self.network.blocks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ofa.report.charts.theme import (
@@ -23,6 +23,7 @@ from ofa.report.charts.theme import (
 )
 from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.parts.devices import DeviceFindings
+from ofa.report.parts.priced import PricedNetwork
 from ofa.report.parts.provenance import interval
 from ofa.report.parts.slider import Slider
 
@@ -30,11 +31,22 @@ RECIPES = {"paper": "its authors", "timm": "timm's recipe", "stated": "its file"
 LOGARITHMIC = 5  # an axis whose ends are farther apart than this factor
 
 
-def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwork], slider: Slider) -> Spec:
-    """references: of this device, measured there"""
+def frontier_chart(
+    findings: DeviceFindings,
+    references: Sequence[ReferenceNetwork],
+    slider: Slider,
+    priced: Sequence[PricedNetwork] = (),
+) -> Spec:
+    """references: of this device, measured there; priced: in no space, by the sums of their blocks in its table"""
     rows = [_row(findings, i) for i in range(len(findings.networks))]
+    if findings.unit != "ms":
+        references, priced = (), ()  # their latencies are not on this axis
+    sums = [one for one in priced if one.sum_ms is not None]
     named = [row for reference in references for row in _recipes(reference)]
+    named += [row for one in sums for row in _recipes_of_sum(one)]
+    unplaced = [_without_accuracy(one) for one in sums if not one.top1]
     costs = [*(row["c"] for row in rows), *(row["s"] for row in rows), *(r["c"] for r in named), slider.start]
+    costs += [row["c"] for row in unplaced]
     costs += [cost for cost, _ in findings.line]
     low, high = min(costs), max(costs)
     logarithmic = low > 0 and high / low > LOGARITHMIC
@@ -57,6 +69,7 @@ def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwo
             {"name": "line", "values": [{"x": cost, "y": top1} for cost, top1 in findings.line]},
             {"name": "measured", "source": "networks", "transform": [{"type": "filter", "expr": "datum.m !== null"}]},
             {"name": "references", "values": named},
+            {"name": "unplaced", "values": unplaced},
             chosen_of("networks"),
         ],
         scales=[x, y],
@@ -64,7 +77,15 @@ def frontier_chart(findings: DeviceFindings, references: Sequence[ReferenceNetwo
             {"orient": "left", "scale": "y", "tickCount": 6, "format": ".4~g", "offset": 4},
             bottom,
         ],
-        marks=[y_title("top-1, %"), *_limit(findings.unit), *_found(), *_references(), *_measured(), *_hits()],
+        marks=[
+            y_title("top-1, %"),
+            *_limit(findings.unit),
+            *_found(),
+            *_references(),
+            *_unplaced(),
+            *_measured(),
+            *_hits(),
+        ],
     )
 
 
@@ -108,11 +129,30 @@ def _recipes(reference: ReferenceNetwork) -> list[Spec]:
     tip |= {f"Top-1, {RECIPES.get(recipe, recipe)}": f"{top1:.1f} %" for recipe, top1 in reference.top1.items()}
     error = "" if reference.error_ms is None else f" ± {1.96 * reference.error_ms:.2g}"
     tip["Measured here"] = f"{reference.latency_ms:.4g}{error} ms" + (" (doubtful)" if reference.doubtful else "")
-    known = sorted(reference.top1.items(), key=lambda item: item[0] != "paper")
-    rows = [{"c": reference.latency_ms, "a": top1, "r": recipe, "tip": tip, "name": ""} for recipe, top1 in known]
+    return _rows_of(reference.name, reference.latency_ms, reference.top1, tip, dashed=False)
+
+
+def _recipes_of_sum(one: PricedNetwork) -> list[Spec]:
+    """Likewise of a network that nobody measured."""
+    return _rows_of(one.name, one.sum_ms or 0.0, one.top1, _tip_of_sum(one), dashed=True)
+
+
+def _without_accuracy(one: PricedNetwork) -> Spec:
+    return {"c": one.sum_ms, "name": one.name, "tip": _tip_of_sum(one)}
+
+
+def _tip_of_sum(one: PricedNetwork) -> Spec:
+    tip = {"Network": one.name, "Input": f"{one.resolution} px"}
+    tip |= {f"Top-1, {RECIPES.get(recipe, recipe)}": f"{top1:.1f} %" for recipe, top1 in one.top1.items()}
+    return {**tip, "Sum of blocks": f"{'~' * one.interpolated}{one.sum_ms:.4g} ms, not measured"}
+
+
+def _rows_of(name: str, cost: float, top1: Mapping[Any, float], tip: Spec, *, dashed: bool) -> list[Spec]:
+    known = sorted(top1.items(), key=lambda item: item[0] != "paper")
+    rows: list[Spec] = [{"c": cost, "a": top1, "r": recipe, "tip": tip, "name": ""} for recipe, top1 in known]
     for row in rows[:1]:
-        row["name"] = reference.name
-    return [{**row, "from": rows[0]["a"]} for row in rows]
+        row["name"] = name
+    return [{**row, "from": rows[0]["a"], "sum": dashed} for row in rows]
 
 
 def _described(findings: DeviceFindings, rows: Sequence[Spec]) -> str:
@@ -228,21 +268,43 @@ def _references() -> list[Spec]:
                 fill=PAGE,
                 stroke=REFERENCE,
                 strokeWidth=1.5,
+                strokeDash={"signal": "datum.sum ? [2, 1.5] : []"},
                 tooltip={"field": "tip"},
             ),
         },
-        {
-            **_still("text", "squares", text={"field": "datum.name"}, fill=MUTED, fontSize=SMALL),
-            "transform": [
-                {
-                    "type": "label",
-                    "size": {"signal": "[width, height]"},
-                    "anchor": ["bottom-right", "right", "bottom", "left", "bottom-left", "top-right", "top"],
-                    "offset": [4],
-                }
-            ],
-        },
+        _names("squares", ["bottom-right", "right", "bottom", "left", "bottom-left", "top-right", "top"]),
     ]
+
+
+def _unplaced() -> list[Spec]:
+    """Networks of unknown accuracy: at the bottom, pointing at what they take."""
+    return [
+        {
+            "name": "ticks",
+            "type": "symbol",
+            "description": "a network of unknown accuracy",
+            "from": {"data": "unplaced"},
+            "encode": encoded(
+                x={"scale": "x", "field": "c"},
+                y={"signal": "height - 6"},
+                shape="triangle-down",
+                size=46,
+                fill=PAGE,
+                stroke=REFERENCE,
+                strokeWidth=1.5,
+                strokeDash=[2, 1.5],
+                tooltip={"field": "tip"},
+            ),
+        },
+        _names("ticks", ["top", "top-right", "top-left", "right", "left"]),
+    ]
+
+
+def _names(marks: str, anchors: Sequence[str]) -> Spec:
+    """Of the rows of marks, where they keep clear of each other."""
+    where = {"type": "label", "size": {"signal": "[width, height]"}, "anchor": list(anchors), "offset": [4]}
+    text = _still("text", marks, text={"field": "datum.name"}, fill=MUTED, fontSize=SMALL)
+    return {**text, "transform": [where]}
 
 
 def _hits() -> list[Spec]:

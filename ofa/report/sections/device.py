@@ -11,6 +11,7 @@ from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
 from ofa.report.parts.networks import DrawnNetworks, drawn_networks
+from ofa.report.parts.priced import NamedNetwork, PricedNetwork, priced_by
 from ofa.report.parts.provenance import (
     accuracy_sentences,
     error_95,
@@ -20,7 +21,7 @@ from ofa.report.parts.provenance import (
     wilson,
 )
 from ofa.report.parts.slider import slider_of
-from ofa.report.sections.references import reference_table
+from ofa.report.sections.references import priced_table, reference_table
 from ofa.report.sections.section import (
     Figure,
     FigureRow,
@@ -36,23 +37,30 @@ from ofa.tables.amounts import of_batch
 
 
 def device_section(
-    findings: DeviceFindings, number: int, references: Sequence[ReferenceNetwork], charts: tuple[FigureRow, ...]
+    findings: DeviceFindings,
+    number: int,
+    references: Sequence[ReferenceNetwork],
+    charts: tuple[FigureRow, ...],
+    networks: Sequence[NamedNetwork] = (),
 ) -> Section:
-    """number: of the device, on the page; charts: of its table's validation"""
+    """number: of the device, on the page; charts: of its table's validation; networks: in no space"""
     slider, drawn = slider_of(findings, number), drawn_networks(findings)
+    priced = priced_by(findings.table, networks, findings.space.num_classes)
+    others = [reference_table(references)] if references else []
+    others += [priced_table(priced, findings.batch, findings.lacking)] if priced else []
     facts, space = findings.facts, findings.space
     threads = facts.get("threads", "")
     view = LimitView(
         slider=slider,
         unit=findings.unit,
-        legend=tuple(_legend(findings, references)),
+        legend=tuple(_legend(findings, references, priced)),
         readout=Figure(f"readout-{number}", "The network within the limit", "", readout_chart(findings, slider)),
         frontier=Figure(
             f"frontier-{number}",
             "Accuracy against what it costs",
             "Each dot is the most accurate network that was found for what it costs. Choose one by the slider, or by a "
             "click.",
-            frontier_chart(findings, references, slider),
+            frontier_chart(findings, references, slider, priced),
         ),
         network=Figure(
             f"network-{number}",
@@ -76,7 +84,7 @@ def device_section(
         ),
         view=view,
         charts=charts,
-        tables=(_networks(findings), *((reference_table(references),) if references else ())),
+        tables=(_networks(findings), *others),
         facts=tuple(header_rows(facts)),
     )
 
@@ -108,7 +116,9 @@ def answer_of(findings: DeviceFindings) -> Headline:
     return Headline(findings.device, top1, sure, cost, how, f"It is {findings.why_chosen}.")
 
 
-def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) -> list[LegendMark]:
+def _legend(
+    findings: DeviceFindings, references: Sequence[ReferenceNetwork], priced: Sequence[PricedNetwork]
+) -> list[LegendMark]:
     marks = [LegendMark("circle", "found", "found: predicted accuracy, sum of blocks")]
     if any(network.top1_sd is not None for network in findings.networks):
         marks.append(LegendMark("band", "found", "95 % interval"))
@@ -116,12 +126,20 @@ def _legend(findings: DeviceFindings, references: Sequence[ReferenceNetwork]) ->
         marks.append(LegendMark("line", "found", "whole frontier"))
     if findings.unit == "ms" and any(network.measured is not None for network in findings.networks):
         marks.append(LegendMark("diamond", "measured", "measured whole"))
-    recipes = {recipe for reference in references for recipe in reference.top1}
+    if findings.unit != "ms":
+        return marks  # the latencies of others are not on its axis
+    sums = [one for one in priced if one.sum_ms is not None]
+    recipes = {recipe for one in (*references, *sums) for recipe in one.top1}
     if "paper" in recipes:
-        marks.append(LegendMark("square", "reference", "published, measured here: by its authors"))
+        words = "published, measured here: by its authors" if references else "published: by its authors"
+        marks.append(LegendMark("square", "reference", words))
     if recipes - {"paper"}:
         words = "timm's recipe" if recipes <= {"paper", "timm"} else "another recipe"
         marks.append(LegendMark("triangle", "reference", f"by {words}"))
+    if any(one.top1 for one in sums):
+        marks.append(LegendMark("dashed", "reference", "not measured: the sum of its blocks"))
+    if any(not one.top1 for one in sums):
+        marks.append(LegendMark("tick", "reference", "likewise, of unknown accuracy"))
     return marks
 
 

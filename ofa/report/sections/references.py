@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ofa.published.accuracies import Recipe
 from ofa.report.inputs.references import RecipeGain, ReferenceNetwork, ReferenceRun
+from ofa.report.parts.priced import PricedNetwork
 from ofa.report.parts.provenance import day
 from ofa.report.sections.section import Section, ShownTable, figure, joined
+from ofa.tables.amounts import of_batch
 
 CAPTION = (
     "Latencies were measured here, in one run with found networks. Accuracies are as published, by recipe; those of "
     "found networks are predicted. What found networks gain: faster, at equal accuracy; better, points at equal "
     "latency; ≥, at least."
+)
+
+
+PRICED = (
+    "No whole network was measured for this: latencies are the sums of the table's blocks. Accuracies are as "
+    "published, by recipe, or as the network's file states them."
 )
 
 
@@ -37,6 +46,38 @@ def reference_table(references: Sequence[ReferenceNetwork]) -> ShownTable:
             row += _gains(reference.advantages.get(recipe))
         rows.append(tuple(row))
     return ShownTable(caption=CAPTION, heads=tuple(heads), rows=tuple(rows), title="Published networks on this device")
+
+
+def priced_table(priced: Sequence[PricedNetwork], batch: int, lacking: str = "") -> ShownTable:
+    """Networks in no space, by the sums of their blocks. lacking: why there is no table"""
+    recipes = list(dict.fromkeys(recipe for one in priced for recipe in one.top1))
+    heads = ["network", "input, px", f"sum, ms{of_batch(batch)}", "M MACs", "M params"]
+    heads += [f"top-1, {recipe}" for recipe in recipes]
+    rows = [
+        (
+            one.name,
+            str(one.resolution),
+            _sum_in_words(one),
+            f"{one.macs_millions:.4g}",
+            f"{one.params_millions:.4g}",
+            *(_or_empty(one.top1, recipe) for recipe in recipes),
+        )
+        for one in priced
+    ]
+    caption = f"{PRICED} The sums are not known: {lacking}." if lacking else PRICED
+    if any(one.interpolated for one in priced):
+        caption += " ~: blocks are interpolated between the sizes that the table holds."
+    return ShownTable(caption=caption, heads=tuple(heads), rows=tuple(rows), title="Networks in no space")
+
+
+def _sum_in_words(one: PricedNetwork) -> str:
+    if one.sum_ms is not None:
+        return f"{'~' * one.interpolated}{figure(one.sum_ms)}"
+    return f"lacks {one.missing} block{'s' * (one.missing != 1)}" if one.missing else ""
+
+
+def _or_empty(top1: Mapping[Recipe, float], recipe: Recipe) -> str:
+    return f"{top1[recipe]:.1f}" if recipe in top1 else ""
 
 
 def _gains(gain: RecipeGain | None) -> list[str]:
