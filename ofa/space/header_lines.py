@@ -9,8 +9,11 @@ Tables from before there were descriptions have the first line alone.
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ofa.errors import InputError
@@ -19,6 +22,8 @@ from ofa.reading.structured import as_object, need, parse_json
 from ofa.space import SearchSpace
 from ofa.space.description import DESCRIPTION, HASH, NAME, recorded_space, require_same, space_record
 from ofa.space.families import get_space, space_file
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9._~/\\:-]{1,200}\.toml")
 
 
 def spaces_header(spaces: Iterable[SearchSpace]) -> dict[str, str]:
@@ -75,6 +80,16 @@ def records_in(header: Mapping[str, str], where: object) -> dict[str, dict[str, 
     return records
 
 
+def _file_told(header: Mapping[str, str]) -> str:
+    """The description's file in the command that made a table; "" where none is told, or it is no plain path."""
+    for key in ("source", "command"):
+        words = header.get(key, "").split()
+        for option, value in itertools.pairwise(words):
+            if option == "--space" and _PLAIN_PATH.fullmatch(value):
+                return value
+    return ""
+
+
 def space_in(header: Mapping[str, str], where: object, asked: str, num_classes: int) -> SearchSpace:
     """The space that is asked for, by a name of ours or of the header, or by a description's file.
 
@@ -82,7 +97,9 @@ def space_in(header: Mapping[str, str], where: object, asked: str, num_classes: 
     """
     records = records_in(header, where)
     if asked in records and space_file(asked) is None:
-        return recorded_space(records[asked], where, num_classes)
+        space = recorded_space(records[asked], where, num_classes)
+        alone = DESCRIPTION in records[asked] and len(records) == 1
+        return replace(space, told=_file_told(header)) if alone else space
     space = get_space(asked, num_classes)
     if HASH in (record := records.get(space.name, {})):
         require_same(space, recorded_space(record, where, num_classes), where)
