@@ -11,8 +11,10 @@ from ofa.errors import InputError
 from ofa.reading.numbers import cut, short
 
 Key: TypeAlias = tuple[str | int, ...]  # ("units", 2, "stride")
-_TABLE = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_. -]+?)\s*\]\]?\s*(#.*)?")
-_ASSIGNMENT = re.compile(r"\s*([A-Za-z0-9_-]+)\s*=")
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')"""
+_KEY = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_TABLE = re.compile(rf"\s*(\[\[?)\s*({_KEY})\s*\]\]?\s*(#.*)?")
+_ASSIGNMENT = re.compile(rf"\s*({_KEY})\s*=")
 _ROOM, _LONGEST = 160, 390  # characters of one problem, and of a message beside the file's name
 
 
@@ -93,7 +95,7 @@ def toml_lines(text: str) -> dict[Key, int]:
     table: Key = ()
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
         if heading := _TABLE.fullmatch(line):
-            names = tuple(part.strip() for part in heading[2].split("."))
+            names = _parts(heading[2])
             table = names
             if heading[1] == "[[":
                 counts[names] = counts.get(names, -1) + 1
@@ -101,5 +103,12 @@ def toml_lines(text: str) -> dict[Key, int]:
             lines.setdefault(table, number)
             lines.setdefault(names, number)
         elif assignment := _ASSIGNMENT.match(line):
-            lines.setdefault((*table, assignment[1]), number)
+            key = (*table, *_parts(assignment[1]))
+            for end in range(len(table) + 1, len(key) + 1):  # "stem.channels = 16" begins the table "stem", too
+                lines.setdefault(key[:end], number)
     return lines
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    """Of a key as it is written, dotted and quoted or not; escapes in quotes are left as they stand."""
+    return tuple(part.strip("\"'") for part in re.findall(_PART, key))

@@ -63,10 +63,14 @@ def read_toml(path: Path) -> dict[str, Any]:
     return parse_toml(content_of(path), path)
 
 
-def parse_toml(text: bytes, where: object) -> dict[str, Any]:
-    """The content of a TOML file. InputError, beginning with `where`, for what is none."""
+def parse_toml(text: bytes, where: object, *, any_float: bool = False) -> dict[str, Any]:
+    """The content of a TOML file. InputError, beginning with `where`, for what is none.
+
+    any_float: let nan and inf pass, for whoever checks every number and names its key
+    """
     try:
-        return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"), parse_float=_float)
+        as_float = float if any_float else _float
+        return tomllib.loads(text.decode("utf-8-sig").replace("\r\n", "\n"), parse_float=as_float)
     except UnicodeDecodeError as error:
         raise InputError(f"{where}: not TOML: byte {error.start} is not UTF-8 text") from None
     except (tomllib.TOMLDecodeError, ValueError, InputError) as error:  # ValueError: an integer of 5,000 digits
@@ -94,7 +98,9 @@ def content_of(path: Path) -> bytes:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # a zero byte in its name
+        raise InputError(f"{str(path)!a}: no file can be called that ({error})") from None
 
 
 def _no_number(name: str) -> float:

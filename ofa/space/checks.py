@@ -57,7 +57,15 @@ def list_of(check: Callable[[str, Any], Any]) -> Callable[[str, Any], tuple[Any,
             raise InputError(f"{name} is {short(value)}, expected a list of choices")
         if len(value) > MOST_CHOICES:
             raise InputError(f"{name} has {len(value)} choices, expected at most {MOST_CHOICES}")
-        found = [check(f"{name}[{i}]", each) for i, each in enumerate(value)]
+        found, faults = [], []
+        for i, each in enumerate(value):
+            try:
+                found.append(check(f"{name}[{i}]", each))
+            except InputError as error:
+                faults.append(str(error))
+        if faults:
+            more = f", and {len(faults) - 1} more like it" if len(faults) > 1 else ""
+            raise InputError(f"{faults[0]}{more}")
         if len(set(found)) < len(found):
             raise InputError(f"{name} is {short(list(value))}: a choice is there twice")
         return tuple(sorted(found))

@@ -36,6 +36,7 @@ from ofa.space.resolutions import RESOLUTIONS
 from ofa.space.space import SearchSpace
 from ofa.space.unit_operators import UNIT_OPERATORS, UnitOperator, unit_operator
 
+MOST_BYTES = 2**20
 MOST_UNITS = 32
 MOST_CONFIGURATIONS = 1 << 18  # of a unit: searches and predictors list them
 
@@ -54,7 +55,9 @@ _ABSENT = object()
 def read_space(path: Path, num_classes: int = 1000) -> SearchSpace:
     """The space that a TOML file describes. InputError names file, line, key and what is allowed, all at once."""
     text = content_of(path)
-    content = parse_toml(text, path)
+    if len(text) > MOST_BYTES:
+        raise InputError(f"{path}: {len(text) / 2**20:.1f} MiB, more than a description ever has")
+    content = parse_toml(text, path, any_float=True)  # every number is checked, with its key
     lines = toml_lines(text.decode("utf-8-sig"))
     return replace(described_space(content, path, num_classes, lines=lines), source=str(path))
 
@@ -117,7 +120,8 @@ class _Description:
     def __init__(self, content: Mapping[str, Any], problems: Problems) -> None:
         self.problems = problems
         self.top = _Fields(content, (), problems, _TOP, None)
-        self.widths: tuple[float, ...] = self.top.take("widths", list_of(width), (1.0,)) or (1.0,)
+        widths: tuple[float, ...] | None = self.top.take("widths", list_of(width), (1.0,))
+        self.widths, self.widths_known = widths or (1.0,), widths is not None
         self.divisor: int = self.top.take("channel_divisor", DIVISOR.whole, 8) or 8
         self.deep = False
         self.strides: list[int | None] = []  # of the units; None where it is wrong
@@ -151,7 +155,7 @@ class _Description:
 
         def check(name: str, value: Any) -> tuple[int, ...]:
             if isinstance(value, list | tuple):
-                if len(value) != len(self.widths):
+                if self.widths_known and len(value) != len(self.widths):
                     raise InputError(
                         f"{name} has {len(value)} values, expected one for each of {len(self.widths)} widths"
                     )

@@ -129,7 +129,8 @@ def _legend(
     if findings.unit != "ms":
         return marks  # the latencies of others are not on its axis
     sums = [one for one in priced if one.sum_ms is not None]
-    recipes = {recipe for known in (*(one.top1 for one in references), *(one.top1 for one in sums)) for recipe in known}
+    recipes: set[str] = {recipe for reference in references for recipe in reference.top1}
+    recipes |= {recipe for one in sums for recipe in one.top1}
     if "paper" in recipes:
         words = "published, measured here: by its authors" if references else "published: by its authors"
         marks.append(LegendMark("square", "reference", words))

@@ -170,6 +170,26 @@ def test_all_that_is_wrong_is_said_at_once_with_line_key_and_what_is_allowed(tmp
         ("[stem]", "widths = [0.5, 1]\n[stem]", "several widths are for units of bottleneck"),
         ("[stem]", "[first_block]\nchannels = 8\nskip = true\n[stem]", ":7: first_block.skip is true, but it has 8 "),
         ("depths = [2]", "depths = [2, 30]", "units[1] has 1.15e+18 configurations, expected at most 262,144"),
+        (
+            "[3, 6]",
+            "[nan, 6, inf]",
+            ":3: expand_ratios[0] is nan, expected a number of times from 0.05 to 16, and 1 ",
+        ),
+        ("[stem]\nchannels = 16", "[head]\nexpand = inf\n[stem]\nchannels = 16", ":6: head.expand is inf, expected a "),
+        ("[stem]\nchannels = 16", "stem.channels = 0", ":5: stem.channels is 0, expected a whole number"),
+        ("channels = 24", '"channels" = 0', ":9: units[0].channels is 0, expected a whole number of channels"),
+        (
+            "stride = 2",
+            "stride = 2\nsqueeze_excite = [0, 1]",
+            ".squeeze_excite is [0, 1], expected true or false,",
+        ),
+        (
+            "stride = 2",
+            "stride = 2\nsqueeze_excite = [true, true]",
+            ".squeeze_excite is [true, true]: a choice is t",
+        ),
+        ("stride = 2", 'operator = "uib"\nsqueeze_excite = [false, true]', "[false, true], but uib has only false"),
+        ("stride = 2", 'operator = "mbconv_se_in"\nsqueeze_excite = false', "has only true or [false, true]"),
         ("stride = 2", "stride = 2\nsqueeze_excite = 1", ":11: units[0].squeeze_excite is 1, expected true or false"),
         ("stride = 2", 'stride = 2\noperator = "uip"', ":11: units[0].operator is 'uip', expected one of mbconv, "),
         ("[[units]]", "[units]", "my-space.toml: not TOML: "),
@@ -181,6 +201,30 @@ def test_what_cannot_be_is_refused(tmp_path: Path, old: str, new: str, fault: st
         get_space(str(path))
     assert fault in str(raised.value)
     assert str(raised.value).startswith(str(path))
+
+
+def test_what_rests_on_several_keys_is_said_with_the_others(tmp_path: Path) -> None:
+    """Of a unit without depths, in a space without a name, on images that it leaves nothing of."""
+    unit = '[[units]]\noperator = "mbconv_se_in"\nsqueeze_excite = false\nstart_kernels = [3]\nkernel_sizes = [1]\n'
+    small = SMALL.replace('name = "mine"', "resolutions = [32]") + "".join(
+        f"\n[[units]]\nchannels = {'4o' if n else 40}\nstride = 2\n".replace("4o", '"4o"') for n in range(3)
+    )
+    with pytest.raises(ManyProblems) as raised:
+        get_space(str(written(tmp_path, small.replace("[[units]]\n", unit, 1))))
+    said = "\n".join(raised.value.problems)
+    for words in (
+        "name is missing",
+        "units[0].squeeze_excite is false, but mbconv_se_in has only true or [false, true]",
+        "units[0].start_kernels is [3], but mbconv_se_in has only 0",
+        "units[0].kernel_sizes is [1], but mbconv_se_in has only 3, 5, 7",
+        "units[2].depths is missing",
+        "units[3].channels is '4o', expected a whole number",
+        "units[4].stride is 2, but of an image of 32 px nothing is left after 6 halvings",
+    ):
+        assert words in said
+    path = written(tmp_path, "#" * (1 << 20) + "\n")
+    with pytest.raises(InputError, match=r"1\.0 MiB, more than a description ever has"):
+        get_space(str(path))
 
 
 def test_a_stage_that_shrinks_below_a_pixel_is_refused(tmp_path: Path) -> None:
