@@ -17,10 +17,9 @@ from ofa.reading.problems import ManyProblems
 from ofa.space import SearchSpace, get_space
 from ofa.space.described import described_space
 from ofa.space.description import describe, first_difference, require_same, space_sha256, to_toml
-from ofa.space.header_lines import spaces_header
+from ofa.space.header_lines import space_in, spaces_header
 from ofa.space.unit_operators import UNIT_OPERATORS
 from ofa.spaces.__main__ import main as show_space
-from ofa.tables import LatencyTable
 from ofa.training.recipe import shrinking
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
@@ -282,9 +281,8 @@ def test_a_mismatch_is_refused_by_the_first_key_that_differs(tmp_path: Path) -> 
 )
 def test_hints_name_the_file_that_a_table_was_made_with(command: str, told: str) -> None:
     space = get_space(str(EXAMPLES / "mobilenet_v4.toml"), 5)
-    facts = {"device": "x", "runtime": "y", "provenance": "measured", "source": command}
-    table = LatencyTable({**spaces_header([space]), **facts}, [])
-    assert (table.space(num_classes=5), table.space().argument) == (space, told)
+    found = space_in({**spaces_header([space]), "source": command}, "t.csv", "mobilenet_v4", 5)
+    assert (found, found.argument) == (space, told)
 
 
 def test_progressive_shrinking_takes_what_the_space_has() -> None:
