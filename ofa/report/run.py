@@ -22,7 +22,7 @@ from ofa.report.inputs.validated import ValidationRun, read_validation
 from ofa.report.inputs.values import plain
 from ofa.report.page import MadeBy, Page
 from ofa.report.parts.devices import DeviceFindings, devices_of
-from ofa.report.parts.priced import NamedNetwork, named_networks
+from ofa.report.parts.priced import NetworkInNoSpace, named_networks
 from ofa.report.sections.device import answer_of, device_section
 from ofa.report.sections.evaluation import evaluation_section
 from ofa.report.sections.references import references_section
@@ -145,7 +145,7 @@ def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
     return given, files.without(damaged)
 
 
-def _sections(given: _Given, devices: Sequence[DeviceFindings], networks: Sequence[NamedNetwork]) -> list[Section]:
+def _sections(given: _Given, devices: Sequence[DeviceFindings], networks: Sequence[NetworkInNoSpace]) -> list[Section]:
     """Devices first; then tables that no search of these used, accuracies, trainings."""
     sections = []
     shown: list[ValidationRun] = []

@@ -80,8 +80,8 @@ def records_in(header: Mapping[str, str], where: object) -> dict[str, dict[str, 
     return records
 
 
-def _file_told(header: Mapping[str, str]) -> str:
-    """The description's file in the command that made a table; "" where none is told, or it is no plain path."""
+def _stated_file(header: Mapping[str, str]) -> str:
+    """The description's file in the command that made a table; "" where none is stated, or it is no plain path."""
     for key in ("source", "command"):
         words = header.get(key, "").split()
         for option, value in itertools.pairwise(words):
@@ -99,7 +99,7 @@ def space_in(header: Mapping[str, str], where: object, asked: str, num_classes: 
     if asked in records and space_file(asked) is None:
         space = recorded_space(records[asked], where, num_classes)
         alone = DESCRIPTION in records[asked] and len(records) == 1
-        return replace(space, told=_file_told(header)) if alone else space
+        return replace(space, stated_file=_stated_file(header)) if alone else space
     space = get_space(asked, num_classes)
     if HASH in (record := records.get(space.name, {})):
         require_same(space, recorded_space(record, where, num_classes), where)

@@ -105,7 +105,7 @@ class SpaceDescription:
     family: which of the original's networks it is, for files that are read by its code; "own" for any other
     resolutions: pixels, which commands take where none are named: a default, and no part of what the space is
     source: the file of its description, as --space took it; "" for what has a name of ours, or is read from a table
-    told: that file as a table tells it, for hints alone: it may be gone
+    stated_file: that file as a table states it, for hints alone: it may be gone
     """
 
     name: str
@@ -120,7 +120,7 @@ class SpaceDescription:
     family: Label = "own"
     resolutions: tuple[int, ...] = dataclasses.field(default=RESOLUTIONS, compare=False)
     source: str = dataclasses.field(default="", compare=False)
-    told: str = dataclasses.field(default="", compare=False)
+    stated_file: str = dataclasses.field(default="", compare=False)
 
     @cached_property
     def kernel_choices(self) -> tuple[int, ...]:
@@ -152,7 +152,7 @@ class SpaceDescription:
     @property
     def argument(self) -> str:
         """What --space takes for it; of a space that a file describes, and no file of its own did, what that may be."""
-        return self.source or self.told or (f"{self.name}.toml" if self.family == "own" else self.name)
+        return self.source or self.stated_file or (f"{self.name}.toml" if self.family == "own" else self.name)
 
     @property
     def deep_stem(self) -> bool:

@@ -17,7 +17,7 @@ MOST_NAMED = 100  # on one page
 
 
 @dataclass(frozen=True, eq=False)
-class NamedNetwork:
+class NetworkInNoSpace:
     """network: as it was named; top1: per cent, by recipe, of the network's own classes"""
 
     network: BlockNetwork
@@ -43,22 +43,24 @@ class PricedNetwork:
     top1: Mapping[Recipe, float]
 
 
-def named_networks(texts: Sequence[str]) -> tuple[NamedNetwork, ...]:
+def named_networks(texts: Sequence[str]) -> tuple[NetworkInNoSpace, ...]:
     """The networks of these names and files; InputError for what is none, and for a network that is there twice."""
     if len(texts) > MOST_NAMED:
         raise InputError(f"--networks names {len(texts)} networks, expected at most {MOST_NAMED}")
-    found: list[NamedNetwork] = []
+    found: list[NetworkInNoSpace] = []
     for text in texts:
         network = open_network(text)
         if twice := [one.network.name for one in found if one.network.blocks == network.blocks]:
             raise InputError(f"--networks names {plain(twice[0])} twice")
         published = is_named(text) or is_named(text.rpartition("@")[0])
         top1 = {recipe: one.top1 for recipe, one in known_top1(network, published=published).items()}
-        found.append(NamedNetwork(network, top1))
+        found.append(NetworkInNoSpace(network, top1))
     return tuple(found)
 
 
-def priced_by(table: LatencyTable | None, networks: Sequence[NamedNetwork], num_classes: int) -> list[PricedNetwork]:
+def priced_by(
+    table: LatencyTable | None, networks: Sequence[NetworkInNoSpace], num_classes: int
+) -> list[PricedNetwork]:
     """Fastest first, those without a sum last. num_classes: of the classifier that they are given
 
     Accuracies of another number of classes are of other images: they are left out.
@@ -67,7 +69,7 @@ def priced_by(table: LatencyTable | None, networks: Sequence[NamedNetwork], num_
     return sorted(found, key=lambda one: (one.sum_ms is None, one.sum_ms or 0.0))
 
 
-def _priced(table: LatencyTable | None, named: NamedNetwork, num_classes: int) -> PricedNetwork:
+def _priced(table: LatencyTable | None, named: NetworkInNoSpace, num_classes: int) -> PricedNetwork:
     network, own = named.network, named.network.num_classes
     if own is not None and own != num_classes:
         network = network.of_classes(num_classes)

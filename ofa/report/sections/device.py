@@ -11,7 +11,7 @@ from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
 from ofa.report.parts.networks import DrawnNetworks, drawn_networks
-from ofa.report.parts.priced import NamedNetwork, PricedNetwork, priced_by
+from ofa.report.parts.priced import NetworkInNoSpace, PricedNetwork, priced_by
 from ofa.report.parts.provenance import (
     accuracy_sentences,
     error_95,
@@ -41,7 +41,7 @@ def device_section(
     number: int,
     references: Sequence[ReferenceNetwork],
     charts: tuple[FigureRow, ...],
-    networks: Sequence[NamedNetwork] = (),
+    networks: Sequence[NetworkInNoSpace] = (),
 ) -> Section:
     """number: of the device, on the page; charts: of its table's validation; networks: in no space"""
     slider, drawn = slider_of(findings, number), drawn_networks(findings)

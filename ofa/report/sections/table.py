@@ -8,7 +8,7 @@ from ofa.report.charts.table import table_chart
 from ofa.report.charts.validation import validation_chart
 from ofa.report.inputs.validated import ValidationRun
 from ofa.report.inputs.values import plain
-from ofa.report.parts.priced import NamedNetwork, priced_by
+from ofa.report.parts.priced import NetworkInNoSpace, priced_by
 from ofa.report.parts.provenance import day, error_words, header_rows, made_in_words
 from ofa.report.sections.references import priced_table
 from ofa.report.sections.section import Figure, FigureRow, Section, joined
@@ -16,7 +16,11 @@ from ofa.tables import LatencyTable
 
 
 def table_section(
-    name: str, table: LatencyTable, number: int, charts: tuple[FigureRow, ...], networks: Sequence[NamedNetwork] = ()
+    name: str,
+    table: LatencyTable,
+    number: int,
+    charts: tuple[FigureRow, ...],
+    networks: Sequence[NetworkInNoSpace] = (),
 ) -> Section:
     """number: of the table, on the page; charts: of its validation; networks: in no space"""
     priced = priced_by(table, networks, table.num_classes)
