@@ -135,7 +135,7 @@ class _Slots:
         def elastic(d: int, *values: float) -> Block | None:
             if j >= unit.base_depth + d:
                 return None
-            k, e, s, gated = {**only, **dict(zip(chosen, values, strict=False))}.values()
+            k, e, s, gated = {**only, **dict(zip(chosen, values[: len(chosen)], strict=True))}.values()
             w = values[len(chosen) :]
             c_in, c_out = before[w[0]] if j == 0 else out[w[-1]], out[w[-1]]
             c = c_out if operator.of_output else c_in

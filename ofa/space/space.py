@@ -283,6 +283,7 @@ class SearchSpace(SpaceDescription):
                     width_mults=tuple(values[self.columns("width_mults")]),
                     # most spaces have layers, but neither start kernels nor a choice of squeeze-and-excite
                     start_kernels=tuple(int(k) if keep else 0 for k, keep in zip(starts, keeps, strict=bool(starts))),
+                    # as start kernels
                     squeeze_excites=tuple(int(g) if keep else 0 for g, keep in zip(gates, keeps, strict=bool(gates))),
                 )
             )

@@ -22,6 +22,7 @@ def test_all_networks_have_the_stated_blocks_and_parameters(reference: Path) -> 
     e, k, depths, se = (np.array([row[name].split() for row in rows], dtype=int) for name in ("e", "k", "l", "se"))
     units = [u for u, _ in space.layers]
     values = np.concatenate([np.full((len(rows), 1), 224), depths, k[:, units], e[:, units], se[:, units]], axis=1)
+    # both have one column for each gene but the resolution
     genes = np.stack([values[:, 0], *map(np.searchsorted, space.choices[1:], values.T[1:])], axis=1)
     subnets = space.decode(space.as_genes(genes))
     assert len(subnets) == 1926
