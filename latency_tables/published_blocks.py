@@ -247,7 +247,7 @@ def _yaml(path: Path) -> Any:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not YAML or JSON text") from None
     except RecursionError:
-        raise InputError(f"{path}: not YAML: lists lie too deep in each other") from None
+        raise InputError(f"{path}: not YAML: lists are nested too deeply") from None
     except (yaml.YAMLError, ValueError, TypeError) as error:  # dates that are none, integers of 5,000 digits
         if isinstance(error, InputError):
             raise

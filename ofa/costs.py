@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CostsConfig(Config):
-    """Say what networks cost: multiply-accumulates, parameters, memory, and the sum of a latency table's blocks.
+    """Show what networks cost: multiply-accumulates, parameters, memory, and the sum of a latency table's blocks.
 
     A network is a name such as mobilenet_v2, a JSON list of blocks, a net.config of the original, a network.json, or a
     result.json of ofa.search. Without any, all names are listed. One network is shown block by block.

@@ -80,7 +80,7 @@ def _measured(
     again = command if config.resume else f"{command} --resume"
     order = order_of(len(chosen.genes), config.rounds, config.seed)
     with (
-        ended_with_words(journal, lambda: f"; finished turns are in {path}; go on with: {again}"),
+        ended_with_words(journal, lambda: f"; finished turns are in {path}; continue with: {again}"),
         temporary_folder("models") as folder,
         progress_bar(console) as bar,
         open_target(table, config, config.timeout, console.out, fixed_performance=False) as target,

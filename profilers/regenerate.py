@@ -80,7 +80,7 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
             if asked.accept:
                 accepted |= {result.entry.file: words for result in results if (words := run.keep(result))}
         except KeyboardInterrupt:
-            print(f"stopped; what was measured is in {asked.out}; go on with: {resume}", file=sys.stderr)
+            print(f"stopped; what was measured is in {asked.out}; continue with: {resume}", file=sys.stderr)
             return STOPPED
         finally:
             run.journal.close()

@@ -34,7 +34,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("validate", "profilers.validate", "compare the table's sums with whole networks"),
         Entry("margin", "profilers.margin", "measure how far searched networks exceed their sums"),
         Entry("energy", "profilers.energy", "measure millijoules by a phone's battery"),
-        Entry("estimate", "profilers.transfer", "estimate a table of a device that is not at hand"),
+        Entry("estimate", "profilers.transfer", "estimate the table of a device from a few timed networks"),
         Entry("compare", "profilers.compare", "find what changed between two tables"),
         Entry("merge", "profilers.lab.siblings", "compare devices of one model, and merge their tables"),
         Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),
@@ -55,7 +55,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("evaluate", "ofa.evaluate", "measure its accuracy on images"),
         Entry("finetune", "ofa.finetune", "train it further, on your own classes too"),
         Entry("export", "ofa.export", "write it as ONNX, TFLite or TorchScript"),
-        Entry("predict", "ofa.predict", "say what is on photographs, by such a file"),
+        Entry("predict", "ofa.predict", "classify photographs with such a file"),
     ),
     "Show what was found": (Entry("report", "ofa.report", "one page of it, to open, send and print"),),
     "Use what others published": (

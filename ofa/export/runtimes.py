@@ -14,7 +14,7 @@ from ofa.model_files.running import FLOATS, Runner, in_batches, onnx_session, ru
 from ofa.runs.system import MACOS
 
 # what a file's marks say of it
-NOT_RUN = "never run: Core ML runs on macOS alone. Compare it with the network there, before it is deployed"
+NOT_RUN = "never run: Core ML runs only on macOS. Compare it with the network there, before it is deployed"
 SIZES = (1, 2, 7, 32)  # batches in which a model that takes any is run
 
 

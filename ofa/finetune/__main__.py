@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in broken_lines(result.data.train, result.data.validation):
         print(line, file=sys.stderr)
     if not result.finished:
-        text = f"stopped: the run is kept, go on with the same command and --resume ({config.out})"
+        text = f"stopped: the run is kept, continue with the same command and --resume ({config.out})"
         console.print(text, soft_wrap=True)
         return 130
     conclude(console, config, result)

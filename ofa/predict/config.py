@@ -14,7 +14,7 @@ from ofa.reading.kinds import ONNX, TFLITE
 
 @dataclass(frozen=True, kw_only=True)
 class PredictConfig(PreparationOptions):
-    """Say what is on photographs: their most probable classes, by a model file that ofa.export wrote.
+    """Print the most probable classes of photographs, by a model file that ofa.export wrote.
 
     Images are prepared as the file's metadata says, and classes have the names that it holds. An ONNX or TFLite
     classifier from elsewhere needs --mean, --std and --labels.

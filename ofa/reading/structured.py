@@ -36,7 +36,7 @@ def parse_json(text: str | bytes, where: object) -> Any:
     except RecursionError:
         deep = True
     if deep:
-        raise InputError(f"{where}: lists or objects lie more than {MAX_DEPTH} deep in each other")
+        raise InputError(f"{where}: lists or objects are nested more than {MAX_DEPTH} deep")
     return value
 
 
@@ -76,7 +76,7 @@ def parse_toml(text: bytes, where: object, *, any_float: bool = False) -> dict[s
     except (tomllib.TOMLDecodeError, ValueError, InputError) as error:  # ValueError: an integer of 5,000 digits
         raise InputError(f"{where}: not TOML: {error}") from None
     except RecursionError:
-        raise InputError(f"{where}: not TOML: lists lie too deep in each other") from None
+        raise InputError(f"{where}: not TOML: lists are nested too deeply") from None
 
 
 def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:

@@ -76,7 +76,7 @@ class Journal:
     def check(self, settings: Mapping[str, Any]) -> None:
         """InputError names the first setting that differs from the journal's."""
         if different := Difference.between(self.settings, _as_read(settings)):
-            way_out = different.way_out("start anew without --resume", self.path)
+            way_out = different.way_out("start again without --resume", self.path)
             raise InputError(f"{self.path} was begun {different.words()}: {way_out}")
 
     def append(self, record: Mapping[str, Any]) -> None:
@@ -202,7 +202,7 @@ def _settings_of(path: Path, first: Mapping[str, Any]) -> dict[str, Any]:
     elif not _is_the_librarys_old(first) and (first.get("kind"), first.get("journal_version")) != ("settings", VERSION):
         settings = None
     if not isinstance(settings, dict):
-        raise InputError(f"{path}: not a journal of version {VERSION}: start anew without it")
+        raise InputError(f"{path}: not a journal of version {VERSION}: start again without it")
     return settings
 
 
@@ -219,5 +219,5 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
         except InputError:
             # a damaged record costs what it stood for; without the first line nobody knows what the others are
             if not records:
-                raise InputError(f"{path}:{number}: not a journal line: start anew without it") from None
+                raise InputError(f"{path}:{number}: not a journal line: start again without it") from None
     return records, size

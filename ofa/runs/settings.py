@@ -80,7 +80,7 @@ class Difference:
         return f"with {self.name} = {shown(self.was)}, but {this} {now}"
 
     def way_out(self, anew: str, cheap: Path | None = None) -> str:
-        """What to do about it. anew: how to start anew; cheap: what may be removed, because little is lost with it"""
+        """What to do about it. anew: how to start again; cheap: what may be removed, because little is lost with it"""
         if self.was is not None and self.now is not None:
             return f"give the same settings, or {anew}"
         remove = "" if cheap is None else f"remove {cheap} or "

@@ -64,7 +64,7 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     if table.omits:
         lines.append(f"latencies leave out {', '.join(table.omits)}: the source of the table does not list it")
     if constant := table.sum_correction.constant:
-        lines.append(f"every latency has {constant:g} ms that an inference takes beside its blocks")
+        lines.append(f"every latency includes {constant:g} ms that an inference takes besides its blocks")
     if "sum_correction" in table.header and not (constant and table.sum_correction == SumCorrection(constant=constant)):
         lines.append(f"latencies are corrected sums of blocks: {table.header['sum_correction']}")
     if any(result.latency_interpolated for result in results):
@@ -113,8 +113,8 @@ def beyond_in_words(table: LatencyTable, results: Sequence[Specialised]) -> str 
         return None
     px = f"{small:g} px" if small == large else f"{small:g} to {large:g} px"
     return (
-        f"{count} of {len(results)} networks lie beyond those that were timed ({px}, {fast:g} to {slow:g} ms): the "
-        "expected error is not of them"
+        f"{count} of {len(results)} networks are outside the range that was timed ({px}, {fast:g} to {slow:g} ms): the "
+        "expected error does not hold for them"
     )
 
 
@@ -136,7 +136,7 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
     if margins is None:
         return None
     if margin is None and margins.sums not in ("", table.sums):
-        return "limits are those of sums; the margin in the header is of rows that were changed since"
+        return "limits are those of sums; rows were changed since the margin in the header was measured"
     if margin is None:
         ratios = np.array(margins.fast + margins.slow)
         return (
@@ -162,8 +162,8 @@ def regret_in_words(results: Sequence[Specialised]) -> str:
     worst = [result.regret for result in results]
     if any(regret is None for regret in worst):
         line = (
-            "evolved: the best is not proven; of all networks that the predictor was asked about these are the best "
-            "within the limits, so that the regret against the best known is 0"
+            "evolved: the best is not proven; of all networks that were evaluated, these are the best "
+            "within the limits, so the regret against the best known is 0"
         )
         if below := [gap for result in results for gap in result.ends_below]:
             where = f"{min(below):.2f} to {max(below):.2f} % lower (median {np.median(below):.2f})"
@@ -183,12 +183,14 @@ def accuracy_caveats(predictor: Predictor) -> list[str]:
     """What the accuracies are, and how they stand to measured ones."""
     lines = [f"accuracy: {predictor.description}"]
     if predictor.stated_classes is None:
-        lines.append("the predictor does not say which classes its accuracies are of: see that they are your network's")
+        lines.append("the predictor does not state its classes: check that they are those of your network")
     if (optimism := predictor.optimism).any():
         halves = ", ".join(f"{r} px {o / 2:.2f}" for r, o in zip(predictor.resolutions, optimism, strict=True))
-        lines.append(f"accuracies are less by half of what a search overrates, in %: {halves}; the interval covers it")
+        lines.append(
+            f"accuracies are lowered by half of what a search overrates, in %: {halves}; the interval covers it"
+        )
     elif "optimism" not in predictor.header:
-        lines.append("how much a search overrates them was not measured for this predictor: expect less than is said")
+        lines.append("how much a search overrates them was not measured for this predictor: expect less than shown")
     if (level := predictor.source_sd).any():
         shown = ", ".join(f"{r} px {sd:.2f}" for r, sd in zip(predictor.resolutions, level, strict=True) if sd)
         lines.append(

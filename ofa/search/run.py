@@ -203,8 +203,8 @@ def _no_margin(table: LatencyTable) -> str:
     if table.provenance != "measured":
         way = "measure a table on the device"
     return (
-        f"--confidence rests on networks that were measured whole, and {table.path} ({table.provenance}) tells of "
-        f"none: {way}, or leave --confidence out"
+        f"--confidence rests on networks that were measured whole, and {table.path} ({table.provenance}) has "
+        f"no such networks: {way}, or leave --confidence out"
     )
 
 

@@ -29,7 +29,7 @@ def _factor_of(table: LatencyTable) -> SustainedFactor:
         )
     if found is None:
         raise InputError(
-            f"--sustained rests on a network that ran for minutes on the device, and {table.path} tells of none: "
+            f"--sustained rests on a network that ran for minutes on the device, and {table.path} has none: "
             f"{measure}; or leave --sustained out"
         )
     if found.sums != table.sums:

@@ -120,10 +120,10 @@ class LatencyLookup:
 
     def _refuse_energy(self, lacking: Sequence[int] | NDArray[np.intp]) -> NoReturn:
         raise InputError(
-            f"{self._name} tells no energy_mj of {len(lacking)} blocks that are needed, such as "
-            f"{self.index.blocks[lacking[0]]}: measure them with --energy on a device that tells "
-            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read), or estimate them by a phone's "
-            "battery (python -m profilers.energy)"
+            f"{self._name} has no energy_mj for {len(lacking)} blocks that are needed, such as "
+            f"{self.index.blocks[lacking[0]]}: measure them with --energy on a device that counts it "
+            "(python -m profilers.gpu; python -m profilers.cpu where RAPL can be read), or estimate them from a "
+            "phone's battery (python -m profilers.energy)"
         )
 
     def latency_ms(self, genes: Genes) -> NDArray[np.float64]:

@@ -35,7 +35,7 @@ def write_state(path: Path, groups: Mapping[str, Mapping[str, Tensor]], facts: M
         replace_file(path, lambda temporary: save_file(tensors, temporary, metadata=metadata))
     except (OSError, SafetensorError) as error:
         kept = "the checkpoint before it is kept" if path.exists() else "there is no checkpoint before it"
-        raise InputError(f"{path} cannot be written ({error}); {kept}: make room and go on with --resume") from None
+        raise InputError(f"{path} cannot be written ({error}); {kept}: make room and continue with --resume") from None
 
 
 def read_state(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:

@@ -48,7 +48,9 @@ def open_journal(asked: RegenerateConfig, entries: Sequence[TableEntry]) -> Jour
     if resumed:
         return Journal.resume(path, settings)
     if path.exists() and not asked.overwrite:
-        raise InputError(f"{asked.out} holds an earlier run: go on with it by --resume, or start anew with --overwrite")
+        raise InputError(
+            f"{asked.out} holds an earlier run: continue it with --resume, or start again with --overwrite"
+        )
     # the journal first: killed now, it would say of tables that they are there
     path.unlink(missing_ok=True)
     for entry in entries:

@@ -63,4 +63,4 @@ def check_computed(event: Event, manifest: Mapping[str, Any]) -> None:
         raise InputError(f"--dtype {dtype} has no effect here ({event.message}): leave it out")
     wanted = manifest.get("dtype")
     if isinstance(event, Hello) and wanted is not None and event.settings.get("computes_in") != wanted:
-        raise InputError(f"--dtype {wanted}: this agent does not know of it, build it anew from device_agents/android")
+        raise InputError(f"--dtype {wanted}: this agent does not know of it, build it again from device_agents/android")

@@ -120,7 +120,7 @@ def check_discharging(reading: Reading) -> None:
     """InputError unless a window tells of a battery that discharges, with nothing plugged in."""
     if reading.get(_VOLTAGE) is None or (reading.get(_CURRENT) is None and reading.get(_COUNTER) is None):
         raise InputError(
-            "the device does not tell its battery's current and voltage (current_now and voltage_now below "
+            "the device does not report its battery's current and voltage (current_now and voltage_now below "
             "/sys/class/power_supply), nor does Android's battery service tell a current or a charge counter: no "
             "energy can be measured on it"
         )
@@ -142,7 +142,9 @@ def units_of(readings: Sequence[Reading]) -> Units:
     """Of a sensor, by the magnitude of what it showed. InputError where it showed nothing that can be meant."""
     sources = {reading.get("battery_source") or "" for reading in readings}
     if len(sources) > 1:
-        raise InputError("the battery was read in two ways, by the kernel's files and by Android's service: start anew")
+        raise InputError(
+            "the battery was read in two ways, by the kernel's files and by Android's service: start again"
+        )
     (source,) = sources
     per_v = _per_volt(readings)
     if all(reading.get(_CURRENT) is not None for reading in readings):
@@ -161,7 +163,7 @@ def _per_volt(readings: Sequence[Reading]) -> float:
     shown = [abs(reading[_VOLTAGE]) for reading in readings]
     middle = float(np.median(shown))
     if not middle:
-        raise InputError("the battery shows a voltage of 0: its sensor tells nothing")
+        raise InputError("the battery shows a voltage of 0: its sensor is of no use")
     per_v = 1e6 if middle >= _MICROVOLTS else 1000.0 if middle >= _MILLIVOLTS else 1.0
     low, high = min(shown) / per_v, max(shown) / per_v
     if low < _VOLTS[0] or high > _VOLTS[1]:
@@ -173,11 +175,11 @@ def _of_current(readings: Sequence[Reading], per_v: float, source: str) -> Units
     shown = [reading[_CURRENT] for reading in readings]
     middle = float(np.median(np.abs(shown)))
     if not middle:
-        raise InputError("the battery shows a current of 0: its sensor tells nothing")
+        raise InputError("the battery shows a current of 0: its sensor is of no use")
     if len({math.copysign(1, current) for current in shown if current}) > 1:
-        raise InputError("the battery's current changed its sign: it charged for a while; measure anew, unplugged")
+        raise InputError("the battery's current changed its sign: it charged for a while; measure again, unplugged")
     if len(set(shown)) == 1:
-        raise InputError("the battery's current never moved: its sensor is too slow or too coarse to tell of energy")
+        raise InputError("the battery's current never moved: its sensor is too slow or too coarse to measure energy")
     per_ma = 1000.0 if middle >= _MICROAMPERES else 1.0
     if (most := max(map(abs, shown)) / per_ma) > _MOST_MA:
         raise InputError(f"the battery shows {most / 1000:.3g} A, which no phone takes: its sensor is off")
@@ -256,7 +258,7 @@ def _check_awake(new: Sequence[Reading], units: Units) -> None:
     if low < _AWAKE_MA[0] or (units.per_ma == 1 and high >= _AWAKE_MA[1]):
         raise InputError(
             f"the battery shows {low:.3g} to {high:.6g} mA, which no device takes that is awake: some of its figures "
-            "are in another unit than the others, or tell nothing; start anew without --resume"
+            "are in another unit than the others, or tell nothing; start again without --resume"
         )
 
 
@@ -271,7 +273,7 @@ def _counted(new: Sequence[Reading], units: Units, volts: float) -> tuple[float,
     _check_charge(new, units)
     power_mw = (first[_COUNTER] - last[_COUNTER]) / units.per_mah * mw_per_mah
     if power_mw < 0:
-        raise InputError("the battery's charge counter rises while the battery discharges: it tells nothing")
+        raise InputError("the battery's charge counter rises while the battery discharges: it is of no use")
     late = power_mw * float(np.median([reading["seconds"] for reading in new])) / seconds
     return power_mw, math.sqrt(2) * math.hypot(units.step * mw_per_mah, late)
 
@@ -287,5 +289,5 @@ def _check_charge(new: Sequence[Reading], units: Units) -> None:
             if mah > _AWAKE_MA[1] * seconds / 3600 + slack_mah:
                 raise InputError(
                     f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: "
-                    "its unit cannot be told, or changed; charge the phone, and start anew without --resume"
+                    "its unit cannot be told, or changed; charge the phone, and start again without --resume"
                 )

@@ -23,7 +23,7 @@ class EnergyConfig(AccessOptions, TimingOptions, ResumeOptions):
     on the networks, estimates every block's energy. The command writes TABLE.energy.json, and puts the estimates into
     the table, for ofa.search --max-energy and --frontier energy.
 
-    exit codes: 0 estimates were written, 2 wrong input, a device that charges or does not tell
+    exit codes: 0 estimates were written, 2 wrong input, a device that charges or reports no battery figures
     """
 
     # the journal is bound to its sums: the energies are written into it

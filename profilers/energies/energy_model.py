@@ -66,7 +66,7 @@ def energies_of(turns: Sequence[Sequence[Turn]]) -> list[NetworkEnergy]:
     if min(means) <= 0:
         raise InputError(
             f"network {means.index(min(means)) + 1} took no more power than an idle device: the sensor cannot tell, or "
-            "something else ran while it idled; close all apps, and measure anew with more --rounds"
+            "something else ran while it idled; close all apps, and measure again with more --rounds"
         )
     steps = [max(turn.resolution_mj for turn in of) for of in turns]
     coarse = float(np.median([step / mean for step, mean in zip(steps, means, strict=True)]))

@@ -109,7 +109,7 @@ def _journal(
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
         if path.exists():
             raise InputError(
-                f"{path} is the journal of an interrupted run: go on with it by --resume, or start anew with "
+                f"{path} is the journal of an interrupted run: continue it with --resume, or start again with "
                 "--overwrite"
             )
     return Journal.create(path, settings)

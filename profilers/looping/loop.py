@@ -186,7 +186,9 @@ def windows_of(
 
 def _check_loop(window: Result) -> None:
     if "loop_ns" not in window.watched:
-        raise InputError("the agent on the device knows no loops: build it anew from device_agents, or leave out yours")
+        raise InputError(
+            "the agent on the device knows no loops: build it again from device_agents, or leave out yours"
+        )
     for name in _TOLD:
         value = window.watched.get(name)
         if value is None or value < 0:

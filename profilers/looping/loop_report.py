@@ -87,7 +87,7 @@ def print_sustained(console: Console, found: Sustained, limit_ms: float) -> bool
     """Says what the network takes in a burst and when it has run for long; whether it keeps the limit then."""
     kept = found.sustained.median_ms <= limit_ms
     if all(m.clock_mhz is None and m.temperature_c is None for m in found.minutes):
-        console.out("the device tells neither clocks nor temperatures")
+        console.out("the device reports neither clocks nor temperatures")
     runs, late = (sum(of) for of in zip(*((m.runs, m.late) for m in found.minutes), strict=True))
     if late:
         console.out(f"{late:,} of {runs:,} runs began late: the one before still ran")

@@ -137,7 +137,7 @@ class Driver:
         return untried
 
     def _kept(self) -> str:
-        return f"; what was measured before is in {self.ledger.journal.path}, and --resume goes on with it"
+        return f"; what was measured before is in {self.ledger.journal.path}, and --resume continues it"
 
     def _converse(self, pending: Sequence[Visit]) -> None:
         """One agent's life."""

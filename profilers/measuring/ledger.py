@@ -73,7 +73,7 @@ class Ledger:
             try:
                 self._restore(record)
             except (AgentFailed, KeyError, TypeError, IndexError, ValueError):
-                raise InputError(f"{journal.path} is not of this plan: start anew with --overwrite") from None
+                raise InputError(f"{journal.path} is not of this plan: start again with --overwrite") from None
 
     def _restore(self, record: Mapping[str, Any]) -> None:
         """Takes up one record; raises where it is not of this plan."""
@@ -137,7 +137,7 @@ class Ledger:
             ):
                 if old != new:
                     raise InputError(
-                        f"{self.journal.path} was begun on {what} {shown(old)}, this is {shown(new)}: start anew with "
+                        f"{self.journal.path} was begun on {what} {shown(old)}, this is {shown(new)}: start again with "
                         "--overwrite"
                     )
         self.journal.append({"kind": "hello", **hello.record()})

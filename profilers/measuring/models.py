@@ -145,7 +145,7 @@ def check_runtime(runtime: str) -> None:
     }[runtime]
     missing = [package for package in needed if find_spec(package) is None]
     if "tflite_runtime" in missing and not LINUX:
-        raise InputError("runtime tflite-runtime has packages for Linux alone: --runtime tflite is the same, and newer")
+        raise InputError("runtime tflite-runtime has packages only for Linux: --runtime tflite is the same, and newer")
     if missing:
         extra = RUNTIMES[runtime][1]
         remedy = f"pip install 'ofa-latency[{extra}]'" if extra else "pip install torch"

@@ -49,7 +49,7 @@ def measure_shown(
             with _shown_progress(console) as progress:
                 return measure_on(target, plan, rules, seed, journal, folder, progress)
     except KeyboardInterrupt:
-        print(f"stopped; what was measured is in {journal.path}; go on with: {resume}", file=sys.stderr)
+        print(f"stopped; what was measured is in {journal.path}; continue with: {resume}", file=sys.stderr)
         raise SystemExit(STOPPED) from None
     finally:
         journal.close()

@@ -35,7 +35,7 @@ def profile_on_each(
     The tables of the single devices lie next to options.out, and stay there. rounds: of all devices together.
     """
     if options.out.exists() and not (options.overwrite or options.resume):
-        raise InputError(f"{options.out} exists: start anew with --overwrite")
+        raise InputError(f"{options.out} exists: start again with --overwrite")
     given = sys.argv[1:] if argv is None else argv
     each = -(-rounds // len(devices))
     outs = [options.out.with_name(f"{options.out.stem}-{device.replace(':', '')}.csv") for device in devices]
@@ -47,7 +47,7 @@ def profile_on_each(
     try:
         codes = list(run_beside(commands, lambda device, line: print(f"{device}: {line}", flush=True)).values())
     except KeyboardInterrupt:
-        print(f"stopped; go on with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
+        print(f"stopped; continue with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
         return STOPPED
     if any(codes):
         ended = ", ".join(f"{device} ended with {code}" for device, code in zip(devices, codes, strict=True))

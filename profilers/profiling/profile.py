@@ -79,9 +79,9 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
         for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
             if existing.exists() and not (existing == out and _is_estimate(out)):
-                raise InputError(f"{existing} {what}: go on with it by --resume, or start anew with --overwrite")
+                raise InputError(f"{existing} {what}: continue it with --resume, or start again with --overwrite")
     if options.resume and out.exists() and not _is_estimate(out):
-        raise InputError(f"there is no journal {path} to resume; {out} exists: start anew with --overwrite")
+        raise InputError(f"there is no journal {path} to resume; {out} exists: start again with --overwrite")
     return Journal.create(path, settings)
 
 
@@ -101,6 +101,6 @@ def _check_timing(path: Path, settings: Mapping[str, Any]) -> None:
     was, now = ("in-place" if of.get("carriers") else "warm" for of in (before, settings))
     if was != now and before.get("space") == settings["space"]:
         raise InputError(
-            f"{path} was begun with --timing {was}, this one has --timing {now}: go on with --timing {was}, or start "
-            "anew with --overwrite in place of --resume"
+            f"{path} was begun with --timing {was}, this one has --timing {now}: continue with --timing {was}, or "
+            "start again with --overwrite in place of --resume"
         )

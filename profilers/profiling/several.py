@@ -41,7 +41,7 @@ def profile_each(
         try:
             codes = run_beside(commands, watch.hear)
         except KeyboardInterrupt:
-            print(f"stopped; what was measured is kept; go on with: {resume}", file=sys.stderr)
+            print(f"stopped; what was measured is kept; continue with: {resume}", file=sys.stderr)
             return STOPPED
     console.out(f"{len(tables) + len(failed)} phones, {time.monotonic() - started:.0f} s:")
     for serial, why in failed.items():

@@ -80,7 +80,9 @@ def quality_header(plan: VisitPlan, outcome: Outcome, summaries: Mapping[str, Su
     }
     used = [result for results in outcome.results.values() for result in results]
     if disturbed := sum(map(by_cpu_time, used)):
-        header["visits_by_cpu_time"] = f"{disturbed} of {len(used)}, in most of whose samples something else ran"
+        header["visits_by_cpu_time"] = (
+            f"{disturbed} of {len(used)}, with something else running in most of their samples"
+        )
     if errors:
         header["standard_error_pct"] = errors_in_words(errors)
     return {**header, **watched_header(outcome)}

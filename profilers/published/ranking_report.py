@@ -37,7 +37,9 @@ def print_ranking(console: Console, ranking: Ranking) -> None:
     ):
         console.print(line, soft_wrap=True)
     if any(times.doubtful for times in _all_times(ranking)):
-        console.print("? the machine was busy or drifted whenever it was measured: go on with --resume", soft_wrap=True)
+        console.print(
+            "? the machine was busy or drifted whenever it was measured: continue with --resume", soft_wrap=True
+        )
 
 
 def _all_times(ranking: Ranking) -> list[MeasuredNetwork]:

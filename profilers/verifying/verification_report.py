@@ -121,7 +121,7 @@ def print_verification(console: Console, name: str, table: LatencyTable, verific
     if doubtful := sum(c.doubtful for c in v.contenders):
         console.print(
             f"  ? most visits of {doubtful} networks were beside drift, or the machine was busy: when it is quieter, "
-            "go on with --resume",
+            "continue with --resume",
             soft_wrap=True,
         )
     for verified in v.limits:

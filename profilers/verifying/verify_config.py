@@ -44,7 +44,7 @@ class VerifyConfig(BesideOptions, LoopOptions, AccuracyOptions, AccessOptions, T
     For each limit, networks near it are measured. The odd visits choose the most accurate one that keeps the limit, and
     the even visits certify it. If none or all keep it, the search continues at lower or higher latencies. The file
     that is written can be given to ofa.export, ofa.evaluate and ofa.finetune as --subnet. A plot shows predicted
-    against measured latencies. --sustained 10m then runs the network for ten minutes, and tells its latency by the
+    against measured latencies. --sustained 10m then runs the network for ten minutes, and shows its latency minute by
     minute, and how many times longer it takes when the device is hot.
 
     exit codes: 0 every limit is kept, 1 a limit is not kept or the machine has changed, 2 wrong input

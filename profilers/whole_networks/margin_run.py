@@ -194,7 +194,7 @@ class MarginRun:
         if not found.same_machine:
             say(
                 f"{found.machine_words()}: not counted. Something slows "
-                "the machine now, or did then: close other programs and try again, or measure the table anew"
+                "the machine now, or did then: close other programs and try again, or measure the table again"
             )
             return None
         measured = [float(ms) for ms in latencies if ms is not None]

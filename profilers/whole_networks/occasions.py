@@ -136,11 +136,11 @@ def read_measured(path: Path, settings: Mapping[str, Any], table: LatencyTable, 
     try:
         stated = read_json(path)
     except InputError as error:
-        raise InputError(f"{error}: start anew with --overwrite") from None
+        raise InputError(f"{error}: start again with --overwrite") from None
     if stated.get("version") != VERSION:
-        raise InputError(f"{path}: not a file of profilers.margin, version {VERSION}: start anew with --overwrite")
+        raise InputError(f"{path}: not a file of profilers.margin, version {VERSION}: start again with --overwrite")
     if different := Difference.between(as_object(stated.get("settings"), f"{path}: settings"), settings):
-        way_out = different.way_out("start anew with --overwrite")
+        way_out = different.way_out("start again with --overwrite")
         raise InputError(f"{path} was begun {different.words()}: {way_out}")
     try:
         winners = Winners(
@@ -156,9 +156,9 @@ def read_measured(path: Path, settings: Mapping[str, Any], table: LatencyTable, 
         _check_sums(table, space, winners, checks)
         return Measured(path, settings, space.name, winners, occasions, checks)
     except InputError as error:
-        raise InputError(f"{path}: damaged: {error}: start anew with --overwrite") from None
+        raise InputError(f"{path}: damaged: {error}: start again with --overwrite") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({type(error).__name__}): start anew with --overwrite") from None
+        raise InputError(f"{path}: damaged ({type(error).__name__}): start again with --overwrite") from None
 
 
 def _check_sums(table: LatencyTable, space: SearchSpace, winners: Winners, checks: Sequence[Check]) -> None:

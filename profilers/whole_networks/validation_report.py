@@ -56,7 +56,7 @@ def report(validation: Validation, table: LatencyTable, say: Callable[[str], Non
         say(f"wrote {result} and .png, but nothing into {path}:")
         say(
             f"{v.measurement.machine_words()}: something slows the machine now, or did then. Close other programs and "
-            "validate again, or measure the table anew"
+            "validate again, or measure the table again"
         )
         return 1
     say(f"wrote {result}, .png, and the expected error into {path}")
@@ -84,7 +84,7 @@ def say_scores(validation: Validation, batch: int, say: Callable[[str], None]) -
         say(f"noise of measuring is {v.noise_pct:g} % of the variance of the errors; the rest is the sums'")
     if disturbed := sum(network.by_cpu_time for network in v.measured_networks):
         visits = sum(len(network.visits_ms) for network in v.measured_networks)
-        say(f"{disturbed} of {visits} visits are told by CPU time: something else ran in most of their samples")
+        say(f"{disturbed} of {visits} visits are judged by CPU time: something else ran in most of their samples")
     say(v.measurement.machine_words())
     for i in v.worst:
         subnet = v.space.decode(v.genes[i : i + 1])[0]

@@ -34,7 +34,7 @@ def test_every_fact_has_its_line_and_the_serial_has_none(boot, capsys) -> None:
     assert found["pinning"] == "good every visit ran where it was put"
     assert found["clocks"].startswith("good ")
     assert found["heat"].startswith("good 1 thermal zones, in thousandths of a degree, 40 C; visits wait while ")
-    assert found["energy"] == "LOOK the battery tells no current and no charge: profilers.energy cannot measure here"
+    assert found["energy"] == "LOOK the battery reports no current and no charge: profilers.energy cannot measure here"
     assert found["screen"] == "good on, kept on while the phone charges"
     assert phone.serial not in said
     assert (phone.state / "fixed_performance").read_text().split()[-1] == "false"

@@ -102,7 +102,7 @@ def test_a_phone_that_stays_away_is_not_waited_for_for_ever(
     monkeypatch.setattr(adb, "CONNECT_S", 1.0)
     with (
         during(out, 5, lambda: phone.__exit__(None, None, None)),
-        pytest.raises(InputError, match=r"did not come back within 1 s .* go on by --resume"),
+        pytest.raises(InputError, match=r"did not come back within 1 s .* continue with --resume"),
     ):
         main(arguments(phone, out))
     assert len(results(out)) >= 5

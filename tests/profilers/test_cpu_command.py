@@ -174,7 +174,7 @@ def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path
     assert len(kept) >= 10
     refused = run(arguments)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
-    assert "is the journal of an interrupted run: go on with it by --resume" in refused.stderr
+    assert "is the journal of an interrupted run: continue it with --resume" in refused.stderr
     other = run([*arguments, "--resume", "--seed", "5"])
     assert other.returncode == 2
     assert "was begun with seed = 0, but this one has 5" in other.stderr
@@ -209,7 +209,7 @@ def test_an_interrupted_profile_says_how_to_go_on(tmp_path: Path, ended_by: sign
     process.send_signal(ended_by)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "go on with: python -m profilers.cpu" in stderr
+    assert "continue with: python -m profilers.cpu" in stderr
     assert stderr.rstrip().endswith("--resume")
     assert "Traceback" not in stderr
     assert not out.exists()
@@ -218,7 +218,7 @@ def test_an_interrupted_profile_says_how_to_go_on(tmp_path: Path, ended_by: sign
 def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     out.write_text("precious")
-    with pytest.raises(InputError, match="exists: go on with it by --resume, or start anew with --overwrite"):
+    with pytest.raises(InputError, match="exists: continue it with --resume, or start again with --overwrite"):
         main([*SMALL, "--out", str(out)])
     with pytest.raises(InputError, match=r"there is no journal .* to resume"):
         main([*SMALL, "--out", str(out), "--resume"])

@@ -162,10 +162,10 @@ def test_finished_turns_are_kept_and_a_resumed_run_makes_the_others(
     with pytest.raises(SystemExit) as left:
         run(act=interrupt)
     assert left.value.code == 130
-    assert re.search("stopped; finished turns are in .*; go on with: .* --resume", capsys.readouterr().err)
+    assert re.search("stopped; finished turns are in .*; continue with: .* --resume", capsys.readouterr().err)
     with pytest.raises(InputError, match=r"\(a charger or USB is connected\): reach the phone over Wi-Fi"):
         run("--resume", act=plug_in)
-    with pytest.raises(InputError, match=r"ended by signal 9; finished turns are in .*; go on with: .* --resume"):
+    with pytest.raises(InputError, match=r"ended by signal 9; finished turns are in .*; continue with: .* --resume"):
         run("--resume", act=die)
     assert table.read_bytes() == before
     assert len(run("--resume").asked) == 2 * (12 - 5 - 2)

@@ -237,7 +237,7 @@ def test_tables_of_gpus_that_agree_are_merged(
     assert merged.header["merged"].startswith("mean of 2 devices, which differ by 1.00 % (median over blocks)")
     assert {path.name for path in tmp_path.iterdir()} == {"t.csv", "t-cuda0.csv", "t-cuda1.csv"}
     assert "cuda:1: wrote t-cuda1.csv" in capsys.readouterr().out
-    with pytest.raises(InputError, match=r"t.csv exists: start anew with --overwrite"):
+    with pytest.raises(InputError, match=r"t.csv exists: start again with --overwrite"):
         main(["--device", "cuda:0,cuda:1", "--out", "t.csv"])
 
 

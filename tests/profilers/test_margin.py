@@ -235,7 +235,7 @@ def test_what_does_not_belong_together_is_one_line(table: Path) -> None:
         with pytest.raises(InputError, match=f"t.margin.json: .*{message}.*--overwrite"):
             main(command)
     file.write_text("{")
-    with pytest.raises(InputError, match=r"t.margin.json: not JSON: .*: start anew with --overwrite"):
+    with pytest.raises(InputError, match=r"t.margin.json: not JSON: .*: start again with --overwrite"):
         main(command)
     with pytest.raises(UsageError, match=r"--apart is .*, a year at most"):
         main([*command, "--apart", "1e300"])

@@ -116,7 +116,7 @@ class Board:
         """Bytes that may come there: an archive is unpacked as it arrives."""
         numbers = self.run(FREE, BASE).split()
         if len(numbers) != 2 or not all(number.isdigit() for number in numbers):
-            raise InputError(f"{self.host} does not tell how much space is free")
+            raise InputError(f"{self.host} does not report how much space is free")
         return int(numbers[0]) * int(numbers[1]) - SPARE
 
     def remove(self, name: str) -> None:
@@ -134,7 +134,7 @@ class Board:
 
         def how_it_ended(code: int) -> str:
             if code == CONNECTION_FAILED:
-                raise InputError(f"the connection to {self.host} was lost: go on by --resume when it is back")
+                raise InputError(f"the connection to {self.host} was lost: continue with --resume when it is back")
             return f"was ended by signal {code - 128}" if code > 128 else f"exited with code {code}"
 
         with tempfile.TemporaryFile() as text:

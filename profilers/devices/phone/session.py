@@ -227,7 +227,7 @@ class PhoneSession:
                 failure = not_yet
             if time.monotonic() > deadline:
                 raise InputError(
-                    f"the phone did not come back within {PATIENCE_S:.0f} s ({failure}): plug it in, and go on by "
+                    f"the phone did not come back within {PATIENCE_S:.0f} s ({failure}): plug it in, and continue with "
                     "--resume"
                 ) from None
             time.sleep(1)

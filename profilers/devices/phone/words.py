@@ -37,7 +37,7 @@ def heat_gate(device: Mapping[str, Any], limit_c: float) -> str:
 def too_hot(why: str) -> InputError:
     return InputError(
         f"the phone is too hot ({why}): take it out of its case, off the sun and the fast charger, let it cool, and "
-        "go on by --resume; what was measured is kept"
+        "continue with --resume; what was measured is kept"
     )
 
 

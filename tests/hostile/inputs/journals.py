@@ -149,7 +149,7 @@ def read_run(path: Path) -> None:
     from ofa.runs.settings import Difference
 
     if different := Difference.between(read_json(path), SETTINGS):
-        raise InputError(f"{path} was begun {different.words('this run')}: {different.way_out('start anew')}")
+        raise InputError(f"{path} was begun {different.words('this run')}: {different.way_out('start again')}")
 
 
 FORMATS: Mapping[str, Format] = {

@@ -83,7 +83,7 @@ def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ca
         monkeypatch.setattr(sys, "argv", [name, word])
         parent, _, child = name.rpartition(".")
         if parent and hasattr(package := importlib.import_module(parent), child):
-            # the module that is started anew must not take the place of the one that other tests have
+            # the module that is started again must not take the place of the one that other tests have
             monkeypatch.setattr(package, child, getattr(package, child))
         for module in (name, f"{name}.__main__"):
             if module not in ("ofa", "profilers"):  # or runpy warns that it is imported already

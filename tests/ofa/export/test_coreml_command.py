@@ -25,7 +25,7 @@ def test_off_macos_it_is_marked(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.platform", "linux")
     out = tmp_path / "m.mlmodel"
     assert main(given(toy, out)) == 0
-    assert "warning: never run: Core ML runs on macOS alone" in capsys.readouterr().err
+    assert "warning: never run: Core ML runs only on macOS" in capsys.readouterr().err
     description = parsed(out.read_bytes()).description.metadata.userDefined
     assert "never run" in description["marks"]
     assert description["resolution"] == str(PIXELS)

@@ -213,7 +213,7 @@ def test_a_difference_is_said_in_words(before: object, now: object, words: str) 
     different = Difference.between(before, now)
     assert different is not None
     assert different.words() == words
-    assert ("another version" in different.way_out("start anew")) == ("without" in words)
+    assert ("another version" in different.way_out("start again")) == ("without" in words)
 
 
 def test_what_may_be_removed_is_said_where_versions_differ() -> None:
@@ -222,4 +222,4 @@ def test_what_may_be_removed_is_said_where_versions_differ() -> None:
     assert older.way_out("name another --out") == (
         "give the same settings or, if another version of this program began it, name another --out"
     )
-    assert older.way_out("start anew", Path("t.journal.jsonl")).endswith("remove t.journal.jsonl or start anew")
+    assert older.way_out("start again", Path("t.journal.jsonl")).endswith("remove t.journal.jsonl or start again")

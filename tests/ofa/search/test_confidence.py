@@ -100,7 +100,7 @@ def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_p
     out = ["--out", str(tmp_path / "out")]
     bare = save(tmp_path / "bare.csv", None)
     for path, arguments, error, message in (
-        (bare, ["--latency", "1"], InputError, "tells of none: python -m profilers.margin --table .*bare.csv"),
+        (bare, ["--latency", "1"], InputError, "has no such networks: python -m profilers.margin --table .*bare.csv"),
         (table, ["--latency", "0.02"], Infeasible, r"limits were divided by 1.084, the margin of --confidence 95\)"),
         (
             table,
@@ -113,7 +113,7 @@ def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_p
     ):
         with pytest.raises(error, match=message):
             main(["--table", str(path), "--confidence", "95", *arguments, *out])
-    with pytest.raises(InputError, match=r"note10.csv .imported. tells of none: measure a table on the device"):
+    with pytest.raises(InputError, match=r"note10.csv .imported. has no such networks: measure a table on the device"):
         main(["--table", "note10", "--latency", "20", "--confidence", "95", *out])
     assert not (tmp_path / "out" / "result.json").exists()
 
@@ -134,7 +134,9 @@ def test_a_margin_in_a_table_that_was_not_measured_promises_nothing(table: Path,
     for provenance in ("imported", "estimated"):
         path = tmp_path / f"{provenance}.csv"
         LatencyTable({**measured.header, "provenance": provenance}, measured.rows).save(path)
-        with pytest.raises(InputError, match=f"{provenance}.csv .{provenance}. tells of none: measure a table on"):
+        with pytest.raises(
+            InputError, match=f"{provenance}.csv .{provenance}. has no such networks: measure a table on"
+        ):
             main(["--table", str(path), "--latency", "0.14", "--confidence", "95", "--out", str(tmp_path / "out")])
 
 
@@ -167,7 +169,7 @@ def test_a_margin_promises_nothing_of_a_table_that_was_edited(
     assert main(asked) == 0  # without the promise it is as any table
     said = " ".join(capsys.readouterr().out.split())
     if "were" in message:
-        assert "the margin in the header is of rows that were changed since" in said
+        assert "rows were changed since the margin in the header was measured" in said
         assert "took longer than theirs" not in said
     # rows in another order are the same sums
     lines = whole.splitlines(keepends=True)

@@ -101,5 +101,5 @@ def test_what_energy_cannot_be_is_said(toy: list[str], tmp_path: Path) -> None:
     rows = [TableRow(row.block, row.latency_ms) for row in table.rows]
     LatencyTable(table.header, rows).save(tmp_path / "device.csv")
     for arguments in (["--frontier", "energy"], ["--latency", "30", "--max-energy", "90"]):
-        with pytest.raises(InputError, match=r"tells no energy_mj of \d+ blocks .* measure them with --energy"):
+        with pytest.raises(InputError, match=r"has no energy_mj for \d+ blocks .* measure them with --energy"):
             main([*toy, *arguments])

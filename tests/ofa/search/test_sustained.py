@@ -85,7 +85,7 @@ def test_what_no_loop_says_is_refused_with_the_way_out(tmp_path: Path) -> None:
     estimated = save(tmp_path / "estimated.csv", provenance="estimated")
     way = r"python -m profilers.verify --table .*\.csv --result RESULT --latency MS --sustained 10m --record"
     for path, arguments, error, message in (
-        (bare, ["--latency", "1"], InputError, rf"bare.csv tells of none: search without --sustained, then {way}; or"),
+        (bare, ["--latency", "1"], InputError, rf"bare.csv has none: search without --sustained, then {way}; or"),
         (edited, ["--latency", "1"], InputError, rf"edited.csv: rows or sum_correction were changed .*: put .* {way}"),
         (estimated, ["--latency", "1"], InputError, "estimated.csv is estimated: measure a table on the device, or"),
         (hot, ["--latency", "0.02"], Infeasible, r"\(limits were divided by 1.3368, the factor of --sustained\)"),

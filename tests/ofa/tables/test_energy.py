@@ -56,9 +56,9 @@ def test_a_block_without_energy_is_named_and_only_where_it_is_needed() -> None:
     partly = table([128, 144, 160], without="k7")
     small, large = (SPACE.subnet([k] * 20, [6] * 20, [4] * 5, 160) for k in (3, 7))
     assert partly.energy_mj(SPACE, small)[0] > 0
-    with pytest.raises(InputError, match=r"the table of D tells no energy_mj of \d+ blocks .*k7 .*with --energy"):
+    with pytest.raises(InputError, match=r"the table of D has no energy_mj for \d+ blocks .*k7 .*with --energy"):
         partly.energy_mj(SPACE, large)
-    with pytest.raises(InputError, match="tells no energy_mj of"):
+    with pytest.raises(InputError, match="has no energy_mj for"):
         partly.lookup(SPACE, RESOLUTIONS).require_energy()
     assert partly.latency_ms(SPACE, large)[0] > 0
 

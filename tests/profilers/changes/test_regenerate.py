@@ -213,7 +213,7 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
     device: Device, run: Run, folder: Path
 ) -> None:
     run()
-    with pytest.raises(ValueError, match="holds an earlier run: go on with it by --resume"):
+    with pytest.raises(ValueError, match="holds an earlier run: continue it with --resume"):
         run()
     table(101, {}, 1.0).save(folder / "t.csv")
     with pytest.raises(ValueError, match=r"was begun with t\.csv\[5\] = .*, but this one has"):

@@ -31,7 +31,7 @@ def test_a_lost_connection_is_no_blocks_fault(sshd: Sshd, models: Path) -> None:
     assert [type(next(events)) for _ in range(2)] == [Hello, Begins]
     for pid in sshd.connections():
         os.kill(pid, signal.SIGKILL)
-    with pytest.raises(InputError, match="the connection to board was lost: go on by --resume"):
+    with pytest.raises(InputError, match="the connection to board was lost: continue with --resume"):
         next(events)
 
 

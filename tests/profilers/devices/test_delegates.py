@@ -50,5 +50,5 @@ def test_a_type_that_had_no_effect_ends_the_run_and_any_other_error_does_not() -
 def test_an_agent_of_before_there_was_a_choice_is_not_believed_to_have_made_it() -> None:
     check_computed(Hello("android", "r", {}, {"computes_in": "fp16"}), FP16)
     check_computed(Hello("android", "r", {}), {})
-    with pytest.raises(InputError, match="--dtype fp16: this agent does not know of it, build it anew"):
+    with pytest.raises(InputError, match="--dtype fp16: this agent does not know of it, build it again"):
         check_computed(Hello("android", "r", {}, {"delegate": "xnnpack"}), FP16)

@@ -102,7 +102,7 @@ def test_a_stopped_run_is_gone_on_with_and_a_network_that_fails_is_left_out(
     with pytest.raises(SystemExit) as left:
         profile_quickest(options(out), planted.target(), COMMAND)
     assert left.value.code == 130 and not out.exists()
-    assert f"go on with: {COMMAND} --resume" in capsys.readouterr().err
+    assert f"continue with: {COMMAND} --resume" in capsys.readouterr().err
     journal = tmp_path / "phone.networks.journal.jsonl"
     before = journal.read_bytes()
     with pytest.raises(
@@ -140,7 +140,7 @@ def test_nothing_better_is_replaced_and_a_measured_table_replaces_an_estimate(pl
         with pytest.raises(InputError, match=r"phone\.csv is measured, which no estimate replaces unless"):
             check_quickest(wanted)
     (tmp_path / "phone.journal.jsonl").unlink()
-    with pytest.raises(InputError, match=r"phone\.csv exists: go on with it by --resume"):
+    with pytest.raises(InputError, match=r"phone\.csv exists: continue it with --resume"):
         open_journal(options(out), {})
 
 

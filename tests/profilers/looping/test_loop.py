@@ -97,7 +97,7 @@ def result(visit: int, name: str = "network", **watched: Any) -> Result:
         ([result(0, "other")], AgentFailed, "spoke of visit 0 of 'other'"),
         ([Begins(1, "network")], AgentFailed, "but visit 0 was due"),
         ([Error(0, "network", "no memory")], InputError, "the network cannot be run in a loop: no memory"),
-        ([replace(result(0), watched={})], InputError, "the agent on the device knows no loops: build it anew"),
+        ([replace(result(0), watched={})], InputError, "the agent on the device knows no loops: build it again"),
         ([result(0, loop_ns=None)], AgentFailed, "the agent's window has no sound loop_ns: nothing"),
         ([result(0, late=-1)], AgentFailed, "the agent's window has no sound late: -1"),
     ],

@@ -67,7 +67,7 @@ def test_a_record_that_is_not_of_the_plan_is_refused_by_one_line(tmp_path: Path,
     journal = Journal.create(tmp_path / "j", {})
     journal.append({**FIRST, **change})
     journal.close()
-    with pytest.raises(InputError, match=r"j is not of this plan: start anew with --overwrite"):
+    with pytest.raises(InputError, match=r"j is not of this plan: start again with --overwrite"):
         Ledger(PLAN, journal)
 
 

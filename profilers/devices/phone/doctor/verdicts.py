@@ -82,14 +82,16 @@ def of_energy(answer: str) -> Verdict:
     kernel, cmd, words = (answer.split("---", 2) + ["", ""])[:3]
     number = re.compile(r"\s*-?\d*[1-9]\d*\s*")
     if number.fullmatch(kernel):
-        return Verdict("energy", True, "the kernel's files tell the battery's current")
+        return Verdict("energy", True, "the kernel's files show the battery's current")
     if number.fullmatch(cmd) or re.search(r"^\s*current now: -?\d*[1-9]", words, re.MULTILINE | re.IGNORECASE):
-        return Verdict("energy", True, "Android's battery service tells the battery's current")
+        return Verdict("energy", True, "Android's battery service reports the battery's current")
     if re.search(r"^\s*charge counter: -?\d*[1-9]", words, re.MULTILINE | re.IGNORECASE):
         return Verdict(
-            "energy", None, "the battery tells its charge alone", "profilers.energy needs --half 300 or longer"
+            "energy", None, "the battery reports only its charge", "profilers.energy needs --half 300 or longer"
         )
-    return Verdict("energy", None, "the battery tells no current and no charge", "profilers.energy cannot measure here")
+    return Verdict(
+        "energy", None, "the battery reports no current and no charge", "profilers.energy cannot measure here"
+    )
 
 
 def of_agent(
