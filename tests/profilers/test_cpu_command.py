@@ -154,7 +154,7 @@ def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="--limit times blocks alone: --timing in-place needs all of them"):
         main([*asked, "--timing", "in-place", "--limit", "3", "--overwrite"])
     # what was typed is named, and not what follows from it
-    with pytest.raises(InputError, match="was begun with --timing warm, this one has --timing in-place: go on with"):
+    with pytest.raises(InputError, match="was begun with --timing warm, this one has --timing in-place: continue with"):
         main([*asked, "--resume"])
 
 

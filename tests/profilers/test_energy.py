@@ -211,5 +211,5 @@ def test_a_device_that_does_not_tell_is_refused_at_its_first_window(run: Run) ->
     def closed(_: int, watched: dict[str, Any]) -> None:
         watched["battery_current"] = None
 
-    with pytest.raises(InputError, match="does not tell its battery's current and voltage"):
+    with pytest.raises(InputError, match="does not report its battery's current and voltage"):
         run(act=closed)

@@ -73,8 +73,8 @@ def test_a_network_that_an_idle_device_runs_as_often_has_no_energy(runs_per_s: f
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"battery_current": None}, "does not tell its battery's current and voltage"),
-        ({"battery_voltage": None}, "does not tell its battery's current and voltage"),
+        ({"battery_current": None}, "does not report its battery's current and voltage"),
+        ({"battery_voltage": None}, "does not report its battery's current and voltage"),
         (
             {"battery_status": "Charging"},
             r"not all of the power \(its status is 'Charging'\): reach the phone over Wi-Fi",

@@ -106,7 +106,7 @@ def test_a_stopped_run_is_gone_on_with_and_a_network_that_fails_is_left_out(
     journal = tmp_path / "phone.networks.journal.jsonl"
     before = journal.read_bytes()
     with pytest.raises(
-        InputError, match=r"journal\.jsonl is the journal of an interrupted run: go on with it by --res"
+        InputError, match=r"journal\.jsonl is the journal of an interrupted run: continue it with --res"
     ):
         profile_quickest(options(out), planted.target(), COMMAND)
     assert journal.read_bytes() == before

@@ -83,7 +83,7 @@ def test_a_report_has_no_serial() -> None:
         ("-312500\n---\n---\n", True, "the kernel's files"),
         ("---\n-312500\n---\n", True, "Android's battery service"),
         ("---\nUnknown get option: current_now\n---\n  Charge counter: 0\n  current now: 321\n", True, "Android's"),
-        ("---\nUnknown get option: current_now\n---\n  Charge counter: 2967000\n", None, "its charge alone"),
+        ("---\nUnknown get option: current_now\n---\n  Charge counter: 2967000\n", None, "only its charge"),
         ("0\n---\n0\n---\n  Charge counter: 0\n  current now: 0\n", None, "no current and no charge"),
         ("", None, "no current and no charge"),
         ("cat: permission denied\n---\n\n---\nCan't find service: battery", None, "no current and no charge"),
