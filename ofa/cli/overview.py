@@ -37,6 +37,7 @@ STEPS: dict[str, tuple[Entry, ...]] = {
         Entry("estimate", "profilers.transfer", "estimate the table of a device from a few timed networks"),
         Entry("compare", "profilers.compare", "find what changed between two tables"),
         Entry("merge", "profilers.lab.siblings", "compare devices of one model, and merge their tables"),
+        Entry("history", "profilers.lab.history", "find when a device drifted, by its dated tables"),
         Entry("regenerate", "profilers.regenerate", "measure all tables again, every night"),
         Entry("lab", "profilers.lab", "all of this on many devices of several hosts"),
     ),

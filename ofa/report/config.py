@@ -15,7 +15,7 @@ class ReportConfig(Config):
     """Write one HTML page that shows what runs found: a file to open, send and print. It needs no network.
 
     A run is a file or a folder that ofa.search, profilers.verify, ofa.evaluate, ofa.train, ofa.finetune,
-    profilers.validate or profilers.baselines wrote, or a latency table.
+    profilers.validate, profilers.baselines or profilers.lab.history wrote, or a latency table.
     """
 
     runs: Annotated[tuple[str, ...], Option(metavar="RUN", positional=True), Free()]

@@ -16,6 +16,7 @@ from ofa.report.inputs.curves import TrainingRun, read_training
 from ofa.report.inputs.evaluated import EvaluationRun, read_evaluation
 from ofa.report.inputs.files import SEARCHED, RunFile, RunFiles, find_files, with_checks
 from ofa.report.inputs.frontiers import read_frontier
+from ofa.report.inputs.histories import DeviceHistory, read_histories
 from ofa.report.inputs.references import ReferenceRun, read_references
 from ofa.report.inputs.searched import SearchRun, read_search
 from ofa.report.inputs.validated import ValidationRun, read_validation
@@ -25,6 +26,7 @@ from ofa.report.parts.devices import DeviceFindings, devices_of
 from ofa.report.parts.priced import NetworkInNoSpace, named_networks
 from ofa.report.sections.device import answer_of, device_section
 from ofa.report.sections.evaluation import evaluation_section
+from ofa.report.sections.history import history_section
 from ofa.report.sections.references import references_section
 from ofa.report.sections.section import Section, listed
 from ofa.report.sections.table import table_section, validation_rows
@@ -52,6 +54,7 @@ class _Given:
     trainings: list[TrainingRun]
     validations: list[ValidationRun]
     references: list[ReferenceRun]
+    histories: list[DeviceHistory]
     tables: dict[Path, LatencyTable]
     lines: dict[tuple[Path, str], tuple[tuple[float, float], ...]]
 
@@ -69,6 +72,8 @@ class _Given:
                 self.validations.append(read_validation(file))
             case "baselines":
                 self.references.append(read_references(file))
+            case "history":
+                self.histories.extend(read_histories(file))
             case "table":
                 self.tables[file.path] = LatencyTable.load(file.path)
             case "frontier":
@@ -133,7 +138,7 @@ def _devices(given: _Given) -> list[DeviceFindings]:
 
 def _read(files: RunFiles) -> tuple[_Given, RunFiles]:
     """What the files say, and those of them that say anything: a damaged one in a folder is left out."""
-    given = _Given([], [], [], [], [], {}, {})
+    given = _Given([], [], [], [], [], [], {}, {})
     damaged: dict[Path, str] = {}
     for file in files.read:
         try:
@@ -174,6 +179,7 @@ def _sections(given: _Given, devices: Sequence[DeviceFindings], networks: Sequen
         sections.append(Section(f"validation-{number}", title, title, f"table {run.table}", charts=rows))
     apart = [run for run in given.references if (run.table, run.device) not in searched]
     sections += [references_section(run, number) for number, run in enumerate(apart, 1)]
+    sections += [history_section(history, number) for number, history in enumerate(given.histories, 1)]
     sections += [evaluation_section(run, number) for number, run in enumerate(given.evaluations, 1)]
     sections += [training_section(run, number) for number, run in enumerate(given.trainings, 1)]
     return sections
@@ -212,6 +218,8 @@ def _title(given: _Given, devices: Sequence[DeviceFindings]) -> str:
         return f"Latencies of {listed(list(dict.fromkeys(table.device for table in given.tables.values())))}"
     if given.validations:
         return f"Latencies of {listed(list(dict.fromkeys(run.device for run in given.validations)))}"
+    if given.histories:
+        return f"Histories of {listed(list(dict.fromkeys(history.device for history in given.histories)))}"
     return "Accuracies of networks" if given.evaluations else "Trainings of networks"
 
 

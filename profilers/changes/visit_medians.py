@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
@@ -53,12 +52,12 @@ def _is_of(latency_ms: float, visits_ms: tuple[float, ...], table: LatencyTable)
     """Whether a latency rests on these visits: on their median, or, in place, on parts that all blocks share."""
     if table.timing == "in place":
         return min(visits_ms) / _IN_PLACE <= latency_ms <= max(visits_ms) * _IN_PLACE
-    return math.isclose(latency_ms, float(np.median(visits_ms)), rel_tol=0.01, abs_tol=2e-6)
+    return math.isclose(latency_ms, statistics.median(visits_ms), rel_tol=0.01, abs_tol=2e-6)
 
 
 def _agrees(latency_ms: float, visits_ms: tuple[float, ...]) -> bool:
     """Whether the latency is the visits' median, but for rounding; a block without good visits tells nothing."""
-    return not visits_ms or math.isclose(latency_ms, float(np.median(visits_ms)), abs_tol=2e-6)
+    return not visits_ms or math.isclose(latency_ms, statistics.median(visits_ms), abs_tol=2e-6)
 
 
 def journal_visit_medians(path: Path) -> dict[Block, tuple[float, ...]]:

@@ -15,7 +15,7 @@ from ofa.reading.structured import content_of, parse_object, read_json
 from ofa.report.inputs.values import plain
 from ofa.tables.shipped import shipped_tables
 
-RunKind = Literal["search", "verify", "evaluate", "curves", "validate", "baselines", "table", "frontier"]
+RunKind = Literal["search", "verify", "evaluate", "curves", "validate", "baselines", "table", "frontier", "history"]
 METRICS, SEARCHED = "metrics.jsonl", ".frontier.csv"
 NEWS = (
     "expected what ofa.search, ofa.train, ofa.finetune, ofa.evaluate or a command of the profilers writes, or a table"
@@ -195,6 +195,8 @@ def _of_object(path: Path, content: dict[str, Any]) -> RunFile | None:
         return RunFile(path, "evaluate", content)
     if "scores" in content and "networks" in content and "table" in content:
         return RunFile(path, "validate", content)
+    if isinstance(content.get("history"), list):
+        return RunFile(path, "history", content)
     if "baselines" in content:
         return RunFile(path, "baselines", content)
     if ("stages" in content or "calibration_images" in content) and beside.is_file():
