@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ import numpy as np
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.reading.kinds import TABLE, kind_of
+from ofa.reading.numbers import short
 from ofa.tables import LatencyTable
 from profilers.changes.baseline import MOST_RUNS
-from profilers.changes.change import FEWEST_RUNS, Changes, find_changes, find_changes_from_runs
+from profilers.changes.change import FEWEST_BLOCKS, FEWEST_RUNS, Changes, find_changes, find_changes_from_runs
 from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.visit_medians import VisitMedians, visit_medians
 from profilers.lab.history.events import events_of
@@ -123,13 +125,18 @@ class _Measured:
         check_measured(table)
         header = table.header
         when = header.get("when", "")
-        if not (len(when) >= 10 and when[:4].isdecimal() and when[4] == when[7] == "-"):
-            raise InputError(f"{path}: header when is {ascii(when)[:40]}, expected a date such as 2026-11-27")
+        try:
+            datetime.fromisoformat(when)
+        except ValueError:
+            raise InputError(f"{path}: header when is {short(when)}, expected a date such as 2026-11-27") from None
+        visits, _ = visit_medians(table)
+        if (judged := sum(map(bool, visits.values()))) < FEWEST_BLOCKS:
+            raise InputError(f"{path}: {judged} blocks have visits that count, expected at least {FEWEST_BLOCKS}")
         settings = settings_of(table)
         versions = {key: header.get(key, "not stated") for key in VERSIONS}
         settings = {key: text for key, text in settings.items() if key not in VERSIONS}
         settings["runtime"] = versions["runtime"].split(" ")[0]
-        return cls(path, when, table.device, header.get(DEVICE_ID, ""), settings, versions, visit_medians(table)[0])
+        return cls(path, when, table.device, header.get(DEVICE_ID, ""), settings, versions, visits)
 
     @property
     def series(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ofa.tables import LatencyTable
 from profilers.lab.history.__main__ import main
 from profilers.lab.history.history import read_histories
 from tests.helpers.programs import ended
@@ -100,10 +101,19 @@ def test_devices_and_settings_are_apart_and_what_is_none_is_named(draw: Draw, tm
     (tmp_path / "copy.csv").write_bytes((tmp_path / "n01.csv").read_bytes())
     draw("estimate", 9, provenance="estimated", when="2026-11-01")
     draw("undated", 10)
+    draw("impossible", 11, when="2026-13-01")
+    few = LatencyTable.load(tmp_path / "n01.csv")
+    LatencyTable(few.header, few.rows[:9]).save(tmp_path / "few.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     histories, left_out = read_histories([tmp_path])
     assert [(h.device_id, len(h.nights), h.aside) for h in histories] == [("1", 2, ""), ("2", 2, ""), ("2", 1, "")]
-    assert sorted(left.path.name for left in left_out) == ["estimate.csv", "n01.csv", "undated.csv"]
+    assert sorted(left.path.name for left in left_out) == [
+        "estimate.csv",
+        "few.csv",
+        "impossible.csv",
+        "n01.csv",
+        "undated.csv",
+    ]
 
 
 def test_what_is_no_history_is_refused(draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
