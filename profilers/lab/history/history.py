@@ -55,7 +55,7 @@ class History:
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class UnfollowedTable:
     """A file that is in no history, and why."""
 
     path: Path
@@ -64,13 +64,13 @@ class LeftOut:
 
 def read_histories(
     places: Sequence[Path], effect: float = EFFECT, alpha: float = ALPHA
-) -> tuple[tuple[History, ...], tuple[LeftOut, ...]]:
+) -> tuple[tuple[History, ...], tuple[UnfollowedTable, ...]]:
     """The histories in files and in folders, with the folders in them; and the tables that are in none.
 
     Devices are told apart by `device_id` in the header, else by the device's name. InputError for a named file that is
     no measured table, for a table without a date, and where there is no table.
     """
-    left_out: list[LeftOut] = []
+    left_out: list[UnfollowedTable] = []
     groups: dict[tuple[str, ...], list[_Measured]] = {}
     for path, named in _files(places):
         try:
@@ -78,11 +78,11 @@ def read_histories(
         except InputError as error:
             if named:
                 raise
-            left_out.append(LeftOut(path, str(error)))
+            left_out.append(UnfollowedTable(path, str(error)))
             continue
         same = groups.setdefault(measured.series, [])
         if any(other.when == measured.when and other.visits == measured.visits for other in same):
-            left_out.append(LeftOut(path, f"{path}: is a copy of another table"))
+            left_out.append(UnfollowedTable(path, f"{path}: is a copy of another table"))
         else:
             same.append(measured)
     if not groups:

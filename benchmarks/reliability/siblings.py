@@ -1,7 +1,7 @@
 """Devices of one model, simulated: how fast a thousand tables are compared and merged, and which faults are found.
 
-python benchmarks/latency/siblings.py speed --devices 1000 --folder /tmp/shelf
-python benchmarks/latency/siblings.py faults --draws 200 --devices 10
+python benchmarks/reliability/siblings.py speed --devices 1000 --folder /tmp/shelf
+python benchmarks/reliability/siblings.py faults --draws 200 --devices 10
 
 A device is the shipped table of --table (461 blocks, five visits each) times
 
