@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from device_agents.cpu.runtimes import Run, runtime_of
+from device_agents.cpu.parts import Run
+from device_agents.cpu.runtimes import runtime_of
 from ofa.blocks import blocks_of
 from ofa.space import get_space
 from profilers.devices.local_cpu import check_computes
