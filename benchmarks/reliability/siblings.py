@@ -136,10 +136,10 @@ def with_fault(visits: np.ndarray, fault: str, shelf: Shelf) -> np.ndarray:
     return visits
 
 
-def faults(shelf: Shelf, devices: int, draws: int) -> None:
+def faults(shelf: Shelf, devices: int, draws: int, only: str | None) -> None:
     print(f"{draws} draws of {devices} devices; false, of {draws} times {devices - 1} devices")
     for spread in SPREADS:
-        for fault in FAULTS:
+        for fault in [only] if only else FAULTS:
             counts = dict.fromkeys(("found", "not told", "false", "lost", "wrong", "merged"), 0)
             for _ in range(draws):
                 levels = shelf.levels(devices, spread)
@@ -169,6 +169,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--devices", type=int, default=10)
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--folder", type=Path, help="tables are kept there, and taken from there")
+    parser.add_argument("--fault", choices=FAULTS, help="of all, this one alone")
     parser.add_argument("--only-write", action="store_true")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--table", default="epyc-vm-tflite")
@@ -181,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
             if not args.only_write:
                 speed(table, paths)
     else:
-        faults(shelf, args.devices, args.draws)
+        faults(shelf, args.devices, args.draws, args.fault)
     return 0
 
 
