@@ -34,11 +34,10 @@ def announce(config: AnnounceConfig) -> int:
     """Until it is stopped: 130."""
     require("ray", "a lab")
     from profilers.lab.host.announcing import announce as begin
-    from profilers.profiling.console import STOPPED, ended_by_sigterm
+    from profilers.profiling.console import STOPPED
 
     try:
-        with ended_by_sigterm():
-            begin(config, _line, _warn)
+        begin(config, _line, _warn)
     except KeyboardInterrupt:
         print("stopped; this host and its devices are no longer in the lab", file=sys.stderr)
     return STOPPED

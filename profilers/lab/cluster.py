@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _PREFIX = "host "
 def connected(address: str) -> Iterator[None]:
     """A connection to the lab's Ray; InputError where there is none, or of another version."""
     require("ray", "a lab")
+    _check_there(address)
     import ray
 
     try:
@@ -49,6 +51,19 @@ def connected(address: str) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_there(address: str) -> None:
+    """InputError where nobody listens: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdecimal():
+        return  # auto, or what Ray says more of
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"no Ray answers at --address {address} ({error}): start it there (ray start --head), or name where it is"
+        ) from None
 
 
 def is_guarded() -> bool:

@@ -15,6 +15,7 @@ from profilers.lab.devices import Device, Host, announced, package
 from profilers.lab.host.actor import start_actor
 from profilers.lab.host.attached import Attached
 from profilers.lab.run.driver import HostLost
+from profilers.profiling.console import ended_by_sigterm
 
 _STARTS_S, _ENDS_S = 60.0, 40.0
 _HOLDS_S = 5.0  # the name of an actor whose process has just ended
@@ -31,7 +32,8 @@ def announce(config: AnnounceConfig, say: Callable[[str], object], warn: Callabl
     InputError where the lab refuses this host, or its Ray goes away.
     """
     name = config.name or socket.gethostname()
-    with connected(config.address):
+    # within: Ray has a handler of SIGTERM of its own, which ends a process at once
+    with connected(config.address), ended_by_sigterm():
         import ray
 
         if not is_guarded():

@@ -49,52 +49,6 @@ def cluster() -> Iterator[Any]:
             made.shutdown()
 
 
-def test_a_node_that_is_killed_loses_nothing_and_two_hosts_of_one_name_are_refused(
-    cluster: Any, tmp_path: Path
-) -> None:
-    import ray
-
-    nodes = {"desk": cluster.head_node.node_id, "shelf": cluster.other.node_id, "rack": cluster.head_node.node_id}
-    held = {
-        host: start_actor(host, node, tmp_path / host, 1, [phone(f"{host}{n}") for n in (1, 2)])
-        for host, node in nodes.items()
-    }
-    hosts = RayHosts()
-    while len(there := hosts.look()) < 3:
-        time.sleep(0.1)
-    assert {name: host.package for name, host in there.items()} == dict.fromkeys(nodes, package())
-    with pytest.raises(ValueError, match="host desk"):
-        start_actor("desk", nodes["desk"], tmp_path / "x", 1, [])
-    jobs = [job(f"phone-{host}{n}", seed=n, visits=150, visit_ms=20) for host in nodes for n in (1, 2)]
-    said: list[str] = []
-    run = run_of(hosts, tmp_path / "out", jobs, said.append)
-    journal = tmp_path / "out" / "tables" / "phone-shelf1" / "phone-shelf1.journal.jsonl"
-    killed: list[float] = []
-
-    def show(_: object) -> None:
-        if not killed and journal.is_file() and journal.read_bytes().count(b"\n") > 20:
-            killed.append(time.monotonic())
-            cluster.other.kill_raylet(allow_graceful=False)
-        if killed and any("host shelf went away" in line for line in said):
-            # its phones are put into another host
-            held["rack"].attach.remote([phone(f"{host}{n}") for host in ("rack", "shelf") for n in (1, 2)])
-
-    run.show = show
-    try:
-        run.to_the_end()
-    finally:
-        run.journal.close()
-    assert [task.state for task in run.tasks] == ["done"] * 6
-    assert {task.job.device: task.host for task in run.tasks if "shelf" in task.job.device} == dict.fromkeys(
-        ("phone-shelf1", "phone-shelf2"), "rack"
-    )
-    for task in run.tasks:
-        records = Journal.read(task.folder / f"{task.job.subject}.journal.jsonl").records
-        assert [record["visit"] for record in records] == [*range(150)]
-    for actor in held.values():
-        ray.kill(actor)
-
-
 def test_the_commands(cluster: Any, tmp_path: Path) -> None:
     """announce, status, run on this CPU; announce is killed in the middle, and the run goes on when it is back."""
 
@@ -148,14 +102,65 @@ def _same_as_alone(table: Path, args: list[str], out: Path) -> None:
     subprocess.run(command, check=True, capture_output=True)
     lab, alone = (Journal.read(path.with_suffix(".journal.jsonl")) for path in (table, out))
     assert lab.settings == alone.settings
-    visits = [[r["model"] for r in each.records if r["kind"] == "result"] for each in (lab, alone)]
-    assert visits[0] == visits[1]
+    # of the first pass: how many are made again, the machine's rest decides
+    visits, typed = ({(r["number"], r["id"]) for r in each.records if r.get("pass") == 0} for each in (lab, alone))
+    assert visits == typed
     rows = [[line.split(",")[:-6] for line in path.read_text().splitlines() if line[0] != "#"] for path in (table, out)]
     assert [row[:10] for row in rows[0]] == [row[:10] for row in rows[1]]
 
 
+def test_a_node_that_is_killed_loses_nothing_and_two_hosts_of_one_name_are_refused(
+    cluster: Any, tmp_path: Path
+) -> None:
+    import ray
+
+    nodes = {"desk": cluster.head_node.node_id, "shelf": cluster.other.node_id, "rack": cluster.head_node.node_id}
+    held = {
+        host: start_actor(host, node, tmp_path / host, 1, [phone(f"{host}{n}") for n in (1, 2)])
+        for host, node in nodes.items()
+    }
+    hosts = RayHosts()
+    while len(there := hosts.look()) < 3:
+        time.sleep(0.1)
+    assert {name: host.package for name, host in there.items()} == dict.fromkeys(nodes, package())
+    with pytest.raises(ValueError, match="host desk"):
+        start_actor("desk", nodes["desk"], tmp_path / "x", 1, [])
+    jobs = [
+        job(f"phone-{host}{n}", seed=n, visits=150, visit_ms=20 if host != "shelf" else 100)
+        for host in nodes
+        for n in (1, 2)
+    ]
+    said: list[str] = []
+    run = run_of(hosts, tmp_path / "out", jobs, said.append)
+    journal = tmp_path / "out" / "tables" / "phone-shelf1" / "phone-shelf1.journal.jsonl"
+    killed: list[float] = []
+
+    def show(_: object) -> None:
+        if not killed and journal.is_file() and journal.read_bytes().count(b"\n") > 20:
+            killed.append(time.monotonic())
+            cluster.other.all_processes["raylet"][0].process.kill()
+        if killed and any("host shelf went away" in line for line in said):
+            # its phones are put into another host
+            held["rack"].attach.remote([phone(f"{host}{n}") for host in ("rack", "shelf") for n in (1, 2)])
+
+    run.show = show
+    try:
+        run.to_the_end()
+    finally:
+        run.journal.close()
+    assert [task.state for task in run.tasks] == ["done"] * 6
+    assert {task.job.device: task.host for task in run.tasks if "shelf" in task.job.device} == dict.fromkeys(
+        ("phone-shelf1", "phone-shelf2"), "rack"
+    )
+    for task in run.tasks:
+        records = Journal.read(task.folder / f"{task.job.subject}.journal.jsonl").records
+        assert [record["visit"] for record in records] == [*range(150)]
+    for actor in held.values():
+        ray.kill(actor)
+
+
 def test_where_no_ray_runs_it_is_said() -> None:
-    with pytest.raises(InputError, match=r"no Ray answers at --address 127\.0\.0\.1:9: "), connected("127.0.0.1:9"):
+    with pytest.raises(InputError, match=r"no Ray answers at --address 127\.0\.0\.1:9 \("), connected("127.0.0.1:9"):
         pass
 
 
