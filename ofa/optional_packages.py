@@ -12,7 +12,6 @@ OPTIONAL = {
     "PIL": ("Pillow", "train"),
     "adb_shell": ("adb-shell", "android"),
     "ai_edge_litert": ("ai-edge-litert", "tflite"),
-    "ai_edge_quantizer": ("ai-edge-quantizer", "int8"),
     "coremltools": ("coremltools", "coreml"),
     "flatbuffers": ("flatbuffers", "tflite"),
     "jinja2": ("Jinja2", "report"),

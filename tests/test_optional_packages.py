@@ -61,8 +61,8 @@ def test_every_import_is_of_python_of_ours_required_or_known_as_optional() -> No
     found = {(path.relative_to(ROOT).as_posix(), name) for path in FILES for name in imported(path.read_text())}
     assert len(FILES) > 200
     assert sorted((path, name) for path, name in found if name not in known) == []
-    # three are imported by their names in strings
-    assert set(OPTIONAL) - {name for _, name in found} == {"ai_edge_quantizer", "pillow_heif", "torchvision"}
+    # two are imported by their names in strings
+    assert set(OPTIONAL) - {name for _, name in found} == {"pillow_heif", "torchvision"}
 
 
 @pytest.mark.parametrize("module", OPTIONAL)

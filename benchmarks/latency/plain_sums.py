@@ -3,6 +3,7 @@
 python benchmarks/latency/plain_sums.py --runtime onnxruntime --networks 100 --rounds 3
 python benchmarks/latency/plain_sums.py --space mbv3-w0.35 --resolutions 48,60,72,84,96
 python benchmarks/latency/plain_sums.py --runtime tflite --phone-agent
+python benchmarks/latency/plain_sums.py --runtime onnxruntime --dtype int8
 
 The blocks of a space, the networks in which `profilers.cpu` times them in place, its whole networks, and random
 networks take turns, so that a machine that changes changes all of them. Prints the errors of sums of blocks in place,
@@ -32,7 +33,7 @@ from profilers.in_place.blocks import blocks_in_place
 from profilers.in_place.carriers import carriers_of
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.judge import Outcome
-from profilers.measuring.models import RUNTIMES
+from profilers.measuring.models import DTYPES, RUNTIMES
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.run import measure_on
 from profilers.measuring.statistics import summarise
@@ -90,6 +91,7 @@ def by_phone_agent(target: Target) -> Target:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", default="onnxruntime", choices=[*RUNTIMES])
+    parser.add_argument("--dtype", default="fp32", choices=DTYPES)
     parser.add_argument("--space", default="mbv3-w1.0", metavar="NAME")
     parser.add_argument("--resolutions", default="128,160,192,208,224", metavar="PX,PX")
     parser.add_argument("--networks", type=int, default=100, metavar="N")
@@ -107,7 +109,7 @@ def main() -> None:
     networks = [blocks_of(space, subnet) for subnet in (*anchors, *space.decode(genes))]
     cuts = [carrier.cut for carrier in carriers_of(space, resolutions, args.seed)]
     plan = make_plan([*blocks, *networks], args.rounds, args.seed, cut_chains=cuts)
-    target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True)
+    target = cpu_target(args.runtime, 1, 1, None, 60.0, in_place=True, dtype=args.dtype)
     if args.phone_agent:
         target = by_phone_agent(target)
     own = target.pace.in_place
@@ -126,7 +128,7 @@ def main() -> None:
         finally:
             journal.close()
     took = time.monotonic() - started
-    print(f"{args.runtime}, {space.name}, {len(genes)} networks, {args.rounds} rounds, {took:.0f} s")
+    print(f"{args.runtime}, {args.dtype}, {space.name}, {len(genes)} networks, {args.rounds} rounds, {took:.0f} s")
     report(space, plan, outcome, len(blocks), len(anchors), genes)
 
 

@@ -10,15 +10,13 @@ from ofa.checkpoints.shipped import shipped_checkpoint
 from ofa.checkpoints.subnet_file import NamedSubnet, read_subnet
 from ofa.errors import InputError
 from ofa.export.config import SUFFIXES, ExportConfig
-from ofa.export.quantize import QUANTIZERS, check_quantizer
+from ofa.export.quantize import INT8_FORMATS, check_int8
 from ofa.optional_packages import require
 from ofa.published.opening import open_network
 from ofa.reading.numbers import short
 from ofa.runs.places import check_writable
 from ofa.space import checked_resolution
-
-# types of tables of float networks; a table may also say that its type is not known
-_FLOATS = ("float32", "fp32", "tf32", "fp16", "bf16")
+from ofa.tables.header import FLOATS, INT8
 
 
 def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | None:
@@ -27,17 +25,17 @@ def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | 
     searched: what the search said of it (`NamedSubnet.facts`)
     """
     dtype, table = searched.get("dtype"), short(searched.get("table"))
-    if dtype == "int8" and not config.int8 and config.format != "safetensors":
+    if dtype == INT8 and not config.int8 and config.format != "safetensors":
         way = (
             "add --int8 and --calibration DIR"
-            if config.format in QUANTIZERS
+            if config.format in INT8_FORMATS
             else "take --format onnx or tflite, --int8"
         )
         return (
             f"the network was searched for int8 (table {table}), and is exported in float32: its latency is not the "
             f"table's: {way}, or search by a table of float32"
         )
-    if config.int8 and dtype in _FLOATS:
+    if config.int8 and dtype in FLOATS:
         return (
             f"the network was searched for {dtype} (table {table}), and is exported in int8: its latency is not the "
             "table's, and what int8 costs of its accuracy was not counted: search by a table of int8 (--dtype int8 of "
@@ -49,7 +47,7 @@ def unlike_searched(config: ExportConfig, searched: Mapping[str, Any]) -> str | 
 def check_first(config: ExportConfig) -> NamedSubnet | None:
     """The sub-network that is asked for, if one is named by a file; InputError for what will fail without more."""
     if config.int8:
-        check_quantizer(config.format)
+        check_int8(config.format)
         if config.calibration is None:
             raise InputError("--int8 takes its ranges from real images: give a folder or zip with --calibration")
     if config.format == "coreml":

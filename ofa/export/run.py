@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from ofa import __version__
 from ofa.checkpoints.weights import read_calibration
 from ofa.export.compare import Agreement, compare
 from ofa.export.config import SUFFIXES, ExportConfig
@@ -22,7 +22,7 @@ from ofa.export.interface.ends import with_ends
 from ofa.export.interface.opsets import check_onnx, not_run
 from ofa.export.metadata import model_metadata
 from ofa.export.model_file import float_model, safetensors_model, with_metadata, write_file
-from ofa.export.quantize import quantize, quantizer_version
+from ofa.export.quantize import quantised
 from ofa.export.runtimes import NOT_RUN, runner, runs_here
 from ofa.graph.untrained import UNTRAINED, untrained_model
 from ofa.images.classes import class_numbers
@@ -281,17 +281,17 @@ def _quantised(
     """The int8 model, what it takes and gives, what its metadata says of it, and how far it agrees with the network."""
     config, images = inputs.config, inputs.images
     assert images.calibration is not None
-    limit = min(max(INT8_IMAGES, config.batch or 1), len(images.calibration))
-    chosen = images.calibration.batches(inputs.preprocessing, BATCH, limit=limit, strict=config.strict)
-    pixels = torch.cat([batch for batch, _ in chosen]).numpy()
-    notes.note(f"quantising with {len(pixels)} images")  # without the broken ones
-    write = partial(_float, inputs, network)
-    quantised = quantize(config.format, write, pixels, config.batch, integers=config.int8_io)
-    content, ends = with_ends(config, quantised, inputs.preprocessing, int8=True)
+    batches = images.calibration.batches(inputs.preprocessing, BATCH, limit=INT8_IMAGES, strict=config.strict)
+    shown = [batch for batch, _ in batches]
+    count = sum(map(len, shown))  # without the broken ones
+    notes.note(f"quantising with {count} images")
+    graph, any_batch = trained_graph(network, batch=config.batch or 1), config.batch is None
+    written = quantised(config.format, graph, shown, opset=config.opset, any_batch=any_batch, integers=config.int8_io)
+    content, ends = with_ends(config, written, inputs.preprocessing, int8=True)
     if images.shared:
         notes.warn("int8 is compared on the images it was calibrated with: give others with --evaluate DIR")
     agreement = _compared(inputs, network, (content, ends), known, notes, "int8")
-    facts = {**agreement.to_dict(), "calibration_images": len(pixels), "quantizer": quantizer_version(config.format)}
+    facts = {**agreement.to_dict(), "calibration_images": count, "quantizer": f"ofa-latency {__version__}"}
     return content, ends, facts, agreement
 
 

@@ -7,7 +7,7 @@
 - onnxruntime has no int8 kernel of h-swish and hard sigmoid: there these compute in float, between two roundings.
 
 The same rules as onnxruntime's `quantize_static` (QDQ, per channel) and ai-edge-quantizer's `static_wi8_ai8`, which
-tests compare: here without a tool, in a millisecond a block, for files and for training alike.
+tests compare: here in a millisecond a block, for profiles, exported files and training alike.
 """
 
 from __future__ import annotations

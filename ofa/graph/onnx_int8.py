@@ -16,7 +16,9 @@ import numpy as np
 
 from ofa.graph.graph import Graph, Node
 from ofa.graph.int8 import GATE, HARD_SIGMOID_REACH, LOWEST, Borders, Range, Ranges, int8_weights, rounds_before
-from ofa.graph.onnx import OnnxWriter, empty_model, serialised
+from ofa.graph.onnx import OPSET, OnnxWriter, empty_model, serialised
+
+CHANNEL_SCALES_SINCE = 13  # before, QuantizeLinear has one scale for all channels
 
 
 def write_onnx_int8(
@@ -25,29 +27,34 @@ def write_onnx_int8(
     metadata: Mapping[str, str] | None = None,
     *,
     borders: Borders | None = None,
+    opset: int = OPSET,
+    any_batch: bool = False,
 ) -> bytes:
     """The serialised model, as `ofa.graph.onnx.write_onnx` writes it, quantised.
 
     borders: float32 at both ends, if not given; else "input" or "output" is uint8, (N, H, W, C)
+    opset: CHANNEL_SCALES_SINCE or newer
     """
     borders = borders or Borders()
     given, wanted = ("FLOAT" if at_end else "UINT8" for at_end in (borders.float_input, borders.float_output))
-    model = empty_model(graph, given, wanted)
+    model = empty_model(graph, given, wanted, opset=opset, any_batch=any_batch)
     for border, shape, is_float in (
         (model.graph.input[0], graph.input_shape, borders.float_input),
         (model.graph.output[0], graph.output_shape, borders.float_output),
     ):
         if not is_float and len(shape) == 4:
-            for place, size in zip(border.type.tensor_type.shape.dim, [shape[0], *shape[2:], shape[1]], strict=True):
+            for place, size in zip(border.type.tensor_type.shape.dim[1:], [*shape[2:], shape[1]], strict=True):
                 place.dim_value = size
-    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders), metadata)
+    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch), metadata)
 
 
 class _QdqWriter(OnnxWriter):
     """names: of every tensor so far, as dequantised."""
 
-    def __init__(self, graph: Graph, onnx_graph: Any, ranges: Ranges, borders: Borders) -> None:
-        super().__init__(graph, onnx_graph)
+    def __init__(
+        self, graph: Graph, onnx_graph: Any, ranges: Ranges, borders: Borders, opset: int, any_batch: bool
+    ) -> None:
+        super().__init__(graph, onnx_graph, opset, any_batch)
         self.ranges, self.borders = ranges, borders
         self.steps: dict[Range, list[str]] = {}
         if borders.float_input:

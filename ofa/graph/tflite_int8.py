@@ -41,14 +41,19 @@ _SHIFT, _SIXTH = 3.0, Range(0.0, 1 / 6)
 
 
 def write_tflite_int8(
-    graph: Graph, ranges: Ranges, metadata: Mapping[str, str] | None = None, *, borders: Borders | None = None
+    graph: Graph,
+    ranges: Ranges,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    borders: Borders | None = None,
+    any_batch: bool = False,
 ) -> bytes:
     """The serialised model, as `ofa.graph.tflite.write_tflite` writes it, quantised.
 
     borders: float32 at both ends, if not given
     """
     borders = borders or Borders()
-    writer = _Int8Writer(ranges)
+    writer = _Int8Writer(ranges, any_batch)
     source = given = writer.tensor(nhwc(graph.input_shape), "input")
     if borders.float_input:
         given = writer.operator(_OPS.QUANTIZE, [source], nhwc(graph.input_shape))
@@ -67,8 +72,8 @@ def write_tflite_int8(
 class _Int8Writer(TfliteWriter):
     """Writes a node in float, then makes what it wrote int8."""
 
-    def __init__(self, ranges: Ranges) -> None:
-        super().__init__()
+    def __init__(self, ranges: Ranges, any_batch: bool) -> None:
+        super().__init__(any_batch)
         self.ranges = ranges
 
     def make_int8(self, tensor: int, values: Range) -> None:

@@ -16,11 +16,12 @@ from rich.table import Table
 
 from ofa.cli.console import spelled
 from ofa.predictors.prediction import Predictor
+from ofa.reading.numbers import short
 from ofa.runs.files import replace_file
 from ofa.search.specialised import Axis, Specialised
 from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
-from ofa.tables.header import ERROR
+from ofa.tables.header import ERROR, FLOATS, INT8, NOT_STATED
 from ofa.tables.margin import Margin, SustainedFactor
 from ofa.tables.sum_correction import SumCorrection
 
@@ -88,7 +89,13 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
 
 def types_in_words(table: LatencyTable, predictor: Predictor) -> str | None:
     """What is not counted where latencies and accuracies are of networks of different types; None where they agree."""
-    table_int8, predictor_int8 = table.header.get("dtype") == "int8", predictor.dtype == "int8"
+    stated = table.header.get("dtype", NOT_STATED[0])
+    table_int8, predictor_int8 = stated == INT8, predictor.dtype == INT8
+    if stated not in (INT8, *FLOATS, *NOT_STATED):
+        return (
+            f"the table's type of networks is {short(stated)}, which is none of {', '.join((INT8, *FLOATS))}: whether "
+            f"accuracies, of {predictor.dtype} networks, are of the same is not known"
+        )
     if table_int8 == predictor_int8:
         return None
     if table_int8:

@@ -21,6 +21,9 @@ ERROR, ERROR_SUMS = "expected_error", "expected_error_sums"
 # of the spaces that it names, the hashes of their descriptions; the descriptions of those that are not ours
 SPACES_SHA256, SPACE_DESCRIPTIONS = "space_sha256", "space_description"
 PINNED = "pinned"  # "no": the processor's cores took turns
+# types of the networks behind a table, as profilers write them; a source may not say, or use another word
+INT8, FLOATS = "int8", ("float32", "fp32", "tf32", "fp16", "bf16")
+NOT_STATED = ("not stated by the source", "not known")
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
     *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
@@ -53,6 +56,8 @@ def check_header(name: str, header: Mapping[str, str]) -> None:
         )
     if (timing := header.get("timing", "warm")) not in TIMINGS:
         raise InputError(f"{name}: header timing is {short(timing)}, expected one of {', '.join(TIMINGS)}")
+    if meant := near_miss(header.get("dtype", INT8), (INT8, *FLOATS)):
+        raise InputError(f"{name}: header dtype is {short(header['dtype'])}: did you mean {meant}?")
     BATCH.integer(f"{name}: header batch", header.get("batch", "1"))
     for key in ("emulated", PINNED):
         if (value := header.get(key, "no")) not in ("yes", "no"):

@@ -10,6 +10,7 @@ from typing import Any
 
 from ofa.cli.console import make_console
 from ofa.errors import InputError
+from ofa.reading.numbers import cut
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
 from ofa.space.description import space_identity
@@ -73,7 +74,7 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     if out.is_dir():
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
     if options.resume and path.is_file():
-        _check_timing(path, settings)
+        _check_options(path, settings)
         return Journal.resume(path, settings)
     if not options.overwrite and not options.resume:
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
@@ -92,15 +93,26 @@ def _is_estimate(out: Path) -> bool:
         return False
 
 
-def _check_timing(path: Path, settings: Mapping[str, Any]) -> None:
-    """InputError where blocks were timed in networks before, and now alone, or the other way round.
+def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
+    """InputError where a journal was begun with another --dtype or --timing, which its settings call otherwise.
 
-    All that follows from it, such as the visits and their rules, differs too, and was never typed.
+    All that follows from them, such as the visits and their rules, differs too, and was never typed.
     """
     before = Journal.read(path).settings
-    was, now = ("in-place" if of.get("carriers") else "warm" for of in (before, settings))
-    if was != now and before.get("space") == settings["space"]:
-        raise InputError(
-            f"{path} was begun with --timing {was}, this one has --timing {now}: continue with --timing {was}, or "
-            "start again with --overwrite in place of --resume"
-        )
+    if before.get("space") != settings["space"]:
+        return
+    for flag, option in (("--dtype", _dtype), ("--timing", _timing)):
+        was, now = option(before), option(settings)
+        if was != now:
+            raise InputError(
+                f"{path} was begun with {flag} {cut(was)}, this one has {flag} {now}: continue with {flag} "
+                f"{cut(was)}, or start again with --overwrite in place of --resume"
+            )
+
+
+def _dtype(settings: Mapping[str, Any]) -> str:
+    return str(settings.get("model_dtype") or settings.get("dtype") or "fp32")
+
+
+def _timing(settings: Mapping[str, Any]) -> str:
+    return "in-place" if settings.get("carriers") else "warm"

@@ -12,7 +12,7 @@ def with_ends(
 ) -> tuple[bytes, Interface]:
     """A model with the input and output that the config asks for, and what they are.
 
-    int8: whether the model is quantised; by `quantize`, which left the ends as they are to be in TFLite files
+    int8: whether the model is quantised; the ends of TFLite files are then as they are to be
     """
     if config.with_preprocessing:
         pixels = Pixels(preprocessing.mean, preprocessing.std)

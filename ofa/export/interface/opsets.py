@@ -6,10 +6,9 @@ from importlib.metadata import version
 
 from ofa.errors import InputError
 from ofa.graph.onnx import OLDEST_OPSET
+from ofa.graph.onnx_int8 import CHANNEL_SCALES_SINCE
 from ofa.optional_packages import require
 from ofa.reading.numbers import cut
-
-CHANNEL_SCALES_SINCE = 13  # before, QuantizeLinear has one scale for all channels
 
 
 def check_opset(opset: int, *, int8: bool) -> None:

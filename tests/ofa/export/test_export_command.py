@@ -4,20 +4,21 @@ import json
 import re
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from ofa.checkpoints.weights import load_network, save_checkpoint, save_mit_network, save_network
 from ofa.errors import Infeasible, InputError
-from ofa.export import quantize
 from ofa.export.__main__ import main
 from ofa.export.runtimes import runner
+from ofa.graph import Graph
+from ofa.graph.fake_int8 import observed_ranges
+from ofa.graph.int8 import Ranges
 from ofa.images.files.folder import ImageFolder
 from ofa.images.reading import batches
 from ofa.networks import build_supernet, calibrate_bn, extract
@@ -95,8 +96,6 @@ def test_a_search_result_becomes_a_model(
 def test_int8_agrees_and_says_how_far(
     toy: Toy, photographs: Path, validation, tmp_path: Path, format_name: str, capsys
 ) -> None:
-    if format_name == "tflite":
-        pytest.importorskip("ai_edge_quantizer", reason="int8 for TFLite needs ai-edge-quantizer")
     paths = {}
     for kind in ("float32", "int8"):
         paths[kind] = tmp_path / f"{kind}.{format_name}"
@@ -114,15 +113,27 @@ def test_int8_agrees_and_says_how_far(
     assert f"int8: same top-1 on {agreement:.2f} % of 40 images" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("images", "batch"), [(200, 64), (130, 130), (131, 130), (64, 1)])
-def test_int8_is_calibrated_with_every_image(monkeypatch: pytest.MonkeyPatch, images: int, batch: int) -> None:
-    seen: list[NDArray[Any]] = []
-    monkeypatch.setattr(quantize, "_onnx", lambda model, batches: seen.extend(batches) or model)
-    numbered = np.broadcast_to(np.arange(images, dtype=np.float32)[:, None, None, None], (images, 3, 2, 2))
-    assert quantize.quantize("onnx", lambda n: bytes([n]), numbered, batch) == bytes([batch])
-    assert {len(found) for found in seen} == {batch}
-    assert len(seen) == -(-images // batch)
-    assert set(np.concatenate(seen)[:, 0, 0, 0].tolist()) == set(range(images))
+@pytest.mark.parametrize("format_name", ["onnx", "tflite"])
+def test_int8_takes_its_ranges_from_the_images_to_calibrate_whatever_the_batch(
+    monkeypatch: pytest.MonkeyPatch, toy: Toy, photographs: Path, tmp_path: Path, format_name: str
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def observed(graph: Graph, batches: Sequence[torch.Tensor]) -> Ranges:
+        seen.extend(batches)
+        return observed_ranges(graph, batches)
+
+    monkeypatch.setattr("ofa.graph.fake_int8.observed_ranges", observed)
+    outs = [tmp_path / f"{batch}.{format_name}" for batch in (1, 250)]
+    for out, batch in zip(outs, (1, 250), strict=True):
+        more = ["--int8", f"--calibration={photographs}", f"--batch={batch}", "--evaluate-images=20"]
+        assert main(of(toy, out, *more, format_name=format_name)) == 0
+    assert [sum(map(len, part)) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :])] == [96, 96]
+    images = torch.cat(seen).numpy()[:20]
+    alone, together = (
+        runner(format_name, out.read_bytes(), batch)(images) for out, batch in zip(outs, (1, 250), strict=True)
+    )
+    np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
 def test_a_specialised_network_needs_no_sub_network(specialised: Path, tmp_path: Path, capsys) -> None:

@@ -45,6 +45,7 @@ def _checkpoint(toy: Toy, folder: Path, kind: str) -> list[str]:
     return [f"--checkpoint={path}"]
 
 
+WEIGHTS = ["--format=safetensors", "--out=GIVEN/m.safetensors"]
 REFUSED = {
     "another space": (lambda t, f: _edited(t, f, space="mbv3-w1.0"), r"w0\.35, not mbv3-w1\.0"),
     "class count": (lambda t, f: _edited(t, f, num_classes=1000), r"has 4 classes, but .*result\.json says 1000"),
@@ -62,6 +63,8 @@ REFUSED = {
     "resolution": (["--resolution=8"], "--resolution is 8"),
     "int8 without images": (["--int8"], "--calibration"),
     "int8 torchscript": (["--int8", "--format=torchscript", "--out=GIVEN/m.pt"], "--int8 is for onnx and tflite"),
+    "batch of weights": ([*WEIGHTS, "--batch=dynamic"], "--batch is of files that run, --format safetensors holds"),
+    "weights compared": ([*WEIGHTS, "--evaluate=GIVEN"], "--evaluate compares files that run, --format safetensors"),
     "no images": (["--calibration=GIVEN"], "holds no images"),
     "no folder": (["--calibration=GIVEN/none"], "no such folder"),
     "no std": (["--std=0"], "--std is 0"),

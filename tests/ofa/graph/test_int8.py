@@ -10,7 +10,6 @@ import torch
 from numpy.typing import NDArray
 
 from ofa.blocks import OPERATORS, Block, blocks_of
-from ofa.export.quantize import quantize
 from ofa.graph import Graph, RandomWeights, block_graph, network_graph
 from ofa.graph.expected import expected_ranges
 from ofa.graph.fake_int8 import TOGETHER, fake_int8, observed_ranges
@@ -21,6 +20,7 @@ from ofa.graph.tflite import write_tflite
 from ofa.graph.tflite_int8 import write_tflite_int8
 from ofa.graph.torch import build_torch
 from ofa.space import get_space
+from tests.helpers.quantisers import by_ai_edge_quantizer, by_onnxruntime
 from tests.ofa.graph.layers import BLOCKS
 
 # a network in small: all that int8 does differently, one after the other
@@ -212,18 +212,12 @@ def test_parts_one_after_the_other_compute_the_whole_network_bit_for_bit() -> No
         np.testing.assert_array_equal(passed, whole)
 
 
-# ---- the same as others make
+# ---- the same as the runtimes' own tools make
 
 
-def exported(name: str, graph_of: Callable[[int], Graph], images: NDArray) -> bytes:
-    """As `ofa.export --int8` makes it."""
-    write = write_onnx if name == "onnx" else write_tflite
-    return quantize(name, lambda batch: write(graph_of(batch)), images, 1)
-
-
-def test_blocks_have_the_integer_kernels_of_exported_onnx_files_and_no_others(tmp_path) -> None:
+def test_onnx_files_have_the_integer_kernels_of_onnxruntimes_quantiser_and_no_others(tmp_path) -> None:
     graph, images = network_graph(CHAIN), noise((TOGETHER, 3, 33, 33), 1)
-    theirs = exported("onnx", lambda batch: network_graph(CHAIN, batch=batch), images)
+    theirs = by_onnxruntime(write_onnx(graph), np.split(images, len(images)))
     ours = write_onnx_int8(graph, observed_ranges(graph, [torch.from_numpy(images)]))
     kernels, outputs, x = [], [], noise(graph.input_shape, 99)
     for name, model in (("theirs", theirs), ("ours", ours)):
@@ -236,12 +230,13 @@ def test_blocks_have_the_integer_kernels_of_exported_onnx_files_and_no_others(tm
     assert off(outputs[1], outputs[0]) < 0.1
 
 
-def test_blocks_have_the_integer_operators_of_exported_tflite_files_and_no_others() -> None:
+def test_tflite_files_have_the_integer_operators_of_ai_edge_quantizer_and_no_others() -> None:
     pytest.importorskip("ai_edge_quantizer")
     from ai_edge_litert.interpreter import Interpreter
 
     graph, images = network_graph(CHAIN), noise((TOGETHER, 3, 33, 33), 1)
-    theirs = exported("tflite", lambda batch: network_graph(CHAIN, batch=batch), images)
+    at_once = write_tflite(network_graph(CHAIN, batch=TOGETHER))
+    theirs = by_ai_edge_quantizer(write_tflite(graph), at_once, [images])
     ours = write_tflite_int8(graph, observed_ranges(graph, [torch.from_numpy(images)]))
     operators, outputs, x = [], [], noise(graph.input_shape, 99)
     for model in (theirs, ours):

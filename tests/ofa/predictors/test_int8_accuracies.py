@@ -124,7 +124,7 @@ def test_the_type_goes_from_accuracies_to_search_to_export(
     path = tmp_path / "p.safetensors"
     rows = [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE, [SIZE])]
     header = {"device": "T", "runtime": "r", "provenance": "measured", "space": SPACE.name, "source": "a test"}
-    for dtype in ("int8", "float32"):
+    for dtype in ("int8", "float32", "w8a8"):
         LatencyTable({**header, "dtype": dtype}, rows).save(tmp_path / f"{dtype}.csv")
     for name, stated in (("int8.csv", "int8"), ("fp32.csv", "float32")):
         accuracies = _many(files / name, tmp_path)
@@ -133,13 +133,16 @@ def test_the_type_goes_from_accuracies_to_search_to_export(
         assert fit.main([*map(str, words)]) == 0
         assert AccuracyPredictor.load(path, SPACE).dtype == stated
         capsys.readouterr()
-        for dtype in ("int8", "float32"):
+        for dtype in ("int8", "float32", "w8a8"):
             words = ["--table", tmp_path / f"{dtype}.csv", "--predictor", path, "--num-classes", 6, "--latency", 3,
                      "--out", tmp_path / dtype]  # fmt: skip
             assert search_main([*map(str, words)]) == 0
             said = " ".join(capsys.readouterr().out.split())
             assert ("what int8 costs of accuracy is NOT counted" in said) == (stated == "float32" and dtype == "int8")
-            assert ("accuracies are of int8 networks, latencies are not" in said) == (stated == "int8" != dtype)
+            assert ("accuracies are of int8 networks, latencies are not" in said) == (
+                (stated, dtype) == ("int8", "float32")
+            )
+            assert ("networks is 'w8a8', which is none of int8, float32, fp32" in said) == (dtype == "w8a8")
     searched = read_subnet(tmp_path / "int8" / "result.json").facts
     assert (searched["dtype"], searched["table"]) == ("int8", "int8")
 

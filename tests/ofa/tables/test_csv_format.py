@@ -176,6 +176,8 @@ def test_header_lines_cannot_be_forged() -> None:
         ("sum_corection", "scale=1.1", "did you mean sum_correction"),
         ("expected error", "none", "did you mean expected_error"),
         ("emulated", "Yes", "header emulated is 'Yes', expected yes or no"),
+        ("dtype", "INT8", "header dtype is 'INT8': did you mean int8?"),
+        ("dtype", "Float32", "header dtype is 'Float32': did you mean float32?"),
         ("expected_error", "MAPE 2 %, bias 0.1 %", "there is no sum_correction: put that line back"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 from ofa.blocks import all_blocks
 from ofa.cli.command import docs_of
 from ofa.cli.config import Free, fields_of
-from ofa.errors import UsageError
+from ofa.errors import InputError, UsageError
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers import android, compare, cpu, gpu, linux, regenerate, transfer, validate
@@ -27,6 +27,7 @@ from profilers.measuring.models import RUNTIMES
 from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS, PHONE_PACE
 from profilers.profiling.command_words import command_line, replaced
 from profilers.profiling.profile import asked_of, identity
+from profilers.profiling.profile import open_journal as profile_journal
 from profilers.profiling.profile_options import MeasureOptions, ProfileOptions
 from profilers.profiling.work import planned
 from profilers.validate import open_journal
@@ -207,6 +208,25 @@ def test_a_validation_of_other_networks_is_not_gone_on_with(
     open_journal(again, tmp_path / "t.csv", table).close()
     with pytest.raises(ValueError, match=difference):
         open_journal(replace(again, **change), tmp_path / "t.csv", table)
+
+
+def test_a_profile_of_another_type_is_not_gone_on_with_and_the_option_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("profilers.devices.local_cpu.check_runtime", lambda _: None)
+    options = CpuConfig(out=tmp_path / "t.csv", space="mbv3-w0.35", resolutions=(64,), timing="warm", resume=True)
+
+    def opened(dtype: str, runtime: str = "openvino") -> None:
+        monkeypatch.setattr("profilers.devices.local_cpu.check_computes", lambda _: None)
+        target = cpu_target(runtime, 1, 1, None, 9.0, dtype=dtype)
+        profile_journal(options, identity(options, planned(options), target)).close()
+
+    for was, now in (("fp32", "int8"), ("int8", "bf16"), ("bf16", "fp32")):
+        options.out.with_suffix(".journal.jsonl").unlink(missing_ok=True)
+        opened(was)
+        opened(was)
+        with pytest.raises(InputError, match=f"was begun with --dtype {was}, this one has --dtype {now}: go on with"):
+            opened(now)
 
 
 def test_an_option_is_replaced_in_a_command_line_however_it_was_given() -> None:
