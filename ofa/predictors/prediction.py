@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -81,6 +82,11 @@ class Scale:
             raise InputError(f"checked is {short(self.checked)}, expected text")
 
 
+def _scale(stated: Any, key: str) -> Scale:
+    """Of a header; InputError or TypeError for what is none."""
+    return Scale(**as_object(stated, key))
+
+
 @dataclass(frozen=True, eq=False)
 class KnownAround:
     """For every number of pixels the known resolutions around it.
@@ -136,7 +142,9 @@ class Predictor(ABC):
             raise ValueError("noise is expected to have one value a resolution")
         self.between = KnownAround.of(self.resolutions)
         stated = self.header.get("scale")
-        self.scale = None if stated is None else Scale(**stated)
+        self.scale = None if stated is None else _scale(stated, "scale")
+        if "int8_scale" in self.header:
+            _scale(self.header["int8_scale"], "int8_scale")
         for key in ("optimism", "source_sd"):
             self._per_resolution(key)
         stated_dtype(self.header)
@@ -170,6 +178,23 @@ class Predictor(ABC):
     def _per_resolution(self, key: str) -> Floats:
         stated = as_object(self.header.get(key) or {}, key)
         return np.array([float(OFFSET.check(key, stated.get(str(r), 0.0))) for r in self.resolutions])
+
+    def in_int8(self) -> Self | None:
+        """The same for int8 networks, where the header states their scale beside float32 ones; else None.
+
+        `int8_scale` is a `Scale`: its offset is what int8 costs in the mean, its sd that of one network.
+        """
+        stated = self.header.get("int8_scale")
+        if stated is None or self.dtype != DTYPES[0]:
+            return None
+        scale = _scale(stated, "int8_scale")
+        if self.scale is not None:
+            offset, sd = self.scale.offset + scale.offset, math.hypot(self.scale.sd, scale.sd)
+            scale = Scale(offset, sd, f"{self.scale.checked}; {scale.checked}")
+        other = copy.copy(self)
+        other.header = {**self.header, "dtype": "int8", "scale": asdict(scale)}
+        other.scale = scale
+        return other
 
     def with_uncertainty(self, uncertainty: Uncertainty) -> Self:
         """The same predictor, with intervals."""

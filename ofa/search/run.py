@@ -29,6 +29,7 @@ from ofa.search.together import search_together
 from ofa.space import SearchSpace
 from ofa.space.description import require_same, space_record
 from ofa.tables import LatencyTable, find_table
+from ofa.tables.header import INT8
 from ofa.tables.margin import Margin, Margins, SustainedFactor
 
 
@@ -235,6 +236,8 @@ def open_searches(config: SearchConfig, space: SearchSpace | None = None) -> tup
     name = config.space or common_space(tables, preferred)
     space = space_of(name, tables, classes) if space is None else space
     predictor = load_predictor(config.predictor, space)
+    if config.predictor is None and all(table.header.get("dtype") == INT8 for table in tables.values()):
+        predictor = predictor.in_int8() or predictor
     first = next(iter(tables))
     require_classes(predictor, classes, first, known=config.num_classes or tables[first].stated_classes)
     return predictor, {name: _device_search(name, table, predictor, config) for name, table in tables.items()}

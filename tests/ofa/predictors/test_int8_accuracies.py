@@ -3,6 +3,7 @@
 The networks are untrained: how they rank means nothing, but a rounding elsewhere would change every figure.
 """
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -30,9 +31,12 @@ from ofa.predictors.collect import __main__ as collect
 from ofa.predictors.collect.int8 import RANGE_IMAGES, measure_int8
 from ofa.predictors.collect.measuring import PreparedImages, draw, measure
 from ofa.predictors.fit import __main__ as fit
-from ofa.predictors.prediction import stated_dtype
+from ofa.predictors.prediction import Scale, stated_dtype
 from ofa.predictors.subnet_accuracies import read_accuracies_csv, read_dtype
 from ofa.search.__main__ import main as search_main
+from ofa.search.config import SearchConfig
+from ofa.search.report import types_in_words
+from ofa.search.run import open_searches, search_subnets
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from tests.helpers.photographs import write_classes
@@ -145,6 +149,43 @@ def test_the_type_goes_from_accuracies_to_search_to_export(
             assert ("networks is 'w8a8', which is none of int8, float32, fp32" in said) == (dtype == "w8a8")
     searched = read_subnet(tmp_path / "int8" / "result.json").facts
     assert (searched["dtype"], searched["table"]) == ("int8", "int8")
+
+
+def test_a_search_by_an_int8_table_takes_off_what_int8_costs_the_shipped_supernet(tmp_path: Path) -> None:
+    space = get_space("mbv3-w0.35", num_classes=10)
+    rows = [TableRow(b, 0.01 + block_macs(b) / 1e8) for b in all_blocks(space, [72])]
+    header = {"device": "T", "runtime": "r", "provenance": "measured", "space": space.name, "source": "a test"}
+    found = {}
+    for dtype in ("int8", "float32"):
+        LatencyTable({**header, "dtype": dtype}, rows).save(tmp_path / f"{dtype}.csv")
+        result = search_subnets(
+            SearchConfig(table=(str(tmp_path / f"{dtype}.csv"),), latency=(0.3,), resolutions=(72,))
+        )
+        assert result.predictor.dtype == dtype
+        assert types_in_words(LatencyTable.load(tmp_path / f"{dtype}.csv"), result.predictor) is None
+        (found[dtype],) = next(iter(result.found.values()))
+    assert found["int8"].subnet == found["float32"].subnet, "all networks lose as much, as far as is known"
+    assert found["int8"].predicted_top1 - found["float32"].predicted_top1 == pytest.approx(-0.39)
+    wider = found["int8"].predicted_top1_std ** 2 - found["float32"].predicted_top1_std ** 2
+    assert wider == pytest.approx(0.33**2)
+    both = SearchConfig(table=(str(tmp_path / "int8.csv"), str(tmp_path / "float32.csv")), latency=(0.3,))
+    predictor, _ = open_searches(both)
+    assert predictor.dtype == "float32", (
+        "one predictor serves tables of both types: the search says what is not counted"
+    )
+    assert predictor.in_int8().in_int8() is None
+    scaled = copy.copy(predictor)
+    scaled.scale = Scale(1.0, 0.44, "all images")
+    assert scaled.in_int8().scale == Scale(0.61, 0.55, f"all images; {predictor.in_int8().scale.checked}")
+
+
+@pytest.mark.parametrize("stated", [3, {"offset": -0.4}, {"offset": 1e9, "sd": 0, "checked": "x"}, None])
+def test_a_scale_of_int8_that_is_none_is_refused(stated: object, tmp_path: Path) -> None:
+    AccuracyPredictor.default(get_space("mbv3-w0.35")).save(tmp_path / "p.safetensors")
+    header = json.loads((tmp_path / "p.json").read_text())
+    (tmp_path / "p.json").write_text(json.dumps({**header, "int8_scale": stated}))
+    with pytest.raises(InputError, match=r"p\.json: damaged"):
+        AccuracyPredictor.load(tmp_path / "p.safetensors", get_space("mbv3-w0.35"))
 
 
 def _many(path: Path, folder: Path) -> Path:
