@@ -20,8 +20,8 @@ from ofa.graph.tflite import write_tflite
 from ofa.graph.tflite_int8 import write_tflite_int8
 from ofa.graph.torch import build_torch
 from ofa.space import get_space
-from tests.helpers.quantisers import by_ai_edge_quantizer, by_onnxruntime
 from tests.ofa.graph.layers import BLOCKS
+from tests.ofa.graph.quantisers import by_ai_edge_quantizer, by_onnxruntime
 
 # a network in small: all that int8 does differently, one after the other
 CHAIN = [
