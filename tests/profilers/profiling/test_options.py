@@ -225,7 +225,9 @@ def test_a_profile_of_another_type_is_not_gone_on_with_and_the_option_is_named(
         options.out.with_suffix(".journal.jsonl").unlink(missing_ok=True)
         opened(was)
         opened(was)
-        with pytest.raises(InputError, match=f"was begun with --dtype {was}, this one has --dtype {now}: go on with"):
+        with pytest.raises(
+            InputError, match=f"was begun with --dtype {was}, this one has --dtype {now}: continue with"
+        ):
             opened(now)
 
 
