@@ -157,7 +157,7 @@ def show_summary(console: Console, found: Iterable[NetworkCosts], table: Latency
     """A line a network."""
     from rich.table import Table
 
-    from ofa.tables.amounts import of_batch
+    from ofa.reading.amounts import of_batch
 
     shown = Table(title=None if table is None else f"{table.device}: sums of blocks", title_justify="left")
     shown.add_column("network", overflow="fold")

@@ -4,6 +4,7 @@ python benchmarks/transfer/leaderboard.py                        # every set, in
 python benchmarks/transfer/leaderboard.py --set phones --draws 50
 python benchmarks/transfer/leaderboard.py --set dpus --score others.csv   # fitted on ours, scored on other networks
 python benchmarks/transfer/leaderboard.py --additive             # which sets are sums of a look-up table
+python benchmarks/transfer/leaderboard.py --set dpus --floor     # what the terms can tell at best
 
 Every target is fitted on a few random networks and scored on all others; sources are of other devices. Nothing is
 timed, so that any machine gives the same figures.
@@ -12,6 +13,7 @@ timed, so that any machine gives the same figures.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from fbnet import additive, fbnet_set
 from numpy.typing import NDArray
+from scipy.optimize import nnls
 from scipy.stats import spearmanr
 
 from ofa.blocks import Block
@@ -87,6 +90,37 @@ def plain_ridge(t: Target, rows: NDArray[np.intp]) -> Floats:
     return features @ (relative.T @ best[1]) / relative.shape[1]
 
 
+def held_to_the_mean(t: Target, rows: NDArray[np.intp]) -> Floats:
+    """The sources' mean, differences from it and terms, held by two strengths that leave-one-out chooses.
+
+    Minimises the squared relative errors + n lambda |a - 1/D|^2 + n mu sum_j (c_j T_j / y)^2, for factors a_d of D
+    scaled sources, and c_j of the terms.
+    """
+    sums = t.terms @ t.sources.T
+    relative = sums[rows] / t.latency_ms[rows, None]
+    scaled = sums * (relative.sum(axis=0) / (relative**2).sum(axis=0))
+    plain = t.terms if t.plain is None else t.plain
+    usual = plain[rows].mean(axis=0)
+    terms = plain / np.where(usual > 0, usual, np.inf) * t.latency_ms[rows].mean()
+    mean, measured = scaled.mean(axis=1), t.latency_ms[rows]
+    residual = 1 - mean[rows] / measured
+    among = [group[rows] / measured[:, None] for group in (scaled, terms)]
+    kernels = [group @ group.T / len(rows) for group in among]
+    best: tuple[float, tuple[float, float], Floats] = (np.inf, (0.0, 0.0), np.zeros(len(rows)))
+    for strengths in itertools.product((0.0, *10.0 ** -np.arange(-2.0, 6.0)), repeat=2):
+        reach = [1 / s if s else 0.0 for s in strengths]
+        inverse = np.linalg.inv(np.eye(len(rows)) + reach[0] * kernels[0] + reach[1] * kernels[1])
+        pulled = inverse @ residual
+        error = float(((pulled / np.diag(inverse)) ** 2).sum())
+        if error < best[0]:
+            best = error, (reach[0], reach[1]), pulled
+    change = sum(
+        reach / len(rows) * group @ (own.T @ best[2])
+        for reach, group, own in zip(best[1], (scaled, terms), among, strict=True)
+    )
+    return mean + change
+
+
 def ours(t: Target, rows: NDArray[np.intp]) -> Floats:
     found = combine(t.sources, t.terms[rows], t.latency_ms[rows], t.priced, t.directions)
     return found.latency_ms(t.terms)
@@ -96,6 +130,7 @@ WAYS: dict[str, Callable[[Target, NDArray[np.intp]], Floats]] = {
     "MACs": by_macs,
     "one source, scaled": one_scaled,
     "ridge": plain_ridge,
+    "lambda, mu": held_to_the_mean,
     "ours": ours,
 }
 
@@ -210,6 +245,19 @@ def leaderboard(targets: list[Target], draws: int, seed: int, each: bool) -> Non
                     print(f"    {t.name}, {count}: Spearman {rank:.3f}, MAPE {mape:.1f}, within 10 %: {within:.0f}")
 
 
+def floor(targets: list[Target]) -> None:
+    """Prints the MAPE of terms that are fitted on all networks, and scored on these: no fewer networks do better."""
+    for t in targets:
+        terms = t.terms if t.plain is None else t.plain
+        relative = terms / t.latency_ms[:, None]
+        size = np.maximum(relative.max(axis=0), 1e-300)
+        ones = np.ones(len(relative))
+        free = np.linalg.lstsq(relative / size, ones, rcond=1e-10)[0]
+        held = nnls(relative / size, ones)[0]
+        errors = [100 * np.abs(relative / size @ weights - 1).mean() for weights in (free, held)]
+        print(f"{t.group}, {t.name}: {errors[0]:.1f} (no weight below nothing: {errors[1]:.1f})")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", choices=SETS, action="append", help="default: all")
@@ -218,11 +266,16 @@ def main() -> int:
     parser.add_argument("--score", type=Path, metavar="CSV", help="other networks of the one --set, to score instead")
     parser.add_argument("--each", action="store_true", help="also ours, device by device")
     parser.add_argument("--additive", action="store_true", help="which columns are sums of a look-up table")
+    parser.add_argument("--floor", action="store_true", help="what the terms can tell at best, fitted on all networks")
     args = parser.parse_args()
     if args.score and len(args.set or ()) != 1:
         parser.error("--score is for one --set")
     if args.additive:
         additive(Path(__file__).with_name("fbnet.csv.gz"), LISTED / "dpus.csv")
+        return 0
+    if args.floor:
+        for name in args.set or SETS:
+            floor(SETS[name](args.score))
         return 0
     print("| set | devices | networks | way | Spearman | MAPE | worst draw | within 10 % |")
     print("|---|---|---|---|---|---|---|---|")

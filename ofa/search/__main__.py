@@ -43,7 +43,7 @@ def search_and_write(config: SearchConfig) -> int:
     with progress_bar(console) as bar:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
-        taken = result.margins.get(name), result.factors.get(name)
+        taken = result.margins.get(name), result.factors.get(name), result.allowances.get(name)
         print_results(console, name, search.table, result.predictor, result.found[name], *taken)
     console.print(work_done(result))
     for name, found in result.found.items():

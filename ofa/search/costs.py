@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from ofa.blocks import BlockIndex
 from ofa.blocks.costs import block_macs, block_params
 from ofa.blocks.extremes import cheapest
+from ofa.reading.amounts import amount
 from ofa.search.exact.chain import Ints, UnitCosts
 from ofa.search.exact.search import ExactSearch
 from ofa.space import Genes
-from ofa.tables.amounts import amount
 from ofa.tables.lookup import LatencyLookup
 
 _BLOCKS = 30  # a network has no more

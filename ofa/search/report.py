@@ -18,6 +18,7 @@ from ofa.cli.console import spelled
 from ofa.predictors.prediction import Predictor
 from ofa.reading.numbers import short
 from ofa.runs.files import replace_file
+from ofa.search.confidence import Allowance
 from ofa.search.specialised import Axis, Specialised
 from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
@@ -36,14 +37,16 @@ INT8_LOSS = "on the shipped supernet 0.4 points of top-1 in the mean of 20 netwo
 
 
 def table_facts(
-    table: LatencyTable, resolutions: Sequence[int], interpolated: bool, margin: Margin | None
+    table: LatencyTable, resolutions: Sequence[int], interpolated: bool, margin: Margin | Allowance | None
 ) -> dict[str, Any]:
     """What result.json says of a table: where its figures come from and how far to trust them."""
     facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
     facts["sums"] = table.sums  # so that whoever goes on with the result sees whether rows were changed since
     if table.changed:  # what is no longer known of its sums is not handed on
         facts[ERROR] = "not known: rows or sum_correction were changed since it was found"
-    if margin is not None and table.margins is not None:
+    if isinstance(margin, Allowance):
+        facts["allowance"] = asdict(margin)
+    elif margin is not None and table.margins is not None:
         facts["margin"] = {**asdict(margin), "networks": table.margins.networks, "rests_on": table.margins.rests_on}
     if interpolated:
         facts["interpolation_error_pct"] = table.interpolation_error_pct
@@ -164,6 +167,28 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
     return line
 
 
+def allowed_in_words(table: LatencyTable, allowance: Allowance | None, results: Sequence[Specialised]) -> str | None:
+    """How surely an estimated table knows the networks that were found; None where it does not tell."""
+    shares = [result.latency_sd_pct for result in results if result.latency_sd_pct is not None]
+    if not shares or table.uncertainty is None:
+        return None
+    least, most = min(shares), max(shares)
+    each = f"{least:.1f}" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f}"
+    if allowance is None:
+        return (
+            f"the estimate knows the latencies of these networks within {each} % (a standard deviation); --confidence "
+            "95 gives each network a margin of its own by that"
+        )
+    margins = [100 * (r.surely_ms / r.latency_ms - 1) for r in results if r.surely_ms is not None]
+    taken = f"{min(margins):.1f}" if len(margins) == 1 else f"{min(margins):.1f} to {max(margins):.1f}"
+    what = "the limit is" if allowance.networks == 1 else f"the limits of all {allowance.networks} networks are"
+    return (
+        f"{what} kept with {allowance.confidence:g} %, says the estimate: each network's latency is within it with a "
+        f"margin of its own, here {taken} % ({allowance.deviations:.2f} standard deviations of {each} %), the more the "
+        f"farther it is from those that were timed; {table.uncertainty.rests_on}"
+    )
+
+
 def regret_in_words(results: Sequence[Specialised]) -> str:
     """How far the networks may be from the best that the predictor knows within the limits."""
     worst = [result.regret for result in results]
@@ -224,8 +249,12 @@ def print_results(
     results: Sequence[Specialised],
     margin: Margin | None = None,
     factor: SustainedFactor | None = None,
+    allowance: Allowance | None = None,
 ) -> None:
-    """The results of one device as a table, with provenance and caveats. margin, factor: what limits were divided by"""
+    """The results of one device as a table, with provenance and caveats.
+
+    margin, factor: what limits were divided by; allowance: what each network was given beyond its sum
+    """
     shown = Table(title=f"{name}: {table.device} ({table.provenance})", title_justify="left")
     has_energy = any(r.energy_mj is not None for r in results)
     limit = "limit mJ" if any(r.limit_mj is not None for r in results) else "limit ms"
@@ -256,6 +285,8 @@ def print_results(
         console.print(f"  {kept}", highlight=False)
     if any(r.limit_ms is not None for r in results) and (hot := sustained_in_words(table, factor)):
         console.print(f"  {hot}", highlight=False)
+    if sure := allowed_in_words(table, allowance, results):
+        console.print(f"  {sure}", highlight=False)
     for line in caveats(table, results):
         console.print(f"  {line}", highlight=False)
     if types := types_in_words(table, predictor):

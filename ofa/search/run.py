@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,11 @@ from typing import Any
 import numpy as np
 
 from ofa import __version__
-from ofa.cli.console import spelled
-from ofa.errors import Infeasible, InputError
+from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
 from ofa.predictors.prediction import Predictor
-from ofa.reading.numbers import short
 from ofa.runs.settings import file_identity, identity_of
+from ofa.search.confidence import Allowance, divided, kept_with, search_surely
 from ofa.search.config import SearchConfig
 from ofa.search.exact.chain import allowed_choices
 from ofa.search.report import table_facts
@@ -30,7 +28,7 @@ from ofa.space import SearchSpace
 from ofa.space.description import require_same, space_record
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.header import INT8
-from ofa.tables.margin import Margin, Margins, SustainedFactor
+from ofa.tables.margin import Margin, SustainedFactor
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,7 @@ class SearchResult:
         beats: gene rows, ms or mJ, per cent
     evaluations: how many sub-networks the predictor was asked for; of an exact search, how many configurations of units
     margins, factors: by the tables' names, what `--confidence` and `--sustained` divided limits by; empty without
+    allowances: likewise, what `--confidence` gives each network of an estimated table
     """
 
     config: SearchConfig
@@ -54,6 +53,7 @@ class SearchResult:
     seconds: float
     margins: Mapping[str, Margin]
     factors: Mapping[str, SustainedFactor]
+    allowances: Mapping[str, Allowance]
 
     @property
     def axis(self) -> Axis:
@@ -63,7 +63,10 @@ class SearchResult:
         """The content of result.json."""
         tables = {
             name: table_facts(
-                s.table, s.resolutions, any(r.latency_interpolated for r in self.found[name]), self.margins.get(name)
+                s.table,
+                s.resolutions,
+                any(r.latency_interpolated for r in self.found[name]),
+                self.margins.get(name) or self.allowances.get(name),
             )
             for name, s in self.searches.items()
         }
@@ -106,28 +109,29 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     asked = {name: limits_of(config, position) for position, name in enumerate(tables)}
     factors = factors_of(tables) if config.sustained else {}
     limits = {name: factors[name].less(asked[name]) if name in factors else asked[name] for name in tables}
-    margins = margins_of(tables, config, predictor.space, limits)
+    margins, allowances = kept_with(tables, config, predictor.space, limits)
     limits = {name: margins[name].less(limits[name]) if name in margins else limits[name] for name in tables}
     for name, search in searches.items():
-        with _divided(margins.get(name), factors.get(name)):
+        with divided(margins.get(name), factors.get(name), allowances.get(name)):
             search.check_feasible(limits[name])
 
     found: dict[str, Sequence[Specialised]] = {}
     frontiers: dict[str, Frontier] = {}
     evaluations, started = 0, time.perf_counter()
     if config.together:
-        with _divided(next(iter(margins.values()), None), next(iter(factors.values()), None)):
-            together, evaluations = search_together(searches, [only for (only,) in limits.values()])
+        first = next(iter(searches))
+        with divided(margins.get(first), factors.get(first), allowances.get(first)):
+            together, evaluations = search_together(searches, [only for (only,) in limits.values()], allowances)
         found.update(together)
     for name, search in ({} if config.together else searches).items():
         # one generator a device: its result does not depend on which others are searched
         rng = np.random.default_rng(config.seed)
-        with _divided(margins.get(name), factors.get(name)):
-            results, count = search.run(
-                limits[name] or search.frontier_limits(),
-                rng,
-                progress=None if progress is None else partial(progress, name),
-            )
+        shown = None if progress is None else partial(progress, name)
+        with divided(margins.get(name), factors.get(name), allowances.get(name)):
+            if name in allowances:
+                results, count = search_surely(search, allowances[name], limits[name], rng, shown)
+            else:
+                results, count = search.run(limits[name] or search.frontier_limits(), rng, progress=shown)
         found[name] = results if config.latency else undominated(results, axis)
         evaluations += count
         if not config.latency and (whole := search.frontier()) is not None:
@@ -146,7 +150,8 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
             for r in found[name]
         ]
     return SearchResult(
-        config, predictor.space, predictor, searches, found, frontiers, evaluations, seconds, margins, factors
+        *(config, predictor.space, predictor, searches, found, frontiers),
+        *(evaluations, seconds, margins, factors, allowances),
     )
 
 
@@ -154,74 +159,6 @@ def limits_of(config: SearchConfig, position: int) -> list[float]:
     """Of the table at that position, ms: all that are given, or with --together its own."""
     given = config.latency
     return [given[position if len(given) > 1 else 0]] if config.together else list(given)
-
-
-def margins_of(
-    tables: Mapping[str, LatencyTable], config: SearchConfig, space: SearchSpace, limits: Mapping[str, Sequence[float]]
-) -> dict[str, Margin]:
-    """What `--confidence` divides each table's limits, ms, by; InputError where a table does not tell."""
-    if config.confidence is None:
-        return {}
-    # limits on several tables are all kept where none is broken: each may be with its share of what is left
-    each = 100 - (100 - config.confidence) / len(tables) if config.together else config.confidence
-    margins = {}
-    for name, table in tables.items():
-        held = _held_margins(table, space)
-        try:
-            measure = spelled("profilers.margin", "--table", table.path)
-            margins[name] = held.margin(limits[name], each, config.best, measure)
-        except InputError as error:
-            raise InputError(f"{table.path}: {error}") from None
-    return margins
-
-
-def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
-    """The table's, which are of its rows as they are, and of networks of the space; InputError where they are not."""
-    margins, measure = table.margins, spelled("profilers.margin", "--table", table.path)
-    # margins that stand in an imported or estimated table were measured for another one
-    if margins is None or table.provenance != "measured":
-        raise InputError(_no_margin(table))
-    if not margins.sums:
-        raise InputError(
-            f"{table.path}: the header does not say of which rows its margin is: measure it again ({measure} "
-            f"--overwrite), or, if no row was changed since, add the line '# margin_sums: {table.sums}'"
-        )
-    if margins.sums != table.sums:
-        raise InputError(
-            f"{table.path}: rows or sum_correction were changed after its margin was measured, which so promises "
-            f"nothing: put them back, measure it again ({measure} --overwrite), or leave --confidence out"
-        )
-    if margins.space not in ("", space.name):
-        raise InputError(
-            f"{table.path}: its margin is of networks of {short(margins.space)}, not of {space.name}: measure that "
-            f"({measure} --space {space.argument} --overwrite), or leave --confidence out"
-        )
-    return margins
-
-
-def _no_margin(table: LatencyTable) -> str:
-    way = f"{spelled('profilers.margin', '--table', table.path)} measures those that searches find"
-    if table.provenance != "measured":
-        way = "measure a table on the device"
-    return (
-        f"--confidence rests on networks that were measured whole, and {table.path} ({table.provenance}) has "
-        f"no such networks: {way}, or leave --confidence out"
-    )
-
-
-@contextmanager
-def _divided(margin: Margin | None, factor: SustainedFactor | None) -> Iterator[None]:
-    """A limit that cannot be met says what was taken off it."""
-    try:
-        yield
-    except Infeasible as error:
-        words = [
-            *([] if margin is None else [f"{margin.ratio:g}, the margin of --confidence {margin.confidence:g}"]),
-            *([] if factor is None else [f"{factor.factor:g}, the factor of --sustained"]),
-        ]
-        if not words:
-            raise
-        raise Infeasible(f"{error} (limits were divided by {', and by '.join(words)})") from None
 
 
 def open_searches(config: SearchConfig, space: SearchSpace | None = None) -> tuple[Predictor, dict[str, DeviceSearch]]:

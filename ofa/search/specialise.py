@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -28,6 +29,7 @@ from ofa.search.specialised import Axis, Specialised
 from ofa.search.student import good_starts
 from ofa.space import Genes, SearchSpace
 from ofa.tables import LatencyTable
+from ofa.tables.uncertainty import UncertainLatencies
 
 FRONTIER_POINTS = 16
 POLISHED = 4  # limits: with more of them, a frontier's, an evolution does without
@@ -126,6 +128,22 @@ class DeviceSearch:
         assert isinstance(self.predictor, SeparablePredictor)
         scores = [self.predictor.unit_scores(r) for r in self.resolutions]
         return ExactSearch(self.index, scores, self._costs, self.wanted.allowed)
+
+    @cached_property
+    def uncertain(self) -> UncertainLatencies | None:
+        """How surely the table knows each network; None where it does not tell, or was changed since."""
+        known = self.table.uncertainty
+        return None if known is None or self.table.deviations_changed else known.latencies(self.lookup)
+
+    def within(self, costs: Sequence[Cost], limit: float) -> DeviceSearch:
+        """The same search where not the axis but each of these, at least one, is to keep the limit."""
+        narrower = copy(self)
+        for held in ("exact", "fastest"):
+            narrower.__dict__.pop(held, None)
+        narrower._axis_cost = costs[0]
+        narrower._others = [*self._others, *(Limit(cost, limit) for cost in costs[1:])]
+        narrower._costs = np.stack([costs[0].per_block, *(other.cost.per_block for other in narrower._others)])
+        return narrower
 
     @cached_property
     def fastest(self) -> Genes:
@@ -307,6 +325,7 @@ def specialised(
         regret=regret,
         rank=rank,
         ends_below=ends_below,
+        latency_sd_pct=None if search.uncertain is None else 100 * float(search.uncertain.relative_sd(genes)[0]),
     )
 
 

@@ -27,6 +27,8 @@ class Specialised:
     ends_below: by how much less several evolutions from other beginnings ended, per cent, where the search made some
     rank: 1 for the best, then the alternatives that were asked for
     searched_ms: what was searched within, where --confidence or --sustained took something off limit_ms
+    latency_sd_pct: the standard deviation of the latency's error, where an estimated table tells of each network's
+    surely_ms: what it takes at most with the probability of --confidence, by that; None where that was not asked for
     sustained_ms: what it takes on a hot device, by the table's sustained factor; None where that was not asked for
     """
 
@@ -48,6 +50,8 @@ class Specialised:
     searched_ms: float | None = None
     sustained_ms: float | None = None
     ends_below: tuple[float, ...] = ()
+    latency_sd_pct: float | None = None
+    surely_ms: float | None = None
 
     def cost(self, axis: Axis) -> float:
         """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
@@ -64,6 +68,8 @@ class Specialised:
             "limit_mj": self.limit_mj,
             **({} if self.searched_ms is None else {"searched_ms": round(self.searched_ms, 6)}),
             "latency_ms": round(self.latency_ms, 6),
+            **({} if self.latency_sd_pct is None else {"latency_sd_pct": round(self.latency_sd_pct, 3)}),
+            **({} if self.surely_ms is None else {"surely_ms": math.ceil(round(self.surely_ms * 1e6, 3)) / 1e6}),
             **({} if self.sustained_ms is None else {"sustained_ms": round(self.sustained_ms, 6)}),
             "energy_mj": None if self.energy_mj is None else round(self.energy_mj, 6),
             "predicted_top1": round(self.predicted_top1, 4),

@@ -10,6 +10,7 @@ from ofa.reading.csv_text import near_miss
 from ofa.reading.numbers import Bounds, short
 from ofa.tables.control_networks import CONTROL_NETWORKS
 from ofa.tables.margin import SUSTAINED_KEYS
+from ofa.tables.uncertainty import UNCERTAINTY_KEYS
 
 # how blocks were timed: in networks, where they stand, or each alone, again and again
 TIMINGS = ("in place", "warm")
@@ -32,6 +33,7 @@ READ = (
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
     *("margin_sums", "margin_space", ERROR_SUMS, CONTROL_NETWORKS, SPACES_SHA256, SPACE_DESCRIPTIONS),
     *SUSTAINED_KEYS,
+    *UNCERTAINTY_KEYS,
 )
 # Remarks of our own that resemble some of these
 _REMARKS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.margin import MARGIN, SUSTAINED, Margins, SustainedFactor
 from ofa.tables.row import TableRow
 from ofa.tables.sum_correction import SumCorrection
+from ofa.tables.uncertainty import UNCERTAINTY, LatencyUncertainty
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,6 +57,7 @@ class LatencyTable:
         self.sum_correction = SumCorrection.parse(self.header.get("sum_correction", "scale=1"), name)
         self.margins = Margins.parse(self.header, name)
         self.sustained = SustainedFactor.parse(self.header, name)
+        self.uncertainty = LatencyUncertainty.parse(self.header, name)
         seen: set[Block] = set()
         for row in self.rows:
             if row.block in seen:
@@ -74,7 +76,11 @@ class LatencyTable:
     def uncorrected(self) -> LatencyTable:
         """The same rows, whose sums are plain but for the device's constant, and of which no error is known."""
         of_sums = ("sum_correction", ERROR, ERROR_SUMS)
-        kept = {k: t for k, t in self.header.items() if k not in of_sums and not k.startswith((MARGIN, SUSTAINED))}
+        kept = {
+            k: t
+            for k, t in self.header.items()
+            if k not in of_sums and not k.startswith((MARGIN, SUSTAINED, UNCERTAINTY))
+        }
         if constant := self.sum_correction.constant:
             kept["sum_correction"] = str(SumCorrection(constant=constant))
         return LatencyTable(kept, self.rows)
@@ -100,6 +106,18 @@ class LatencyTable:
         """The table with how much a network slowed that ran for minutes."""
         kept = {key: text for key, text in self.header.items() if not key.startswith(SUSTAINED)}
         return LatencyTable({**kept, **found.to_header()}, self.rows, self.path)
+
+    def with_uncertainty(self, found: LatencyUncertainty) -> LatencyTable:
+        """The table with what is known of its error, network by network, which holds for these sums alone."""
+        kept = {key: text for key, text in self.header.items() if not key.startswith(UNCERTAINTY)}
+        held = replace(found, sums=found.identity(self.sums))
+        return LatencyTable({**kept, **held.to_header()}, self.rows, self.path)
+
+    @cached_property
+    def deviations_changed(self) -> bool:
+        """Whether rows, correction or directions are others than those that its uncertainty was found with."""
+        found = self.uncertainty
+        return found is not None and found.sums != found.identity(self.sums)
 
     @property
     def expected_error(self) -> str | None:

@@ -25,8 +25,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.blocks import Block
+from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
+from ofa.tables.uncertainty import LatencyUncertainty, student_quantile
+from profilers.estimating.more_terms import more_terms_of
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +54,11 @@ _UNLIKELY = 1e-4
 # no block costs less than this share of what the centre says
 _LEAST_SHARE = 0.02
 _ROUNDS = 60  # of adding blocks that cost too little
+# directions that move no network by more than this share of its noise are left out
+_LITTLE = 0.05
+_MOST_DIRECTIONS = 8  # nine tenths of what networks vary, and a header of two kilobytes
+_BLOCKS = 4  # so many of one block may stand in a network
+_STATED = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +125,54 @@ def combine(
             covariance += h.covariance(p, weights)
         weights = held(weights, covariance, priced, np.maximum(_LEAST_SHARE * (priced @ mean), 0.0))
     return Combination(weights, covariance, noise**0.5, mean, np.array([p.sum() for p in likely_of[1:]]))
+
+
+def beforehand(sources: Floats, terms: Floats) -> tuple[Floats, Floats]:
+    """(terms,) weights and their (terms, terms) covariance, before anything of a target was timed.
+
+    sources: (D, terms); terms: (N, terms) of networks that the target may run. The unknowns reach as far as in the
+    middle of all hypotheses, so that what is not known but a common factor is in per cent, as errors of networks are.
+    """
+    scaled = _scaled(sources, terms / (terms @ sources[0])[:, None])
+    centre = scaled.mean(axis=1)
+    latency, usual = terms @ centre, terms.mean(axis=0)
+    of_terms = np.divide(latency.mean(), usual, out=np.zeros(len(usual)), where=usual > 0)
+    groups = (centre[:, None], scaled - centre[:, None], np.diag(centre), np.diag(of_terms))
+    reaches = (_FREE, *(of[len(of) // 2] for of in REACHES))
+    covariance = sum(reach * group @ group.T for reach, group in zip(reaches, groups, strict=True))
+    return centre, _PRIOR_ERROR**2 * np.asarray(covariance)
+
+
+def calibration(off: Floats) -> tuple[float, float]:
+    """By how many times standard deviations are too small, at least 1, and the degrees of freedom of Student's t.
+
+    off: (N,) errors of networks that a combination had not seen, in standard deviations. As many further networks as
+    the prior counts for are taken to be off as expected.
+    """
+    freedom = len(off) + _PRIOR_NETWORKS
+    return max(1.0, float(np.sqrt((_PRIOR_NETWORKS + (off**2).sum()) / freedom))), freedom
+
+
+def uncertainty(
+    found: Combination, off: Floats, terms: Floats, blocks: Sequence[Block], without: Sequence[str] = ()
+) -> LatencyUncertainty:
+    """Of a table that a combination estimates, of these blocks. terms: (N, terms) of the networks that were timed
+
+    off: (N,) of the timed networks, each predicted without itself: errors of the measured latency, in standard
+        deviations
+    without: terms that cost nothing in the table
+    """
+    scale, freedom = calibration(off)
+    latency_ms = found.latency_ms(terms)
+    moving = np.vstack([terms / latency_ms[:, None], more_terms_of(blocks) * (_BLOCKS / np.median(latency_ms))])
+    there = np.array([name not in without for name in MORE_TERMS])
+    covariance = found.covariance * np.outer(there, there)
+    directions, rest = _directions(covariance, moving, _LITTLE * found.noise)
+    noise = float(np.sqrt(found.noise**2 + (((terms / latency_ms[:, None]) @ rest) ** 2).sum(axis=1).mean()))
+    kept = int((off <= scale * student_quantile(_STATED, freedom)).sum())
+    words = f"of the {len(off)} timed networks, each predicted from others, {kept} keep what {100 * _STATED:g} % says"
+    # turned so that half of the numbers are 0: lengths stay what they were
+    return LatencyUncertainty(scale * noise, freedom, scale * np.linalg.qr(directions.T)[1], words)
 
 
 def _scaled(sources: Floats, relative: Floats) -> Floats:
@@ -258,3 +315,19 @@ def _nonnegative(equations: Floats, right: Floats) -> Floats:
         raise missing_package("scipy", "fitting a cost model") from None
     solution: Floats = nnls(equations, right, maxiter=100 * equations.shape[1])[0]
     return solution
+
+
+def _directions(covariance: Floats, moving: Floats, little: float) -> tuple[Floats, Floats]:
+    """(terms, K) that move much, and the others: all, times their transpose, are the covariance, (terms, terms).
+
+    moving: (M, terms) of networks, or of as many of a block as may be in one, as shares of a latency
+    """
+    size = np.sqrt(np.diag(covariance))
+    size[size == 0] = 1.0
+    values, vectors = np.linalg.eigh(covariance / size[:, None] / size)
+    root = size[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+    _, _, turned = np.linalg.svd(moving @ root, full_matrices=False)
+    directions: Floats = root @ turned.T
+    most = np.abs(moving @ directions).max(axis=0)
+    kept = int(np.clip((most > little).sum(), 1, _MOST_DIRECTIONS))
+    return directions[:, :kept], directions[:, kept:]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, all_blocks
+from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.sum_correction import SumCorrection
-from profilers.estimating.combination import Combination, combine
+from profilers.estimating.combination import Combination, combine, uncertainty
 from profilers.estimating.cost_model import folds
 from profilers.estimating.estimate import (
     LEAST_MS,
@@ -25,7 +26,7 @@ from profilers.estimating.estimate import (
     error_in_words,
     read_checked,
 )
-from profilers.estimating.more_terms import MORE_TERMS, more_terms_of, terms_of_networks
+from profilers.estimating.more_terms import more_terms_of, terms_of_networks
 from profilers.estimating.sources import Source, able, open_sources
 from profilers.estimating.timed_networks import TimedNetworks
 from profilers.estimating.transfer_config import TransferConfig
@@ -40,11 +41,16 @@ _LEAST_CONSTANT = 0.005
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """combination: of the sources; errors_pct: (N,) of each network, predicted without it, signed"""
+    """combination: of the sources
+
+    errors_pct: (N,) of each network, predicted without it, signed
+    off: (N,) the same, of the measured against the predicted, in terms of what was expected: standard deviations
+    """
 
     combination: Combination
     sources: tuple[Source, ...]
     errors_pct: Floats
+    off: Floats
 
 
 def combined(timed: TimedNetworks, sources: Sequence[Source], blocks: Sequence[Block]) -> Combined:
@@ -60,11 +66,13 @@ def combined(timed: TimedNetworks, sources: Sequence[Source], blocks: Sequence[B
     own = {block for network in timed.blocks for block in network}
     constant = np.eye(len(MORE_TERMS))[-1:]  # what an inference takes is not below nothing either
     priced = np.vstack([more_terms_of(dict.fromkeys([*blocks, *sorted(own)])), constant])
-    errors = np.zeros(len(terms))
+    errors, off = np.zeros(len(terms)), np.zeros(len(terms))
     for left_out in folds(len(terms)):
         without = combine(weights, terms[~left_out], timed.latency_ms[~left_out], priced)
-        errors[left_out] = 100 * (without.latency_ms(terms[left_out]) / timed.latency_ms[left_out] - 1)
-    return Combined(combine(weights, terms, timed.latency_ms, priced), tuple(usable), errors)
+        predicted, measured = without.latency_ms(terms[left_out]), timed.latency_ms[left_out]
+        errors[left_out] = 100 * (predicted / measured - 1)
+        off[left_out] = (measured / predicted - 1) / without.relative_sd(terms[left_out])
+    return Combined(combine(weights, terms, timed.latency_ms, priced), tuple(usable), errors, off)
 
 
 def combined_table(config: TransferConfig, command: str) -> LatencyTable:
@@ -75,7 +83,7 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     check_named(config, timed)
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
-    sources = open_sources(config.sources, config.networks, config.column)
+    sources = open_sources(config.sources, config.networks, config.column, timed)
     try:
         found = combined(timed, sources, blocks)
     except InputError as error:
@@ -89,8 +97,13 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     }
     latencies = np.maximum(more_terms_of(blocks) @ _priced(found.combination.weights_ms, timed), LEAST_MS)
     rows = [TableRow(block, float(f"{ms:.4g}")) for block, ms in zip(blocks, latencies.tolist(), strict=True)]
+    copied = [source.own_figures for source in found.sources if source.own_figures]
+    if copied:
+        return LatencyTable(header, rows).with_error(f"not known: {copied[0]}: leave that source out")
     words = error_in_words(found.errors_pct, timed.latency_ms, timed.step_ms)
-    return LatencyTable(header, rows).with_error(words)
+    table = LatencyTable(header, rows).with_error(words)
+    terms, without = terms_of_networks(timed.blocks), timed.header.get("without", "").split()
+    return table.with_uncertainty(uncertainty(found.combination, found.off, terms, blocks, without))
 
 
 def _priced(weights_ms: Floats, timed: TimedNetworks) -> Floats:

@@ -1,6 +1,6 @@
 """A parametric cost model: what a block takes, as a sum of a few terms that any space's blocks have.
 
-`cost_terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
+`ofa.blocks.terms` counts what a block makes a device do; a model is one weight a term, in milliseconds a unit, none
 negative. Weights are fitted on a measured table (`fit_blocks`) and then scaled to another device by whole networks
 (`fit_networks`). All fits minimise squared relative errors. docs/results/transfer.md tells what was tried.
 """
@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, index_of, steps_of
-from ofa.blocks.costs import step_sides
+from ofa.blocks import Block, index_of
+from ofa.blocks.terms import TERMS, cost_terms
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
 from ofa.space import Genes, SearchSpace, Subnet, get_space
@@ -25,19 +24,6 @@ from ofa.tables import LatencyTable
 Floats = NDArray[np.float64]
 _OURS: Mapping[str, SearchSpace] = {}  # need not be given
 
-TERMS = (
-    "pointwise",  # MACs of 1x1 convolutions
-    "dense",  # MACs of full convolutions
-    "depthwise3",  # MACs of depthwise convolutions, by kernel size
-    "depthwise5",
-    "depthwise7",
-    "values",  # activations that convolutions and shuffles read and write
-    "gated",  # activations that squeeze-and-excite reads and scales
-    "swish",  # activations that h-swish or swish is applied to
-    "weights",  # of layers on flat features
-    "pooled",  # activations that pooling reads
-    "operators",  # run one after another
-)
 # from this many networks on, the weights may change by different factors; fewer fit one factor for all
 LEAST_FOR_TERMS = 8
 # how strongly the factors are held together, relative to the networks' squared relative errors; inf: one factor
@@ -46,33 +32,6 @@ STRENGTHS = (math.inf, 0.1, 0.01, 0.001, 0.0001)
 _LEAST_GAIN = 0.02
 # up to this many networks each is left out once, more are left out in ten groups
 _MOST_LEFT_OUT_SINGLY = 20
-
-
-def cost_terms(block: Block) -> tuple[float, ...]:
-    """How much of each of `TERMS` one block asks for, for one image."""
-    t = dict.fromkeys(TERMS, 0.0)
-    steps = steps_of(block)
-    sides = [block.in_size, *step_sides(block, steps)]
-    for step, side in zip(steps, sides[1:], strict=True):
-        read = sides[step.inputs[0]] ** 2 * step.in_channels
-        written = side**2 * step.channels
-        t["operators"] += 4 if step.kind == "squeeze_excite" else 1  # pooling, two convolutions, a product
-        if step.kind == "conv":
-            name = "pointwise" if step.kernel_size == 1 else "dense"
-            if step.depthwise:
-                name = f"depthwise{max(3, step.kernel_size)}"
-            t[name] += side**2 * prod(step.weight_shape)
-            t["values"] += read + written
-            t["swish"] += written * (step.activation in ("h_swish", "swish"))
-        elif step.kind in ("mix", "linear"):
-            t["weights"] += step.in_channels * step.channels
-        elif step.kind == "squeeze_excite":
-            t["gated"] += 2 * written
-        elif step.kind == "shuffle":
-            t["values"] += read + written
-        elif step.kind.endswith("_pool"):
-            t["pooled"] += read
-    return tuple(float(t[name]) for name in TERMS)
 
 
 def table_terms(blocks: Iterable[Block]) -> Floats:

@@ -12,24 +12,27 @@ from numpy.typing import NDArray
 
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
+from ofa.blocks.terms import TERMS
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.header import BATCH
+from ofa.tables.uncertainty import LatencyUncertainty
 from profilers.devices.phone.words import shareable
+from profilers.estimating.combination import combine, uncertainty
 from profilers.estimating.cost_model import (
     LEAST_FOR_TERMS,
-    TERMS,
     Fit,
     even_prior,
     fit_networks,
     fit_table,
+    folds,
     table_terms,
 )
 from profilers.estimating.more_terms import terms_of_networks
 from profilers.estimating.sources import able, of_table
-from profilers.estimating.timed_networks import TimedNetworks, check_unit, read_timed
+from profilers.estimating.timed_networks import TimedNetworks, check_related, check_unit, read_timed
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.statistics import kept_with
 
@@ -59,10 +62,9 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
             f"{LEAST_FOR_TERMS}"
         )
     check_named(config, times)
-    terms = terms_of_networks(times.blocks)
-    if source is not None:
-        able([of_table(config.from_ or "", source)], terms)
-    terms = terms[:, : len(TERMS)]
+    more = terms_of_networks(times.blocks)
+    prior = even_prior(more) if source is None else _related(config, source, times, more)
+    terms = more[:, : len(TERMS)]
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
@@ -74,9 +76,36 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
         "networks": describe(times),
         **{key: times.header[key] for key in OF_NETWORKS if key in times.header},
     }
-    return LatencyTable(header, estimated_rows(fit, blocks)).with_error(
+    table = LatencyTable(header, estimated_rows(fit, blocks)).with_error(
         error_in_words(fit.errors_pct, times.latency_ms, times.step_ms)
     )
+    return table.with_uncertainty(_uncertainty(fit, prior, more, times, blocks)) if len(fit.errors_pct) else table
+
+
+def _uncertainty(
+    fit: Fit, prior: Floats, terms: Floats, times: TimedNetworks, blocks: Sequence[Block]
+) -> LatencyUncertainty:
+    """How surely the networks tell of each block: that of a combination of this one source, (terms,)."""
+    priced = np.eye(terms.shape[1])[-1:]
+    off = np.zeros(len(terms))
+    for left_out in folds(len(terms)):
+        without = combine(prior[None], terms[~left_out], times.latency_ms[~left_out], priced)
+        # measured against predicted, from the error of the predicted against the measured
+        off[left_out] = (1 / (1 + fit.errors_pct[left_out] / 100) - 1) / without.relative_sd(terms[left_out])
+    return uncertainty(combine(prior[None], terms, times.latency_ms, priced), off, terms, blocks)
+
+
+def _related(config: TransferConfig, source: LatencyTable, times: TimedNetworks, terms: Floats) -> Floats:
+    """(terms,) weights of the related device's table; InputError where it cannot be related."""
+    assert config.networks is not None
+    known = of_table(config.from_ or "", source)
+    able([known], terms)
+    there = terms @ known.weights_ms / source.batch
+    batch = config.batch or int(times.header.get("batch", "1"))
+    if config.unit is None and (there > 0).all():
+        factor = float(np.median(times.latency_ms / batch / there))
+        check_related(config.networks, batch, config.from_ or "", factor)
+    return known.weights_ms
 
 
 def check_named(config: TransferConfig, times: TimedNetworks) -> None:

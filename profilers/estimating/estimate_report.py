@@ -33,6 +33,10 @@ def write_estimate(
     table = combined_table(config, command) if config.sources else estimate(config, source, command)
     table.save(config.out)
     say(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
+    if config.unit is None and (there := table.header.get("networks")):
+        say(f"latencies were read as milliseconds: {there}; if they are none, say --unit s or --unit us")
     say(f"expected error: {table.expected_error}")
+    if table.uncertainty is not None:
+        say(f"of each network the table knows its own error, for ofa.search --confidence: {table.uncertainty.rests_on}")
     if not table.emulated:
         say(next_step(config.out))

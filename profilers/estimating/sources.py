@@ -7,20 +7,21 @@ is one source for each of its settings. Estimated tables are no sources of a com
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.shipped import shipped_folder, shipped_tables
 from profilers.estimating.cost_model import fit_blocks
-from profilers.estimating.more_terms import MORE_TERMS, more_terms_of, terms_of_networks
-from profilers.estimating.timed_networks import read_timed
+from profilers.estimating.more_terms import more_terms_of, terms_of_networks
+from profilers.estimating.timed_networks import TimedNetworks, read_timed
 
 Floats = NDArray[np.float64]
 
@@ -44,21 +45,29 @@ _MOST = 400  # networks of a list that are looked at
 # what networks multiply with: a source that has none of a kind says nothing of it
 _KINDS = ("pointwise", "dense", "depthwise3", "depthwise5", "depthwise7")
 _MUCH = 0.02  # of the networks' MACs
+_SAME, _ALIKE = 3, 1e-3  # so many networks whose latencies are so much alike are of one list
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """name: of a table, or "list:column"; weights_ms: (terms,); knows: (terms,) which terms its blocks have"""
+    """name: of a table, or "list:column"; weights_ms: (terms,); knows: (terms,) which terms its blocks have
+
+    own_figures: in words, where its latencies are the target's own, so that no error shows
+    """
 
     name: str
     weights_ms: Floats
     knows: NDArray[np.bool_]
+    own_figures: str = ""
 
 
-def open_sources(asked: Sequence[str], networks: Path | None = None, column: str | None = None) -> list[Source]:
+def open_sources(
+    asked: Sequence[str], networks: Path | None = None, column: str | None = None, timed: TimedNetworks | None = None
+) -> list[Source]:
     """Those of `--from`: names or files of tables, "list.csv:column", or "all". InputError for what is none.
 
     networks, column: the target's own, which are no source: `all` leaves them out. None: the file's only column
+    timed: what they say: a list that has the same figures, or all of them times a factor, is named
     """
     own = None if networks is None else networks.resolve()
     every = list(asked) == [ALL]
@@ -75,10 +84,16 @@ def open_sources(asked: Sequence[str], networks: Path | None = None, column: str
         path, colon, of = name.rpartition(":")
         if not colon or not path.endswith(".csv"):
             found.append(_of_table(name))
-        elif Path(path).resolve() != own or column not in (None, of):
+        elif Path(path).resolve() == own and column in (None, of):
+            if not every:
+                raise InputError(f"--from names {short(name)}, which are the networks themselves: no error would show")
+        elif timed is not None and (factor := same_figures(timed, _read_list(Path(path).resolve(), of))) is not None:
+            if not every:
+                times = "" if factor == 1 else f" times {factor:.4g}"
+                own_figures = f"{short(f'{Path(path).name}:{of}')} has these networks' own latencies{times}"
+                found.append(replace(_of_list(Path(path), of), own_figures=own_figures))
+        else:
             found.append(_of_list(Path(path), of))
-        elif not every:
-            raise InputError(f"--from names {short(name)}, which are the networks themselves: no error would show")
     return found
 
 
@@ -121,13 +136,35 @@ def of_table(name: str, table: LatencyTable) -> Source:
     return Source(name, *_fitted(terms, latency_ms))
 
 
+def same_figures(timed: TimedNetworks, other: TimedNetworks) -> float | None:
+    """The factor by which a list has the latencies of networks that were timed; None where it has others.
+
+    Of at least three networks, or of all that were timed: no two devices are proportional within a tenth of a per cent.
+    """
+    theirs = dict(zip(other.blocks, other.latency_ms.tolist(), strict=True))
+    ours = zip(timed.blocks, timed.latency_ms.tolist(), strict=True)
+    shared = [(theirs[blocks], ms) for blocks, ms in ours if blocks in theirs]
+    if len(shared) < min(_SAME, max(2, len(timed.blocks))):
+        return None
+    ratios = np.array([there / here for there, here in shared])
+    factor = float(np.median(ratios))
+    if not (np.abs(ratios / factor - 1) <= _ALIKE).all():
+        return None
+    return 1.0 if abs(factor - 1) <= _ALIKE else factor
+
+
 def _of_list(path: Path, column: str) -> Source:
     return _fitted_list(path.resolve(), column)
 
 
 @lru_cache(maxsize=64)
+def _read_list(path: Path, column: str) -> TimedNetworks:
+    return read_timed(path, column)
+
+
+@lru_cache(maxsize=64)
 def _fitted_list(path: Path, column: str) -> Source:
-    timed = read_timed(path, column)
+    timed = _read_list(path, column)
     if len(timed.blocks) < _FEWEST:
         raise InputError(f"{path}: {len(timed.blocks)} networks, a source has at least {_FEWEST}")
     rows = np.linspace(0, len(timed.blocks) - 1, min(_MOST, len(timed.blocks))).astype(int)

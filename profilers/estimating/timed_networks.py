@@ -114,6 +114,22 @@ def _column(path: Path, columns: tuple[str, ...], line: int, asked: str | None) 
 # told of the whole network beforehand; of a batch of images as many times more
 SLOWEST, FASTEST = 0.8, 1000.0
 _BEYOND = 3.0  # times as slow or fast as any of those
+UNRELATED = 30.0  # times as slow or fast as a device that is said to be related
+
+
+def check_related(path: Path, batch: int, related: str, factor: float) -> None:
+    """InputError, which asks for the unit, where networks take far longer, or shorter, than on a related device.
+
+    factor: how many times as long as there, for an image
+    """
+    if 1 / UNRELATED <= factor <= UNRELATED:
+        return
+    likely, times = ("us", factor) if factor > 1 else ("s", 1 / factor)
+    raise InputError(
+        f"{path}: in milliseconds these latencies are {times:.0f} times {'longer' if factor > 1 else 'shorter'} than "
+        f"those of {related}, the related device: are they in {likely}? Say so by --unit {likely}, or by --unit ms if "
+        f"they are milliseconds{'' if batch == 1 else f' for {batch} images'}"
+    )
 
 
 def check_unit(timed: TimedNetworks, path: Path, batch: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from ofa.cli.config import Free, Input, Option, Output, flag_of
+from ofa.cli.config import Above, Free, Input, Option, Output, flag_of
 from ofa.cli.options import Count, OptionalCount, Resolutions, Seed, Spaces
 from ofa.errors import UsageError
 from ofa.reading.kinds import TIMES
@@ -51,6 +51,12 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
     unit: Annotated[Literal["ms", "s", "us"] | None, Option(metavar="U")] = None
     """unit of the latencies: ms, s or us (default: ms, and refused where no known device is as slow or as fast)"""
 
+    latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
+    """with --suggest: limits that will be searched within, ms; the networks that tell most of those there are chosen"""
+
+    timed: Annotated[Path | None, Input(kinds=(TIMES,)), Option(metavar="CSV")] = None
+    """with --suggest: networks that were timed already, beside which others are chosen"""
+
     space: Spaces = ("mbv3-w1.0",)
     """a space that the table is for, by its name or the file of its description (repeatable)"""
 
@@ -80,6 +86,11 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
         self.exactly_one("networks", "suggest")
         self.at_most_one("serial", "host")
         csv_file("--out", self.out)
+        for name in ("latency", "timed"):
+            if getattr(self, name) and self.suggest is None:
+                raise UsageError(f"--{name} is for --suggest: how many networks are to be chosen?")
+        if self.timed is not None and self.measures:
+            raise UsageError("--timed is for networks that are only written: leave out --serial and --host")
         if not self.measures:
             if given := next((name for name in _OF_DEVICES if self._is_given(name)), None):
                 raise UsageError(f"{flag_of(given)} is for measuring, by --suggest with --serial or --host")
@@ -101,5 +112,5 @@ class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
 
     def estimating(self, networks: Path) -> TransferConfig:
         """The same table from networks that have been measured."""
-        nothing: dict[str, Any] = dict.fromkeys(("suggest", "runtime", "serial", "host", *_OF_DEVICES))
-        return replace(self, **{**nothing, "networks": networks, "unit": "ms", "agent_lib": (), "resume": False})
+        nothing: dict[str, Any] = dict.fromkeys(("suggest", "runtime", "serial", "host", "timed", *_OF_DEVICES))
+        return replace(self, **{**nothing, "networks": networks, "unit": "ms"})

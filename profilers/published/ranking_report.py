@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ofa.published.accuracies import RECIPES, Recipe
-from ofa.tables.amounts import of_batch
+from ofa.reading.amounts import of_batch
 from profilers.published.advantage import Advantage
 from profilers.published.ranking import MeasuredEntrant, Ranking, error_of
 from profilers.whole_networks.measured import MeasuredNetwork

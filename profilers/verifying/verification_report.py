@@ -13,9 +13,9 @@ from rich.table import Table
 
 from ofa import __version__
 from ofa.cli.console import spelled
+from ofa.reading.amounts import amount, of_batch
 from ofa.runs.settings import identity_of
 from ofa.tables import LatencyTable
-from ofa.tables.amounts import amount, of_batch
 from profilers.devices.phone.words import shareable
 from profilers.profiling.table_header import device_model
 from profilers.verifying.choice import Contender

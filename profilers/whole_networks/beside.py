@@ -9,8 +9,8 @@ from typing import Any
 from ofa.errors import InputError
 from ofa.published.block_network import BlockNetwork
 from ofa.published.opening import open_network
+from ofa.reading.amounts import amount
 from ofa.tables import LatencyTable
-from ofa.tables.amounts import amount
 from ofa.tables.lookup import BlockSum, sum_of_blocks
 from profilers.measuring.statistics import standard_error_of_median
 from profilers.whole_networks.measured import MeasuredNetwork, MeasuredNetworks

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from ofa.errors import InputError
+from ofa.reading.amounts import amount, of_batch
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
-from ofa.tables.amounts import amount, of_batch
 from profilers.profiling.next_step import next_step
 from profilers.whole_networks.beside import BesideNetwork
 from profilers.whole_networks.plot import write_plot

@@ -153,5 +153,8 @@ def wilson(top1: float, images: int) -> tuple[float, float]:
 
 def header_rows(facts: Mapping[str, str]) -> list[tuple[str, str]]:
     """The header of a table that says something, margins as lists of figures left out."""
-    long = ("margin_fast", "margin_slow", "control_networks", "margin_sums", "expected_error_sums", "path")
+    long = (
+        *("margin_fast", "margin_slow", "control_networks", "margin_sums", "expected_error_sums", "path"),
+        *("uncertainty_terms", "uncertainty_directions", "uncertainty_sums"),
+    )
     return [(key, text) for key, text in facts.items() if key not in long and text not in UNKNOWN]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ofa.reading.amounts import of_batch
 from ofa.report.charts.frontier import frontier_chart
 from ofa.report.charts.network import network_chart
 from ofa.report.charts.readout import readout_chart
@@ -33,7 +34,6 @@ from ofa.report.sections.section import (
     figure,
     joined,
 )
-from ofa.tables.amounts import of_batch
 
 
 def device_section(

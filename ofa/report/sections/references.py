@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ofa.published.accuracies import Recipe
+from ofa.reading.amounts import of_batch
 from ofa.report.inputs.references import RecipeGain, ReferenceNetwork, ReferenceRun
 from ofa.report.parts.priced import PricedNetwork
 from ofa.report.parts.provenance import day
 from ofa.report.sections.section import Section, ShownTable, figure, joined
-from ofa.tables.amounts import of_batch
 
 CAPTION = (
     "Latencies were measured here, in one run with found networks. Accuracies are as published, by recipe; those of "

@@ -8,9 +8,9 @@ import pytest
 
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.errors import InputError
+from ofa.reading.amounts import amount
 from ofa.space import get_space, resolutions_in
 from ofa.tables import LatencyTable, TableRow, find_table
-from ofa.tables.amounts import amount
 from tests.ofa.tables.made_up import BLOCKS, HEADER, RESOLUTIONS, SPACE, cost, edit, made_up
 
 

@@ -1,0 +1,138 @@
+"""`python -m ofa.search --confidence` on an estimated table: each network has a margin of its own."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa.blocks import all_blocks
+from ofa.blocks.costs import block_macs
+from ofa.blocks.extremes import cheapest
+from ofa.blocks.terms import MORE_TERMS
+from ofa.errors import Infeasible, InputError
+from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.search.__main__ import main
+from ofa.space import get_space
+from ofa.tables import LatencyTable, TableRow
+from ofa.tables.uncertainty import LatencyUncertainty, student_quantile
+
+SPACE, RESOLUTIONS = get_space("mbv3-w0.35", 10), (48, 96)
+DIRECTIONS = {"pointwise": 3e-9, "kernels": 5e-8, "depthwise3": 2e-8}
+
+
+def save(path: Path, seed: int = 0) -> Path:
+    """An estimate whose directions are of 1x1 convolutions, of weights, and of depthwise ones."""
+    facts = {"device": path.stem, "runtime": "R", "provenance": "estimated", "space": "mbv3-w0.35", "source": "a test"}
+    blocks = all_blocks(SPACE, RESOLUTIONS)
+    rows = [TableRow(b, round(0.001 + block_macs(b) / 1e8, 6)) for b in blocks]
+    directions = np.zeros((3, len(MORE_TERMS)))
+    shares = np.random.default_rng(seed).uniform(0.2, 1, 3).tolist()
+    for row, (term, ms), share in zip(directions, DIRECTIONS.items(), shares, strict=True):
+        row[MORE_TERMS.index(term)] = ms * share
+    found = LatencyUncertainty(0.02, 14, directions, "of 10 timed networks, 9 keep what 95 % says")
+    LatencyTable(facts, rows).with_uncertainty(found).save(path)
+    return path
+
+
+def result(folder: Path) -> dict:
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return save(tmp_path / "d.csv")
+
+
+def small_networks() -> np.ndarray:
+    """Every network of depth 2 and kernel 3: 3^10 at each resolution."""
+    layers = SPACE.layers
+    ratios = SPACE.columns("expand_ratios")
+    free = [ratios.start + i for i, (_, position) in enumerate(layers) if position < 2]
+    genes = np.zeros((3 ** len(free), SPACE.num_genes), dtype=np.uint16)
+    genes[:, free] = np.array(list(product(range(3), repeat=len(free))))
+    both = np.concatenate([genes, genes])
+    both[:, 0] = np.repeat(RESOLUTIONS, len(genes))
+    return both
+
+
+def test_the_network_is_the_best_of_all_that_keep_the_limit_with_their_margins(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    limits = (0.12, 0.2)
+    asked = ["--kernel-sizes", "3", "--depths", "2", "--out", str(tmp_path / "o")]
+    assert main(["--table", str(table), "--confidence", "95", "--latency", *map(str, limits), *asked]) == 0
+    genes, loaded, predictor = small_networks(), LatencyTable.load(table), AccuracyPredictor.default(SPACE)
+    assert loaded.uncertainty is not None
+    uncertain = loaded.uncertainty.latencies(loaded.lookup(SPACE, RESOLUTIONS))
+    # both limits are kept at once: each may be broken with half of 5 %
+    most, top1 = uncertain.most_ms(genes, student_quantile(0.975, 14)), predictor.top1(genes)
+    found = result(tmp_path / "o")["results"]
+    for limit, one in zip(limits, found, strict=True):
+        assert one["predictor_top1"] == pytest.approx(top1[most <= limit].max(), abs=2e-4)
+        assert one["latency_ms"] < one["surely_ms"] <= limit
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the limits of all 2 networks are kept with 95 %, says the estimate: each network's latency is" in said
+    assert "of 10 timed networks, 9 keep what 95 % says" in said
+    assert "regret 0, proven" in said
+    stated = result(tmp_path / "o")["tables"]["d"]["allowance"]
+    assert stated == {"deviations": pytest.approx(student_quantile(0.975, 14)), "confidence": 95, "networks": 2}
+
+
+def test_alternatives_evolution_and_several_devices_keep_their_limits_too(table: Path, tmp_path: Path) -> None:
+    other = save(tmp_path / "e.csv", seed=3)
+    out = ["--confidence", "90", "--out", str(tmp_path / "o")]
+    assert main(["--table", str(table), "--latency", "0.15", "--best", "3", "--differ", "4", *out]) == 0
+    found = result(tmp_path / "o")["results"]
+    assert len(found) == 3
+    assert all(one["surely_ms"] <= 0.15 for one in found)
+    assert main(["--table", str(table), "--latency", "0.15", "--method", "evolution", *out]) == 0
+    (evolved,) = result(tmp_path / "o")["results"]
+    assert evolved["surely_ms"] <= 0.15
+    assert evolved["predictor_top1"] <= found[0]["predictor_top1"] + 1.0
+    both = ["--table", str(table), "--table", str(other), "--together", "--latency", "0.15", "0.14"]
+    assert main([*both, *out]) == 0
+    together = result(tmp_path / "o")["results"]
+    assert [one["surely_ms"] <= limit for one, limit in zip(together, (0.15, 0.14), strict=True)] == [True, True]
+    assert together[0]["subnet"] == together[1]["subnet"]
+
+
+def test_without_a_confidence_the_printout_says_how_surely_networks_are_known(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["--table", str(table), "--latency", "0.15", "--out", str(tmp_path / "o")]) == 0
+    (one,) = result(tmp_path / "o")["results"]
+    assert one["latency_sd_pct"] > 2
+    assert "surely_ms" not in one
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"the estimate knows the latencies of these networks within {one['latency_sd_pct']:.1f} %" in said
+
+
+def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_path: Path) -> None:
+    out = ["--confidence", "95", "--out", str(tmp_path / "out")]
+    with pytest.raises(Infeasible, match=r"takes .* \(with the margin of its own that --confidence 95 gives each"):
+        main(["--table", str(table), "--latency", "0.001", *out])
+    least = 1e-3 * np.ceil(1e3 * float(result_of_least(table)))
+    with pytest.raises(Infeasible, match=r"the fastest may take 0\.[0-9]+ ms .with the margin of its own"):
+        main(["--table", str(table), "--latency", f"{least:.3f}", *out])
+    edited = tmp_path / "edited.csv"
+    lines = table.read_text().split("\n")
+    lines[-2] = f"{lines[-2].rpartition(',')[0]},0.5"
+    edited.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"edited.csv: rows or sum_correction were changed after its uncertainty"):
+        main(["--table", str(edited), "--latency", "1", *out])
+    bare = tmp_path / "bare.csv"
+    LatencyTable.load(table).uncorrected.save(bare)
+    with pytest.raises(
+        InputError, match=r"bare.csv .estimated. has no such networks: measure a table .* or estimate this one again"
+    ):
+        main(["--table", str(bare), "--latency", "1", *out])
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def result_of_least(table: Path) -> float:
+    """The latency of the fastest network, ms."""
+    loaded = LatencyTable.load(table)
+    lookup = loaded.lookup(SPACE, RESOLUTIONS)
+    return cheapest(lookup.index, lookup.block_ms)[1]
