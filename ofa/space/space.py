@@ -169,6 +169,19 @@ class SearchSpace(SpaceDescription):
             self._blank_skipped(genes[start : start + _CHUNK])
         return genes
 
+    def sample_leaning(
+        self, rng: np.random.Generator, lean: NDArray[np.float64], resolutions: NDArray[np.uint16]
+    ) -> Genes:
+        """(n, genes) sub-networks of (n,) resolutions whose choices are about (n,) shares of the way to the largest.
+
+        0 gives the smallest sub-network, 1 the largest. Where every choice is drawn for itself (`sample`), hardly any is
+        near either end, which is where searches go.
+        """
+        genes = np.empty((len(lean), self.num_genes), dtype=np.uint16)
+        genes[:, 0] = resolutions
+        genes[:, 1:] = rng.binomial(self.cardinalities[1:] - 1, lean[:, None])
+        return self.canonical(genes)
+
     def mutate(
         self, genes: Genes, rng: np.random.Generator, probability: float = 0.1, *, resolutions: Iterable[int]
     ) -> Genes:

@@ -13,8 +13,10 @@ from ofa.space import RESOLUTIONS, Genes, SearchSpace
 from ofa.tables import LatencyTable
 from ofa.tables.control_networks import CONTROL_NETWORKS, control_networks
 
-# random networks for every one that is chosen
+# networks that are drawn for every one that is chosen
 CANDIDATES = 50
+# beyond 0 and 1 by so much: so that some of them are the smallest or the largest of all
+AT_THE_ENDS = 0.1
 # what of the table is timed again among the networks, to tell a wrong sum from a changed machine
 CONTROLS = 12
 # so many of them at most are whole networks, where the table tells of some
@@ -112,8 +114,15 @@ def _networks_of(table: LatencyTable) -> list[Control]:
 def stratified(
     table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], count: int, rng: np.random.Generator
 ) -> Genes:
-    """(count, genes) sub-networks from the fastest to the slowest: the middle one of each of `count` equal shares."""
-    genes = space.sample(rng, CANDIDATES * count, resolutions=resolutions)
+    """(count, genes) sub-networks from the fastest to the slowest: the middle one of each of `count` equal shares.
+
+    All different, and so fewer where the space has fewer. Of all sizes, down to the smallest and up to the largest, as
+    those are what searches find. Sums that hold for networks of middle size may be far off for small ones.
+    """
+    lean = np.clip(rng.uniform(-AT_THE_ENDS, 1 + AT_THE_ENDS, size=CANDIDATES * count), 0, 1)
+    every_as_often = rng.choice(np.array(resolutions, dtype=np.uint16), size=len(lean))
+    genes = np.unique(space.sample_leaning(rng, lean, every_as_often), axis=0)
     order = np.argsort(table.latency_ms(space, genes), kind="stable")
-    chosen: Genes = genes[order[CANDIDATES // 2 :: CANDIDATES]]
+    middles = (np.arange(min(count, len(order))) + 0.5) / min(count, len(order))
+    chosen: Genes = genes[order[(middles * len(order)).astype(int)]]
     return chosen

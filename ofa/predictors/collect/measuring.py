@@ -26,8 +26,7 @@ def draw(
     """The sub-networks of those numbers, at those resolutions: number i of a seed is the same one, whatever else is
     drawn.
 
-    tilted: share of them whose choices lean together, from all smallest to all largest; where every choice is
-        uniform, hardly any network is near either end, which is where searches go
+    tilted: share of them whose choices lean together, from all smallest to all largest
     """
     rows = [_row(space, resolutions, np.random.default_rng([seed, number]), tilted) for number in numbers]
     return space.decode(np.concatenate(rows))
@@ -37,11 +36,9 @@ def _row(space: SearchSpace, resolutions: Sequence[int], rng: np.random.Generato
     row = space.sample(rng, 1, resolutions=resolutions)
     if rng.random() >= tilted:
         return row
-    lean = rng.random()
-    most = np.concatenate([[len(resolutions) - 1], space.cardinalities[1:] - 1])
-    leaning = rng.binomial(most, lean)[None]
-    leaning[0, 0] = row[0, 0]  # every resolution as often
-    return space.as_genes(leaning)
+    lean = np.array([rng.random()])
+    rng.binomial(len(resolutions) - 1, lean)  # so that a seed has the networks that it always had
+    return space.sample_leaning(rng, lean, row[:, 0])
 
 
 def tree_order(space: SearchSpace, subnets: Sequence[Subnet]) -> list[int]:
