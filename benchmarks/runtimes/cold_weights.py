@@ -1,7 +1,7 @@
 """What whole networks take when something else used the caches between two inferences.
 
-    python benchmarks/latency/cold_weights.py                     # mbv3-w1.0, from its smallest to its largest network
-    python benchmarks/latency/cold_weights.py --megabytes 0,8,64
+    python benchmarks/runtimes/cold_weights.py                     # mbv3-w1.0, from its smallest to its largest network
+    python benchmarks/runtimes/cold_weights.py --megabytes 0,8,64
 
 Between two timed inferences (onnxruntime, one thread) so many megabytes are read, outside the time. 0 is what profilers
 and validations time: one inference after the other, whose weights the last-level cache may hold. Prints medians in ms,

@@ -174,8 +174,8 @@ class SearchSpace(SpaceDescription):
     ) -> Genes:
         """(n, genes) sub-networks of (n,) resolutions whose choices are about (n,) shares of the way to the largest.
 
-        0 gives the smallest sub-network, 1 the largest. Where every choice is drawn for itself (`sample`), hardly any is
-        near either end, which is where searches go.
+        0 gives the smallest sub-network, 1 the largest. Where every choice is drawn for itself (`sample`), hardly any
+        is near either end, which is where searches go.
         """
         genes = np.empty((len(lean), self.num_genes), dtype=np.uint16)
         genes[:, 0] = resolutions
