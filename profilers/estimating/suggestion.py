@@ -13,12 +13,13 @@ from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
+from ofa.tables.header import BATCH
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import beforehand, combine
 from profilers.estimating.cost_model import even_prior, fit_table, space_terms, suggest
 from profilers.estimating.more_terms import terms_of_networks
 from profilers.estimating.sources import able, of_table, open_sources
-from profilers.estimating.timed_networks import read_timed
+from profilers.estimating.timed_networks import TimedNetworks, check_unit, read_timed
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.models import check_runtime, write_models
 
@@ -43,8 +44,14 @@ def suggestion(config: TransferConfig, source: LatencyTable | None) -> tuple[Sea
         terms = space_terms(space, genes)
         chosen = suggest(even_prior(terms) if source is None else fit_table(source), terms, config.suggest or 1)
     else:
-        terms = terms_of_networks([blocks_of(space, subnet) for subnet in space.decode(genes)])
-        known = _known(config, source, terms, space)
+        timed = None if config.timed is None else _timed(config, config.timed, space)
+        blocks = [tuple(blocks_of(space, subnet)) for subnet in space.decode(genes)]
+        if timed is not None:  # the same seed draws them again: a file of both would have them twice
+            there = set(map(tuple, timed.blocks))
+            genes = genes[[network not in there for network in blocks]]
+            blocks = [network for network in blocks if network not in there]
+        terms = terms_of_networks(blocks)
+        known = _known(config, source, terms, timed)
         chosen = informative(known, terms, within(known, terms, config.latency), config.suggest or 1)
     return space, {f"network-{i:02d}": subnet for i, subnet in enumerate(space.decode(genes[chosen]), start=1)}
 
@@ -58,9 +65,17 @@ class Known:
     noise: float
 
 
-def _known(config: TransferConfig, source: LatencyTable | None, terms: Floats, space: SearchSpace) -> Known:
+def _timed(config: TransferConfig, path: Path, space: SearchSpace) -> TimedNetworks:
+    """The networks that were timed already; InputError where they seem to be in another unit, and nobody said which."""
+    timed = read_timed(path, config.column, config.unit or "ms", [space])
+    if config.unit is None:
+        stated = BATCH.integer(f"{path}: header batch", timed.header.get("batch", "1"))
+        check_unit(timed, path, config.batch or stated)
+    return timed
+
+
+def _known(config: TransferConfig, source: LatencyTable | None, terms: Floats, timed: TimedNetworks | None) -> Known:
     """By the networks that were timed already, or beforehand by the sources."""
-    timed = None if config.timed is None else read_timed(config.timed, config.column, config.unit or "ms", [space])
     if config.sources:
         sources = open_sources(config.sources, config.timed, config.column, timed)
     elif source is not None:

@@ -10,6 +10,7 @@ from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import read_networks, write_networks
+from profilers.estimating import suggestion
 from profilers.estimating.combination import beforehand, combine
 from profilers.estimating.more_terms import more_terms_of, terms_of_networks
 from profilers.estimating.suggestion import Known, informative, within
@@ -84,6 +85,20 @@ def test_networks_are_suggested_for_limits_and_beside_those_that_were_timed(tabl
     assert main([*given[:2], *lists, *given[4:]]) == 0
 
 
+def test_what_was_timed_is_not_suggested_again(table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggestion, "CANDIDATES", 60)  # the same seed draws the same ones
+    given = ["--from", table, "--resolutions", "128:224:32"]
+    first, more = tmp_path / "first.csv", tmp_path / "more.csv"
+    assert main(["--suggest", "4", *given, "--out", str(first)]) == 0
+    networks = read_networks_of(first)
+    latency = [f"{ms:.4f}" for ms in LatencyTable.load(table).latency_ms(SPACE, [subnet for _, subnet in networks])]
+    write_networks(first, {"device": "My phone"}, networks, {"latency_ms": latency})
+    assert main(["--suggest", "60", *given, "--timed", str(first), "--out", str(more)]) == 0
+    beside = {str(subnet) for _, subnet in read_networks_of(more)}
+    assert len(beside) == 56
+    assert beside.isdisjoint(str(subnet) for _, subnet in networks)
+
+
 def read_networks_of(path: Path) -> tuple:
     """Those of a file that has no latencies yet."""
     path.write_text("\n".join(line + "1" * line.startswith("network") for line in path.read_text().split("\n")))
@@ -102,13 +117,17 @@ def read_networks_of(path: Path) -> tuple:
         (["--suggest", "3", "--latency", "-1"], "--latency is -1"),
         (["--networks", "N", "--latency", "20"], "--latency is for --suggest: how many networks"),
         (["--networks", "N", "--timed", "N"], "--timed is for --suggest: how many networks"),
+        (
+            ["--suggest", "3", "--timed", "S", "--latency", "20", "--from", "T"],
+            r"s.csv: in milliseconds these latencies are .* shorter than on the fastest .*: are they in s",
+        ),
         (["--suggest", "3", "--timed", "nowhere.csv", "--from", "T"], "nowhere.csv"),
         (["--suggest", "3", "--timed", "N", "--serial", "x", "--from", "T"], "leave out --serial and --host"),
     ],
 )
 def test_mistakes_are_named(table: str, tmp_path: Path, given: list[str], message: str) -> None:
-    networks = str(timed(tmp_path / "t.csv", 4))
-    given = [{"T": table, "N": networks}.get(word, word) for word in given]
+    networks, seconds = str(timed(tmp_path / "t.csv", 4)), str(timed(tmp_path / "s.csv", 4, factor=1e-4))
+    given = [{"T": table, "N": networks, "S": seconds}.get(word, word) for word in given]
     with pytest.raises(InputError, match=message):
         main([*given, "--out", str(tmp_path / "o.csv")])
     assert not (tmp_path / "o.csv").exists()
