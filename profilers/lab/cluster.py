@@ -26,6 +26,7 @@ from profilers.lab.run.driver import HostLost
 NAMESPACE = "ofa-lab"
 ANSWER_S = 10.0
 SLOW_S = 1.0
+EVERYWHERE = "Ray listens on all networks: close its ports first, as the lab's page says"
 _PREFIX = "host "
 
 
@@ -43,7 +44,7 @@ def connected(address: str) -> Iterator[None]:
     except ConnectionError as error:
         raise InputError(
             f"no Ray answers at --address {address}: start it (ray start --head, on the other hosts ray start "
-            f"--address HEAD:6379), or name where it is: {_shown(error)}"
+            f"--address HEAD:6379; {EVERYWHERE}), or name where it is: {_shown(error)}"
         ) from None
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(f"Ray at --address {address} refuses: {_shown(error)}") from None
@@ -60,9 +61,10 @@ def _check_there(address: str) -> None:
         return  # auto, or what Ray says more of
     try:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER_S).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:  # UnicodeError: such as a..b, which is no host's name
         raise InputError(
-            f"no Ray answers at --address {address} ({error}): start it there (ray start --head), or name where it is"
+            f"no Ray answers at --address {address} ({error}): start it there (ray start --head; "
+            f"{EVERYWHERE}), or name where it is"
         ) from None
 
 

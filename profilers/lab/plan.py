@@ -13,6 +13,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.reading.structured import content_of, parse_toml
 from profilers.lab.devices import KINDS, Device
+from profilers.lab.orders import safe_name
 from profilers.lab.words import WORKS, LabWork, words_for
 
 REGENERATE = "regenerate"
@@ -20,6 +21,8 @@ TABLES_FOLDER = "given"
 _PATTERNS = ("kind", "model", "soc", "id", "address", "host")
 _GROUPS = ("model", "soc", "host")
 _LONGEST_NAME = 60
+# what a run writes beside its jobs' folders
+JOURNAL, REPORT = "lab.journal.jsonl", "report.md"
 _WINDOWS = set('<>:"/\\|?*')
 
 
@@ -79,6 +82,40 @@ class LabPlan:
     skipped: tuple[str, ...] = ()
 
 
+def recorded(path: Path, records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
+    """What a run's journal tells: its plan, None where it has none yet, and {job: the record of its end}.
+
+    InputError, with the file, where it is damaged.
+    """
+    plan = next((record for record in records if record.get("kind") == "plan"), None)
+    ended = [record for record in records if record.get("kind") == "ended"]
+    try:
+        whole = plan is None or _is_plan(plan)
+    except (AttributeError, KeyError, TypeError):
+        whole = False
+    texts = ("job", "state", "host", "why")
+    if not whole or not all(_are_texts(record, texts) and _has_seconds(record) for record in ended):
+        raise InputError(f"{path} is damaged: choose another --out, or begin again with --overwrite")
+    return plan, {record["job"]: record for record in ended}
+
+
+def _is_plan(plan: Mapping[str, Any]) -> bool:
+    for job in map(Job.from_dict, plan["jobs"]):
+        facts = (job.entry, job.subject, job.device, job.model, *job.words)
+        if not all(isinstance(fact, str) for fact in facts) or not safe_name(job.name):
+            return False
+    lines = [*plan["missing"].items(), *((line, "") for line in plan["skipped"])]
+    return isinstance(plan["run"], str) and all(isinstance(part, str) for line in lines for part in line)
+
+
+def _are_texts(record: Mapping[str, Any], keys: Sequence[str]) -> bool:
+    return all(isinstance(record.get(key), str) for key in keys)
+
+
+def _has_seconds(record: Mapping[str, Any]) -> bool:
+    return isinstance(record.get("seconds"), int | float) and isinstance(record.get("code"), int | None)
+
+
 def read_entries(path: Path) -> list[LabEntry]:
     """The entries of a lab.toml; InputError names the one that is wrong, and its field."""
     content = parse_toml(content_of(path), path)
@@ -108,6 +145,8 @@ def _entry(where: str, fields: Mapping[str, Any], folder: Path, before: Sequence
     name = _text(where, fields, "name", command)
     if not _is_name(name):
         raise InputError(f"{where}: name is {short(name)}, expected a short name that a folder can have")
+    if name.casefold() in (JOURNAL, REPORT):
+        raise InputError(f"{where}: name is {short(name)}, which is a file of the run: choose another")
     work = WORKS[command]
     args = _texts(where, fields, "args")
     for word in args:

@@ -12,13 +12,12 @@ from ofa.runs.journal import Journal
 from profilers.lab.devices import Host, announced, package
 from profilers.lab.logs import last_error, progress_at
 from profilers.lab.orders import LOG
+from profilers.lab.plan import JOURNAL, recorded
 from profilers.profiling.console import Progressed
 
 if TYPE_CHECKING:
     from profilers.lab.host.jobs import Doing
     from profilers.lab.run.driver import Task
-
-JOURNAL = "lab.journal.jsonl"
 
 
 def lab_lines(hosts: Mapping[str, Host], doing: Mapping[str, Sequence[Doing]]) -> list[str]:
@@ -67,11 +66,9 @@ def run_lines(out: Path) -> tuple[list[str], int]:
     path = out / JOURNAL
     if not path.is_file():
         raise InputError(f"{out} holds no run of the lab: {path.name} is not there")
-    records = Journal.read(path).records
-    plan = next((record for record in records if record.get("kind") == "plan"), None)
+    plan, ended = recorded(path, Journal.read(path).records)
     if plan is None:
         return [f"{out}: nothing was begun"], 0
-    ended = {record.get("job"): record for record in records if record.get("kind") == "ended"}
     lines, failed = [], False
     for job in plan["jobs"]:
         name = f"{job['entry']}/{job['subject']}"

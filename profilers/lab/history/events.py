@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Sequence
 
 from ofa.errors import one_line
-from profilers.lab.history.nights import NewEra, Night
+from profilers.lab.history.nights import NewEra, Night, moment
 
 _NAMED = 3
 
@@ -20,7 +20,7 @@ def events_of(nights: Sequence[Night], eras: Sequence[NewEra]) -> tuple[str, ...
             words = _drift(alike) if state == "drifted" else _blocks(alike)
             began = next(night for night in nights if night.era == era)
             found.append((alike[-1].when, f"{_dates(alike)}: {words}, against the tables from {began.day} on"))
-    return tuple(text for _, text in sorted(found, key=lambda event: event[0]))
+    return tuple(text for _, text in sorted(found, key=lambda event: moment(event[0])))
 
 
 def _versions(era: NewEra) -> str:

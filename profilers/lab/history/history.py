@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from profilers.changes.change import FEWEST_BLOCKS, FEWEST_RUNS, Changes, find_c
 from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.visit_medians import VisitMedians, visit_medians
 from profilers.lab.history.events import events_of
-from profilers.lab.history.nights import NewEra, Night, State
+from profilers.lab.history.nights import NewEra, Night, State, moment
 from profilers.lab.siblings.same import DEVICE_ID, check_measured, settings_of
 
 # what begins a new era
@@ -89,7 +88,7 @@ def read_histories(
         why = f": {left_out[0].why}" if left_out else ""
         raise InputError(f"{', '.join(map(str, places))}: no measured table is in there{why}")
     histories = [
-        _followed(sorted(same, key=lambda m: (m.when, str(m.path))), effect, alpha) for same in groups.values()
+        _followed(sorted(same, key=lambda m: (moment(m.when), str(m.path))), effect, alpha) for same in groups.values()
     ]
     return tuple(histories), tuple(left_out)
 
@@ -126,7 +125,7 @@ class _Measured:
         header = table.header
         when = header.get("when", "")
         try:
-            datetime.fromisoformat(when)
+            moment(when)
         except ValueError:
             raise InputError(f"{path}: header when is {short(when)}, expected a date such as 2026-11-27") from None
         visits, _ = visit_medians(table)

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 State = Literal["first", "unchanged", "drifted", "blocks changed"]
+
+
+def moment(when: str) -> datetime:
+    """A header's date, so that dates of two time zones can be ordered: without a zone it is taken as UTC. ValueError"""
+    found = datetime.fromisoformat(when)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

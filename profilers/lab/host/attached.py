@@ -100,7 +100,7 @@ def _reachable(serial: str) -> str:
         address = tcp_address(serial)
         if address is not None:
             socket.create_connection(address, 2.0).close()
-    except (InputError, OSError) as error:
+    except (InputError, OSError, UnicodeError) as error:  # UnicodeError: such as a..b, which is no host's name
         return one_line(f"it does not answer at {serial}: {error}")
     return ""
 

@@ -20,7 +20,7 @@ from ofa.runs.journal import Journal
 from ofa.runs.system import typed
 from profilers.lab.config import RunLabConfig
 from profilers.lab.devices import Announced, announced, package
-from profilers.lab.plan import REGENERATE, Job, LabEntry, LabPlan, make_plan, read_entries
+from profilers.lab.plan import JOURNAL, REGENERATE, REPORT, Job, LabEntry, LabPlan, make_plan, read_entries, recorded
 from profilers.lab.run.check import check_words
 from profilers.lab.run.driver import FAILED, GOOD, Hosts, LabRun, Task
 from profilers.lab.run.report import markdown
@@ -29,8 +29,6 @@ from profilers.lab.run.together import compare_models
 from profilers.lab.tables_of import given_files, regenerate_jobs
 from profilers.profiling.console import STOPPED, ended_by_sigterm
 
-JOURNAL = "lab.journal.jsonl"
-REPORT = "report.md"
 Say = Callable[[str], object]
 
 
@@ -128,11 +126,13 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
     named = {entry.name: entry for entry in entries}
     if config.resume and path.is_file():
         journal = Journal.resume(path, settings)
-        records = journal.records
-        first = next((record for record in records if record.get("kind") == "plan"), None)
+        try:
+            first, ended = recorded(path, journal.records)
+        except BaseException:
+            journal.close()
+            raise
         if first is not None:
             plan = LabPlan(tuple(map(Job.from_dict, first["jobs"])), first["missing"], tuple(first["skipped"]))
-            ended = {record["job"]: record for record in records if record.get("kind") == "ended"}
             return Begin(named, plan, journal, first["run"], ended)
     elif path.exists() and not config.overwrite:
         raise InputError(f"{config.out} holds an earlier run: go on with it by --resume, or --overwrite it")

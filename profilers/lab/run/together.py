@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,12 +39,25 @@ def compare_models(out: Path, tasks: Sequence[Task], command: str) -> list[Toget
         if task.entry.command == "profile" and task.code in GOOD and task.state == "done" and table_of(task).is_file():
             kind = task.job.device.split("-")[0]
             groups.setdefault((task.job.entry, kind, task.job.model), []).append(task)
+    taken: set[Path] = set()
     return [
-        _compared(out / entry, model, group, command) for (entry, _, model), group in groups.items() if len(group) > 1
+        _compared(merged_file(out / entry, kind, model, taken), model, group, command)
+        for (entry, kind, model), group in groups.items()
+        if len(group) > 1
     ]
 
 
-def _compared(folder: Path, model: str, tasks: Sequence[Task], command: str) -> Together:
+def merged_file(folder: Path, kind: str, model: str, taken: set[Path]) -> Path:
+    """Where a model's table is written. A board and a CPU of one name have two files. taken: grows"""
+    name = _OTHER.sub("-", model).strip("-").lower() or "devices"
+    more = (f"{name}-{kind}-{number}" for number in itertools.count(2))
+    names = itertools.chain((name, f"{name}-{kind}"), more)
+    path = next(path for each in names if (path := folder / f"{each}.csv") not in taken)
+    taken.add(path)
+    return path
+
+
+def _compared(table: Path, model: str, tasks: Sequence[Task], command: str) -> Together:
     from profilers.lab.siblings.compared import compare_devices
     from profilers.lab.siblings.findings import findings
     from profilers.lab.siblings.merged import merged_table
@@ -54,7 +68,6 @@ def _compared(folder: Path, model: str, tasks: Sequence[Task], command: str) -> 
         lines = tuple(findings(found))
         if not found.agreeing:
             return Together(model, lines, None, len(names))
-        table = folder / f"{_OTHER.sub('-', model).strip('-').lower() or 'devices'}.csv"
         merged_table(found, model or "several devices", command).save(table)
     except InputError as reason:
         return Together(model, (f"{', '.join(names)} are not compared: {reason}",))

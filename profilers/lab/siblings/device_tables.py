@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,10 +144,12 @@ def _check_different(parts: Sequence[_Part]) -> None:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """What to call each: its file's name without the ending, and with the folder where that is no other's."""
+    """What to call each: its file's name without the ending; of equal ones with the folder, or the whole path."""
     stems = [path.stem for path in paths]
     twice = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    return [f"{path.parent.name}/{path.stem}" if path.stem in twice else path.stem for path in paths]
+    names = [f"{path.parent.name}/{path.stem}" if path.stem in twice else path.stem for path in paths]
+    counts = Counter(names)
+    return [str(path) if counts[name] > 1 else name for path, name in zip(paths, names, strict=True)]
 
 
 def _arrays(parts: list[_Part], blocks: int) -> tuple[Floats, dict[str, Floats]]:

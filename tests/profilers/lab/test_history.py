@@ -132,3 +132,11 @@ def test_what_is_no_history_is_refused(draw: Draw, tmp_path: Path, capsys: pytes
         done = ended(main, capsys, *words, failed=2)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
+
+
+def test_dates_of_two_time_zones_are_in_the_order_of_time(draw: Draw, tmp_path: Path) -> None:
+    draw("first", 1, 1, when="2026-11-02T00:30:00+02:00")
+    draw("second", 2, 1, when="2026-11-01T23:30:00+00:00")
+    draw("third", 3, 1, when="2026-11-02")
+    ((history,), _) = read_histories([tmp_path])
+    assert [night.path.stem for night in history.nights] == ["first", "second", "third"]

@@ -15,6 +15,7 @@ from profilers.changes.visit_medians import visit_medians
 from profilers.lab.siblings import merged as merged_module
 from profilers.lab.siblings.__main__ import main
 from profilers.lab.siblings.compared import compare_devices
+from profilers.lab.siblings.device_tables import _names
 from profilers.lab.siblings.findings import findings
 from profilers.lab.siblings.merged import merged_table
 from tests.helpers.programs import ended
@@ -184,3 +185,8 @@ def test_a_device_with_another_system_is_mentioned_and_names_are_escaped(draw: D
     assert all(line.isprintable() for line in lines)
     merged = merged_table(compare_devices([*paths, nasty]), "n", "c")
     assert "c\\x1b[31m" in merged.header["merged"]
+
+
+def test_tables_of_one_name_are_called_by_their_whole_path() -> None:
+    paths = [Path("x/night/a.csv"), Path("y/night/a.csv"), Path("z/b.csv"), Path("day/a.csv")]
+    assert _names(paths) == ["x/night/a.csv", "y/night/a.csv", "b", "day/a"]

@@ -42,6 +42,7 @@ def written(folder: Path, text: str) -> Path:
         (PROFILE + PROFILE, "job 2: name is 'tables', which an earlier job has"),
         ("[[job]]\nname = '../x'\ncommand = 'profile'", "name is '../x', expected a short name that"),
         ("[[job]]\nname = 'a\\u001b'\ncommand = 'profile'".replace("'", '"'), r"name is 'a\x1b', expected"),
+        ("[[job]]\nname = 'Report.md'\ncommand = 'profile'", "name is 'Report.md', which is a file of the run"),
         (PROFILE.replace('"--quick"', '"--serial=X"'), "job 1: args has --serial, which the lab gives"),
         (PROFILE.replace('"--quick"', "3"), "job 1: args is ["),
         (PROFILE + "on = 'Pixel'", 'on is \'Pixel\', expected facts of devices, such as { model = "Pixel*" }'),

@@ -11,10 +11,14 @@ import pytest
 from ofa.errors import InputError
 from ofa.runs.journal import Journal
 from profilers.lab import __main__ as lab
+from profilers.lab import cluster
 from profilers.lab.config import AnnounceConfig, RunLabConfig
 from profilers.lab.devices import Device, Host, package
+from profilers.lab.host import attached
 from profilers.lab.host.jobs import Doing
+from profilers.lab.plan import Job, read_entries
 from profilers.lab.run import runs
+from profilers.lab.run.together import merged_file
 from profilers.lab.status import lab_lines, run_lines, summary
 from profilers.lab.words import WORKS
 from profilers.profiling.console import Progressed
@@ -129,6 +133,63 @@ def test_no_run_and_a_damaged_one_are_named(tmp_path: Path) -> None:
     (tmp_path / "lab.journal.jsonl").write_text("nonsense\n")
     with pytest.raises(InputError, match="not a journal line"):
         run_lines(tmp_path)
+
+
+JOB = Job("a", "b", "phone-1", ("profilers.cpu",), "M").to_dict()
+PLAN = {"kind": "plan", "run": "r", "jobs": [JOB], "missing": {}, "skipped": []}
+ENDED = {"kind": "ended", "job": "a/b", "state": "failed", "host": "h", "why": "w", "seconds": 1.0, "code": None}
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [{"kind": "plan"}],
+        *([{**PLAN, "jobs": jobs}] for jobs in (3, [3], [{**JOB, "words": 3}], [{**JOB, "subject": "../../x"}])),
+        *(
+            [{**PLAN, key: value}]
+            for key, value in (("missing", []), ("missing", {"a": 3}), ("skipped", 3), ("run", 3))
+        ),
+        [PLAN, {"kind": "ended", "job": "a/b"}],
+        *(
+            [PLAN, {**ENDED, key: value}]
+            for key, value in (("job", ["x"]), ("seconds", "1"), ("code", "0"), ("why", 3))
+        ),
+    ],
+)
+def test_a_journal_that_lacks_what_is_needed_is_named(records: list[dict], tmp_path: Path, hosts: LocalHosts) -> None:
+    asked = config(tmp_path, resume=True)
+    asked.out.mkdir()
+    journal = Journal.create(asked.out / "lab.journal.jsonl", runs._settings(asked.config, read_entries(asked.config)))
+    for record in records:
+        journal.append(record)
+    journal.close()
+    with pytest.raises(InputError, match=r"lab\.journal\.jsonl is damaged: choose another --out, or begin again with"):
+        run_lines(asked.out)
+    for _ in range(2):  # and its lock is given back
+        with pytest.raises(InputError, match="is damaged"):
+            run(asked, hosts)
+
+
+def test_a_journal_that_is_whole_is_shown(tmp_path: Path) -> None:
+    journal = Journal.create(tmp_path / "lab.journal.jsonl", {})
+    for record in (PLAN, ENDED):
+        journal.append(record)
+    journal.close()
+    assert run_lines(tmp_path) == (["a/b (M): failed: w"], 2)
+
+
+def test_merged_tables_of_devices_that_are_called_alike_have_files_of_their_own(tmp_path: Path) -> None:
+    taken: set[Path] = set()
+    of = [("cpu", "Pi 4"), ("board", "Pi 4"), ("board", "pi-4"), ("phone", "***")]
+    names = [merged_file(tmp_path, kind, model, taken).name for kind, model in of]
+    assert names == ["pi-4.csv", "pi-4-board.csv", "pi-4-board-2.csv", "devices.csv"]
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80 + ".b"])
+def test_what_is_no_hosts_name_is_no_fault_of_ours(host: str) -> None:
+    with pytest.raises(InputError, match=r"no Ray answers at --address .*close its ports first"):
+        cluster._check_there(f"{host}:6379")
+    assert attached._reachable(f"{host}:5555").startswith(f"it does not answer at {host}:5555")
 
 
 @pytest.mark.parametrize(
