@@ -107,7 +107,7 @@ def _no_margin(table: LatencyTable) -> str:
     if table.provenance != "measured":
         way = "measure a table on the device"
     if table.provenance == "estimated":
-        way += ", or estimate this one again (its header has the command), which then tells of each network"
+        way += ", or estimate this one, from at least two networks, again (its header has the command)"
     return (
         f"--confidence rests on networks that were measured whole, and {table.path} ({table.provenance}) has "
         f"no such networks: {way}, or leave --confidence out"

@@ -180,7 +180,8 @@ def allowed_in_words(table: LatencyTable, allowance: Allowance | None, results: 
             "95 gives each network a margin of its own by that"
         )
     margins = [100 * (r.surely_ms / r.latency_ms - 1) for r in results if r.surely_ms is not None]
-    taken = f"{min(margins):.1f}" if len(margins) == 1 else f"{min(margins):.1f} to {max(margins):.1f}"
+    low, high = f"{min(margins):.1f}", f"{max(margins):.1f}"
+    taken = low if low == high else f"{low} to {high}"
     what = "the limit is" if allowance.networks == 1 else f"the limits of all {allowance.networks} networks are"
     return (
         f"{what} kept with {allowance.confidence:g} %, says the estimate: each network's latency is within it with a "

@@ -109,6 +109,17 @@ def test_without_a_confidence_the_printout_says_how_surely_networks_are_known(
     assert f"the estimate knows the latencies of these networks within {one['latency_sd_pct']:.1f} %" in said
 
 
+def test_margins_that_are_shown_alike_are_one_figure(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = ["--confidence", "90", "--out", str(tmp_path / "o")]
+    assert main(["--table", str(table), "--latency", "0.15", "0.15", *out]) == 0
+    one, other = result(tmp_path / "o")["results"]
+    assert one["surely_ms"] == other["surely_ms"]
+    margin = 100 * (one["surely_ms"] / one["latency_ms"] - 1)
+    assert f"a margin of its own, here {margin:.1f} % (" in " ".join(capsys.readouterr().out.split())
+
+
 def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_path: Path) -> None:
     out = ["--confidence", "95", "--out", str(tmp_path / "out")]
     with pytest.raises(Infeasible, match=r"takes .* \(with the margin of its own that --confidence 95 gives each"):
@@ -125,7 +136,7 @@ def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_p
     bare = tmp_path / "bare.csv"
     LatencyTable.load(table).uncorrected.save(bare)
     with pytest.raises(
-        InputError, match=r"bare.csv .estimated. has no such networks: measure a table .* or estimate this one again"
+        InputError, match=r"bare.csv .estimated. has no .*, or estimate this one, from at least two net"
     ):
         main(["--table", str(bare), "--latency", "1", *out])
     assert not (tmp_path / "out" / "result.json").exists()
