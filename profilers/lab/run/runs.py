@@ -137,7 +137,10 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
     elif path.exists() and not config.overwrite:
         raise InputError(f"{config.out} holds an earlier run: go on with it by --resume, or --overwrite it")
     else:
-        _planned(config.config, entries, there)  # what is wrong is named before an older run is replaced
+        planned = _planned(config.config, entries, there)  # what is wrong is named before an older run is replaced
+        folders = () if config.overwrite or path.exists() else [config.out / job.name for job in planned.jobs]
+        if strange := next((folder for folder in folders if folder.is_dir() and any(folder.iterdir())), None):
+            raise InputError(f"{strange} holds files of no run of the lab: choose another --out, or --overwrite it")
         config.out.mkdir(parents=True, exist_ok=True)
         journal = Journal.create(path, settings)
     try:

@@ -230,3 +230,16 @@ def test_status_of_a_run_needs_no_ray(tmp_path: Path, capsys: pytest.CaptureFixt
     Journal.create(tmp_path / "lab.journal.jsonl", {}).close()
     assert lab.main(["status", "--run", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path}: nothing was begun\n"
+
+
+def test_files_that_are_no_runs_are_not_taken_away_unasked(tmp_path: Path, hosts: LocalHosts) -> None:
+    own = tmp_path / "out" / "tables" / "phone-a1" / "mine.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    for more in ({}, {"resume": True}):
+        with pytest.raises(InputError, match=r"phone-a1 holds files of no run of the lab: choose another --out"):
+            run(config(tmp_path, **more), hosts)
+    assert own.read_text() == "mine"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["tables"]
+    assert run(config(tmp_path, overwrite=True), hosts)[0] == 0
+    assert not own.exists()
