@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from cyclopts import CycloptsError
 
-from ofa.cli.command import Command, docs_of
+from ofa.cli.command import Command, _plain, docs_of
 from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.overview import STEPS
+from ofa.errors import InputError
 from tests.helpers.programs import programs
 
 
@@ -67,6 +69,50 @@ def test_the_example_parses_and_the_help_fits(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 120
     for field in fields_of(command.config):
         assert field.flag in text
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("search", "--table a --table=b c --latency 1 2 --latency=3"),
+        ("search", "--table a --seed 1 --seed=2 --together --together=false --out= --confidence=-1"),
+        ("search", "--table -x"),
+        ("search", "--table a --latency -1"),
+        ("search", "--table a --lat 1"),
+        ("search", "--table a --max_macs 1"),
+        ("search", "--table a --no-together"),
+        ("search", "--table a --latency.0 1"),
+        ("search", "--table a -- b"),
+        ("search", "--table a b --method wrong"),
+        ("search", "--table a --seed"),
+        ("search", "--table a --together maybe"),
+        ("search", "--latency 1"),
+        ("search", ""),
+        ("report", "a b --out c d"),
+        ("report", "--out c a --title"),
+        ("report", "--out c --title=--out"),
+        ("report", "a -- --out"),
+        ("report", "a --out x.html --networks b --networks c d"),
+    ],
+)
+def test_a_parser_of_the_named_options_reads_and_says_what_that_of_all_does(name: str, line: str) -> None:
+    """Also of words that are repeated, begin with a dash, lack a value or stand for no option."""
+    command, words = COMMANDS[name], shlex.split(line)
+    fields = fields_of(command.config)
+
+    def outcome(parsed: Callable[[], Any]) -> Any:
+        try:
+            return parsed()
+        except InputError as error:
+            return str(error)
+
+    def by_all() -> Any:
+        try:
+            return command.config(**command._bound(words, fields))
+        except CycloptsError as error:
+            return _plain(error, words, [field.flag for field in fields])
+
+    assert outcome(lambda: command.parse(words)) == outcome(by_all)
 
 
 def test_all_programs_are_found() -> None:
