@@ -104,7 +104,7 @@ def _resumed(asked: RegenerateConfig) -> str:
 def only(entries: Sequence[TableEntry], asked: RegenerateConfig) -> list[TableEntry]:
     """The tables that are asked for; InputError for one that the list does not have."""
     files = [entry.file for entry in entries]
-    if strange := next((file for file in asked.only if file not in files), None):
+    if (strange := next((file for file in asked.only if file not in files), None)) is not None:  # "" too
         raise InputError(f"--only is {short(strange)}, expected one of {', '.join(files)}")
     return [entry for entry in entries if not asked.only or entry.file in asked.only]
 

@@ -7,6 +7,7 @@ import pytest
 from device_agents.cpu.machine import cpu_model
 from ofa.errors import InputError
 from ofa.tables import LatencyTable
+from profilers import regenerate
 from profilers.changes.tables_config import load_config, why_not_here
 from profilers.regenerate import PROFILERS
 
@@ -106,3 +107,12 @@ def test_a_device_that_does_not_answer_is_not_at_hand(tmp_path: Path, profiler: 
     reason = why_not_here(entry, {})
     assert reason is not None
     assert any(word in reason for word in message.split("|"))
+
+
+@pytest.mark.parametrize("file", ["", "../x.csv", "other.csv"])
+def test_a_table_that_the_list_lacks_is_refused(file: str, tmp_path: Path) -> None:
+    lists = tmp_path / "tables.toml"
+    lists.write_text('[[table]]\nfile = "a.csv"\nprofiler = "cpu"\nargs = ["--space", "mbv3-w1.0"]\n')
+    with pytest.raises(InputError, match=r"--only is .*, expected one of a\.csv"):
+        regenerate.main(["--config", str(lists), "--out", str(tmp_path / "new"), "--only", file])
+    assert not (tmp_path / "new").exists()
