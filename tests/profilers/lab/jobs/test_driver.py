@@ -122,7 +122,8 @@ def test_a_full_disk_on_one_host_is_named_and_fails_only_there(hosts: LocalHosts
     assert [task.state for task in run.tasks] == ["failed", "done"]
     error = "No space left on device: phone-a1.journal.jsonl"
     assert run.tasks[0].why == f"on a: {error}"
-    assert said[0] == f"tables/phone-a1 is tried again on a: {error}"
+    # which host is first depends on the machine
+    assert next(line for line in said if "phone-a1" in line) == f"tables/phone-a1 is tried again on a: {error}"
 
 
 def test_two_jobs_of_a_device_run_one_after_the_other_and_another_runs_device_is_named(
