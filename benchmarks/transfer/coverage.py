@@ -26,7 +26,14 @@ from profilers.estimating.cost_model import folds
 Floats = NDArray[np.float64]
 STATED = 0.95
 LIMITS = np.linspace(0.1, 0.9, 17)  # quantiles of the latencies
-FIELDS = ("standard deviation %", "kept %", "margin %", "searched, kept %", "without margins %", "rank of |error|, sd")
+FIELDS = (
+    "standard deviation %",
+    "kept %",
+    "margin %",
+    "searched, kept %",
+    "without margins %",
+    "rank correlation",
+)
 
 
 def scores(t: Target, count: int, draws: int, seed: int) -> Floats:
