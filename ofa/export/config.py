@@ -141,21 +141,14 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
             raise UsageError(f"--opset is of ONNX files, but --format is {self.format}: leave it out")
         if self.batch is None and self.format == "coreml":
             raise UsageError("--batch dynamic is not for coreml: give a number")
-        if self.format == "safetensors":
-            self._check_weights()
+        if self.format == "safetensors" and self.batch != 1:
+            raise UsageError("--batch is of files that run, --format safetensors holds weights alone: leave it out")
         if self.subnet is None and (self.index is not None or self.limit is not None):
             raise UsageError("--index and --limit choose from a result.json: give it with --subnet")
         if self.network is not None:
             self._check_untrained()
         if self.resolution is not None and not 32 <= self.resolution <= 1024:
             raise UsageError(f"--resolution is {self.resolution}, expected 32 to 1024 pixels")
-
-    def _check_weights(self) -> None:
-        """UsageError for what is of files that run: of weights alone it would be passed over."""
-        if self.batch != 1:
-            raise UsageError("--batch is of files that run, --format safetensors holds weights alone: leave it out")
-        if self.evaluate is not None:
-            raise UsageError("--evaluate compares files that run, --format safetensors is not run: leave it out")
 
     def _check_untrained(self) -> None:
         """UsageError for what is of trained networks alone."""

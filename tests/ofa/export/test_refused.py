@@ -64,7 +64,6 @@ REFUSED = {
     "int8 without images": (["--int8"], "--calibration"),
     "int8 torchscript": (["--int8", "--format=torchscript", "--out=GIVEN/m.pt"], "--int8 is for onnx and tflite"),
     "batch of weights": ([*WEIGHTS, "--batch=dynamic"], "--batch is of files that run, --format safetensors holds"),
-    "weights compared": ([*WEIGHTS, "--evaluate=GIVEN"], "--evaluate compares files that run, --format safetensors"),
     "no images": (["--calibration=GIVEN"], "holds no images"),
     "no folder": (["--calibration=GIVEN/none"], "no such folder"),
     "no std": (["--std=0"], "--std is 0"),
