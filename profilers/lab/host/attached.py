@@ -146,7 +146,9 @@ ASK: Mapping[Kind, Callable[[str, Device | None], Device]] = {"phone": ask_phone
 def _gpus() -> list[Device]:
     """NVIDIA's, in the order of the PCI bus, which jobs use too."""
     try:
-        done = subprocess.run(_SMI, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, timeout=60)
+        done = subprocess.run(
+            _SMI, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return []
     return parse_gpus(done.stdout.splitlines() if done.returncode == 0 else [])

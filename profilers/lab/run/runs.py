@@ -225,7 +225,9 @@ def _accept(tasks: Sequence[Task], say: Say) -> list[str]:
         file = task.job.words[task.job.words.index("--only") + 1]
         words = ["--config", str(task.entry.tables), "--only", file, "--out", str(task.folder / "new")]
         command = [sys.executable, "-m", "profilers.regenerate", *words, "--resume", "--accept"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL
+        )
         printed = (done.stdout if done.returncode in GOOD else done.stderr).splitlines()
         lines += [line for line in printed if line.startswith((f"{file}: ", "error: "))]
     for line in lines:

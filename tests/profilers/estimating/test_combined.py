@@ -251,9 +251,16 @@ def test_a_table_says_what_it_rests_on(path: Path) -> None:
     # and how surely it knows each network
     assert table.uncertainty is not None
     assert not table.deviations_changed
-    genes = get_space("mbv3-w1.0").sample(np.random.default_rng(0), 100, resolutions=[224])
-    shares = table.uncertainty.latencies(table.lookup(get_space("mbv3-w1.0"), [224])).relative_sd(genes)
-    assert 0.005 < shares.min() < shares.max() < 1
+    space = get_space("mbv3-w1.0")
+    genes = space.sample(np.random.default_rng(0), 100, resolutions=[224])
+    latencies = table.uncertainty.latencies(table.lookup(space, [224]))
+    shares = latencies.relative_sd(genes)
+    assert shares.min() > 0.005
+    # nobody timed a 7x7 kernel on these: what they do not know, they say; of smaller ones they know more
+    unseen = path.stem in ("zcu102", "vck190", "raspberry-pi4")
+    assert (shares.max() > 1) == unseen
+    smaller = space.as_genes([space.subnet([k] * 20, [4] * 20, [3] * 5, resolution=224) for k in (3, 5)])
+    assert latencies.relative_sd(smaller).max() < 0.7
 
 
 def test_a_shipped_table_is_what_its_command_makes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
