@@ -55,6 +55,17 @@ def test_sums_are_right_where_blocks_and_parts_are_off() -> None:
     assert np.abs(off).mean() < 0.02
 
 
+def test_what_a_busy_machine_does_to_parts_is_not_taken_for_the_blocks_own() -> None:
+    """Or a search chooses the blocks whose parts happened to be fast: found networks took 17 % more than their sums."""
+    off = []
+    for seed in range(4):
+        parts, blocks, block = device(seed, 0.03, 0.18, scale=1.05, weights=0.05)
+        latency, factors = solve(parts, blocks)
+        assert factors.part_error > 0.1
+        off.append(np.abs(latency / block - 1).mean())
+    assert np.mean(off) < 0.19  # 0.23 where parts are at most 7 % off
+
+
 def test_no_factor_is_negative_and_no_block_takes_nothing() -> None:
     # parts that get faster with every border, and a block that is said to take less than nothing
     parts, blocks, _ = device(4, 0.3, 0.03, borders=-0.4, calls=-0.01, conversions=-0.05, aliased=-0.1)
