@@ -29,7 +29,7 @@ Floats = NDArray[np.float64]
 
 # how far a block's own share may lie from 0, and how far a part's time is off: the likelihood chooses among these
 BLOCK_SPREADS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.3)
-PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07, 0.12, 0.2)
+PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07, 0.1, 0.15, 0.25)
 # how far a whole network is off the sum of its blocks: by noise of its visits, and of the blocks' own shares
 NETWORK_ERROR = 0.02
 # how far the factor of warm times may be another in parts than in networks: whole networks tell
