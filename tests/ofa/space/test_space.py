@@ -179,6 +179,24 @@ def test_every_choice_is_drawn_equally_often() -> None:
     assert np.allclose(np.bincount(genes[:, 1]) / 20_000, 1 / 3, atol=0.02)
 
 
+@pytest.mark.parametrize("name", SPACES)
+def test_each_row_leans_as_far_as_its_own_share_says(name: str) -> None:
+    space, rng = get_space(name), np.random.default_rng(0)
+    lean = rng.permutation(np.repeat([0.0, 0.25, 0.8, 1.0], 700))
+    resolutions = rng.choice(np.array([160, 192, 224], dtype=np.uint16), len(lean))
+    genes = space.sample_leaning(rng, lean, resolutions)
+    assert np.array_equal(genes[:, 0], resolutions)
+    assert np.array_equal(space.as_genes(genes), genes)
+    assert not genes[lean == 0, 1:].any()
+    assert (genes[lean == 1, 1:] == space.cardinalities[1:] - 1).all()
+    # depths and widths are never of a skipped layer
+    for field in ("depths", "width_mults"):
+        columns, most = genes[:, space.columns(field)], space.cardinalities[space.columns(field)] - 1
+        columns, most = columns[:, most > 0], most[most > 0]
+        for share in (0.25, 0.8):
+            assert np.allclose(columns[lean == share].mean(axis=0) / most, share, atol=0.06)
+
+
 def test_mutation_redraws_the_asked_share_of_genes() -> None:
     space = get_space("mbv3-w1.0")
     # at full depth no gene is masked; a redrawn gene of 3 choices differs in 2 of 3 draws
