@@ -87,6 +87,15 @@ def test_alternatives_evolution_and_several_devices_keep_their_limits_too(table:
     found = result(tmp_path / "o")["results"]
     assert len(found) == 3
     assert all(one["surely_ms"] <= 0.15 for one in found)
+    # each has the figures of its own network
+    loaded = LatencyTable.load(table)
+    assert loaded.uncertainty is not None
+    uncertain = loaded.uncertainty.latencies(loaded.lookup(SPACE, RESOLUTIONS))
+    genes = SPACE.encode([SPACE.subnet_from_dict(one["subnet"]) for one in found])
+    deviations = result(tmp_path / "o")["tables"]["d"]["allowance"]["deviations"]
+    assert [one["surely_ms"] for one in found] == pytest.approx(uncertain.most_ms(genes, deviations), abs=2e-6)
+    assert [one["latency_sd_pct"] for one in found] == pytest.approx(100 * uncertain.relative_sd(genes), abs=1e-3)
+    assert len({one["surely_ms"] for one in found}) == 3
     assert main(["--table", str(table), "--latency", "0.15", "--method", "evolution", *out]) == 0
     (evolved,) = result(tmp_path / "o")["results"]
     assert evolved["surely_ms"] <= 0.15

@@ -36,14 +36,17 @@ def test_a_network_s_deviation_is_the_length_of_the_sum_of_its_blocks() -> None:
     lookup = table.lookup(SPACE, RESOLUTIONS)
     told = table.uncertainty
     assert told is not None
-    most = told.latencies(lookup).most_ms(genes, 2.0)
-    for row, found in zip(lookup.index.block_numbers(genes)[::30], most[::30], strict=True):
+    uncertain = told.latencies(lookup)
+    most, shares = uncertain.most_ms(genes, 2.0), uncertain.relative_sd(genes)
+    for row, found, share in zip(lookup.index.block_numbers(genes)[::30], most[::30], shares[::30], strict=True):
         blocks = [lookup.index.blocks[n] for n in row if n < len(lookup.index.blocks)]
         terms = np.sum([more_terms(block) for block in blocks], axis=0)
         terms[-1] = 1
         summed = DIRECTIONS @ terms
         latency = sum(r.latency_ms for block in blocks for r in table.rows if r.block == block)
-        assert found == pytest.approx(latency + 2 * np.hypot(np.linalg.norm(summed), 0.02 * latency), abs=1e-4)
+        deviation = np.hypot(np.linalg.norm(summed), 0.02 * latency)
+        assert found == pytest.approx(latency + 2 * deviation, abs=1e-4)
+        assert share == pytest.approx(deviation / latency, rel=1e-3)
 
 
 def test_a_tangent_meets_its_own_network_and_stays_below_all_others() -> None:
