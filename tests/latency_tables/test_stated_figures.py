@@ -1,0 +1,61 @@
+"""Figures of pages that are of shipped files are those of the files as they are now."""
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofa.tables import LatencyTable
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLES = ROOT / "latency_tables"
+RESULTS = (ROOT / "docs/results.md").read_text()
+
+
+def test_the_list_of_tables_has_each_one_s_error_as_its_header_has_it() -> None:
+    listed = re.findall(
+        r"^\| `([^`]+)\.csv` .*sums within ([0-9.]+) % of .*\(mean\), 95 % of them within ([0-9.]+) %",
+        (TABLES / "README.md").read_text(),
+        re.MULTILINE,
+    )
+    assert len(listed) >= 8
+    for name, mean, most in listed:
+        stated = LatencyTable.load(TABLES / f"{name}.csv").header["expected_error"]
+        found = re.search(r"MAPE ([0-9.]+) %.*95 % within ([0-9.]+) %", stated)
+        assert found, name
+        # as many digits as are shown
+        for shown, value in ((mean, found[1]), (most, found[2])):
+            digits = len(shown.partition(".")[2])
+            assert float(shown) == pytest.approx(float(value), abs=0.501 * 10**-digits), name
+
+
+def test_gains_over_published_networks_are_those_of_both_runs() -> None:
+    runs = [
+        [json.loads((TABLES / f"epyc-vm-{runtime}{which}.baselines.json").read_text()) for which in ("", ".again")]
+        for runtime in ("onnxruntime", "tflite")
+    ]
+    rows = re.findall(r"^\| ([A-Za-z0-9-]+) \| ([^|]+ / [^|]+) \| ([^|]+ / [^|]+) \|$", RESULTS, re.MULTILINE)
+    assert len(rows) >= 7
+    for name, *cells in rows:
+        for cell, both in zip(cells, runs, strict=True):
+            gains = [next(one for one in run["baselines"] if one["name"] == name)["found_networks"] for run in both]
+            for shown, recipe in zip(cell.split(" / "), ("paper", "timm"), strict=True):
+                times = [gain[recipe]["times_faster"] for gain in gains]
+                expected = "-" if None in times else ", ".join(f"{t:.2f}" if t < 10 else f"{t:.1f}" for t in times)
+                assert shown == expected, (name, recipe)
+
+
+def test_runtimes_side_by_side_are_those_of_the_shipped_tables(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tables_compared.py"])
+    runpy.run_path(str(ROOT / "benchmarks/runtimes/tables_compared.py"), run_name="__main__")
+    page = (ROOT / "docs/results/runtimes.md").read_text().splitlines()
+    # the third table is of validations, which the page leaves to others
+    printed = [line for line in capsys.readouterr().out.split("| again: MAPE")[0].splitlines() if line[:2] == "| "]
+    rows = [line for line in printed if "---" not in line and line[:8] != "| table "]
+    assert len(rows) > 15
+    assert [row for row in rows if row not in page] == []
