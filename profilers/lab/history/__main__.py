@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ofa.cli.command import Command
+from ofa.cli.command import Command, check_inputs
 from ofa.cli.console import make_console
-from ofa.errors import InputError, one_line
+from ofa.errors import one_line
 from ofa.optional_packages import require
 from ofa.runs.files import write_json
 from ofa.runs.places import check_replaced
@@ -19,9 +19,7 @@ MOST_LISTED = 20
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     require("scipy", "comparing tables")
-    for place in config.folders:
-        if not place.exists():
-            raise InputError(f"{place}: no such file or folder")
+    check_inputs(config)
     if config.json:
         check_replaced(config.json, {"history"}, "what profilers.lab.history writes", name="--json")
 

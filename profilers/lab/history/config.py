@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from ofa.cli.config import Above, Config, Free, Option, Output
+from ofa.cli.config import Above, Config, Input, Option, Output
 from ofa.errors import UsageError
 from profilers.changes.levels import ALPHA, EFFECT
 
@@ -18,7 +18,7 @@ class HistoryConfig(Config):
     Exit codes: 0 every device's last table is like those before it, 1 some are not, 2 no history could be read.
     """
 
-    folders: Annotated[tuple[Path, ...], Free(), Option(metavar="FOLDER", positional=True)]
+    folders: Annotated[tuple[Path, ...], Input(), Option(metavar="FOLDER", positional=True)]
     """folders of dated tables, of one or more devices, and single tables"""
 
     effect: Annotated[float, Above(0), Option(metavar="PCT")] = 100 * EFFECT

@@ -27,8 +27,8 @@ def test_every_command_is_there_and_listed() -> None:
             assert find([*entry.name.split(), "--help"]) == (entry, ["--help"])
 
 
-# told apart by content in no other way: a tool's own files, folders of downloads and of dated tables
-NEITHER = {"agent_bin", "agent_lib", "agent_aar", "ssh_config", "cache", "folders"}
+# told apart by content in no other way: a tool's own files, and folders of downloads
+NEITHER = {"agent_bin", "agent_lib", "agent_aar", "ssh_config", "cache"}
 
 
 def test_every_file_of_every_command_is_marked_as_read_or_written() -> None:

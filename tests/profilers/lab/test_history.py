@@ -120,6 +120,8 @@ def test_what_is_no_history_is_refused(draw: Draw, tmp_path: Path, capsys: pytes
     empty = tmp_path / "empty"
     empty.mkdir()
     undated = draw("undated", 0)
+    (link := tmp_path / "link.json").symlink_to(undated)
+    before = undated.read_bytes()
     for words, message in (
         ([], "FOLDERS is needed"),
         ([empty], "empty: no measured table is in there"),
@@ -128,10 +130,14 @@ def test_what_is_no_history_is_refused(draw: Draw, tmp_path: Path, capsys: pytes
         (["/dev/null"], "/dev/null"),
         ([empty, "--alpha", "0"], "--alpha is 0"),
         ([empty, "--json", undated], "undated.csv is there, and is not what profilers.lab.history writes"),
+        ([tmp_path, "--json", undated], "undated.csv is there, and is not what profilers.lab.history writes"),
+        ([undated, "--json", undated], "undated.csv, the file that FOLDERS names: name another"),
+        ([undated, "--json", link], "link.json, the file that FOLDERS names: name another"),
     ):
         done = ended(main, capsys, *words, failed=2)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert message in done.stderr
+    assert undated.read_bytes() == before
 
 
 def test_dates_of_two_time_zones_are_in_the_order_of_time(draw: Draw, tmp_path: Path) -> None:
