@@ -37,12 +37,16 @@ def cluster() -> Iterator[Any]:
         surroundings.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
         surroundings.setenv("RAY_AUTH_MODE", "disabled")
         surroundings.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+        made = Cluster()
         try:
-            made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **STORE})
-            made.other = made.add_node(num_cpus=1, **STORE)
-        except Exception as reason:  # Ray itself gives a node 30 seconds
-            pytest.skip(f"Ray does not start on this machine: {reason}")
-        try:
+            try:
+                made.add_node(num_cpus=1, **STORE)
+                made.other = made.add_node(num_cpus=1, **STORE)
+            except Exception as reason:
+                # what Ray raises where a node is not there after its 30 seconds; other classes are a fault of this test
+                if type(reason) not in (Exception, RuntimeError, TimeoutError):
+                    raise
+                pytest.skip(f"Ray does not start on this machine: {reason}")
             with connected(made.address):
                 yield made
         finally:
