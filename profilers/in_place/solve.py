@@ -34,7 +34,8 @@ PART_ERRORS = (0.002, 0.004, 0.006, 0.01, 0.015, 0.025, 0.04, 0.07, 0.1, 0.15, 0
 NETWORK_ERROR = 0.02
 # how far the factor of warm times may be another in parts than in networks: whole networks tell
 CUTTING_SPREAD = 0.03
-# bytes after which addresses share a line of a first cache: 64 lines of 64 bytes
+# bytes after which addresses compete for the same few lines of a first cache: in x86 CPUs, one of which was measured
+# (docs/results/runtimes.md). Caches of others are cut otherwise: there `aliased` may explain nothing, and is 0 then
 PAGE_BYTES = 4096
 # no block takes less than this share of what the factors say
 LEAST_SHARE = 0.2

@@ -37,7 +37,8 @@ def _row(space: SearchSpace, resolutions: Sequence[int], rng: np.random.Generato
     if rng.random() >= tilted:
         return row
     lean = np.array([rng.random()])
-    rng.binomial(len(resolutions) - 1, lean)  # so that a seed has the networks that it always had
+    # it once chose the resolution, and is drawn still: a seed has the networks that it always had
+    rng.binomial(len(resolutions) - 1, lean)
     return space.sample_leaning(rng, lean, row[:, 0])
 
 
