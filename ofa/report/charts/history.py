@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from datetime import UTC, datetime
 
-from ofa.report.charts.theme import FOUND, MEASURED, MUTED, PAGE, RULE, SMALL, Spec, encoded, vega, y_title
+from ofa.report.charts.theme import FOUND, MEASURED, MUTED, PAGE, Spec, band, encoded, vega, y_title
 from ofa.report.inputs.histories import DeviceHistory, HistoryNight
 
 BAND = 5  # per cent, on both sides: profilers' least effect that matters
@@ -34,7 +34,7 @@ def history_chart(history: DeviceHistory) -> Spec:
             {"orient": "left", "scale": "y", "tickCount": 5, "format": "+.3~g"},
             {"orient": "bottom", "scale": "x", "tickCount": 5, "format": "%-d %b %Y", "labelOverlap": True},
         ],
-        marks=[y_title("all blocks, % above the first tables"), *_band(), *_points()],
+        marks=[y_title("all blocks, % above the first tables"), *band(BAND), _new_eras(), *_points()],
     )
 
 
@@ -51,37 +51,14 @@ def _ms(when: datetime) -> float:
     return when.replace(tzinfo=UTC).timestamp() * 1000
 
 
-def _band() -> list[Spec]:
-    y = {"scale": "y", "value": BAND}
-    return [
-        {
-            "type": "rect",
-            "interactive": False,
-            "encode": encoded(
-                x=0, x2={"signal": "width"}, y=y, y2={"scale": "y", "value": -BAND}, fill=RULE, fillOpacity=0.5
-            ),
-        },
-        {
-            "type": "text",
-            "interactive": False,
-            "encode": encoded(
-                x={"signal": "width - 4"},
-                y=y,
-                dy=-4,
-                text=f"within {BAND} %",
-                align="right",
-                fill=MUTED,
-                fontSize=SMALL,
-            ),
-        },
-        {
-            "type": "rule",
-            "from": {"data": "begins"},
-            "encode": encoded(
-                x={"scale": "x", "field": "x"}, y=0, y2={"signal": "height"}, stroke=MUTED, strokeDash=[4, 3]
-            ),
-        },
-    ]
+def _new_eras() -> Spec:
+    return {
+        "type": "rule",
+        "from": {"data": "begins"},
+        "encode": encoded(
+            x={"scale": "x", "field": "x"}, y=0, y2={"signal": "height"}, stroke=MUTED, strokeDash=[4, 3]
+        ),
+    }
 
 
 def _points() -> list[Spec]:

@@ -99,6 +99,33 @@ def y_title(text: str) -> Spec:
     }
 
 
+def band(most: float) -> list[Spec]:
+    """What is off by no more than so many per cent, on both sides, in words too. Of the scales width and y."""
+    y = {"scale": "y", "value": most}
+    return [
+        {
+            "type": "rect",
+            "interactive": False,
+            "encode": encoded(
+                x=0, x2={"signal": "width"}, y=y, y2={"scale": "y", "value": -most}, fill=RULE, fillOpacity=0.5
+            ),
+        },
+        {
+            "type": "text",
+            "interactive": False,
+            "encode": encoded(
+                x={"signal": "width - 4"},
+                y=y,
+                dy=-4,
+                text=f"within {most:g} %",
+                align="right",
+                fill=MUTED,
+                fontSize=SMALL,
+            ),
+        },
+    ]
+
+
 def limit_signal(slider: str, start: float, step: float) -> list[Spec]:
     """The page's slider as a number, `limit`; a click on what is called "hit" moves it.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa.report.charts.theme import FOUND, MUTED, PAGE, RULE, SMALL, Spec, encoded, vega, y_title
+from ofa.report.charts.theme import FOUND, MUTED, PAGE, Spec, band, encoded, vega, y_title
 from ofa.report.inputs.validated import ValidationRun
 
 BAND = 5  # per cent, on both sides
@@ -48,35 +48,11 @@ def validation_chart(run: ValidationRun) -> Spec:
 def _marks() -> list[Spec]:
     """The band and its middle, and a dot for each network."""
     return [
-        {
-            "type": "rect",
-            "interactive": False,
-            "encode": encoded(
-                x=0,
-                x2={"signal": "width"},
-                y={"scale": "y", "value": BAND},
-                y2={"scale": "y", "value": -BAND},
-                fill=RULE,
-                fillOpacity=0.5,
-            ),
-        },
+        *band(BAND),
         {
             "type": "rule",
             "interactive": False,
             "encode": encoded(x=0, x2={"signal": "width"}, y={"scale": "y", "value": 0}, stroke=MUTED),
-        },
-        {
-            "type": "text",
-            "interactive": False,
-            "encode": encoded(
-                x={"signal": "width - 4"},
-                y={"scale": "y", "value": BAND},
-                dy=-4,
-                text=f"within {BAND} %",
-                align="right",
-                fill=MUTED,
-                fontSize=SMALL,
-            ),
         },
         {
             "type": "symbol",
