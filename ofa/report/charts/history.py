@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime
+from datetime import timedelta
 
 from ofa.report.charts.theme import FOUND, MEASURED, MUTED, PAGE, Spec, band, encoded, vega, y_title
 from ofa.report.inputs.histories import DeviceHistory, HistoryNight
@@ -15,7 +15,9 @@ CALM = ("first", "unchanged")
 
 def history_chart(history: DeviceHistory) -> Spec:
     """A point a table, filled orange where it is not like those before it; a line where an era begins."""
-    rows = [_row(night) for night in history.nights]
+    # the axis is UTC's: moved by this, its days are those of the last table's zone
+    ahead = history.nights[-1].when.utcoffset() or timedelta()
+    rows = [_row(night, ahead) for night in history.nights]
     most = max([BAND, *(abs(float(row["y"])) for row in rows)]) * 1.15
     first, last = rows[0]["x"], rows[-1]["x"]
     room = max((last - first) * 0.03, DAY_MS / 2)
@@ -38,17 +40,19 @@ def history_chart(history: DeviceHistory) -> Spec:
     )
 
 
-def _row(night: HistoryNight) -> Spec:
+def _row(night: HistoryNight, ahead: timedelta) -> Spec:
     level = night.level_pct or 0.0
     tip = {"Table of": night.when.strftime("%Y-%m-%d %H:%M"), "State": night.state}
     if night.level_pct is not None:
         tip["All blocks"] = f"{level:+.2f} %"
         tip["Blocks changed beside that"] = f"{night.changed} of {night.blocks}"
-    return {"x": _ms(night.when), "y": level, "e": night.era, "o": night.state not in CALM, "tip": tip}
-
-
-def _ms(when: datetime) -> float:
-    return when.replace(tzinfo=UTC).timestamp() * 1000
+    return {
+        "x": 1000 * (night.when.timestamp() + ahead.total_seconds()),
+        "y": level,
+        "e": night.era,
+        "o": night.state not in CALM,
+        "tip": tip,
+    }
 
 
 def _new_eras() -> Spec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from ofa.errors import InputError
 from ofa.reading.numbers import Bounds, short
@@ -17,7 +17,10 @@ BLOCKS = Bounds(0, 10**9, "blocks")
 
 @dataclass(frozen=True)
 class HistoryNight:
-    """One table. level_pct: of all blocks, above the first tables of its era; None of the first itself"""
+    """One table. when: with its time zone, UTC where it states none
+
+    level_pct: of all blocks, above the first tables of its era; None of the first itself
+    """
 
     when: datetime
     era: int
@@ -77,6 +80,7 @@ def read_histories(file: RunFile) -> list[DeviceHistory]:
 
 def _when(text: str, where: str) -> datetime:
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=None)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise InputError(f"{where}: when is {short(text)}, expected a date such as 2026-11-27") from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

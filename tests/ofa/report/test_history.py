@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,28 @@ def test_every_table_is_a_point_and_what_happened_stands_below(tmp_path: Path) -
     assert [row["x"] for row in rows] == sorted({row["x"] for row in rows})
     assert [n for n, row in enumerate(rows) if row["o"]] == [89]
     assert begins == [{"x": rows[60]["x"]}]
+
+
+def test_dates_of_two_time_zones_are_in_the_order_of_time(tmp_path: Path) -> None:
+    path = history(tmp_path / "h.json", 3)
+    content = json.loads(path.read_text())
+    for night, when in zip(
+        content["history"][0]["nights"],
+        ("2026-11-02T00:30:00+02:00", "2026-11-01T23:30:00", "2026-11-02T03:00:00+02:00"),
+        strict=True,
+    ):
+        night["when"] = when
+    path.write_text(json.dumps(content))
+    (section,) = shown(path).sections
+    assert section.about.endswith("3 tables, 2026-11-02 to 2026-11-02")
+    spec = section.charts[0].figures[0].spec
+    rows = spec["data"][0]["values"]
+    first, last = spec["scales"][0]["domain"]
+    # hours of the 2nd of November in the last one's zone
+    midnight = datetime(2026, 11, 2, tzinfo=UTC).timestamp() * 1000
+    assert [(row["x"] - midnight) / 3_600_000 for row in rows] == [0.5, 1.5, 3.0]
+    assert first < min(row["x"] for row in rows) <= max(row["x"] for row in rows) < last
+    assert [row["tip"]["Table of"][-5:] for row in rows] == ["00:30", "23:30", "03:00"]
 
 
 def test_a_calm_device_is_shown_and_what_turns_the_direction_of_text_is_escaped(tmp_path: Path) -> None:
