@@ -278,26 +278,26 @@ class SearchSpace(SpaceDescription):
     def decode(self, genes: Genes) -> list[Subnet]:
         """The sub-networks of a gene matrix."""
         alive = self.alive(genes)
+        # what not every space with layers has: ResNet50D has no kernel sizes, few have the others
+        spans = {f: self.columns(f) for f in ("kernel_sizes", "start_kernels", "squeeze_excites") if self.has(f)}
         subnets = []
         for row, keeps in zip(genes.tolist(), alive.tolist(), strict=True):
             # column 0 is no choice
             values = [0.0, *(choices[i] for choices, i in zip(self.choices[1:], row[1:], strict=True))]
-            kernels = values[self.columns("kernel_sizes")]
             expands = values[self.columns("expand_ratios")]
-            starts = values[self.columns("start_kernels")]
-            gates = values[self.columns("squeeze_excites")]
+            of_layers = {
+                field: tuple(int(value) if keep else 0 for value, keep in zip(values[span], keeps, strict=True))
+                for field, span in spans.items()
+            }
             subnets.append(
                 Subnet(
-                    # ResNet50D has layers, but no kernel sizes
-                    kernel_sizes=tuple(int(k) if keep else 0 for k, keep in zip(kernels, keeps, strict=bool(kernels))),
+                    kernel_sizes=of_layers.get("kernel_sizes", ()),
                     expand_ratios=tuple(e if keep else 0 for e, keep in zip(expands, keeps, strict=True)),
                     depths=tuple(int(d) for d in values[self.columns("depths")]),
                     resolution=row[0],
                     width_mults=tuple(values[self.columns("width_mults")]),
-                    # most spaces have layers, but neither start kernels nor a choice of squeeze-and-excite
-                    start_kernels=tuple(int(k) if keep else 0 for k, keep in zip(starts, keeps, strict=bool(starts))),
-                    # as start kernels
-                    squeeze_excites=tuple(int(g) if keep else 0 for g, keep in zip(gates, keeps, strict=bool(gates))),
+                    start_kernels=of_layers.get("start_kernels", ()),
+                    squeeze_excites=of_layers.get("squeeze_excites", ()),
                 )
             )
         return subnets
