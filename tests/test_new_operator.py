@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -14,13 +13,12 @@ from torch import nn
 from ofa.blocks import OPERATORS, Block, all_blocks, block_index, blocks_of, operators, steps_of
 from ofa.blocks.costs import block_macs, block_params, block_peak_elements, count_macs, count_params
 from ofa.blocks.operator import INPUT, KINDS, Operator, Steps
-from ofa.checkpoints.weights import load_checkpoint, load_network, save_checkpoint, save_network
+from ofa.checkpoints.weights import save_checkpoint
 from ofa.errors import InputError
-from ofa.export.folding import TrainedWeights, trained_graph
+from ofa.export.folding import TrainedWeights
 from ofa.graph import Graph, RandomWeights, block_graph
-from ofa.graph.onnx import write_onnx
 from ofa.graph.torch import build_torch
-from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
+from ofa.networks import Supernet, extract
 from ofa.networks.elastic import ElasticKernelLayer
 from ofa.networks.layers import Layer, init_weights
 from ofa.networks.sorting import sort_channels
@@ -30,7 +28,7 @@ from ofa.tables.lookup import LatencyLookup
 from profilers import cpu
 from profilers.estimating.cost_model import TERMS, cost_terms
 from profilers.profiling import work
-from tests.helpers.supernets import lively
+from tests.helpers.supernets import close, lively, run_onnx, trained_and_the_same
 
 PAGE = Path(__file__).parents[1] / "docs/contributing/adding_a_block.md"
 
@@ -76,18 +74,6 @@ def sample(space: SearchSpace, count: int) -> list[Subnet]:
 
 def images(count: int, channels: int = 3, side: int = 32) -> torch.Tensor:
     return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(1))
-
-
-def run_onnx(graph: Graph, x: torch.Tensor) -> np.ndarray:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(write_onnx(graph), options, providers=["CPUExecutionProvider"])
-    return session.run(["output"], {"input": x.numpy()})[0]
-
-
-def close(y: np.ndarray | torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-5) -> None:
-    assert y.shape == expected.shape
-    assert float(np.abs(np.asarray(y) - expected.numpy()).max()) < tolerance * float(expected.abs().max())
 
 
 def test_costs_and_terms_by_hand() -> None:
@@ -167,16 +153,7 @@ def test_its_channels_are_sorted_and_no_supported_sub_network_changes(net: Super
 
 def test_trained_networks_are_folded_and_stored(net: Supernet, tmp_path: Path) -> None:
     subnet, x = sample(net.space, 1)[0], images(3)
-    network = extract(net, subnet, calibrate_bn(net, subnet, [images(32)]))
-    save_network(network, tmp_path)
-    save_checkpoint(net, tmp_path / "net.safetensors")
-    again = build_supernet(net.space)
-    load_checkpoint(again, tmp_path / "net.safetensors")
-    with torch.no_grad():
-        expected = network(x)
-        close(load_network(tmp_path)(x), expected)
-        close(again.eval()(x, subnet), net(x, subnet))
-    close(run_onnx(trained_graph(network, batch=3), x), expected)
+    network = trained_and_the_same(net, subnet, x, images(32), tmp_path)
     for refused in (net, network):
         with pytest.raises(InputError, match=r"has nothing like unit_1_layer_1\.expand"):
             save_checkpoint(refused, tmp_path / "mit", layout="mit")

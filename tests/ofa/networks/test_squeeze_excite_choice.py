@@ -5,18 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 from ofa.blocks import all_blocks, block_index, blocks_of
 from ofa.blocks.costs import count_params
 from ofa.blocks.extremes import cheapest
-from ofa.checkpoints.weights import load_checkpoint, load_network, save_checkpoint, save_network
 from ofa.errors import InputError
-from ofa.export.folding import trained_graph
-from ofa.graph.onnx import write_onnx
-from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
+from ofa.networks import Supernet, extract
 from ofa.networks.sorting import sort_channels
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.subnet_accuracies import read_accuracies_csv
@@ -27,7 +23,7 @@ from ofa.space.description import describe, first_difference, space_sha256, to_t
 from ofa.space.unit_choices import unit_choices
 from ofa.tables.network_times import read_networks, write_networks
 from ofa.training.recipe import shrinking
-from tests.helpers.supernets import lively
+from tests.helpers.supernets import close, lively, trained_and_the_same
 from tests.ofa.search.exact.spaces import block_costs, every_network
 
 SPACE = """\
@@ -87,10 +83,6 @@ def subnet(space: SearchSpace, gates: tuple[int, ...], ratio: int = 6) -> Subnet
 
 def images(count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-
-
-def close(y: np.ndarray | torch.Tensor, expected: torch.Tensor) -> None:
-    assert float(np.abs(np.asarray(y) - expected.numpy()).max()) < 1e-5 * float(expected.abs().max())
 
 
 def test_each_layer_has_the_block_that_it_chose(space: SearchSpace) -> None:
@@ -191,19 +183,7 @@ def test_channels_are_sorted_and_no_supported_sub_network_changes(space: SearchS
 @pytest.mark.parametrize("gates", GATES[:3])
 def test_trained_networks_are_stored_folded_and_exported(net: Supernet, tmp_path: Path, gates: tuple[int, ...]) -> None:
     each, x = subnet(net.space, gates), images(3)
-    network = extract(net, each, calibrate_bn(net, each, [images(32)]))
-    save_network(network, tmp_path)
-    save_checkpoint(net, tmp_path / "net.safetensors")
-    again = build_supernet(net.space)
-    load_checkpoint(again, tmp_path / "net.safetensors")
-    with torch.no_grad():
-        expected = network(x)
-        close(load_network(tmp_path)(x), expected)
-        close(again.eval()(x, each), net(x, each))
-    session = onnxruntime.InferenceSession(
-        write_onnx(trained_graph(network, batch=3)), providers=["CPUExecutionProvider"]
-    )
-    close(session.run(["output"], {"input": x.numpy()})[0], expected)
+    trained_and_the_same(net, each, x, images(32), tmp_path)
 
 
 def test_progressive_shrinking_begins_with_it_and_learns_without_it_with_the_kernel_sizes(space: SearchSpace) -> None:

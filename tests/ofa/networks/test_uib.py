@@ -3,16 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
 from ofa.blocks import Block, all_blocks, blocks_of
 from ofa.blocks.costs import block_macs, count_macs, count_params
-from ofa.checkpoints.weights import load_checkpoint, load_network, save_checkpoint, save_network
-from ofa.export.folding import trained_graph
-from ofa.graph.onnx import write_onnx
-from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
+from ofa.networks import Supernet, extract
 from ofa.networks.sorting import sort_channels
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.space import SearchSpace, Subnet, get_space
@@ -20,7 +16,7 @@ from ofa.space.described import described_space
 from ofa.space.description import describe
 from ofa.space.unit_choices import unit_choices
 from profilers.estimating.cost_model import TERMS, space_terms
-from tests.helpers.supernets import lively
+from tests.helpers.supernets import close, lively, trained_and_the_same
 
 EXAMPLE = Path(__file__).parents[3] / "examples/mobilenet_v4.toml"
 
@@ -48,10 +44,6 @@ def subnet(space: SearchSpace, start: int, kernel: int, ratio: int = 4) -> Subne
 
 def images(count: int = 2) -> torch.Tensor:
     return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
-
-
-def close(y: np.ndarray | torch.Tensor, expected: torch.Tensor) -> None:
-    assert float(np.abs(np.asarray(y) - expected.numpy()).max()) < 1e-5 * float(expected.abs().max())
 
 
 VARIANTS = [(0, 1), (0, 3), (0, 5), (3, 1), (5, 1), (3, 5), (5, 3), (5, 5)]
@@ -123,16 +115,4 @@ def test_trained_networks_are_stored_folded_and_exported(
     net: Supernet, tmp_path: Path, start: int, kernel: int
 ) -> None:
     each, x = subnet(net.space, start, kernel), images(3)
-    network = extract(net, each, calibrate_bn(net, each, [images(32)]))
-    save_network(network, tmp_path)
-    save_checkpoint(net, tmp_path / "net.safetensors")
-    again = build_supernet(net.space)
-    load_checkpoint(again, tmp_path / "net.safetensors")
-    with torch.no_grad():
-        expected = network(x)
-        close(load_network(tmp_path)(x), expected)
-        close(again.eval()(x, each), net(x, each))
-    session = onnxruntime.InferenceSession(
-        write_onnx(trained_graph(network, batch=3)), providers=["CPUExecutionProvider"]
-    )
-    close(session.run(["output"], {"input": x.numpy()})[0], expected)
+    trained_and_the_same(net, each, x, images(32), tmp_path)
