@@ -8,7 +8,6 @@ from datetime import timedelta
 from ofa.report.charts.theme import FOUND, MEASURED, MUTED, PAGE, Spec, band, encoded, vega, y_title
 from ofa.report.inputs.histories import DeviceHistory, HistoryNight
 
-BAND = 5  # per cent, on both sides: profilers' least effect that matters
 DAY_MS = 86_400_000
 CALM = ("first", "unchanged")
 
@@ -18,14 +17,14 @@ def history_chart(history: DeviceHistory) -> Spec:
     # the axis is UTC's: moved by this, its days are those of the last table's zone
     ahead = history.nights[-1].when.utcoffset() or timedelta()
     rows = [_row(night, ahead) for night in history.nights]
-    most = max([BAND, *(abs(float(row["y"])) for row in rows)]) * 1.15
+    most = max([history.effect_pct, *(abs(float(row["y"])) for row in rows)]) * 1.15
     first, last = rows[0]["x"], rows[-1]["x"]
     room = max((last - first) * 0.03, DAY_MS / 2)
     begins = [{"x": row["x"]} for before, row in itertools.pairwise(rows) if row["e"] != before["e"]]
     odd = sum(row["o"] for row in rows)
     return vega(
         f"{len(rows)} tables of {history.device}, {odd} of which are not like those before them, with a band of "
-        f"{BAND} % on both sides.",
+        f"{history.effect_pct:g} % on both sides.",
         "narrow ? 180 : 220",
         data=[{"name": "rows", "values": rows}, {"name": "begins", "values": begins}],
         scales=[
@@ -36,7 +35,7 @@ def history_chart(history: DeviceHistory) -> Spec:
             {"orient": "left", "scale": "y", "tickCount": 5, "format": "+.3~g"},
             {"orient": "bottom", "scale": "x", "tickCount": 5, "format": "%-d %b %Y", "labelOverlap": True},
         ],
-        marks=[y_title("all blocks, % above the first tables"), *band(BAND), _new_eras(), *_points()],
+        marks=[y_title("all blocks, % above the first tables"), *band(history.effect_pct), _new_eras(), *_points()],
     )
 
 

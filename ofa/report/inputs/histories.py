@@ -13,6 +13,7 @@ from ofa.report.inputs.values import ANYTHING, number_of, number_or_none, object
 
 ERAS = Bounds(0, 10**6, "eras")
 BLOCKS = Bounds(0, 10**9, "blocks")
+EFFECT = Bounds(1e-6, 1e6, "per cent")
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class HistoryNight:
 
 @dataclass(frozen=True)
 class DeviceHistory:
-    """aside: why the last table is not like those before it; "" where it is"""
+    """effect_pct: the largest change that did not matter
+
+    aside: why the last table is not like those before it; "" where it is
+    """
 
     device: str
     device_id: str
@@ -41,6 +45,7 @@ class DeviceHistory:
     nights: tuple[HistoryNight, ...]
     events: tuple[str, ...]
     aside: str
+    effect_pct: float
 
 
 def read_histories(file: RunFile) -> list[DeviceHistory]:
@@ -73,6 +78,7 @@ def read_histories(file: RunFile) -> list[DeviceHistory]:
                 nights=nights,
                 events=tuple(map(plain, events)),
                 aside=text_of(history, "aside", where),
+                effect_pct=number_of(history, "effect_pct", EFFECT, where),
             )
         )
     return found

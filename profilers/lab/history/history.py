@@ -37,7 +37,8 @@ VERSIONS = ("runtime", "os", "tool")
 class History:
     """Tables of one device that were measured alike, in the order of their dates.
 
-    settings: what they have in common; events: what happened, in words, with its dates: the latest last
+    settings: what they have in common; effect: the largest change, as a share, that did not matter
+    events: what happened, in words, with its dates: the latest last
     """
 
     device: str
@@ -46,6 +47,7 @@ class History:
     nights: tuple[Night, ...]
     eras: tuple[NewEra, ...]
     events: tuple[str, ...]
+    effect: float
 
     @property
     def aside(self) -> str:
@@ -158,7 +160,7 @@ def _followed(tables: Sequence[_Measured], effect: float, alpha: float) -> Histo
         nights.append(night)
         before = table
     first, events = tables[0], events_of(nights, eras)
-    return History(first.device, first.device_id, first.settings, tuple(nights), tuple(eras), events)
+    return History(first.device, first.device_id, first.settings, tuple(nights), tuple(eras), events, effect)
 
 
 def _night(table: _Measured, baseline: Sequence[VisitMedians], era: int, effect: float, alpha: float) -> Night:
@@ -206,6 +208,7 @@ def to_json(histories: Sequence[History]) -> dict[str, Any]:
                 "device": history.device,
                 "device_id": history.device_id,
                 "settings": dict(history.settings),
+                "effect_pct": 100 * history.effect,
                 "nights": [
                     {
                         "table": str(night.path),

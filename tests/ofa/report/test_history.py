@@ -33,6 +33,7 @@ def history(path: Path, tables: int = 90, **changed: Any) -> Path:
         "device": "Phone 7",
         "device_id": "5b1e",
         "settings": {"runtime": "tflite", "space": "mbv3-w1.0"},
+        "effect_pct": 5.0,
         "nights": rows,
         "events": ["2026-03-05: runtime is tflite 2.15, was tflite 2.14", "2026-04-06: all blocks +8.0 %"],
         "aside": "2026-04-06: all blocks +8.0 %",
@@ -83,6 +84,14 @@ def test_dates_of_two_time_zones_are_in_the_order_of_time(tmp_path: Path) -> Non
     assert [row["tip"]["Table of"][-5:] for row in rows] == ["00:30", "23:30", "03:00"]
 
 
+def test_the_band_is_what_did_not_matter(tmp_path: Path) -> None:
+    for effect_pct in (5.0, 12.5):
+        (section,) = shown(history(tmp_path / "h.json", effect_pct=effect_pct)).sections
+        spec = section.charts[0].figures[0].spec
+        assert f"within {effect_pct:g} %" in json.dumps(spec["marks"])
+        assert spec["scales"][1]["domain"][1] == pytest.approx(1.15 * max(effect_pct, 8))
+
+
 def test_a_calm_device_is_shown_and_what_turns_the_direction_of_text_is_escaped(tmp_path: Path) -> None:
     calm = history(tmp_path / "a.json", 1, events=[], aside="")
     nasty = history(tmp_path / "b.json", device=NASTY, events=[NASTY], aside="")
@@ -100,6 +109,7 @@ def test_a_calm_device_is_shown_and_what_turns_the_direction_of_text_is_escaped(
         ({"nights": [{"when": "2026-01-01", "era": -1}]}, r"nights\[0\]: era is -1"),
         ({"nights": "n"}, "nights is 'n', expected a list"),
         ({"events": "e"}, "events is 'e', expected a list"),
+        ({"effect_pct": -1}, r"history\[0\]: effect_pct is -1, expected a number of per cent from"),
         ({"device": 3}, "device is 3, expected a text"),
     ],
 )

@@ -38,7 +38,7 @@ def test_a_drift_is_named_with_its_dates_and_its_size(
     draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nights(draw, [1, 1.01, 1, 0.99, 1, 1.09, 1.12, 1.08])
-    assert main([str(tmp_path), "--json", str(tmp_path / "h.json")]) == 1
+    assert main([str(tmp_path), "--json", str(tmp_path / "h.json"), "--effect", "4"]) == 1
     said = capsys.readouterr().out
     assert "Phone 7, tflite: 8 tables, 2026-11-01 to 2026-11-08: the last is not like those before it" in said
     found = re.search(
@@ -50,6 +50,7 @@ def test_a_drift_is_named_with_its_dates_and_its_size(
     (history,) = json.loads((tmp_path / "h.json").read_text())["history"]
     assert [night["state"] for night in history["nights"]][4:] == ["unchanged", "drifted", "drifted", "drifted"]
     assert history["nights"][0]["level_pct"] is None
+    assert history["effect_pct"] == 4
     assert history["aside"] == history["events"][-1] in said
 
 
