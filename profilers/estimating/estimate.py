@@ -17,7 +17,6 @@ from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
-from ofa.tables.header import BATCH
 from ofa.tables.uncertainty import LatencyUncertainty
 from profilers.devices.phone.words import shareable
 from profilers.estimating.combination import combine, uncertainty
@@ -32,7 +31,7 @@ from profilers.estimating.cost_model import (
 )
 from profilers.estimating.more_terms import terms_of_networks
 from profilers.estimating.sources import able, of_table
-from profilers.estimating.timed_networks import TimedNetworks, check_related, check_unit, read_timed
+from profilers.estimating.timed_networks import TimedNetworks, batch_of, check_related, read_in_unit
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.statistics import kept_with
 
@@ -101,7 +100,7 @@ def _related(config: TransferConfig, source: LatencyTable, times: TimedNetworks,
     known = of_table(config.from_ or "", source)
     able([known], terms)
     there = terms @ known.weights_ms / source.batch
-    batch = config.batch or int(times.header.get("batch", "1"))
+    batch = batch_of(times, config.networks, config.batch)
     if config.unit is None and (there > 0).all():
         factor = float(np.median(times.latency_ms / batch / there))
         check_related(config.networks, batch, config.from_ or "", factor)
@@ -140,11 +139,7 @@ def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> Timed
     spaces: that they may be of, beside ours
     """
     assert config.networks is not None
-    times = read_timed(config.networks, config.column, config.unit or "ms", spaces)
-    if config.unit is None:
-        stated = BATCH.integer(f"{config.networks}: header batch", times.header.get("batch", "1"))
-        check_unit(times, config.networks, config.batch or stated)
-    return times
+    return read_in_unit(config.networks, config.column, config.unit, config.batch, spaces)
 
 
 def check_replaceable(out: Path, overwrite: bool) -> None:

@@ -13,13 +13,12 @@ from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
-from ofa.tables.header import BATCH
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import beforehand, combine
 from profilers.estimating.cost_model import even_prior, fit_table, space_terms, suggest
 from profilers.estimating.more_terms import terms_of_networks
 from profilers.estimating.sources import able, of_table, open_sources
-from profilers.estimating.timed_networks import TimedNetworks, check_unit, read_timed
+from profilers.estimating.timed_networks import TimedNetworks, read_in_unit
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.models import check_runtime, write_models
 
@@ -44,7 +43,11 @@ def suggestion(config: TransferConfig, source: LatencyTable | None) -> tuple[Sea
         terms = space_terms(space, genes)
         chosen = suggest(even_prior(terms) if source is None else fit_table(source), terms, config.suggest or 1)
     else:
-        timed = None if config.timed is None else _timed(config, config.timed, space)
+        timed = (
+            None
+            if config.timed is None
+            else read_in_unit(config.timed, config.column, config.unit, config.batch, [space])
+        )
         blocks = [tuple(blocks_of(space, subnet)) for subnet in space.decode(genes)]
         if timed is not None:  # the same seed draws them again: a file of both would have them twice
             there = set(map(tuple, timed.blocks))
@@ -63,15 +66,6 @@ class Known:
     weights_ms: Floats
     covariance: Floats
     noise: float
-
-
-def _timed(config: TransferConfig, path: Path, space: SearchSpace) -> TimedNetworks:
-    """The networks that were timed already; InputError where they seem to be in another unit, and nobody said which."""
-    timed = read_timed(path, config.column, config.unit or "ms", [space])
-    if config.unit is None:
-        stated = BATCH.integer(f"{path}: header batch", timed.header.get("batch", "1"))
-        check_unit(timed, path, config.batch or stated)
-    return timed
 
 
 def _known(config: TransferConfig, source: LatencyTable | None, terms: Floats, timed: TimedNetworks | None) -> Known:

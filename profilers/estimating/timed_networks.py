@@ -21,6 +21,7 @@ from ofa.published.opening import open_network
 from ofa.reading.csv_text import Row, read_csv_text
 from ofa.reading.numbers import MILLISECONDS, PIXELS, cut, short
 from ofa.space import SearchSpace
+from ofa.tables.header import BATCH
 from ofa.tables.network_times import read_networks
 
 Floats = NDArray[np.float64]
@@ -130,6 +131,26 @@ def check_related(path: Path, batch: int, related: str, factor: float) -> None:
         f"those of {related}, the related device: are they in {likely}? Say so by --unit {likely}, or by --unit ms if "
         f"they are milliseconds{'' if batch == 1 else f' for {batch} images'}"
     )
+
+
+def batch_of(timed: TimedNetworks, path: Path, asked: int | None) -> int:
+    """Images of an inference: asked for, or as the file states; InputError where that is no number."""
+    stated = BATCH.integer(f"{path}: header batch", timed.header.get("batch", "1"))
+    return asked or stated
+
+
+def read_in_unit(
+    path: Path, column: str | None, unit: str | None, batch: int | None, known: Sequence[SearchSpace]
+) -> TimedNetworks:
+    """As `read_timed`, in milliseconds where no unit is named: InputError where they seem to be in another one then.
+
+    batch: as of `batch_of`
+    """
+    timed = read_timed(path, column, unit or "ms", known)
+    images = batch_of(timed, path, batch)
+    if unit is None:
+        check_unit(timed, path, images)
+    return timed
 
 
 def check_unit(timed: TimedNetworks, path: Path, batch: int) -> None:
