@@ -125,9 +125,10 @@ class _Reference:
     @classmethod
     def of_all(cls, levels: Levels) -> _Reference:
         """The middle of all devices, each of them included: what one of three is, the other two cannot move."""
-        middle, common, restless = _middle(levels.logs)
+        everyone = np.ones(len(levels.logs), dtype=bool)
+        middle, common, restless = _middle(levels.logs, everyone)
         logs = np.broadcast_to(middle + float(np.median(common)), levels.logs.shape)
-        return cls(logs, np.broadcast_to(_of_medians(levels, restless), levels.logs.shape), restless)
+        return cls(logs, np.broadcast_to(_of_medians(levels, restless, everyone), levels.logs.shape), restless)
 
     @classmethod
     def of_others(cls, levels: Levels, core: NDArray[np.bool_]) -> _Reference:
@@ -139,19 +140,19 @@ class _Reference:
         return cls(blocks + level, variance, restless)
 
 
-def _middle(logs: Floats, core: NDArray[np.bool_] | None = None) -> tuple[Floats, Floats, Floats]:
-    """(N,) median over devices, their levels taken out; (D,) the levels; (N,) variance of a block among devices.
+def _middle(logs: Floats, core: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+    """(N,) median over the core, its levels taken out; (D,) the levels; (N,) variance of a block among the core.
 
     By turns, since a block that some devices lack is no reason for a level (median polish: Tukey 1977). The variance,
     by the median absolute deviation, is 0 where fewer than FEWEST_DEVICES tell.
     """
-    kept = logs if core is None else logs[core]
+    kept = logs[core]
     common = np.zeros(len(logs))
     middle = _median(kept)
     for _ in range(_POLISHES):
         common = _median((logs - middle).T)
-        middle = _median(kept - (common if core is None else common[core])[:, None])
-    off = np.abs(kept - (common if core is None else common[core])[:, None] - middle)
+        middle = _median(kept - common[core, None])
+    off = np.abs(kept - common[core, None] - middle)
     enough = (~np.isnan(kept)).sum(axis=0) >= FEWEST_DEVICES
     return middle, common, np.where(enough, (1.4826 * _median(off)) ** 2, 0.0)
 
@@ -182,12 +183,11 @@ def _median_of_others(values: Floats, core: NDArray[np.bool_]) -> Floats:
     return np.where(left > 0, found, np.nan)
 
 
-def _of_medians(levels: Levels, restless: Floats, core: NDArray[np.bool_] | None = None) -> Floats:
+def _of_medians(levels: Levels, restless: Floats, core: NDArray[np.bool_]) -> Floats:
     """(N,) variance of the median of the others."""
-    chosen = slice(None) if core is None else core
-    there = ~np.isnan(levels.logs[chosen])
+    there = ~np.isnan(levels.logs[core])
     count = there.sum(axis=0)
-    typical = np.where(there, levels.variance[chosen], 0.0).sum(axis=0) / np.maximum(count, 1)
+    typical = np.where(there, levels.variance[core], 0.0).sum(axis=0) / np.maximum(count, 1)
     shares = np.array([variance_of_median(max(n - 1, 1)) for n in range(int(count.max()) + 1)])
     found: Floats = np.maximum(typical, restless) * shares[count]
     return found
