@@ -2,8 +2,8 @@
 
 A device's tables are of one series where they were measured alike, whatever the versions. In a series, an era lasts as
 long as runtime, system and this program stay the same: between eras a difference is the versions', and no drift. Within
-an era every table is compared with the era's baseline, its first MOST_RUNS tables that had not changed, by the
-statistics of `profilers.changes.change`. The baseline does not follow the device, so that a slow drift adds up.
+an era every table is compared with the era's baseline, its first MOST_TABLES that had not changed, by the statistics of
+`profilers.changes.change`. The baseline does not follow the device, so that a slow drift adds up.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from profilers.lab.history.events import events_of
 from profilers.lab.history.nights import NewEra, Night, State, moment
 from profilers.lab.siblings.same import DEVICE_ID, check_measured, settings_of
 
+# of a baseline; as regenerate has it: a table and its earlier runs
+MOST_TABLES = 1 + MOST_RUNS
 # what begins a new era
 VERSIONS = ("runtime", "os", "tool")
 
@@ -155,7 +157,7 @@ def _followed(tables: Sequence[_Measured], effect: float, alpha: float) -> Histo
             eras.append(_new_era(before, table, effect, alpha))
             baseline = []
         night = _night(table, baseline, len(eras), effect, alpha)
-        if night.state in ("first", "unchanged") and len(baseline) <= MOST_RUNS:
+        if night.state in ("first", "unchanged") and len(baseline) < MOST_TABLES:
             baseline.append(table.visits)
         nights.append(night)
         before = table
