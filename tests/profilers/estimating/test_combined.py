@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import _by_networks, _by_unknowns, combine, held
+from profilers.estimating.combined import combined
 from profilers.estimating.cost_model import TERMS, cost_terms, network_terms
 from profilers.estimating.more_terms import MORE_TERMS, more_terms, more_terms_of, terms_of_networks
 from profilers.estimating.sources import open_sources
@@ -184,6 +186,17 @@ def test_a_table_of_several_sources(tables: str, tmp_path: Path, capsys: pytest.
     truth = terms_of_networks([blocks_of(SPACE, s) for s in SPACE.decode(genes)]) @ other_weights(11) * 3
     assert 100 * np.abs(table.latency_ms(SPACE, genes) / truth - 1).mean() < 5
     assert "expected error: mean" in capsys.readouterr().out
+
+
+def test_of_25_networks_each_is_judged_by_itself_though_three_are_left_out_at_once(tables: str, tmp_path: Path) -> None:
+    """More than are left out singly; two that were timed wrongly have the errors, one of either sign."""
+    timed = read_timed(written(tmp_path, 25))
+    latency = timed.latency_ms.copy()
+    latency[[3, 21]] *= 1.5, 0.7
+    found = combined(replace(timed, latency_ms=latency), open_sources(tables.split(",")), BLOCKS[:50])
+    assert (found.errors_pct.argmin(), found.errors_pct.argmax()) == (3, 21)
+    assert (found.off.argmax(), found.off.argmin()) == (3, 21)
+    assert found.errors_pct[[3, 21]] == pytest.approx([100 / 1.5 - 100, 100 / 0.7 - 100], abs=8)
 
 
 @pytest.mark.parametrize(("per_ms", "unit"), [(1e-3, "s"), (1e3, "us")])
