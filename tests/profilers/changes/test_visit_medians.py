@@ -14,8 +14,16 @@ from profilers.changes.visit_medians import journal_visit_medians, visit_medians
 from profilers.cpu import main as profile
 
 
-@pytest.fixture(scope="module")
-def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(autouse=True, params=["quiet"])
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's own noise decides nothing here: every visit is good, or none is."""
+    monkeypatch.setattr("profilers.measuring.judge._drifts_and_spells", lambda *_: (set(), set()))
+    busy = request.param == "busy"
+    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: busy)
+
+
+@pytest.fixture
+def profiled(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - first of the two
     out = tmp_path_factory.mktemp("profile") / "t.csv"
     profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "8", "--out", str(out)])
     return out
@@ -29,6 +37,15 @@ def test_a_profile_writes_its_visits_and_its_journal_holds_the_same(profiled: Pa
     for row in table.rows:
         if row.visits_ms:
             assert min(row.visits_ms) <= row.latency_ms <= max(row.visits_ms)
+
+
+@pytest.mark.parametrize("machine", ["busy"], indirect=True)
+def test_a_machine_that_is_busy_all_along_leaves_latencies_alone(profiled: Path) -> None:
+    table = LatencyTable.load(profiled)
+    assert not any(row.visits_ms for row in table.rows)
+    visits, basis = visit_medians(table)
+    assert visits == {row.block: (row.latency_ms,) for row in table.rows}
+    assert basis == "one figure a block (t.journal.jsonl is of another table, or of disturbed visits alone)"
 
 
 def without_column(profiled: Path, path: Path) -> LatencyTable:
