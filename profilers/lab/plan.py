@@ -82,15 +82,18 @@ class LabPlan:
     skipped: tuple[str, ...] = ()
 
 
-def recorded(path: Path, records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
+def recorded(
+    path: Path, records: Sequence[Mapping[str, Any]], entries: Mapping[str, LabEntry] | None = None
+) -> tuple[Mapping[str, Any] | None, dict[str, Any]]:
     """What a run's journal tells: its plan, None where it has none yet, and {job: the record of its end}.
 
+    entries: those of lab.toml, by name, where the jobs are to be run by them
     InputError, with the file, where it is damaged.
     """
     plan = next((record for record in records if record.get("kind") == "plan"), None)
     ended = [record for record in records if record.get("kind") == "ended"]
     try:
-        whole = plan is None or _is_plan(plan)
+        whole = plan is None or _is_plan(plan, entries)
     except (AttributeError, KeyError, TypeError):
         whole = False
     texts = ("job", "state", "host", "why")
@@ -99,11 +102,28 @@ def recorded(path: Path, records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[
     return plan, {record["job"]: record for record in ended}
 
 
-def _is_plan(plan: Mapping[str, Any]) -> bool:
-    for job in map(Job.from_dict, plan["jobs"]):
+def only_of(job: Job) -> str:
+    """The table that a job of regenerate measures again. ValueError where its words name none."""
+    return job.words[job.words.index("--only", 0, -1) + 1]
+
+
+def _is_of(job: Job, entry: LabEntry | None) -> bool:
+    try:
+        return entry is not None and (entry.command != REGENERATE or bool(only_of(job)))
+    except ValueError:
+        return False
+
+
+def _is_plan(plan: Mapping[str, Any], entries: Mapping[str, LabEntry] | None) -> bool:
+    jobs = [*map(Job.from_dict, plan["jobs"])]
+    for job in jobs:
         facts = (job.entry, job.subject, job.device, job.model, *job.words)
         if not all(isinstance(fact, str) for fact in facts) or not safe_name(job.name):
             return False
+        if entries is not None and not _is_of(job, entries.get(job.entry)):
+            return False
+    if len({job.name for job in jobs}) < len(jobs):
+        return False
     lines = [*plan["missing"].items(), *((line, "") for line in plan["skipped"])]
     return isinstance(plan["run"], str) and all(isinstance(part, str) for line in lines for part in line)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,7 @@ def read_histories(
     if not groups:
         why = f": {left_out[0].why}" if left_out else ""
         raise InputError(f"{', '.join(map(str, places))}: no measured table is in there{why}")
-    histories = [
-        _followed(sorted(same, key=lambda m: (moment(m.when), str(m.path))), effect, alpha) for same in groups.values()
-    ]
+    histories = [history for same in groups.values() for history in _all_followed(same, effect, alpha)]
     return tuple(histories), tuple(left_out)
 
 
@@ -147,28 +145,48 @@ class _Measured:
         return (self.device_id or self.device, *(f"{key}={text}" for key, text in self.settings.items()))
 
 
-def _followed(tables: Sequence[_Measured], effect: float, alpha: float) -> History:
+def _all_followed(tables: Sequence[_Measured], effect: float, alpha: float) -> list[History]:
+    """The history of tables of one series; those that share too few blocks with it are histories of their own."""
+    left = sorted(tables, key=lambda m: (moment(m.when), str(m.path)))
+    found: list[History] = []
+    while left:
+        history, left = _followed(left, effect, alpha)
+        if found:
+            began, other = history.nights[0], found[0].nights[0]
+            words = f"{began.day}: a history of its own: too few of its blocks are in the tables from {other.day} on"
+            history = replace(history, events=(words, *history.events))
+        found.append(history)
+    return found
+
+
+def _followed(tables: Sequence[_Measured], effect: float, alpha: float) -> tuple[History, list[_Measured]]:
+    """The history that begins with the first table, and the tables that cannot be compared with it."""
     nights: list[Night] = []
     eras: list[NewEra] = []
     baseline: list[VisitMedians] = []
     before: _Measured | None = None
+    apart: list[_Measured] = []
     for table in tables:
-        if before is not None and table.versions != before.versions:
-            eras.append(_new_era(before, table, effect, alpha))
-            baseline = []
-        night = _night(table, baseline, len(eras), effect, alpha)
+        try:
+            if before is not None and table.versions != before.versions:
+                eras.append(_new_era(before, table, effect, alpha))
+                baseline = []
+            night = _night(table, baseline, len(eras), effect, alpha)
+        except InputError:  # too few blocks in common
+            apart.append(table)
+            continue
         if night.state in ("first", "unchanged") and len(baseline) < MOST_TABLES:
             baseline.append(table.visits)
         nights.append(night)
         before = table
     first, events = tables[0], events_of(nights, eras)
-    return History(first.device, first.device_id, first.settings, tuple(nights), tuple(eras), events, effect)
+    return History(first.device, first.device_id, first.settings, tuple(nights), tuple(eras), events, effect), apart
 
 
 def _night(table: _Measured, baseline: Sequence[VisitMedians], era: int, effect: float, alpha: float) -> Night:
     if not baseline:
         return Night(table.path, table.when, era, "first", math.nan, math.nan, {}, len(table.visits))
-    blocks, changes = _changes(table.path, baseline, table.visits, effect, alpha)
+    blocks, changes = _changes(baseline, table.visits, effect, alpha)
     changed = {str(blocks[i]): float(changes.effect[i]) for i in np.flatnonzero(changes.changed)}
     state: State = "drifted" if changes.all_changed else "blocks changed" if changed else "unchanged"
     level, error = 100 * (changes.drift - 1), 100 * changes.drift_error
@@ -176,7 +194,7 @@ def _night(table: _Measured, baseline: Sequence[VisitMedians], era: int, effect:
 
 
 def _new_era(before: _Measured, now: _Measured, effect: float, alpha: float) -> NewEra:
-    _, changes = _changes(now.path, [before.visits], now.visits, effect, alpha)
+    _, changes = _changes([before.visits], now.visits, effect, alpha)
     versions = ", ".join(
         f"{key} is {now.versions[key]}, was {before.versions[key]}"
         for key in VERSIONS
@@ -187,19 +205,17 @@ def _new_era(before: _Measured, now: _Measured, effect: float, alpha: float) -> 
 
 
 def _changes(
-    path: Path, runs: Sequence[VisitMedians], new: VisitMedians, effect: float, alpha: float
+    runs: Sequence[VisitMedians], new: VisitMedians, effect: float, alpha: float
 ) -> tuple[list[Block], Changes]:
-    """The blocks that could be judged, and what they did; InputError, with the file, where they are too few."""
-    used = runs if len(runs) >= FEWEST_RUNS else runs[:1]
+    """The blocks that could be judged, and what they did; InputError where they are too few."""
+    shared = [run for run in runs if any(visits and run.get(block) for block, visits in new.items())] or runs
+    used = shared if len(shared) >= FEWEST_RUNS else shared[:1]
     blocks = [block for block, visits in new.items() if visits and any(run.get(block) for run in used)]
     now = [new[block] for block in blocks]
     old = [[run.get(block, ()) for block in blocks] for run in used]
-    try:
-        if len(used) < FEWEST_RUNS:
-            return blocks, find_changes(old[0], now, effect=effect, alpha=alpha)
-        return blocks, find_changes_from_runs(old, now, effect=effect, alpha=alpha)
-    except InputError as reason:
-        raise InputError(f"{path}: cannot be compared with the tables before it: {reason}") from None
+    if len(used) < FEWEST_RUNS:
+        return blocks, find_changes(old[0], now, effect=effect, alpha=alpha)
+    return blocks, find_changes_from_runs(old, now, effect=effect, alpha=alpha)
 
 
 def to_json(histories: Sequence[History]) -> dict[str, Any]:

@@ -20,7 +20,18 @@ from ofa.runs.journal import Journal
 from ofa.runs.system import typed
 from profilers.lab.config import RunLabConfig
 from profilers.lab.devices import Announced, announced, package
-from profilers.lab.plan import JOURNAL, REGENERATE, REPORT, Job, LabEntry, LabPlan, make_plan, read_entries, recorded
+from profilers.lab.plan import (
+    JOURNAL,
+    REGENERATE,
+    REPORT,
+    Job,
+    LabEntry,
+    LabPlan,
+    make_plan,
+    only_of,
+    read_entries,
+    recorded,
+)
 from profilers.lab.run.check import check_words
 from profilers.lab.run.driver import FAILED, GOOD, Hosts, LabRun, Task
 from profilers.lab.run.report import markdown
@@ -127,7 +138,7 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
     if config.resume and path.is_file():
         journal = Journal.resume(path, settings)
         try:
-            first, ended = recorded(path, journal.records)
+            first, ended = recorded(path, journal.records, named)
         except BaseException:
             journal.close()
             raise
@@ -184,7 +195,7 @@ def _files_of(out: Path) -> Callable[[Task], dict[str, bytes]]:
         if entry.after:
             found[f"{job.subject}.csv"] = content_of(out / entry.after / job.subject / f"{job.subject}.csv")
         if entry.command == REGENERATE:
-            found |= given_files(entry, job.words[job.words.index("--only") + 1])
+            found |= given_files(entry, only_of(job))
         return found
 
     return files
@@ -222,7 +233,7 @@ def _accept(tasks: Sequence[Task], say: Say) -> list[str]:
     for task in tasks:
         if task.entry.command != REGENERATE or task.state != "done" or task.entry.tables is None:
             continue
-        file = task.job.words[task.job.words.index("--only") + 1]
+        file = only_of(task.job)
         words = ["--config", str(task.entry.tables), "--only", file, "--out", str(task.folder / "new")]
         command = [sys.executable, "-m", "profilers.regenerate", *words, "--resume", "--accept"]
         done = subprocess.run(

@@ -147,3 +147,27 @@ def test_dates_of_two_time_zones_are_in_the_order_of_time(draw: Draw, tmp_path: 
     draw("third", 3, 1, when="2026-11-02")
     ((history,), _) = read_histories([tmp_path])
     assert [night.path.stem for night in history.nights] == ["first", "second", "third"]
+
+
+def test_a_table_of_other_blocks_is_a_history_of_its_own(
+    draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither it nor another runtime that came with it keeps the others from being followed."""
+    nights(draw, [1, 1, 1, 1.2, 1.3])
+    for night in range(1, 6):
+        path = tmp_path / f"n{night:02}.csv"
+        table = LatencyTable.load(path)
+        # of both: a table's classes are one of its settings
+        rows = [row for n, row in enumerate(table.rows) if n % 2 == night % 2 or row.block.op == "linear"]
+        LatencyTable({**table.header, "runtime": "tflite 2.15"} if night == 2 else table.header, rows).save(path)
+    assert main([str(tmp_path), "--json", str(tmp_path / "h.json")]) == 1
+    first, second = json.loads((tmp_path / "h.json").read_text())["history"]
+    assert [(night["when"][:10], night["state"]) for night in first["nights"]] == [
+        ("2026-11-01", "first"),
+        ("2026-11-03", "unchanged"),
+        ("2026-11-05", "drifted"),
+    ]
+    assert [night["when"][:10] for night in second["nights"]] == ["2026-11-02", "2026-11-04"]
+    words = "2026-11-02: a history of its own: too few of its blocks are in the tables from 2026-11-01 on"
+    assert second["events"][0] == words
+    assert words in capsys.readouterr().out

@@ -170,6 +170,26 @@ def test_a_journal_that_lacks_what_is_needed_is_named(records: list[dict], tmp_p
             run(asked, hosts)
 
 
+@pytest.mark.parametrize(
+    "jobs",
+    [
+        [{**JOB, "entry": "no job of lab.toml"}],
+        [{**JOB, "entry": "tables"}] * 2,
+        *([{**JOB, "entry": "again", "words": words}] for words in ([], ["profilers.regenerate", "--only"])),
+    ],
+)
+def test_a_plan_that_its_file_cannot_have_made_is_named(jobs: list[dict], tmp_path: Path, hosts: LocalHosts) -> None:
+    (tmp_path / "tables.toml").touch()
+    again = '[[job]]\nname = "again"\ncommand = "regenerate"\ntables = "tables.toml"\n'
+    asked = config(tmp_path, LAB + again, resume=True)
+    asked.out.mkdir()
+    journal = Journal.create(asked.out / "lab.journal.jsonl", runs._settings(asked.config, read_entries(asked.config)))
+    journal.append({**PLAN, "jobs": jobs})
+    journal.close()
+    with pytest.raises(InputError, match="is damaged"):
+        run(asked, hosts)
+
+
 def test_a_journal_that_is_whole_is_shown(tmp_path: Path) -> None:
     journal = Journal.create(tmp_path / "lab.journal.jsonl", {})
     for record in (PLAN, ENDED):
