@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,13 +34,43 @@ class Runtime:
 _KINDS = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8}
 
 
+# quantised models that this process optimised before, and where their optimised forms are
+_optimised: dict[Path, Path] = {}
+
+
 def _session(path: Path, threads: int, **entries: str) -> Any:
+    """A session of a model, new, with memory of its own.
+
+    A process optimises a quantised model once, keeps the result in a file beside it, and from then on loads that: the
+    same kernels and numbers. For a session of such a model spends most of its time on looking for integer kernels.
+    """
+    if path in _optimised:
+        return _new_session(_optimised[path], threads, optimise=False, **entries)
+    if b"QuantizeLinear" not in path.read_bytes():
+        return _new_session(path, threads, **entries)
+    kept = path.with_suffix(f".{os.getpid()}.ort")
+    try:
+        session = _new_session(path, threads, keep=kept, **entries)
+    except Exception:  # no room for it; or the model is at fault, and says so now
+        with contextlib.suppress(OSError):
+            kept.unlink(missing_ok=True)
+        return _new_session(path, threads, **entries)
+    _optimised[path] = kept
+    return session
+
+
+def _new_session(path: Path, threads: int, *, optimise: bool = True, keep: Path | None = None, **entries: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    if keep is not None:
+        options.optimized_model_filepath = str(keep)
+        entries["save_model_format"] = "ORT"
     for key, value in entries.items():
         options.add_session_config_entry(f"session.{key}", value)
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

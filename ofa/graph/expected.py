@@ -107,10 +107,19 @@ def _computed(graph: Graph, node: Node, inputs: list[_Channels]) -> _Channels:
 def _weighted(node: Node, x: _Channels) -> _Channels:
     assert node.weight is not None
     weight = node.weight.reshape(*node.weight.shape[:2], -1).astype(np.float64)  # (out, in / groups, k * k)
-    sums, squares = weight.sum(axis=2), (weight**2).sum(axis=2)
-    # (groups, out, in): each group reads its own channels
-    means, variances = (of.reshape(node.groups, -1, 1) for of in (x.mean, x.variance))
-    mean, variance = (
-        (by.reshape(node.groups, -1, by.shape[1]) @ of).reshape(-1) for by, of in ((sums, means), (squares, variances))
-    )
+    if weight.shape[2] == 1:
+        sums = weight[:, :, 0]
+        squares = sums**2
+    else:
+        sums, squares = np.einsum("oik->oi", weight), np.einsum("oik,oik->oi", weight, weight)
+    if weight.shape[1] == 1:  # a channel each: a matrix product of one number is slow
+        each = len(weight) // node.groups
+        mean, variance = (by[:, 0] * np.repeat(of, each) for by, of in ((sums, x.mean), (squares, x.variance)))
+    else:
+        # (groups, out, in): each group reads its own channels
+        means, variances = (of.reshape(node.groups, -1, 1) for of in (x.mean, x.variance))
+        mean, variance = (
+            (by.reshape(node.groups, -1, by.shape[1]) @ of).reshape(-1)
+            for by, of in ((sums, means), (squares, variances))
+        )
     return _Channels.normal(mean if node.bias is None else mean + node.bias, variance)

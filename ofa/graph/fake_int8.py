@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,9 +59,19 @@ def fake_int8(graph: Graph, ranges: Ranges) -> torch.nn.Module:
         values = _rounded_to(graph, ranges, i, what)
         if values is None:
             return x
-        return torch.fake_quantize_per_tensor_affine(x, float(values.scale), values.zero_point, LOWEST, HIGHEST)
+        return rounded(x, values)
 
     return build_torch(_rounded(graph, ranges), watch)
+
+
+def rounded(x: Tensor, values: Range) -> Tensor:
+    """The nearest values that int8 has of a range.
+
+    What torch.fake_quantize_per_tensor_affine computes, bit for bit, in a fraction of the time: that is written for
+    training, and also keeps which values were beyond the range.
+    """
+    scale, lowest, highest = values.scale, LOWEST - values.zero_point, HIGHEST - values.zero_point
+    return x.mul(float(np.float32(1) / scale)).round_().clamp_(lowest, highest).mul_(float(scale))
 
 
 def _rounded_to(graph: Graph, ranges: Ranges, i: int, what: str) -> Range | None:

@@ -146,7 +146,8 @@ def int8_weights(node: Node, given: Range, extra_bias: float = 0.0) -> Int8Weigh
     least = np.abs(wanted) / (float(given.scale) * _LARGEST_BIAS)
     scales = np.maximum(largest / HIGHEST, least)
     scales = np.where(scales < np.finfo(np.float32).tiny, 1.0, scales).astype(np.float32)
-    steps = np.rint(weight / scales.reshape(-1, *[1] * (weight.ndim - 1)))
+    steps = weight / scales.reshape(-1, *[1] * (weight.ndim - 1))  # -HIGHEST to HIGHEST, by the choice of the scales
+    np.rint(steps, out=steps)
     whole = np.rint(wanted / (float(given.scale) * scales.astype(np.float64))).astype(np.int32)
     has_bias = bias is not None or extra_bias != 0
-    return Int8Weights(np.clip(steps, -HIGHEST, HIGHEST).astype(np.int8), scales, whole if has_bias else None)
+    return Int8Weights(steps.astype(np.int8), scales, whole if has_bias else None)

@@ -65,7 +65,7 @@ def empty_model(
     )
 
 
-def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | None) -> bytes:
+def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | None = None) -> bytes:
     """The model with all nodes of the writer's graph."""
     from onnx import helper
 

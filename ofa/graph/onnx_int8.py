@@ -9,7 +9,6 @@ between two of them a network has no transposition.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ CHANNEL_SCALES_SINCE = 13  # before, QuantizeLinear has one scale for all channe
 def write_onnx_int8(
     graph: Graph,
     ranges: Ranges,
-    metadata: Mapping[str, str] | None = None,
     *,
     borders: Borders | None = None,
     opset: int = OPSET,
@@ -45,7 +43,7 @@ def write_onnx_int8(
         if not is_float and len(shape) == 4:
             for place, size in zip(border.type.tensor_type.shape.dim[1:], [*shape[2:], shape[1]], strict=True):
                 place.dim_value = size
-    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch), metadata)
+    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch))
 
 
 class _QdqWriter(OnnxWriter):

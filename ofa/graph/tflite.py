@@ -43,7 +43,7 @@ def write_tflite(graph: Graph, metadata: Mapping[str, str] | None = None, *, any
     tensors = [writer.tensor(nhwc(graph.input_shape), "input")]
     for node in graph.nodes:
         tensors.append(writer.node(node, [tensors[t] for t in node.inputs], is_positive(graph, node)))
-    return writer.finish(tensors[0], tensors[-1], metadata or {})
+    return writer.finish(tensors[0], tensors[-1], metadata)
 
 
 def add_metadata(model: bytes, metadata: Mapping[str, str]) -> bytes:
@@ -274,7 +274,7 @@ class TfliteWriter:
         shape = (n, -(-(h - reach) // 2), -(-(w - reach) // 2), channels)
         return self.operator(code, [x], shape, _OPTIONS.Pool2DOptions, options)
 
-    def finish(self, source: int, result: int, metadata: Mapping[str, str]) -> bytes:
+    def finish(self, source: int, result: int, metadata: Mapping[str, str] | None = None) -> bytes:
         """The flatbuffer of all that was collected."""
         self.tensors[result].name = "output"
         if self.any_batch:
@@ -290,7 +290,7 @@ class TfliteWriter:
         model = schema.ModelT()
         model.version, model.description = 3, "ofa-latency"
         model.metadata = []
-        for name, text in metadata.items():
+        for name, text in (metadata or {}).items():
             entry = schema.MetadataT()
             entry.name, entry.buffer = name, self.buffer(np.frombuffer(text.encode(), np.uint8))
             model.metadata.append(entry)

@@ -6,7 +6,6 @@ file also runs in tflite-runtime 2.14.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,6 @@ _SHIFT, _SIXTH = 3.0, Range(0.0, 1 / 6)
 def write_tflite_int8(
     graph: Graph,
     ranges: Ranges,
-    metadata: Mapping[str, str] | None = None,
     *,
     borders: Borders | None = None,
     any_batch: bool = False,
@@ -66,7 +64,7 @@ def write_tflite_int8(
         result = writer.operator(_OPS.DEQUANTIZE, [result], tuple(writer.tensors[result].shape))
     for code, (_, entry) in writer.codes.items():
         entry.version = _VERSIONS.get(code, 1)
-    return writer.finish(source, result, metadata or {})
+    return writer.finish(source, result)
 
 
 class _Int8Writer(TfliteWriter):

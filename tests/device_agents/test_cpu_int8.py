@@ -1,5 +1,6 @@
 """The CPU agent on int8 models: their inputs, and networks in parts whose borders are int8."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,34 @@ def test_parts_hand_on_integers_and_in_the_end_logits(runtime: str, tmp_path: Pa
     # what a part is given changes what it puts out
     first = np.array(parts[0].output())
     assert len(np.unique(first)) > 50
+
+
+def written(folder: Path, dtype: str) -> Path:
+    return folder / write_models({"a": CHAIN}, "onnxruntime", folder, 1, dtype)["a"]
+
+
+def logits_of(path: Path) -> np.ndarray:
+    images = np.random.default_rng(1).standard_normal((1, 3, 33, 33), dtype=np.float32)
+    return runtimes._session(path, 1).run(None, {"input": images})[0]
+
+
+def test_a_quantised_model_is_optimised_once_and_computes_the_same_ever_after(tmp_path: Path) -> None:
+    path = written(tmp_path, "int8")
+    first = logits_of(path)
+    assert [file.suffix for file in tmp_path.iterdir() if file != path] == [".ort"]
+    path.unlink()  # it is not read again
+    for _ in range(2):
+        np.testing.assert_array_equal(logits_of(path), first)
+
+
+def test_float_models_are_kept_once(tmp_path: Path) -> None:
+    path = written(tmp_path, "fp32")
+    np.testing.assert_array_equal(logits_of(path), logits_of(path))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_quantised_model_runs_where_no_optimised_form_can_be_kept(tmp_path: Path) -> None:
+    path = written(tmp_path, "int8")
+    (in_the_way := path.with_suffix(f".{os.getpid()}.ort")).mkdir()
+    np.testing.assert_array_equal(logits_of(path), logits_of(path))
+    assert sorted(tmp_path.iterdir()) == sorted([path, in_the_way])

@@ -17,6 +17,7 @@ from ofa.space import Subnet
 
 # images that show the ranges, as of an export
 RANGE_IMAGES = 200
+_BATCH = 50  # of them at a time: the values of more leave the caches
 
 
 def measure_int8(
@@ -33,12 +34,12 @@ def measure_int8(
     statistics = SubnetTree(net, subnets).calibrate(
         images.cut.batches(images.prepared(images.calibration, device, advance))
     )
-    shown = _first(images, device)
+    shown = _first(images, device).split(_BATCH)
     networks = []
     for subnet, found in zip(subnets, statistics, strict=True):
         try:
             graph = trained_graph(extract(net, subnet, found))
-            networks.append(fake_int8(graph, observed_ranges(graph, [shown])).to(device))
+            networks.append(fake_int8(graph, observed_ranges(graph, shown)).to(device))
         except (InputError, ValueError) as error:  # weights or ranges that are not finite
             raise InputError(f"the network's outputs are not finite: {subnet} ({error})") from None
     scores = [Scores()] * len(subnets)
