@@ -38,28 +38,31 @@ _KINDS = {"tensor(float)": np.float32, "tensor(int8)": np.int8, "tensor(uint8)":
 _optimised: dict[Path, Path] = {}
 
 
-def _session(path: Path, threads: int, **entries: str) -> Any:
+def _session(path: Path, threads: int, entries: Mapping[str, str] | None = None) -> Any:
     """A session of a model, new, with memory of its own.
 
     A process optimises a quantised model once, keeps the result in a file beside it, and from then on loads that: the
     same kernels and numbers. For a session of such a model spends most of its time on looking for integer kernels.
     """
+    entries = entries or {}
     if path in _optimised:
-        return _new_session(_optimised[path], threads, optimise=False, **entries)
+        return _new_session(_optimised[path], threads, entries, optimise=False)
     if b"QuantizeLinear" not in path.read_bytes():
-        return _new_session(path, threads, **entries)
+        return _new_session(path, threads, entries)
     kept = path.with_suffix(f".{os.getpid()}.ort")
     try:
-        session = _new_session(path, threads, keep=kept, **entries)
+        session = _new_session(path, threads, entries, keep=kept)
     except Exception:  # no room for it; or the model is at fault, and says so now
         with contextlib.suppress(OSError):
             kept.unlink(missing_ok=True)
-        return _new_session(path, threads, **entries)
+        return _new_session(path, threads, entries)
     _optimised[path] = kept
     return session
 
 
-def _new_session(path: Path, threads: int, *, optimise: bool = True, keep: Path | None = None, **entries: str) -> Any:
+def _new_session(
+    path: Path, threads: int, entries: Mapping[str, str], *, optimise: bool = True, keep: Path | None = None
+) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -70,7 +73,7 @@ def _new_session(path: Path, threads: int, *, optimise: bool = True, keep: Path 
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if keep is not None:
         options.optimized_model_filepath = str(keep)
-        entries["save_model_format"] = "ORT"
+        entries = {**entries, "save_model_format": "ORT"}
     for key, value in entries.items():
         options.add_session_config_entry(f"session.{key}", value)
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -96,7 +99,7 @@ def _share_the_arena() -> None:
 def load_onnxruntime_parts(paths: Sequence[Path], threads: int, rng: Rng) -> list[Part]:
     """Parts that read and write two buffers in turn, by io binding."""
     _share_the_arena()
-    sessions = [_session(path, threads, use_env_allocators="1") for path in paths]
+    sessions = [_session(path, threads, {"use_env_allocators": "1"}) for path in paths]
     entries = [(session.get_inputs()[0], session.get_outputs()[0]) for session in sessions]
     buffers = [aligned(max(_bytes(output) for _, output in entries)) for _ in range(2)]
     first = entries[0][0]

@@ -34,7 +34,7 @@ def measure_int8(
     statistics = SubnetTree(net, subnets).calibrate(
         images.cut.batches(images.prepared(images.calibration, device, advance))
     )
-    shown = _first(images, device).split(_BATCH)
+    shown = torch.split(_first(images, device), _BATCH)
     networks = []
     for subnet, found in zip(subnets, statistics, strict=True):
         try:
