@@ -1,7 +1,9 @@
 """How much of a profile goes into timed runs and warm-up, and how much into everything else.
 
 python benchmarks/latency/profiling_overhead.py                       # one resolution, onnxruntime and tflite
-python benchmarks/latency/profiling_overhead.py --resolutions 128,160,192,208,224 --runtimes onnxruntime
+python benchmarks/latency/profiling_overhead.py --resolutions 128,160,192,208,224 --runtimes onnxruntime --dtype int8
+
+The last figure compares each model's first visit with its later ones: onnxruntime optimises an int8 model at the first.
 """
 
 from __future__ import annotations
@@ -13,19 +15,33 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from profilers.cpu import main as profile
 
 
-def share(runtime: str, space: str, resolutions: str) -> str:
+def first_over_later(results: Sequence[dict[str, Any]]) -> str:
+    """Median over the models of first visit / median of the later ones, with its standard error."""
+    medians: dict[str, list[float]] = {}
+    for result in results:
+        medians.setdefault(result["id"], []).append(np.median(result["samples_ns"]) / result["calls_per_sample"])
+    ratios = np.array([first / np.median(later) for first, *later in medians.values() if later])
+    return f"{np.median(ratios):.4f} (standard error {1.25 * ratios.std() / len(ratios) ** 0.5:.4f})"
+
+
+def share(runtime: str, space: str, resolutions: str, dtype: str) -> str:
     """One profile from start to end, as a line."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "table.csv"
         started = time.perf_counter()
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
-            code = profile(["--space", space, "--resolutions", resolutions, "--runtime", runtime, "--out", str(out)])
+            what = ["--space", space, "--resolutions", resolutions, "--runtime", runtime, "--dtype", dtype]
+            code = profile([*what, "--out", str(out)])
         wall = time.perf_counter() - started
         if code:
             raise SystemExit(f"{said.getvalue()}{runtime}: the profile ended with code {code}")
@@ -36,8 +52,9 @@ def share(runtime: str, space: str, resolutions: str) -> str:
     spent = {part: sum(r[f"{part}_ns"] for r in results) / 1e9 for part in ("warmup", "setup")}
     rest = wall - runs - spent["warmup"]
     return (
-        f"{runtime}: {wall:.0f} s for {len(results)} visits: timed runs {runs / wall:.0%}, warm-up "
-        f"{spent['warmup'] / wall:.0%}, overhead {rest / wall:.1%} (loading models: {spent['setup'] / wall:.1%})"
+        f"{runtime}, {dtype}: {wall:.0f} s for {len(results)} visits: timed runs {runs / wall:.0%}, warm-up "
+        f"{spent['warmup'] / wall:.0%}, overhead {rest / wall:.1%} (loading models: {spent['setup'] / wall:.1%}); "
+        f"first visits over later ones: {first_over_later(results)}"
     )
 
 
@@ -47,9 +64,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--space", default="mbv3-w1.0")
     parser.add_argument("--resolutions", default="160")
     parser.add_argument("--runtimes", nargs="+", default=["onnxruntime", "tflite"])
+    parser.add_argument("--dtype", default="fp32")
     args = parser.parse_args(argv)
     for runtime in args.runtimes:
-        print(share(runtime, args.space, args.resolutions), flush=True)
+        print(share(runtime, args.space, args.resolutions, args.dtype), flush=True)
     return 0
 
 

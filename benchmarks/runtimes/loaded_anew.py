@@ -1,6 +1,7 @@
 """How far visits of a network are apart, loaded anew for each visit or kept loaded: is it the memory it is loaded to?
 
-    python benchmarks/runtimes/loaded_anew.py --rounds 6
+    python benchmarks/runtimes/loaded_anew.py                             # onnxruntime, 15 s
+    python benchmarks/runtimes/loaded_anew.py --runtimes openvino         # 40 s: it compiles each model anew
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python benchmarks/runtimes/loaded_anew.py    # in pages of 2 MB
 
 Networks of maximum depth, whole and in parts, by each runtime, in turns and in a random order. Prints for each way the
@@ -49,8 +50,8 @@ def visit_ms(runs: list[Run]) -> tuple[float, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runtimes", default="onnxruntime,openvino", metavar="R,R")
-    parser.add_argument("--resolutions", default="128,160,224", metavar="PX,PX")
+    parser.add_argument("--runtimes", default="onnxruntime", metavar="R,R")
+    parser.add_argument("--resolutions", default="128,224", metavar="PX,PX")
     parser.add_argument("--rounds", type=int, default=6, metavar="N")
     args = parser.parse_args()
     runtimes, resolutions = args.runtimes.split(","), [int(px) for px in args.resolutions.split(",")]

@@ -182,10 +182,19 @@ def slowness(models: Sequence[str], medians: Sequence[float], neighbours: int = 
         relative = np.full(len(values), np.nan)
         for each in rows:
             relative[each] = values[each] / np.median(usual[each])
-        around = [relative[max(0, i - neighbours) : i + neighbours + 1] for i in range(len(values))]
-        known = [window[~np.isnan(window)] for window in around]
-        slow = np.array([float(np.median(k)) if len(k) >= neighbours else np.nan for k in known])
+        slow = _medians_around(relative, neighbours)
     return slow
+
+
+def _medians_around(values: NDArray[np.float64], neighbours: int) -> NDArray[np.float64]:
+    """(N,) median of each value and so many before and after it; nan where fewer than that many are not nan."""
+    if not len(values):
+        return values
+    padded = np.pad(values, neighbours, constant_values=np.nan)
+    windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 2 * neighbours + 1), axis=1)  # nan comes last
+    known, rows = (~np.isnan(windows)).sum(axis=1), np.arange(len(values))
+    medians = (windows[rows, np.maximum(known - 1, 0) // 2] + windows[rows, known // 2]) / 2
+    return np.where(known >= max(1, neighbours), medians, np.nan)
 
 
 def summarise(results: Sequence[Mapping[str, Any]]) -> Summary:

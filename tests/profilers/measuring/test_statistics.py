@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from profilers.measuring.statistics import (
+    _medians_around,
     by_cpu_time,
     disturbed_throughout,
     drifted,
@@ -150,6 +151,17 @@ def test_a_slow_spell_of_the_machine_is_told_from_visits_of_all_models() -> None
     inside, outside = np.r_[115:145], np.r_[0:85, 175:300]
     assert found[inside] == pytest.approx(1.08, abs=0.01)
     assert found[outside] == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("count", [0, 1, 24, 25, 300])
+@pytest.mark.parametrize("neighbours", [1, 12])
+def test_medians_of_windows_are_those_of_one_window_after_the_other(count: int, neighbours: int) -> None:
+    rng = np.random.default_rng(count)
+    values = np.where(rng.random(count) < 0.4, np.nan, rng.normal(size=count))
+    windows = [values[max(0, i - neighbours) : i + neighbours + 1] for i in range(count)]
+    known = [window[~np.isnan(window)] for window in windows]
+    expected = [np.median(each) if len(each) >= neighbours else np.nan for each in known]
+    np.testing.assert_array_equal(_medians_around(values, neighbours), expected)
 
 
 def test_models_visited_once_tell_nothing_of_the_machine() -> None:
