@@ -1,12 +1,12 @@
-"""A supernet searched for int8 and for float32 at equal latency: which networks, and what their files take and get right.
+"""A supernet searched for int8 and for float32 at equal latency: which networks, what their files take and get right.
 
     python benchmarks/search/int8_searched.py files --int8 int8.csv --float fp32.csv --data imagenette2-224.zip \
         --collected accuracies.csv --out out/searched
     python benchmarks/search/int8_searched.py times --out out/searched      # on a quiet machine
 
 Both tables are of one runtime, and of this machine. For every limit the network that each search finds is exported: in
-the type that it was searched for, and those of float32 in int8 as well, as they would be deployed by who does not search
-for int8. Files are judged on images that the predictor never rested on, and timed by the profilers' agent, in turns.
+the type that it was searched for, and those of float32 in int8 as well, as they are deployed where nobody searches for
+int8. Files are judged on images that the predictor never rested on, and timed by the profilers' agent, in turns.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ofa.runs.files import write_json
 from ofa.search.__main__ import main as search
 from ofa.search.run import load_predictor
 from ofa.search.specialise import DeviceSearch, shared_resolutions
+from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.devices.local_cpu import RUNTIME_OF
 
@@ -139,10 +140,8 @@ def judged(
 def take_times(out: Path) -> None:
     """Measures the files, in turns, and adds what they take to `networks.json`."""
     told = json.loads((out / "networks.json").read_text())
-    table, space = (
-        LatencyTable.load(Path(told["tables"][INT8])),
-        open_supernet(WEIGHTS / "mbv3-w0.35.safetensors").space,
-    )
+    table = LatencyTable.load(Path(told["tables"][INT8]))
+    space = get_space(told["space"], num_classes=told["num_classes"])
     different = {network["file"]: network for network in told["networks"]}
     subnets = [space.subnet_from_dict(network["subnet"]) for network in different.values()]
     took = latencies(table, told["runtime"], space, subnets, [Path(file) for file in different], 0, out)
@@ -159,11 +158,11 @@ def report(out: Path) -> None:
     print("| limit, ms | searched, deployed | px | depths | MMACs | sum, ms | file, ms | predicted | top-1 |")
     print("|---|---|---|---|---|---|---|---|---|")
     for network, of in zip(networks, right, strict=True):
-        subnet, real = network["subnet"], network.get("real_ms")
+        subnet, real, top1 = network["subnet"], network.get("real_ms"), 100 * of.mean()
         print(
             f"| {network['limit_ms']:.3f} | {network['searched']}, {network['dtype']} | {subnet['resolution']} "
             f"| {'-'.join(map(str, subnet['depths']))} | {network['macs_millions']:.1f} | {network['sum_ms']:.3f} "
-            f"| {'' if real is None else format(real, '.3f')} | {network['predicted_top1']:.2f} | {100 * of.mean():.2f} |"
+            f"| {'' if real is None else format(real, '.3f')} | {network['predicted_top1']:.2f} | {top1:.2f} |"
         )
     by_way = {way: right[[(n["searched"], n["dtype"]) == way for n in networks]] for way in WAYS}
     first = by_way[WAYS[1]]
@@ -172,11 +171,10 @@ def report(out: Path) -> None:
         more = 100 * (by_way[way].astype(float) - first.astype(float)).mean(axis=0)
         error = more.std(ddof=1) / len(more) ** 0.5
         print(f"{' deployed as '.join(way)}: {more.mean():+.2f} points (standard error {error:.2f}) of float32's files")
-    if all("real_ms" in network for network in networks):
-        off = np.array([100 * (network["sum_ms"] / network["real_ms"] - 1) for network in networks])
-        for dtype in (INT8, FLOAT):
-            of_type = off[[network["dtype"] == dtype for network in networks]]
-            print(f"sums of {dtype}: MAPE {np.abs(of_type).mean():.2f} %, bias {of_type.mean():+.2f} %")
+    files = {network["file"]: network for network in networks if "real_ms" in network}
+    for dtype in (INT8, FLOAT) if files else ():
+        off = np.array([100 * (n["sum_ms"] / n["real_ms"] - 1) for n in files.values() if n["dtype"] == dtype])
+        print(f"sums of {len(off)} files, {dtype}: MAPE {np.abs(off).mean():.2f} %, bias {off.mean():+.2f} %")
 
 
 if __name__ == "__main__":
