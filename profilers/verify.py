@@ -112,7 +112,7 @@ def measure_and_write(
         console.print(f"wrote {config.file}; no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
     if config.data is not None and found.kept:
         write_json(config.file, with_accuracies(config, content, console))
-    return ending(found, config, console), found
+    return ending(found, config, console, searched.search.space.name), found
 
 
 if __name__ == "__main__":

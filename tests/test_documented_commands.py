@@ -1,20 +1,16 @@
 """Every command line of the README, the documentation and the workflows is one that its command takes."""
 
-import importlib
-import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from ofa.cli.command import choose
 from ofa.cli.overview import STEPS
 from ofa.errors import UsageError
 from ofa.zoo_files import entries
-from tests.helpers.programs import programs
+from tests.helpers.programs import parse, programs
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
@@ -62,16 +58,6 @@ def words_of(text: str) -> list[str]:
         return shlex.split(text, comments=True)
     except ValueError:
         return shlex.split(text[: text.rindex('"')], comments=True)
-
-
-def parse(module: str, words: list[str]) -> Any:
-    """The config of a command line, as its command makes it."""
-    spec = importlib.util.find_spec(module)
-    assert spec is not None
-    made = importlib.import_module(f"{module}.__main__" if spec.submodule_search_locations is not None else module)
-    if hasattr(made, "COMMANDS"):
-        return choose(module, made.COMMANDS, words)
-    return made.COMMAND.parse(words)
 
 
 FOUND = [

@@ -55,7 +55,7 @@ FORBIDDEN = (
     ("ofa.graph", "ofa.published"),
     ("ofa.published", "ofa.networks"),
     ("ofa.published", "ofa.tables"),
-    ("ofa.search", "ofa.published"),
+    ("ofa.search.run", "ofa.published"),  # what is found does not depend on what is shown beside it
     ("ofa.graph", "ofa.tables"),
     ("ofa.space", "ofa.blocks"),
     ("ofa.space", "ofa.cli"),

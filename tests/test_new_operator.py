@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,9 @@ from ofa.networks import Supernet, extract
 from ofa.networks.elastic import ElasticKernelLayer
 from ofa.networks.layers import Layer, init_weights
 from ofa.networks.sorting import sort_channels
-from ofa.space import SearchSpace, Subnet, Unit, get_space
+from ofa.space import SearchSpace, Subnet, Unit, checks, get_space
+from ofa.space.description import to_toml
+from ofa.space.unit_operators import UNIT_OPERATORS, UnitOperator
 from ofa.tables import LatencyTable
 from ofa.tables.lookup import LatencyLookup
 from profilers import cpu
@@ -60,6 +63,26 @@ def space(fused: Unit) -> SearchSpace:
         for u, unit in enumerate(space.units)
     ]
     return replace(space, units=tuple(units))
+
+
+def test_a_description_names_it_by_the_line_of_the_page(
+    space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = re.findall(r"^    (UnitOperator\(.*\)),$", PAGE.read_text(encoding="utf-8"), re.M)
+    names: dict[str, Any] = {"UnitOperator": UnitOperator}
+    exec(f"entry = {line}", names)
+    entry: UnitOperator = names["entry"]
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(replace(space, name="mine")))
+    with pytest.raises(InputError, match=r"line 16: units\[0\].operator is 'fused_mbconv', expected one of mbconv,"):
+        get_space(str(path), 10)
+    monkeypatch.setitem(UNIT_OPERATORS, entry.name, entry)
+    monkeypatch.setitem(checks.CHECKS, "operator", checks.one_of(tuple(UNIT_OPERATORS)))
+    described = get_space(str(path), 10)
+    assert list(all_blocks(described, [32])) == list(all_blocks(space, [32]))
+    with pytest.raises(InputError, match=r"units\[1\].squeeze_excite is true, but fused_mbconv has only false"):
+        path.write_text(path.read_text().replace("squeeze_excite = false", "squeeze_excite = true"))
+        get_space(str(path), 10)
 
 
 @pytest.fixture

@@ -20,3 +20,8 @@ def shipped_checkpoint(named: NamedSubnet | None, space_name: str | None = None)
         what = "without a sub-network" if named is None else f"for {name or f'{named.path}, which names no space'}"
         raise InputError(f"no supernet is shipped {what} (there is one for {shipped}): give --checkpoint")
     return path
+
+
+def is_shipped(space_name: str) -> bool:
+    """Whether a supernet of the space comes with the package, so that no --checkpoint is needed."""
+    return (WEIGHTS / f"{space_name}.safetensors").is_file()

@@ -85,7 +85,7 @@ class AccuracyPredictor(Predictor):
         if not path.is_file():
             raise InputError(
                 f"no accuracy predictor is shipped for {space.name} (there is one for {', '.join(cls.shipped())}): "
-                f"fit one with python -m ofa.predictors.fit --data CSV --space {space.argument} --out PATH"
+                "fit one with python -m ofa.predictors.fit --data CSV --out PATH"
             )
         return cls.load(path, space)
 

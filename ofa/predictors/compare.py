@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ofa.cli.command import Command
 from ofa.cli.config import Config, Input, Option
-from ofa.cli.options import PredictorFile, Space
+from ofa.cli.options import PredictorFile, SpaceName
 from ofa.cli.run import run
 from ofa.predictors.accuracy import AccuracyPredictor
 from ofa.predictors.encoder import FeatureEncoder
@@ -55,8 +55,8 @@ class ComparePredictorsConfig(Config):
     data: Annotated[tuple[Path, ...], Input(kinds=(ACCURACIES,)), Option(metavar="CSV")]
     """measured accuracies, as for ofa.predictors.fit"""
 
-    space: Space
-    """search space, such as mbv3-w1.0, or the file of its description"""
+    space: SpaceName = None
+    """search space, such as mbv3-w1.0, or the file of its description (default: as the data states)"""
 
     predictor: PredictorFile = None
     """the predictor of the third table (default: the space's own)"""

@@ -107,3 +107,11 @@ def read_files(path: Path, schemas: tuple[str, ...]) -> tuple[dict[str, Any], di
     if hashlib.sha256(data).hexdigest() != header.get("sha256"):
         raise InputError(f"{path}: its sha256 is not the one in {beside.name}: damaged, or not of one fit; fit again")
     return header, tensors
+
+
+def stated_space(path: Path) -> SearchSpace:
+    """The space that the header of a predictor names; InputError where there is none, as beside MIT's files."""
+    beside = path.with_suffix(".json")
+    if path.suffix != ".safetensors" or not beside.is_file():
+        raise InputError(f"{path} does not say which space it is of: give --space")
+    return recorded_space(read_json(beside), beside)

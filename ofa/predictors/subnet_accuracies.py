@@ -70,16 +70,20 @@ class SubnetAccuracies:
         return SubnetAccuracies(self.space, self.known, self.genes[rows], self.top1[rows])
 
 
-def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: int | None = None) -> SubnetAccuracies:
+def read_accuracies_csv(
+    paths: Path | Sequence[Path], asked: str | SearchSpace | None, least: int | None = None
+) -> SubnetAccuracies:
     """Reads and checks whole files; InputError names file, line, column and what was expected.
+
+    asked: the space, its name or the file of its description; None: as the files state
 
     A sub-network measured more than once, in whichever file, counts once, with the mean accuracy. Files that say that
     they are of another space, or of different checkpoints, are refused; so is one that is given twice.
     """
     files = [paths] if isinstance(paths, Path) else list(paths)
     texts = {path: read_csv_text(path, "a file of accuracies", header=False, ended=False) for path in files}
-    space = _space_of(texts, space_name)
-    _check_stated(files, texts, space)
+    space = _space_of(texts, asked)
+    _check_stated(files, texts, space, "the first is of" if asked is None else "--space is")
     rows = [row for path in files for row in _checked_rows(path, texts[path], space)]
     path = files[0]
     least = MIN_ROWS if least is None else least
@@ -102,17 +106,21 @@ def read_accuracies_csv(paths: Path | Sequence[Path], space_name: str, least: in
     return SubnetAccuracies(space, resolutions_in(matrix), matrix, means, merged=len(rows) - len(matrix))
 
 
-def _space_of(texts: Mapping[Path, CsvText], space_name: str) -> SearchSpace:
-    """The space of that name, also if only a file describes it."""
+def _space_of(texts: Mapping[Path, CsvText], asked: str | SearchSpace | None) -> SearchSpace:
+    """The space of that name, also if only a file describes it; without a name, the one that a file states."""
+    if isinstance(asked, SearchSpace):
+        return asked
     for path, text in texts.items():
         stated = stated_facts(text.comments, path, (NAME, HASH, DESCRIPTION))
-        if stated.get(NAME) == space_name and DESCRIPTION in stated:
+        if (asked is None and NAME in stated) or (stated.get(NAME) == asked and DESCRIPTION in stated):
             return recorded_space(stated, path)
-    return get_space(space_name)
+    if asked is None:
+        raise InputError(f"{next(iter(texts))} does not say which space its sub-networks are of: give --space")
+    return get_space(asked)
 
 
-def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space: SearchSpace) -> None:
-    """InputError unless what files say of themselves is true, and fits together."""
+def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space: SearchSpace, whose: str) -> None:
+    """InputError unless what files say of themselves is true, and fits together. whose: "--space is", of the space"""
     first: dict[str, tuple[Path, Any]] = {}
     for i, path in enumerate(files):
         cells = [row.cells for row in texts[path].rows]
@@ -121,7 +129,7 @@ def _check_stated(files: Sequence[Path], texts: Mapping[Path, CsvText], space: S
             raise InputError(f"{path} is {twice} again: give every file once")
         facts = stated_facts(texts[path].comments, path)
         if NAME in facts and facts[NAME] != space.name:
-            raise InputError(f"{path} is of {short(facts[NAME])}, and --space is {space.name}")
+            raise InputError(f"{path} is of {short(facts[NAME])}, and {whose} {space.name}")
         if facts.get(HASH, space_sha256(space)) != space_sha256(space):
             require_same(space, recorded_space(facts, path), path)
         if "rows" in facts and facts["rows"] != len(texts[path].rows):

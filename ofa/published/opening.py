@@ -101,7 +101,10 @@ def _of_file(path: Path, resolution: int | None) -> BlockNetwork:
     if content.get("format") == SPEC and "layers" in content:
         return read_block_list({"name": _name(path), "blocks": content["layers"]}, path, resolution)
     if {"results", "depths", "d"} & set(content):
-        raise InputError(f"{path}: names sub-networks of a space, which ofa.search, ofa.export and ofa.evaluate take")
+        raise InputError(
+            f"{path}: names sub-networks of a space, and these are networks in none: ofa.costs, ofa.export and "
+            "ofa.evaluate take it"
+        )
     return read_block_list(content, path, resolution)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.optional_packages import require
+from ofa.priced import NetworkInNoSpace, named_networks
 from ofa.report.config import ReportConfig
 from ofa.report.inputs.commands import evaluate_command, search_command, train_command
 from ofa.report.inputs.curves import TrainingRun, read_training
@@ -23,7 +24,6 @@ from ofa.report.inputs.validated import ValidationRun, read_validation
 from ofa.report.inputs.values import plain
 from ofa.report.page import MadeBy, Page
 from ofa.report.parts.devices import DeviceFindings, devices_of
-from ofa.report.parts.priced import NetworkInNoSpace, named_networks
 from ofa.report.sections.device import answer_of, device_section
 from ofa.report.sections.evaluation import evaluation_section
 from ofa.report.sections.history import history_section

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +16,16 @@ from ofa.runs.files import write_json
 from ofa.runs.lock import Lock
 from ofa.runs.places import check_writable
 from ofa.search.config import SearchConfig
-from ofa.search.report import print_results, write_plot
+from ofa.search.plots.frontier import write_plot
+from ofa.search.report import print_results
 from ofa.search.run import SearchResult, search_subnets
 from ofa.search.specialise import Frontier
 from ofa.tables.network_times import write_networks
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ofa.priced import NetworkInNoSpace, PricedNetwork
 
 CLOUD_SIZE = 2000
 RESULT, PLOT, FRONTIER = "result.json", "frontier.png", ".frontier.csv"
@@ -39,12 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def search_and_write(config: SearchConfig) -> int:
     """Searches, shows what was found, and writes it into the folder, over what an earlier search left there."""
-    console = make_console()
+    console, named = make_console(), read_networks(config)
     with progress_bar(console) as bar:
         result = search_subnets(config, bar.show)
     for name, search in result.searches.items():
         taken = result.margins.get(name), result.factors.get(name), result.allowances.get(name)
         print_results(console, name, search.table, result.predictor, result.found[name], *taken)
+    others = show_networks(console, result, named)
     console.print(work_done(result))
     for name, found in result.found.items():
         limits = 1 if config.together else max(1, len(config.latency))
@@ -55,20 +63,43 @@ def search_and_write(config: SearchConfig) -> int:
             )
     for old in (PLOT, *(path.name for path in config.out.glob(f"*{FRONTIER}"))):
         (config.out / old).unlink(missing_ok=True)
-    write_json(config.out / RESULT, result.to_dict())
+    listed = {name: [one.to_dict() for one in priced] for name, priced in others.items()}
+    write_json(config.out / RESULT, {**result.to_dict(), **({"networks": listed} if listed else {})})
     console.print(f"wrote {config.out / RESULT}")
     for name, frontier in result.frontiers.items():
         path = config.out / f"{name}{FRONTIER}"
         write_frontier(path, name, result, frontier)
         console.print(f"wrote {path}: all {len(frontier.genes):,} networks of the frontier")
-    if sum(map(len, result.found.values())) < 2:
+    drawn = [one for priced in others.values() for one in priced if one.latency_ms is not None]
+    if sum(map(len, result.found.values())) + len(drawn) < 2:
         return 0  # one point is no plot, and drawing it takes longer than finding it
     if importlib.util.find_spec("matplotlib") is None:
         console.print("no plot: it needs matplotlib: pip install 'ofa-latency[report]'")
         return 0
-    draw_frontier(result)
+    draw_frontier(result, others)
     console.print(f"wrote {config.out / PLOT}")
     return 0
+
+
+def read_networks(config: SearchConfig) -> Sequence[NetworkInNoSpace]:
+    """Those that are to be shown beside what is found, before anything is searched; InputError for what is none."""
+    if not config.networks:
+        return ()
+    from ofa.priced import named_networks
+
+    return named_networks(config.networks)
+
+
+def show_networks(
+    console: Console, result: SearchResult, named: Sequence[NetworkInNoSpace]
+) -> dict[str, list[PricedNetwork]]:
+    """Shows the networks by every table; by the tables' names, the fastest first."""
+    if not named:
+        return {}
+    from ofa.search.plots.networks import show_priced
+
+    classes = result.space.num_classes
+    return {name: show_priced(console, name, search.table, named, classes) for name, search in result.searches.items()}
 
 
 def work_done(result: SearchResult) -> str:
@@ -90,15 +121,15 @@ def write_frontier(path: Path, name: str, result: SearchResult, frontier: Fronti
     write_networks(path, header, subnets, shown, spaces=[result.space])
 
 
-def draw_frontier(result: SearchResult) -> None:
-    """Writes frontier.png: what was found, over random sub-networks."""
+def draw_frontier(result: SearchResult, others: Mapping[str, Sequence[PricedNetwork]]) -> None:
+    """Writes frontier.png: what was found, over random sub-networks. others: networks in no space, by table"""
     clouds = {
         name: search.random_cloud(np.random.default_rng(result.config.seed), CLOUD_SIZE)
         for name, search in result.searches.items()
     }
     title = f"{result.space.name}: predicted accuracy against {result.axis}"
     batches = {name: search.table.batch for name, search in result.searches.items()}
-    write_plot(result.config.out / PLOT, title, result.found, clouds, result.axis, batches)
+    write_plot(result.config.out / PLOT, title, result.found, clouds, result.axis, batches, others)
 
 
 if __name__ == "__main__":

@@ -97,7 +97,7 @@ def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
     if margins.space not in ("", space.name):
         raise InputError(
             f"{table.path}: its margin is of networks of {short(margins.space)}, not of {space.name}: measure that "
-            f"({measure} --space {space.argument} --overwrite), or leave --confidence out"
+            f"({measure} --space {space.source or space.name} --overwrite), or leave --confidence out"
         )
     return margins
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from ofa.cli.config import Above, AtLeast, Between, Config, Input, Option, Output
+from ofa.cli.config import Above, AtLeast, Between, Config, Free, Input, Option, Output
 from ofa.cli.options import PredictorFile, Resolutions, Seed, SpaceName
 from ofa.errors import UsageError
 from ofa.reading.kinds import TABLE
@@ -81,6 +81,10 @@ class SearchConfig(Config):
     together: bool = False
     """find one network for all tables, within the limit of each: as many --latency as --table, or one for all"""
 
+    networks: Annotated[tuple[str, ...], Free(), Option(metavar="NETWORK")] = ()
+    """also show these networks, which are in no space, by the sums of their blocks: names such as mobilenet_v2, JSON
+    lists of blocks, net.configs"""
+
     allow_emulated: bool = False
     """accept tables of emulated devices, whose latencies mean nothing"""
 
@@ -94,6 +98,8 @@ class SearchConfig(Config):
         super().__post_init__()
         if self.frontier and self.latency:
             raise UsageError("--frontier is what to search without limits: leave out --latency, or give --max-energy")
+        if self.frontier == "energy" and self.networks:
+            raise UsageError("--networks are shown by their latencies: leave out --frontier energy")
         if self.confidence is not None and not self.latency:
             raise UsageError("--confidence is that of keeping latency limits: name them with --latency")
         if self.sustained and not self.latency:

@@ -1,25 +1,22 @@
-"""What a search shows: a table with its caveats, and a plot of the frontier."""
+"""What a search shows: a table with its caveats."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from ofa.cli.console import spelled
 from ofa.predictors.prediction import Predictor
 from ofa.reading.numbers import short
-from ofa.runs.files import replace_file
 from ofa.search.confidence import Allowance
-from ofa.search.specialised import Axis, Specialised
+from ofa.search.specialised import Specialised
 from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
 from ofa.tables.header import ERROR, FLOATS, INT8, NOT_STATED
@@ -27,7 +24,7 @@ from ofa.tables.margin import Margin, SustainedFactor
 from ofa.tables.sum_correction import SumCorrection
 
 # two-sided 95 % of a normal distribution
-_Z95 = 1.96
+Z95 = 1.96
 # what an estimated table's header says of its networks: "10 of mbv3-w1.0, 128 to 224 px, 4.1 to 31 ms"
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)"
 _COVERED = re.compile(f"{_NUMBER} to {_NUMBER} px, {_NUMBER} to {_NUMBER} ms")
@@ -267,7 +264,7 @@ def print_results(
     for r in results:
         std = r.predicted_top1_std
         interval = (
-            "unknown" if math.isnan(std) else f"{r.predicted_top1 - _Z95 * std:.2f}-{r.predicted_top1 + _Z95 * std:.2f}"
+            "unknown" if math.isnan(std) else f"{r.predicted_top1 - Z95 * std:.2f}-{r.predicted_top1 + Z95 * std:.2f}"
         )
         shown.add_row(
             _figure(r.limit_ms if r.limit_mj is None else r.limit_mj, batch),
@@ -305,44 +302,3 @@ def _figure(value: float | None, batch: int) -> str:
         return "unknown"
     figure = f"{value:.2f}" if value >= 1 else f"{value:.3g}"
     return figure if batch == 1 else f"{figure} ({value / batch:.3g})"
-
-
-def write_plot(
-    path: Path,
-    title: str,
-    results: Mapping[str, Sequence[Specialised]],
-    clouds: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
-    axis: Axis,
-    batches: Mapping[str, int],
-) -> None:
-    """Accuracy against latency or energy: the networks found, one line a device, over random ones; by matplotlib.
-
-    axis: of results and clouds, "latency" or "energy"; batches: how many images at once a table's figures are for
-    """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for position, (name, found) in enumerate(results.items()):
-        colour = f"C{position}"
-        axes.scatter(*clouds[name], s=2, alpha=0.25, color=colour, linewidths=0)
-        ordered = sorted(found, key=lambda r: r.cost(axis))
-        axes.errorbar(
-            [r.cost(axis) for r in ordered],
-            [r.predicted_top1 for r in ordered],
-            yerr=[0 if math.isnan(r.predicted_top1_std) else _Z95 * r.predicted_top1_std for r in ordered],
-            fmt="o-",
-            markersize=4,
-            capsize=2,
-            color=colour,
-            label=name if batches[name] == 1 else f"{name}: {batches[name]} images at once",
-        )
-    axes.set_xlabel("latency (ms)" if axis == "latency" else "energy (mJ)")
-    axes.set_ylabel("predicted top-1 (%)")
-    axes.set_title(title)
-    axes.grid(alpha=0.3)
-    axes.legend(title="found (dots: random sub-networks)", fontsize="small", title_fontsize="small")
-    replace_file(path, lambda file: figure.savefig(file, format="png", dpi=150))
-    plt.close(figure)

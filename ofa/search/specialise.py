@@ -332,11 +332,13 @@ def specialised(
 def method_of(predictor: Predictor, wanted: Wanted) -> Method:
     """How to search with a predictor; InputError where that cannot be as it is wanted."""
     separable = isinstance(predictor, SeparablePredictor)
+    # a predictor of ours states its space, those of the original do not
+    named = "" if predictor.space.family == "own" else f" --space {predictor.space.name}"
     if wanted.method == "exact" and not separable:
         raise InputError(
             f"--method exact needs a predictor that adds up over units, which this one does not "
             f"({predictor.description}): leave --method out, or imitate it by one that does: "
-            f"python -m ofa.predictors.fit --teacher PREDICTOR --space {predictor.space.name}"
+            f"python -m ofa.predictors.fit --teacher PREDICTOR{named}"
         )
     method: Method = wanted.method or ("exact" if separable else "evolution")
     if method == "evolution" and (wanted.allowed is not None or wanted.best > 1):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ofa import __version__
+from ofa.checkpoints.shipped import is_shipped
 from ofa.cli.console import spelled
 from ofa.reading.amounts import amount, of_batch
 from ofa.runs.settings import identity_of
@@ -180,7 +181,7 @@ def draw(path: Path, table: LatencyTable, verification: Verification) -> bool:
     return True
 
 
-def ending(verification: Verification, config: VerifyConfig, console: Console) -> int:
+def ending(verification: Verification, config: VerifyConfig, console: Console, space_name: str) -> int:
     """Says what is not as it should be, and what comes next; the exit code."""
     v = verification
     fastest = min((c.times.latency_ms for c in v.contenders), default=None)
@@ -199,6 +200,8 @@ def ending(verification: Verification, config: VerifyConfig, console: Console) -
         )
     if v.kept:
         limit = v.kept[-1].limit_ms
-        words = ("--subnet", config.file, "--limit", f"{limit:g}", "--format", "onnx")
+        none_needed = config.checkpoint is None and is_shipped(space_name)
+        weights = () if none_needed else ("--checkpoint", config.checkpoint or "W")
+        words = (*weights, "--subnet", config.file, "--limit", f"{limit:g}", "--format", "onnx")
         console.print(f"next: {spelled('ofa.export', *words)}", soft_wrap=True)
     return 0 if v.same_machine and not v.not_kept else 1

@@ -6,12 +6,16 @@ That every program is started by `ofa.cli.run.run` with its own `main` is seen i
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ofa.cli.command import choose
 from ofa.cli.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,6 +32,16 @@ def programs() -> list[str]:
             if starts and name not in AGENTS:
                 found.append(name.removesuffix(".py").removesuffix("/__main__").replace("/", "."))
     return found
+
+
+def parse(module: str, words: list[str]) -> Any:
+    """The config of a command line, as its command makes it."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    made = importlib.import_module(f"{module}.__main__" if spec.submodule_search_locations is not None else module)
+    if hasattr(made, "COMMANDS"):
+        return choose(module, made.COMMANDS, words)
+    return made.COMMAND.parse(words)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("searched")
     table = write_table(folder / "d.csv")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ofa.search.__main__.draw_frontier", lambda _: None)
+        patch.setattr("ofa.search.__main__.draw_frontier", lambda *_: None)
         assert search(["--table", str(table), "--latency", "0.35", str(LIMIT), "--out", str(folder)]) == 0
     return folder
 

@@ -90,7 +90,7 @@ def conclude(console: Console, result: Collected) -> None:
     )
     parts = config.part[1]
     files = [config.out_of(i) for i in range(1, parts + 1)]
-    given = ("--data", *files, "--space", space.name, "--out", config.out.with_suffix(".safetensors"))
+    given = ("--data", *files, "--out", config.out.with_suffix(".safetensors"))
     together = ", with all parts in one place" if parts > 1 else ""
     console.print(f"next{together}: {spelled('ofa.predictors.fit', *given)}", soft_wrap=True)
 

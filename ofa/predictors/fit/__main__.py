@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         data = result.data
         pixels = ", ".join(map(str, data.known))
-        console.print(f"{len(data.top1):,} sub-networks of {config.space} at {pixels} px")
+        console.print(f"{len(data.top1):,} sub-networks of {data.space.name} at {pixels} px")
         if data.merged:
             console.print(f"{data.merged:,} more rows repeat one of them: averaged")
         print_report(console, result.report)
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"warning: the accuracies are {', '.join(result.images.marks)}", file=sys.stderr)
     beside = result.path.with_suffix(".json").name
     console.print(f"wrote {result.path} and {beside}: {result.predictor.description}", soft_wrap=True)
-    given = ("--table", "TABLE.csv", "--space", config.space, "--predictor", result.path, "--latency", "MS")
+    named = ("--space", config.space) if config.space else ()  # else a table says it
+    given = ("--table", "TABLE.csv", *named, "--predictor", result.path, "--latency", "MS")
     console.print(f"next: {spelled('ofa.search', *given)}", soft_wrap=True)
     return 0
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from ofa.cli.config import Above, AtLeast, Config, Input, Option, Output
-from ofa.cli.options import OptionalCount, PredictorFile, Space
+from ofa.cli.options import OptionalCount, PredictorFile, SpaceName
 from ofa.errors import UsageError
 from ofa.reading.kinds import ACCURACIES
-from ofa.space import space_file
+from ofa.space import SearchSpace, space_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,9 @@ class FitConfig(Config):
     teacher: PredictorFile = None
     """a predictor to imitate: MIT's .pth, one of ours, or an id of ofa.zoo"""
 
-    space: Space
-    """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..., or the file of its description"""
+    space: SpaceName = None
+    """search space: mbv3-w1.0, proxyless-w1.3, resnet50d ..., or the file of its description (default: as the data
+    or the teacher states)"""
 
     out: Annotated[Path | None, Output(), Option(metavar="PATH")] = None
     """the file to write (default: out/predictors/SPACE.safetensors)"""
@@ -84,8 +85,7 @@ class FitConfig(Config):
         if self.out is not None and self.out.suffix != ".safetensors":
             raise UsageError(f"--out is {self.out}, expected a name that ends in .safetensors")
 
-    @property
-    def path(self) -> Path:
-        """The file that the predictor becomes; its report stands beside it."""
-        file = space_file(self.space)
-        return self.out or Path("out/predictors") / f"{self.space if file is None else file.stem}.safetensors"
+    def path_for(self, space: SearchSpace) -> Path:
+        """The file that the predictor of the space becomes; its report stands beside it."""
+        file = space_file(self.space or "")
+        return self.out or Path("out/predictors") / f"{space.name if file is None else file.stem}.safetensors"

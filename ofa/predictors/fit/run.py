@@ -9,6 +9,7 @@ from typing import Any
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.predictors.files import stated_space
 from ofa.predictors.fit.assessment import Train
 from ofa.predictors.fit.config import FitConfig
 from ofa.predictors.fit.distilled import fit_to_teacher
@@ -70,7 +71,7 @@ class _Fitted:
 
 
 def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> FitResult:
-    """Fits a predictor, tests it on sub-networks that it never saw, and writes it to `config.path`.
+    """Fits a predictor, tests it on sub-networks that it never saw, and writes it to the config's path.
 
     progress: called with what is being done, and the share of it that is
     Raises InputError for what is wrong with the files, or where they hold too little; then nothing is written.
@@ -93,8 +94,9 @@ def fit_predictor(config: FitConfig, progress: Progress = lambda *_: None) -> Fi
     if config.note:
         description += f"; {config.note}"
     predictor.header |= {"description": description, "origin": {**origin, "kind": fitted.kind}}
-    predictor.save(config.path)
-    return FitResult(predictor, config.path, fitted.data, fitted.images)
+    path = config.path_for(predictor.space)
+    predictor.save(path)
+    return FitResult(predictor, path, fitted.data, fitted.images)
 
 
 def recipe_of(config: FitConfig) -> Recipe:
@@ -148,7 +150,8 @@ def _of_data(config: FitConfig, progress: Progress) -> _Fitted:
 def _of_teacher(config: FitConfig, progress: Progress) -> _Fitted:
     """Fitted on what another predictor says."""
     assert config.teacher is not None
-    recipe, teacher = recipe_of(config), AccuracyPredictor.load(config.teacher, get_space(config.space))
+    space = stated_space(config.teacher) if config.space is None else get_space(config.space)
+    recipe, teacher = recipe_of(config), AccuracyPredictor.load(config.teacher, space)
     stated = teacher.header.get("images")
     images = None if stated is None else ImageFacts.from_dict(stated, config.teacher)
     predictor = fit_to_teacher(teacher, config.samples, recipe, progress, TRAINERS[config.kind])

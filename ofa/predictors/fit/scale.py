@@ -19,7 +19,7 @@ def fit_scale(predictor: Predictor, path: Path) -> Scale:
     The error is of each row by the offset of the others. A slope is not fitted: a few rows, close together, do not
     tell one. Raises InputError for a file with too few rows, or of resolutions that the predictor does not cover.
     """
-    data = read_accuracies_csv(path, predictor.space.name, least=LEAST)
+    data = read_accuracies_csv(path, predictor.space, least=LEAST)
     above = predictor.top1(data.genes) - data.top1
     n = len(above)
     if n < LEAST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ofa.priced import PricedNetwork
 from ofa.report.charts.theme import (
     FOUND,
     INK,
@@ -23,7 +24,6 @@ from ofa.report.charts.theme import (
 )
 from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.parts.devices import DeviceFindings
-from ofa.report.parts.priced import PricedNetwork
 from ofa.report.parts.provenance import interval
 from ofa.report.parts.slider import Slider
 

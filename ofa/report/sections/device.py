@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ofa.priced import NetworkInNoSpace, PricedNetwork, priced_by
 from ofa.reading.amounts import of_batch
 from ofa.report.charts.frontier import frontier_chart
 from ofa.report.charts.network import network_chart
@@ -12,7 +13,6 @@ from ofa.report.inputs.references import ReferenceNetwork
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
 from ofa.report.parts.networks import DrawnNetworks, drawn_networks
-from ofa.report.parts.priced import NetworkInNoSpace, PricedNetwork, priced_by
 from ofa.report.parts.provenance import (
     accuracy_sentences,
     error_95,

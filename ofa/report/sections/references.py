@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ofa.priced import PricedNetwork
 from ofa.published.accuracies import Recipe
 from ofa.reading.amounts import of_batch
 from ofa.report.inputs.references import RecipeGain, ReferenceNetwork, ReferenceRun
-from ofa.report.parts.priced import PricedNetwork
 from ofa.report.parts.provenance import day
 from ofa.report.sections.section import Section, ShownTable, figure, joined
 

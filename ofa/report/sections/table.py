@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ofa.priced import NetworkInNoSpace, priced_by
 from ofa.report.charts.table import table_chart
 from ofa.report.charts.validation import validation_chart
 from ofa.report.inputs.validated import ValidationRun
 from ofa.report.inputs.values import plain
-from ofa.report.parts.priced import NetworkInNoSpace, priced_by
 from ofa.report.parts.provenance import day, error_words, header_rows, made_in_words
 from ofa.report.sections.references import priced_table
 from ofa.report.sections.section import Figure, FigureRow, Section, joined

@@ -135,6 +135,16 @@ def test_what_files_say_of_themselves_must_be_so(tmp_path):
     assert len(read_accuracies_csv([first, again], "mbv3-w1.0").top1) == 240
     with pytest.raises(InputError, match=r"a.csv is of 'mbv3-w1.0', and --space is mbv3-w1.2"):
         read_accuracies_csv([first, again], "mbv3-w1.2")
+    # without --space, it is the one that they state
+    assert read_accuracies_csv([first, again], None).space == get_space("mbv3-w1.0")
+    wide = collected(tmp_path / "d.csv", rows[120:], space="mbv3-w1.2")
+    with pytest.raises(InputError, match=r"d.csv is of 'mbv3-w1.2', and the first is of mbv3-w1.0"):
+        read_accuracies_csv([first, wide], None)
+    with pytest.raises(InputError, match=r"e.csv does not say which space its sub-networks are of: give --space"):
+        read_accuracies_csv(write(tmp_path / "e.csv", rows), None)
+    for stated in ("evil.toml", 7, None):
+        with pytest.raises(InputError, match=r"f.csv"):
+            read_accuracies_csv(collected(tmp_path / "f.csv", rows, space=stated), None)
     other = collected(tmp_path / "c.csv", rows[120:], space="mbv3-w1.0", checkpoint_sha256="cd")
     with pytest.raises(InputError, match=r"c.csv is of another checkpoint than .*a.csv"):
         read_accuracies_csv([first, other], "mbv3-w1.0")

@@ -11,11 +11,11 @@ import pytest
 
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
+from ofa.priced import named_networks, priced_by
 from ofa.published.block_list import block_list
 from ofa.published.block_network import BlockNetwork
 from ofa.report.config import ReportConfig
 from ofa.report.page import Page
-from ofa.report.parts.priced import named_networks, priced_by
 from ofa.report.run import page_of
 from ofa.runs.files import write_json
 from ofa.space import get_space

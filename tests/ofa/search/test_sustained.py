@@ -23,7 +23,7 @@ HOT = SustainedFactor(1.3368, 0.0042, "96:01=0.1", "one network, run for 10 minu
 @pytest.fixture(autouse=True)
 def no_plot(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes longer than the searches."""
-    monkeypatch.setattr("ofa.search.__main__.draw_frontier", lambda _: None)
+    monkeypatch.setattr("ofa.search.__main__.draw_frontier", lambda *_: None)
 
 
 def save(path: Path, found: SustainedFactor | None = HOT, ms: float = 1e-8, **facts: str) -> Path:

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import re
+import shlex
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +28,25 @@ from ofa.tables import LatencyTable
 from ofa.train.__main__ import main as train
 from profilers.cpu import main as profile
 from tests.helpers.photographs import write_classes
+from tests.helpers.programs import parse
 from tests.helpers.short import hasty_visits, one_split, short_searches
 
 SPACE = Path(__file__).parents[3] / "examples/mobilenet_v2.toml"
+OWN: dict[str, str] = {}  # what a hint leaves to whoever types it
 
 
-def run(main, *arguments: object) -> None:
-    assert main([str(argument) for argument in arguments]) == 0
+def run(main, *arguments: object) -> str:
+    """What it said on its way."""
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main([str(argument) for argument in arguments]) == 0
+    return said.getvalue()
+
+
+def hinted(said: str, module: str) -> list[str]:
+    """The words of the command that comes next, without what stands for a file or a number of one's own."""
+    words = shlex.split(re.search(rf"^next: python -m {re.escape(module)} (.*)$", said, re.M)[1])
+    return [OWN.get(word, word) for word in words]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,23 +66,25 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of what the commands made."""
     root = tmp_path_factory.mktemp("own")
     photos = write_classes(root / "photos", {"train": 40}, 2, step=100)
-    run(profile, "--space", SPACE, "--quick", "--rounds", 1, "--timing", "warm", "--resolutions", 32,
-        "--num-classes", 2, "--out", root / "t.csv")  # fmt: skip
-    run(train, "--data", photos, "--space", SPACE, "--resolutions", 32, "--method", "uniform", "--epochs", 1,
+    OWN.update({"TABLE.csv": str(root / "t.csv"), "MS": "1000", "FILE": str(root / "found/result.json")})
+    OWN.update({"CSV": str(root / "acc.csv"), "PATH": str(root / "other.safetensors")})
+    told = [run(profile, "--space", SPACE, "--quick", "--rounds", 1, "--timing", "warm", "--resolutions", 32,
+        "--num-classes", 2, "--out", root / "t.csv")]  # fmt: skip
+    told += [run(train, "--data", photos, "--space", SPACE, "--resolutions", 32, "--method", "uniform", "--epochs", 1,
         "--batch-size", 36, "--subnets-per-step", 1, "--check-images", 8, "--calibration-images", 64,
-        "--out", root / "run")  # fmt: skip
+        "--out", root / "run")]  # fmt: skip
     supernet = root / "run/supernet.safetensors"
-    run(collect, "--checkpoint", supernet, "--data", photos, "--subnets", 1, "--calibration-images", 64,
-        "--out", root / "acc.csv")  # fmt: skip
+    told += [run(collect, "--checkpoint", supernet, "--data", photos, "--subnets", 1, "--calibration-images", 64,
+        "--out", root / "acc.csv")]  # fmt: skip
     more_rows(root / "acc.csv")
-    run(fit, "--data", root / "acc.csv", "--space", SPACE, "--members", 1, "--epochs", 2, "--hidden", 8,
-        "--out", root / "p.safetensors")  # fmt: skip
-    run(search, "--table", root / "t.csv", "--predictor", root / "p.safetensors", "--latency", 1000,
-        "--out", root / "found")  # fmt: skip
-    run(export, "--checkpoint", supernet, "--subnet", root / "found/result.json", "--calibration", photos,
-        "--format", "onnx", "--out", root / "model.onnx")  # fmt: skip
-    run(export, "--checkpoint", supernet, "--subnet", root / "found/result.json", "--calibration", photos,
-        "--format", "safetensors", "--out", root / "model.safetensors")  # fmt: skip
+    # each by the command that the one before told
+    told += [run(fit, *hinted(told[-1], "ofa.predictors.fit"), "--members", 1, "--epochs", 2, "--hidden", 8)]
+    told += [run(search, *hinted(told[-1], "ofa.search"), "--out", root / "found")]
+    told += [run(export, "--checkpoint", supernet, "--subnet", root / "found/result.json", "--calibration", photos,
+        "--format", "onnx", "--out", root / "model.onnx")]  # fmt: skip
+    told += [run(export, "--checkpoint", supernet, "--subnet", root / "found/result.json", "--calibration", photos,
+        "--format", "safetensors", "--out", root / "model.safetensors")]  # fmt: skip
+    (root / "told.txt").write_text("\n".join(told), encoding="utf-8")
     return root
 
 
@@ -89,7 +106,7 @@ def test_every_file_knows_the_space_by_name_hash_and_description(made: Path) -> 
     table = LatencyTable.load(made / "t.csv")
     assert (table.header["space"], table.header["space_sha256"]) == ("mobilenet_v2", own)
     result = read_json(made / "found/result.json")
-    predictor = read_json(made / "p.json")
+    predictor = read_json(made / "acc.json")
     spec = NetworkSpec.from_dict(json.loads(metadata(made / "model.safetensors")["config"]))
     assert [of["space_sha256"] for of in (result, predictor)] == [own, own]
     assert (spec.space, spec.space_sha256, spec.family) == ("mobilenet_v2", own, "own")
@@ -124,7 +141,7 @@ def other(tmp_path: Path) -> Path:
 def test_another_space_of_the_name_is_refused_by_what_differs(made: Path, other: Path, tmp_path: Path) -> None:
     supernet, photos, result = made / "run/supernet.safetensors", made / "photos", made / "found/result.json"
     for main, arguments in (
-        (search, ["--table", made / "t.csv", "--predictor", made / "p.safetensors", "--latency", 1000]),
+        (search, ["--table", made / "t.csv", "--predictor", made / "acc.safetensors", "--latency", 1000]),
         (fit, ["--data", made / "acc.csv", "--out", tmp_path / "p.safetensors"]),
         (collect, ["--checkpoint", supernet, "--data", photos, "--out", tmp_path / "a.csv"]),
         (export, ["--checkpoint", supernet, "--subnet", result, "--calibration", photos, "--format", "onnx"]),
@@ -137,8 +154,9 @@ def test_a_predictor_is_of_its_space_alone(made: Path, other: Path, tmp_path: Pa
     table = LatencyTable.load(made / "t.csv")
     header = {key: text for key, text in table.header.items() if not key.startswith("space")}
     LatencyTable({**header, "space": "x"}, table.rows).save(tmp_path / "t.csv")
-    with pytest.raises(InputError, match=r"p\.safetensors is of another mobilenet_v2: units\[3\]\.channels is \[96\]"):
-        search(["--table", str(tmp_path / "t.csv"), "--space", str(other), "--predictor", str(made / "p.safetensors")])
+    given = ["--table", tmp_path / "t.csv", "--space", other, "--predictor", made / "acc.safetensors"]
+    with pytest.raises(InputError, match=r"c\.safetensors is of another mobilenet_v2: units\[3\]\.channels is \[96\]"):
+        search([*map(str, given)])
 
 
 def test_a_journal_is_of_its_space_alone(made: Path, other: Path, tmp_path: Path) -> None:
@@ -149,3 +167,39 @@ def test_a_journal_is_of_its_space_alone(made: Path, other: Path, tmp_path: Path
         InputError, match=r"with space_description\.units\[3\]\.channels\[0\] = 96, but this one has 104"
     ):
         profile(["--space", str(other), *again, "--out", str(tmp_path / "t.csv")])
+
+
+HINT = re.compile(r"python -m (?P<module>[a-z_.]+)(?P<words>(?: +(?![a-z]+ )[^\s;,:()]+)*)")
+
+
+def test_every_command_that_was_told_is_one_that_runs(made: Path) -> None:
+    """Each is taken by its command, and names the space, if at all, so that it is found."""
+    found = list(HINT.finditer((made / "told.txt").read_text(encoding="utf-8")))
+    assert {hint["module"] for hint in found} >= {"ofa.search", "ofa.evaluate", "ofa.predictors.fit", "ofa.predict"}
+    for hint in found:
+        config = parse(hint["module"], [OWN.get(word, word) for word in shlex.split(hint["words"])])
+        spaces = getattr(config, "space", None) or ()
+        for name in (spaces,) if isinstance(spaces, str) else spaces:
+            assert get_space(name, 2) == get_space(str(SPACE), 2), hint[0]
+
+
+def test_what_is_lacking_is_told_by_commands_that_run(made: Path, tmp_path: Path) -> None:
+    """Under a description's file, and under the name that only files say."""
+    table, ensemble = LatencyTable.load(made / "t.csv"), tmp_path / "e.safetensors"
+    run(fit, "--data", made / "acc.csv", "--kind", "ensemble", "--members", 1, "--epochs", 1, "--out", ensemble)
+    assert read_json(tmp_path / "e.json")["space"] == "mobilenet_v2"
+    given = ["--table", str(made / "t.csv"), "--predictor", str(ensemble), "--latency", "1000"]
+    few = tmp_path / "few.csv"
+    LatencyTable(table.header, [row for row in table.rows if row.block.op != "conv"]).save(few)
+    for arguments, words in (
+        ([*given, "--method", "exact"], f"python -m ofa.predictors.fit --teacher {ensemble}"),
+        (["--table", str(made / "t.csv"), "--latency", "1000"], f"python -m ofa.predictors.fit --data {made}/acc.csv"),
+        (["--table", str(few), *given[2:]], f"python -m profilers.cpu --space {SPACE}"),
+    ):
+        OWN["PREDICTOR"] = str(ensemble)
+        with pytest.raises(InputError) as refused:
+            search(arguments)
+        (hint,) = HINT.finditer(str(refused.value))
+        told = [OWN.get(word, word) for word in shlex.split(hint["words"])]
+        assert shlex.join(["python", "-m", hint["module"], *told]).startswith(words)
+        parse(hint["module"], told)

@@ -1,0 +1,1 @@
+"""Pictures of what a search found, and of what stands beside it."""
