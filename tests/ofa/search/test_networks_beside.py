@@ -133,7 +133,9 @@ def test_what_was_measured_beside_a_table_counts_before_the_sum(
         assert (known["measured_in"], unknown["measured_ms"]) == (f"mine.{file}.json", None)
         printed = capsys.readouterr().out
         assert f"as mine.{file}.json says (what is in the table took 6.2 % less then)" in printed
-        assert f"measure the others whole, on the table's device: python -m profilers.validate --table {table}" in printed
+        assert (
+            f"measure the others whole, on the table's device: python -m profilers.validate --table {table}" in printed
+        )
         assert printed.split("--also ")[1].splitlines()[0] == "fbnet_c"
         assert (tmp_path / "out/frontier.png").exists()
 
