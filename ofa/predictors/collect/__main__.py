@@ -90,7 +90,8 @@ def conclude(console: Console, result: Collected) -> None:
     )
     parts = config.part[1]
     files = [config.out_of(i) for i in range(1, parts + 1)]
-    given = ("--data", *files, "--out", config.out.with_suffix(".safetensors"))
+    named = () if space.family == "own" else ("--space", space.name)  # a space of one's own is described in the files
+    given = ("--data", *files, *named, "--out", config.out.with_suffix(".safetensors"))
     together = ", with all parts in one place" if parts > 1 else ""
     console.print(f"next{together}: {spelled('ofa.predictors.fit', *given)}", soft_wrap=True)
 
