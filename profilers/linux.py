@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 
 from device_agents.android.agent_options import AgentOptions
 from ofa.cli.command import Command
-from ofa.cli.config import Free, Option
+from ofa.cli.config import Free, Input, Option
 from profilers.devices.core_options import ClusterOptions
 from profilers.devices.delegates import Dtype, check_dtype
 from profilers.profiling.command_words import command_line
@@ -25,7 +25,7 @@ class LinuxConfig(ClusterOptions, AgentOptions, QuickestOptions, ProfileOptions)
     host: Annotated[str, Free(), Option(metavar="H")]
     """USER@ADDRESS, or a name in ~/.ssh/config; the login must work by key"""
 
-    ssh_config: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    ssh_config: Annotated[Path | None, Input(), Free(), Option(metavar="FILE")] = None
     """configuration file for ssh (default: ssh's own)"""
 
     delegate: Annotated[Literal["xnnpack", "none"], Option(metavar="D")] = "xnnpack"

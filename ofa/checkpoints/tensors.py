@@ -9,6 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import cut
 from ofa.reading.torch_file import read_torch_file
 
@@ -43,6 +44,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, str]:
 
 
 def _is_safetensors(path: Path) -> bool:
+    refuse_endless(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     with path.open("rb") as file:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, TypeVar, cast, get_ar
 from ofa.cli.config import Config, Field, Input, Output, fields_of
 from ofa.cli.console import make_console
 from ofa.errors import InputError, UsageError
+from ofa.reading.files import refuse_endless
 from ofa.reading.kinds import wrong_kind
 from ofa.reading.numbers import plain_decimal, plain_whole, short
 from ofa.runs.places import check_writable
@@ -146,8 +147,9 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _check_kinds(config: Config) -> None:
-    """InputError where a file is of another kind than its option wants."""
+    """InputError where a file is of another kind than its option wants, or is none that ends."""
     for flag, mark, path in _inputs(config):
+        refuse_endless(path, flag)
         if wrong := wrong_kind(path, mark.kinds):
             raise InputError(f"{flag}: {path} {wrong}")
 

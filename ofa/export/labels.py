@@ -8,6 +8,7 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import short
 from ofa.reading.structured import parse_json
 
@@ -25,6 +26,7 @@ def read_labels(path: Path, num_classes: int) -> list[str]:
 
     Raises InputError where the file cannot be read, or their number is not the network's class count.
     """
+    refuse_endless(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import Bounds, short
 from ofa.reading.structured import parse_object
 
@@ -47,6 +48,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     if str(path) == "imagenette":
         return dict(IMAGENETTE)
     path = Path(path)
+    refuse_endless(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (or give imagenette, which is built in)")
     try:

@@ -16,6 +16,7 @@ from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.model_files.ends import IN_FILE, PIXEL_255, Interface, Pixels, Quantised, interface_of
 from ofa.model_files.running import Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 from ofa.optional_packages import explained
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import cut, short
 
 # what the keys of the metadata mean is one thing in this version: a file that says another is of a later one
@@ -66,6 +67,7 @@ def open_model(path: Path) -> ModelFile:
 
     MissingPackage where its runtime is not installed.
     """
+    refuse_endless(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     content = path.read_bytes()

@@ -31,6 +31,7 @@ from ofa.predictors.mlp import Ensemble, Mlp, plausible
 from ofa.predictors.prediction import Prediction, Predictor, Uncertainty
 from ofa.predictors.separable.predictor import SCHEMA as SEPARABLE_SCHEMA
 from ofa.predictors.separable.predictor import separable_from
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import short
 from ofa.space import Genes, SearchSpace, Subnet
 from ofa.space.description import space_record
@@ -99,6 +100,7 @@ class AccuracyPredictor(Predictor):
         Raises InputError if a file is missing or damaged, or the predictor is for another space.
         """
         path = Path(path)
+        refuse_endless(path)
         if not path.is_file():
             raise InputError(f"no such predictor: {path}")
         if looks_like_torch(path):

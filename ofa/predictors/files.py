@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ofa.errors import InputError
 from ofa.predictors.prediction import Uncertainty
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, cut, short
 from ofa.reading.structured import as_object, read_json
 from ofa.runs.files import replace_file
@@ -91,6 +92,7 @@ def read_files(path: Path, schemas: tuple[str, ...]) -> tuple[dict[str, Any], di
     import safetensors
     import safetensors.numpy
 
+    refuse_endless(path)
     beside = path.with_suffix(".json")
     if not beside.is_file():
         raise InputError(f"{path}: its header {beside.name} is not next to it")

@@ -15,6 +15,7 @@ from ofa.published.coded import blocks_of_code
 from ofa.published.fbnet import fbnet_choices, fbnet_network
 from ofa.published.more import ALIASES, NAMED, get_published
 from ofa.published.net_config import read_net_config
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import CHANNELS, PIXELS, cut, short
 from ofa.reading.structured import content_of, parse_json, read_json
 
@@ -66,6 +67,7 @@ def is_named(text: str) -> bool:
 def _file(text: str, folder: Path | None) -> Path:
     """The file of that name; InputError says what the text may have been meant to be."""
     path = Path(text) if folder is None else folder / text
+    refuse_endless(path)
     is_folder = _holds(path.is_dir)
     if _holds(path.is_file):
         return path

@@ -26,6 +26,8 @@ GLANCE, MOST = 1 << 16, 1 << 24  # bytes: of any file, and of JSON, which is rea
 def kind_of(path: Path) -> str | None:
     """One of the kinds above; None for what is none of them, damaged, a folder, or not there."""
     try:
+        if not path.is_file():  # a pipe may never end
+            return None
         with path.open("rb") as file:
             head = file.read(GLANCE)
     except OSError:

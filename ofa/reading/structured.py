@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import MAX_DIGITS
 
 MAX_DEPTH = 64  # of lists in lists; ours have five
@@ -91,6 +92,7 @@ def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:
 
 def content_of(path: Path) -> bytes:
     """A file's bytes, at most 256 MiB of them; InputError where it cannot be read."""
+    refuse_endless(path)
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path}: {path.stat().st_size / 2**20:.0f} MiB, more than such a file ever has")

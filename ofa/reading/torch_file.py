@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import short
 from ofa.reading.zip_file import DAMAGED, is_zip
 
@@ -47,6 +48,7 @@ def read_torch_file(path: Path) -> dict[str, Tensor]:
 
 def _check_zip(path: Path) -> None:
     """torch stores its entries as they are. Packed ones make 6 GB of 6 MB before anything can be checked."""
+    refuse_endless(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     if not is_zip(path):

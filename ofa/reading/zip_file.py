@@ -13,6 +13,6 @@ DAMAGED = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, s
 def is_zip(path: Path) -> bool:
     """Whether it is meant as one: a damaged one too, which whoever opens it will name."""
     try:
-        return zipfile.is_zipfile(path)
+        return path.is_file() and zipfile.is_zipfile(path)
     except zipfile.BadZipFile:  # of several disks, says a damaged end
         return True

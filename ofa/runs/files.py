@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.runs import system
 
 
@@ -25,8 +25,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     asked = path
     if path.is_symlink():
         path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{asked} is a device or a pipe: name a file")  # root would replace /dev/null
+    refuse_endless(asked)  # root would replace /dev/null
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep_dead(path)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.structured import parse_object
 from ofa.runs.lock import Lock
 from ofa.runs.settings import Difference
@@ -210,6 +211,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """The whole records, and how many bytes they take."""
     records: list[dict[str, Any]] = []
     size = 0
+    refuse_endless(path)
     # only \n ends a line: a damaged one may hold a carriage return
     *lines, _cut_short = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import cut, short
 from ofa.reading.structured import read_json
 from ofa.runs import system
@@ -35,8 +36,7 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
     for part in (path, *path.parents):
         if part.is_symlink() and not part.exists():
             raise InputError(f"{name} {path}: {part} is a link to what is not there")
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise InputError(f"{name} {path} is a device or a pipe: name a file")
+    refuse_endless(path, name)
     there = path if folder else Path(os.path.realpath(path)).parent  # what a link leads to is written
     while not there.exists():
         there = there.parent

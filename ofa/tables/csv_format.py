@@ -11,6 +11,7 @@ from typing import Any
 from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
 from ofa.reading.csv_text import CsvText, near_miss, read_csv_text
+from ofa.reading.files import refuse_endless
 from ofa.reading.kinds import TABLE, wrong_kind
 from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, cut, short
 from ofa.runs.files import replace_file
@@ -33,6 +34,9 @@ _WHOLE = {
 
 def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
     """The header and the rows; InputError names file:line:column of the first fault."""
+    refuse_endless(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, expected a latency table")
     if not path.is_file():
         raise InputError(f"{path}: no such latency table{shipped_hint(path.stem)}")
     if wrong := wrong_kind(path, (TABLE,)):

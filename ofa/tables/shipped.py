@@ -16,8 +16,8 @@ def find_table(name: str) -> Path:
         return path
     if name in shipped:
         return shipped[name]
-    if path.suffix == ".csv" or len(path.parts) > 1:
-        return path  # whoever opens it says that it is not there
+    if path.suffix == ".csv" or len(path.parts) > 1 or path.exists():
+        return path  # whoever opens it says what is wrong with it
     raise InputError(f"{name}: no such latency table{shipped_hint(name)}")
 
 

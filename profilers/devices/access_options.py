@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, ClassVar
 
 from device_agents.android.agent_options import AgentOptions
-from ofa.cli.config import Free, Option
+from ofa.cli.config import Free, Input, Option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +22,5 @@ class AccessOptions(AgentOptions):
     host: Annotated[str | None, Free(), Option(metavar="H")] = None
     """for the table of a board: USER@ADDRESS, or a name in ~/.ssh/config"""
 
-    ssh_config: Annotated[Path | None, Free(), Option(metavar="FILE")] = None
+    ssh_config: Annotated[Path | None, Input(), Free(), Option(metavar="FILE")] = None
     """configuration file for ssh (default: ssh's own)"""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ofa.errors import InputError
+from ofa.reading.files import refuse_endless
 from ofa.reading.kinds import TABLE, TIMES, kind_of
 from ofa.reading.structured import content_of, parse_object, read_json
 from ofa.report.inputs.values import plain
@@ -114,8 +115,7 @@ def _path_of(run: str) -> Path:
 
 def _named_file(path: Path) -> RunFile:
     """A file that was named; InputError where it is nothing that a report shows."""
-    if not path.is_file():
-        raise InputError(f"{path} is a device or a pipe: name a file")
+    refuse_endless(path)
     found = _recognised(path)
     if found is None:
         kind = kind_of(path)

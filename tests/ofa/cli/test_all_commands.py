@@ -2,19 +2,22 @@
 
 import importlib
 import importlib.util
+import os
 import re
 import runpy
 import shlex
 import sys
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 from cyclopts import CycloptsError
 
-from ofa.cli.command import Command, _plain, docs_of
+from ofa.cli.command import Command, _check_kinds, _plain, docs_of
 from ofa.cli.config import Free, Input, Output, fields_of
+from ofa.cli.options import file_or_name
 from ofa.cli.overview import STEPS
 from ofa.errors import InputError
 from tests.helpers.programs import programs
@@ -69,6 +72,21 @@ def test_the_example_parses_and_the_help_fits(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 120
     for field in fields_of(command.config):
         assert field.flag in text
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_pipe_is_refused_before_it_is_opened(name: str, tmp_path: Path) -> None:
+    """tests/ofa/reading/test_files.py: so do all readers, of what is named in other ways."""
+    pipe = tmp_path / "pipe.toml"  # as a space's file is called
+    os.mkfifo(pipe)
+    config = COMMANDS[name].parse(shlex.split(COMMANDS[name].example))
+    for field in fields_of(type(config)):
+        of_files = [mark for mark in field.marks if isinstance(mark, Input) and mark.find is not file_or_name]
+        if of_files:
+            given = copy(config)
+            object.__setattr__(given, field.name, (str(pipe),) if field.is_list else str(pipe))
+            with pytest.raises(InputError, match=rf"^{field.flag}:? .*is a device or a pipe: name a file$"):
+                _check_kinds(given)
 
 
 @pytest.mark.parametrize(
