@@ -17,7 +17,7 @@ demo: .venv/demo
 	$(RUN) -m ofa.search --table note10 --latency 15 20 25 30 --out $(OUT)/note10
 	$(RUN) -m profilers.cpu --space mbv3-w0.35 --num-classes 10 --resolutions 48,60,72,84,96 --quick --overwrite --out $(OUT)/small.csv
 	$(RUN) -m ofa.search --table $(OUT)/small.csv --out $(OUT)/small
-	-$(RUN) -m profilers.verify --table $(OUT)/small.csv --result $(OUT)/small/result.json --limits 3 --near 2 --quick
+	-$(RUN) -m profilers.verify --table $(OUT)/small.csv --result $(OUT)/small/result.json --limits 3 --near 2 --quick --overwrite
 	$(RUN) -m ofa.export --subnet $(OUT)/small/verified.json --limit 100 --format onnx --out $(OUT)/small/network.onnx
 	$(RUN) -m ofa.report $(OUT)/this-machine $(OUT)/note10 $(OUT)/small --out $(OUT)/report.html
 

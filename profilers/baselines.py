@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.errors import InputError
-from ofa.runs.journal import Journal
+from ofa.runs.journal import Journal, finish
 from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
-from profilers.profiling.command_words import command_line
+from profilers.profiling.command_words import command_line, continued
 from profilers.published.config import BaselinesConfig
 
 if TYPE_CHECKING:
@@ -48,12 +48,12 @@ def measure_baselines(config: BaselinesConfig, command: str) -> int:
     contest = contest_of(config, table)
     with Lock(config.file), open_target(table, config, config.timeout, console.out) as target:
         journal = open_journal(config, contest)
-        command = command.replace(" --resume", "")
-        measure = partial(measure_shown, journal=journal, console=console, resume=f"{command} --resume")
+        measure = partial(measure_shown, journal=journal, console=console, resume=continued(command))
         visits = config.visits or target.pace.whole_rounds
         measured = measure_networks(contest.plan, of_table(target, table), measure, visits=visits, seed=config.seed)
     ranking = ranking_of(contest, measured)
     write_json(config.file, to_json(ranking, config, command, datetime.now(UTC)))
+    finish(journal.path)
     print_ranking(console, ranking)
     return ending(ranking, config.file, console)
 
@@ -65,7 +65,7 @@ def open_journal(config: BaselinesConfig, contest: Contest) -> Journal:
     # a file may change between two runs, what is published does not
     given = [list(map(str, one.blocks())) for one in contest.published if not one.published]
     settings = {**identity_of(config), "measured": networks, **({"given": given} if given else {})}
-    return Journal.resume(path, settings) if config.resume and path.is_file() else Journal.create(path, settings)
+    return Journal.begin(path, settings, resume=config.resume, overwrite=config.overwrite)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.runs.lock import Lock
 from profilers.energies.energy_config import EnergyConfig
-from profilers.profiling.command_words import command_line
+from profilers.profiling.command_words import command_line, continued
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ def measure_energy(config: EnergyConfig, command: str) -> int:
     import numpy as np
 
     from ofa.errors import InputError
+    from ofa.runs.journal import finish
     from ofa.runs.places import check_writable
     from ofa.tables import LatencyTable, find_table
     from profilers.energies.energy_report import write_and_say, written
@@ -55,7 +57,12 @@ def measure_energy(config: EnergyConfig, command: str) -> int:
     with Lock(path):
         measured = _measured(config, command, table, chosen, console)
         write_and_say(table, chosen, measured, config.half, command, console.out)
+        finish(_journal_of(path))
     return 0
+
+
+def _journal_of(table: Path) -> Path:
+    return table.with_suffix(".energy.journal.jsonl")
 
 
 def _measured(
@@ -73,11 +80,11 @@ def _measured(
     from profilers.whole_networks.measured import of_table
 
     assert table.path is not None
-    path = table.path.with_suffix(".energy.journal.jsonl")
+    path = _journal_of(table.path)
     given = {key: value for key, value in identity_of(config).items() if key != "table"}
     settings = {**given, "sums": table.sums, "networks": chosen.genes.tolist()}
-    journal = (Journal.resume if config.resume and path.is_file() else Journal.create)(path, settings)
-    again = command if config.resume else f"{command} --resume"
+    journal = Journal.begin(path, settings, resume=config.resume, overwrite=config.overwrite)
+    again = continued(command)
     order = order_of(len(chosen.genes), config.rounds, config.seed)
     with (
         ended_with_words(journal, lambda: f"; finished turns are in {path}; continue with: {again}"),

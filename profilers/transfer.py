@@ -39,7 +39,7 @@ def transfer(config: TransferConfig, command: str) -> int:
     source = LatencyTable.load(find_table(config.from_)) if config.from_ and not config.sources else None
     if config.suggest and not config.measures:
         return _suggest(config, source)
-    check_replaceable(config.out, config.overwrite)
+    check_replaceable(config.out, config.overwrite, config.device)
     code = 0
     if config.measures:
         config, code = _measure(config, source, command)

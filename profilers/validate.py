@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.optional_packages import require
-from ofa.runs.journal import Journal
+from ofa.runs.journal import Journal, finish
 from ofa.runs.lock import sweep
 from ofa.runs.places import check_writable
 from ofa.runs.settings import identity_of
-from profilers.profiling.command_words import command_line
+from profilers.profiling.command_words import command_line, continued
 from profilers.whole_networks.validate_config import ValidateConfig
 
 if TYPE_CHECKING:
     from ofa.published.block_network import BlockNetwork
     from ofa.tables import LatencyTable
+    from profilers.whole_networks.choosing import Chosen
 
 COMMAND = Command("profilers.validate", ValidateConfig, "--table my-cpu.csv --networks 125")
 
@@ -53,16 +54,16 @@ def validate(config: ValidateConfig, command: str) -> int:
     chosen = choose(table, space, resolutions, config.networks, config.seed)
     chosen = replace(chosen, beside=tuple(network.blocks for network in others))
     console = make_console()
-    resume = f"{command.replace(' --resume', '')} --resume"
     with open_target(table, config, config.timeout, console.out) as target:
-        journal = open_journal(config, path, table, others)
-        measure = partial(measure_shown, journal=journal, console=console, resume=resume)
+        journal = open_journal(config, path, table, chosen, others)
+        measure = partial(measure_shown, journal=journal, console=console, resume=continued(command))
         visits = config.visits or target.pace.whole_rounds
         measured = measure_networks(chosen, of_table(target, table), measure, visits=visits, seed=config.seed)
     of_space, of_none = split(measured, len(chosen.genes))
     validation = validation_of(table, chosen, of_space)
     beside = beside_of(others, of_none, validation.corrected)
     write(validation, table, command, beside)
+    finish(journal.path)
     code = report(validation, table, console.out)
     say_beside(beside, table.batch, console.out)
     return code
@@ -74,7 +75,7 @@ def written(table: Path) -> tuple[Path, Path, Path]:
 
 
 def open_journal(
-    config: ValidateConfig, path: Path, table: LatencyTable, others: Sequence[BlockNetwork] = ()
+    config: ValidateConfig, path: Path, table: LatencyTable, chosen: Chosen, others: Sequence[BlockNetwork] = ()
 ) -> Journal:
     """A new journal beside the table, or the one of an interrupted run, bound to the table's rows and the choice."""
     from profilers.whole_networks.beside import journal_settings
@@ -82,10 +83,9 @@ def open_journal(
     # what was not given is the table's, so that journals of before the space was part of them are gone on with
     given = {name: value for name, value in identity_of(config).items() if name != "table" and value is not None}
     rows = hashlib.sha256(repr(table.rows).encode()).hexdigest()
-    settings = {"rows": rows, **given, **journal_settings(others)}
+    settings = {"rows": rows, **given, "chosen": chosen.identity, **journal_settings(others)}
     journal = path.with_suffix(".validation.journal.jsonl")
-    resumed = config.resume and journal.is_file()
-    opened = Journal.resume(journal, settings) if resumed else Journal.create(journal, settings)
+    opened = Journal.begin(journal, settings, resume=config.resume, overwrite=config.overwrite)
     for file in written(path):
         sweep(file)  # what a killed run left half-written
     return opened

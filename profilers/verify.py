@@ -12,7 +12,7 @@ from ofa.cli.console import make_console
 from ofa.errors import InputError
 from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
-from profilers.profiling.command_words import command_line
+from profilers.profiling.command_words import command_line, continued
 from profilers.verifying.verify_config import VerifyConfig
 
 if TYPE_CHECKING:
@@ -33,10 +33,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verify_found(config: VerifyConfig, command: str) -> int:
     """Measures a result's networks; 1 if a limit is not kept, or the machine is not as it was. command: as typed"""
+    from ofa.runs.journal import finish
     from ofa.runs.places import check_replaced, check_writable
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import open_target
     from profilers.verifying.accuracies import check_evaluation
+    from profilers.verifying.rounds import check_begun, journals_of
     from profilers.verifying.searched import read_searched
     from profilers.verifying.winner_loop import check_looping, loop_and_write
     from profilers.whole_networks.beside import open_beside
@@ -55,10 +57,14 @@ def verify_found(config: VerifyConfig, command: str) -> int:
     check_evaluation(config)
     console = make_console()
     with Lock(config.file):
+        if not config.resume:
+            check_begun(config.file, config.overwrite)
         with open_target(table, config, config.timeout, console.out) as target:
             code, found = measure_and_write(config, command, searched, of_table(target, table), console)
         if config.sustained is not None and found.kept:
             code = max(code, loop_and_write(config, command, searched, found.kept[0], console))
+        for journal in journals_of(config.file)[-1:]:
+            finish(journal)
         return code
 
 
@@ -77,7 +83,7 @@ def measure_and_write(
     from profilers.whole_networks.occasions import table_identity
 
     table, timing = searched.search.table, timing_of(config, target.pace)
-    resume = command if config.resume else f"{command} --resume"
+    resume = continued(command)
     others = open_beside(config.also)
 
     def measure_into(journal: Journal) -> Measure:
@@ -93,6 +99,7 @@ def measure_and_write(
         # --record writes into the header: what was measured before is still of the same table
         settings={**identity_of(config), "table": table_identity(table), **journal_settings(others)},
         resume=config.resume,
+        overwrite=config.overwrite,
         measure_into=measure_into,
         beside=[network.blocks for network in others],
     )

@@ -36,6 +36,8 @@ def ledger_of(table: LatencyTable, journal: Journal, passes: int | None) -> tupl
     space, resolutions = space_of(table, settings.get("space"), settings.get("num_classes"))
     chosen = choose(table, space, resolutions, settings["networks"], settings["seed"])
     visits = settings.get("visits") or CPU_PACE.whole_rounds
+    if settings.get("chosen") not in (None, chosen.identity):
+        raise SystemExit(f"{journal.path} is of other networks than this table's rows give now")
     plan = make_plan(chosen.chains(), visits, settings["seed"], reference_among=range(chosen.count))
     begun, kept = 1, []
     for record in journal.records:

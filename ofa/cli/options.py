@@ -179,3 +179,17 @@ class RunOptions(Config):
 
     resume: Annotated[bool, Free()] = False
     """continue a run that was stopped or killed"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JournalOptions(RunOptions):
+    """A long run that keeps a journal beside the one file that it writes."""
+
+    PANEL: ClassVar[str] = "Run"
+
+    overwrite: Annotated[bool, Free()] = False
+    """start again, throwing away what an interrupted run has measured"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.at_most_one("resume", "overwrite")

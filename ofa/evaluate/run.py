@@ -75,7 +75,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
         facts = _facts(config, images, indices, asked)
         settings = identity_of(config, **{key: facts[key] for key in ("images_sha256", "class_index", "networks")},
                                image_facts=images.facts.to_dict())  # fmt: skip
-        journal = SharedJournal(config.out, settings, procs, resume=config.resume)
+        journal = SharedJournal(config.out, settings, procs, resume=config.resume, overwrite=config.overwrite)
         watcher.begin(images)
         net.to(procs.device).eval()
         evaluator = NetworkEvaluator(net, images, indices, config, procs, journal)

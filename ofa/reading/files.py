@@ -1,4 +1,4 @@
-"""What a user names to be read must end: a device or a pipe is refused before it is opened, which could wait for ever."""
+"""What a user names to be read must end: a device or a pipe is refused unopened, since it could wait for ever."""
 
 from __future__ import annotations
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ofa.runs.processes import Processes
 
 VERSION = 3
+# the last record of a run whose result is written: its journal is not needed any more
+_FINISHED = json.dumps({"kind": "finished"}).encode()
 
 
 class Journal:
@@ -38,8 +40,25 @@ class Journal:
         self._lock: Lock | None = None
 
     @classmethod
+    def begin(cls, path: Path, settings: Mapping[str, Any], *, resume: bool, overwrite: bool) -> Journal:
+        """How every command opens its journal: that of an earlier run with `resume`, where there is one, or a new one.
+
+        What an interrupted run has made is thrown away with `overwrite` alone. InputError else, and as of `resume`.
+        """
+        if resume and path.is_file():
+            return cls.resume(path, settings)
+        lock = Lock(path)  # who is at it is said first: its journal is of no interrupted run
+        try:
+            if not overwrite:
+                refuse_interrupted(path)
+            return cls._created(path, settings, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
     def create(cls, path: Path, settings: Mapping[str, Any]) -> Journal:
-        """Starts anew, over an older journal; InputError where another process is writing it."""
+        """Starts anew, over an older journal, whatever that is; InputError where another process is writing it."""
         return cls._created(path, settings, Lock(path))
 
     @classmethod
@@ -106,37 +125,62 @@ class Journal:
             raise OSError(error.errno, error.strerror, str(self.path)) from None
 
 
+def refuse_interrupted(*paths: Path, anew: str = "or start again with --overwrite") -> None:
+    """InputError where one of them is the journal of an interrupted run, which is not thrown away unasked.
+
+    anew: what else than --resume can be done
+    """
+    for path in paths:
+        if path.is_file() and _is_interrupted(path):
+            raise InputError(f"{path} is the journal of an interrupted run: continue it with --resume, {anew}")
+
+
+def finish(path: Path) -> None:
+    """Marks a journal as that of a run whose result is written: from now on a new run may take its place."""
+    # the result is there: without the mark, the next run asks what to do
+    with suppress(OSError, InputError):
+        if _is_interrupted(path):
+            with Lock(path), path.open("ab") as file:
+                file.write(_FINISHED + b"\n")
+
+
+def _is_interrupted(path: Path) -> bool:
+    """Whether it has records, of which nobody has said that its run is finished."""
+    refuse_endless(path)
+    *whole, _cut_short = path.read_bytes().split(b"\n")
+    return len(whole) > 1 and whole[-1] != _FINISHED
+
+
 class SharedJournal:
     """The journals of a job's processes, a file each beside the result: result.journal.0.jsonl and so on.
 
     done: records of earlier sessions, of any process; the same in each
     """
 
-    def __init__(self, result: Path, settings: Mapping[str, Any], procs: Processes, *, resume: bool) -> None:
-        """resume: whether to take up what there is. The number of processes may differ.
+    def __init__(
+        self, result: Path, settings: Mapping[str, Any], procs: Processes, *, resume: bool, overwrite: bool = False
+    ) -> None:
+        """resume: whether to take up what there is; overwrite: whether to throw it away
 
-        Raises InputError where there is a journal with records and `resume` is False, it is of other settings, or
-        another run is writing it.
+        The number of processes may differ. Raises InputError where there is a journal with records and neither is said,
+        it is of other settings, or another run is writing it.
         """
         self._result, self._procs = result, procs
         self._lock = Lock(result) if procs.rank == 0 else None
         self.done: list[dict[str, Any]] = []
         try:
-            self._own = self._opened(settings, resume)
+            self._own = self._opened(settings, resume, overwrite)
         except BaseException:
             self._give_back()
             raise
 
-    def _opened(self, settings: Mapping[str, Any], resume: bool) -> Journal:
+    def _opened(self, settings: Mapping[str, Any], resume: bool, overwrite: bool) -> Journal:
         """Fills `done`, and opens this process's own journal."""
         procs = self._procs
         found = self._files()
-        kept = [path for path in found if path.read_bytes().count(b"\n") > 1]  # more than the settings
-        if kept and not resume:
-            raise InputError(
-                f"{kept[0]} is of a run that was not finished: continue it with --resume, delete it, "
-                "or choose another --out"
-            )
+        kept = [path for path in found if not overwrite and _is_interrupted(path)]
+        if not resume:
+            refuse_interrupted(*kept, anew="choose another --out, or start again with --overwrite")
         for path in kept:
             journal = Journal.read(path)
             journal.check(settings)

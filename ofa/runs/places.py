@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
@@ -16,6 +17,8 @@ from ofa.reading.structured import read_json
 from ofa.runs import system
 
 LEAST_FREE_MIB = 64
+# control characters, the separators of lines and paragraphs, and what turns the direction of writing
+_NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> None:
@@ -25,6 +28,10 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
     """
     if "\0" in str(path):
         raise InputError(f"{name} is {short(str(path))}, which no file can be called")
+    if _NEVER_SHOWN.search(str(path)):  # every command says what it wrote, on a terminal
+        raise InputError(
+            f"{name} {ascii(str(path))} has a character that ends lines or steers a terminal: name another"
+        )
     try:
         path.exists()
     except OSError as error:  # a name that is too long

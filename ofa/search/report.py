@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,15 +18,12 @@ from ofa.search.confidence import Allowance
 from ofa.search.specialised import Specialised
 from ofa.search.sustained import sustained_in_words
 from ofa.tables import LatencyTable
-from ofa.tables.header import ERROR, FLOATS, INT8, NOT_STATED
+from ofa.tables.header import ERROR, ERROR_MS, FLOATS, INT8, NOT_STATED, KnownRange
 from ofa.tables.margin import Margin, SustainedFactor
 from ofa.tables.sum_correction import SumCorrection
 
 # two-sided 95 % of a normal distribution
 Z95 = 1.96
-# what an estimated table's header says of its networks: "10 of mbv3-w1.0, 128 to 224 px, 4.1 to 31 ms"
-_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)"
-_COVERED = re.compile(f"{_NUMBER} to {_NUMBER} px, {_NUMBER} to {_NUMBER} ms")
 _SAME = 0.005  # per cent, less than what is shown
 # measured: docs/results/collect.md
 INT8_LOSS = "on the shipped supernet 0.4 points of top-1 in the mean of 20 networks, 1.2 at worst"
@@ -40,6 +36,7 @@ def table_facts(
     facts: dict[str, Any] = {"path": str(table.path), **table.header, "resolutions": list(resolutions)}
     facts["sums"] = table.sums  # so that whoever goes on with the result sees whether rows were changed since
     if table.changed:  # what is no longer known of its sums is not handed on
+        facts.pop(ERROR_MS, None)
         facts[ERROR] = "not known: rows or sum_correction were changed since it was found"
     if isinstance(margin, Allowance):
         facts["allowance"] = asdict(margin)
@@ -82,7 +79,7 @@ def caveats(table: LatencyTable, results: Sequence[Specialised]) -> list[str]:
     if any(result.top1_interpolated for result in results):
         lines.append("^ accuracy is interpolated between the resolutions that the predictor knows")
     lines.append(error_in_words(table))
-    if beyond := beyond_in_words(table, results):
+    if beyond := beyond_in_words(table.known_range, [(r.latency_ms, r.subnet.resolution) for r in results]):
         lines.append(beyond)
     return lines
 
@@ -109,19 +106,23 @@ def types_in_words(table: LatencyTable, predictor: Predictor) -> str | None:
     )
 
 
-def beyond_in_words(table: LatencyTable, results: Sequence[Specialised]) -> str | None:
-    """Which results lie beyond the networks that an estimated table rests on, as its header describes these."""
-    covered = _COVERED.search(table.header.get("networks", "")) if table.provenance == "estimated" else None
-    if covered is None:
+def beyond_in_words(known: KnownRange | None, networks: Sequence[tuple[float, int]]) -> str | None:
+    """How many networks are not among those that the error of a table is known of; None where all are, or nobody told.
+
+    networks: sum, ms, and resolution of each
+    """
+    count = 0 if known is None else sum(not known.holds(*network) for network in networks)
+    if known is None or not count:
         return None
-    small, large, fast, slow = (float(number) for number in covered.groups())
-    count = sum(not (small <= r.subnet.resolution <= large and fast <= r.latency_ms <= slow) for r in results)
-    if not count:
-        return None
-    px = f"{small:g} px" if small == large else f"{small:g} to {large:g} px"
+    if known.timed:
+        return (
+            f"{count} of {len(networks)} networks are outside the range that was timed ({known}): the expected error "
+            "does not hold for them"
+        )
+    are = "is" if len(networks) == 1 else "are"
     return (
-        f"{count} of {len(results)} networks are outside the range that was timed ({px}, {fast:g} to {slow:g} ms): the "
-        "expected error does not hold for them"
+        f"the table was checked on networks of {known}; {count} of {len(networks)} {are} outside: there its sums are "
+        "less sure"
     )
 
 

@@ -308,11 +308,12 @@ def specialised(
     energy = float(search._energy_mj(genes)[0])
     subnet = search.space.decode(genes)[0]
     promised = search.predictor.promised(genes)
+    latency_ms, known = float(search._latency_ms(genes)[0]), search.table.known_range
     return Specialised(
         table=search.name,
         limit_ms=float(limit) if search.axis == "latency" else None,
         limit_mj=float(limit) if search.axis == "energy" else None,
-        latency_ms=float(search._latency_ms(genes)[0]),
+        latency_ms=latency_ms,
         energy_mj=None if math.isnan(energy) else energy,
         predicted_top1=float(promised.top1[0]),
         predicted_top1_std=float(promised.std[0]),
@@ -325,6 +326,7 @@ def specialised(
         regret=regret,
         rank=rank,
         ends_below=ends_below,
+        latency_checked=None if known is None else known.holds(latency_ms, subnet.resolution),
         latency_sd_pct=None if search.uncertain is None else 100 * float(search.uncertain.relative_sd(genes)[0]),
     )
 

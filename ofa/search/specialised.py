@@ -28,6 +28,8 @@ class Specialised:
     rank: 1 for the best, then the alternatives that were asked for
     searched_ms: what was searched within, where --confidence or --sustained took something off limit_ms
     latency_sd_pct: the standard deviation of the latency's error, where an estimated table tells of each network's
+    latency_checked: whether it is among the networks of whose latencies the table's error is known, by its sum; None:
+        the table does not tell of which networks that is
     surely_ms: what it takes at most with the probability of --confidence, by that; None where that was not asked for
     sustained_ms: what it takes on a hot device, by the table's sustained factor; None where that was not asked for
     """
@@ -52,6 +54,7 @@ class Specialised:
     ends_below: tuple[float, ...] = ()
     latency_sd_pct: float | None = None
     surely_ms: float | None = None
+    latency_checked: bool | None = None
 
     def cost(self, axis: Axis) -> float:
         """Milliseconds for the axis "latency"; millijoules for "energy", NaN if not known."""
@@ -81,6 +84,7 @@ class Specialised:
             "rank": self.rank,
             "macs_millions": self.macs_millions,
             "params_millions": self.params_millions,
+            **({} if self.latency_checked is None else {"latency_checked": self.latency_checked}),
             "latency_interpolated": self.latency_interpolated,
             "top1_interpolated": self.top1_interpolated,
             "subnet": self.subnet.to_dict(),

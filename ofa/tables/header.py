@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ofa.blocks import OPERATORS
 from ofa.errors import InputError
 from ofa.reading.csv_text import near_miss
-from ofa.reading.numbers import Bounds, short
+from ofa.reading.numbers import MILLISECONDS, Bounds, short
 from ofa.tables.control_networks import CONTROL_NETWORKS
 from ofa.tables.margin import SUSTAINED_KEYS
 from ofa.tables.uncertainty import UNCERTAINTY_KEYS
@@ -19,6 +22,14 @@ REQUIRED = ("device", "runtime", "provenance", "space", "source")
 BATCH = Bounds(1, 999_999, "images")
 # what is known of the error of the sums, and which sums those are (`LatencyTable.sums`)
 ERROR, ERROR_SUMS = "expected_error", "expected_error_sums"
+# "1.3 to 14.6": the latencies, ms, of the networks that the sums were compared with
+ERROR_MS = "expected_error_ms"
+# what whole networks said of one device's sums
+OF_SUMS = ("sum_correction", ERROR, ERROR_SUMS, ERROR_MS)
+# what an estimated table's header says of its networks: "10 of mbv3-w1.0, 128 to 224 px, 4.1 to 31 ms"
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]{1,2})?)"
+_TIMED = re.compile(f"{_NUMBER} to {_NUMBER} px, {_NUMBER} to {_NUMBER} ms")
+_CHECKED = re.compile(f"{_NUMBER} to {_NUMBER}")
 # of the spaces that it names, the hashes of their descriptions; the descriptions of those that are not ours
 SPACES_SHA256, SPACE_DESCRIPTIONS = "space_sha256", "space_description"
 PINNED = "pinned"  # "no": the processor's cores took turns
@@ -27,7 +38,7 @@ INT8, FLOATS = "int8", ("float32", "fp32", "tf32", "fp16", "bf16")
 NOT_STATED = ("not stated by the source", "not known")
 # Read by a program, so that a misspelt one would be passed over in silence. Any other key is a remark.
 READ = (
-    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, "timing"),
+    *("schema", "rows", "resolutions", "batch", "omits", "emulated", "sum_correction", ERROR, ERROR_MS, "timing"),
     *("energy_blocks", "energy_error_pct", "standard_error_pct", "failed_blocks", "soc", "threads", "dtype", "agent"),
     PINNED,
     *("margin_networks", "margin_split_ms", "margin_fast", "margin_slow", "margin_rests_on"),
@@ -41,6 +52,47 @@ _REMARKS = (
     *("margin_95", "margin_checked"),
 )
 _KNOWN = (*REQUIRED, *READ, *_REMARKS)
+
+
+@dataclass(frozen=True)
+class KnownRange:
+    """Of which networks the error of a table's sums is known: their latencies, ms, and their resolutions, pixels.
+
+    timed: whether an estimated table rests on them; else sums of a measured one were compared with them
+    """
+
+    fast_ms: float
+    slow_ms: float
+    timed: bool = False
+    small_px: float = 0
+    large_px: float = math.inf
+
+    @classmethod
+    def parse(cls, header: Mapping[str, str], name: str) -> KnownRange | None:
+        """Of a table's header; None where it does not tell. InputError, beginning with `name`, where it is damaged."""
+        if ERROR_MS in header:
+            stated = _CHECKED.fullmatch(header[ERROR_MS])
+            ends = (
+                [MILLISECONDS.decimal(f"{name}: header {ERROR_MS}", text) for text in stated.groups()] if stated else []
+            )
+            if not ends or ends[0] > ends[1]:
+                raise InputError(
+                    f"{name}: header {ERROR_MS} is {short(header[ERROR_MS])}, expected such as 1.3 to 14.6"
+                )
+            return cls(*ends)
+        timed = _TIMED.search(header.get("networks", "")) if header.get("provenance") == "estimated" else None
+        if timed is None:
+            return None
+        small, large, fast, slow = map(float, timed.groups())
+        return cls(fast, slow, timed=True, small_px=small, large_px=large)
+
+    def holds(self, latency_ms: float, resolution: int) -> bool:
+        """Whether a network is among these."""
+        return self.fast_ms <= latency_ms <= self.slow_ms and self.small_px <= resolution <= self.large_px
+
+    def __str__(self) -> str:
+        px = f"{self.small_px:g} px" if self.small_px == self.large_px else f"{self.small_px:g} to {self.large_px:g} px"
+        return f"{px}, " * (self.large_px < math.inf) + f"{self.fast_ms:g} to {self.slow_ms:g} ms"
 
 
 def check_header(name: str, header: Mapping[str, str]) -> None:

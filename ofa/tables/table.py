@@ -24,7 +24,7 @@ from ofa.space import RESOLUTIONS, Genes, SearchSpace, Subnet
 from ofa.space.header_lines import space_in
 from ofa.space.resolutions import LEAST_RESOLUTION, MOST_RESOLUTION
 from ofa.tables.csv_format import columns_of, read_csv, write_csv
-from ofa.tables.header import ERROR, ERROR_SUMS, PINNED, check_header, omitted
+from ofa.tables.header import ERROR, ERROR_MS, ERROR_SUMS, OF_SUMS, PINNED, KnownRange, check_header, omitted
 from ofa.tables.interpolation import Interpolation
 from ofa.tables.lookup import Coverage, LatencyLookup
 from ofa.tables.margin import MARGIN, SUSTAINED, Margins, SustainedFactor
@@ -58,6 +58,7 @@ class LatencyTable:
         self.margins = Margins.parse(self.header, name)
         self.sustained = SustainedFactor.parse(self.header, name)
         self.uncertainty = LatencyUncertainty.parse(self.header, name)
+        self._known_range = KnownRange.parse(self.header, name)
         seen: set[Block] = set()
         for row in self.rows:
             if row.block in seen:
@@ -75,11 +76,10 @@ class LatencyTable:
     @property
     def uncorrected(self) -> LatencyTable:
         """The same rows, whose sums are plain but for the device's constant, and of which no error is known."""
-        of_sums = ("sum_correction", ERROR, ERROR_SUMS)
         kept = {
             k: t
             for k, t in self.header.items()
-            if k not in of_sums and not k.startswith((MARGIN, SUSTAINED, UNCERTAINTY))
+            if k not in OF_SUMS and not k.startswith((MARGIN, SUSTAINED, UNCERTAINTY))
         }
         if constant := self.sum_correction.constant:
             kept["sum_correction"] = str(SumCorrection(constant=constant))
@@ -98,9 +98,14 @@ class LatencyTable:
         correction = " ".join(str(float(term)) for term in terms)
         return hashlib.sha256("\n".join([correction, *rows]).encode()).hexdigest()[:16]
 
-    def with_error(self, text: str) -> LatencyTable:
-        """The table with what is known of the error of its sums, which holds for these sums alone."""
-        return LatencyTable({**self.header, ERROR: text, ERROR_SUMS: self.sums}, self.rows, self.path)
+    def with_error(self, text: str, of_ms: tuple[float, float] | None = None) -> LatencyTable:
+        """The table with what is known of the error of its sums, which holds for these sums alone.
+
+        of_ms: from which to which latency, ms, the sums were compared with whole networks
+        """
+        kept = {key: value for key, value in self.header.items() if key != ERROR_MS}
+        ends = {} if of_ms is None else {ERROR_MS: f"{of_ms[0]:.4g} to {of_ms[1]:.4g}"}
+        return LatencyTable({**kept, ERROR: text, **ends, ERROR_SUMS: self.sums}, self.rows, self.path)
 
     def with_sustained(self, found: SustainedFactor) -> LatencyTable:
         """The table with how much a network slowed that ran for minutes."""
@@ -131,6 +136,11 @@ class LatencyTable:
         if ERROR_SUMS in self.header or text.startswith("not known"):
             return text
         return f"{text} (of which rows the header does not say)"
+
+    @property
+    def known_range(self) -> KnownRange | None:
+        """Of which networks its expected error is known; None where nobody told, or rows were changed since."""
+        return self._known_range if self.expected_error else None
 
     @property
     def changed(self) -> bool:

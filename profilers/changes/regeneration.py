@@ -46,18 +46,20 @@ def open_journal(asked: RegenerateConfig, entries: Sequence[TableEntry]) -> Jour
         for entry in entries
     }
     if resumed:
-        return Journal.resume(path, settings)
+        return Journal.begin(path, settings, resume=True, overwrite=False)
     if path.exists() and not asked.overwrite:
         raise InputError(
             f"{asked.out} holds an earlier run: continue it with --resume, or start again with --overwrite"
         )
+    tables = [asked.out / file for entry in entries for file in (entry.file, again(entry.file), before(entry.file))]
+    theirs = [file for table in tables for file in (table, _journal_of(table))]
+    if not path.exists() and not asked.overwrite and (strange := next(filter(Path.exists, theirs), None)):
+        raise InputError(f"{strange} is of no run that {path} tells of: name another --out, or --overwrite it")
     # the journal first: killed now, it would say of tables that they are there
     path.unlink(missing_ok=True)
-    for entry in entries:
-        for file in (entry.file, again(entry.file), before(entry.file)):
-            (asked.out / file).unlink(missing_ok=True)
-            _journal_of(asked.out / file).unlink(missing_ok=True)
-    return Journal.create(path, settings)
+    for file in theirs:
+        file.unlink(missing_ok=True)
+    return Journal.begin(path, settings, resume=False, overwrite=asked.overwrite)
 
 
 def _digest(path: Path) -> str:

@@ -8,14 +8,14 @@ from typing import Annotated
 from ofa.cli.config import AtLeast, Between, Option
 from ofa.cli.options import OptionalCount, Seed, SpaceName
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import JournalOptions, TimingOptions
 
 # with fewer networks the error of a model with two terms says nothing
 FEWEST = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnergyConfig(AccessOptions, TimingOptions, ResumeOptions):
+class EnergyConfig(AccessOptions, TimingOptions, JournalOptions):
     """Measure the energy of whole networks by the battery of a phone or board, and estimate that of every block.
 
     The device must run on its battery: reach a phone over Wi-Fi, and unplug it. Each network runs for half a minute in

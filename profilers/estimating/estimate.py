@@ -142,12 +142,22 @@ def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> Timed
     return read_in_unit(config.networks, config.column, config.unit, config.batch, spaces)
 
 
-def check_replaceable(out: Path, overwrite: bool) -> None:
-    """InputError where a table that is no estimate would be replaced, unless it is to be."""
-    if out.exists() and not overwrite:
-        old = LatencyTable.load(out)
-        if old.provenance != "estimated":
-            raise InputError(f"{out} is {old.provenance}, which no estimate replaces unless told by --overwrite")
+def check_replaceable(out: Path, overwrite: bool, device: str | None = None, networks: Path | None = None) -> None:
+    """InputError where a table that is no estimate, or one of another device, would be replaced, unless it is to be.
+
+    device: whose table is made, None: not known yet; networks: that were measured for it
+    """
+    if not out.exists() or overwrite:
+        return
+    old = LatencyTable.load(out)
+    if old.provenance != "estimated":
+        raise InputError(f"{out} is {old.provenance}, which no estimate replaces unless told by --overwrite")
+    if device not in (None, old.device):
+        kept = f" (--networks {networks} of profilers.transfer has what was measured)" if networks else ""
+        raise InputError(
+            f"{out} is an estimate of {old.device}, this one is of {device}: name another --out{kept}, or replace it with "
+            "--overwrite"
+        )
 
 
 def _rests_on(config: TransferConfig, source: LatencyTable | None, times: TimedNetworks) -> str:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from ofa.tables import LatencyTable
 from profilers.estimating.combined import combined_table
-from profilers.estimating.estimate import estimate
-from profilers.estimating.measured import MeasuredSuggestion
+from profilers.estimating.estimate import check_replaceable, estimate
+from profilers.estimating.measured import MeasuredSuggestion, networks_file
 from profilers.estimating.transfer_config import TransferConfig
 
 
@@ -31,6 +31,12 @@ def write_estimate(
     from profilers.profiling.next_step import next_step
 
     table = combined_table(config, command) if config.sources else estimate(config, source, command)
+    check_replaceable(
+        config.out,
+        config.overwrite,
+        table.device,
+        config.networks if config.networks == networks_file(config.out) else None,
+    )
     table.save(config.out)
     say(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     if config.unit is None and (there := table.header.get("networks")):

@@ -12,8 +12,7 @@ from rich.console import Console
 from ofa import __version__
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
-from ofa.runs.journal import Journal
-from ofa.runs.lock import Lock
+from ofa.runs.journal import Journal, finish
 from ofa.space import SearchSpace, Subnet
 from ofa.space.description import space_identity
 from ofa.tables.network_times import write_networks
@@ -24,6 +23,7 @@ from profilers.measuring.pace import PHONE_PACE
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.statistics import summarise
 from profilers.measuring.target import Target
+from profilers.profiling.command_words import continued
 from profilers.profiling.console import measure_shown
 from profilers.profiling.table_header import device_header, device_model, device_name
 
@@ -75,13 +75,13 @@ def measure_on(
     """Measures networks on a device that is there. resume: whether to go on with a journal of before"""
     file = networks_file(config.out)
     plan = plan_of(space, networks, config.seed)
-    again = command if resume else f"{command.replace(' --overwrite', '')} --resume"
     journal = _journal(config, file, space, networks, target, resume)
-    outcome = measure_shown(plan, target, RULES, config.seed, journal, console, again)
+    outcome = measure_shown(plan, target, RULES, config.seed, journal, console, continued(command))
     if not outcome.results:
         raise InputError(f"no network could be measured: {next(iter(outcome.failed.values()), 'nothing was said')}")
     names = dict(zip(plan.models, networks, strict=True))
     _write(config, file, space, networks, names, plan, outcome, target)
+    finish(journal.path)
     return MeasuredSuggestion(file, {names[model]: why for model, why in outcome.failed.items()}, outcome.doubtful)
 
 
@@ -102,17 +102,7 @@ def _journal(
         "rules": RULES,
         **target.manifest,
     }
-    path = file.with_suffix(".journal.jsonl")
-    if resume and path.is_file():
-        return Journal.resume(path, settings)
-    if not resume and not config.overwrite:
-        Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
-        if path.exists():
-            raise InputError(
-                f"{path} is the journal of an interrupted run: continue it with --resume, or start again with "
-                "--overwrite"
-            )
-    return Journal.create(path, settings)
+    return Journal.begin(file.with_suffix(".journal.jsonl"), settings, resume=resume, overwrite=config.overwrite)
 
 
 def _write(

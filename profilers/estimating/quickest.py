@@ -52,7 +52,7 @@ def asked(options: ProfileOptions) -> TransferConfig:
 
 def check_quickest(options: ProfileOptions) -> None:
     """InputError, before a device is asked for, where the options are wrong or something would be replaced unasked."""
-    check_replaceable(options.out, options.overwrite)
+    check_replaceable(options.out, options.overwrite, options.name)
     if not options.resume:
         check_new(networks_file(options.out), options.overwrite)
     chosen(options)

@@ -12,14 +12,14 @@ from ofa.errors import UsageError
 from ofa.reading.kinds import TIMES
 from ofa.reading.numbers import short
 from profilers.devices.by_options import DeviceByOptions
-from profilers.profiling.profile_options import ResumeOptions, TimingOptions, csv_file
+from profilers.profiling.profile_options import JournalOptions, TimingOptions, csv_file
 
 # of no meaning where nothing is measured
 _OF_DEVICES = ("ssh_config", "cores", "cpu", "threads", "agent_bin", "agent_lib", "agent_aar", "resume")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TransferConfig(DeviceByOptions, TimingOptions, ResumeOptions):
+class TransferConfig(DeviceByOptions, TimingOptions, JournalOptions):
     """Estimate a latency table from whole networks timed on a device, and a table of a related device.
 
     With --suggest, choose networks that are worth timing. Fill in their latency_ms, then give the file as --networks.

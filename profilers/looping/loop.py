@@ -69,7 +69,8 @@ def check_loops(table: LatencyTable) -> None:
 def open_loop(path: Path, settings: Mapping[str, Any], plan: LoopPlan, *, resume: bool) -> tuple[Journal, Loop | None]:
     """The journal of a loop, and the loop where it was made whole before. InputError where it is of other settings."""
     bound = {**settings, "loop": asdict(plan)}
-    journal = Journal.resume(path, bound) if resume and path.is_file() else Journal.create(path, bound)
+    # one that was ended is of no use, and a whole one is of a run that verify's own journals guard
+    journal = Journal.begin(path, bound, resume=resume, overwrite=True)
     try:
         made = _made(journal)
     except (AgentFailed, InputError, KeyError, TypeError, ValueError):

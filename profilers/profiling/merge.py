@@ -13,6 +13,7 @@ from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS
 from profilers.profiling.beside import run_beside
+from profilers.profiling.command_words import continued
 from profilers.profiling.console import STOPPED
 from profilers.profiling.next_step import next_step
 from profilers.profiling.profile_options import ProfileOptions
@@ -47,7 +48,7 @@ def profile_on_each(
     try:
         codes = list(run_beside(commands, lambda device, line: print(f"{device}: {line}", flush=True)).values())
     except KeyboardInterrupt:
-        print(f"stopped; continue with: {command.replace(' --overwrite', '').replace(' --resume', '')} --resume")
+        print(f"stopped; continue with: {continued(command)}")
         return STOPPED
     if any(codes):
         ended = ", ".join(f"{device} ended with {code}" for device, code in zip(devices, codes, strict=True))

@@ -17,6 +17,7 @@ from ofa.space.description import space_identity
 from ofa.tables import LatencyTable
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
+from profilers.profiling.command_words import continued
 from profilers.profiling.console import measure_shown
 from profilers.profiling.profile_options import ProfileOptions
 from profilers.profiling.profile_report import report, say_failures, table_of
@@ -34,10 +35,12 @@ def profile(options: ProfileOptions, target: Target, command: str, source: str |
     journal = open_journal(options, identity(options, work, target))
     sweep(options.out)
     console = make_console()
-    resume = command if options.resume else f"{command.replace(' --overwrite', '')} --resume"
+    resume = continued(command)
     outcome = measure_shown(work.plan, target, work.rules, options.seed, journal, console, resume)
     say_failures(console, work, outcome)
     table = table_of(options, work, outcome, target, command if source is None else source)
+    if not options.overwrite and (kept := keep_estimate(options.out, table.device)):
+        console.print(f"the estimate that was there is of another device: it is {kept} now", soft_wrap=True)
     table.save(options.out)
     return report(console, options, outcome, table, resume, time.monotonic() - started)
 
@@ -75,22 +78,34 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
     if options.resume and path.is_file():
         _check_options(path, settings)
-        return Journal.resume(path, settings)
-    if not options.overwrite and not options.resume:
+    elif not options.overwrite and not options.resume:
         Lock(path).release()  # who is at it is said first: its journal is of no interrupted run
         for existing, what in ((out, "exists"), (path, "is the journal of an interrupted run")):
-            if existing.exists() and not (existing == out and _is_estimate(out)):
+            if existing.exists() and not (existing == out and _estimate(out)):
                 raise InputError(f"{existing} {what}: continue it with --resume, or start again with --overwrite")
-    if options.resume and out.exists() and not _is_estimate(out):
+    elif options.resume and out.exists() and not _estimate(out):
         raise InputError(f"there is no journal {path} to resume; {out} exists: start again with --overwrite")
-    return Journal.create(path, settings)
+    return Journal.begin(path, settings, resume=options.resume, overwrite=options.overwrite)
 
 
-def _is_estimate(out: Path) -> bool:
+def keep_estimate(out: Path, device: str) -> Path | None:
+    """Moves away an estimated table of another device, which cannot be told from this one before that is measured.
+
+    Its new place; None where nothing was in the way of a table of `device`.
+    """
+    there = _estimate(out)
+    if there is None or there.device == device:
+        return None
+    return out.rename(out.with_suffix(".estimated.csv"))
+
+
+def _estimate(out: Path) -> LatencyTable | None:
+    """The table that is there, if it is an estimate."""
     try:
-        return LatencyTable.load(out).provenance == "estimated"
+        there = LatencyTable.load(out)
     except InputError:
-        return False
+        return None
+    return there if there.provenance == "estimated" else None
 
 
 def _check_options(path: Path, settings: Mapping[str, Any]) -> None:

@@ -89,20 +89,16 @@ class TimingOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeOptions(Config):
-    """A long measurement, which a killed run leaves and a resumed one takes up."""
+class JournalOptions(Config):
+    """A long measurement, which a killed run leaves and a resumed one takes up; it is replaced only when that is said.
+
+    `ofa.runs.journal.Journal.begin` is the rule.
+    """
 
     PANEL: ClassVar[str] = "Run"
 
     resume: Annotated[bool, Free()] = False
     """continue an interrupted run by its journal, or retry what failed or drifted"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JournalOptions(ResumeOptions):
-    """One that replaces nothing unless it is told to."""
-
-    PANEL: ClassVar[str] = "Run"
 
     overwrite: Annotated[bool, Free()] = False
     """start again, replacing an earlier run and what it made"""

@@ -13,11 +13,11 @@ from ofa.published.opening import is_named, open_network
 from ofa.reading.kinds import TABLE
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import OptionalVisits, ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import JournalOptions, OptionalVisits, TimingOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselinesConfig(AccessOptions, TimingOptions, ResumeOptions):
+class BaselinesConfig(AccessOptions, TimingOptions, JournalOptions):
     """Measure published networks on a table's device, beside the networks that a search in the table finds.
 
     All of them are timed whole, in one run and in a random order. The accuracies of published networks are their

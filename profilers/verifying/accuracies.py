@@ -26,6 +26,7 @@ def evaluation_of(config: VerifyConfig, subnets: Path) -> EvaluateConfig:
         subnet=subnets,
         out=config.accuracy_file,
         resume=config.resume,
+        overwrite=config.overwrite,
     )
 
 

@@ -6,13 +6,14 @@ were, and measures only in the last one.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ofa.blocks import Block
-from ofa.runs.journal import Journal
+from ofa.runs.journal import Journal, refuse_interrupted
 from ofa.space import SearchSpace, Subnet
 from profilers.measuring.judge import Outcome, judge
 from profilers.measuring.ledger import Ledger
@@ -67,6 +68,7 @@ class Rounds:
     file: Path
     settings: Mapping[str, Any]
     resume: bool
+    overwrite: bool
     measure_into: Callable[[Journal], Measure]
     beside: Sequence[tuple[Block, ...]] = ()
     measured_beside: list[MeasuredNetwork | None] = field(default_factory=list)
@@ -84,29 +86,33 @@ class Rounds:
         return of_space
 
     def _measure(self, number: int, settings: Mapping[str, Any]) -> Measure:
-        path = self.journal(number)
-        if not self.resume:
-            if number == 1:
-                for old in self._journals():
-                    old.unlink(missing_ok=True)
-            return self.measure_into(Journal.create(path, settings))
-        if self.journal(number + 1).is_file():
+        path = journal_of(self.file, number)
+        if self.resume and journal_of(self.file, number + 1).is_file():
             journal = Journal.read(path)
             journal.check(settings)
             return lambda plan, _target, _rules, _seed: as_it_was(plan, journal)
-        return self.measure_into((Journal.resume if path.is_file() else Journal.create)(path, settings))
+        if not self.resume and number == 1:
+            check_begun(self.file, self.overwrite)
+            for old in journals_of(self.file):
+                old.unlink(missing_ok=True)
+        return self.measure_into(Journal.begin(path, settings, resume=self.resume, overwrite=self.overwrite))
 
-    def journal(self, number: int) -> Path:
-        return self.file.with_name(f"{self.file.stem}.{number}.journal.jsonl")
 
-    def _journals(self) -> list[Path]:
-        """Those there are, of this output."""
-        number = 1
-        found = []
-        while self.journal(number).is_file():
-            found.append(self.journal(number))
-            number += 1
-        return found
+def journal_of(file: Path, number: int) -> Path:
+    """That of a round, from 1. file: the output"""
+    return file.with_name(f"{file.stem}.{number}.journal.jsonl")
+
+
+def journals_of(file: Path) -> list[Path]:
+    """Those there are of an output, the first round's first."""
+    there = itertools.takewhile(Path.is_file, (journal_of(file, number) for number in itertools.count(1)))
+    return list(there)
+
+
+def check_begun(file: Path, overwrite: bool) -> None:
+    """InputError where the rounds of an interrupted run would be thrown away unasked: its last one is not finished."""
+    if not overwrite:
+        refuse_interrupted(*journals_of(file)[-1:])
 
 
 def as_it_was(plan: VisitPlan, journal: Journal) -> Outcome:

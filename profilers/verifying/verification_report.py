@@ -16,6 +16,7 @@ from ofa.checkpoints.shipped import is_shipped
 from ofa.cli.console import spelled
 from ofa.reading.amounts import amount, of_batch
 from ofa.runs.settings import identity_of
+from ofa.search.report import beyond_in_words
 from ofa.tables import LatencyTable
 from profilers.devices.phone.words import shareable
 from profilers.profiling.table_header import device_model
@@ -119,6 +120,9 @@ def print_verification(console: Console, name: str, table: LatencyTable, verific
             else f"  1 network took {ratios[0]:.3f} of its sum",
             soft_wrap=True,
         )
+    sums = [(c.predicted_ms, c.network.subnet.resolution) for c in v.contenders]
+    if beyond := beyond_in_words(table.known_range, sums):
+        console.print(f"  {beyond}; here they were measured", soft_wrap=True)
     if doubtful := sum(c.doubtful for c in v.contenders):
         console.print(
             f"  ? most visits of {doubtful} networks were beside drift, or the machine was busy: when it is quieter, "

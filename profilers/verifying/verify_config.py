@@ -13,7 +13,7 @@ from ofa.reading.kinds import RESULT, TABLE, WEIGHTS
 from ofa.tables.shipped import find_table
 from profilers.devices.access_options import AccessOptions
 from profilers.looping.loop_options import LoopOptions
-from profilers.profiling.profile_options import MOST_VISITS, ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import MOST_VISITS, JournalOptions, TimingOptions
 from profilers.whole_networks.validate_config import BesideOptions
 
 FEWEST_VISITS = 2
@@ -38,7 +38,7 @@ class AccuracyOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifyConfig(BesideOptions, LoopOptions, AccuracyOptions, AccessOptions, TimingOptions, ResumeOptions):
+class VerifyConfig(BesideOptions, LoopOptions, AccuracyOptions, AccessOptions, TimingOptions, JournalOptions):
     """Measure whole networks that a search found, on the table's device, so that each limit is kept as measured.
 
     For each limit, networks near it are measured. The odd visits choose the most accurate one that keeps the limit, and

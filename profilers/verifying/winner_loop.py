@@ -15,6 +15,7 @@ from profilers.devices.from_header import open_target
 from profilers.looping.loop import Loop, check_loops, make_loop, open_loop
 from profilers.looping.loop_report import minute_in_words, print_sustained, shown, to_json
 from profilers.looping.minutes import LoopPlan, Record, minutes_of, sustained_of
+from profilers.profiling.command_words import continued
 from profilers.profiling.console import ended_with_words
 from profilers.verifying.record import path_of, record
 from profilers.verifying.searched import Searched
@@ -72,7 +73,7 @@ class _Looping:
     ) -> None:
         assert verified.choice.winner is not None
         self._config, self._searched, self._plan, self._console = config, searched, plan, console
-        self._resume = command if config.resume else f"{command} --resume"
+        self._resume = continued(command)
         self._subnet = verified.choice.winner.network.subnet
         self._windows: Sequence[Record] = ()
 

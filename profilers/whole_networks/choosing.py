@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,11 @@ class Chosen:
         """How many networks there are."""
         return len(self.genes) + len(self.beside)
 
+    @property
+    def identity(self) -> str:
+        """Which networks of the space they are, and in which order: a journal is of these."""
+        return hashlib.sha256(repr(self.genes.tolist()).encode()).hexdigest()[:16]
+
     def chains(self) -> list[tuple[Block, ...]]:
         """The blocks of every network, then of every control."""
         networks = [blocks_of(self.space, subnet) for subnet in self.space.decode(self.genes)]
@@ -74,8 +80,11 @@ def space_of(table: LatencyTable, name: str | None, num_classes: int | None) -> 
 
 
 def choose(table: LatencyTable, space: SearchSpace, resolutions: Sequence[int], count: int, seed: int) -> Chosen:
-    """`count` networks from the fastest to the slowest, and CONTROLS blocks."""
-    genes = stratified(table, space, resolutions, count, np.random.default_rng(seed))
+    """`count` networks from the fastest to the slowest, and CONTROLS blocks.
+
+    By plain sums: a validation corrects the table's, and a journal is of the same networks before and after it.
+    """
+    genes = stratified(table.uncorrected, space, resolutions, count, np.random.default_rng(seed))
     return Chosen(space, genes, controls_of(table))
 
 

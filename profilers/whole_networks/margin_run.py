@@ -13,7 +13,8 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS
 from ofa.predictors.prediction import Predictor
-from ofa.runs.journal import Journal
+from ofa.runs.journal import Journal, finish, refuse_interrupted
+from ofa.runs.lock import Lock, glob_escaped
 from ofa.runs.settings import file_identity, identity_of
 from ofa.search.config import SearchConfig
 from ofa.search.run import open_searches
@@ -21,6 +22,7 @@ from ofa.search.specialise import DeviceSearch
 from ofa.space import SearchSpace
 from ofa.tables import LatencyTable, find_table
 from profilers.measuring.target import Target
+from profilers.profiling.command_words import continued
 from profilers.profiling.console import measure_shown
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.margin_config import MarginConfig
@@ -122,6 +124,8 @@ class MarginRun:
         winners = draw_winners(self.search_by, self.predictor, count, rng)
         measured = Measured(self.file, self.settings, self.space.name, winners)
         measured.save()
+        for old in self.path.parent.glob(f"{glob_escaped(self.path.stem)}.margin.*.journal.jsonl"):
+            old.unlink()  # of the occasions that were in the file before
         return measured
 
     def measure(self, measured: Measured, target: Target) -> int:
@@ -139,6 +143,7 @@ class MarginRun:
         measured.occasions.append(made)
         measured.save()
         self._write(measured)
+        finish(self._journal_path(f"{number}"))
         say_occasion(measured, self.path, self.command, self.console.out)
         return 0
 
@@ -159,6 +164,7 @@ class MarginRun:
         measured.checks.append(Check(confidence, made, winners, tuple(one.costs_top1 for one in drawn)))
         measured.save()
         self._write(measured)
+        finish(self._journal_path(f"check{number}"))
         say_check(measured, self.path, self.console.out)
         return 0
 
@@ -176,14 +182,14 @@ class MarginRun:
             measure_shown,
             journal=journal,
             console=self.console,
-            resume=f"{self.command.replace(' --resume', '')} --resume",
+            resume=continued(self.command),
         )
         visits = self.config.visits or target.pace.whole_rounds
         chosen = Chosen(self.space, genes, controls_of(self.table))
         found = measure_networks(chosen, target, measure, visits=visits, seed=seed)
-        return self._counted(found, at.tolist())
+        return self._counted(found, at.tolist(), journal.path)
 
-    def _counted(self, found: MeasuredNetworks, at: Sequence[int]) -> Occasion | None:
+    def _counted(self, found: MeasuredNetworks, at: Sequence[int], journal: Path) -> Occasion | None:
         say = self.console.out
         latencies = [None if network is None else network.latency_ms for network in found.networks]
         lacking = latencies.count(None)
@@ -192,6 +198,7 @@ class MarginRun:
             say("--resume measures them again")
             return None
         if not found.same_machine:
+            finish(journal)  # made in an hour that says nothing
             say(
                 f"{found.machine_words()}: not counted. Something slows "
                 "the machine now, or did then: close other programs and try again, or measure the table again"
@@ -201,9 +208,16 @@ class MarginRun:
         doubtful = sum(network is not None and network.doubtful for network in found.networks)
         return Occasion(now(), found.machine_pct, tuple(round(measured[i], 6) for i in at), doubtful)
 
+    def _journal_path(self, name: str) -> Path:
+        return self.path.with_suffix(f".margin.{name}.journal.jsonl")
+
     def _journal(self, name: str, genes: list[list[int]]) -> Journal:
-        path = self.path.with_suffix(f".margin.{name}.journal.jsonl")
+        path = self._journal_path(name)
         settings = {**self.settings, "networks": genes, "visits": self.config.visits}
-        if self.config.resume and path.is_file():
-            return Journal.resume(path, settings)
-        return Journal.create(path, settings)
+        resume, overwrite = self.config.resume, self.config.overwrite
+        if not resume and not overwrite:
+            Lock(path).release()  # who is at it is said first
+            refuse_interrupted(
+                path, anew="remove it to measure this occasion anew, or start all of them again with --overwrite"
+            )
+        return Journal.begin(path, settings, resume=resume, overwrite=overwrite)

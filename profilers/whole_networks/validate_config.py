@@ -8,7 +8,7 @@ from typing import Annotated
 from ofa.cli.config import AtLeast, Config, Free, Option
 from ofa.cli.options import OptionalCount, Seed, SpaceName
 from profilers.devices.access_options import AccessOptions
-from profilers.profiling.profile_options import OptionalVisits, ResumeOptions, TimingOptions
+from profilers.profiling.profile_options import JournalOptions, OptionalVisits, TimingOptions
 
 # with fewer networks neither a fit nor a score says anything
 FEWEST = 10
@@ -24,7 +24,7 @@ class BesideOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidateConfig(BesideOptions, AccessOptions, TimingOptions, ResumeOptions):
+class ValidateConfig(BesideOptions, AccessOptions, TimingOptions, JournalOptions):
     """Measure whole networks on a table's device, and compare them with the sums of the table.
 
     A fifth of the networks fit a correction of the sums, and the others score it. The command writes

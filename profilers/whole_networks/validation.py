@@ -91,6 +91,12 @@ class Validation:
             f"the same networks again: {known(self.repeated.mape_pct)} %)"
         )
 
+    @property
+    def compared_ms(self) -> tuple[float, float]:
+        """From which to which latency the sums were compared with whole networks, by the sums."""
+        compared = self.predicted[self.scored]
+        return float(compared.min()), float(compared.max())
+
     def margins(self, when: datetime) -> Margins:
         """For the table's header: what a confidence takes off a limit, by the networks that are scored."""
         scored = self.scored

@@ -43,7 +43,7 @@ def write(validation: Validation, table: LatencyTable, command: str, beside: Seq
                 "again"
             )
         corrected = LatencyTable({**now.uncorrected.header, **facts}, now.rows)
-        corrected.with_error(validation.expected_error(when)).save(table.path)
+        corrected.with_error(validation.expected_error(when), validation.compared_ms).save(table.path)
 
 
 def report(validation: Validation, table: LatencyTable, say: Callable[[str], None]) -> int:

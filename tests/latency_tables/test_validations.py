@@ -45,6 +45,8 @@ def test_a_validation_lies_beside_its_table_and_is_what_the_header_says() -> Non
         scores = told["scores"]
         assert f"# expected_error: MAPE {scores['mape_pct']} %, bias {scores['bias_pct']:+} %, " in header
         assert f"# sum_correction: {told['sum_correction']} (" in header
+        compared = [network["predicted_ms"] for network in told["networks"] if network["scored"]]
+        assert f"# expected_error_ms: {min(compared):.4g} to {max(compared):.4g}\n" in header
 
 
 def test_occasions_of_the_rows_that_are_shipped_are_reached_again() -> None:

@@ -168,6 +168,8 @@ def test_finished_turns_are_kept_and_a_resumed_run_makes_the_others(
     with pytest.raises(InputError, match=r"ended by signal 9; finished turns are in .*; continue with: .* --resume"):
         run("--resume", act=die)
     assert table.read_bytes() == before
+    with pytest.raises(InputError, match=r"phone\.energy\.journal\.jsonl is the journal of an interrupted run"):
+        run()
     assert len(run("--resume").asked) == 2 * (12 - 5 - 2)
     resumed = table.read_bytes()
     run()
@@ -198,7 +200,7 @@ def test_a_table_without_a_battery_is_refused(run: Run, table: Path) -> None:
         ({"agent": "cpu"}, r"phone\.csv is of the agent 'cpu': batteries are those of phones and boards"),
         ({"agent": "cuda"}, "was measured by the agent 'cuda', which runs no loops"),
         ({"emulated": "yes"}, "was measured on an emulated device"),
-        ({"provenance": "estimated"}, "is estimated: only a table measured on this machine"),
+        ({"provenance": "estimated"}, "is estimated: only a measured table"),
     ):
         LatencyTable({**read.header, **facts}, read.rows).save(table)
         with pytest.raises(InputError, match=words):

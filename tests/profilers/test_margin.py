@@ -145,6 +145,8 @@ def test_an_occasion_that_does_not_count_leaves_no_trace(device: Device, table: 
     assert "networks could not be measured" in capsys.readouterr().out
     assert json.loads(table.with_suffix(".margin.json").read_text())["occasions"] == []
     device.fails = lambda _: False
+    with pytest.raises(InputError, match=r"with --resume, remove it to measure this occasion anew, or start all"):
+        main(command)
     assert main([*command, "--resume"]) == 0
     assert len(json.loads(table.with_suffix(".margin.json").read_text())["occasions"]) == 1
 

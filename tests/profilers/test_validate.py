@@ -4,6 +4,7 @@ import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
 
 
 def test_only_tables_measured_here_can_be_validated(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is imported: only a table measured on this machine"):
+    with pytest.raises(InputError, match="is imported: only a measured table"):
         main(["--table", str(find_table("note10"))])
     blocks = all_blocks(SPACE, RESOLUTIONS)
     made_up = LatencyTable(HEADER, [TableRow(block, 0.01 + block_macs(block) / 1e7) for block in blocks])
@@ -83,6 +84,21 @@ def test_so_many_visits_that_their_order_alone_fills_memory_are_refused(command:
     for visits in (1001, 10**9):
         with pytest.raises(InputError, match=f"{option} is {visits}, expected visits from [12] to 1000"):
             import_module(f"profilers.{command}").main([*given, option, str(visits)])
+
+
+def planted(folder: Path, patch: pytest.MonkeyPatch, more_ms: float = 0) -> tuple[Path, PlantedDevice]:
+    """A small table, and its device. more_ms: how much longer every block of a network takes than the table says"""
+    space, path = get_space("mbv3-w0.35"), folder / "t.csv"
+    facts = {**HEADER, "runtime": RUNTIME, "soc": SOC, "space": space.name, "resolutions": "64"}
+    LatencyTable(facts, [TableRow(b, 0.01 + block_macs(b) / 1e7) for b in all_blocks(space, [64])]).save(path)
+    device = PlantedDevice(lambda c: sum(0.01 + more_ms * (len(c) > 1) + block_macs(block) / 1e7 for block in c))
+
+    def shown(plan: Any, target: Any, rules: Any, seed: int, journal: Any, **_: Any) -> Any:
+        return device.measure(plan, target, rules, seed, journal=journal)
+
+    patch.setattr("profilers.devices.from_header.target_of", lambda *_: device.target())
+    patch.setattr("profilers.profiling.console.measure_shown", shown)
+    return path, device
 
 
 def test_a_table_that_changes_while_networks_are_measured_stays_as_it_is_then(
@@ -111,17 +127,41 @@ def test_a_table_that_changes_while_networks_are_measured_stays_as_it_is_then(
     assert LatencyTable.load(path).rows == again.rows
 
 
+def test_a_journal_is_replaced_when_the_validation_is_written_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, device = planted(tmp_path, monkeypatch)
+    command = ["--table", str(path), "--networks", "10", "--visits", "2"]
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="a full disk"):
+        patch.setattr("profilers.whole_networks.validation_report.write", Mock(side_effect=OSError("a full disk")))
+        main(command)
+    made = device.visits
+    with pytest.raises(InputError, match=r"t\.validation\.journal\.jsonl is the journal of an interrupted run"):
+        main(command)
+    assert main([*command, "--resume"]) == 0
+    assert device.visits == made
+    assert main(command) == 0
+    assert device.visits == 2 * made
+    compared = [n["predicted_ms"] for n in json.loads(path.with_suffix(".validation.json").read_text())["networks"]]
+    assert str(LatencyTable.load(path).known_range) == f"{min(compared):.4g} to {max(compared):.4g} ms"
+
+
+def test_a_finished_validation_is_gone_on_with_on_the_same_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has corrected the sums meanwhile, by which networks have another order."""
+    path, _ = planted(tmp_path, monkeypatch, more_ms=0.04)
+    command, found = ["--table", str(path), "--networks", "40", "--visits", "2"], []
+    for more in ([], ["--resume"]):
+        assert main([*command, *more]) == 0
+        assert LatencyTable.load(path).sum_correction.calls > 0.01
+        networks = json.loads(path.with_suffix(".validation.json").read_text())["networks"]
+        found.append([(network["subnet"], network["measured_ms"]) for network in networks])
+    assert found[0] == found[1]
+
+
 def test_networks_are_visited_as_often_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    space, path = get_space("mbv3-w0.35"), tmp_path / "t.csv"
-    facts = {**HEADER, "runtime": RUNTIME, "soc": SOC, "space": space.name, "resolutions": "64"}
-    LatencyTable(facts, [TableRow(b, 0.01 + block_macs(b) / 1e7) for b in all_blocks(space, [64])]).save(path)
-    device = PlantedDevice(lambda chain: sum(0.01 + block_macs(block) / 1e7 for block in chain))
-
-    def shown(plan: Any, target: Any, rules: Any, seed: int, journal: Any, **_: Any) -> Any:
-        return device.measure(plan, target, rules, seed, journal=journal)
-
-    monkeypatch.setattr("profilers.devices.from_header.target_of", lambda *_: device.target())
-    monkeypatch.setattr("profilers.profiling.console.measure_shown", shown)
+    path, device = planted(tmp_path, monkeypatch)
     for asked, visits in ([], CPU_PACE.whole_rounds), (["--visits", "7"], 7):
         assert main(["--table", str(path), "--networks", "10", *asked]) == 0
         result = json.loads((tmp_path / "t.validation.json").read_text())

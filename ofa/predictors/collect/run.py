@@ -94,7 +94,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
             seconds = time.monotonic() - started
             first_process = procs.rank == 0
             return Collected(config, out, space, resolutions, accuracies, images, (), seconds, first_process, new=False)
-        journal = SharedJournal(out, settings, procs, resume=config.resume)
+        journal = SharedJournal(out, settings, procs, resume=config.resume, overwrite=config.overwrite)
         done = {item["index"]: item for item in journal.done if _is_measured(item)}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 
 import numpy as np
 
+from ofa.errors import InputError
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
-from ofa.search.report import error_in_words
+from ofa.search.report import beyond_in_words, error_in_words
 from ofa.tables import LatencyTable
-from ofa.tables.header import PINNED
+from ofa.tables.header import PINNED, KnownRange
 
 DAY = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 # as `profilers.validate` writes it into a table
@@ -39,6 +41,9 @@ def latency_sentences(findings: DeviceFindings) -> list[str]:
     """How the latencies came about, how far off they are, and what was measured whole."""
     facts, table = findings.facts, findings.table
     lines = [made_in_words(facts), error_words(findings.facts, table)]
+    sums = [(network.sum_ms, network.subnet.resolution) for network in findings.networks]
+    if beyond := beyond_in_words(_known_range(findings), sums):
+        lines.append(f"{beyond[0].upper()}{beyond[1:]}.")
     if findings.batch > 1:
         lines.append(f"Latencies and limits are for {findings.batch} images at once.")
     if omits := facts.get("omits"):
@@ -49,6 +54,15 @@ def latency_sentences(findings: DeviceFindings) -> list[str]:
     for limit in findings.not_kept:
         lines.append(f"No network that was measured keeps {limit:g} ms.")
     return [line for line in lines if line]
+
+
+def _known_range(findings: DeviceFindings) -> KnownRange | None:
+    """Of which networks the table's error is known, by the result where the table is not to be had."""
+    if findings.table is not None:
+        return findings.table.known_range
+    with suppress(InputError):  # a damaged file's
+        return KnownRange.parse(findings.facts, "")
+    return None
 
 
 def made_in_words(facts: Mapping[str, str]) -> str:

@@ -24,9 +24,9 @@ echo "machine=$(uname -m)"; echo "page=$(getconf PAGE_SIZE 2> /dev/null)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
 cd /sys/devices/system/cpu
 if [ "$(cat online)" != "$(cat possible)" ]; then
-    # an idle phone switches cores off, the fastest first: they come back with work; of 2 s, should adb be lost now
-    for _ in 1 2 3 4 5 6 7 8; do (SECONDS=0; while [ $SECONDS -lt 2 ]; do :; done) > /dev/null 2>&1 & done
-    sleep 1
+    # an idle phone switches cores off, the fastest first: they come back with work; of 5 s, should adb be lost now
+    for _ in 1 2 3 4 5 6 7 8; do (SECONDS=0; while [ $SECONDS -lt 5 ]; do :; done) > /dev/null 2>&1 & done
+    for _ in 1 2 3 4; do sleep 1; [ "$(cat online)" = "$(cat possible)" ] && break; done
 fi
 echo "online=$(cat online)"; echo "possible=$(cat possible)"
 for file in cpu[0-9]*/cpufreq/cpuinfo_max_freq; do [ -r $file ] && echo "khz.${file%%/*}=$(cat $file)"; done

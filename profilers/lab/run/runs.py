@@ -136,7 +136,7 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
     settings = _settings(config.config, entries)
     named = {entry.name: entry for entry in entries}
     if config.resume and path.is_file():
-        journal = Journal.resume(path, settings)
+        journal = Journal.begin(path, settings, resume=True, overwrite=False)
         try:
             first, ended = recorded(path, journal.records, named)
         except BaseException:
@@ -153,7 +153,7 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
         if strange := next((folder for folder in folders if folder.is_dir() and any(folder.iterdir())), None):
             raise InputError(f"{strange} holds files of no run of the lab: choose another --out, or --overwrite it")
         config.out.mkdir(parents=True, exist_ok=True)
-        journal = Journal.create(path, settings)
+        journal = Journal.begin(path, settings, resume=False, overwrite=config.overwrite)
     try:
         plan, run = _planned(config.config, entries, there), uuid.uuid4().hex
         for job in plan.jobs:

@@ -11,7 +11,7 @@ from ofa.errors import InputError, one_line
 from ofa.reading.numbers import cut
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS
-from ofa.tables.header import ERROR, ERROR_SUMS
+from ofa.tables.header import OF_SUMS
 from ofa.tables.margin import MARGIN, SUSTAINED
 from ofa.tables.sum_correction import SumCorrection
 from profilers.changes.baseline import BASELINE_OF
@@ -31,9 +31,7 @@ _COMMAND = 2000
 # what whole networks said of one device's own sums, and what failed there
 _OF_ONE_DEVICE = (
     CONTROL_NETWORKS,
-    "sum_correction",
-    ERROR,
-    ERROR_SUMS,
+    *OF_SUMS,
     BASELINE_OF,
     "failed_blocks",
     "failed_networks",

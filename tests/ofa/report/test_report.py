@@ -122,6 +122,20 @@ def test_a_table_that_changed_since_the_search_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_networks_that_a_table_was_not_checked_on_are_told_with_or_without_the_table(tmp_path: Path) -> None:
+    table = LatencyTable.load(find_table("xeon-vm-onnxruntime")).uncorrected
+    table.with_error("mean 2 %", (5, 7)).save(tmp_path / "t.csv")
+    words = ["--table", str(tmp_path / "t.csv"), "--latency", "3", "4", "6", "--out", str(tmp_path / "run")]
+    assert search.main(words) == 0
+    for there in (True, False):
+        if not there:
+            (tmp_path / "t.csv").unlink()
+        view = shown(tmp_path / "run").sections[0].view
+        assert view is not None
+        told = "The table was checked on networks of 5 to 7 ms; 2 of 3 are outside: there its sums are less sure."
+        assert view.latency.count(told) == 1
+
+
 def test_tables_of_one_name_are_kept_apart(tmp_path: Path) -> None:
     runs = []
     for day, times in (("2026-01-01", 1.0), ("2026-01-02", 1.5)):

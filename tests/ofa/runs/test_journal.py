@@ -157,7 +157,7 @@ def test_processes_take_up_what_others_left_whatever_their_number(tmp_path: Path
     assert session(result, 3, SETTINGS, ITEMS[:200], "killed") == [[], [], []]
     with (tmp_path / "r.journal.1.jsonl").open("a") as file:
         file.write('{"index": 5, "to')
-    with pytest.raises(InputError, match=r"r\.journal\.0\.jsonl is of a run that was not finished: continue it with"):
+    with pytest.raises(InputError, match=r"r\.journal\.0\.jsonl is the journal of an interrupted run: continue it"):
         SharedJournal(result, SETTINGS, Processes(0, 1, torch.device("cpu")), resume=False)
     with pytest.raises(InputError, match=r"resolutions\[0\] = 160, but this one has 192"):
         SharedJournal(result, {**SETTINGS, "resolutions": [192]}, Processes(0, 1, torch.device("cpu")), resume=True)

@@ -209,6 +209,10 @@ def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: P
             {"expected_error": "mean 2.0 %", "expected_error_sums": "0123456789abcdef"},
             "expected error of a latency: not known: rows or sum_correction are not those that the header's was found",
         ),
+        (
+            {"expected_error": "mean 2.0 %", "expected_error_ms": "1.5 to 9"},
+            "the table was checked on networks of 1.5 to 9 ms; 1 of 1 is outside: there its sums are less sure",
+        ),
         ({"omits": "global_pool"}, "latencies leave out global_pool"),
         ({"sum_correction": "scale=0.96 (fitted)"}, "latencies are corrected sums of blocks: scale=0.96 (fitted)"),
     ],
@@ -221,6 +225,25 @@ def test_an_estimate_is_never_shown_as_a_measurement(
     assert words in " ".join(capsys.readouterr().out.split())
     if "expected_error_sums" in header:
         assert "changed since it was found" in written(tmp_path)["tables"]["device"]["expected_error"]
+
+
+def test_networks_that_no_table_was_checked_on_are_told_once_and_marked(
+    exact: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stated = {"expected_error": "mean 2.0 %", "expected_error_ms": "13 to 17"}
+    table_file(tmp_path, [128, 160, 224], **stated)
+    main([*exact, "--latency", "12", "15", "16", "20"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert said.count("the table was checked on networks of 13 to 17 ms; 2 of 4 are outside") == 1
+    assert [result["latency_checked"] for result in written(tmp_path)["results"]] == [False, True, True, False]
+    # nothing is said of what is inside, nor where rows were changed since
+    main([*exact, "--latency", "15", "16"])
+    assert "was checked on" not in capsys.readouterr().out
+    table_file(tmp_path, [128, 160, 224], **stated, expected_error_sums="0123456789abcdef")
+    main([*exact, "--latency", "12"])
+    assert "was checked on" not in capsys.readouterr().out
+    assert "latency_checked" not in written(tmp_path)["results"][0]
+    assert "expected_error_ms" not in written(tmp_path)["tables"]["device"]
 
 
 def test_latencies_of_an_emulated_device_must_be_asked_for_and_are_said(

@@ -178,6 +178,9 @@ def test_header_lines_cannot_be_forged() -> None:
         ("emulated", "Yes", "header emulated is 'Yes', expected yes or no"),
         ("dtype", "INT8", "header dtype is 'INT8': did you mean int8?"),
         ("dtype", "Float32", "header dtype is 'Float32': did you mean float32?"),
+        ("expected_error_ms", "1.3", "header expected_error_ms is '1.3', expected such as 1.3 to 14.6"),
+        ("expected_error_ms", "2 to 1", "header expected_error_ms is '2 to 1', expected such as 1.3 to 14.6"),
+        ("expected_error_ms", "0 to 1", "header expected_error_ms is '0', expected a number of milliseconds from"),
         ("expected_error", "MAPE 2 %, bias 0.1 %", "there is no sum_correction: put that line back"),
     ],
 )

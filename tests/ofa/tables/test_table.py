@@ -183,4 +183,8 @@ def test_what_is_known_of_sums_holds_for_these_sums_alone(saved: Path) -> None:
     same = LatencyTable({**again.header, "device": "E"}, (*rest, replace(first, mad_ms=9.0, energy_mj=3.0)))
     assert (same.expected_error, same.sums) == ("mean 2 %", again.sums)
     assert again.uncorrected.expected_error is None
+    assert again.known_range is None
+    checked = again.with_error("mean 3 %", (1.23456, 20))
+    assert (str(checked.known_range), checked.with_error("mean 2 %").known_range) == ("1.235 to 20 ms", None)
+    assert checked.uncorrected.known_range is None
     assert not [key for key in again.uncorrected.header if key.startswith("expected")]

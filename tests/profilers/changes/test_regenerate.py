@@ -220,6 +220,15 @@ def test_an_earlier_run_is_not_lost_and_one_of_other_tables_not_gone_on_with(
         run("--resume")
     assert run("--overwrite")[0] == 0
     assert len(device.asked) == 2
+    # tables that no journal tells of are not removed either
+    (folder / "out" / "regenerate.journal.jsonl").unlink()
+    before = (folder / "out" / "t.csv").read_bytes()
+    for more in ([], ["--resume"]):
+        with pytest.raises(
+            ValueError, match=r"out/t\.csv is of no run that .*regenerate\.journal\.jsonl tells of: name"
+        ):
+            run(*more)
+    assert (folder / "out" / "t.csv").read_bytes() == before
 
 
 def test_a_table_that_another_changed_after_it_was_accepted_is_not_taken_for_the_runs_own(

@@ -20,7 +20,7 @@ from profilers.estimating.measured import ROUNDS
 from profilers.estimating.quickest import NETWORKS, asked, check_quickest, profile_quickest
 from profilers.measuring.events import Begins, Done, Error, Event, Hello, Result
 from profilers.measuring.target import Target
-from profilers.profiling.profile import open_journal
+from profilers.profiling.profile import keep_estimate, open_journal
 from profilers.profiling.profile_options import ProfileOptions
 
 SPACE = get_space("mbv3-w0.35")
@@ -142,6 +142,27 @@ def test_nothing_better_is_replaced_and_a_measured_table_replaces_an_estimate(pl
     (tmp_path / "phone.journal.jsonl").unlink()
     with pytest.raises(InputError, match=r"phone\.csv exists: continue it with --resume"):
         open_journal(options(out), {})
+
+
+def test_an_estimate_of_another_device_is_not_lost(planted: Planted, tmp_path: Path) -> None:
+    out = tmp_path / "phone.csv"
+    profile_quickest(options(out, name="A phone"), planted.target(), COMMAND)
+    (tmp_path / "phone.networks.csv").unlink()
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"phone\.csv is an estimate of A phone, this one is of B: name another --out"):
+        check_quickest(options(out, name="B"))
+    # what calls itself so is known when it was measured
+    words = (
+        rf"this one is of .*: name another --out \(--networks \S*phone\.networks\.csv of profilers\.transfer has what"
+    )
+    with pytest.raises(InputError, match=words):
+        profile_quickest(options(out), planted.target(), COMMAND)
+    assert out.read_bytes() == before
+    # a whole profile takes hours: it moves the estimate away
+    assert keep_estimate(out, "A phone") is None
+    assert keep_estimate(out, "B") == tmp_path / "phone.estimated.csv"
+    assert ((tmp_path / "phone.estimated.csv").read_bytes(), out.exists()) == (before, False)
+    assert keep_estimate(out, "B") is None
 
 
 @pytest.mark.parametrize("more", [["--quick"], ["--rounds", "2"], ["--limit", "3"], ["--timing", "warm"], ["--energy"]])

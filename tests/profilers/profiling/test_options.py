@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ofa.blocks import all_blocks
@@ -31,6 +32,7 @@ from profilers.profiling.profile import open_journal as profile_journal
 from profilers.profiling.profile_options import MeasureOptions, ProfileOptions
 from profilers.profiling.work import planned
 from profilers.validate import open_journal
+from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.validate_config import ValidateConfig
 
 OUT = Path("x.csv")
@@ -203,11 +205,15 @@ def test_a_validation_of_other_networks_is_not_gone_on_with(
     header = {"device": "D", "runtime": "onnxruntime 1", "space": "mbv3-w0.35", "source": "test"}
     table = LatencyTable({**header, "provenance": "measured"}, [TableRow(all_blocks(get_space("mbv3-w0.35"))[0], 1.0)])
     config = ValidateConfig(table="t.csv", networks=10)
-    open_journal(config, tmp_path / "t.csv", table).close()
+    chosen = Chosen(get_space("mbv3-w0.35"), np.zeros((10, 46), np.uint16), ())
+    open_journal(config, tmp_path / "t.csv", table, chosen).close()
     again = replace(config, resume=True, timeout=9.0)
-    open_journal(again, tmp_path / "t.csv", table).close()
+    open_journal(again, tmp_path / "t.csv", table, chosen).close()
     with pytest.raises(ValueError, match=difference):
-        open_journal(replace(again, **change), tmp_path / "t.csv", table)
+        open_journal(replace(again, **change), tmp_path / "t.csv", table, chosen)
+    others = replace(chosen, genes=chosen.genes + 1)
+    with pytest.raises(InputError, match="with chosen = "):
+        open_journal(again, tmp_path / "t.csv", table, others)
 
 
 def test_a_profile_of_another_type_is_not_gone_on_with_and_the_option_is_named(

@@ -155,6 +155,8 @@ def test_a_killed_run_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(cut, *options)
     rest = PlantedDevice(took_ms)
+    with pytest.raises(InputError, match=r"d\.baselines\.journal\.jsonl is the journal of an interrupted run"):
+        run(rest, *options)
     code, content = run(rest, *options, "--resume")
     assert (code, rest.visits) == (0, whole.visits - 20)
     assert content["baselines"] == expected["baselines"]
@@ -166,7 +168,7 @@ def test_a_killed_run_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
     ("table", "options", "fault"),
     [
         ({"classes": 10}, [], "is of 10 classes, and what was published is of ImageNet's 1,000"),
-        ({"provenance": "imported"}, [], "is imported: only a table measured on this machine can be compared"),
+        ({"provenance": "imported"}, [], "is imported: only a measured table can be compared"),
         ({"emulated": "yes"}, [], "emulated device"),
         ({}, ["--networks", "mobilenet_v5"], "no published network 'mobilenet_v5', expected one of mobilenet_v2, "),
     ],

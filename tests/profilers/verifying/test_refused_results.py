@@ -20,7 +20,7 @@ from tests.profilers.whole_networks.planted import PlantedDevice
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
-        ({"provenance": "estimated"}, "is estimated: only a table measured on this machine can be verified on it"),
+        ({"provenance": "estimated"}, "is estimated: only a measured table can be verified, on its own device"),
         ({"emulated": "yes"}, "was measured on an emulated device"),
         ({"batch": "8"}, "in a table whose batch is missing, that of .* is '8': search again"),
         ({"device": "E"}, "in a table whose device is 'D', that of .* is 'E'"),

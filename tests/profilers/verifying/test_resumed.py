@@ -43,6 +43,8 @@ def test_a_run_that_is_resumed_measures_only_what_it_lacks(run: Run, tmp_path: P
         run(dying)
     assert not (tmp_path / "verified.json").exists()
     rest = PlantedDevice(how)
+    with pytest.raises(InputError, match=r"verified\.[12]\.journal\.jsonl is the journal of an interrupted run"):
+        run(rest)
     _, content = run(rest, "--resume")
     assert dying.visits + rest.visits == uninterrupted.visits
     for key in ("results", "not_kept"):

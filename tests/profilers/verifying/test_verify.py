@@ -14,6 +14,7 @@ from ofa.errors import Infeasible, InputError, UsageError
 from ofa.export.config import ExportConfig
 from ofa.export.inputs import open_inputs
 from ofa.search.__main__ import main as search
+from ofa.tables import LatencyTable
 from profilers.measuring.events import Hello
 from profilers.verify import main
 from profilers.verifying.choice import NEAR
@@ -232,3 +233,14 @@ def test_another_processor_is_refused_before_a_visit(run: Run) -> None:
     with pytest.raises(InputError, match="was measured on planted, this is other"):
         run(device)
     assert device.visits == 0
+
+
+def test_networks_that_the_table_was_not_checked_on_are_told(
+    run: Run, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    LatencyTable.load(made / "d.csv").with_error("mean 2 %", (0.4, 0.6)).save(tmp_path / "d.csv")
+    run(PlantedDevice(whole(lambda _: 1.0)), "--near", "0", "--table", str(tmp_path / "d.csv"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert (
+        "networks of 0.4 to 0.6 ms; 2 of 3 are outside: there its sums are less sure; here they were measured" in said
+    )

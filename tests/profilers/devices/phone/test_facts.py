@@ -1,11 +1,14 @@
 """What a phone tells, and which of its cores are measured."""
 
 import dataclasses
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from ofa.errors import InputError
 from profilers.devices.phone.facts import (
+    FACTS,
     Phone,
     big_cores,
     chosen_cores,
@@ -194,3 +197,17 @@ def test_what_a_phone_does_not_tell_is_not_known() -> None:
     state = parse_state("Can't find service: battery\nairplane=null\nlow_power=")
     assert set(state.header().values()) == {""}
     assert (state.throttling, state.processor_c) == (None, None)
+
+
+@pytest.mark.parametrize(("wakes_after", "online"), [(1, "0-1"), (3, "0-1"), (9, "0")])
+def test_a_core_that_is_off_is_waited_for(tmp_path: Path, wakes_after: int, online: str) -> None:
+    """By the words that a phone's shell runs, with a clock of our own: cores come on when the system finds the time."""
+    (tmp_path / "online").write_text("0\n")
+    (tmp_path / "possible").write_text("0-1\n")
+    (tmp_path / "cpu0").mkdir()
+    clock = f"n=0; sleep() {{ n=$((n+1)); [ $n = {wakes_after} ] && cp possible online; }}; getprop() {{ :; }}\n"
+    facts = FACTS.replace("/sys/devices/system/cpu", str(tmp_path)).replace("while [ $SECONDS -lt 5 ]; do :; done", ":")
+    script = f"{clock}{facts}echo slept=$n\n"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60)
+    told = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    assert (told["online"], told["slept"]) == (online, str(min(wakes_after, 4)))
