@@ -29,9 +29,7 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
     if "\0" in str(path):
         raise InputError(f"{name} is {short(str(path))}, which no file can be called")
     if _NEVER_SHOWN.search(str(path)):  # every command says what it wrote, on a terminal
-        raise InputError(
-            f"{name} {ascii(str(path))} has a character that ends lines or steers a terminal: name another"
-        )
+        raise InputError(f"{name} {str(path)!a} has a character that ends a line or steers a terminal: name another")
     try:
         path.exists()
     except OSError as error:  # a name that is too long

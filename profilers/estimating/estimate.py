@@ -155,8 +155,8 @@ def check_replaceable(out: Path, overwrite: bool, device: str | None = None, net
     if device not in (None, old.device):
         kept = f" (--networks {networks} of profilers.transfer has what was measured)" if networks else ""
         raise InputError(
-            f"{out} is an estimate of {old.device}, this one is of {device}: name another --out{kept}, or replace it with "
-            "--overwrite"
+            f"{out} is an estimate of {old.device}, this one is of {device}: name another --out{kept}, or replace it "
+            "with --overwrite"
         )
 
 

@@ -31,12 +31,8 @@ def write_estimate(
     from profilers.profiling.next_step import next_step
 
     table = combined_table(config, command) if config.sources else estimate(config, source, command)
-    check_replaceable(
-        config.out,
-        config.overwrite,
-        table.device,
-        config.networks if config.networks == networks_file(config.out) else None,
-    )
+    measured_here = config.networks == networks_file(config.out)
+    check_replaceable(config.out, config.overwrite, table.device, config.networks if measured_here else None)
     table.save(config.out)
     say(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}, estimated: {table.header['source']}")
     if config.unit is None and (there := table.header.get("networks")):

@@ -161,7 +161,7 @@ def test_a_finished_validation_is_gone_on_with_on_the_same_networks(
 
 
 def test_networks_are_visited_as_often_as_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, device = planted(tmp_path, monkeypatch)
+    path, _ = planted(tmp_path, monkeypatch)
     for asked, visits in ([], CPU_PACE.whole_rounds), (["--visits", "7"], 7):
         assert main(["--table", str(path), "--networks", "10", *asked]) == 0
         result = json.loads((tmp_path / "t.validation.json").read_text())

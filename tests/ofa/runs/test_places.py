@@ -42,11 +42,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize(
-    "name", ["a\nb.csv", "a\x1b[2Jb.csv", "a\x9bb.csv", "a\u202egpj.csv", "new\r/deep.csv", "\t.csv"]
-)
+@pytest.mark.parametrize("name", ["a\nb.csv", "a\x1b[2Jb.csv", "a\x9bb.csv", "\u202egpj.csv", "new\r/a.csv"])
 def test_what_every_command_would_print_raw_is_no_name_of_a_result(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"^--out '.*\\.*' has a character that ends lines or steers a terminal: name"):
+    with pytest.raises(InputError, match=r"^--out '.*\\.*' has a character that ends a line or steers a terminal"):
         check_writable(tmp_path / name)
     check_writable(tmp_path / "müller \udce4 年.csv")  # a byte of another encoding is none
 

@@ -153,7 +153,7 @@ def test_an_estimate_of_another_device_is_not_lost(planted: Planted, tmp_path: P
         check_quickest(options(out, name="B"))
     # what calls itself so is known when it was measured
     words = (
-        rf"this one is of .*: name another --out \(--networks \S*phone\.networks\.csv of profilers\.transfer has what"
+        r"this one is of .*: name another --out \(--networks \S*phone\.networks\.csv of profilers\.transfer has what"
     )
     with pytest.raises(InputError, match=words):
         profile_quickest(options(out), planted.target(), COMMAND)

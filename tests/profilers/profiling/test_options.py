@@ -42,7 +42,7 @@ OUT = Path("x.csv")
 def test_a_devices_name_can_be_written_before_anything_is_measured(name: str, tmp_path: Path) -> None:
     """Spaces of any kind were believed until the table was written, and then lost it."""
     words = ["--out", str(tmp_path / "x\u00a0\x1b.csv"), "--name", name]
-    options = cpu.COMMAND.parse(words)
+    options = cpu.COMMAND.parse(["--out", str(tmp_path / "x\u00a0.csv"), "--name", name])
     assert options.name == "a b"
     source = command_line("profilers.cpu", [*words, "\udcff"])
     assert source.isprintable()
