@@ -182,7 +182,7 @@ class RunOptions(Config):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JournalOptions(RunOptions):
+class ResultOptions(RunOptions):
     """A long run that keeps a journal beside the one file that it writes."""
 
     PANEL: ClassVar[str] = "Run"

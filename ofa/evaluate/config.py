@@ -12,8 +12,8 @@ from ofa.cli.options import (
     CalibrationOptions,
     DeviceOptions,
     ImageOptions,
-    JournalOptions,
     OptionalCount,
+    ResultOptions,
     SamplingOptions,
     Seed,
     SpaceName,
@@ -23,7 +23,7 @@ from ofa.reading.kinds import NET_CONFIG, ONNX, SUBNETS, TFLITE, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOptions, JournalOptions):
+class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOptions, ResultOptions):
     """Measure the accuracy of a specialised network, or of sub-networks of a supernet, on images.
 
     Batch normalisation of a supernet's sub-networks is calibrated first. To divide the images among processes, use

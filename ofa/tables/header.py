@@ -79,7 +79,7 @@ class KnownRange:
                 raise InputError(
                     f"{name}: header {ERROR_MS} is {short(header[ERROR_MS])}, expected such as 1.3 to 14.6"
                 )
-            return cls(*ends)
+            return cls(ends[0], ends[1])
         timed = _TIMED.search(header.get("networks", "")) if header.get("provenance") == "estimated" else None
         if timed is None:
             return None

@@ -13,8 +13,8 @@ from ofa.cli.options import (
     Count,
     DeviceOptions,
     ImageOptions,
-    JournalOptions,
     Resolutions,
+    ResultOptions,
     Seed,
     Shard,
     SpaceName,
@@ -24,7 +24,7 @@ from ofa.reading.kinds import WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, JournalOptions):
+class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, ResultOptions):
     """Measure the top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
 
     Each is calibrated and evaluated at its own resolution. To divide the sub-networks among processes, use
