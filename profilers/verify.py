@@ -33,12 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def verify_found(config: VerifyConfig, command: str) -> int:
     """Measures a result's networks; 1 if a limit is not kept, or the machine is not as it was. command: as typed"""
-    from ofa.runs.journal import finish
     from ofa.runs.places import check_replaced, check_writable
     from ofa.tables import LatencyTable, find_table
     from profilers.devices.from_header import open_target
     from profilers.verifying.accuracies import check_evaluation
-    from profilers.verifying.rounds import check_begun, journals_of
+    from profilers.verifying.rounds import check_begun, finish_rounds
     from profilers.verifying.searched import read_searched
     from profilers.verifying.winner_loop import check_looping, loop_and_write
     from profilers.whole_networks.beside import open_beside
@@ -63,8 +62,7 @@ def verify_found(config: VerifyConfig, command: str) -> int:
             code, found = measure_and_write(config, command, searched, of_table(target, table), console)
         if config.sustained is not None and found.kept:
             code = max(code, loop_and_write(config, command, searched, found.kept[0], console))
-        for journal in journals_of(config.file)[-1:]:
-            finish(journal)
+        finish_rounds(config.file)
         return code
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.blocks import Block
-from ofa.runs.journal import Journal, refuse_interrupted
+from ofa.runs.journal import Journal, finish, refuse_interrupted
 from ofa.space import SearchSpace, Subnet
 from profilers.measuring.judge import Outcome, judge
 from profilers.measuring.ledger import Ledger
@@ -113,6 +113,12 @@ def check_begun(file: Path, overwrite: bool) -> None:
     """InputError where the rounds of an interrupted run would be thrown away unasked: its last one is not finished."""
     if not overwrite:
         refuse_interrupted(*journals_of(file)[-1:])
+
+
+def finish_rounds(file: Path) -> None:
+    """Marks them as those of a run whose output is written."""
+    for last in journals_of(file)[-1:]:
+        finish(last)
 
 
 def as_it_was(plan: VisitPlan, journal: Journal) -> Outcome:

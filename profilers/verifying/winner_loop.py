@@ -18,6 +18,7 @@ from profilers.looping.minutes import LoopPlan, Record, minutes_of, sustained_of
 from profilers.profiling.command_words import continued
 from profilers.profiling.console import ended_with_words
 from profilers.verifying.record import path_of, record
+from profilers.verifying.rounds import finish_rounds
 from profilers.verifying.searched import Searched
 from profilers.verifying.verification import Verified
 from profilers.verifying.verify_config import VerifyConfig
@@ -52,6 +53,7 @@ def loop_and_write(config: VerifyConfig, command: str, searched: Searched, verif
     (result,) = content["results"]
     figures = to_json(found, loop, plan, config.rest, winner.times.even_ms)
     write_json(config.file, {**content, "results": [{**result, "sustained": figures}]})
+    finish_rounds(config.file)  # whatever is recorded of it
     kept = print_sustained(console, found, searched.factor * verified.limit_ms)
     console.out(f"wrote it into {config.file}; every sample is in {config.loop_journal}")
     if config.record:

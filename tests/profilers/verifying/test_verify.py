@@ -244,4 +244,4 @@ def test_networks_that_the_table_was_not_checked_on_are_told(
     outside = sum(not 0.4 <= network["predicted_ms"] <= 0.6 for network in networks)
     assert 0 < outside < len(networks)
     said = " ".join(capsys.readouterr().out.split())
-    assert f"of 0.4 to 0.6 ms; {outside} of {len(networks)} are outside: there its sums are less sure; here they" in said
+    assert f"of 0.4 to 0.6 ms; {outside} of {len(networks)} are outside: there its sums are less sure; here" in said
