@@ -70,3 +70,4 @@ def test_an_example_is_trained_and_exported(name: str) -> None:
         expected = network(images).numpy()
     (found,) = session.run(["output"], {"input": images.numpy()})
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+    assert extract(net, subnet, features=True).strides == (4, 8, 16, 32)
