@@ -203,3 +203,13 @@ def test_what_is_lacking_is_told_by_commands_that_run(made: Path, tmp_path: Path
         told = [OWN.get(word, word) for word in shlex.split(hint["words"])]
         assert shlex.join(["python", "-m", hint["module"], *told]).startswith(words)
         parse(hint["module"], told)
+
+
+def test_the_papers_network_is_the_largest_of_the_space_under_its_table(made: Path, tmp_path: Path) -> None:
+    given = ["--table", made / "t.csv", "--predictor", made / "acc.safetensors", "--networks", "mobilenet_v2@32"]
+    run(search, *given, "--latency", 1000, "--out", tmp_path)
+    (paper,) = read_json(tmp_path / "result.json")["networks"]["t"]
+    space = get_space(str(SPACE), 2)
+    largest = space.subnet((), [6] * 16, [2, 3, 4, 3, 3, 1], 32)
+    assert paper["sum_ms"] == pytest.approx(LatencyTable.load(made / "t.csv").latency_ms(space, largest)[0], abs=1e-5)
+    assert (paper["name"], paper["top1"], paper["missing_blocks"]) == ("mobilenet_v2", {}, 0)
