@@ -174,9 +174,11 @@ class LatencyLookup:
     def remedy(self, resolution: int) -> str:
         """The command that measures what is missing, as the end of an error message."""
         classes = "" if self.space.num_classes == 1000 else f"--num-classes {self.space.num_classes} "
+        stated = self.table.header.get("dtype")
+        dtype = f"--dtype {stated} " if stated in ("int8", "bf16", "fp16") else ""
         return (
             f"; measure them on the device, for this CPU: python -m profilers.cpu --space {self.space.argument} "
-            f"{classes}--resolutions {resolution} --out measured.csv"
+            f"{classes}{dtype}--resolutions {resolution} --out measured.csv"
         )
 
     @property

@@ -90,6 +90,13 @@ def test_missing_blocks_are_named_with_the_command_that_measures_them() -> None:
         table.lookup(get_space(SPACE.name, 10), [160]).require([160])
 
 
+@pytest.mark.parametrize(("dtype", "option"), [("int8", "--dtype int8 "), ("float32", ""), ("$(reboot)", "")])
+def test_the_command_that_measures_missing_blocks_measures_the_tables_type(dtype: str, option: str) -> None:
+    table = made_up([128], dtype=dtype)
+    with pytest.raises(InputError, match=f"--space mbv3-w1.0 {option}--resolutions 160 --out"):
+        table.lookup(SPACE, [160]).require([160])
+
+
 def test_omitted_ops_count_nothing_and_only_if_the_header_says_so() -> None:
     rows = [row for row in made_up([160]).rows if row.block.op != "global_pool"]
     genes = SPACE.sample(np.random.default_rng(0), 5, resolutions=[160])
