@@ -104,7 +104,7 @@ def make_files(args: argparse.Namespace) -> None:
                         "subnet": found["subnet"],
                         "macs_millions": found["macs_millions"],
                         "predicted_top1": found["predicted_top1"],
-                        "sum_ms": float(tables[dtype].latency_ms(space, subnet)),
+                        "sum_ms": tables[dtype].latency_ms(space, subnet).item(),
                         "file": str(file) if same is None else same["file"],
                     }
                 )
