@@ -151,19 +151,40 @@ def take_times(out: Path) -> None:
     write_json(out / "networks.json", told)
 
 
+def different_limits(networks: Sequence[dict[str, Any]]) -> list[float]:
+    """Those at which a search found another network than at the limit before."""
+    files: dict[float, list[str]] = {}
+    for network in networks:
+        files.setdefault(network["limit_ms"], []).append(network["file"])
+    limits = sorted(files)
+    return [limit for i, limit in enumerate(limits) if not i or files[limit] != files[limits[i - 1]]]
+
+
 def report(out: Path) -> None:
-    """A line for each limit and way, as Markdown; and what one way gets right more than another, over all limits."""
+    """A line for each limit, as Markdown, with the files' own latencies in brackets; and the ways, over all limits."""
     networks = json.loads((out / "networks.json").read_text())["networks"]
-    right = np.load(out / "right.npy")
-    print("| limit, ms | searched, deployed | px | depths | MMACs | sum, ms | file, ms | predicted | top-1 |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for network, of in zip(networks, right, strict=True):
-        subnet, real, top1 = network["subnet"], network.get("real_ms"), 100 * of.mean()
-        print(
-            f"| {network['limit_ms']:.3f} | {network['searched']}, {network['dtype']} | {subnet['resolution']} "
-            f"| {'-'.join(map(str, subnet['depths']))} | {network['macs_millions']:.1f} | {network['sum_ms']:.3f} "
-            f"| {'' if real is None else format(real, '.3f')} | {network['predicted_top1']:.2f} | {top1:.2f} |"
-        )
+    shown = different_limits(networks)
+    right = np.load(out / "right.npy")[[network["limit_ms"] in shown for network in networks]]
+    networks = [network for network in networks if network["limit_ms"] in shown]
+    print("| limit, ms | by the int8 table: px, depths, MMACs | int8 file: ms, top-1 | by the float32 table | "
+          "float32 file: ms, top-1 | the same in int8: ms, top-1 |")  # fmt: skip
+    print("|---|---|---|---|---|---|")
+    for limit in shown:
+        found = {
+            (n["searched"], n["dtype"]): (n, 100 * of.mean())
+            for n, of in zip(networks, right, strict=True)
+            if n["limit_ms"] == limit
+        }
+        cells = [f"{limit:.3f}"]
+        for way in WAYS:
+            network, top1 = found[way]
+            if way[1] == way[0]:
+                subnet = network["subnet"]
+                depths = "-".join(map(str, subnet["depths"]))
+                cells.append(f"{subnet['resolution']}, {depths}, {network['macs_millions']:.1f}")
+            real = f" ({network['real_ms']:.3f})" if "real_ms" in network else ""
+            cells.append(f"{network['sum_ms']:.3f}{real}, {top1:.1f} %")
+        print(f"| {' | '.join(cells)} |")
     by_way = {way: right[[(n["searched"], n["dtype"]) == way for n in networks]] for way in WAYS}
     first = by_way[WAYS[1]]
     for way in (WAYS[0], WAYS[2]):

@@ -47,7 +47,7 @@ def _session(path: Path, threads: int, entries: Mapping[str, str] | None = None)
     entries = entries or {}
     if path in _optimised:
         return _new_session(_optimised[path], threads, entries, optimise=False)
-    if b"QuantizeLinear" not in path.read_bytes():
+    if not _is_quantised(path):
         return _new_session(path, threads, entries)
     kept = path.with_suffix(f".{os.getpid()}.ort")
     try:
@@ -58,6 +58,11 @@ def _session(path: Path, threads: int, entries: Mapping[str, str] | None = None)
         return _new_session(path, threads, entries)
     _optimised[path] = kept
     return session
+
+
+@cache
+def _is_quantised(path: Path) -> bool:
+    return b"QuantizeLinear" in path.read_bytes()
 
 
 def _new_session(
