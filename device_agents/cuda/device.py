@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import itertools
 import os
 import platform
@@ -103,7 +104,13 @@ class Cuda:
             "l2_cache_kib": self.l2_bytes >> 10,
             "cuda": torch.version.cuda,
             "cudnn": str(torch.backends.cudnn.version()),  # type: ignore[no-untyped-call]
+            "device_id": device_id(str(p.uuid)),
         }
+
+
+def device_id(uuid: str) -> str:
+    """What tells a GPU from others of its model, as the host makes it (profilers.devices.identity)."""
+    return f"gpu-{hashlib.sha256(f'ofa-latency gpu {uuid}'.encode()).hexdigest()[:12]}"
 
 
 def _end(graph: torch.cuda.CUDAGraph, reason: Exception | None = None) -> None:

@@ -15,6 +15,7 @@ from ofa.runs import system
 from ofa.tables.header import PINNED
 from profilers.devices.core_options import cpu_numbers
 from profilers.devices.delegates import check_computed
+from profilers.devices.identity import DEVICE_ID, device_id, machine_identity
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Event
 from profilers.measuring.models import DTYPES, REDUCED, RUNTIMES, check_dtype_of, check_runtime
@@ -65,7 +66,12 @@ def cpu_target(
             **({"dtype": dtype} if dtype in REDUCED else {}),
         },
         start=start,
-        header={"threads": str(threads), "dtype": dtype_in_header(dtype), **({} if chosen else {PINNED: "no"})},
+        header={
+            DEVICE_ID: device_id("cpu", machine_identity()),
+            "threads": str(threads),
+            "dtype": dtype_in_header(dtype),
+            **({} if chosen else {PINNED: "no"}),
+        },
         in_place=in_place,
         dtype=dtype,
     )

@@ -7,13 +7,16 @@ device. The cluster still is Ray's: who is there, messages, actors started anew,
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
+import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError, one_line
@@ -73,6 +76,16 @@ def is_guarded() -> bool:
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
+def token_for_all() -> Path | None:
+    """The file of the token where others on this machine may read it: Ray makes it so."""
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    return path if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH) else None
+
+
 def actors() -> dict[str, Any]:
     """{host: its actor} of all that are announced."""
     import ray
@@ -125,18 +138,51 @@ def _shown(error: Exception) -> str:
     return one_line(" ".join(str(error).split()))[:300]
 
 
+class _Asked:
+    """What hosts were asked that may be slow: a host that does not answer keeps nobody waiting for the others."""
+
+    def __init__(self) -> None:
+        # {host: the answer to be, when it was asked}
+        self._waiting: dict[str, tuple[Any, float]] = {}
+        self._met: set[str] = set()
+
+    def answers(self, ask: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+        """{host: its answer, or HostLost} of those that answer soon, or have not for long; nothing is asked twice.
+
+        A host that was never asked before has all its time.
+        """
+        timeout_s = SLOW_S if self._met.issuperset(ask) else ANSWER_S
+        self._met |= ask.keys()
+        for host in ask.keys() - self._waiting.keys():
+            self._waiting[host] = (ask[host](), time.monotonic())
+        late, found = HostLost("late"), {}
+        for host, answer in answers({host: self._waiting[host][0] for host in ask}, timeout_s, late).items():
+            if answer is not late:
+                found[host] = answer
+            elif time.monotonic() - self._waiting[host][1] >= ANSWER_S:
+                found[host] = HostLost(f"no answer for {ANSWER_S:g} s")
+        for host in found:
+            del self._waiting[host]
+        return found
+
+
 class RayHosts:
     """The hosts of a lab over Ray."""
 
     def __init__(self) -> None:
         self._actors: dict[str, Any] = {}
-        # {host: what it was asked and has not answered, when}
-        self._asked_at: dict[str, tuple[Any, float]] = {}
+        # of those that answered last; one that is slow is still there
+        self._known: dict[str, Host] = {}
+        self._facts, self._looks = _Asked(), _Asked()
 
     def look(self) -> dict[str, Host]:
         self._actors = actors()
-        found = answers({host: actor.facts.remote() for host, actor in self._actors.items()})
-        return {host: answer for host, answer in found.items() if not isinstance(answer, HostLost)}
+        found = self._facts.answers({host: actor.facts.remote for host, actor in self._actors.items()})
+        known = {**self._known, **found}
+        self._known = {
+            host: answer for host, answer in known.items() if host in self._actors and isinstance(answer, Host)
+        }
+        return dict(self._known)
 
     def doing(self) -> dict[str, list[Doing]]:
         """{host: what runs there}"""
@@ -150,22 +196,13 @@ class RayHosts:
 
     def poll(self, wanted: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, dict[str, Look] | HostLost]:
         """Hosts that are slow to answer are left out, and asked nothing new, so that the others need not wait."""
-        found: dict[str, dict[str, Look] | HostLost] = {}
-        for host in wanted:
-            if host not in self._actors:
-                found[host] = HostLost("it is not announced any more")
-            elif host not in self._asked_at:
-                self._asked_at[host] = (self._actors[host].look.remote(wanted[host]), time.monotonic())
-        asked = {host: self._asked_at[host][0] for host in wanted if host in self._asked_at}
-        late = HostLost("late")
-        for host, answer in answers(asked, SLOW_S, late).items():
-            if answer is not late:
-                del self._asked_at[host]
-                found[host] = answer
-            elif time.monotonic() - self._asked_at[host][1] >= ANSWER_S:
-                del self._asked_at[host]
-                found[host] = HostLost(f"no answer for {ANSWER_S:g} s")
-        return found
+        asked = {
+            host: functools.partial(self._actors[host].look.remote, marks)
+            for host, marks in wanted.items()
+            if host in self._actors
+        }
+        gone = dict.fromkeys(wanted.keys() - asked.keys(), HostLost("it is not announced any more"))
+        return {**self._looks.answers(asked), **gone}
 
     def stop(self, keys: Mapping[str, Sequence[str]]) -> None:
         answers({host: self._actors[host].stop.remote(each) for host, each in keys.items() if host in self._actors})
@@ -184,12 +221,17 @@ class RayHosts:
 
 
 def waited_for(name: str, timeout_s: float) -> bool:
-    """Whether an actor of that name goes away in time: the name of one that ended is free a moment later."""
+    """Whether an actor of that name goes away in time: the name of one that ended is free a moment later.
+
+    False too where Ray does not answer.
+    """
     import ray
 
     until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        if name not in ray.util.list_named_actors():
-            return True
-        time.sleep(0.2)
+    with suppress(ray.exceptions.RayError, ConnectionError):
+        while name in ray.util.list_named_actors():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.2)
+        return True
     return False

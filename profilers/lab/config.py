@@ -54,6 +54,11 @@ class AnnounceConfig(LabOptions):
     def __post_init__(self) -> None:
         object.__setattr__(self, "work", Path(self.work).expanduser())
         super().__post_init__()
+        if self.address.startswith("ray://"):  # its node would be the head
+            raise UsageError(
+                f"--address is {short(self.address)}, by which a host only asks: start Ray here (ray start --address "
+                "HEAD:6379) and leave --address out"
+            )
         if self.name is not None and (not self.name.isprintable() or not self.name.strip() or len(self.name) > 100):
             raise UsageError(f"--name is {short(self.name)}, expected at most 100 characters that can be printed")
         for flag, named in (("--phone", self.phone), ("--board", self.board)):
@@ -72,8 +77,8 @@ class RunLabConfig(LabOptions, JournalOptions):
 
     Tables, journals and logs come back as they grow, into OUT/JOB/DEVICE. If a host or a device goes away, its job goes
     on when the device is back, on whichever host. Tables of several devices of one model are compared, and merged
-    where they agree. Exit codes: 0 all jobs ended well, 1 some ended with 1 (such as blocks that changed) or a device
-    is apart from its siblings, 2 some failed or had no device.
+    where they agree. Exit codes: 0 all jobs ended well, 1 some ended with 1 (such as blocks that changed), or devices
+    of one model differ or cannot be compared, 2 some failed or had no device.
     """
 
     config: Annotated[Path, Input(), Option(metavar="TOML")]

@@ -54,9 +54,14 @@ class Host:
     cores: str = ""
 
 
-def device_id(kind: Kind, identity: str) -> str:
-    """A name for a device that tells no serial. identity: what tells it from all others of its kind"""
-    return f"{kind}-{hashlib.sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}"
+_UNPLUG = "unplug it from one of them"
+_ONE_MACHINE = "stop one of them, or, if they are two machines, give each a host name of its own (hostnamectl)"
+_TWICE: Mapping[Kind, str] = {
+    "cpu": _ONE_MACHINE,
+    "host": _ONE_MACHINE,
+    "gpu": "stop one of them",
+    "board": "name it by --board on one of them",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,8 @@ def announced(hosts: Mapping[str, Host], own: str) -> Announced:
             usable[name] = ready[0]
         elif ready:
             where = " and ".join(host for host, _ in places)
-            refused.append(f"{name} ({places[0][1].model}) is announced by {where}: unplug it from one of them")
+            device = places[0][1]
+            refused.append(f"{name} ({device.model}) is announced by {where}: {_TWICE.get(device.kind, _UNPLUG)}")
         else:
             refused += [f"{name} ({device.model}) on {host}: {device.trouble}" for host, device in places]
     return Announced(usable, tuple(refused))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from profilers.profiling.console import Progressed, progress_in
 
 _TAIL = 1 << 14  # bytes of the end that are looked through
 _LONGEST = 500
+# as commands end with an error, and as profilers.regenerate says of a table, before it says where its report is
+_FAILED = re.compile(r"error: (.*)|(.+\.csv: failed: .*)")
 
 
 def progress_at(log: Path) -> Progressed | None:
@@ -18,7 +21,7 @@ def progress_at(log: Path) -> Progressed | None:
 def last_error(log: Path) -> str:
     """The last error that it names, or its last line; "" where there is none."""
     lines = _last_lines(log)
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    errors = [match[1] or match[2] for line in lines if (match := _FAILED.fullmatch(line))]
     return (errors or lines or [""])[-1][:_LONGEST]
 
 

@@ -14,7 +14,7 @@ from ofa.reading.numbers import short
 from ofa.reading.structured import content_of, parse_toml
 from profilers.lab.devices import KINDS, Device
 from profilers.lab.orders import safe_name
-from profilers.lab.words import WORKS, LabWork, words_for
+from profilers.lab.words import WORKS, LabWork, asked_cores, words_for
 
 REGENERATE = "regenerate"
 TABLES_FOLDER = "given"
@@ -53,13 +53,18 @@ class LabEntry:
 
 @dataclass(frozen=True)
 class Job:
-    """What runs once. entry: its name; subject: the device, or the table, that it is for; device: where it runs"""
+    """What runs once. entry: its name; subject: the device, or the table, that it is for; device: where it runs
+
+    threads, cpus: of the host's own CPU, as its profiler is asked for them; 0 and () where it is not
+    """
 
     entry: str
     subject: str
     device: str
     words: tuple[str, ...]
     model: str = ""
+    threads: int = 0
+    cpus: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +75,7 @@ class Job:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Job:
-        return cls(**{**fields, "words": tuple(fields["words"])})
+        return cls(**{**fields, "words": tuple(fields["words"]), "cpus": tuple(fields["cpus"])})
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ def _is_plan(plan: Mapping[str, Any], entries: Mapping[str, LabEntry] | None) ->
     for job in jobs:
         facts = (job.entry, job.subject, job.device, job.model, *job.words)
         if not all(isinstance(fact, str) for fact in facts) or not safe_name(job.name):
+            return False
+        if not all(type(number) is int for number in (job.threads, *job.cpus)):
             return False
         if entries is not None and not _is_of(job, entries.get(job.entry)):
             return False
@@ -261,7 +268,7 @@ def make_plan(entries: Sequence[LabEntry], devices: Mapping[str, tuple[str, Devi
         found = matching(entry, devices)
         if len(found) < entry.at_least:
             # of a table's next step, what is missing is said once, where it begins
-            words = f"at least {entry.at_least} devices are wanted, {len(found)} fit {_shown(entry)}"
+            words = f"devices that fit {_shown(entry)}: {len(found)}, expected at least {entry.at_least}"
             missing[entry.name] = words
         jobs[entry.name] = _jobs(entry, found, jobs.get(entry.after, []))
     return LabPlan(tuple(job for each in jobs.values() for job in each), missing)
@@ -280,7 +287,7 @@ def _jobs(entry: LabEntry, found: Sequence[Device], before: Sequence[Job]) -> li
     for number, (subject, device) in enumerate(pairs, start=1):
         stands = {"{device}": subject, "{shard}": f"{number}/{len(pairs)}"}
         words = words_for(entry.work, device, entry.args, stands)
-        made.append(Job(entry.name, subject, device.id, words, device.model))
+        made.append(Job(entry.name, subject, device.id, words, device.model, *asked_cores(words)))
     return made
 
 

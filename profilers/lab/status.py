@@ -73,7 +73,7 @@ def run_lines(out: Path) -> tuple[list[str], int]:
     for job in plan["jobs"]:
         name = f"{job['entry']}/{job['subject']}"
         record, folder = ended.get(name), out / name
-        tables = [file.name for file in sorted(folder.glob("*.csv"))] if folder.is_dir() else []
+        table = _table_in(folder, job["subject"])
         if record is None:
             progress = progress_at(folder / LOG)
             error = last_error(folder / LOG) if progress is None else ""
@@ -82,9 +82,15 @@ def run_lines(out: Path) -> tuple[list[str], int]:
             how, failed = f"failed: {record['why']}", True
         else:
             how = f"ended with {record['code']} on {record['host']} after {_time(record['seconds'])}"
-        lines.append(one_line(f"{name} ({job['model']}): {how}{f'; {folder / tables[-1]}' if tables else ''}"))
+        lines.append(one_line(f"{name} ({job['model']}): {how}{f'; {table}' if table else ''}"))
     lines += [one_line(f"{entry}: {why}") for entry, why in plan["missing"].items()]
     return lines, 2 if failed or plan["missing"] else 0
+
+
+def _table_in(folder: Path, subject: str) -> Path | None:
+    """What a job left: a table of its subject, measured anew or not, or another file of figures."""
+    named = [folder / f"{subject}.csv", folder / "new" / f"{subject}.csv", *sorted(folder.glob("*.csv"))]
+    return next((file for file in named if file.is_file()), None)
 
 
 def summary(tasks: Sequence[Task]) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from ofa.errors import InputError
+from ofa.errors import InputError, one_line
 from ofa.tables import LatencyTable
 from profilers import regenerate
 from profilers.android import AndroidConfig
 from profilers.changes.baseline import folder_of
 from profilers.changes.tables_config import TableEntry, load_config
+from profilers.devices.identity import DEVICE_ID
 from profilers.gpu import GpuConfig
 from profilers.lab.devices import Device
 from profilers.lab.plan import TABLES_FOLDER, Job, LabEntry, matching
-from profilers.lab.words import words_for
+from profilers.lab.words import asked_cores, words_for
 from profilers.linux import LinuxConfig
 
 _KIND = {"cpu": "cpu", "gpu": "gpu", "android": "phone", "linux": "board"}
@@ -34,7 +35,8 @@ def regenerate_jobs(entry: LabEntry, devices: Mapping[str, tuple[str, Device]]) 
             skipped.append(f"{entry.name}: {table.file} is skipped: {why}")
             continue
         words = words_for(entry.work, device, entry.args, {"{file}": table.file, "{device}": device.id})
-        jobs.append(Job(entry.name, Path(table.file).stem, device.id, words, device.model))
+        cores = asked_cores(table.args)
+        jobs.append(Job(entry.name, Path(table.file).stem, device.id, words, device.model, *cores))
     return jobs, skipped
 
 
@@ -54,7 +56,11 @@ def _device_of(table: TableEntry, committed: Path, devices: list[Device]) -> tup
     if not committed.is_file():
         one = len(there) == 1
         return (there[0], "") if one else (None, f"it is new, and {len(there)} devices could be meant: narrow it by on")
-    soc = LatencyTable.load(committed).header.get("soc")
+    header = LatencyTable.load(committed).header
+    if known := header.get(DEVICE_ID):  # another one of its model differs from it, which is no change
+        there = [device for device in there if device.id == known]
+        return (there[0], "") if there else (None, f"its device, {one_line(known)}, is not in the lab")
+    soc = header.get("soc")
     there = [device for device in there if device.soc == soc]
     return (there[0], "") if there else (None, f"no {kind} of the lab is {soc or 'named by its header (soc)'}")
 

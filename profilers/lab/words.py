@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -83,3 +84,12 @@ def words_for(work: LabWork, device: Device, args: Sequence[str], stands: Mappin
     for name, value in stands.items():
         words = [word.replace(name, value) for word in words]
     return (work.modules[device.kind], *words)
+
+
+def asked_cores(words: Sequence[str]) -> tuple[int, tuple[int, ...]]:
+    """What --threads and --cpu of a command say, 0 and () where they are not given."""
+    found = dict(itertools.pairwise(words))
+    found |= dict(word.split("=", 1) for word in words if word.startswith(("--threads=", "--cpu=")))
+    threads, cpus = found.get("--threads", ""), found.get("--cpu", "")
+    numbers = [cpu.strip() for cpu in cpus.split(",")]
+    return int(threads) if threads.isdecimal() else 0, tuple(int(cpu) for cpu in numbers if cpu.isdecimal())

@@ -12,6 +12,7 @@ import numpy as np
 from ofa.errors import InputError
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS
+from profilers.devices.identity import DEVICE_ID
 from profilers.profiling.beside import run_beside
 from profilers.profiling.command_words import continued
 from profilers.profiling.console import STOPPED
@@ -75,7 +76,7 @@ def _merge(out: Path, devices: Sequence[str], paths: Sequence[Path], command: st
         return 1
     header = {
         # its networks are those of one device, the rows are of all
-        **{key: text for key, text in tables[0].header.items() if key != CONTROL_NETWORKS},
+        **{key: text for key, text in tables[0].header.items() if key not in (CONTROL_NETWORKS, DEVICE_ID)},
         "cuda_device": ", ".join(devices),
         "source": command,
         "merged": f"mean of {len(tables)} devices, which {words}; the other figures are of {devices[0]}",

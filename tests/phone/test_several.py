@@ -12,6 +12,7 @@ from ofa.tables import LatencyTable
 from profilers.android import main
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.from_header import phone_options
+from profilers.devices.identity import device_id
 from profilers.devices.phone.words import name_in_files
 
 # the first test may have to build the phone
@@ -54,6 +55,7 @@ def test_two_phones_are_measured_beside_each_other_in_float16_and_one_s_failure_
     # both journals are there to be gone on with
     journals = [Journal.read(table.with_suffix(".journal.jsonl")) for table in tables]
     assert len({journal.settings["phone"] for journal in journals}) == 2
+    assert made.header["device_id"] == device_id("phone", journals[0].settings["phone"])
     assert {journal.settings["dtype"] for journal in journals} == {"fp16"}
     assert sorted(path.name for path in tmp_path.glob("t*")) == sorted(
         path.name for path in (tables[0], *(table.with_suffix(".journal.jsonl") for table in tables))

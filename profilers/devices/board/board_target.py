@@ -12,6 +12,7 @@ from profilers.devices.batches import TAR_RECORD, Batch, batches_of, largest_mod
 from profilers.devices.board.ssh import Board, Facts, no_space
 from profilers.devices.cores import Cluster, fastest, kinds_of_cores, of_cluster
 from profilers.devices.delegates import Dtype, asked_dtype, check_computed, dtype_of, model_dtype
+from profilers.devices.identity import DEVICE_ID, device_id
 from profilers.devices.sent_files import SentFolder, sent_folder
 from profilers.measuring.events import Done, Event
 from profilers.measuring.target import Target
@@ -67,6 +68,7 @@ def open_board(
         cluster=cores.cores,
         keep_models=keep_models,
         in_place=in_place,
+        identity=facts.identity,
     ) as target:
         yield target
 
@@ -86,11 +88,12 @@ def board_target(
     cluster: Cluster | None = None,
     keep_models: bool = True,
     in_place: bool = False,
+    identity: str = "",
 ) -> Iterator[Target]:
     """One board; models that are not to be kept there are gone in the end.
 
     agent: built for its machine; cpus: of `chosen_cpus`; cluster: as they were asked for
-    in_place: whether blocks are timed in networks, where they stand
+    in_place: whether blocks are timed in networks, where they stand; identity: as its facts tell
     """
     files = {name: agent.folder / name for name in agent.files}
     there = AgentOnBoard(board, files, agent.start_command, timeout_s, say, keep_models)
@@ -114,6 +117,7 @@ def board_target(
                 "dtype": dtype_of(delegate, dtype),
                 "delegate": delegate,
                 **({"cores": cluster} if cluster else {}),
+                **({DEVICE_ID: device_id("board", identity)} if identity else {}),
             },
             in_place=in_place,
             dtype=model_dtype(dtype),

@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from ofa.errors import InputError
 from profilers.devices.cores import core_numbers, cpu_list
+from profilers.devices.identity import IDENTITY_THERE
 from profilers.devices.sent_files import SUMS, SentFolder, write_tar
 from profilers.measuring.conversation import agent_process
 from profilers.measuring.events import Event
@@ -26,6 +27,7 @@ CONNECTION_FAILED = 255
 HEARTBEAT_S = 2
 QUIET = ("-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5")
 
+IDENTITY = f'echo "identity={IDENTITY_THERE}"'
 FACTS = r"""
 echo "machine=$(uname -m)"
 echo "allowed=$(sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)"
@@ -53,12 +55,14 @@ class Facts:
     """machine: as `uname -m` says; usable: CPUs that may be pinned to
 
     max_khz, capacity: {CPU: its highest clock, its speed as the kernel's scheduler sees it}, if told
+    identity: what tells it from other boards, "" if nothing does
     """
 
     machine: str
     usable: tuple[int, ...]
     max_khz: Mapping[int, int]
     capacity: Mapping[int, int] = field(default_factory=dict)
+    identity: str = ""
 
 
 class Board:
@@ -96,9 +100,10 @@ class Board:
         return done.stdout.decode("utf-8", "replace")
 
     def facts(self) -> Facts:
-        answers = dict(line.partition("=")[::2] for line in self.run(FACTS).splitlines())
+        answers = dict(line.partition("=")[::2] for line in self.run(IDENTITY + FACTS).splitlines())
         khz, capacity = (core_numbers(answers, name) for name in ("khz", "capacity"))
-        return Facts(answers.get("machine", ""), cpu_list(answers.get("allowed", "")), khz, capacity)
+        cpus = cpu_list(answers.get("allowed", ""))
+        return Facts(answers.get("machine", ""), cpus, khz, capacity, answers.get("identity", "").strip())
 
     def holds(self, wanted: SentFolder) -> bool:
         """Whether the board has the folder, unharmed."""

@@ -52,7 +52,7 @@ class Phone:
     off: those that could not be woken, or are kept for others
     page_bytes: of the kernel's pages; None: not told
     capacity: {CPU: its speed as the kernel's scheduler sees it, 1024 that of the fastest}, where it is told
-    identity: a hash that tells this phone from another of its model
+    identity: a hash that tells this phone from another of its model, where is_told_apart: by its serial number
     """
 
     name: str
@@ -64,6 +64,7 @@ class Phone:
     off: tuple[int, ...] = ()
     capacity: Mapping[int, int] = field(default_factory=dict)
     page_bytes: int | None = None
+    is_told_apart: bool = True
 
 
 def facts(adb: Adb, own_agent: bool) -> Phone:
@@ -103,6 +104,7 @@ def parse_facts(text: str, own_agent: bool) -> Phone:
         off=tuple(sorted((online | set(cpu_list(properties.get("possible", "")))) - usable)),
         capacity=capacity,
         page_bytes=int(page) if re.fullmatch(r"[1-9]\d{3,6}", page := properties.get("page", ""), re.ASCII) else None,
+        is_told_apart=bool(properties.get("ro.serialno")),
     )
 
 

@@ -10,6 +10,7 @@ from device_agents.android import bundle
 from device_agents.android.elf import too_small_for
 from ofa.errors import InputError
 from profilers.devices.delegates import asked_dtype, dtype_of, model_dtype
+from profilers.devices.identity import DEVICE_ID, device_id
 from profilers.devices.phone.adb import Adb
 from profilers.devices.phone.facts import Phone, chosen_cores, clusters, facts, maybe_faster
 from profilers.devices.phone.phone_options import PhoneOptions
@@ -93,6 +94,7 @@ def session_of(
                 "dtype": dtype_of(asked.delegate, asked.dtype),
                 "delegate": asked.delegate,
                 **({"cores": asked.cores} if asked.cores else {}),
+                **({DEVICE_ID: device_id("phone", phone.identity)} if phone.is_told_apart else {}),
             },
             tries=TRIES,
             pace=PHONE_PACE,

@@ -25,9 +25,10 @@ from profilers.changes.baseline import MOST_RUNS
 from profilers.changes.change import FEWEST_BLOCKS, FEWEST_RUNS, Changes, find_changes, find_changes_from_runs
 from profilers.changes.levels import ALPHA, EFFECT
 from profilers.changes.visit_medians import VisitMedians, visit_medians
+from profilers.devices.identity import DEVICE_ID
 from profilers.lab.history.events import events_of
 from profilers.lab.history.nights import NewEra, Night, State, moment
-from profilers.lab.siblings.same import DEVICE_ID, check_measured, settings_of
+from profilers.lab.siblings.same import check_measured, settings_of
 
 # of a baseline; as regenerate has it: a table and its earlier runs
 MOST_TABLES = 1 + MOST_RUNS
@@ -70,8 +71,9 @@ def read_histories(
 ) -> tuple[tuple[History, ...], tuple[UnfollowedTable, ...]]:
     """The histories in files and in folders, with the folders in them; and the tables that are in none.
 
-    Devices are told apart by `device_id` in the header, else by the device's name. InputError for a named file that is
-    no measured table, for a table without a date, and where there is no table.
+    Devices are told apart by `device_id` in the header, else by the device's name. A table without an id is of the
+    device of its name, where one alone has that. InputError for a named file that is no measured table, for a table
+    without a date, and where there is no table.
     """
     left_out: list[UnfollowedTable] = []
     groups: dict[tuple[str, ...], list[_Measured]] = {}
@@ -91,8 +93,18 @@ def read_histories(
     if not groups:
         why = f": {left_out[0].why}" if left_out else ""
         raise InputError(f"{', '.join(map(str, places))}: no measured table is in there{why}")
+    _join(groups)
     histories = [history for same in groups.values() for history in _all_followed(same, effect, alpha)]
     return tuple(histories), tuple(left_out)
+
+
+def _join(groups: dict[tuple[str, ...], list[_Measured]]) -> None:
+    """Tables of before there were ids go to the only device of their name and settings. groups: {series: its tables}"""
+    for series, same in [*groups.items()]:
+        named = [each for each, (first, *_) in groups.items() if first.device_id and first.device == same[0].device]
+        fit = [each for each in named if each[1:] == series[1:]]
+        if not same[0].device_id and len(fit) == 1:
+            groups[fit[0]] += [replace(table, device_id=fit[0][0]) for table in groups.pop(series)]
 
 
 def _files(places: Sequence[Path]) -> list[tuple[Path, bool]]:

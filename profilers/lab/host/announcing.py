@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa.errors import InputError
-from profilers.lab.cluster import actor_name, actors, answers, connected, is_guarded, waited_for
+from profilers.lab.cluster import actor_name, actors, answers, connected, is_guarded, token_for_all, waited_for
 from profilers.lab.config import AnnounceConfig
 from profilers.lab.devices import Device, Host, announced, package
 from profilers.lab.host.actor import start_actor
@@ -38,8 +38,10 @@ def announce(config: AnnounceConfig, say: Callable[[str], object], warn: Callabl
 
         if not is_guarded():
             warn(OPEN)
+        elif (file := token_for_all()) is not None:
+            warn(f"others on this machine can read the lab's token: chmod 600 {file}")
         _check_welcome(name, package())
-        attached = Attached(config, name, say)
+        attached = Attached(config, say)
         here = _Here(config, name, ray.get_runtime_context().get_node_id(), attached.look(()))
         here.start()
         try:

@@ -12,8 +12,9 @@ from importlib.util import find_spec
 
 from device_agents.cpu.machine import cpu_model
 from ofa.errors import InputError, one_line
+from profilers.devices.identity import IDENTITY_THERE, device_id, machine_identity
 from profilers.lab.config import AnnounceConfig
-from profilers.lab.devices import Device, Kind, device_id
+from profilers.lab.devices import Device, Kind
 
 # what does not answer, and boards, which are asked over ssh, are not asked more often
 SELDOM_S = 60.0
@@ -24,10 +25,12 @@ _SMI = ("nvidia-smi", "--query-gpu=index,name,uuid", "--format=csv,noheader")
 class Attached:
     """This host's devices. A phone is asked for its facts once, when it appears: that keeps all its cores busy."""
 
-    def __init__(self, config: AnnounceConfig, host: str, say: Callable[[str], object]) -> None:
-        self._config, self._host, self._say = config, host, say
+    def __init__(self, config: AnnounceConfig, say: Callable[[str], object]) -> None:
+        self._config, self._say = config, say
         # {(kind, address): the device, when it was asked}
         self._known: dict[tuple[Kind, str], tuple[Device, float]] = {}
+        # what was said of devices with two addresses
+        self._twins: set[str] = set()
         self._here = [*self._this_machine(), *(_gpus() if "gpu" in config.kinds else ())]
         self._with_adb = "phone" in config.kinds and find_spec("adb_shell") is not None
         if "phone" in config.kinds and not self._with_adb:
@@ -40,20 +43,23 @@ class Attached:
         if "board" in self._config.kinds:
             asked |= {("board", host): "" for host in self._config.board}
         self._known = {key: known for key, known in self._known.items() if key in asked}
-        found = [*self._here]
+        found, twins = [*self._here], set[str]()
         for (kind, address), why in asked.items():
             device = self._device(kind, address, why, busy)
             if twin := next((other for other in found if other.id == device.id), None):
-                self._say(f"{_shown(address)} is left out: it is the same phone as {_shown(twin.address)}")
+                twins.add(f"{_shown(address)} is left out: it is the same {kind} as {_shown(twin.address)}")
                 continue
             found.append(device)
+        for line in sorted(twins - self._twins):
+            self._say(line)
+        self._twins = twins
         return found
 
     def _this_machine(self) -> list[Device]:
         model = cpu_model() or "unnamed CPU"
         here: tuple[Kind, ...] = ("host", "cpu")
         kinds = [kind for kind in here if kind in self._config.kinds]
-        return [Device(device_id(kind, self._host), kind, "", model, model) for kind in kinds]
+        return [Device(device_id(kind, machine_identity()), kind, "", model, model) for kind in kinds]
 
     def _phones(self) -> dict[str, str]:
         """{serial: why it cannot be used, "" if it can}"""
@@ -119,7 +125,9 @@ def ask_phone(serial: str, known: Device | None = None) -> Device:
     except (InputError, ConnectionLost) as reason:
         return _with_trouble("phone", serial, one_line(str(reason)), known)
     soc = f"{maker} {model}".strip() or platform
-    return Device(device_id("phone", phone.identity), "phone", serial, phone.name, soc)
+    # as in its tables' headers; of phones that tell no serial number, adb's name for it is all there is
+    own = device_id("phone", phone.identity if phone.is_told_apart else serial)
+    return Device(own, "phone", serial, phone.name, soc)
 
 
 def ask_board(host: str, known: Device | None = None) -> Device:
@@ -127,17 +135,17 @@ def ask_board(host: str, known: Device | None = None) -> Device:
     from profilers.devices.board.ssh import Board
 
     try:
-        machine, model = Board(host, None).run(BOARD).split("\n", 1)
+        identity, model = Board(host, None).run(BOARD).split("\n", 1)
     except (InputError, ValueError) as reason:
         return _with_trouble("board", host, one_line(str(reason)), known)
     words = " ".join(model.replace("\0", "").split())
     name = "".join(c if c.isprintable() else " " for c in words) or "unnamed board"
-    return Device(device_id("board", machine.strip() or host), "board", host, name, name)
+    return Device(device_id("board", identity.strip()), "board", host, name, name)
 
 
-# its own number, and its model
+# what tells it from others, and its model
 BOARD = (
-    "cat /etc/machine-id 2> /dev/null || echo; "
+    f'echo "{IDENTITY_THERE}"; '
     "cat /proc/device-tree/model 2> /dev/null || sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"
 )
 ASK: Mapping[Kind, Callable[[str, Device | None], Device]] = {"phone": ask_phone, "board": ask_board}
@@ -161,7 +169,9 @@ def parse_gpus(lines: Sequence[str]) -> list[Device]:
         index, _, rest = line.partition(",")
         model, _, uuid = (part.strip() for part in rest.rpartition(","))
         if index.strip().isdecimal() and model and uuid:
-            found.append(Device(device_id("gpu", uuid), "gpu", f"cuda:{index.strip()}", model, model))
+            # CUDA tells it without what it begins with
+            plain = uuid.removeprefix("GPU-").removeprefix("MIG-")
+            found.append(Device(device_id("gpu", plain), "gpu", f"cuda:{index.strip()}", model, model))
     return found
 
 

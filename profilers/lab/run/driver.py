@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -172,8 +171,8 @@ class LabRun:
             task.began = time.monotonic()
 
     def _order(self, task: Task) -> Order:
-        threads, cpus = asked_cores(task.job.words)
-        return Order(task.job.name, task.job.device, task.job.words, self.run, self.by, threads, cpus)
+        job = task.job
+        return Order(job.name, job.device, job.words, self.run, self.by, job.threads, job.cpus)
 
     def _wait(self, task: Task, why: str, *, in_turn: bool = False) -> None:
         """Waits for what may come back, as long as the user's patience lasts. in_turn: for a job of this run, always"""
@@ -264,12 +263,3 @@ class LabRun:
             time.sleep(TICK_S)
         for task in running:
             task.state = "waits"
-
-
-def asked_cores(words: Sequence[str]) -> tuple[int, tuple[int, ...]]:
-    """What --threads and --cpu of a command say, 0 and () where they are not given."""
-    found = dict(itertools.pairwise(words))
-    found |= dict(word.split("=", 1) for word in words if word.startswith(("--threads=", "--cpu=")))
-    threads, cpus = found.get("--threads", ""), found.get("--cpu", "")
-    numbers = [cpu.strip() for cpu in cpus.split(",")]
-    return int(threads) if threads.isdecimal() else 0, tuple(int(cpu) for cpu in numbers if cpu.isdecimal())

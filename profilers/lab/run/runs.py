@@ -71,7 +71,7 @@ def run_lab(config: RunLabConfig, hosts: Hosts, say: Say, show: Callable[[Sequen
             for line in begin.plan.skipped:
                 say(line)
             tasks = [_task(config.out, begin, job) for job in begin.plan.jobs]
-            say(f"{len(tasks)} jobs on {len({task.job.device for task in tasks})} devices")
+            say(f"jobs: {len(tasks)}, on {len({task.job.device for task in tasks})} of the lab's devices")
             by = f"{_user()}@{socket.gethostname()} ({config.out})"
             run = LabRun(
                 hosts, tasks, begin.journal, begin.run, by, package(),
@@ -203,7 +203,7 @@ def _files_of(out: Path) -> Callable[[Task], dict[str, bytes]]:
 
 def _finish(config: RunLabConfig, begin: Begin, tasks: Sequence[Task], say: Say, resume: str) -> int:
     """Writes the report, takes tables over, compares siblings; the exit code."""
-    accepted = _accept(tasks, say) if config.accept else []
+    accepted, all_taken = _accept(tasks, say) if config.accept else ([], True)
     models = compare_models(config.out, tasks, resume)
     for each in models:
         for line in each.lines:
@@ -221,26 +221,33 @@ def _finish(config: RunLabConfig, begin: Begin, tasks: Sequence[Task], say: Say,
     if failed:
         say(f"try again what failed with: {resume}")
     say(f"wrote {report}")
-    if failed or begin.plan.missing:
+    if failed or begin.plan.missing or not all_taken:
         return FAILED
-    apart = any(each.apart for each in models)
-    return max((task.code or 0 for task in tasks), default=0) or int(apart)
+    to_be_seen = any(each.to_be_seen for each in models)
+    return max((task.code or 0 for task in tasks), default=0) or int(to_be_seen)
 
 
-def _accept(tasks: Sequence[Task], say: Say) -> list[str]:
-    """Has profilers.regenerate take over what the jobs measured, without measuring; what it said, a line each."""
+def _accept(tasks: Sequence[Task], say: Say) -> tuple[list[str], bool]:
+    """Has profilers.regenerate take over what the jobs measured, without measuring; what it said, a line each.
+
+    And whether all that was measured could be looked at: a table that is not taken over with a reason counts.
+    """
     lines: list[str] = []
+    well = True
     for task in tasks:
         if task.entry.command != REGENERATE or task.state != "done" or task.entry.tables is None:
             continue
         file = only_of(task.job)
+        if not (task.folder / "new" / file).is_file():  # its host had no such device after all: nothing was measured
+            continue
         words = ["--config", str(task.entry.tables), "--only", file, "--out", str(task.folder / "new")]
         command = [sys.executable, "-m", "profilers.regenerate", *words, "--resume", "--accept"]
         done = subprocess.run(
             command, capture_output=True, encoding="utf-8", errors="replace", stdin=subprocess.DEVNULL
         )
-        printed = (done.stdout if done.returncode in GOOD else done.stderr).splitlines()
+        printed = done.stdout.splitlines() + (done.stderr.splitlines() if done.returncode not in GOOD else [])
         lines += [line for line in printed if line.startswith((f"{file}: ", "error: "))]
+        well = well and done.returncode in GOOD
     for line in lines:
         say(line)
-    return lines
+    return lines, well

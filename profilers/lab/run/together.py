@@ -16,12 +16,15 @@ _OTHER = re.compile(r"[^A-Za-z0-9]+")
 
 @dataclass(frozen=True)
 class Together:
-    """What was found of one model's devices. lines: in words; table: the merged one; apart: devices set aside"""
+    """What was found of one model's devices. lines: in words; table: the merged one
+
+    to_be_seen: whether devices are set aside, or could not be compared
+    """
 
     model: str
     lines: tuple[str, ...]
     table: Path | None = None
-    apart: int = 0
+    to_be_seen: bool = False
 
 
 def table_of(task: Task) -> Path:
@@ -36,7 +39,9 @@ def compare_models(out: Path, tasks: Sequence[Task], command: str) -> list[Toget
     """
     groups: dict[tuple[str, str, str], list[Task]] = {}
     for task in tasks:
-        if task.entry.command == "profile" and task.code in GOOD and task.state == "done" and table_of(task).is_file():
+        # estimates tell nothing of how alike devices are
+        is_measured = task.entry.command == "profile" and "--quickest" not in task.job.words
+        if is_measured and task.code in GOOD and task.state == "done" and table_of(task).is_file():
             kind = task.job.device.split("-")[0]
             groups.setdefault((task.job.entry, kind, task.job.model), []).append(task)
     taken: set[Path] = set()
@@ -67,8 +72,8 @@ def _compared(table: Path, model: str, tasks: Sequence[Task], command: str) -> T
         found = compare_devices([table_of(task) for task in tasks], names=names)
         lines = tuple(findings(found))
         if not found.agreeing:
-            return Together(model, lines, None, len(names))
+            return Together(model, lines, None, to_be_seen=True)
         merged_table(found, model or "several devices", command).save(table)
     except InputError as reason:
-        return Together(model, (f"{', '.join(names)} are not compared: {reason}",))
-    return Together(model, lines, table, len(found.apart))
+        return Together(model, (f"{', '.join(names)} are not compared: {reason}",), None, to_be_seen=True)
+    return Together(model, lines, table, to_be_seen=bool(found.apart))

@@ -16,7 +16,8 @@ from ofa.reading.numbers import cut
 from ofa.tables import LatencyTable
 from profilers.changes.change import FEWEST_BLOCKS
 from profilers.changes.visit_medians import visit_medians
-from profilers.lab.siblings.same import DEVICE_ID, check_measured, check_same, settings_of
+from profilers.devices.identity import DEVICE_ID
+from profilers.lab.siblings.same import check_measured, check_same, settings_of
 
 Floats = NDArray[np.float64]
 # a row's figures beside its visits

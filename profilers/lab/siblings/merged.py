@@ -124,7 +124,8 @@ def _listed(found: Siblings) -> str:
     """The devices by name, with what tells each from others where its table has it."""
     devices = [found.tables.devices[number] for number in found.agreeing]
     named = [
-        f"{one_line(device.name)}{f' (id {one_line(device.device_id)})' if device.device_id else ''}"
+        one_line(device.name)
+        + (f" (id {one_line(device.device_id)})" if device.device_id not in ("", device.name) else "")
         for device in devices[:_NAMED]
     ]
     return ", ".join(named) + (f" and {len(devices) - _NAMED} more" if len(devices) > _NAMED else "")

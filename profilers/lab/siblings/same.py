@@ -20,8 +20,6 @@ FACTS = (
 # the table of several devices says so, and how many and which, by this key
 MERGED = "merged"
 _CLASSES = "classes"
-# what tells a device from others of its model, where a table has it
-DEVICE_ID = "device_id"
 
 
 def settings_of(table: LatencyTable) -> dict[str, str]:

@@ -117,6 +117,17 @@ def test_devices_and_settings_are_apart_and_what_is_none_is_named(draw: Draw, tm
     ]
 
 
+def test_tables_of_before_there_were_ids_are_of_the_only_device_of_their_name(draw: Draw, tmp_path: Path) -> None:
+    nights(draw, [1, 1])
+    nights(draw, [1, 1], first=3, device_id="1")
+    nights(draw, [1], first=5, device_id="2", device="another")
+    histories, _ = read_histories([tmp_path])
+    assert sorted((h.device_id, len(h.nights)) for h in histories) == [("1", 4), ("2", 1)]
+    nights(draw, [1], first=6, device_id="3")
+    histories, _ = read_histories([tmp_path])  # of which of two is not known
+    assert sorted((h.device_id, len(h.nights)) for h in histories) == [("", 2), ("1", 2), ("2", 1), ("3", 1)]
+
+
 def test_what_is_no_history_is_refused(draw: Draw, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()

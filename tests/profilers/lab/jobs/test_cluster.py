@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def cluster() -> Iterator[Any]:
 
 
 def test_the_commands(cluster: Any, tmp_path: Path) -> None:
-    """announce, status, run on this CPU; announce is killed in the middle, and the run goes on when it is back."""
+    """announce, status, run on this CPU; all are killed in the middle, and a resumed run comes to the same end."""
 
     processes: list[subprocess.Popen[str]] = []
 
@@ -81,13 +82,20 @@ def test_the_commands(cluster: Any, tmp_path: Path) -> None:
         entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
         (tmp_path / "lab.toml").write_text(entry)
         run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5")
-        logged("run", "1 jobs on 1 devices", run)
+        logged("run", "jobs: 1, on 1 of the lab's devices", run)
         while not list((tmp_path / "out").rglob("*.journal.jsonl"))[1:]:
             assert run.poll() is None, (tmp_path / "run.log").read_text()
             time.sleep(0.05)
-        first.kill()
+        # the host's part alone: announce starts it anew, and its job ended with it
+        for pid in _host_parts(cluster.list_all_nodes()):
+            os.kill(pid, signal.SIGKILL)
         logged("run", "host bench went away", run)
+        logged("announce", "and is started anew", first)
+        first.kill()
         second = started(*announce)
+        # the run itself: what it began goes on
+        run.kill()
+        run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5", "--resume")
         assert run.wait() == 0, (tmp_path / "run.log").read_text()
         (table,) = (tmp_path / "out" / "tables").rglob("cpu-*.csv")
         _same_as_alone(table, args, tmp_path / "alone.csv")
@@ -104,6 +112,18 @@ def test_the_commands(cluster: Any, tmp_path: Path) -> None:
         for process in processes:
             process.kill()
             process.wait()
+
+
+def _host_parts(nodes: Iterable[Any]) -> list[int]:
+    """The processes of announced hosts on these nodes, and of no other cluster."""
+    raylets = {node.all_processes["raylet"][0].process.pid for node in nodes}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent in raylets and (folder / "cmdline").read_bytes().startswith(b"ray::HostActor"):
+                found.append(int(folder.name))
+    return found
 
 
 def _same_as_alone(table: Path, args: list[str], out: Path) -> None:
@@ -150,7 +170,11 @@ def test_a_node_that_is_killed_loses_nothing_and_two_hosts_of_one_name_are_refus
     def show(_: object) -> None:
         if not killed and journal.is_file() and journal.read_bytes().count(b"\n") > 20:
             killed.append(time.monotonic())
+            # a machine that dies takes all with it; Ray's own end, alone, may be noticed after the jobs have ended
+            parts = _host_parts([cluster.other])
             cluster.other.all_processes["raylet"][0].process.kill()
+            for pid in parts:
+                os.kill(pid, signal.SIGKILL)
         if killed and any("host shelf went away" in line for line in said):
             # its phones are put into another host
             held["rack"].attach.remote([phone(f"{host}{n}") for host in ("rack", "shelf") for n in (1, 2)])

@@ -5,14 +5,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ofa.runs.journal import Journal
+from profilers.lab import cluster
+from profilers.lab.devices import Host
 from profilers.lab.orders import FilePiece, Look
 from profilers.lab.plan import Job
-from profilers.lab.run.driver import LabRun, Task, asked_cores
+from profilers.lab.run.driver import LabRun, Task
 from profilers.lab.run.returned import Returned
+from profilers.lab.words import asked_cores
 from tests.helpers.labs import LocalHosts, job, phone, run_of
 
 
@@ -200,3 +204,34 @@ def test_the_cores_that_a_command_asks_for() -> None:
     assert asked_cores(["m", "--threads", "4", "--cpu", "2, 3"]) == (4, (2, 3))
     assert asked_cores(["m", "--threads=2", "--cpu=1"]) == (2, (1,))
     assert asked_cores(["m", "--threads"]) == (0, ())
+
+
+def test_a_host_that_hangs_is_known_for_a_while_and_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over Ray, whose answers are made up: what was asked is not asked again, and only a new host has all its time."""
+    asked: list[str] = []
+    waited: list[float] = []
+    hanging: set[str] = set()
+
+    class Actor:
+        def __init__(self, name: str) -> None:
+            self.facts = SimpleNamespace(remote=lambda: asked.append(name) or name)
+
+    def answers(asked: dict[str, str], timeout_s: float, late: object) -> dict[str, object]:
+        waited.append(timeout_s)
+        return {host: late if host in hanging else Host(host, "1", {}) for host in asked}
+
+    there = {name: Actor(name) for name in ("a", "b")}
+    monkeypatch.setattr(cluster, "actors", lambda: there)
+    monkeypatch.setattr(cluster, "answers", answers)
+    hosts = cluster.RayHosts()
+    assert hosts.look().keys() == {"a", "b"}
+    hanging.add("b")
+    assert hosts.look().keys() == hosts.look().keys() == {"a", "b"}
+    assert asked == ["a", "b", "a", "b", "a"]
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.0)
+    assert hosts.look().keys() == {"a"}
+    hanging.clear()
+    assert hosts.look().keys() == {"a", "b"}
+    del there["a"]
+    assert hosts.look().keys() == {"b"}
+    assert waited == [10.0, *[cluster.SLOW_S] * 5]

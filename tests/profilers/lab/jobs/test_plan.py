@@ -1,10 +1,12 @@
 """lab.toml: what is wrong is named with its place; which jobs follow from devices, and the words of each."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ofa.errors import InputError
+from ofa.tables import LatencyTable
 from profilers.lab.devices import Device, Host, announced
 from profilers.lab.plan import Job, make_plan, read_entries
 from profilers.lab.run.check import check_words
@@ -99,7 +101,7 @@ def test_devices_are_chosen_by_their_facts(tmp_path: Path) -> None:
     text = PROFILE + 'on = { kind = "phone", model = "pixel*" }\nat_least = 3\n'
     plan = make_plan(read_entries(written(tmp_path, text)), DEVICES)
     assert [job.device for job in plan.jobs] == ["phone-1", "phone-3"]
-    lacks = "at least 3 devices are wanted, 2 fit kind 'phone', model 'pixel*'"
+    lacks = "devices that fit kind 'phone', model 'pixel*': 2, expected at least 3"
     assert plan.missing == {"tables": lacks}
     text = PROFILE + 'on = { kind = "phone" }\none_of_each = "soc"\n'
     plan = make_plan(read_entries(written(tmp_path, text)), DEVICES)
@@ -157,6 +159,16 @@ def test_regenerated_tables_find_their_devices(tmp_path: Path) -> None:
         "regenerate: b.csv is skipped: it is new, and 2 devices could be meant: narrow it by on",
         "regenerate: d.csv is skipped: its args name no --serial, which a lab needs",
     ]
+    # a table that knows its device is not measured on another of its model, and its list says on how many CPUs
+    LatencyTable({**committed.header, "device_id": "cpu-3"}, committed.rows).save(tmp_path / "a.csv")
+    (tmp_path / "tables.toml").write_text(ENTRY.format(file="a.csv").replace('["', '["--threads", "3", "'))
+    cpus = {name: ("h", replace(here, id=name)) for name in ("cpu-2", "cpu-3")}
+    ((job,), _) = regenerate_jobs(entry, cpus)
+    assert (job.device, job.threads) == ("cpu-3", 3)
+    del cpus["cpu-3"]
+    assert regenerate_jobs(entry, cpus) == (
+        [], ["regenerate: a.csv is skipped: its device, cpu-3, is not in the lab"]
+    )  # fmt: skip
     assert sorted(given_files(entry, "a.csv")) == [
         "given/a.csv", "given/baseline/a/2026-01-01.csv", "given/tables.toml"
     ]  # fmt: skip
@@ -164,8 +176,8 @@ def test_regenerated_tables_find_their_devices(tmp_path: Path) -> None:
 
 def test_hosts_of_another_package_and_devices_announced_twice_are_refused_and_named() -> None:
     hosts = {
-        "a": Host("a", "1", {}, (PIXEL, OTHER)),
-        "b": Host("b", "1", {}, (PIXEL, phone("9", trouble="it is locked"))),
+        "a": Host("a", "1", {}, (PIXEL, OTHER, HERE)),
+        "b": Host("b", "1", {}, (PIXEL, HERE, phone("9", trouble="it is locked"))),
         "c": Host("c", "2", {}, (CPU,)),
     }
     found = announced(hosts, "1")
@@ -173,5 +185,7 @@ def test_hosts_of_another_package_and_devices_announced_twice_are_refused_and_na
     assert found.refused == (
         "host c is left out: it has 2, here is 1: install the same on all hosts",
         "phone-1 (Pixel 8) is announced by a and b: unplug it from one of them",
+        "host-1 (EPYC) is announced by a and b: stop one of them, or, if they are two machines, give each a host name "
+        "of its own (hostnamectl)",
         "phone-9 (Pixel 8) on b: it is locked",
     )

@@ -37,6 +37,13 @@ def _made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "check_words", lambda *_: None)
 
 
+@pytest.fixture
+def hosts(hosts: LocalHosts) -> LocalHosts:
+    """Phones of two models: of one, what the made-up profiler leaves would be compared."""
+    hosts.jobs["b"].attach([phone(f"b{n}", model="Pixel 9") for n in (1, 2)])
+    return hosts
+
+
 def config(folder: Path, text: str = LAB, code: int = 0, **more: bool) -> RunLabConfig:
     (folder / "lab.toml").write_text(text.replace("{code}", str(code)))
     return RunLabConfig(config=folder / "lab.toml", out=folder / "out", **more)  # type: ignore[arg-type]
@@ -50,15 +57,13 @@ def run(asked: RunLabConfig, hosts: LocalHosts) -> tuple[int, list[str]]:
 def test_a_run_is_reported_resumed_and_not_replaced_unasked(hosts: LocalHosts, tmp_path: Path) -> None:
     code, said = run(config(tmp_path), hosts)
     assert code == 0
-    assert said[0] == "2 jobs on 2 devices"
-    # what the made-up profiler leaves is no table, which is said and harms nothing
-    assert any(line.startswith("Pixel 8: phone-a1, phone-b1 are not compared: ") for line in said)
+    assert said[0] == "jobs: 2, on 2 of the lab's devices"
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| tables/phone-a1 | Pixel 8 | a | with 0 |" in report
     lines, status = run_lines(tmp_path / "out")
     assert status == 0
     assert [line.split(" after ")[0] for line in lines] == [
-        f"tables/phone-{host}1 (Pixel 8): ended with 0 on {host}" for host in "ab"
+        f"tables/phone-{host}1 (Pixel {model}): ended with 0 on {host}" for host, model in ("a8", "b9")
     ]
     assert lines[0].endswith("out/tables/phone-a1/phone-a1.csv")
     with pytest.raises(InputError, match="holds an earlier run: go on with it by --resume, or --overwrite it"):
@@ -70,11 +75,20 @@ def test_a_run_is_reported_resumed_and_not_replaced_unasked(hosts: LocalHosts, t
         run(config(tmp_path, LAB.replace('"5"', '"6"'), resume=True), hosts)
 
 
+def test_devices_of_one_model_that_cannot_be_compared_are_to_be_seen(hosts: LocalHosts, tmp_path: Path) -> None:
+    hosts.jobs["b"].attach([phone("b1")])
+    code, said = run(config(tmp_path), hosts)
+    # what the made-up profiler leaves is no table, which is said and harms nothing
+    assert any(line.startswith("Pixel 8: phone-a1, phone-b1 are not compared: ") for line in said)
+    assert code == 1
+    assert [task["state"] for task in Journal.read(tmp_path / "out" / runs.JOURNAL).records[1:]] == ["done"] * 2
+
+
 def test_exit_codes_and_missing_devices(hosts: LocalHosts, tmp_path: Path) -> None:
     text = LAB + '[[job]]\nname = "more"\ncommand = "profile"\non = { model = "Nokia*" }\n'
     assert run(config(tmp_path, code=1), hosts)[0] == 1
     code, said = run(config(tmp_path, text, 1, overwrite=True), hosts)
-    lacks = "more: at least 1 devices are wanted, 0 fit model 'Nokia*'"
+    lacks = "more: devices that fit model 'Nokia*': 0, expected at least 1"
     assert code == 2
     assert lacks in said
     lines, status = run_lines(tmp_path / "out")
@@ -219,6 +233,7 @@ def test_what_is_no_hosts_name_is_no_fault_of_ours(host: str) -> None:
         ({"name": "a\x1b"}, r"--name is 'a\x1b'"),
         ({"board": ("pi", "pi")}, "--board names 'pi' twice"),
         ({"phone": ("1:2", "1:2")}, "--phone names '1:2' twice"),
+        ({"address": "ray://head:10001"}, "by which a host only asks: start Ray here (ray start --address HEAD:6379)"),
         ({"timed_cpus": 0}, "--timed-cpus is 0, expected at least 1"),
         ({"only": ("toaster",)}, "--only is 'toaster', expected one of cpu, gpu, phone, board, host"),
     ],
@@ -227,6 +242,16 @@ def test_wrong_announcements_are_named(more: dict, words: str) -> None:
     with pytest.raises(InputError) as raised:
         AnnounceConfig(**more)
     assert words in str(raised.value)
+
+
+def test_a_token_that_others_can_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = tmp_path / "auth_token"
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
+    assert cluster.token_for_all() is None
+    token.touch()
+    for mode, found in ((0o644, token), (0o640, token), (0o600, None)):
+        token.chmod(mode)
+        assert cluster.token_for_all() == found
 
 
 def test_without_ray_one_line_says_how_to_install_it_and_the_file_is_read_first(tmp_path: Path) -> None:
