@@ -32,7 +32,7 @@ class PublishConfig(CalibratingOptions):
     """a supernet that ofa.train made"""
 
     data: Annotated[Path, Input(images=True), Option(metavar="DIR|ZIP")]
-    """the images it was trained on: train calibrates; val, or what training held out, compares"""
+    """the images it was trained on: train to calibrate with; val, or what training held out, to compare on"""
 
     images: Annotated[int, OrMore(2), Option(metavar="N")] = 64
     """number of synthetic images"""
@@ -41,13 +41,13 @@ class PublishConfig(CalibratingOptions):
     """steps of gradient descent"""
 
     subnets: Annotated[int, OrMore(2), Option(metavar="N")] = 20
-    """sub-networks that the images are fitted to"""
+    """sub-networks that the synthetic images are fitted to"""
 
     calibration_images: Annotated[int, OrMore(2), Option(metavar="N")] = 1000
     """photographs that calibrate each sub-network"""
 
     check_subnets: Annotated[int, OrMore(1), Option(metavar="N")] = 10
-    """other sub-networks, on which both kinds of images are compared"""
+    """other sub-networks, to compare real and synthetic images on"""
 
     check_images: Annotated[int, OrMore(1), Option(metavar="N")] = 1000
     """photographs to compare on"""

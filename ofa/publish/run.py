@@ -33,10 +33,10 @@ BATCH = 100
 
 @dataclass(frozen=True)
 class PublishWatcher:
-    """How publishing tells of itself.
+    """How publishing reports its progress.
 
-    begin: told the images to calibrate with, before any is read, and what the file will know of its images, with marks
-    progress: told what is being done, and which share of it is
+    begin: given the images to calibrate with, before any is read, and the file's facts about its images, with marks
+    progress: given the name of the present work, and which share of it is done
     """
 
     begin: Callable[[ImageFolder, ImageFacts], object] = lambda *_: None
@@ -70,7 +70,7 @@ def publish_supernet(config: PublishConfig, watcher: PublishWatcher | None = Non
     facts, known = read_facts(config.checkpoint), read_image_facts(config.checkpoint)
     if known is None:
         raise InputError(
-            f"{config.checkpoint} does not say how its images are normalised: expected a file of ofa.train"
+            f"{config.checkpoint} does not state how its images are normalised: expected a file of ofa.train"
         )
     real = real_images(config, known)
     watcher.begin(real.folder, real.known)

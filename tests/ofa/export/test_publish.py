@@ -132,7 +132,7 @@ def test_bad_numbers_and_names(trained: Path, photographs: Path, tmp_path: Path,
 
 
 def test_a_checkpoint_that_does_not_say_its_normalisation(toy: Toy, photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"does not say how its images are normalised"):
+    with pytest.raises(InputError, match=r"does not state how its images are normalised"):
         main(arguments(toy.checkpoint, photographs, tmp_path / "a.safetensors"))
 
 
