@@ -145,7 +145,7 @@ def _of_search(path: Path, config: CostsConfig) -> list[BlockNetwork]:
     for i in range(len(results)) if isinstance(results, list) else [None]:
         named = read_subnet(path, index=i)
         if not named.space:
-            raise InputError(f"{path}: does not say of which space it is: add a key space, such as mbv3-w1.0")
+            raise InputError(f"{path}: does not name its space: add a key space, such as mbv3-w1.0")
         space = named.known_space(config.num_classes or named.num_classes or 1000)
         name = f"{path.stem}{'' if i is None else f'[{i}]'}"
         network = BlockNetwork(name, blocks_of(space, named.subnet(space)), named.where)

@@ -38,7 +38,7 @@ class AndroidConfig(PhoneOptions, QuickestOptions):
     PANEL: ClassVar[str] = "Instead of a table"
 
     serial: Annotated[tuple[str, ...], Free(), Option(metavar="S", each=True)] = ()
-    """USB serial, HOST:PORT or emulator-N (default: the only phone); repeat it for several phones at once, or say all
+    """USB serial, HOST:PORT or emulator-N (default: the only phone); repeat it for several phones at once, or use all
     """
 
     list: Annotated[bool, Free()] = False

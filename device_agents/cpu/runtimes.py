@@ -290,5 +290,5 @@ def runtime_of(manifest: Mapping[str, Any]) -> Runtime:
     if dtype == "fp32":
         return RUNTIMES[name]
     if (name, dtype) not in REDUCED:
-        raise ValueError(f"dtype is {dtype!r}, which runtime {name} cannot be told")
+        raise ValueError(f"dtype is {dtype!r}, which runtime {name} cannot be set to")
     return REDUCED[name, dtype]

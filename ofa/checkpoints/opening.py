@@ -62,7 +62,7 @@ def open_checkpoint(
             require_asked(space_name, net.space, path)
         return net
     if not space_name:
-        raise InputError(f"{path} does not say which space it is of: give --space{_hint(path)}")
+        raise InputError(f"{path} does not name its space: give --space{_hint(path)}")
     tensors = read_tensors(path)[0]
     space = get_space(space_name, _classes_in(tensors) or num_classes or 1000)
     check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
@@ -118,13 +118,11 @@ def open_subnet(
     if named is None:
         space = f" of {open_supernet(checkpoint).space.name}" if kind == "supernet" else ""
         raise InputError(
-            f"{checkpoint} holds a supernet{space}, or does not say what it holds: name the sub-network "
+            f"{checkpoint} holds a supernet{space}, or does not state what it holds: name the sub-network "
             "with --subnet (a specialised network is given as its folder)"
         )
     if kind == "unknown" and not (space_name or named.space):
-        raise InputError(
-            f"neither {named.path} nor {checkpoint} says which space they are of: give --space{_hint(checkpoint)}"
-        )
+        raise InputError(f"neither {named.path} nor {checkpoint} names a space: give --space{_hint(checkpoint)}")
     if space_name and named.space:
         require_asked(space_name, named.known_space(), named.path)
     net = open_supernet(checkpoint, space_name or named.space, named.num_classes)
@@ -132,7 +130,7 @@ def open_subnet(
         require_same(net.space, named.known_space(), named.path)
     classes = net.space.num_classes
     if named.num_classes not in (None, classes):
-        raise InputError(f"{checkpoint} has {classes} classes, but {named.path} says {named.num_classes}")
+        raise InputError(f"{checkpoint} has {classes} classes, but {named.path} states {named.num_classes}")
     size = named.resolution if resolution is None else resolution
     subnet = replace(named.subnet(net.space), resolution=checked_resolution(size))
     named.check_classes(read_image_facts(checkpoint), checkpoint)

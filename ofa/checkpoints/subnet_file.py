@@ -141,7 +141,7 @@ def _of_net_config(path: Path, content: Mapping[str, Any]) -> NamedSubnet:
     """The sub-network that the original's net.config describes; run.config beside it says at which resolution."""
     beside = path.with_name("run.config")
     if not beside.is_file():
-        raise InputError(f"{path}: a net.config does not say its resolution, and there is no {beside} that does")
+        raise InputError(f"{path}: a net.config does not state its resolution, and there is no {beside} that does")
     size = PIXELS.whole(f"{beside}: image_size", read_json(beside).get("image_size"))
     try:
         space, subnet = subnet_from_net_config(content, size)

@@ -155,7 +155,7 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
     """The supernet of a checkpoint of ours, which names its space. For MIT's, build it and use `load_checkpoint`."""
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != SUPERNET_FORMAT:
-        raise InputError(f"{path} does not say what supernet it holds: use build_supernet and load_checkpoint")
+        raise InputError(f"{path} does not state what supernet it holds: use build_supernet and load_checkpoint")
     where = f"{path}: damaged metadata"
     config = _config_of(metadata, path)
     try:
@@ -192,7 +192,7 @@ def check_plausible(
     stated = sum(block_params(block) for block in blocks if block is not None)
     held = sum(tensor.numel() for tensor in tensors.values())
     if stated > 2 * held + 10**6:
-        raise InputError(f"{path}: holds {held:,} weights, but is said to hold a network of {stated:,}")
+        raise InputError(f"{path}: holds {held:,} weights, but describes a network of {stated:,}")
 
 
 def load_plain(spec: NetworkSpec, path: str | os.PathLike[str]) -> PlainNetwork:
@@ -235,7 +235,7 @@ def load_network(path: str | os.PathLike[str]) -> PlainNetwork:
         return load_plain(_in_file(path / CONFIG_FILE, NetworkSpec.from_dict), path / WEIGHTS_FILE)
     metadata = read_metadata(path)
     if not metadata.get("format", "").startswith("ofa-network/"):
-        raise InputError(f"{path} does not say what network it holds: give its folder, or use load_checkpoint")
+        raise InputError(f"{path} does not state what network it holds: give its folder, or use load_checkpoint")
     try:
         spec = NetworkSpec.from_dict(_config_of(metadata, path))
     except InputError as error:

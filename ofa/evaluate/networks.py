@@ -62,7 +62,7 @@ def open_networks(config: EvaluateConfig) -> tuple[AnyNetwork, list[NamedNetwork
         asked = [NamedNetwork(path.name, config.resolution or net.spec.resolution)]
     else:
         if not config.of_supernet:
-            holds = "holds a supernet" if kind == "supernet" else "does not say what it holds"
+            holds = "holds a supernet" if kind == "supernet" else "does not state what it holds"
             raise InputError(
                 f"{path} {holds}: name sub-networks with --subnet FILE or --random N; for a specialised network of "
                 "MIT's give --config"
@@ -74,7 +74,7 @@ def open_networks(config: EvaluateConfig) -> tuple[AnyNetwork, list[NamedNetwork
 def _counted(net: AnyNetwork, config: EvaluateConfig) -> AnyNetwork:
     """The network; InputError where it has other classes than it must."""
     if config.num_classes is not None and (found := classes_of(net)) != config.num_classes:
-        raise InputError(f"{config.checkpoint} has {found} classes, not {config.num_classes} as --num-classes says")
+        raise InputError(f"{config.checkpoint} has {found} classes, not {config.num_classes} as --num-classes asks")
     return net
 
 
@@ -88,7 +88,7 @@ def _of_supernet(config: EvaluateConfig) -> tuple[Supernet, list[NamedNetwork]]:
     if config.subnet is not None:
         given = next((n.num_classes for n in named if n.num_classes is not None), space.num_classes)
         if given != space.num_classes:
-            raise InputError(f"{config.checkpoint} has {space.num_classes} classes, but {config.subnet} says {given}")
+            raise InputError(f"{config.checkpoint} has {space.num_classes} classes, but {config.subnet} states {given}")
         named[0].check_classes(read_image_facts(config.checkpoint), config.checkpoint)
         found = [(_name(n.facts or {}, i), n.subnet(space), n.facts or {}) for i, n in enumerate(named)]
     else:

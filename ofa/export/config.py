@@ -70,7 +70,7 @@ class ExportConfig(PreparationOptions, CalibratingOptions):
 
     network: Annotated[str | None, Input(find=file_or_name), Option(metavar="NETWORK")] = None
     """instead of both: a named network such as mobilenet_v2, or a file with a list of blocks; weights are random, and
-    the file says so: for timing"""
+    the file is marked so: for timing"""
 
     index: Annotated[int | None, AtLeast(0), Option(metavar="N")] = None
     """which result of result.json, counted from 0 (default: 0)"""

@@ -55,7 +55,7 @@ def starting_source(options: StartOptions) -> OpenedNetwork:
     if options.network is not None:
         if checkpoint_kind(options.network) != "network":
             raise InputError(
-                f"{options.network} does not say what network it holds: give its folder, or a supernet with "
+                f"{options.network} does not state what network it holds: give its folder, or a supernet with "
                 "--checkpoint and --subnet"
             )
         source = open_subnet(options.network, None)

@@ -8,7 +8,7 @@ from ofa import __version__
 from ofa.blocks import Block
 from ofa.graph.graph import Graph, network_graph
 
-UNTRAINED = "untrained: its weights are random, it is for timing, and what it says of an image means nothing"
+UNTRAINED = "untrained: its weights are random, so its outputs mean nothing; it is for timing"
 FORMATS = ("onnx", "tflite", "torchscript")
 
 

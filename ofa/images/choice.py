@@ -75,7 +75,7 @@ def images_to_evaluate(
         if not allow_training:
             way = ", --split held-out" if known.held_out is not None and known.held_out.count else ""
             raise InputError(
-                f"{path}: {source} was trained on these {len(folder)} images: its accuracy on them says little. Give "
+                f"{path}: {source} was trained on these {len(folder)} images: its accuracy on them means little. Give "
                 f"others{way}, or insist with --allow-training-images, which marks the result"
             )
         return ChosenImages(folder, whole, folder.split or ALL, (f"warning: {mark}",), mark)
@@ -84,13 +84,13 @@ def images_to_evaluate(
     changed = changed_since(folder, known, source) if split is None else None
     if changed is not None and not allow_training:
         raise InputError(
-            f"{changed}. What was held out cannot be told any more: give the "
-            "images as they were, or others; or insist with --split all, if none of these was trained on"
+            f"{changed}. Which images were held out is no longer known: give the images as they were, or others; or "
+            "insist with --split all, if none of these was trained on"
         )
     seen = changed if changed is not None else trained_on_by_content(folder, known, source)
     if seen is not None and not allow_training:
         raise InputError(
-            f"{seen}, whatever they are called: its accuracy on them says little. Give others, or insist with "
+            f"{seen}, whatever they are called: its accuracy on them means little. Give others, or insist with "
             "--allow-training-images, which marks the result"
         )
     return ChosenImages(folder, whole, folder.split or ALL, () if seen is None else (f"warning: {seen}",), seen)
@@ -172,14 +172,14 @@ def _opened(path: Path, split: str | None, trained_on: DataIdentity | None) -> I
 def _held_out(folder: ImageFolder, known: ImageFacts | None, source: object) -> ChosenImages:
     """The images that the training held out; InputError says why they cannot be told."""
     if known is None or known.held_out is None or known.trained_on is None:
-        raise InputError(f"{source} does not say which images its training held out: leave --split held-out out")
+        raise InputError(f"{source} does not record which images its training held out: leave --split held-out out")
     if not known.held_out.count:
         raise InputError(f"the training of {source} held out no images: give others, and leave --split held-out out")
     identity = data_identity(folder)
     if not _is(known.trained_on, identity):
         raise InputError(
-            f"{_other(folder, identity, known.trained_on, source)}. What was held out cannot be told from it: give "
-            "the images as they were, or leave --split held-out out"
+            f"{_other(folder, identity, known.trained_on, source)}. Which images were held out is not known of it: "
+            "give the images as they were, or leave --split held-out out"
         )
     indices = held_out_indices(folder, known.held_out.count, known.held_out.seed)
     if names_sha256(folder, indices) != known.held_out.sha256:

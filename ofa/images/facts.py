@@ -140,7 +140,7 @@ class ImageFacts:
     def from_dict(cls, content: Any, source: object) -> ImageFacts:
         """Reads `to_dict`'s form, or `to_json`'s; InputError names the source and what is wrong in it."""
         if not isinstance(content, dict):
-            raise InputError(f"{source}: what it says of its images is {short(content)}, expected an object")
+            raise InputError(f"{source}: its description of its images is {short(content)}, expected an object")
         try:
             known = {
                 field: content[field] for field in ("crop_ratio", "resolution", "smallest_crop") if field in content
@@ -157,9 +157,9 @@ class ImageFacts:
                 **known,
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{source}: what it says of its images is damaged: {short(error)}") from None
+            raise InputError(f"{source}: its description of its images is damaged: {short(error)}") from None
         except InputError as error:
-            raise InputError(f"{source}: what it says of its images is damaged: {error}") from None
+            raise InputError(f"{source}: its description of its images is damaged: {error}") from None
 
 
 def data_identity(folder: ImageFolder) -> DataIdentity:

@@ -33,7 +33,7 @@ def check_learnable(folder: ImageFolder) -> None:
     if not folder.labelled:
         raise InputError(f"{folder.path} has no class folders: there is nothing to learn")
     if len(folder.classes) < 2:
-        raise InputError(f"{folder.path} has one class folder, {folder.classes[0]}: there is nothing to tell apart")
+        raise InputError(f"{folder.path} has one class folder, {folder.classes[0]}: at least two classes are needed")
     empty = folder.empty_classes()
     if empty:
         raise InputError(f"{folder.path}: class folders without images: {', '.join(empty[:5])}")

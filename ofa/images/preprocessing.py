@@ -82,7 +82,7 @@ def normalisation(mean: str, std: str | None = None) -> tuple[Triple, Triple]:
     std: default the std that goes with the mean's name. Raises InputError for anything else.
     """
     if std is None and mean not in NORMALISATIONS:
-        raise InputError(f"--mean {mean} needs --std (it comes of itself with --mean imagenet and --mean half)")
+        raise InputError(f"--mean {mean} needs --std (only --mean imagenet and --mean half bring their own)")
     std = mean if std is None else std
     means = NORMALISATIONS[mean][0] if mean in NORMALISATIONS else _triple("--mean", mean)
     stds = NORMALISATIONS[std][1] if std in NORMALISATIONS else _triple("--std", std)
@@ -103,9 +103,7 @@ def decided(
     if known is None:
         line = None
         if mean is None and std is None:
-            line = (
-                f"{source} does not say how its images were prepared: ImageNet's mean and std are taken (--mean, --std)"
-            )
+            line = f"{source} does not state how its images were prepared: ImageNet's mean and std are used"
         return ImageFacts(*normalisation(mean or "imagenet", std)), line
     if std is None and mean in NORMALISATIONS:
         std = mean
@@ -116,7 +114,7 @@ def decided(
     asked, stored = (f"mean {_text(m)}, std {_text(s)}" for m, s in ((means, stds), (known.mean, known.std)))
     if not override:
         raise InputError(
-            f"{source} was trained with {stored}, but --mean and --std say {asked}: leave them out, or insist with "
+            f"{source} was trained with {stored}, but --mean and --std are {asked}: leave them out, or insist with "
             "--override-preprocessing, which marks the result"
         )
     return replace(known, mean=means, std=stds).marked(f"prepared with {asked}, trained with {stored}"), None

@@ -16,7 +16,7 @@ from ofa.reading.kinds import ONNX, TFLITE
 class PredictConfig(PreparationOptions):
     """Print the most probable classes of photographs, by a model file that ofa.export wrote.
 
-    Images are prepared as the file's metadata says, and classes have the names that it holds. An ONNX or TFLite
+    Images are prepared as the file's metadata states, and classes have the names in it. An ONNX or TFLite
     classifier from elsewhere needs --mean, --std and --labels.
 
     exit codes: 0 at least one image was read, 2 wrong input or no image could be read, 130 stopped
@@ -47,7 +47,7 @@ class PredictConfig(PreparationOptions):
     """standard deviation, written like --mean (default: the model's, or the one that goes with --mean)"""
 
     override_preprocessing: bool = False
-    """use --mean and --std even if the model says others, and mark the result"""
+    """use --mean and --std even if the model states others, and mark the result"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

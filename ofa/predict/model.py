@@ -106,7 +106,7 @@ def _tflite(path: Path, content: bytes) -> ModelFile:
     stated, found = interface_of(metadata, path), [_quantised(detail) for detail in (given[0], wanted[0])]
     ends = Interface(stated.given if isinstance(stated.given, Pixels) else found[0], found[1])
     if metadata and stated != ends:
-        raise InputError(f"{path}: its metadata says other scales of input and output than its tensors")
+        raise InputError(f"{path}: its metadata has other scales of input and output than its tensors")
     _check_types(path, [detail["dtype"].__name__ for detail in (given[0], wanted[0])], ends.dtypes)
     shapes = [[int(n) for n in detail["shape"]] for detail in (given[0], wanted[0])]
     sizes = _sizes(path, "NHWC", *shapes)
@@ -132,7 +132,7 @@ def _check_types(path: Path, kinds: Sequence[str], expected: Sequence[str]) -> N
     if list(kinds) != list(expected):
         raise InputError(
             f"{path}: input and output are {' and '.join(kinds)}, expected {' and '.join(dict.fromkeys(expected))}, "
-            "since its metadata says nothing else"
+            "as its metadata states no others"
         )
 
 
@@ -189,7 +189,7 @@ def _check_metadata(
     stated = {"scale": scale, "layout": layout, "resolution": str(sizes[0]), "num_classes": str(sizes[1])}
     for key, expected in {**KNOWN, **stated}.items():
         if metadata.get(key, expected) != expected:
-            raise InputError(f"{path}: its metadata says {key} {short(metadata[key])}, expected {expected}")
+            raise InputError(f"{path}: its metadata has {key} {short(metadata[key])}, expected {expected}")
     facts = facts_of_metadata(metadata, path)
     plain = facts_of_metadata({key: metadata[key] for key in PREPARATION if key in metadata}, path)
     if facts is None or plain is None:
@@ -197,7 +197,7 @@ def _check_metadata(
     for key in PREPARATION:
         if key in metadata and getattr(plain, key) != getattr(facts, key):
             raise InputError(
-                f"{path}: its metadata says {key} {short(metadata[key])}, but {getattr(facts, key)} in its key images"
+                f"{path}: its metadata has {key} {short(metadata[key])}, but {getattr(facts, key)} in its key images"
             )
 
 

@@ -132,8 +132,8 @@ def _facts(config: PredictConfig, model: ModelFile) -> tuple[ImageFacts, str | N
     known = model.facts
     if known is None and config.mean is None:
         raise InputError(
-            f"{config.model} does not say how its images are prepared: give --mean and --std, such as --mean imagenet, "
-            "or a model that ofa.export wrote"
+            f"{config.model} does not state how its images are prepared: give --mean and --std, such as --mean "
+            "imagenet, or a model that ofa.export wrote"
         )
     return decided(known, config.mean, config.std, override=config.override_preprocessing, source=config.model)
 

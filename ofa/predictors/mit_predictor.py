@@ -110,7 +110,7 @@ def _encoded_resolutions(path: Path, nas: bool, network: Mlp, space: SearchSpace
     room = network.num_features - FeatureEncoder(space, (), NAS_ORDER).num_features
     if space.family == "resnet50d" or room < 1:
         return RESNET_RESOLUTIONS
-    raise InputError(f"{path} does not say which {room} resolutions it knows: pass resolutions=[...]")
+    raise InputError(f"{path} does not state which {room} resolutions it knows: pass resolutions=[...]")
 
 
 def _normal(values: NDArray[Any]) -> NDArray[np.float32]:

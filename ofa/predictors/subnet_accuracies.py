@@ -152,7 +152,7 @@ def stated_facts(comments: Sequence[str], path: Path, keys: Collection[str] = ST
     for line in comments:
         key, colon, value = line.removeprefix("#").strip().partition(": ")
         if colon and key in keys:
-            facts[key] = parse_json(value, f"{path}: what it says of its {key}")
+            facts[key] = parse_json(value, f"{path}: its line {key}")
     return facts
 
 
@@ -181,7 +181,7 @@ def read_image_facts(paths: Path | Sequence[Path]) -> ImageFacts | None:
         stated = stated_facts(comments, path).get("image_facts")
         if stated is None:
             continue
-        facts = ImageFacts.from_dict(as_object(stated, f"{path}: what it says of its images"), path)
+        facts = ImageFacts.from_dict(as_object(stated, f"{path}: its line image_facts"), path)
         if found is not None and (facts.classes, facts.mean, facts.std) != (found.classes, found.mean, found.std):
             what = "classes" if facts.classes != found.classes else "mean and std"
             raise InputError(f"{path} has other {what} than {first}: give files of one supernet and one data set")

@@ -44,7 +44,7 @@ class PublishConfig(CalibratingOptions):
     """sub-networks that the synthetic images are fitted to"""
 
     calibration_images: Annotated[int, OrMore(2), Option(metavar="N")] = 1000
-    """photographs that calibrate each sub-network"""
+    """photographs to calibrate each sub-network with"""
 
     check_subnets: Annotated[int, OrMore(1), Option(metavar="N")] = 10
     """other sub-networks, to compare real and synthetic images on"""

@@ -116,7 +116,7 @@ def _of_net_config(content: Mapping[str, Any], path: Path, resolution: int | Non
         beside = path.with_name("run.config")
         if not beside.is_file():
             raise InputError(
-                f"{path}: a net.config does not say its resolution, and there is no {beside} that does: "
+                f"{path}: a net.config does not state its resolution, and there is no {beside} that does: "
                 "give it with --resolution"
             )
         resolution = PIXELS.whole(f"{beside}: image_size", read_json(beside).get("image_size"))

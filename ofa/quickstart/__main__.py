@@ -28,14 +28,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def begin(number: int, count: int, step: CommandStep, words: Sequence[str], seconds: float, left: float) -> None:
         note("")
-        note(f"[{number}/{count}] {step.title}: about {spoken(seconds)}, all that is left about {spoken(left)}")
+        note(f"[{number}/{count}] {step.title}: about {spoken(seconds)}, about {spoken(left)} left in all")
         note(f"$ {spelled(step.module, *words)}")
 
     def failed(step: CommandStep, code: int) -> None:
         if step.makes.exists():
-            note(f"done, with the remarks above (exit code {code}), and the others use what it found: {step.title}")
+            note(f"done, with the remarks above (exit code {code}), and the next steps use its result: {step.title}")
         else:
-            note(f"this step failed (exit code {code}), and the others do without it: {step.title}")
+            note(f"this step failed (exit code {code}), and the next steps do without it: {step.title}")
 
     def ended(step: CommandStep, seconds: float) -> None:
         note(f"done in {spoken(seconds)}: {step.title}")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         how = "stopped" if result.code == STOPPED else f"failed (exit code {result.code})"
         print(f"error: {how} in the step: {result.step.title}; continue with: {again}", file=sys.stderr)
     elif config.dry_run:
-        note("nothing was run; the last commands depend on what the first find")
+        note("nothing was run; the last commands depend on the results of the first")
     else:
         note("")
         for line in ending(config, result.state, result.places):

@@ -15,10 +15,9 @@ LEAST_MINUTES = 5
 class QuickstartConfig(Config):
     """Make a network for this machine from a folder of photographs, in a quarter of an hour.
 
-    A supernet is trained, accuracies are collected and a predictor is fitted to them, this CPU is measured, and the
-    best network is searched, measured, exported and evaluated. Every step is a command of its own, which is printed as
-    one would type it. It is a small example of the whole way: for a network to rely on, take the commands and give
-    them more time.
+    It trains a supernet, collects accuracies, fits a predictor to them and measures this CPU. Then it searches for the
+    best network, measures, exports and evaluates it. Each step is a command of its own, which is printed as you would
+    type it. The result is a toy: for a network to rely on, use the same commands and give them more time.
 
     exit codes: 0 done, 2 wrong input, 130 stopped; else that of the command that failed. --resume continues.
     """
@@ -27,10 +26,10 @@ class QuickstartConfig(Config):
     """photographs: a folder or zip with a folder for each class, also below train and val"""
 
     minutes: Annotated[float, Between(LEAST_MINUTES, 10_000, "minutes"), Option(metavar="N"), Free()] = 15
-    """how long all steps together may take; sizes and lengths follow from it and from the speed of this machine"""
+    """time for all steps together; sizes and lengths follow from it and from the speed of this machine"""
 
     from_scratch: bool = False
-    """begin with random weights (default: with those of the shipped supernet, which knows Imagenette's photographs)"""
+    """begin with random weights (default: with the shipped supernet's, which was trained on Imagenette)"""
 
     out: Annotated[Path, Output(folder=True), Option(metavar="DIR")] = Path("out/quickstart")
     """folder for everything that is made"""

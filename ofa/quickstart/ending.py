@@ -62,7 +62,7 @@ def _accuracy(state: QuickstartState, places: Places) -> list[str]:
         f"It is right on {top1:.1f} % of {images} photographs that were not trained on (95 % interval: {low:.0f} to "
         f"{high:.0f} %). Guessing the most frequent class every time is right on {100 * most / images:.0f} %.",
         *(
-            ["So it may only be guessing: it needs more photographs, or more --minutes."]
+            ["So the network may only be guessing: it needs more photographs, or more --minutes."]
             if low <= 100 * most / images
             else ["The network was also chosen by these photographs, so on new ones it will be somewhat worse."]
         ),

@@ -70,8 +70,8 @@ def count_photos(path: Path) -> PhotoCounts:
     names = {label: name for name, label in folder.class_index.items()}
     most = images.most_common(1)[0]
     lines = [
-        f"{path}: {total} photographs of {len(folder.classes)} classes, the most ({most[1]}) of "
-        f"{shown(names[most[0]])}; {trained} to train on, {held_out} others to evaluate on"
+        f"{path}: {total} photographs in {len(folder.classes)} classes (the largest: {shown(names[most[0]])}, "
+        f"{most[1]}); {trained} to train on, {held_out} others to evaluate on"
     ]
     if few:
         rest = f" and {len(few) - 3} more" if len(few) > 3 else ""

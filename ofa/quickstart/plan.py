@@ -45,7 +45,9 @@ MOST_EPOCHS = {True: 60, False: 240}
 ENOUGH_EPOCHS = {True: 8, False: 40}
 LARGE_EPOCHS, LARGE_IMAGES = 120, 5000  # a larger space is worth it from so many passes over so many photographs
 FEWEST_EPOCHS = 3
-MANY_IMAGES = 1000  # so many are trained on, if there are, however few epochs there is time for
+MANY_IMAGES = 1000  # so many are trained on, if there are and it fits into the time
+# where not even that fits: images to train on, and to measure accuracies on and calibrate with
+FEWER_IMAGES, FEWER_CHECKED, FEWER_CALIBRATION = 300, 100, 64
 MOST_SUBNETS = 500
 CHECKS = 4
 # seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/results/quickstart.md)
@@ -113,7 +115,28 @@ def choose(photos: PhotoCounts, speed: Speed, minutes: float, *, from_scratch: b
     if plan.epochs < enough and limit < plan.trained(photos):  # fewer photographs, more often
         plan = replace(plan, epochs=max(FEWEST_EPOCHS, passes // limit), limit=limit)
     plan = replace(plan, epochs=min(plan.epochs, round(MOST_EPOCHS[plan.learnt] * longer)))
-    return with_subnets(plan, photos, speed, minutes * 60)
+    return with_subnets(_fitting(plan, photos, speed, minutes), photos, speed, minutes * 60)
+
+
+def _fitting(plan: QuickstartPlan, photos: PhotoCounts, speed: Speed, minutes: float) -> QuickstartPlan:
+    """With less of everything, one thing after the other, until it takes no longer than it may."""
+
+    def over_s() -> float:
+        return max(0.0, sum(estimates(plan, photos, speed).values()) - minutes * 60 * (1 - SLACK))
+
+    def fewer_photos(least: int) -> QuickstartPlan:
+        of_each_s = speed.decode_s + plan.epochs * speed.train_s * plan.size.macs
+        now = plan.trained(photos)
+        fitting = max(least, now - math.ceil(over_s() / of_each_s))
+        return plan if fitting >= now else replace(plan, limit=fitting)
+
+    if over_s():
+        images, calibration = min(plan.images, FEWER_CHECKED), min(plan.calibration, FEWER_CALIBRATION)
+        plan = replace(plan, images=images, calibration=calibration)
+    plan = fewer_photos(MANY_IMAGES)
+    epoch_s = plan.trained(photos) * speed.train_s * plan.size.macs
+    plan = replace(plan, epochs=max(FEWEST_EPOCHS, plan.epochs - math.ceil(over_s() / epoch_s)))
+    return fewer_photos(FEWER_IMAGES)
 
 
 def _least(size: Size, photos: PhotoCounts, *, learnt: bool) -> QuickstartPlan:

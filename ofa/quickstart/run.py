@@ -15,6 +15,7 @@ from ofa.cli.rich_console import CHAINED
 from ofa.errors import InputError
 from ofa.optional_packages import require
 from ofa.quickstart.config import QuickstartConfig
+from ofa.quickstart.forecast import forecast
 from ofa.quickstart.photos import check_apart, count_photos
 from ofa.quickstart.plan import COLLECT, TRAIN, USUAL, choose, estimates, with_subnets
 from ofa.quickstart.speed import measure_speed
@@ -99,6 +100,8 @@ def _opened(
         watcher.note(line)
     speed = measure_speed(USUAL.resolutions, photos.decode_s)
     plan = choose(photos, speed, config.minutes, from_scratch=config.from_scratch)
+    for line in forecast(plan, photos, speed, config.minutes):
+        watcher.note(line)
     state = QuickstartState(settings, photos, speed, plan)
     if not config.dry_run:
         state.save(places.state)

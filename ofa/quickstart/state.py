@@ -78,7 +78,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> QuickstartState:
     """What a run wrote; InputError where it is damaged, or of other settings."""
     content = read_json(path)
     if content.get("schema") != SCHEMA:
-        raise InputError(f"{path} is no state of ofa.quickstart: name another --out")
+        raise InputError(f"{path} is not a state file of ofa.quickstart: name another --out")
     if (different := first_difference(content.get("settings"), dict(settings))) is not None:
         name, was, now = different
         raise InputError(

@@ -187,18 +187,18 @@ def steps_of(images: Path, places: Places, photos: PhotoCounts) -> list[CommandS
         CommandStep(COLLECT, "measure the accuracy of some of its networks", "ofa.predictors.collect", p.accuracies,
                     words.collect, resumes=True),
         CommandStep(FIT, "learn to predict the accuracy of all of them", "ofa.predictors.fit", p.predictor, words.fit),
-        CommandStep(PROFILE, "time every block of them on this CPU", "profilers.cpu", p.table, words.profile,
+        CommandStep(PROFILE, "time every block on this CPU", "profilers.cpu", p.table, words.profile,
                     resumes=True),
         CommandStep(SEARCH, "find the best network for every latency", "ofa.search", p.result, words.search),
-        CommandStep(VERIFY, "time three of those that were found", "profilers.verify", p.verified, words.verify,
+        CommandStep(VERIFY, "time three of these networks", "profilers.verify", p.verified, words.verify,
                     resumes=True, wanted=False),
-        CommandStep(EXPORT, "write the most accurate of them as a file", "ofa.export", p.network, words.export),
-        CommandStep(EVALUATE, "count how often it is right", "ofa.evaluate", p.evaluation, words.evaluate,
+        CommandStep(EXPORT, "write the most accurate of the three as a file", "ofa.export", p.network, words.export),
+        CommandStep(EVALUATE, "measure its accuracy", "ofa.evaluate", p.evaluation, words.evaluate,
                     resumes=True),
     ]  # fmt: skip
     if importlib.util.find_spec("ofa.report") is not None:
         found.append(
-            CommandStep(REPORT, "write a page of all that", "ofa.report", p.report, words.report, wanted=False)
+            CommandStep(REPORT, "write a page about all of it", "ofa.report", p.report, words.report, wanted=False)
         )
     return found
 

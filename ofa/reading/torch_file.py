@@ -61,7 +61,7 @@ def _check_zip(path: Path) -> None:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         raise InputError(f"{path}: its parts are compressed, which torch.save never does: refused")
     if sum(entry.file_size for entry in entries) > path.stat().st_size:
-        raise InputError(f"{path}: damaged: its parts are said to be larger than the file")
+        raise InputError(f"{path}: damaged: its parts claim to be larger than the file")
 
 
 def _check_tensor(path: Path, name: Any, value: Any) -> None:

@@ -86,7 +86,7 @@ def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
         raise InputError(_no_margin(table))
     if not margins.sums:
         raise InputError(
-            f"{table.path}: the header does not say of which rows its margin is: measure it again ({measure} "
+            f"{table.path}: the header does not record which rows its margin is of: measure it again ({measure} "
             f"--overwrite), or, if no row was changed since, add the line '# margin_sums: {table.sums}'"
         )
     if margins.sums != table.sums:

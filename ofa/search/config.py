@@ -105,7 +105,7 @@ class SearchConfig(Config):
         if self.sustained and not self.latency:
             raise UsageError("--sustained is about keeping latency limits: name them with --latency")
         if self.differ > 1 and self.best == 1:
-            raise UsageError("--differ is how much several networks differ: say how many, such as --best 3")
+            raise UsageError("--differ is for several networks: add --best, such as --best 3")
         if self.together and len(self.latency) not in (1, len(self.table)):
             raise UsageError(
                 f"--together needs one --latency for each of {len(self.table)} tables, or one for all, not "

@@ -148,8 +148,8 @@ def kept_in_words(table: LatencyTable, margin: Margin | None) -> str | None:
     if margin is None:
         ratios = np.array(margins.fast + margins.slow)
         return (
-            f"limits are those of sums: of {len(ratios)} {margins.networks} networks {100 * np.mean(ratios > 1):.0f} % "
-            "took longer than theirs when measured whole; --confidence 95 takes a margin off"
+            f"limits are those of sums: of {len(ratios)} {margins.networks} networks, {100 * np.mean(ratios > 1):.0f} "
+            "% took longer than their sums when measured whole; --confidence 95 subtracts a margin"
         )
     what = "the limit is kept" if margin.limits == 1 else f"the {margin.limits} limits are all kept"
     if margin.best > 1:
@@ -174,17 +174,17 @@ def allowed_in_words(table: LatencyTable, allowance: Allowance | None, results: 
     each = f"{least:.1f}" if f"{least:.1f}" == f"{most:.1f}" else f"{least:.1f} to {most:.1f}"
     if allowance is None:
         return (
-            f"the estimate knows the latencies of these networks within {each} % (a standard deviation); --confidence "
-            "95 gives each network a margin of its own by that"
+            f"the estimated latencies of these networks have a standard deviation of {each} %; --confidence 95 gives "
+            "each network a margin of its own by that"
         )
     margins = [100 * (r.surely_ms / r.latency_ms - 1) for r in results if r.surely_ms is not None]
     low, high = f"{min(margins):.1f}", f"{max(margins):.1f}"
     taken = low if low == high else f"{low} to {high}"
     what = "the limit is" if allowance.networks == 1 else f"the limits of all {allowance.networks} networks are"
     return (
-        f"{what} kept with {allowance.confidence:g} %, says the estimate: each network's latency is within it with a "
-        f"margin of its own, here {taken} % ({allowance.deviations:.2f} standard deviations of {each} %), the more the "
-        f"farther it is from those that were timed; {table.uncertainty.rests_on}"
+        f"{what} kept with {allowance.confidence:g} %, by the estimate: each network's latency is within it with a "
+        f"margin of its own, here {taken} % ({allowance.deviations:.2f} standard deviations of {each} %), larger for "
+        f"networks unlike those that were timed; {table.uncertainty.rests_on}"
     )
 
 

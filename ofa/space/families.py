@@ -36,7 +36,7 @@ def get_space(name: str, num_classes: int = 1000, width_mults: Iterable[float] |
     """
     if (path := space_file(name)) is not None:
         if width_mults is not None:
-            raise InputError(f"{path} says its widths: width_mults is for resnet50d")
+            raise InputError(f"{path} states its widths: width_mults is for resnet50d")
         return read_space(path, num_classes)
     if name == "resnet50d":
         widths = None if width_mults is None else tuple(sorted(set(width_mults)))

@@ -50,7 +50,7 @@ def read_csv(path: Path) -> tuple[dict[str, str], list[TableRow]]:
         )
     rows = _parse_rows(path, text)
     if "rows" in header and COUNT.integer(f"{path}: header rows", header["rows"]) != len(rows):
-        raise InputError(f"{path}: the header says {header['rows']} rows, the file has {len(rows)}: it is cut off")
+        raise InputError(f"{path}: the header states {header['rows']} rows, the file has {len(rows)}: it is cut off")
     return header, rows
 
 

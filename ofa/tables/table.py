@@ -68,7 +68,7 @@ class LatencyTable:
             raise InputError(f"{name}: no rows")
         if self.timing != "in place" and any(row.warm_ms is not None for row in self.rows):
             raise InputError(
-                f"{name}: rows have warm_ms, as those of blocks that were timed in place, but the header does not say "
+                f"{name}: rows have warm_ms, as those of blocks that were timed in place, but the header has no line "
                 "'# timing: in place': put that line back"
             )
         self._lookups: dict[BlockIndex, LatencyLookup] = {}
@@ -135,7 +135,7 @@ class LatencyTable:
             return None
         if ERROR_SUMS in self.header or text.startswith("not known"):
             return text
-        return f"{text} (of which rows the header does not say)"
+        return f"{text} (the header does not record of which rows)"
 
     @property
     def known_range(self) -> KnownRange | None:

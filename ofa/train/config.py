@@ -183,7 +183,7 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
         if self.epochs is not None and self.method == "shrinking":
             raise UsageError("--epochs is for uniform, sandwich and alone: shrinking has stages, see --epochs-scale")
         if self.epochs is not None and not math.isclose(self.epochs_scale, 1):
-            raise UsageError("--epochs and --epochs-scale both say how long: give one of them")
+            raise UsageError("--epochs and --epochs-scale both set the length: give one of them")
         if self.subnets_per_step is not None and self.method not in ("uniform", "sandwich"):
             raise UsageError(f"--subnets-per-step is for --method uniform and sandwich, not {self.method}")
 
@@ -194,7 +194,7 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
                 if getattr(self, name) is not None:
                     raise UsageError(f"--{name} is not for sandwich: there the largest sub-network teaches the others")
         if self.recipe not in RECIPES and self.distill is not None:
-            raise UsageError(f"--recipe {self.recipe} says itself what each stage distils: leave --distill out")
+            raise UsageError(f"--recipe {self.recipe} states itself what each stage distils: leave --distill out")
         untaught = self.method != "shrinking" or self.recipe == "short"
         if self.distill is not None and self.teacher is None and untaught:
             raise UsageError("--distill needs --teacher W: without one there is nothing to distil from")

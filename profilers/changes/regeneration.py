@@ -168,7 +168,7 @@ class Regeneration:
         if not self._made(file):
             code, last_error = self._profile(entry, replaced(entry.args, instead), self.out / file)
             if code not in (0, 1) or not (self.out / file).is_file():
-                raise InputError(f"profilers.{entry.profiler} ended with {code}: {last_error or 'it said nothing'}")
+                raise InputError(f"profilers.{entry.profiler} ended with {code}: {last_error or 'it printed nothing'}")
             self.journal.append({"kind": "measured", "file": file})
         table = LatencyTable.load(self.out / file)
         failed = table.header.get("failed_blocks")
@@ -217,7 +217,7 @@ class Regeneration:
             if result.first is not None and abs(result.first.changes.drift - 1) > EFFECT:
                 return (
                     f"{file}: not accepted: all of it drifted by {result.first.drift_pct:+.1f} %; measure it again "
-                    f"when the device is itself, or, if the device is like that from now on, copy {new} over it"
+                    f"when the device is back to normal, or, if it stays like this, copy {new} over it"
                 )
             if lacking := _lacking(committed, new):
                 return (

@@ -12,7 +12,7 @@ from ofa.cli.config import Free, Input, Option
 
 @dataclass(frozen=True, kw_only=True)
 class AccessOptions(AgentOptions):
-    """Where a phone or a board is. How it is asked (threads, CPUs, delegate) is as the table's header says."""
+    """Where a phone or a board is. How it is asked (threads, CPUs, delegate) is as in the table's header."""
 
     PANEL: ClassVar[str] = "Phone or board"
 

@@ -65,7 +65,11 @@ def of_cluster(
     """
     shown = "; ".join(", ".join(map(str, kind)) for kind in kinds)
     if len(kinds) < 2:
-        what = f"all cores of {device} are of one kind" if kinds else f"{device} does not tell its cores apart"
+        what = (
+            f"all cores of {device} are of one kind"
+            if kinds
+            else f"{device} does not show which of its cores are faster"
+        )
         raise InputError(f"--cores {which}: {what}: leave it out, or name CPUs by --cpu")
     cluster = {"little": kinds[0], "big": kinds[-1], "middle": tuple(itertools.chain(*kinds[1:-1]))}[which]
     if not cluster:

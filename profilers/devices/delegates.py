@@ -19,7 +19,7 @@ def check_dtype(dtype: Dtype, delegate: str, runner: str = "agent") -> None:
         raise UsageError("--dtype int8 is not what --delegate gpu computes in: leave one out")
     if dtype == "fp16" and (delegate != "xnnpack" or runner != "agent"):
         other = f"--delegate {delegate}" if delegate != "xnnpack" else f"--runner {runner}"
-        raise UsageError(f"--dtype fp16 is what XNNPACK can be told, by our agent: {other} cannot, leave one out")
+        raise UsageError(f"--dtype fp16 is an option of XNNPACK in our agent: {other} has none, leave one out")
 
 
 def dtype_of(delegate: str, dtype: Dtype = "fp32") -> str:

@@ -110,7 +110,7 @@ class Turn:
         if more < self.idle.runs_per_s or not more:
             seconds = 1 / self.busy.runs_per_s
             raise InputError(
-                f"a network takes {seconds:.2g} s a run, too long to be told from an idle device, which runs it too: "
+                f"a network takes {seconds:.2g} s a run, too long to differ from an idle device, which runs it too: "
                 "use a table of smaller networks"
             )
         return more
@@ -121,8 +121,8 @@ def check_discharging(reading: Reading) -> None:
     if reading.get(_VOLTAGE) is None or (reading.get(_CURRENT) is None and reading.get(_COUNTER) is None):
         raise InputError(
             "the device does not report its battery's current and voltage (current_now and voltage_now below "
-            "/sys/class/power_supply), nor does Android's battery service tell a current or a charge counter: no "
-            "energy can be measured on it"
+            "/sys/class/power_supply), nor does Android's battery service report a current or a charge counter: "
+            "no energy can be measured on it"
         )
     status, plugged = str(reading.get("battery_status")), reading.get("plugged") or 0
     if status == "Updates stopped":
@@ -133,7 +133,7 @@ def check_discharging(reading: Reading) -> None:
     if plugged or status != "Discharging":
         why = f"its status is {cut(ascii(status), 30)}" if not plugged else "a charger or USB is connected"
         raise InputError(
-            f"the battery gives not all of the power ({why}): reach the phone over Wi-Fi, pull the cable, and "
+            f"the battery does not supply all of the power ({why}): reach the phone over Wi-Fi, pull the cable, and "
             "continue with --resume"
         )
 
@@ -151,7 +151,7 @@ def units_of(readings: Sequence[Reading]) -> Units:
         if len({reading[_CURRENT] for reading in readings}) > 1 or not _all_count(readings):
             return _of_current(readings, per_v, source)
     elif not _all_count(readings):
-        raise InputError("the battery's current was told now and then only: nothing can be measured by it")
+        raise InputError("the battery's current was reported only now and then: nothing can be measured by it")
     return _of_counter(readings, per_v, source)
 
 
@@ -190,8 +190,8 @@ def _of_counter(readings: Sequence[Reading], per_v: float, source: str) -> Units
     shown = [reading[_COUNTER] for reading in readings]
     if len(set(shown)) == 1:
         raise InputError(
-            "the battery's charge counter never moved, and no current is told: it is too slow or too coarse to tell of "
-            "energy"
+            "the battery's charge counter never moved, and no current is reported: it is too slow or too coarse to "
+            "measure energy"
         )
     per_mah = 1000.0 if max(map(abs, shown)) >= _MICROAMPERE_HOURS else 1.0
     return Units(0.0, per_v, step=_step(shown) / per_mah, per_mah=per_mah, source=source)
@@ -230,8 +230,8 @@ def check_counted(busy: Sequence[Reading]) -> None:
     if moves < FEWEST_STEPS:
         seconds = sum(reading["seconds"] for reading in busy[SETTLING:])
         raise InputError(
-            f"no current is told, and the battery's charge counter made {moves} steps in {seconds:.0f} s of runs, at "
-            f"least {FEWEST_STEPS} are needed: let each half of a turn take longer, such as --half 300"
+            f"no current is reported, and the battery's charge counter made {moves} steps in {seconds:.0f} s of runs, "
+            f"at least {FEWEST_STEPS} are needed: let each half of a turn take longer, such as --half 300"
         )
 
 
@@ -258,7 +258,7 @@ def _check_awake(new: Sequence[Reading], units: Units) -> None:
     if low < _AWAKE_MA[0] or (units.per_ma == 1 and high >= _AWAKE_MA[1]):
         raise InputError(
             f"the battery shows {low:.3g} to {high:.6g} mA, which no device takes that is awake: some of its figures "
-            "are in another unit than the others, or tell nothing; start again without --resume"
+            "are in another unit than the others, or mean nothing; start again without --resume"
         )
 
 
@@ -289,5 +289,5 @@ def _check_charge(new: Sequence[Reading], units: Units) -> None:
             if mah > _AWAKE_MA[1] * seconds / 3600 + slack_mah:
                 raise InputError(
                     f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: "
-                    "its unit cannot be told, or changed; charge the phone, and start again without --resume"
+                    "its unit is not known, or changed; charge the phone, and start again without --resume"
                 )

@@ -30,7 +30,7 @@ class EnergyConfig(AccessOptions, TimingOptions, JournalOptions):
     table: Annotated[str, Option(metavar="T")]
     """a measured table of a phone or a board: a CSV"""
 
-    networks: Annotated[int, AtLeast(FEWEST, "its model's error would say nothing"), Option(metavar="N")] = 10
+    networks: Annotated[int, AtLeast(FEWEST, "its model's error would mean nothing"), Option(metavar="N")] = 10
     """how many whole networks to measure, from the fastest to the slowest"""
 
     rounds: Annotated[int, Between(2, 20, "rounds, whose spread is the error,"), Option(metavar="N")] = 2

@@ -65,15 +65,15 @@ def energies_of(turns: Sequence[Sequence[Turn]]) -> list[NetworkEnergy]:
     means = [float(energies.mean()) for energies in each]
     if min(means) <= 0:
         raise InputError(
-            f"network {means.index(min(means)) + 1} took no more power than an idle device: the sensor cannot tell, or "
-            "something else ran while it idled; close all apps, and measure again with more --rounds"
+            f"network {means.index(min(means)) + 1} took no more power than an idle device: the sensor is too coarse, "
+            "or something else ran while it idled; close all apps, and measure again with more --rounds"
         )
     steps = [max(turn.resolution_mj for turn in of) for of in turns]
     coarse = float(np.median([step / mean for step, mean in zip(steps, means, strict=True)]))
     if coarse > COARSEST:
         raise InputError(
-            f"what the battery shows is coarse: its steps leave an error of {coarse:.0%} of what a network takes, and "
-            f"{COARSEST:.0%} at most can be worked with; let each half of a turn take longer, such as --half 300"
+            f"the battery's figures are coarse: their steps leave an error of {coarse:.0%} of a network's energy, and "
+            f"at most {COARSEST:.0%} is accepted; let each half of a turn take longer, such as --half 300"
         )
     squares = sum(float(((energies / mean - 1) ** 2).sum()) for energies, mean in zip(each, means, strict=True))
     share = math.sqrt(squares / sum(len(energies) - 1 for energies in each))

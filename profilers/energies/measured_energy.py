@@ -179,8 +179,8 @@ def _readings(target: Target, folder: Path, file: str, plan: LoopPlan, seed: int
         started = started or time.monotonic() - reading["ended_s"]
         if time.monotonic() - started - reading["ended_s"] > _ASLEEP_S:
             raise InputError(
-                "the device sleeps between the runs: keep its screen on (Settings > Display > Screen timeout), and go "
-                "on by --resume"
+                "the device sleeps between the runs: keep its screen on (Settings > Display > Screen timeout), and "
+                "continue with --resume"
             )
         readings.append(reading)
     new_figures(readings)  # where there are too few, that is said now, and not after twenty minutes

@@ -44,6 +44,6 @@ class LoopOptions(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rate is not None and self.sustained is None:
-            raise UsageError("--rate is that of a loop: say how long it runs, such as --sustained 10m")
+            raise UsageError("--rate is for a loop: add its length, such as --sustained 10m")
         if self.record and self.sustained is None:
-            raise UsageError("--record is of a loop: say how long it runs, such as --sustained 10m")
+            raise UsageError("--record is for a loop: add its length, such as --sustained 10m")

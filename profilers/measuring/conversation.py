@@ -131,7 +131,7 @@ def _parse(line: bytes) -> Event:
     try:
         decoded = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
-        raise AgentFailed(f"the agent said what is no protocol line: {shown(line)}") from None
+        raise AgentFailed(f"the agent sent a line that is not of the protocol: {shown(line)}") from None
     return event_of(decoded)
 
 

@@ -168,7 +168,7 @@ def event_of(line: Any, may_tell: frozenset[str] = AGENT_FACTS) -> Event:
         return Heartbeat()
     if kind == "done":
         return Done()
-    raise AgentFailed(f"the agent said what is no protocol line: {shown(line)}")
+    raise AgentFailed(f"the agent sent a line that is not of the protocol: {shown(line)}")
 
 
 def clean(text: str, longest: int = LONGEST_TEXT) -> str:

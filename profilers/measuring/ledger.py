@@ -196,7 +196,7 @@ def check_parts(plan: VisitPlan, result: Result) -> None:
     timed = None if result.parts_ns is None else len(result.parts_ns)
     parts = len(plan.parts(result.id)) if result.id in plan.cuts else None
     if timed != parts:
-        raise AgentFailed(f"the agent told of {timed or 'no'} parts of {result.id!r}, which has {parts or 'none'}")
+        raise AgentFailed(f"the agent reported {timed or 'no'} parts of {result.id!r}, which has {parts or 'none'}")
 
 
 def _credited(result: Result, number: int, turn: int) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def check_dtype_of(runtime: str, dtype: str) -> None:
         raise InputError(f"unknown type {short(dtype)} of models, expected one of {', '.join(DTYPES)}")
     if dtype in REDUCED and runtime not in TOLD:
         raise InputError(
-            f"runtime {runtime} cannot be told to compute in {dtype}: use openvino or torch, or --dtype fp32"
+            f"runtime {runtime} cannot be set to compute in {dtype}: use openvino or torch, or --dtype fp32"
         )
     if dtype == "int8" and runtime == "torch":
         raise InputError("there are no int8 models of the runtime torch: use onnxruntime or tflite, or --dtype fp32")

@@ -151,8 +151,8 @@ class QuickestOptions(InPlaceOptions, MeasureOptions):
     PANEL: ClassVar[str] = "What is measured"
 
     quickest: bool = False
-    """measure ten whole networks instead, in about two minutes, and estimate every block from them; the table says that
-    it is estimated, and how far off it may be"""
+    """measure ten whole networks instead, in about two minutes, and estimate every block from them; the table is marked
+    as estimated, and has its expected error"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -135,7 +135,9 @@ def report(
     count = len(table.rows)
     if options.energy and table.header.get("energy_blocks") != str(count):
         known_of = table.header.get("energy_blocks", "none")
-        say(console, f"energy: told of {known_of} of {count} blocks; energy counter: {table.header['energy_counter']}")
+        say(
+            console, f"energy: known for {known_of} of {count} blocks; energy counter: {table.header['energy_counter']}"
+        )
     journal = options.out.with_suffix(".journal.jsonl")
     say(console, f"wrote {options.out}: {count} blocks, {wall_s:.0f} s; raw samples are in {journal}")
     if outcome.doubtful:

@@ -33,7 +33,7 @@ def say_occasion(measured: Measured, path: Path, command: str, say: Callable[[st
     margins = measured.margins()
     if margins is None:
         again = command.replace(" --overwrite", "").replace(" --resume", "")
-        say(f"one occasion says little: on another one, such as tomorrow: {again}")
+        say(f"one occasion is not enough; on another one, such as tomorrow: {again}")
         return
     for words, limit in ((f"up to {margins.split_ms:.3g} ms", margins.split_ms), ("above", math.inf)):
         for confidence in SHOWN:

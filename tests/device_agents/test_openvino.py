@@ -206,8 +206,8 @@ def test_torch_that_cannot_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("runtime", "dtype", "message"),
     [
-        ("onnxruntime", "bf16", "runtime onnxruntime cannot be told to compute in bf16: use openvino or torch"),
-        ("tflite", "fp16", "runtime tflite cannot be told to compute in fp16"),
+        ("onnxruntime", "bf16", "runtime onnxruntime cannot be set to compute in bf16: use openvino or torch"),
+        ("tflite", "fp16", "runtime tflite cannot be set to compute in fp16"),
         ("torch", "int8", "no int8 models of the runtime torch"),
         ("torch", "fp16", r"this CPU does not compute in fp16 \(it has none of avx512_fp16, amx_fp16, asimdhp\)"),
         ("torch", "bf16", "this CPU does not compute in bf16"),

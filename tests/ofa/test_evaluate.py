@@ -209,7 +209,7 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("has no class folders", *network, "--data", tmp_path / "two" / "a")
     fails("has no folder test, only train, val", *network, *data, "--split", "test")
     fails("has no folders train, val or test", *network, "--data", tmp_path / "two", "--split", "val")
-    fails("6 classes, not 1000 as --num-classes says", *network, *data, "--num-classes", 1000)
+    fails("6 classes, not 1000 as --num-classes asks", *network, *data, "--num-classes", 1000)
     fails("leave --subnet and --random out", *network, *data, "--random", 1)
     fails("holds a supernet: name sub-networks with --subnet", *supernet_flags(files))
     flags = ["--checkpoint", files / "supernet.safetensors", "--random", 1]
@@ -218,9 +218,9 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("--limit is 0, expected at least 1", *network, *data, "--limit", 0)
     fails("--device is 'tpu', expected auto", *network, *data, "--device", "tpu")
     save_checkpoint(build_supernet(SPACE), tmp_path / "mit.pt", "mit")
-    fails("does not say which space it is of", "--checkpoint", tmp_path / "mit.pt", *data, "--random", 1)
+    fails("does not name its space", "--checkpoint", tmp_path / "mit.pt", *data, "--random", 1)
     flags = ["--checkpoint", tmp_path / "mit.pt", *data, "--random", 1, "--space", "mbv3-w0.1"]
-    fails("6 classes, not 5 as --num-classes says", *flags, "--num-classes", 5)
+    fails("6 classes, not 5 as --num-classes asks", *flags, "--num-classes", 5)
     assert not list(tmp_path.glob("*.jsonl"))
 
 

@@ -205,7 +205,7 @@ def test_a_table_without_a_battery_is_refused(run: Run, table: Path) -> None:
         LatencyTable({**read.header, **facts}, read.rows).save(table)
         with pytest.raises(InputError, match=words):
             run()
-    with pytest.raises(UsageError, match="--networks is 4, expected at least 5: its model's error would say nothing"):
+    with pytest.raises(UsageError, match="--networks is 4, expected at least 5: its model's error would mean nothing"):
         main(["--table", str(table), "--networks", "4"])
 
 

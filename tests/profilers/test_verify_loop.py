@@ -165,7 +165,7 @@ def test_what_cannot_run_in_a_loop_is_refused_before_anything_is_measured(run: R
     assert (device.visits, device.loops) == (0, 0)
     given = ["--table", str(made / "d.csv"), "--result", str(made / "result.json")]
     for options, words in (
-        (["--rate", "30"], "--rate is that of a loop: say how long it runs, such as --sustained 10m"),
+        (["--rate", "30"], "--rate is for a loop: add its length, such as --sustained 10m"),
         (["--sustained", "90s"], "'90s' is not a time in whole minutes or hours, such as 10m or 1h"),
         (["--sustained", ""], "'' is not a time in whole minutes"),
         (["--sustained", "1m"], "--sustained is 1, expected minutes from 2 to 1440"),
@@ -257,5 +257,5 @@ def test_nothing_is_recorded_of_a_doubtful_loop_nor_into_a_table_that_was_change
     with pytest.raises(InputError, match=r"nothing is recorded in .*d\.csv: in minute 1 the loop stood still for 30"):
         run(Still([0.4, 0.4]), "--sustained", "2m", "--record")
     assert table.read_bytes() == before
-    with pytest.raises(UsageError, match="--record is of a loop: say how long it runs, such as --sustained 10m"):
+    with pytest.raises(UsageError, match="--record is for a loop: add its length, such as --sustained 10m"):
         run(Hot([]), "--record")

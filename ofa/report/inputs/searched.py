@@ -96,7 +96,7 @@ def read_search(file: RunFile) -> SearchRun:
     for where, result in objects_of(content, "results", path):
         network = network_of(result, space, where)
         if network.table not in facts:
-            raise InputError(f"{where}: table is {network.table!r}, of which tables tells nothing")
+            raise InputError(f"{where}: table is {network.table!r}, which tables does not list")
         networks.append(network)
         if network.measured is not None:
             whole[network.table, network.subnet] = network.measured

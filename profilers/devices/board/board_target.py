@@ -126,7 +126,7 @@ def board_target(
         try:
             there.remove_models()
         except InputError as gone:  # what was measured counts more
-            say(f"models stay on {board.host}, which is not to be had any more ({gone})")
+            say(f"models stay on {board.host}, which cannot be reached any more ({gone})")
 
 
 class AgentOnBoard:

@@ -155,8 +155,8 @@ class Adb:
             raise InputError(f"{name} does not accept the key of this computer's adb server: {ALLOW_HELP}")
         if state != "device":
             raise InputError(
-                f"{name} is {state}, says this computer's adb server: unplug it, plug it in again, and {USB_HELP}; or "
-                "stop the server (`adb kill-server`), and the phone is spoken to without it"
+                f"{name} is {state}, by this computer's adb server: unplug it, plug it in again, and {USB_HELP}; or "
+                "stop the server (`adb kill-server`), and the phone is used without it"
             )
         return server, name
 

@@ -218,7 +218,7 @@ def test_what_is_not_a_checkpoint_is_refused(small: Supernet, tmp_path: Path) ->
     (tmp_path / "text").write_text("<html>not found</html>")
     with pytest.raises(InputError, match="not a checkpoint"):
         load_checkpoint(small, tmp_path / "text")
-    with pytest.raises(InputError, match="does not say"):
+    with pytest.raises(InputError, match="does not state what network"):
         save_file({"a": torch.zeros(1)}, tmp_path / "other")
         load_network(tmp_path / "other")
 

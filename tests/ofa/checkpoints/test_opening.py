@@ -61,7 +61,7 @@ def test_every_form_is_opened_to_the_same_weights(folder: Path, name: str, kind:
 def test_what_does_not_fit_is_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no such file or folder"):
         checkpoint_kind(tmp_path / "nowhere")
-    with pytest.raises(InputError, match=r"mit\.pt does not say which space it is of: give --space"):
+    with pytest.raises(InputError, match=r"mit\.pt does not name its space: give --space"):
         open_checkpoint(folder / "mit.pt")
     with pytest.raises(InputError, match=r"supernet\.safetensors is of mbv3-w0\.1, not mbv3-w1\.0"):
         open_checkpoint(folder / "supernet.safetensors", "mbv3-w1.0")

@@ -45,5 +45,5 @@ def test_which_of_many_results_is_wrong_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"result\.json: results\[299\]: no sub-network"):
         read_subnet(path, index=299)
     write_json(path, {"space": space.name, "results": results, "images": "x"})
-    with pytest.raises(InputError, match=r"what it says of its images is 'x', expected an object"):
+    with pytest.raises(InputError, match=r"its description of its images is 'x', expected an object"):
         read_subnet(path, index=0)

@@ -237,7 +237,7 @@ SCALED = '{"dtype": "int8", "scale": 0.5, "zero_point": 0}'
             {"input": "{}"},
             r"expected tensor\(float\) and tensor\(uint8\)",
         ),
-        ("integers", "onnx", {"producer": "x"}, r"expected tensor\(float\), since its metadata says nothing else"),
+        ("integers", "onnx", {"producer": "x"}, r"expected tensor\(float\), as its metadata states no others"),
         ("integers", "onnx", {"input": SCALED.replace("0.5", "-1")}, "damaged metadata: input: scale is -1"),
         ("integers", "onnx", {"output": SCALED.replace("int8", "int4")}, "output: dtype is 'int4', expected int8"),
         ("integers", "onnx", {"output": SCALED.replace(": 0}", ": 900}")}, "zero_point is 900"),

@@ -54,7 +54,7 @@ def test_a_model_from_elsewhere_is_as_good_once_it_is_said_how(
 ) -> None:
     other, val = tmp_path / "other.onnx", photographs / "val"
     other.write_bytes(without_metadata(models / "float.onnx", change))
-    with pytest.raises(InputError, match=r"other\.onnx does not say how its images are prepared: give --mean"):
+    with pytest.raises(InputError, match=r"other\.onnx does not state how its images are prepared: give --mean"):
         main([str(val), f"--model={other}"])
     found = predicted(tmp_path / "o.json", val, "--model", other, "--mean", "imagenet")
     expected = predicted(tmp_path / "p.json", val, "--model", models / "float.onnx")

@@ -85,7 +85,7 @@ def test_a_sample_goes_through_json_and_damage_is_named() -> None:
     assert "contents" not in facts.to_dict()  # tables of accuracies and results do without
     for change in ({"hashes": "AAA"}, {"hashes": "AAAA"}, {"size_bits": 65}, {"content_bits": True}, {"hashes": 3}):
         damaged = {**facts.to_dict(), "contents": [{**sample.to_dict(), **change}]}
-        with pytest.raises(InputError, match="W: what it says of its images is damaged"):
+        with pytest.raises(InputError, match="W: its description of its images is damaged"):
             facts_of_metadata({"images": json.dumps(damaged)}, "W")
 
 

@@ -101,7 +101,7 @@ def test_files_that_say_nothing_or_less(tmp_path: Path) -> None:
     ],
 )
 def test_damaged_facts_are_refused(known: ImageFacts, change: dict[str, object], match: str) -> None:
-    with pytest.raises(InputError, match=f"w.safetensors: what it says of its images is damaged: .*{match}"):
+    with pytest.raises(InputError, match=f"w.safetensors: its description of its images is damaged: .*{match}"):
         facts_of_metadata({"images": json.dumps({**known.to_dict(), **change})}, "w.safetensors")
     with pytest.raises(InputError, match=r"w\.safetensors: damaged metadata"):
         facts_of_metadata({"images": "{"}, "w.safetensors")
@@ -184,7 +184,7 @@ def test_another_folder_is_told_from_a_changed_one(pictures: Path, known: ImageF
     with pytest.raises(InputError, match="not those that this version would choose"):
         images_to_evaluate(pictures, forged, "W")
     for nothing in (None, ImageFacts(*HALF)):
-        with pytest.raises(InputError, match="W does not say which images its training held out"):
+        with pytest.raises(InputError, match="W does not record which images its training held out"):
             images_to_evaluate(pictures, nothing, "W", split="held-out")
 
 
@@ -272,7 +272,7 @@ def test_a_file_that_says_nothing_gets_imagenets_and_a_line() -> None:
     found, line = decided(None, None, None, override=False, source="W")
     assert (found.mean, found.std) == IMAGENET
     assert line is not None
-    assert "W does not say" in line
+    assert "W does not state" in line
     assert decided(None, "half", None, override=False, source="W") == (ImageFacts(*HALF), None)
     with pytest.raises(InputError, match="needs --std"):
         decided(None, "0.4", None, override=False, source="W")

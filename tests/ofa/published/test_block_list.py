@@ -185,7 +185,7 @@ def test_a_net_config_of_the_original_is_read(reference: Path, tmp_path: Path) -
     network = open_network(str(source), 160)
     assert network.name == "note10_lat-8ms_top1-71.4_finetune-25"
     assert (network.resolution, network.num_classes) == (160, 1000)
-    with pytest.raises(InputError, match=r"does not say its resolution, and there is no .*give it with --resolution"):
+    with pytest.raises(InputError, match=r"does not state its resolution, and there is no .*give it with --resolution"):
         open_network(str(source))
     config = json.loads(source.read_text())
     config["blocks"][3]["mobile_inverted_conv"]["in_channels"] += 8

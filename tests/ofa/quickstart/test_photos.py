@@ -35,7 +35,7 @@ def test_photographs_are_counted(photos: Path, tmp_path: Path) -> None:
             3,
             "has 60 photographs to learn from: at least 80 are needed, and a hundred of each class are better",
         ),
-        ({".": 100}, 1, "has one class folder, class0: there is nothing to tell apart"),
+        ({".": 100}, 1, "has one class folder, class0: at least two classes are needed"),
         ({"train": 20, "val": 9}, 2, "has 40 photographs to learn from: at least 64"),
     ],
 )

@@ -12,8 +12,10 @@ from ofa.predictors.collect.measuring import draw
 from ofa.predictors.fit import measured
 from ofa.predictors.subnet_accuracies import PARTS, counts, split
 from ofa.quickstart import speed
+from ofa.quickstart.forecast import forecast
 from ofa.quickstart.photos import PhotoCounts
 from ofa.quickstart.plan import SIZES, STEPS, TRAIN, USUAL, QuickstartPlan, Size, choose, estimates, with_subnets
+from ofa.quickstart.speed import Speed
 from ofa.quickstart.steps import Places, steps_of
 from ofa.space import get_space
 
@@ -26,11 +28,7 @@ def photos_of(trained: int, held_out: int, *, own_val: bool = False) -> PhotoCou
 
 # (photographs, times as slow, minutes)
 CASES = [
-    (n, slow, minutes)
-    for n in (64, 180, 1500, 9000, 120_000)
-    for slow in (0.3, 1, 3)
-    for minutes in (15, 60, 600)
-    if (slow, minutes) != (3, 15)
+    (n, slow, minutes) for n in (64, 180, 1500, 9000, 120_000) for slow in (0.3, 1, 3) for minutes in (15, 60, 600)
 ]
 
 
@@ -60,6 +58,38 @@ def test_what_does_not_fit_is_as_small_as_it_can_be() -> None:
     assert plan.limit < 1000  # to decode them takes too long
     few = choose(photos_of(180, 60), USUAL_SPEED.slower(20), 5, from_scratch=False)
     assert (few.limit, few.epochs) == (None, 3)  # none of a few is left out
+
+
+def test_before_it_takes_too_long_all_sizes_are_the_smallest() -> None:
+    warned = 0
+    for trained in (180, 450, 1500, 9000):
+        for slow in (1, 2, 3, 5, 8, 12, 20):
+            for minutes in (5, 15):
+                photos, machine = photos_of(trained, min(1000, trained // 3)), USUAL_SPEED.slower(slow)
+                plan = choose(photos, machine, minutes, from_scratch=False)
+                total = sum(estimates(plan, photos, machine).values())
+                lines = forecast(plan, photos, machine, minutes)
+                assert bool(lines) == (total > 60 * minutes)
+                if lines:
+                    warned += 1
+                    assert (plan.epochs, plan.subnets, plan.trained(photos)) == (3, 150, min(300, trained))
+                    assert (plan.images, plan.calibration) == (min(100, photos.held_out), 64)
+    assert 10 < warned < 40
+
+
+def test_the_warning_names_what_takes_long() -> None:
+    def warning(machine: Speed, trained: int = 1500) -> str:
+        photos = PhotoCounts(trained, 500, False, 4, machine.decode_s)
+        return "\n".join(forecast(choose(photos, machine, 5, from_scratch=False), photos, machine, 5))
+
+    assert warning(USUAL_SPEED) == ""
+    slow = warning(USUAL_SPEED.slower(5))
+    assert "about 10 min on this machine, more than --minutes 5, although" in slow
+    assert "shorter if nothing else runs on this machine (it is 5 times as slow as the one" in slow
+    assert "copies" not in slow
+    large = warning(Speed(USUAL_SPEED.train_s, USUAL_SPEED.forward_s, 0.3, USUAL_SPEED.start_s))
+    assert "shorter with smaller copies of the photographs (reading one takes 300 ms), or with fewer" in large
+    assert "nothing else runs" not in large
 
 
 def test_a_slow_training_leaves_time_for_fewer_networks() -> None:

@@ -24,6 +24,8 @@ from ofa.quickstart.photos import PhotoCounts
 from ofa.quickstart.run import QuickstartResult, QuickstartWatcher, run_command, run_quickstart
 from ofa.quickstart.steps import Places, chosen, steps_of
 
+from .conftest import USUAL_SPEED
+
 COUNTED = PhotoCounts(90, 30, False, 3, 0.004)
 
 SUBNET = {"resolution": 72, "depths": [2] * 5}
@@ -131,6 +133,18 @@ def test_a_run_is_continued_at_the_step_where_it_ended(
     if way != "killed":
         first, second = (dict(found.ran)[module] for found in (before, commands))
         assert [word for word in second if word != "--resume"] == first
+
+
+@pytest.mark.parametrize(("slow", "warned"), [(1, False), (30, True)])
+def test_a_run_that_takes_too_long_warns_before_its_first_step(
+    photos: Path, tmp_path: Path, places: Places, monkeypatch: pytest.MonkeyPatch, slow: float, warned: bool
+) -> None:
+    monkeypatch.setattr(quickstart, "measure_speed", lambda *_: USUAL_SPEED.slower(slow))
+    heard: list[str] = []
+    watcher = QuickstartWatcher(heard.append, lambda *_: heard.append("begun"))
+    assert run_quickstart(config(photos, tmp_path), watcher, Commands(places)).code == 0
+    before = "\n".join(heard[: heard.index("begun")])
+    assert ("warning: this takes about" in before) == ("more than --minutes 15" in before) == warned
 
 
 def test_what_lost_its_file_is_done_again_and_all_after_it(photos: Path, tmp_path: Path, places: Places) -> None:

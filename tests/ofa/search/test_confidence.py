@@ -44,7 +44,7 @@ def test_the_network_is_that_of_the_limit_less_the_margin(table: Path, tmp_path:
     assert "the limit is kept with 95 %: searched within limits divided by 1.1840, the 38th of 39; 39 by hand" in said
     assert "random" not in said
     assert main(["--table", str(table), "--latency", "0.118243", "--out", str(tmp_path / "b")]) == 0
-    assert "limits are those of sums: of 78 searched networks 100 % took longer" in " ".join(
+    assert "limits are those of sums: of 78 searched networks, 100 % took longer" in " ".join(
         capsys.readouterr().out.split()
     )
     kept, plain = result(tmp_path / "a"), result(tmp_path / "b")
@@ -147,7 +147,7 @@ def test_a_margin_in_a_table_that_was_not_measured_promises_nothing(table: Path,
         (lambda text: text.replace("# source", "# sum_correction: scale=0.9\n# source"), "rows or sum_correction were"),
         (
             lambda text: cut(text, "# margin_sums: "),
-            r"does not say of which rows .* add the line '# margin_sums: \w{16}'",
+            r"does not record which rows .* add the line '# margin_sums: \w{16}'",
         ),
         (
             lambda text: text.replace("# margin_space: mbv3-w0.35", "# margin_space: mbv3-w1.0"),
@@ -170,7 +170,7 @@ def test_a_margin_promises_nothing_of_a_table_that_was_edited(
     said = " ".join(capsys.readouterr().out.split())
     if "were" in message:
         assert "rows were changed since the margin in the header was measured" in said
-        assert "took longer than theirs" not in said
+        assert "took longer than their sums" not in said
     # rows in another order are the same sums
     lines = whole.splitlines(keepends=True)
     table.write_text("".join([*lines[:-3], *reversed(lines[-3:])]))

@@ -73,7 +73,7 @@ def test_the_network_is_the_best_of_all_that_keep_the_limit_with_their_margins(
         assert one["predictor_top1"] == pytest.approx(top1[most <= limit].max(), abs=2e-4)
         assert one["latency_ms"] < one["surely_ms"] <= limit
     said = " ".join(capsys.readouterr().out.split())
-    assert "the limits of all 2 networks are kept with 95 %, says the estimate: each network's latency is" in said
+    assert "the limits of all 2 networks are kept with 95 %, by the estimate: each network's latency is" in said
     assert "of 10 timed networks, 9 keep what 95 % says" in said
     assert "regret 0, proven" in said
     stated = result(tmp_path / "o")["tables"]["d"]["allowance"]
@@ -115,7 +115,9 @@ def test_without_a_confidence_the_printout_says_how_surely_networks_are_known(
     assert one["latency_sd_pct"] > 2
     assert "surely_ms" not in one
     said = " ".join(capsys.readouterr().out.split())
-    assert f"the estimate knows the latencies of these networks within {one['latency_sd_pct']:.1f} %" in said
+    assert (
+        f"the estimated latencies of these networks have a standard deviation of {one['latency_sd_pct']:.1f} %" in said
+    )
 
 
 def test_margins_that_are_shown_alike_are_one_figure(

@@ -120,7 +120,7 @@ def test_a_table_says_how_its_blocks_were_timed(tmp_path: Path) -> None:
     # a table that does not say was made before there was a choice
     assert LatencyTable(HEADER, [TableRow(BLOCKS[0], 1.25)]).timing == "warm"
     for timing in ({}, {"timing": "warm"}):
-        with pytest.raises(InputError, match=r"rows have warm_ms, .* but the header does not say '# timing: in place'"):
+        with pytest.raises(InputError, match=r"rows have warm_ms, .* but the header has no line '# timing: in place'"):
             LatencyTable({**HEADER, **timing}, rows)
     edit(path, 10, "1.25,1.0", "1.25,-1.0")
     with pytest.raises(InputError, match=r"device.csv:10:\d+: warm_ms is '-1.0', expected a number of milliseconds"):

@@ -58,7 +58,7 @@ def test_capacity_tells_cores_apart_that_have_one_clock_and_counts_only_where_al
     [
         ("middle", {0: 1, 1: 1, 2: 2}, (0, 1, 2), None, r"P has only a little and a big cluster \(CPU 0, 1; 2\)"),
         ("big", {0: 1, 1: 1}, (0, 1), None, "all cores of P are of one kind: leave it out, or name CPUs by --cpu"),
-        ("big", {}, (0, 1), None, "P does not tell its cores apart"),
+        ("big", {}, (0, 1), None, "P does not show which of its cores are faster"),
         ("big", MAX_KHZ, (0, 1, 2), None, "of CPU 7 of P, none may be used$"),
         ("big", MAX_KHZ, EIGHT, 2, "of CPU 7 of P, 7 may be used, and --threads is 2"),
     ],

@@ -66,7 +66,7 @@ def test_the_energy_of_a_run_is_what_is_taken_above_idle_over_the_runs_above_idl
 def test_a_network_that_an_idle_device_runs_as_often_has_no_energy(runs_per_s: float) -> None:
     turn = Turn(Power(400, 0.4, 3), Power(1900, runs_per_s, 4))
     for value in ("energy_mj", "resolution_mj"):
-        with pytest.raises(InputError, match=r"takes .* s a run, too long to be told from an idle device"):
+        with pytest.raises(InputError, match=r"takes .* s a run, too long to differ from an idle device"):
             getattr(turn, value)
 
 

@@ -77,7 +77,7 @@ def _of_one_block(
                 errors.append(Verdict("agent", False, event.message))
         numerics = _of_outputs(target, asked, folder, files[OUTPUTS]) if results else None
     if hello is None or numerics is None:
-        return errors[:1] or [Verdict("agent", False, "it said nothing")]
+        return errors[:1] or [Verdict("agent", False, "it sent nothing")]
     return errors[:1] + verdicts.of_agent(hello.device, hello.runtime, VISITS, results, numerics)
 
 

@@ -57,7 +57,7 @@ def of_phone(phone: Phone, cpus: Sequence[int]) -> list[Verdict]:
     off = maybe_faster(phone, cpus)
     cores = f"pinned to CPU {', '.join(map(str, cpus))} of {clusters(phone) or 'cores whose clocks cannot be read'}"
     if off:
-        cores += f"; CPU {', '.join(map(str, off))} cannot be had"
+        cores += f"; CPU {', '.join(map(str, off))} cannot be used"
     pages = f", pages of {phone.page_bytes // 1024} KiB" if phone.page_bytes else ""
     name = f"{phone.name}, {phone.abi}{pages}" + (f", {phone.emulated}" if phone.emulated else "")
     return [
@@ -127,7 +127,7 @@ def of_clocks(device: Mapping[str, Any], results: Sequence[Result]) -> Verdict:
     clocks = [result.watched[key] for result in results for key in keys if result.watched.get(key) is not None]
     mode = f"fixed-performance mode: {device.get('fixed_performance_mode', 'not known')}"
     if not clocks:
-        return _good_or_look("clocks", False, f"cannot be read; {mode}", "only the reference block tells of them")
+        return _good_or_look("clocks", False, f"cannot be read; {mode}", "only the reference block shows changes")
     low, high = min(clocks), max(clocks)
     cores = {core.get("cpu"): core.get("max_mhz") or 0 for core in device.get("cores") or ()}
     fastest = max((cores.get(cpu, 0) for cpu in device.get("cpus") or ()), default=0)

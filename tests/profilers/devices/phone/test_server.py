@@ -53,7 +53,7 @@ def devices(text: str) -> Callable[[str], list[bytes]]:
     [
         ("R58\tunauthorized\n", "R58", "R58 does not accept the key of this computer's adb server: unlock the phone"),
         ("R58\tunauthorized\n", None, "Auto Blocker"),
-        ("R58\toffline\n", "R58", "R58 is offline, says this computer's adb server: unplug it, plug it in again"),
+        ("R58\toffline\n", "R58", "R58 is offline, by this computer's adb server: unplug it, plug it in again"),
         ("A\tdevice\nB\tdevice\n", None, r"2 phones are attached \(A, B\): choose one by --serial"),
     ],
 )
