@@ -103,7 +103,10 @@ def decided(
     if known is None:
         line = None
         if mean is None and std is None:
-            line = f"{source} does not state how its images were prepared: ImageNet's mean and std are used"
+            line = (
+                f"{source} does not state how its images were prepared: ImageNet's mean and std are used; --mean and "
+                "--std name others"
+            )
         return ImageFacts(*normalisation(mean or "imagenet", std)), line
     if std is None and mean in NORMALISATIONS:
         std = mean

@@ -161,7 +161,7 @@ def test_another_type_than_asked_for_is_an_error() -> None:
 
 
 def test_a_type_that_a_runtime_cannot_be_told() -> None:
-    with pytest.raises(ValueError, match="dtype is 'bf16', which runtime tflite cannot be told"):
+    with pytest.raises(ValueError, match="dtype is 'bf16', which runtime tflite cannot be set to"):
         runtimes.runtime_of({"runtime": "tflite", "dtype": "bf16"})
     assert runtimes.runtime_of({"runtime": "tflite"}) is runtimes.RUNTIMES["tflite"]
 

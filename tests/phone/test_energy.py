@@ -55,7 +55,7 @@ def test_what_androids_service_tells_of_a_battery_is_measured_by_and_what_says_n
                 ((turn,),) = found.turns
                 assert 0 < turn.idle.power_mw < turn.busy.power_mw, name
             for name, words in {
-                "silent": "nor does Android's battery service tell a current or a charge counter",
+                "silent": "nor does Android's battery service report a current or a charge counter",
                 "frozen": "figures that somebody has set",
             }.items():
                 with pytest.raises(InputError, match=words):

@@ -175,7 +175,7 @@ def test_mits_dict_and_mits_checkpoint(toy: Toy, tmp_path: Path) -> None:
     config = tmp_path / "subnet.json"
     config.write_text(json.dumps(subnet_to_mit(toy.net.space, toy.subnet)))
     command = [f"--subnet={config}", f"--checkpoint={mit}", "--format=safetensors", f"--out={tmp_path / 'm'}"]
-    with pytest.raises(InputError, match="which space they are of: give --space"):
+    with pytest.raises(InputError, match="names a space: give --space"):
         main(command)
     assert main([*command, "--space=mbv3-w0.35"]) == 0
     assert main(of(toy, tmp_path / "n", format_name="safetensors")) == 0

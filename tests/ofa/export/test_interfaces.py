@@ -224,7 +224,7 @@ SCALED = '{"dtype": "int8", "scale": 0.5, "zero_point": 0}'
 @pytest.mark.parametrize(
     ("kind", "name", "changes", "message"),
     [
-        ("integers", "tflite", {"input": SCALED}, "metadata says other scales of input and output than its tensors"),
+        ("integers", "tflite", {"input": SCALED}, "metadata has other scales of input and output than its tensors"),
         (
             "float",
             "onnx",
@@ -248,10 +248,10 @@ SCALED = '{"dtype": "int8", "scale": 0.5, "zero_point": 0}'
             {"scale": "pixel / 255"},
             r"are tensor\(uint8\) and tensor\(float\), exp",
         ),
-        ("float", "onnx", {"mean": "[0.1, 0.2, 0.3]"}, r"says mean '\[0.1, 0.2, 0.3\]', but .* in its key images"),
+        ("float", "onnx", {"mean": "[0.1, 0.2, 0.3]"}, r"has mean '\[0.1, 0.2, 0.3\]', but .* in its key images"),
         ("integers", "tflite", {"std": "[0, 1, 1]"}, "std is"),
-        ("float", "onnx", {"num_classes": "7"}, "says num_classes '7', expected 4"),
-        ("float", "tflite", {"scale": IN_FILE}, "metadata says other scales|are float32 and float32, expected uint8"),
+        ("float", "onnx", {"num_classes": "7"}, "has num_classes '7', expected 4"),
+        ("float", "tflite", {"scale": IN_FILE}, "metadata has other scales|are float32 and float32, expected uint8"),
     ],
 )
 def test_metadata_that_is_not_the_file_s(files: Any, tmp_path: Path, kind: str, name: str, changes: dict[str, str],

@@ -112,10 +112,10 @@ def changed(path: Path, metadata: Mapping[str, str]) -> bytes:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"resolution": "65\x1b[2J"}, r"says resolution '65\\x1b\[2J', expected 64"),
-        ({"layout": "CHWN"}, "says layout 'CHWN', expected N"),
-        ({"channels": "BGR"}, "says channels 'BGR', expected RGB"),
-        ({"scale": "pixel"}, "says scale 'pixel', expected pixel / 255"),
+        ({"resolution": "65\x1b[2J"}, r"has resolution '65\\x1b\[2J', expected 64"),
+        ({"layout": "CHWN"}, "has layout 'CHWN', expected N"),
+        ({"channels": "BGR"}, "has channels 'BGR', expected RGB"),
+        ({"scale": "pixel"}, "has scale 'pixel', expected pixel / 255"),
         ({"labels": "a\nb"}, "names 2 classes, but it has 4"),
         ({"images": "{"}, "damaged metadata"),
         ({"images": "[" * 9000}, "damaged metadata"),

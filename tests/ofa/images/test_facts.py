@@ -257,7 +257,7 @@ def test_options_that_contradict_the_file_are_refused_or_marked(known: ImageFact
     assert decided(known, "0.5", None, override=False, source="W") == (known, None)
     with pytest.raises(
         InputError,
-        match=r"W was trained with mean 0\.5,0\.5,0\.5, std 0\.5,0\.5,0\.5, but --mean and --std say mean 0\.485,",
+        match=r"W was trained with mean 0\.5,0\.5,0\.5, std 0\.5,0\.5,0\.5, but --mean and --std are mean 0\.485,",
     ):
         decided(known, "imagenet", None, override=False, source="W")
     with pytest.raises(InputError, match=r"std 0\.25,0\.25,0\.25: leave them out, or insist with --override-prep"):

@@ -209,7 +209,7 @@ def test_an_ending_of_files_that_were_changed_names_them(
     [
         (lambda _: "", "quickstart.json"),
         (lambda text: text[:200], "quickstart.json"),
-        (lambda text: text.replace("ofa-quickstart/1", "x"), "is no state of ofa.quickstart"),
+        (lambda text: text.replace("ofa-quickstart/1", "x"), "is not a state file of ofa.quickstart"),
         (lambda text: text.replace('"size": 0', '"size": 77'), "is damaged"),
         (lambda text: text.replace('"train":', '"rm -r":'), "is damaged"),
         (lambda text: text.replace('"train_s"', '"x"'), "is damaged"),
@@ -267,7 +267,7 @@ def test_commands_are_shown_as_one_would_type_them(
     assert len(typed) == len(ALL)
     assert f"--data '{photos}'" in typed[0]
     assert "[1/" in said
-    assert "all that is left about" in said
+    assert "left in all" in said
 
 
 def test_a_step_with_remarks_is_no_failure(
@@ -281,7 +281,7 @@ def test_a_step_with_remarks_is_no_failure(
 
     monkeypatch.setattr(quickstart, "run_command", run)
     assert main([str(photos), "--out", str(places.out)]) == 0
-    assert "done, with the remarks above (exit code 1), and the others use what it found: time three" in (
+    assert "done, with the remarks above (exit code 1), and the next steps use its result: time three" in (
         capsys.readouterr().out
     )
     assert str(places.verified) in dict(stands_for.ran)["ofa.export"]
@@ -309,7 +309,7 @@ def test_what_may_be_guessing_is_called_that(
     places.evaluation.write_text(json.dumps({"results": [{**EVALUATED, "top1": top1}]}))
     text = "\n".join(ending(config(photos, tmp_path), result.state, places))
     assert interval(top1, 30)[0] == pytest.approx(40, abs=3)  # as often as the most frequent class
-    assert ("it may only be guessing" in text) == guesses
+    assert ("the network may only be guessing" in text) == guesses
     assert ("it will be somewhat worse" in text) != guesses
 
 

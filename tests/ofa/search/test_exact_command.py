@@ -167,7 +167,7 @@ def test_two_searches_do_not_write_one_folder(toy: list[str], tmp_path: Path) ->
         (["--latency", "20", "--kernel-sizes", "9"], "has no 9 among its kernel sizes: 3, 5, 7"),
         (["--latency", "20", "--method", "evolution", "--best", "2"], "--best need the exact search"),
         (["--latency", "20", "30", "40", "--together"], "one --latency for each of 1 tables"),
-        (["--latency", "20", "--differ", "3"], "say how many, such as --best 3"),
+        (["--latency", "20", "--differ", "3"], "add --best, such as --best 3"),
     ],
 )
 def test_what_cannot_be_is_one_line(toy: list[str], arguments: list[str], words: str) -> None:

@@ -203,7 +203,7 @@ def test_several_tables_are_searched_each_for_itself(toy: list[str], tmp_path: P
         ({"provenance": "imported"}, "latencies are imported, not measured here: a test"),
         (
             {"expected_error": "mean 2.0 %"},
-            "expected error of a latency: mean 2.0 % (of which rows the header does not",
+            "expected error of a latency: mean 2.0 % (the header does not record of which",
         ),
         (
             {"expected_error": "mean 2.0 %", "expected_error_sums": "0123456789abcdef"},

@@ -77,7 +77,7 @@ def test_a_network_that_an_idle_device_runs_as_often_has_no_energy(runs_per_s: f
         ({"battery_voltage": None}, "does not report its battery's current and voltage"),
         (
             {"battery_status": "Charging"},
-            r"not all of the power \(its status is 'Charging'\): reach the phone over Wi-Fi",
+            r"does not supply all of the power \(its status is 'Charging'\): reach the phone over Wi-Fi",
         ),
         ({"battery_status": "Full\x1b"}, r"its status is 'Full\\x1b'"),
         ({"battery_status": None}, "its status is 'None'"),
@@ -101,7 +101,7 @@ def test_what_a_charger_gives_is_not_measured(change: dict[str, Any], words: str
         ([reading(300, 0.5), reading(301, 0.6)], "shows 0.5 to 0.6 V, which is no battery's"),
         ([*[reading(300)] * N, reading(301, 400)], "shows 4 to 400 V"),
         ([*[reading(300)] * N, reading(2e8)], "shows 2e\\+05 A, which no phone takes"),
-        ([reading(300), {**reading(301), "battery_current": None}], "told now and then only"),
+        ([reading(300), {**reading(301), "battery_current": None}], "reported only now and then"),
         ([reading(300), {**reading(301), "battery_source": SERVICE}], "read in two ways"),
         ([*[reading(300)] * N, reading(20, sign=1)], "changed its sign: it charged for a while"),
     ],
@@ -196,7 +196,7 @@ def test_a_service_that_looks_too_seldom_and_a_counter_that_hardly_moves_are_ref
 @pytest.mark.parametrize(
     ("readings", "words"),
     [
-        ([told(i, 3000, 4 + i % 2 / 1000) for i in range(N)], "charge counter never moved, and no current is told"),
+        ([told(i, 3000, 4 + i % 2 / 1000) for i in range(N)], "charge counter never moved, and no current is reported"),
         ([told(i, 3000 + i) for i in range(N)], "charge counter rises while the battery discharges"),
     ],
 )
