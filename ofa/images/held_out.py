@@ -12,6 +12,7 @@ from ofa.errors import InputError
 from ofa.images.content import content_sample
 from ofa.images.facts import HeldOut, ImageFacts, Triple, data_identity, names_sha256
 from ofa.images.files.folder import ImageFolder
+from ofa.images.files.names import shown
 from ofa.images.files.opening import open_images
 
 # the paper holds out 10,000 of ImageNet's training images
@@ -33,10 +34,13 @@ def check_learnable(folder: ImageFolder) -> None:
     if not folder.labelled:
         raise InputError(f"{folder.path} has no class folders: there is nothing to learn")
     if len(folder.classes) < 2:
-        raise InputError(f"{folder.path} has one class folder, {folder.classes[0]}: at least two classes are needed")
+        raise InputError(
+            f"{folder.path} has one class folder, {shown(folder.classes[0])}: at least two classes are needed"
+        )
     empty = folder.empty_classes()
     if empty:
-        raise InputError(f"{folder.path}: class folders without images: {', '.join(empty[:5])}")
+        names = ", ".join(map(shown, empty[:5]))
+        raise InputError(f"{folder.path}: class folders without images: {names}: remove them, or put images into them")
 
 
 def held_out_indices(folder: ImageFolder, count: int | None = None, seed: int = HELD_OUT_SEED) -> list[int]:
