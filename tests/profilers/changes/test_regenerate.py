@@ -171,7 +171,10 @@ def test_a_new_table_of_another_measurement_is_refused(device: Device, run: Run)
 
 @pytest.mark.parametrize(
     ("answer", "message"),
-    [((2, "error: the phone burns"), "ended with 2: error: the phone burns"), ((-9, ""), "with -9: it printed nothing")],
+    [
+        ((2, "error: the phone burns"), "ended with 2: error: the phone burns"),
+        ((-9, ""), "with -9: it printed nothing"),
+    ],
 )
 def test_a_failed_profiler_is_reported_and_the_other_tables_go_on(
     device: Device, run: Run, folder: Path, answer: tuple[int, str], message: str
