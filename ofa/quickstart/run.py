@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ofa.cli.rich_console import CHAINED
@@ -81,7 +82,7 @@ def run_quickstart(
         state = _opened(config, places, settings, watcher)
         steps = steps_of(images, places, state.photos)
         state = state.without(_outdated(state, steps))
-        return _run(config, places, state, steps, watcher, run or run_command)
+        return _run(config, places, state, steps, watcher, run or partial(run_command, threads=state.speed.threads))
 
 
 def _no_option(path: Path) -> Path:
@@ -99,6 +100,9 @@ def _opened(
     for line in photos.lines:
         watcher.note(line)
     speed = measure_speed(USUAL.resolutions, photos.decode_s)
+    if speed.threads < (os.cpu_count() or 1):
+        how = f"{speed.threads} of {os.cpu_count()} threads"
+        watcher.note(f"a trial was fastest with {how}: commands run with OMP_NUM_THREADS={speed.threads}")
     plan = choose(photos, speed, config.minutes, from_scratch=config.from_scratch)
     for line in forecast(plan, photos, speed, config.minutes):
         watcher.note(line)
@@ -171,10 +175,14 @@ def _planned(
     return replace(state, plan=plan, speed=speed)
 
 
-def run_command(words: Sequence[str]) -> int:
-    """Runs a command to its end, on this terminal; a signal that stops this process stops the command first."""
+def run_command(words: Sequence[str], threads: int | None = None) -> int:
+    """Runs a command to its end, on this terminal; a signal that stops this process stops the command first.
+
+    threads: that torch computes with (default: as the environment has it)
+    """
+    more = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     with stop_on_signals() as stopped:
-        process = subprocess.Popen(words, env={**os.environ, CHAINED: "1"})
+        process = subprocess.Popen(words, env={**os.environ, **more, CHAINED: "1"})
         asked = False
         while True:
             try:

@@ -22,20 +22,39 @@ class Speed:
 
     train_s: a step of training, for each image; forward_s: the same without learning
     decode_s: to read and decode a photograph; start_s: until a command has loaded what it needs
+    threads: with which steps are fastest, of one and all: beside other programs, several wait for each other
     """
 
     train_s: float
     forward_s: float
     decode_s: float
     start_s: float
+    threads: int = 1
 
     def slower(self, factor: float) -> Speed:
         """Of a machine that takes so many times as long."""
-        return Speed(*(seconds * factor for seconds in (self.train_s, self.forward_s, self.decode_s, self.start_s)))
+        seconds = (self.train_s, self.forward_s, self.decode_s, self.start_s)
+        return Speed(*(factor * each for each in seconds), threads=self.threads)
 
 
 def measure_speed(resolutions: Sequence[int], decode_s: float) -> Speed:
     """Times random sub-networks of the smallest space, on random images of each of the resolutions."""
+    import torch
+
+    given = torch.get_num_threads()
+    found = []
+    try:
+        for threads in sorted({1, given}):
+            torch.set_num_threads(threads)
+            found.append((*_seconds_of_steps(resolutions), threads))
+    finally:
+        torch.set_num_threads(given)
+    train_s, forward_s, threads = min(found)
+    return Speed(train_s, forward_s, decode_s, _seconds_to_start(), threads)
+
+
+def _seconds_of_steps(resolutions: Sequence[int]) -> tuple[float, float]:
+    """Of an image in a step of training, and in one without learning, with as many threads as torch has now."""
     import torch
     from torch.nn import functional as F
 
@@ -61,7 +80,7 @@ def measure_speed(resolutions: Sequence[int], decode_s: float) -> Speed:
 
         train_s.append(_median_seconds(step) / BATCH)
         forward_s.append(_median_seconds(forward) / BATCH)
-    return Speed(statistics.mean(train_s), statistics.mean(forward_s), decode_s, _seconds_to_start())
+    return statistics.mean(train_s), statistics.mean(forward_s)
 
 
 def _median_seconds(work: Callable[[int], None]) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ofa.blocks.costs import count_macs
 from ofa.predictors.collect.measuring import draw
@@ -125,10 +126,28 @@ def test_macs_are_those_of_the_spaces() -> None:
 def test_a_machine_has_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "BATCH", 4)
     monkeypatch.setattr(speed, "_seconds_to_start", lambda: 2.0)
+    before = torch.get_num_threads()
     found = speed.measure_speed((32,), 0.1)
+    assert torch.get_num_threads() == before
+    assert found.threads in (1, before)
     assert min(found.forward_s, found.train_s) > 0
     assert found.decode_s == 0.1
     assert found.slower(2).train_s == 2 * found.train_s
+    assert found.slower(2).threads == found.threads
+
+
+@pytest.mark.parametrize(("of_one", "of_all", "threads"), [(1.0, 0.6, 2), (1.0, 8.0, 1)])
+def test_the_faster_number_of_threads_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, of_one: float, of_all: float, threads: int
+) -> None:
+    set_to = [2]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.setattr(torch, "set_num_threads", set_to.append)
+    monkeypatch.setattr(speed, "_seconds_to_start", lambda: 2.0)
+    monkeypatch.setattr(speed, "_seconds_of_steps", lambda _: ((of_one if set_to[-1] == 1 else of_all), 0.1))
+    found = speed.measure_speed((32,), 0.1)
+    assert (found.threads, found.train_s) == (threads, min(of_one, of_all))
+    assert set_to[-1] == 2  # as it was before
 
 
 @pytest.mark.parametrize("own_val", [False, True])

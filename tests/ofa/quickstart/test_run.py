@@ -276,7 +276,8 @@ def test_a_step_with_remarks_is_no_failure(
     """verify ends with 1 where the machine is not as it was, and has measured all the same."""
     stands_for, codes = Commands(places), {"profilers.verify": 1}
 
-    def run(words: Sequence[str]) -> int:
+    def run(words: Sequence[str], threads: int) -> int:
+        assert threads == USUAL_SPEED.threads
         return stands_for(words) or codes.get(words[2], 0)
 
     monkeypatch.setattr(quickstart, "run_command", run)
@@ -352,6 +353,7 @@ def test_who_runs_several_commands_says_what_comes_next(capfd: pytest.CaptureFix
 
 def test_exit_codes_are_a_shells() -> None:
     assert run_command([sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    assert run_command([sys.executable, "-c", "import os; exit(int(os.environ['OMP_NUM_THREADS']))"], threads=3) == 3
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     assert run_command([sys.executable, "-c", killed]) == 137
 
