@@ -86,7 +86,7 @@ def test_the_warning_names_what_takes_long() -> None:
     assert warning(USUAL_SPEED) == ""
     slow = warning(USUAL_SPEED.slower(5))
     assert "about 10 min on this machine, more than --minutes 5, although" in slow
-    assert "shorter if nothing else runs on this machine (it is 5 times as slow as the one" in slow
+    assert "shorter if nothing else runs on this machine (it is 5.0 times as slow as the one" in slow
     assert "copies" not in slow
     large = warning(Speed(USUAL_SPEED.train_s, USUAL_SPEED.forward_s, 0.3, USUAL_SPEED.start_s))
     assert "shorter with smaller copies of the photographs (reading one takes 300 ms), or with fewer" in large

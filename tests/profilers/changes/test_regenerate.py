@@ -42,7 +42,7 @@ def test_all_blocks_slower_is_an_alarm_and_not_unchanged(device: Device, run: Ru
     assert "ran faster or slower as a whole" in report
     sizes = re.search(r"all blocks: (\S+) %, and (\S+) % again", report)
     assert sizes and [float(size) for size in sizes.groups()] == pytest.approx([100 * (drift - 1)] * 2, abs=0.5)
-    assert "or, if the device is like that from now on, copy" in report
+    assert "or, if it stays like this, copy" in report
     assert (folder / "t.csv").read_bytes() == before, "what the machine does as a whole is not taken over unseen"
 
 
