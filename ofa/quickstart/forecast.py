@@ -29,7 +29,8 @@ def _ways(plan: QuickstartPlan, photos: PhotoCounts, speed: Speed, total: float)
     ways = []
     slow = speed.train_s / TRIED_TRAIN_S
     if slow > SLOW or speed.start_s * sum(STARTS.values()) > SHARE * total:
-        times = f" (it is {slow:.{0 if slow >= 10 else 1}f} times as slow as the one on which this was tried)" if slow > SLOW else ""
+        how = f"{slow:.{0 if slow >= 10 else 1}f}"
+        times = f" (it is {how} times as slow as the one on which this was tried)" if slow > SLOW else ""
         ways.append(f"if nothing else runs on this machine{times}")
     read = plan.trained(photos) + photos.held_out + 3 * plan.images
     if read * speed.decode_s > SHARE * total:
