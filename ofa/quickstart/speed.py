@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,8 +33,13 @@ class Speed:
 
     def slower(self, factor: float) -> Speed:
         """Of a machine that takes so many times as long."""
-        seconds = (self.train_s, self.forward_s, self.decode_s, self.start_s)
-        return Speed(*(factor * each for each in seconds), threads=self.threads)
+        return replace(
+            self,
+            train_s=factor * self.train_s,
+            forward_s=factor * self.forward_s,
+            decode_s=factor * self.decode_s,
+            start_s=factor * self.start_s,
+        )
 
 
 def measure_speed(resolutions: Sequence[int], decode_s: float) -> Speed:
