@@ -4,6 +4,7 @@ import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from device_agents.android import bundle
 from device_agents.android.elf import least_alignment
 from device_agents.android.testphone.moods import MOODS
-from device_agents.android.testphone.phone import DUMPSYS, MAX_KHZ
+from device_agents.android.testphone.phone import DUMPSYS, MAX_KHZ, _show
 from ofa.blocks import blocks_of
 from ofa.errors import InputError
 from ofa.space import get_space
@@ -44,6 +45,17 @@ def test_tenths_of_a_degree_are_no_thousandths_and_a_battery_is_no_processor(boo
     header = LatencyTable.load(out).header
     assert header["temperature_c"] == "38.9"
     assert header["temperature_source"] == "2 thermal zones, in tenths of a degree"
+
+
+def test_no_reader_finds_a_file_of_the_phone_empty(tmp_path: Path) -> None:
+    """Its /sys was written in place: a phone that was asked just then had no core at all."""
+    path, seen = tmp_path / "online", set()
+    _show(path, "0\n")
+    writer = Thread(target=lambda: [_show(path, f"0{',1' * (i % 2)}\n") for i in range(2000)])
+    writer.start()
+    while writer.is_alive():
+        seen.add(path.read_text())
+    assert seen <= {"0\n", "0,1\n"}
 
 
 def test_a_core_that_sleeps_while_the_phone_idles_is_woken_and_used(boot, tmp_path: Path) -> None:

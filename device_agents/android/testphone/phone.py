@@ -116,26 +116,27 @@ class TestPhone:
 
     def say(self, what: str, values: dict[str, str]) -> None:
         """What the stand-ins say from now on. what: properties, settings, or a service of dumpsys with its text."""
-        (self.state / what).write_text("".join(f"{name}={value}\n" for name, value in values.items()))
+        _show(self.state / what, "".join(f"{name}={value}\n" for name, value in values.items()))
 
     def dumpsys(self, service: str, text: str) -> None:
         """What dumpsys says of a service from now on."""
-        (self.state / "dumpsys" / service).write_text(text)
+        _show(self.state / "dumpsys" / service, text)
 
     def battery(self, battery: Battery) -> None:
         """Puts another battery in, from which the phone runs. Its kernel's files are closed."""
         self.dumpsys("battery", battery.says)
-        (self.state / "discharges").write_text(f"idle={battery.idle_uah} busy={battery.busy_uah} left=2967000\n")
+        _show(self.state / "discharges", f"idle={battery.idle_uah} busy={battery.busy_uah} left=2967000\n")
         (self.state / "current_now").unlink(missing_ok=True)
         if battery.tells_current:
-            (self.state / "current_now").write_text(f"-{battery.idle_uah * 100}\n")
+            _show(self.state / "current_now", f"-{battery.idle_uah * 100}\n")
 
     def heat(self, celsius: float | None) -> None:
         """The temperature of the fake sensors; None: not to be read, as on many phones."""
         for zone in sorted((self.state / "sys/class/thermal").iterdir()):
-            (zone / "temp").unlink(missing_ok=True)
-            if celsius is not None:
-                (zone / "temp").write_text(self._shown(celsius))
+            if celsius is None:
+                (zone / "temp").unlink(missing_ok=True)
+            else:
+                _show(zone / "temp", self._shown(celsius))
 
     def kill_adbd(self) -> None:
         """Ends adbd and every connection to it; it is started again, as by Android's init."""
@@ -187,7 +188,7 @@ class TestPhone:
         cpus = self.state / "sys/devices/system/cpu"
         last = max(os.sched_getaffinity(0))
         others = [str(cpu) for cpu in range(os.cpu_count() or 1) if cpu != last or on]
-        (cpus / "online").write_text(",".join(others) + "\n")
+        _show(cpus / "online", ",".join(others) + "\n")
         shown, hidden = cpus / f"cpu{last}/cpufreq", cpus / f"cpu{last}/off"
         if on and hidden.exists():
             hidden.rename(shown)
@@ -199,9 +200,7 @@ class TestPhone:
         for policy in (self.state / "sys/devices/system/cpu").glob("cpu*/cpufreq"):
             khz = f"{int(share * int((policy / 'cpuinfo_max_freq').read_text()))}\n"
             for file in ("scaling_max_freq", "scaling_cur_freq"):
-                whole = policy / f".{file}"
-                whole.write_text(khz)
-                whole.replace(policy / file)  # at once, as the kernel's: no reader finds it empty
+                _show(policy / file, khz)
 
     def _before(self, qemu: str) -> str:
         """What starts aarch64 programs: qemu, or what first refuses those that only its small pages would take."""
@@ -251,6 +250,13 @@ class TestPhone:
             (system / which).write_text(f"{','.join(map(str, range(cpus)))}\n")
         if self._mood.sleeps:
             self.plug(False)
+
+
+def _show(path: Path, text: str) -> None:
+    """What a file holds from now on: at once, as the kernel's do, so that no reader finds it empty."""
+    whole = path.with_name(f".{path.name}")
+    whole.write_text(text)
+    whole.replace(path)
 
 
 def _state(pid: int) -> str:
