@@ -7,8 +7,8 @@ some resolutions, into index arrays, so that anything that adds up over blocks (
 look-up for a million sub-networks at once.
 """
 
-from ofa.blocks.block import ACTIVATIONS, BLOCK_FIELDS, Block, block_row
-from ofa.blocks.index import BlockIndex, all_blocks, block_index, blocks_of, index_of
+from ofa.blocks.block import ACTIVATIONS, BLOCK_FIELDS, Block, at_size, block_row
+from ofa.blocks.index import BlockIndex, all_blocks, block_index, blocks_of, blocks_of_all, index_of
 from ofa.blocks.operators import OPERATORS, steps_of
 from ofa.blocks.slots import Slot, slots_of
 
@@ -20,9 +20,11 @@ __all__ = [
     "BlockIndex",
     "Slot",
     "all_blocks",
+    "at_size",
     "block_index",
     "block_row",
     "blocks_of",
+    "blocks_of_all",
     "index_of",
     "slots_of",
     "steps_of",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from ofa.blocks.operators import OPERATORS
@@ -78,8 +80,15 @@ class Block:
 
 
 BLOCK_FIELDS = tuple(field.name for field in fields(Block))
+_values_of = attrgetter(*BLOCK_FIELDS)
+
+
+@lru_cache(maxsize=1 << 16)  # spaces are of a few hundred blocks at dozens of sizes, each asked for again and again
+def at_size(block: Block, in_size: int) -> Block:
+    """The same block on a map of another side, pixels."""
+    return replace(block, in_size=in_size)
 
 
 def block_row(block: Block) -> tuple[Any, ...]:
     """The block's fields in CSV order: booleans as 0 and 1."""
-    return tuple(int(value) if isinstance(value, bool) else value for value in astuple(block))
+    return tuple(int(value) if isinstance(value, bool) else value for value in _values_of(block))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -139,10 +139,17 @@ def index_of(space: SearchSpace, genes: Genes) -> BlockIndex:
 
 def blocks_of(space: SearchSpace, subnet: Subnet) -> tuple[Block, ...]:
     """The blocks of one sub-network, in network order; equal blocks appear as often as they run."""
-    genes = space.as_genes(subnet)
+    return blocks_of_all(space, [subnet])[0]
+
+
+def blocks_of_all(space: SearchSpace, subnets: Sequence[Subnet] | Genes) -> list[tuple[Block, ...]]:
+    """`blocks_of` every sub-network, or row of an (N, genes) matrix: looked up all at once."""
+    genes = space.as_genes(subnets)
+    if not len(genes):
+        return []
     index = index_of(space, genes)
-    numbers = index.block_numbers(genes)[0]
-    return tuple(index.blocks[n] for n in numbers if n < len(index.blocks))
+    blocks = index.blocks
+    return [tuple(blocks[n] for n in row if n < len(blocks)) for row in index.block_numbers(genes).tolist()]
 
 
 def all_blocks(space: SearchSpace, resolutions: Iterable[int] = RESOLUTIONS) -> tuple[Block, ...]:

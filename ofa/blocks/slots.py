@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
-from ofa.blocks.block import Block
+from ofa.blocks.block import Block, at_size
 from ofa.space import SearchSpace, make_divisible
 from ofa.space.unit_operators import unit_operator
 
@@ -35,7 +35,7 @@ class Slot:
     def at(self, resolution: int) -> tuple[Block | None, ...]:
         """`blocks` at a resolution."""
         size = self.size_at(resolution)
-        return tuple(None if block is None else replace(block, in_size=size) for block in self.blocks)
+        return tuple(None if block is None else at_size(block, size) for block in self.blocks)
 
 
 @lru_cache(maxsize=32)

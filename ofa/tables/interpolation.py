@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block
+from ofa.blocks import Block, at_size
 from ofa.blocks.costs import block_macs
 
 TILE = 4  # pixels
@@ -28,7 +27,7 @@ class Interpolation:
         self._known = dict(known)
         self._points: dict[Block, list[tuple[int, float]]] = {}  # (in_size, ms) ascending, by the block at size 1
         for block, latency_ms in known.items():
-            self._points.setdefault(replace(block, in_size=1), []).append((block.in_size, latency_ms))
+            self._points.setdefault(at_size(block, 1), []).append((block.in_size, latency_ms))
         for points in self._points.values():
             points.sort()
 
@@ -44,7 +43,7 @@ class Interpolation:
 
     def between(self, block: Block) -> float | None:
         """Of a block that was not measured, from the nearest sizes below and above; None where one is lacking."""
-        points = self._points.get(replace(block, in_size=1), [])
+        points = self._points.get(at_size(block, 1), [])
         above = bisect_left(points, (block.in_size, 0.0))
         return None if above in (0, len(points)) else _between(block, points[above - 1], points[above])
 
@@ -57,13 +56,13 @@ class Interpolation:
         errors = []
         for shape, points in self._points.items():
             for below, (size, latency_ms), above in zip(points[:-2], points[1:-1], points[2:], strict=True):
-                errors.append(abs(_between(replace(shape, in_size=size), below, above) / latency_ms - 1))
+                errors.append(abs(_between(at_size(shape, size), below, above) / latency_ms - 1))
         return float(100 * np.mean(errors)) if errors else None
 
 
 def _between(block: Block, below: tuple[int, float], above: tuple[int, float]) -> float:
     """Linear in work between two (in_size, ms); halfway where rounding gives both the same work."""
-    low, here, high = (_work(replace(block, in_size=size)) for size in (below[0], block.in_size, above[0]))
+    low, here, high = (_work(at_size(block, size)) for size in (below[0], block.in_size, above[0]))
     share = (here - low) / (high - low) if high > low else 0.5
     return below[1] + share * (above[1] - below[1])
 

@@ -20,12 +20,9 @@ def more_terms_of(blocks: Iterable[Block]) -> Floats:
 
 def terms_of_networks(networks: Sequence[Sequence[Block]]) -> Floats:
     """(N, terms) of N whole networks, each a list of blocks."""
-    known: dict[Block, Floats] = {}
-    result = np.zeros((len(networks), len(MORE_TERMS)))
-    for row, blocks in zip(result, networks, strict=True):
-        for block in blocks:
-            if block not in known:
-                known[block] = np.array(more_terms(block))
-            row += known[block]
-        row[-1] = 1.0
+    numbers: dict[Block, int] = {}
+    rows = [np.array([numbers.setdefault(block, len(numbers)) for block in blocks], np.intp) for blocks in networks]
+    of_blocks = more_terms_of(numbers)
+    result = np.array([of_blocks[row].sum(axis=0) for row in rows]).reshape(-1, len(MORE_TERMS))
+    result[:, -1] = 1.0
     return result

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import blocks_of
+from ofa.blocks import blocks_of_all
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
@@ -48,7 +48,7 @@ def suggestion(config: TransferConfig, source: LatencyTable | None) -> tuple[Sea
             if config.timed is None
             else read_in_unit(config.timed, config.column, config.unit, config.batch, [space])
         )
-        blocks = [tuple(blocks_of(space, subnet)) for subnet in space.decode(genes)]
+        blocks = blocks_of_all(space, genes)
         if timed is not None:  # the same seed draws them again: a file of both would have them twice
             there = set(map(tuple, timed.blocks))
             genes = genes[[network not in there for network in blocks]]
@@ -147,6 +147,6 @@ def write_suggested_models(config: TransferConfig, space: SearchSpace, networks:
     assert config.runtime is not None
     folder = config.out.with_suffix(".models")
     folder.mkdir(parents=True, exist_ok=True)
-    chains = {name: blocks_of(space, subnet) for name, subnet in networks.items()}
+    chains = dict(zip(networks, blocks_of_all(space, [*networks.values()]), strict=True))
     write_models(chains, config.runtime, folder, config.batch or 1)
     return folder

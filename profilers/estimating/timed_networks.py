@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa.blocks import Block, blocks_of
+from ofa.blocks import Block, blocks_of_all
 from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.published.opening import open_network
@@ -59,7 +59,11 @@ def read_timed(
     if "network" not in text.columns:
         times = read_networks(path, column, known)
         spaces = sorted({name for name, _ in times.networks})
-        blocks = tuple(blocks_of(times.spaces[name], subnet) for name, subnet in times.networks)
+        of_each = {
+            name: iter(blocks_of_all(times.spaces[name], [subnet for other, subnet in times.networks if other == name]))
+            for name in spaces
+        }
+        blocks = tuple(next(of_each[name]) for name, _ in times.networks)
         names = tuple(str(i) for i in range(1, len(blocks) + 1))
         return TimedNetworks(
             times.header, names, blocks, tuple(spaces), per_ms * times.latency_ms, per_ms * times.step_ms

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from profilers.measuring.events import Hello
 from profilers.measuring.ledger import Ledger, Settled
 from profilers.measuring.plan import VisitPlan
-from profilers.measuring.statistics import disturbed_throughout, drifted, slowness, visit_median_ns
+from profilers.measuring.statistics import disturbed_throughout, drifted, slowness
 
 # a reference visit this far from the median of all: what was timed beside it is doubtful
 DRIFT_THRESHOLD = 0.05
@@ -63,8 +63,8 @@ class Outcome:
 
 def judge(ledger: Ledger) -> Outcome:
     """The outcome so far. A doubtful visit, maybe off by a factor, is used only for a model without a good one."""
-    made = list(ledger.results.values())
-    factor = {turn: 1.0 if np.isnan(slow) else slow for turn, slow in _slowness(ledger).items()}
+    made, around = list(ledger.results.values()), _slowness(ledger)
+    factor = {turn: 1.0 if np.isnan(slow) else slow for turn, slow in around.items()}
     outcome = Outcome(ledger.plan, hello=ledger.hello, slowness=list(factor.values()))
     outcome.settled, outcome.no_parts = dict(ledger.settled), ledger.no_parts
     plan = ledger.plan
@@ -72,7 +72,7 @@ def judge(ledger: Ledger) -> Outcome:
     unused = plan.cuts.keys() - ledger.in_parts
     unsaid = plan.cuts.keys() if ledger.no_parts else unused
     outcome.failed = {model: why for model, why in ledger.failed.items() if model not in unsaid}
-    good, doubtful = good_and_doubtful(ledger)
+    good, doubtful = _good_and_doubtful(ledger, around)
     with_limits = _with_clock_limits(made)
     for model in (name for name in plan.models if name not in unused):
         # a network in parts that failed once has told enough when it ran before
@@ -106,7 +106,14 @@ def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], 
     and networks repeated themselves within 1.9 to 2.8 % instead of 1.3 to 1.7 (docs/results/measuring.md). It loses
     where a part of the models alone is slowed, the reference among them: neighbours of both kinds do not tell that.
     """
-    reference, slow = _reference_visits(ledger), _slowness(ledger)
+    return _good_and_doubtful(ledger, _slowness(ledger))
+
+
+def _good_and_doubtful(
+    ledger: Ledger, slow: Mapping[tuple[int, int], float]
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, list[dict[str, Any]]]]:
+    """slow: as `_slowness` tells it"""
+    reference = _reference_visits(ledger)
     drifts, spells = _drifts_and_spells(reference, slow)
     with_limits = _with_clock_limits(list(ledger.results.values()))
 
@@ -129,8 +136,8 @@ def good_and_doubtful(ledger: Ledger) -> tuple[dict[str, list[dict[str, Any]]], 
 
 def _slowness(ledger: Ledger) -> dict[tuple[int, int], float]:
     """How slow the machine was around every visit, by (pass, number), in the order of time; nan: not known."""
-    made = list(ledger.results.values())
-    slow = slowness([result["id"] for result in made], [visit_median_ns(result) for result in made])
+    models = [result["id"] for result in ledger.results.values()]
+    slow = slowness(models, [ledger.median_ns(turn) for turn in ledger.results])
     return dict(zip(ledger.results, slow.tolist(), strict=True))
 
 
@@ -165,7 +172,7 @@ class _Reference:
 
 def _reference_visits(ledger: Ledger) -> list[_Reference]:
     return [
-        _Reference((number, v.number), (number, v.segment), visit_median_ns(ledger.results[number, v.number]))
+        _Reference((number, v.number), (number, v.segment), ledger.median_ns((number, v.number)))
         for number, visits in enumerate(ledger.passes)
         for v in visits
         if v.is_reference and (number, v.number) in ledger.results

@@ -20,6 +20,7 @@ from profilers.measuring.events import (
     shown,
 )
 from profilers.measuring.plan import Piece, Visit, VisitPlan
+from profilers.measuring.statistics import visit_median_ns
 
 # facts of the device that tell one from another
 _SAME_DEVICE = ("cpu_model", "soc", "gpu")
@@ -69,6 +70,7 @@ class Ledger:
         self.failed: dict[str, str] = {}
         self.settled: dict[str, Settled] = {}
         self.no_parts = ""
+        self._medians_ns: dict[tuple[int, int], float] = {}
         for record in journal.records:
             try:
                 self._restore(record)
@@ -95,6 +97,12 @@ class Ledger:
             pieces_of = tuple(name for name in record["pieces"] if self.plan.pieces[name].of == record["id"])
             faults = tuple(_fault(fault, self.plan.models[record["id"]]) for fault in record["faults"])
             self.settled[record["id"]] = Settled(pieces_of, str(record["message"]), faults)
+
+    def median_ns(self, turn: tuple[int, int]) -> float:
+        """Median time of one call in a visit that has a result, by (pass, number): worked out once."""
+        if turn not in self._medians_ns:
+            self._medians_ns[turn] = visit_median_ns(self.results[turn])
+        return self._medians_ns[turn]
 
     @property
     def last_pass(self) -> int:

@@ -175,13 +175,16 @@ def slowness(models: Sequence[str], medians: Sequence[float], neighbours: int = 
     visits: dict[str, list[int]] = {}
     for i, model in enumerate(models):
         visits.setdefault(model, []).append(i)
-    rows = [np.array(each) for each in visits.values() if len(each) > 1]
+    equal: dict[int, list[list[int]]] = {}  # models that were visited as often, together
+    for each in visits.values():
+        equal.setdefault(len(each), []).append(each)
+    groups = [np.array(rows) for count, rows in equal.items() if count > 1]
     slow = np.full(len(values), np.nan)
     for _ in range(_SLOWNESS_ROUNDS):
         usual = values / np.nan_to_num(slow, nan=1.0)
         relative = np.full(len(values), np.nan)
-        for each in rows:
-            relative[each] = values[each] / np.median(usual[each])
+        for rows in groups:  # (models, visits of each)
+            relative[rows] = values[rows] / np.median(usual[rows], axis=1, keepdims=True)
         slow = _medians_around(relative, neighbours)
     return slow
 

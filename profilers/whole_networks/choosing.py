@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa.blocks import Block, blocks_of
+from ofa.blocks import Block, blocks_of_all
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, Genes, SearchSpace
 from ofa.tables import LatencyTable
@@ -63,7 +63,7 @@ class Chosen:
 
     def chains(self) -> list[tuple[Block, ...]]:
         """The blocks of every network, then of every control."""
-        networks = [blocks_of(self.space, subnet) for subnet in self.space.decode(self.genes)]
+        networks = blocks_of_all(self.space, self.genes)
         return [*networks, *self.beside, *(control.chain for control in self.controls)]
 
 
@@ -117,7 +117,8 @@ def _networks_of(table: LatencyTable) -> list[Control]:
         return []
     space = table.space(table.spaces[0])
     networks = control_networks(table.header, str(table.path), space)
-    return [Control(blocks_of(space, one.subnet), one.latency_ms) for one in networks]
+    chains = blocks_of_all(space, [one.subnet for one in networks])
+    return [Control(chain, one.latency_ms) for chain, one in zip(chains, networks, strict=True)]
 
 
 def stratified(

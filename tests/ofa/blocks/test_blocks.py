@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ofa.blocks import Block, all_blocks, block_index, blocks_of, slots_of
+from ofa.blocks import Block, all_blocks, block_index, blocks_of, blocks_of_all, slots_of
 from ofa.errors import InputError
 from ofa.space import get_space
 
@@ -88,6 +88,17 @@ def test_resnet_depth_adds_blocks_and_stem_depth_one_convolution() -> None:
     assert count([0] * 5) == 2 + 1 + 10 + 2
     assert count([2, 0, 0, 0, 0]) == 16
     assert count([2] * 5) == 3 + 1 + 18 + 2
+
+
+@pytest.mark.parametrize("name", ["mbv3-w1.0", "resnet50d"])
+def test_blocks_of_many_are_those_of_each(name: str) -> None:
+    space = get_space(name)
+    genes = space.sample(np.random.default_rng(0), 400, resolutions=[128, 160, 224])
+    subnets = space.decode(genes)
+    expected = [blocks_of(space, subnet) for subnet in subnets]  # each by the blocks of its own resolution
+    assert blocks_of_all(space, genes) == blocks_of_all(space, subnets) == expected
+    assert len(set(map(len, expected))) > 3
+    assert blocks_of_all(space, []) == blocks_of_all(space, genes[:0]) == []
 
 
 def test_totals_follow_the_genes() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from ofa.blocks import all_blocks, blocks_of
+from ofa.blocks import all_blocks, blocks_of, blocks_of_all
 from ofa.errors import InputError
 from ofa.published.coded import blocks_of_code, code_of_blocks
 from ofa.published.networks import PUBLISHED
@@ -42,9 +42,7 @@ def other_weights(seed: int) -> np.ndarray:
 
 
 def networks_of(count: int, seed: int = 5) -> np.ndarray:
-    return terms_of_networks(
-        [blocks_of(SPACE, s) for s in SPACE.decode(SPACE.sample(np.random.default_rng(seed), count))]
-    )
+    return terms_of_networks(blocks_of_all(SPACE, SPACE.sample(np.random.default_rng(seed), count)))
 
 
 # ---- the combination
@@ -113,7 +111,7 @@ def test_the_first_terms_are_those_of_one_source_and_networks_are_sums_of_blocks
     assert MORE_TERMS[: len(TERMS)] == TERMS
     assert all(more_terms(block)[: len(TERMS)] == cost_terms(block) for block in BLOCKS)
     subnets = SPACE.decode(SPACE.sample(np.random.default_rng(2), 300))
-    terms = terms_of_networks([blocks_of(SPACE, s) for s in subnets])
+    terms = terms_of_networks(blocks_of_all(SPACE, subnets))
     assert np.allclose(terms[:, : len(TERMS)], network_terms([(SPACE.name, s) for s in subnets]), rtol=1e-12)
     assert (terms[:, -1] == 1).all()
     assert np.allclose(terms[0, :-1], more_terms_of(blocks_of(SPACE, subnets[0])).sum(axis=0)[:-1])
@@ -183,7 +181,7 @@ def test_a_table_of_several_sources(tables: str, tmp_path: Path, capsys: pytest.
         table.expected_error
     )
     genes = SPACE.sample(np.random.default_rng(1), 300, resolutions=[128, 160, 192, 224])
-    truth = terms_of_networks([blocks_of(SPACE, s) for s in SPACE.decode(genes)]) @ other_weights(11) * 3
+    truth = terms_of_networks(blocks_of_all(SPACE, genes)) @ other_weights(11) * 3
     assert 100 * np.abs(table.latency_ms(SPACE, genes) / truth - 1).mean() < 5
     assert "expected error: mean" in capsys.readouterr().out
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa.blocks import all_blocks, blocks_of
+from ofa.blocks import all_blocks, blocks_of_all
 from ofa.errors import InputError
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -36,7 +36,7 @@ def table(tmp_path: Path) -> str:
 
 def timed(path: Path, count: int, factor: float = 1.0, seed: int = 3) -> Path:
     subnets = SPACE.decode(SPACE.sample(np.random.default_rng(seed), count, resolutions=[128, 160, 192, 224]))
-    latency = factor * terms_of_networks([blocks_of(SPACE, s) for s in subnets]) @ device(1)
+    latency = factor * terms_of_networks(blocks_of_all(SPACE, subnets)) @ device(1)
     rows = [("mbv3-w1.0", s) for s in subnets]
     write_networks(path, {"device": "My phone"}, rows, {"latency_ms": [f"{ms:.6f}" for ms in latency]})
     return path
@@ -44,7 +44,7 @@ def timed(path: Path, count: int, factor: float = 1.0, seed: int = 3) -> Path:
 
 def test_chosen_networks_take_more_off_the_variance_of_their_region_than_any_exchange() -> None:
     genes = SPACE.sample(np.random.default_rng(0), 500, resolutions=[128, 160, 192, 224])
-    terms = terms_of_networks([blocks_of(SPACE, s) for s in SPACE.decode(genes)])
+    terms = terms_of_networks(blocks_of_all(SPACE, genes))
     sources = np.stack([device(seed) for seed in range(4)])
     known = Known(*beforehand(sources, terms), 0.03)
     limit = float(np.quantile(terms @ known.weights_ms, 0.4))
@@ -174,7 +174,7 @@ def test_seconds_of_a_slow_device_are_asked_for_by_the_related_one(table: str, t
 
 def test_beforehand_a_combination_knows_less_than_after_ten_networks() -> None:
     genes = SPACE.sample(np.random.default_rng(0), 200, resolutions=[128, 224])
-    terms = terms_of_networks([blocks_of(SPACE, s) for s in SPACE.decode(genes)])
+    terms = terms_of_networks(blocks_of_all(SPACE, genes))
     sources = np.stack([device(seed) for seed in range(4)])
     weights, covariance = beforehand(sources, terms)
     before = np.sqrt(np.einsum("ij,jk,ik->i", terms, covariance, terms)) / (terms @ weights)

@@ -164,6 +164,21 @@ def test_medians_of_windows_are_those_of_one_window_after_the_other(count: int, 
     np.testing.assert_array_equal(_medians_around(values, neighbours), expected)
 
 
+def test_models_that_were_visited_as_often_are_told_from_each_other() -> None:
+    """One visit to eight, in any order: slowness as its definition has it, model by model, bit for bit."""
+    rng = np.random.default_rng(0)
+    models = [str(model) for model in rng.permutation([f"m{i}" for i in range(96) for _ in range(1 + i % 8)])]
+    medians = rng.lognormal(8, 1, len(models))
+    of_model = {model: [i for i, other in enumerate(models) if other == model] for model in models}
+    expected = np.full(len(models), np.nan)
+    for _ in range(3):
+        usual, relative = medians / np.nan_to_num(expected, nan=1.0), np.full(len(models), np.nan)
+        for rows in (rows for rows in of_model.values() if len(rows) > 1):
+            relative[rows] = medians[rows] / np.median(usual[rows])
+        expected = _medians_around(relative, 12)
+    np.testing.assert_array_equal(slowness(models, medians), expected)
+
+
 def test_models_visited_once_tell_nothing_of_the_machine() -> None:
     assert np.isnan(slowness([f"m{i}" for i in range(40)], list(range(1, 41)))).all()
     # eleven visits of one model: fewer than asked for
