@@ -12,25 +12,31 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.programs import nodes_of
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("ofa", "profilers", "device_agents", "latency_tables", "benchmarks", "tests")
 FILES = [path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+OURS = {path for path in FILES if path.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")}
 
 
-def faults(code: str) -> Iterator[tuple[int, str]]:
-    """(line, what is wrong) of every walk whose sequences may be of different lengths, with no reason given."""
+def faults(code: str, nodes: Sequence[ast.AST] | None = None) -> Iterator[tuple[int, str]]:
+    """(line, what is wrong) of every walk whose sequences may be of different lengths, with no reason given.
+
+    nodes: of the code, where they are known
+    """
     if not re.search(r"\b(strict|zip|zip_longest|map)\b", code):
         return
     tokens = tokenize.generate_tokens(io.StringIO(code).readline)
     commented = {token.start[0] for token in tokens if token.type == tokenize.COMMENT}
-    tree = ast.parse(code)
-    iterators = {name for node in ast.walk(tree) for name in _iterators(node)}
-    for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+    nodes = nodes or list(ast.walk(ast.parse(code)))
+    iterators = {name for node in nodes for name in _iterators(node)}
+    for call in (node for node in nodes if isinstance(node, ast.Call)):
         reasoned = bool(commented & {call.lineno, call.lineno - 1})
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         for keyword in call.keywords:
@@ -62,7 +68,7 @@ def test_sequences_walked_together_have_one_length_or_a_reason() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
         for path in FILES
-        for line, what in faults(path.read_text(encoding="utf-8"))
+        for line, what in faults(path.read_text(encoding="utf-8"), nodes_of(path) if path in OURS else None)
     ]
     assert found == []
 
@@ -97,19 +103,18 @@ def test_ruff_demands_strict_in_every_folder(folder: str) -> None:
     assert "B905" in ran.stdout
 
 
-def python_in_texts(code: str) -> Iterator[tuple[int, str]]:
+def python_in_texts(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
     """(line, expression) of what a text would show as Python writes it: None, ['a'], {'a': 1}.
 
     Not in ValueError and TypeError, which tell of faults of ours.
     """
-    tree = ast.parse(code)
     ours = {
         inner
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Raise) and re.match("(Value|Type)Error", ast.unparse(node.exc or node))
         for inner in ast.walk(node)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FormattedValue) and node not in ours and _is_python(node.value):
             yield node.lineno, ast.unparse(node.value)
 
@@ -126,9 +131,8 @@ def _is_python(value: ast.expr) -> bool:
 def test_no_text_shows_what_only_python_writes() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{line}: {what}"
-        for path in FILES
-        if path.relative_to(ROOT).parts[0] not in ("tests", "benchmarks")
-        for line, what in python_in_texts(path.read_text(encoding="utf-8"))
+        for path in sorted(OURS)
+        for line, what in python_in_texts(nodes_of(path))
     ]
     assert found == []
 
@@ -144,4 +148,4 @@ def test_no_text_shows_what_only_python_writes() -> None:
     ],
 )
 def test_python_in_a_text_is_found(code: str, expressions: list[str]) -> None:
-    assert [what for _, what in python_in_texts(code)] == expressions
+    assert [what for _, what in python_in_texts([*ast.walk(ast.parse(code))])] == expressions

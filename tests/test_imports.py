@@ -2,11 +2,13 @@
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.programs import nodes_of
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
@@ -103,6 +105,13 @@ COMMANDS = {
 }
 
 
+def module_of(path: Path) -> ast.Module:
+    """The syntax tree of a file, read once."""
+    tree = nodes_of(path)[0]
+    assert isinstance(tree, ast.Module)
+    return tree
+
+
 @cache
 def trees() -> Mapping[str, tuple[Path, ast.Module]]:
     """Every module of the packages: its file and syntax tree."""
@@ -111,7 +120,7 @@ def trees() -> Mapping[str, tuple[Path, ast.Module]]:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = (path, ast.parse(path.read_text(encoding="utf-8")))
+            found[name] = (path, module_of(path))
     return found
 
 
@@ -204,10 +213,10 @@ def test_imports_point_one_way(who: str, whom: str) -> None:
 ALONE = ("device_agents.cpu", "device_agents.cuda")
 
 
-def hand_made_parsers(code: str) -> list[str]:
+def hand_made_parsers(nodes: Iterable[ast.AST]) -> list[str]:
     """What shows that a module parses a command line by hand, or takes what such a parser made."""
     found = []
-    for node in ast.walk(ast.parse(code)):
+    for node in nodes:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
         found += [f"imports {name}" for name in names if name.split(".")[0] in ("argparse", "optparse", "getopt")]
@@ -224,8 +233,7 @@ def test_no_command_has_a_parser_of_its_own() -> None:
     found = {
         name: faults
         for name, (path, _) in trees().items()
-        if not any(_within(name, agent) for agent in ALONE)
-        and (faults := hand_made_parsers(path.read_text(encoding="utf-8")))
+        if not any(_within(name, agent) for agent in ALONE) and (faults := hand_made_parsers(nodes_of(path)))
     }
     assert found == {}
 
@@ -244,7 +252,7 @@ def test_no_command_has_a_parser_of_its_own() -> None:
     ],
 )
 def test_a_planted_parser_is_found(code: str, faults: list[str]) -> None:
-    assert hand_made_parsers(code) == faults
+    assert hand_made_parsers(ast.walk(ast.parse(code))) == faults
 
 
 def test_an_agent_imports_nothing_of_the_host() -> None:
@@ -305,9 +313,9 @@ def test_no_module_is_long() -> None:
     shrinks(found, LONG_MODULES)
 
 
-def long_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def long_functions(nodes: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
     """Functions, methods and functions in them with too many lines, and how many."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno is not None:
             length = node.end_lineno - node.lineno + 1
             if length > LINES_A_FUNCTION:
@@ -316,8 +324,8 @@ def long_functions(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 def test_no_function_is_long() -> None:
     found: dict[str, int] = {}
-    for _, tree in trees().values():
-        for name, length in long_functions(tree):
+    for path, _ in trees().values():
+        for name, length in long_functions(nodes_of(path)):
             found[name] = max(length, found.get(name, 0))
     shrinks(found, LONG_FUNCTIONS)
 
@@ -327,7 +335,7 @@ def test_what_is_too_long_is_found() -> None:
     assert [long_module("a = 1\n" * n, LINES_A_TEST_MODULE) for n in (400, 401)] == [0, 401]
     lines = "".join(f"        a{n} = {n}\n" for n in range(60))
     code = f"class C:\n    async def long(self):\n{lines}\n    def short(self):\n{lines[: lines.index('        a59')]}"
-    assert list(long_functions(ast.parse(code))) == [("long", 61)]
+    assert list(long_functions(ast.walk(ast.parse(code)))) == [("long", 61)]
     with pytest.raises(AssertionError, match="larger than it should be"):
         shrinks({"long": 61}, {})
     with pytest.raises(AssertionError, match="take it off the list"):
@@ -338,9 +346,9 @@ def test_what_is_too_long_is_found() -> None:
 MEANINGLESS = {"told", "said", "subjects", "several", "remote", "study", "fidelity"}
 
 
-def meaningless(tree: ast.AST) -> Iterator[str]:
+def meaningless(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """Names of variables, arguments and attributes that say nothing of what they hold."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.arg):
             name = node.arg
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Store):
@@ -352,9 +360,9 @@ def meaningless(tree: ast.AST) -> Iterator[str]:
 
 
 def test_names_say_what_they_hold() -> None:
-    assert {name: found for name, (_, tree) in trees().items() if (found := [*meaningless(tree)])} == {}
+    assert {name: found for name, (path, _) in trees().items() if (found := [*meaningless(nodes_of(path))])} == {}
     planted = "def f(told, *, said=0, **x):\n    self.remote = [study for study in x]\n    return said.told"
-    assert sorted(meaningless(ast.parse(planted))) == ["remote", "said", "study", "told"]
+    assert sorted(meaningless(ast.walk(ast.parse(planted)))) == ["remote", "said", "study", "told"]
 
 
 def public_classes(modules: Mapping[str, tuple[Path, ast.Module]]) -> dict[str, list[str]]:

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ import pytest
 from ofa.cli.run import FAULT
 from ofa.errors import InputError
 from ofa.optional_packages import OPTIONAL, MissingPackage, explained, missing_package, require
+from tests.helpers.programs import nodes_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("ofa", "profilers", "device_agents", "latency_tables")
@@ -31,10 +32,10 @@ def names(requirements: list[str]) -> set[str]:
     return {re.split(r"[<>=;\[ ]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
 
 
-def imported(code: str) -> set[str]:
+def imported(nodes: Sequence[ast.AST]) -> set[str]:
     """Top-level names of all imports, in functions too."""
     found = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -42,15 +43,14 @@ def imported(code: str) -> set[str]:
     return found
 
 
-def hints(code: str) -> Iterator[str]:
+def hints(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """Text that may be shown: all but the docstrings of modules and functions (those of configs become help)."""
-    tree = ast.parse(code)
     silent = {
         node.body[0].value
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, (ast.Module, ast.FunctionDef)) and node.body and isinstance(node.body[0], ast.Expr)
     }
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in silent:
             yield node.value
 
@@ -58,7 +58,7 @@ def hints(code: str) -> Iterator[str]:
 def test_every_import_is_of_python_of_ours_required_or_known_as_optional() -> None:
     required = {name.replace("-", "_") for name in names(PROJECT["dependencies"])}
     known = {*sys.stdlib_module_names, *PACKAGES, *required, *OPTIONAL}
-    found = {(path.relative_to(ROOT).as_posix(), name) for path in FILES for name in imported(path.read_text())}
+    found = {(path.relative_to(ROOT).as_posix(), name) for path in FILES for name in imported(nodes_of(path))}
     assert len(FILES) > 200
     assert sorted((path, name) for path, name in found if name not in known) == []
     # two are imported by their names in strings
@@ -77,12 +77,14 @@ def test_no_hint_names_a_file_that_only_a_checkout_has() -> None:
     found = [
         f"{path.relative_to(ROOT)}: {match.group()}"
         for path in FILES
-        for text in hints(path.read_text())
+        for text in hints(nodes_of(path))
         if (match := LACKING.search(text)) and "--out latency_tables/" not in text
     ]
     assert found == []
     planted = 'def f():\n    """See docs/x.md."""\n    raise E(f"pip install -c constraints.txt {x}")'
-    assert [text for text in hints(planted) if LACKING.search(text)] == ["pip install -c constraints.txt "]
+    assert [text for text in hints([*ast.walk(ast.parse(planted))]) if LACKING.search(text)] == [
+        "pip install -c constraints.txt "
+    ]
 
 
 def test_a_package_is_asked_for_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,17 @@
-"""Which programs there are; and commands run as `python -m` runs them, but in this process: a new one would first load
-torch, for two seconds.
+"""Which programs there are, and what is in their files; and commands run as `python -m` runs them, but in this process:
+a new one would first load torch, for two seconds.
 
 That every program is started by `ofa.cli.run.run` with its own `main` is seen in tests/ofa/cli/test_all_commands.py.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,12 @@ def parse(module: str, words: list[str]) -> Any:
     if hasattr(made, "COMMANDS"):
         return choose(module, made.COMMANDS, words)
     return made.COMMAND.parse(words)
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    """The syntax tree of a file, and all nodes of it: half a dozen tests look at every file of the packages."""
+    return tuple(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
 from ofa.networks.plain import PlainNetwork
 from ofa.space import SearchSpace, Subnet
 
+# a small space of one's own, for tests that state nothing of a network's size
+TINY = Path(__file__).with_name("tiny.toml")
+
 
 def lively(space: SearchSpace) -> Supernet:
     """A supernet whose every tensor matters: random statistics, biases and kernel matrices; in evaluation mode."""

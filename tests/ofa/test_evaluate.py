@@ -20,11 +20,14 @@ from ofa.images.reading import batches, random_indices
 from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.networks.calibrate import Calibrating
 from ofa.space import get_space
+from ofa.space.description import space_record
 from tests.helpers.photographs import write_classes
+from tests.helpers.supernets import TINY
 
-SPACE = get_space("mbv3-w0.1", 6)
+SPACE = get_space(str(TINY), 6)
+MIT = get_space("mbv3-w0.1", 6)  # files of the original are of its spaces
 POOR = ["--calibration-batch", 5, "--allow-poor-calibration"]  # there are twelve training images
-SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
+SUBNET = SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32)
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     training = batches(photographs, 32, 5, indices=random_indices(photographs, 2000))
     statistics = calibrate_bn(net, SUBNET, Calibrating(5).batches(training))
     save_network(extract(net.eval(), SUBNET, statistics), root / "network")
-    (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
+    (root / "subnet.json").write_text(json.dumps({**space_record(SPACE), "subnet": SUBNET.to_dict()}))
     return root
 
 
@@ -101,7 +104,7 @@ def test_every_result_of_a_search_is_evaluated(files: Path, tmp_path: Path) -> N
         for ms in (10.0, 20.0)
     ]
     search = tmp_path / "search.json"
-    search.write_text(json.dumps({"space": SPACE.name, "num_classes": 6, "results": rows}))
+    search.write_text(json.dumps({**space_record(SPACE), "num_classes": 6, "results": rows}))
     both = evaluate(tmp_path / "r.json", *supernet_flags(files), "--subnet", search)
     assert [row["name"] for row in both["results"]] == ["phone 10 ms", "phone 20 ms"]
     assert both["results"][0]["predicted_top1"] == 70.0
@@ -214,10 +217,10 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("holds a supernet: name sub-networks with --subnet", *supernet_flags(files))
     flags = ["--checkpoint", files / "supernet.safetensors", "--random", 1]
     fails("give --calibration DIR", *flags, "--data", files / "imgs" / "val")
-    fails("is of mbv3-w0.1, not mbv3-w1.0", *flags, *data, "--space", "mbv3-w1.0")
+    fails("is of tiny, not mbv3-w1.0", *flags, *data, "--space", "mbv3-w1.0")
     fails("--limit is 0, expected at least 1", *network, *data, "--limit", 0)
     fails("--device is 'tpu', expected auto", *network, *data, "--device", "tpu")
-    save_checkpoint(build_supernet(SPACE), tmp_path / "mit.pt", "mit")
+    save_checkpoint(build_supernet(MIT), tmp_path / "mit.pt", "mit")
     fails("does not name its space", "--checkpoint", tmp_path / "mit.pt", *data, "--random", 1)
     flags = ["--checkpoint", tmp_path / "mit.pt", *data, "--random", 1, "--space", "mbv3-w0.1"]
     fails("6 classes, not 5 as --num-classes asks", *flags, "--num-classes", 5)
@@ -226,10 +229,14 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
 
 def test_mit_supernet_by_space(files: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    save_checkpoint(build_supernet(SPACE, dropout=0.0), tmp_path / "mit.pt", "mit")
-    flags = ["--data", files / "imgs", "--batch-size", 5, "--subnet", files / "subnet.json", *POOR]
-    mit = evaluate(tmp_path / "m.json", "--checkpoint", tmp_path / "mit.pt", "--space", SPACE.name, *flags)
-    ours = evaluate(tmp_path / "o.json", "--checkpoint", files / "supernet.safetensors", *flags)
+    net = build_supernet(MIT, dropout=0.0, resolutions=[32])
+    for name, layout in (("mit.pt", "mit"), ("ours.safetensors", "ofa")):
+        save_checkpoint(net, tmp_path / name, layout)
+    subnet = {"space": MIT.name, "subnet": MIT.subnet([3] * 20, [3] * 20, [2] * 5, 32).to_dict()}
+    (tmp_path / "subnet.json").write_text(json.dumps(subnet))
+    flags = ["--data", files / "imgs", "--batch-size", 5, "--subnet", tmp_path / "subnet.json", *POOR]
+    mit = evaluate(tmp_path / "m.json", "--checkpoint", tmp_path / "mit.pt", "--space", MIT.name, *flags)
+    ours = evaluate(tmp_path / "o.json", "--checkpoint", tmp_path / "ours.safetensors", *flags)
     assert figures(mit) == figures(ours)
 
 

@@ -29,14 +29,16 @@ from ofa.images.preprocessing import HALF, IMAGENET
 from ofa.networks import build_supernet, extract
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.space import get_space
+from ofa.space.description import space_record
 from ofa.training.loop import StepResult
 from ofa.training.schedule import parameter_groups
 from tests.helpers.interrupted import Killed, assert_same, die, terminate
 from tests.helpers.photographs import write_classes
+from tests.helpers.supernets import TINY
 
-SPACE = get_space("mbv3-w0.1", 3)
+SPACE = get_space(str(TINY), 3)
 
-SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
+SUBNET = SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32)
 
 STEPS = 3  # of a batch of 4, in 14 images
 
@@ -50,7 +52,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = build_supernet(SPACE, dropout=0.2)
     save_checkpoint(net, root / "supernet.safetensors")
     save_network(extract(net, SUBNET), root / "network")
-    (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
+    (root / "subnet.json").write_text(json.dumps({**space_record(SPACE), "subnet": SUBNET.to_dict()}))
     return root
 
 

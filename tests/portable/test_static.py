@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 import runpy
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.programs import nodes_of
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("ofa", "profilers", "device_agents", "latency_tables", "docs")
@@ -32,11 +33,6 @@ KERNELS = ("/proc", "/sys/", "/dev/", "/tmp", "/var/", "/etc/")
 READERS = {ROOT / "device_agents/cpu/machine.py"}
 
 
-@cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
 def full_name(node: ast.AST) -> str:
     """ "os.fork" of such an expression; "" of any other."""
     return (
@@ -44,9 +40,9 @@ def full_name(node: ast.AST) -> str:
     )
 
 
-def unportable(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def unportable(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """(line, what) of everything that some operating system lacks."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from ((node.lineno, a.name) for a in node.names if a.name in MODULES)
         elif isinstance(node, ast.ImportFrom):
@@ -59,16 +55,16 @@ def unportable(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield from ((node.lineno, k.arg) for k in node.keywords if k.arg in ARGUMENTS)
 
 
-def kernels_files(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def kernels_files(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """(line, text) of paths that only some systems have; a script for a phone's shell begins otherwise."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith(KERNELS):
             yield node.lineno, node.value
 
 
-def by_the_locale(tree: ast.AST) -> Iterator[tuple[int, str]]:
+def by_the_locale(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
     """(line, what) of text that is opened in whatever encoding, or written with whatever ends of lines."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call):
             continue
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -115,17 +111,17 @@ def found_in(path: Path, faults: Iterator[tuple[int, str]]) -> list[str]:
 def test_what_some_systems_lack_is_asked_for_in_one_module_and_in_the_agents() -> None:
     assert len(FILES) > 300
     for path in SYSTEM:
-        assert list(unportable(tree_of(path)))
-    assert [fault for path in FILES if path not in SYSTEM for fault in found_in(path, unportable(tree_of(path)))] == []
+        assert list(unportable(nodes_of(path)))
+    assert [fault for path in FILES if path not in SYSTEM for fault in found_in(path, unportable(nodes_of(path)))] == []
 
 
 def test_no_file_of_a_kernel_is_taken_for_granted() -> None:
     others = [path for path in FILES if path not in READERS]
-    assert [fault for path in others for fault in found_in(path, kernels_files(tree_of(path)))] == []
+    assert [fault for path in others for fault in found_in(path, kernels_files(nodes_of(path)))] == []
 
 
 def test_text_has_one_encoding_and_one_end_of_lines() -> None:
-    assert [fault for path in FILES for fault in found_in(path, by_the_locale(tree_of(path)))] == []
+    assert [fault for path in FILES for fault in found_in(path, by_the_locale(nodes_of(path)))] == []
 
 
 @pytest.mark.parametrize(
@@ -144,7 +140,7 @@ def test_text_has_one_encoding_and_one_end_of_lines() -> None:
     ],
 )
 def test_a_planted_fault_is_found(code: str, what: str) -> None:
-    assert [found for _, found in unportable(ast.parse(code))] == [what]
+    assert [found for _, found in unportable(ast.walk(ast.parse(code)))] == [what]
 
 
 @pytest.mark.parametrize(
@@ -163,8 +159,8 @@ def test_a_planted_fault_is_found(code: str, what: str) -> None:
     ],
 )
 def test_planted_text_by_the_locale_is_found(code: str, what: list[str]) -> None:
-    assert [found for _, found in by_the_locale(ast.parse(code))] == what
+    assert [found for _, found in by_the_locale(ast.walk(ast.parse(code)))] == what
 
 
 def test_a_planted_file_of_the_kernel_is_found() -> None:
-    assert list(kernels_files(ast.parse("Path('/proc/cpuinfo').read_bytes()"))) == [(1, "/proc/cpuinfo")]
+    assert list(kernels_files(ast.walk(ast.parse("Path('/proc/cpuinfo').read_bytes()")))) == [(1, "/proc/cpuinfo")]

@@ -118,6 +118,7 @@ def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
 ) -> None:
     copied = tmp_path / "device_agents" / "cpu"
     shutil.copytree(AGENT.parent, copied, ignore=shutil.ignore_patterns("__pycache__"))
+    (copied.parent / "__init__.py").touch()  # or another folder named by PYTHONPATH would come before it
     runtimes = (copied / "runtimes.py").read_text()
     chains = 'Runtime("ai-edge-litert", load_litert, load_litert_parts)'
     assert chains in runtimes

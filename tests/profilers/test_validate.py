@@ -29,8 +29,8 @@ def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
     # what is so small runs dozens of times in that
     assert CPU_PACE.in_place is not None
     for rules in (CPU_PACE.whole, CPU_PACE.quick, CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
-        monkeypatch.setitem(rules, "warmup_seconds", 0.005)
-        monkeypatch.setitem(rules, "max_seconds", 0.02)
+        monkeypatch.setitem(rules, "warmup_seconds", 0.002)
+        monkeypatch.setitem(rules, "max_seconds", 0.008)
     path = tmp_path / "t.csv"
     profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--out", str(path)])
     before = path.read_bytes()

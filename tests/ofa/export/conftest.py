@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,11 @@ def lively(space: SearchSpace, seed: int = 0) -> Supernet:
     return net.eval()
 
 
+def images_for(more: Sequence[str], photographs: Path) -> list[str]:
+    """What a network's export with further options takes photographs for: int8 files their ranges, all to compare."""
+    return [f"--calibration={photographs}"] if "--int8" in more else [f"--evaluate={photographs}"]
+
+
 @dataclass(frozen=True)
 class Toy:
     net: Supernet
@@ -76,7 +82,9 @@ def toy(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     folder = tmp_path_factory.mktemp("toy")
     space = get_space("mbv3-w0.35", len(CATEGORIES))
     net = lively(space)
-    subnet = space.decode(space.sample(np.random.default_rng(3), 1, resolutions=[PIXELS]))[0]
+    rng = np.random.default_rng(3)
+    kernels, expands = (rng.choice(values, 20).tolist() for values in ((3, 5, 7), (3, 4, 6)))
+    subnet = space.subnet(kernels, expands, [2] * 5, PIXELS)  # ten layers say all that twenty would
     folder_of_images = ImageFolder(photographs, split="train")
     ((batch, truth),) = batches(folder_of_images, PIXELS, len(folder_of_images))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
@@ -101,16 +109,25 @@ def toy(photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Toy:
 
 
 @pytest.fixture(scope="session")
-def models(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calibrated(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sub-network as a network of its own: what is exported from here is not calibrated once more."""
+    out = tmp_path_factory.mktemp("calibrated") / "network.safetensors"
+    given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", f"--calibration={photographs}"]
+    assert export([*given, "--format=safetensors", f"--out={out}"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def models(calibrated: Path, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one sub-network as a network, and as a model of every kind."""
     folder = tmp_path_factory.mktemp("models")
     names = [f"{category} texture" for category in CATEGORIES]
     (folder / "labels.txt").write_text("\n".join(names))
-    given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", f"--calibration={photographs}"]
+    given = [f"--checkpoint={calibrated}"]
     assert export([*given, "--format=safetensors", f"--out={folder / 'net.safetensors'}"]) == 0
     for name, batch in BATCHES.items():
         kind, _, format_name = name.partition(".")
-        more = [f"--format={format_name}", f"--out={folder / name}", f"--batch={batch}"]
+        more = [f"--format={format_name}", f"--out={folder / name}", f"--batch={batch}", "--evaluate-images=20"]
         more += [f"--labels={folder / 'labels.txt'}", *(["--int8"] if kind == "int8" else [])]
-        assert export([*given, *more]) == 0
+        assert export([*given, *more, *images_for(more, photographs)]) == 0
     return folder

@@ -23,7 +23,7 @@ from ofa.model_files.ends import IN_FILE, Pixels, Quantised
 from ofa.predict.__main__ import main as predict
 from ofa.predict.model import open_model, tflite_metadata
 
-from .conftest import CATEGORIES, PIXELS, Toy
+from .conftest import CATEGORIES, PIXELS, Toy, images_for
 
 FORMATS = ("onnx", "tflite")
 # what each file is asked to be, beside its format
@@ -38,7 +38,7 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def files(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
+def files(calibrated: Path, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Path]:
     """A file of every kind, by (kind, format)."""
     folder = tmp_path_factory.mktemp("files")
     (folder / "labels.txt").write_text("\n".join(CATEGORIES))
@@ -46,10 +46,9 @@ def files(toy: Toy, photographs: Path, tmp_path_factory: pytest.TempPathFactory)
     for kind, more in KINDS.items():
         for name in FORMATS:
             out = found[kind, name] = folder / f"{kind}.{name}"
-            given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", f"--calibration={photographs}"]
+            given = [f"--checkpoint={calibrated}", *images_for(more, photographs)]
             given += [f"--format={name}", f"--out={out}", f"--labels={folder / 'labels.txt'}", "--evaluate-images=20"]
-            given += ["--calibration-images=64"]
-            assert main([*given, *more]) == 0
+            assert main([*given, "--calibration-images=64", *more]) == 0
     return found
 
 
@@ -161,11 +160,10 @@ def test_predict_and_evaluate_take_them(files: Any, photographs: Path, tmp_path:
 
 
 @pytest.mark.parametrize("opset", [11, 14, onnx.defs.onnx_opset_version()])
-def test_an_opset_as_asked(toy: Toy, images: np.ndarray, files: Any, photographs: Path, tmp_path: Path,
+def test_an_opset_as_asked(calibrated: Path, images: np.ndarray, files: Any, photographs: Path, tmp_path: Path,
                            opset: int) -> None:  # fmt: skip
     out = tmp_path / "m.onnx"
-    given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", f"--calibration={photographs}"]
-    given += ["--calibration-images=64", "--evaluate-images=20"]
+    given = [f"--checkpoint={calibrated}", *images_for([], photographs), "--evaluate-images=20"]
     assert main([*given, "--format=onnx", f"--opset={opset}", f"--out={out}"]) == 0
     model = onnx.load(out)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", opset)]

@@ -42,7 +42,7 @@ def trained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def published(trained: Path, photographs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("published") / "deep" / "small.safetensors"
-    assert main(arguments(trained, photographs, path, "--steps=40")) == 0
+    assert main(arguments(trained, photographs, path, "--steps=32")) == 0
     return path
 
 

@@ -30,13 +30,15 @@ from ofa.predictors.collect import __main__ as collect
 from ofa.runs import processes
 from ofa.runs.processes import Processes
 from ofa.space import get_space
+from ofa.space.description import space_record
 from ofa.training.checkup import Checkup
 from ofa.training.supply import Preparation
+from tests.helpers.supernets import TINY
 
 from .numbered import COUNTS, IMAGES, broken_names, label_of, numbers_of, together, whole, without_jitter, write_folder
 
-SPACE = get_space("mbv3-w0.1", len(COUNTS))
-SUBNET = SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32)
+SPACE = get_space(str(TINY), len(COUNTS))
+SUBNET = SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32)
 GOOD = IMAGES - len(broken_names("val"))
 
 
@@ -48,7 +50,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     facts = {"mean": IMAGENET[0], "std": IMAGENET[1], "classes": [f"class{i}" for i in range(len(COUNTS))]}
     save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=[32]), root / "supernet.safetensors", facts=facts)
-    (root / "subnet.json").write_text(json.dumps({"space": SPACE.name, "subnet": SUBNET.to_dict()}))
+    (root / "subnet.json").write_text(json.dumps({**space_record(SPACE), "subnet": SUBNET.to_dict()}))
     return root
 
 

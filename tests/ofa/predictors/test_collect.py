@@ -23,11 +23,14 @@ from ofa.predictors.fit import measured
 from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.search.__main__ import main as search_main
 from ofa.space import get_space
+from ofa.space.description import space_record
+from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from tests.helpers.photographs import write_classes
 from tests.helpers.short import one_split, short_searches
+from tests.helpers.supernets import TINY
 
-SPACE, RESOLUTIONS = get_space("mbv3-w0.1", 6), (32, 48)
+SPACE, RESOLUTIONS = get_space(str(TINY), 6), (32, 48)
 POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twelve training images
 
 
@@ -59,10 +62,10 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = collected(tmp_path / "a.csv", *flags(files, "--subnets", 20, "--seed", 3))
     printed = capsys.readouterr().out
-    assert f"wrote {tmp_path}/a.csv: 20 sub-networks of mbv3-w0.1" in printed
-    assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space mbv3-w0.1" in printed
+    assert f"wrote {tmp_path}/a.csv: 20 sub-networks of tiny" in printed
+    assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space tiny" in printed
     subnets = measuring.draw(SPACE, RESOLUTIONS, 3, range(20))
-    search_result = {"space": SPACE.name, "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
+    search_result = {**space_record(SPACE), "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
     (tmp_path / "result.json").write_text(json.dumps(search_result))
     arguments = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--batch-size", 4]
     arguments += ["--subnet", tmp_path / "result.json", "--limit", 14, "--calibration-images", 11, "--seed", 3, *POOR]
@@ -187,12 +190,13 @@ def test_the_loop_closes_in_a_small_space(
         given = ["--checkpoint", files / "supernet.safetensors", "--data", files / "imgs", "--calibration-images", 12]
         given += ["--calibration-batch", 12, "--allow-poor-calibration", "--subnets", 44, "--first", 44 * number]
         collected(Path(half), *map(str, given))
-    assert len(read_accuracies_csv([Path(half) for half in halves], "mbv3-w0.1").top1) == 88
+    found = read_accuracies_csv([Path(half) for half in halves], str(TINY))
+    assert len(found.top1) + found.merged == 88
     toy = ["--members", "2", "--epochs", "3", "--hidden", "8", "--out", str(tmp_path / "p.safetensors")]
-    assert fit.main(["--data", *halves, "--space", "mbv3-w0.1", *toy]) == 0
-    header = {"device": "Toy", "runtime": "none", "provenance": "measured", "space": "mbv3-w0.1", "source": "a test"}
+    assert fit.main(["--data", *halves, "--space", str(TINY), *toy]) == 0
+    header = {"device": "Toy", "runtime": "none", "provenance": "measured", "source": "a test"}
     rows = [TableRow(b, 0.01 + block_macs(b) / 1e6) for b in all_blocks(SPACE, RESOLUTIONS)]
-    LatencyTable(header, rows).save(tmp_path / "t.csv")
+    LatencyTable({**header, **spaces_header([SPACE])}, rows).save(tmp_path / "t.csv")
     arguments = ["--table", tmp_path / "t.csv", "--predictor", tmp_path / "p.safetensors", "--latency", 1.5]
     arguments += ["--num-classes", 6, "--out", tmp_path / "found"]
     assert search_main([*map(str, arguments)]) == 0
@@ -227,10 +231,10 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     )
     fails("absent.safetensors: no such file", "--checkpoint", tmp_path / "absent.safetensors", *data)
     fails("is a folder: expected the file of a supernet", "--checkpoint", tmp_path, *data)
-    network = extract(build_supernet(SPACE), SPACE.subnet([3] * 20, [3] * 20, [2] * 5, 32))
+    network = extract(build_supernet(SPACE), SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32))
     save_network(network, tmp_path / "network")
     fails("holds one specialised network", "--checkpoint", tmp_path / "network" / "network.safetensors", *data)
-    fails("is of mbv3-w0.1, not mbv3-w1.0", *checkpoint, *data, "--space", "mbv3-w1.0")
+    fails("is of tiny, not mbv3-w1.0", *checkpoint, *data, "--space", "mbv3-w1.0")
     (tmp_path / "two" / "a").mkdir(parents=True)
     (tmp_path / "two" / "b").mkdir()
     fails("two holds no images", *checkpoint, "--data", tmp_path / "two")
@@ -242,13 +246,16 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("give --calibration DIR", *checkpoint, "--data", files / "imgs" / "val")
     fails("has no folder test, only train, val", *checkpoint, *data, "--split", "test")
     fails("--subnets is 0, expected at least 1", *checkpoint, *data, "--subnets", 0)
-    fails("a batch of 1 image has a single value", *checkpoint, *data, "--calibration-images", 1)
+    deep = tmp_path / "deep.safetensors"  # whose last maps are one pixel
+    save_checkpoint(build_supernet(get_space("mbv3-w0.1", 6), resolutions=RESOLUTIONS), deep)
+    fails("a batch of 1 image has a single value", "--checkpoint", deep, *data, "--calibration-images", 1)
     fails("--tilted is 2.0, expected a share", *checkpoint, *data, "--tilted", 2)
     with pytest.raises(InputError, match=r"r\.txt, expected a name that ends in \.csv"):
         collect.main([*map(str, [*checkpoint, *data]), "--out", str(tmp_path / "r.txt")])
     for shard in ("0/2", "3/2", "a/2", "2"):
         fails(f"--shard: '{shard}' is not I/N", *checkpoint, *data, "--shard", shard)
     net = build_supernet(SPACE, resolutions=RESOLUTIONS)
+    net.feature_mix.conv.weight.data.abs_()  # features that are above 0, of any sub-network
     net.classifier.linear.bias.data.fill_(3e38)
     net.classifier.linear.weight.data.fill_(3e38)
     save_checkpoint(net, tmp_path / "wild.safetensors")

@@ -21,11 +21,15 @@ from torch import Tensor
 from ofa.checkpoints.tensors import read_tensors
 from ofa.evaluate.__main__ import main as evaluate
 from ofa.predictors.collect.__main__ import main as collect
+from ofa.space import get_space
+from ofa.space.description import space_record
 from tests.helpers import double
 from tests.helpers.photographs import write_classes
+from tests.helpers.supernets import TINY
 
 ROOT = Path(__file__).resolve().parents[3]
-SUBNET = {"kernel_sizes": [3] * 20, "expand_ratios": [3] * 20, "depths": [2] * 5, "resolution": 32}
+SPACE = get_space(str(TINY))
+SUBNET = SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32).to_dict()
 STAGES = [
     {"name": "largest", "epochs": 2, "learning_rate": 0.003, "kernels": 1, "depths": 1, "expands": 1},
     {"name": "narrow", "epochs": 2, "learning_rate": 0.003, "subnets": 2, "expands": 2, "distill": 1.0},
@@ -38,7 +42,7 @@ class Commands:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.photos = write_classes(root / "imgs", {"train": 8, "val": 5}, classes=3, step=70)
-        (root / "subnet.json").write_text(json.dumps({"space": "mbv3-w0.1", "subnet": SUBNET}))
+        (root / "subnet.json").write_text(json.dumps({**space_record(SPACE), "subnet": SUBNET}))
         (root / "recipe.json").write_text(json.dumps(STAGES))
         self.supernet = root / "two" / "run" / "supernet.safetensors"
         self.of_subnet = ["--checkpoint", self.supernet, "--subnet", root / "subnet.json"]
@@ -46,7 +50,7 @@ class Commands:
         self.measured += ["--calibration-batch", 4, "--allow-poor-calibration", "--device", "cpu"]
 
     def train(self, out: str, *more: object) -> list[str]:
-        given = ["--data", self.photos, "--space", "mbv3-w0.1", "--held-out", 0, "--resolutions", "32,40"]
+        given = ["--data", self.photos, "--space", TINY, "--held-out", 0, "--resolutions", "32,40"]
         return [str(word) for word in (*given, "--out", self.root / out, *more)]
 
     def in_double(self, out: str, batch: int, *more: object) -> list[str]:

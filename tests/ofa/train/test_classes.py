@@ -19,6 +19,7 @@ from ofa.networks.sorting import sort_channels
 from ofa.train.__main__ import main
 from ofa.train.run import class_counts, class_weights, rare_classes
 from ofa.training import shrinking
+from tests.helpers.supernets import TINY
 
 COUNTS = {"ant": 200, "bee": 90, "cat": 10}
 
@@ -38,7 +39,7 @@ def unequal(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train(data: Path, out: Path, *more: object) -> int:
-    given = ["--data", data, "--space", "mbv3-w0.1", "--resolutions", "32", "--batch-size", 48, "--held-out", 8]
+    given = ["--data", data, "--space", TINY, "--resolutions", "32", "--batch-size", 48, "--held-out", 8]
     return main([str(word) for word in (*given, "--check-images", 8, "--out", out, *more)])
 
 

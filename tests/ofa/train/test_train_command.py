@@ -17,12 +17,15 @@ from ofa.evaluate.__main__ import main as evaluate
 from ofa.images.held_out import open_photos
 from ofa.networks import Supernet
 from ofa.networks.sorting import sort_channels
+from ofa.space import get_space
+from ofa.space.description import space_record
 from ofa.train.__main__ import main
 from ofa.training import shrinking
 from ofa.training.loop import StepResult
 from ofa.training.shrinking import SupernetTraining
 from ofa.training.step import SupernetStep
 from tests.helpers.interrupted import Killed, assert_same, die, terminate
+from tests.helpers.supernets import TINY
 
 STAGES = ["largest", "kernel", "depth2", "depth3", "expand2", "expand3"]
 IMAGES = 22  # of 24, two held out
@@ -35,7 +38,7 @@ SHORT = [
 
 
 def flags(photos: Path, out: Path, *more: object) -> list[str]:
-    given = ["--data", photos, "--space", "mbv3-w0.1", "--held-out", 2, "--batch-size", 8, "--out", out, *more]
+    given = ["--data", photos, "--space", TINY, "--held-out", 2, "--batch-size", 8, "--out", out, *more]
     sizes = [] if "--resolutions" in more else ["--resolutions", "32,40"]  # a list that is given twice is refused
     return [str(flag) for flag in (*given, *sizes)]
 
@@ -75,7 +78,7 @@ def test_shrinking_goes_through_all_stages_and_its_result_is_evaluated(
     assert all(row["largest_images"] == 2 for row in rows)
     assert "smallest_top1" not in rows[0]
     net = load_supernet(out / "supernet.safetensors")
-    assert (net.space.name, net.space.num_classes, net.resolutions) == ("mbv3-w0.1", 3, (32, 40))
+    assert (net.space.name, net.space.num_classes, net.resolutions) == ("tiny", 3, (32, 40))
     facts = read_facts(out / "supernet.safetensors")
     assert facts["classes"] == ["class0", "class1", "class2"]
     assert facts["mean"] == [0.485, 0.456, 0.406]
@@ -135,8 +138,9 @@ def test_one_stage_methods(photos: Path, tmp_path: Path, method: str) -> None:
 
 
 def test_a_sub_network_alone_becomes_an_ordinary_network(photos: Path, tmp_path: Path) -> None:
-    subnet = {"kernel_sizes": [3] * 20, "expand_ratios": [3] * 20, "depths": [2] * 5, "resolution": 36}
-    (tmp_path / "subnet.json").write_text(json.dumps({"space": "mbv3-w0.1", "subnet": subnet}))
+    space = get_space(str(TINY))
+    subnet = space.subnet([3] * 6, [3] * 6, [2] * 2, 36).to_dict()
+    (tmp_path / "subnet.json").write_text(json.dumps({**space_record(space), "subnet": subnet}))
     given = flags(photos, tmp_path / "run", "--method", "alone", "--subnet", tmp_path / "subnet.json", "--epochs", 1)
     at = given.index("--resolutions")
     del given[at : at + 2]

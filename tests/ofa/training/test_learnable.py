@@ -1,7 +1,7 @@
 """What must be learnt is learnt, and what cannot be is not, by every method and cache, through the commands.
 
-The class of an image is its hue, which no augmentation changes. Trainings begin with the shipped supernet, so that
-a few epochs are enough. Labels that are shuffled stay at chance: nothing but the pixels tells them.
+The class of an image is its hue, which no augmentation changes and the smallest networks learn in a few epochs. Labels
+that are shuffled stay at chance: nothing but the pixels tells them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ import pytest
 import torch
 from PIL import Image
 
-from ofa.checkpoints.shipped import WEIGHTS
-from ofa.checkpoints.weights import load_supernet, read_facts, save_checkpoint
+from ofa.checkpoints.weights import save_checkpoint
 from ofa.finetune.__main__ import main as finetune
-from ofa.networks.new_classifier import with_new_classifier
+from ofa.images.preprocessing import IMAGENET
+from ofa.networks import build_supernet
+from ofa.space import get_space
+from ofa.space.description import space_record
 from ofa.train.__main__ import main as train
+from tests.helpers.supernets import TINY
 
 CLASSES = ("blue", "cyan", "green", "magenta", "red", "yellow")
 HUES = (4, 3, 2, 5, 0, 1)  # in sixths of the circle, of the classes
 TRAIN, VALIDATION = 100, 20  # images a class
 HELD_OUT = 120
-SPACE = "mbv3-w0.35"
+SPACE = get_space(str(TINY), len(CLASSES))
 # two stages of shrinking: the largest alone, then everything, taught by it
 STAGES = [
     {"name": "largest", "epochs": 1, "learning_rate": 0.08, "kernels": 1, "depths": 1, "expands": 1},
@@ -62,15 +65,15 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """colours, shuffled: images; start.safetensors: a supernet of six classes; subnet.json; recipe.json."""
+    """colours, shuffled: images; start.safetensors: a supernet that learnt nothing; subnet.json; recipe.json."""
     root = tmp_path_factory.mktemp("learnable")
     write(root / "colours", shuffled=False)
     write(root / "shuffled", shuffled=True)
-    shipped = WEIGHTS / f"{SPACE}.safetensors"
-    facts = {**read_facts(shipped), "classes": list(CLASSES)}
-    save_checkpoint(with_new_classifier(load_supernet(shipped), len(CLASSES)), root / "start.safetensors", facts=facts)
-    subnet = {"kernel_sizes": [3] * 20, "expand_ratios": [3] * 20, "depths": [2] * 5, "resolution": 32}
-    (root / "subnet.json").write_text(json.dumps({"space": SPACE, "subnet": subnet}))
+    torch.manual_seed(0)
+    facts = {"mean": IMAGENET[0], "std": IMAGENET[1], "classes": list(CLASSES)}
+    save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=[32]), root / "start.safetensors", facts=facts)
+    subnet = SPACE.subnet([3] * 6, [3] * 6, [1] * 2, 32)
+    (root / "subnet.json").write_text(json.dumps({**space_record(SPACE), "subnet": subnet.to_dict()}))
     (root / "recipe.json").write_text(json.dumps(STAGES))
     return root
 
@@ -82,7 +85,7 @@ def last_row(run: Path) -> dict[str, float]:
 
 def trained(files: Path, out: Path, images: str, *more: object) -> list[float]:
     """Accuracies on held-out images of what was trained, per cent: of largest and smallest, or alone."""
-    given = ["--data", files / images, "--space", SPACE, "--resolutions", 32, "--start", files / "start.safetensors"]
+    given = ["--data", files / images, "--space", TINY, "--resolutions", 32]
     given += ["--held-out", HELD_OUT, "--check-every", 99, "--batch-size", 32, "--smallest-crop", 0.5]
     given += ["--calibration-images", 128]
     assert train([*map(str, [*given, "--label-smoothing", 0, "--out", out, *more])]) == 0
@@ -126,7 +129,7 @@ def test_colours_are_learnt_by_every_method_and_from_every_cache(
     flags = {
         "uniform": UNIFORM,
         "shrinking": ("--method", method, "--recipe", files / "recipe.json"),
-        "sandwich": ("--method", method, "--epochs", 2, "--subnets-per-step", 3, "--learning-rate-scale", 3),
+        "sandwich": ("--method", method, "--epochs", 3, "--subnets-per-step", 3, "--learning-rate-scale", 3),
         "alone": ("--method", method, "--epochs", 4, "--subnet", files / "subnet.json"),
     }
     found = trained(files, tmp_path / "run", "colours", *flags[method], "--cache", cache)

@@ -15,17 +15,25 @@ from profilers.cpu import main as profile
 
 
 @pytest.fixture(autouse=True, params=["quiet"])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """This machine's own noise decides nothing here: every visit is good, or none is."""
     monkeypatch.setattr("profilers.measuring.judge._drifts_and_spells", lambda *_: (set(), set()))
-    busy = request.param == "busy"
-    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: busy)
+    kind: str = request.param
+    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: kind == "busy")
+    return kind
+
+
+@pytest.fixture(scope="module")
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Those that were made, by the kind of the machine."""
+    return {kind: tmp_path_factory.mktemp(kind) / "t.csv" for kind in ("quiet", "busy")}
 
 
 @pytest.fixture
-def profiled(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - first of the two
-    out = tmp_path_factory.mktemp("profile") / "t.csv"
-    profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "8", "--out", str(out)])
+def profiled(machine: str, profiles: dict[str, Path]) -> Path:
+    out = profiles[machine]
+    if not out.exists():
+        profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "8", "--out", str(out)])
     return out
 
 
