@@ -36,11 +36,12 @@ POOR = ["--calibration-batch", "4", "--allow-poor-calibration"]  # there are twe
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """imgs: 6 classes, 2 training and 3 validation images each; supernet."""
+    """imgs: 6 classes, 2 training and 3 validation images each; supernet; one of a space of ours."""
     root = tmp_path_factory.mktemp("collect")
     write_classes(root / "imgs", {"train": 2, "val": 3}, classes=6)
     torch.manual_seed(0)
-    save_checkpoint(build_supernet(SPACE, dropout=0.0, resolutions=RESOLUTIONS), root / "supernet.safetensors")
+    for space, name in ((SPACE, "supernet"), (get_space("mbv3-w0.1", 6), "ours")):
+        save_checkpoint(build_supernet(space, dropout=0.0, resolutions=RESOLUTIONS), root / f"{name}.safetensors")
     return root
 
 
@@ -63,7 +64,7 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
     found = collected(tmp_path / "a.csv", *flags(files, "--subnets", 20, "--seed", 3))
     printed = capsys.readouterr().out
     assert f"wrote {tmp_path}/a.csv: 20 sub-networks of tiny" in printed
-    assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space tiny" in printed
+    assert f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --out" in printed  # which knows its space
     subnets = measuring.draw(SPACE, RESOLUTIONS, 3, range(20))
     search_result = {**space_record(SPACE), "results": [{"subnet": subnet.to_dict()} for subnet in subnets]}
     (tmp_path / "result.json").write_text(json.dumps(search_result))
@@ -78,6 +79,16 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
         for field in ("depths", "kernel_sizes", "expand_ratios"):
             assert row[field] == " ".join(map(str, result["subnet"][field]))
     assert len({row["top1"] for row in found}) > 3
+
+
+def test_the_next_command_names_a_space_of_ours(
+    files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = flags(files, "--checkpoint", files / "ours.safetensors", "--subnets", 1)
+    del given[:2]
+    collected(tmp_path / "a.csv", *given)
+    asked = f"next: python -m ofa.predictors.fit --data {tmp_path}/a.csv --space mbv3-w0.1 --out"
+    assert asked in capsys.readouterr().out
 
 
 class Killed(Exception):
@@ -246,9 +257,8 @@ def test_mistakes_are_named(files: Path, tmp_path: Path) -> None:
     fails("give --calibration DIR", *checkpoint, "--data", files / "imgs" / "val")
     fails("has no folder test, only train, val", *checkpoint, *data, "--split", "test")
     fails("--subnets is 0, expected at least 1", *checkpoint, *data, "--subnets", 0)
-    deep = tmp_path / "deep.safetensors"  # whose last maps are one pixel
-    save_checkpoint(build_supernet(get_space("mbv3-w0.1", 6), resolutions=RESOLUTIONS), deep)
-    fails("a batch of 1 image has a single value", "--checkpoint", deep, *data, "--calibration-images", 1)
+    ours = ["--checkpoint", files / "ours.safetensors"]  # whose last maps are one pixel
+    fails("a batch of 1 image has a single value", *ours, *data, "--calibration-images", 1)
     fails("--tilted is 2.0, expected a share", *checkpoint, *data, "--tilted", 2)
     with pytest.raises(InputError, match=r"r\.txt, expected a name that ends in \.csv"):
         collect.main([*map(str, [*checkpoint, *data]), "--out", str(tmp_path / "r.txt")])
