@@ -8,9 +8,8 @@ from pathlib import Path
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
-from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import short
-from ofa.reading.structured import parse_json
+from ofa.reading.structured import content_of, parse_json
 
 
 def read_stored_labels(checkpoint: Path, known: ImageFacts) -> Sequence[str]:
@@ -26,11 +25,8 @@ def read_labels(path: Path, num_classes: int) -> list[str]:
 
     Raises InputError where the file cannot be read, or their number is not the network's class count.
     """
-    refuse_endless(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+        text = content_of(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: labels must be UTF-8 text: {error}") from None
     labels = _json_labels(path, text) if text.lstrip()[:1] in ("[", "{") else text.splitlines()

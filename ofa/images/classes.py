@@ -14,7 +14,7 @@ from ofa.images.facts import ImageFacts
 from ofa.images.files.names import composed, shown
 from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import Bounds, short
-from ofa.reading.structured import parse_object
+from ofa.reading.structured import content_of, parse_object
 
 if TYPE_CHECKING:
     from ofa.images.files.folder import ImageFolder
@@ -52,7 +52,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     if not path.is_file():
         raise InputError(f"{path}: no such file (or give imagenette, which is built in)")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = content_of(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8: save it as UTF-8") from None
     if text.lstrip().startswith("{"):

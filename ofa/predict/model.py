@@ -16,8 +16,8 @@ from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.model_files.ends import IN_FILE, PIXEL_255, Interface, Pixels, Quantised, interface_of
 from ofa.model_files.running import Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 from ofa.optional_packages import explained
-from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import cut, short
+from ofa.reading.structured import content_of
 
 # what the keys of the metadata mean is one thing in this version: a file that says another is of a later one
 KNOWN = {"channels": "RGB", "task": "image classification, logits"}
@@ -26,6 +26,7 @@ PRODUCER = "ofa-latency "
 ONNX_TYPES = {"float32": "tensor(float)", "int8": "tensor(int8)", "uint8": "tensor(uint8)"}
 UNCALIBRATED = "the batch normalisation of this network was never calibrated: most of its accuracy may be lost"
 MOST_PIXELS, MOST_CLASSES, MOST_BATCH = 4096, 10**6, 65_536
+MOST_BYTES = 2**31  # of a model: what a protobuf message or a flatbuffer can hold
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,10 +68,7 @@ def open_model(path: Path) -> ModelFile:
 
     MissingPackage where its runtime is not installed.
     """
-    refuse_endless(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    content = path.read_bytes()
+    content = content_of(path, MOST_BYTES)
     tflite = content[4:8] == b"TFL3"
     try:
         return _tflite(path, content) if tflite else _onnx(path, content)

@@ -16,7 +16,7 @@ from ofa.errors import InputError
 from ofa.predictors.prediction import Uncertainty
 from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import PERCENT, PIXELS, Bounds, cut, short
-from ofa.reading.structured import as_object, read_json
+from ofa.reading.structured import as_object, content_of, read_json
 from ofa.runs.files import replace_file
 from ofa.space import SearchSpace
 from ofa.space.description import HASH, recorded_space, require_same, space_sha256
@@ -101,7 +101,7 @@ def read_files(path: Path, schemas: tuple[str, ...]) -> tuple[dict[str, Any], di
         raise InputError(
             f"{beside}: schema is {short(header.get('schema'))}, expected {' or '.join(map(repr, schemas))}"
         )
-    data = path.read_bytes()
+    data = content_of(path)
     try:
         tensors = safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from ofa.errors import InputError
-from ofa.reading.files import refuse_endless
 from ofa.reading.numbers import cut, short
+from ofa.reading.structured import content_of
 
 MOST_UNPACKED = 256 * 2**20
 MAX_FIELD = 131_072  # characters of one field: the csv module's own limit
@@ -64,11 +64,7 @@ def read_text(path: Path, what: str, *, ended: bool = True) -> str:
     ended: whether the last line must have its end, as in whatever we write: a file that lacks it was cut off
     InputError where it is absent, not UTF-8, or has lone carriage returns or zero bytes.
     """
-    refuse_endless(path)
-    try:
-        content = _unpacked(path, path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    content = _unpacked(path, content_of(path))
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

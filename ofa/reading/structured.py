@@ -90,11 +90,11 @@ def need(fields: Mapping[str, Any], key: str, kind: type, where: object) -> Any:
     return value
 
 
-def content_of(path: Path) -> bytes:
-    """A file's bytes, at most 256 MiB of them; InputError where it cannot be read."""
+def content_of(path: Path, most: int = MAX_BYTES) -> bytes:
+    """A file's bytes, at most 256 MiB of them; InputError where it cannot be read, or has more."""
     refuse_endless(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        if path.stat().st_size > most:
             raise InputError(f"{path}: {path.stat().st_size / 2**20:.0f} MiB, more than such a file ever has")
         return path.read_bytes()
     except FileNotFoundError:

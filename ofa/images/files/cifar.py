@@ -13,6 +13,7 @@ from ofa.errors import InputError
 from ofa.images.classes import class_index
 from ofa.images.files.folder import SPELLINGS, ImageFolder
 from ofa.images.files.names import shown
+from ofa.reading.structured import content_of
 
 SIDE = 32
 _PIXELS = 3 * SIDE * SIDE
@@ -70,7 +71,7 @@ class Cifar(ImageFolder):
 def _class_names(path: Path) -> list[str]:
     """The names in a file, one a class; none where it is not there."""
     try:
-        listed = path.read_text(encoding="utf-8").split() if path.is_file() else []
+        listed = content_of(path).decode().split() if path.is_file() else []
     except UnicodeDecodeError:
         raise InputError(f"{path}: is not UTF-8") from None
     if len(set(listed)) < len(listed):

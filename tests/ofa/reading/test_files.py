@@ -20,7 +20,7 @@ from ofa.predictors.subnet_accuracies import read_accuracies_csv
 from ofa.published.opening import open_network
 from ofa.reading.files import refuse_endless
 from ofa.reading.kinds import kind_of
-from ofa.reading.structured import read_json, read_toml
+from ofa.reading.structured import MAX_BYTES, read_json, read_toml
 from ofa.reading.torch_file import read_torch_file
 from ofa.reading.zip_file import is_zip
 from ofa.report.inputs.files import find_files
@@ -41,7 +41,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "metadata": read_metadata,
     "torch": read_torch_file,
     "predictor": lambda path: AccuracyPredictor.load(path, SPACE),
-    "predictor's files": lambda path: read_files(path, ()),
+    "predictor's files": lambda path: read_files(path, ("a",)),
     "model": open_model,
     "classes": read_classes,
     "labels": lambda path: read_labels(path, 2),
@@ -92,3 +92,14 @@ def test_devices_links_and_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for name in (".", "none", "loop", "zero\0byte", "long" * 1000):
         refuse_endless(tmp_path / name)
+
+
+@pytest.mark.parametrize("reader", sorted({*READERS} - {"tensors", "metadata", "torch", "predictor", "run", "journal"}))
+def test_what_is_larger_than_any_such_file_is_not_read_into_memory(reader: str, tmp_path: Path) -> None:
+    """A disk's image, or a video, by the wrong name. What is left out maps files, or reads them piece by piece."""
+    path = tmp_path / "large.toml"
+    with path.open("wb") as file:
+        file.truncate(2**31 + 1 if reader == "model" else MAX_BYTES + 1)  # takes no place on the disk
+    path.with_suffix(".json").write_text('{"schema": "a"}')
+    with pytest.raises(InputError, match=r"large\.toml: [0-9]+ MiB, more than (such a file|a list of blocks) ever has"):
+        READERS[reader](path)
