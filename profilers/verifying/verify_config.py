@@ -91,6 +91,8 @@ class VerifyConfig(BesideOptions, LoopOptions, AccuracyOptions, AccessOptions, T
     def __post_init__(self) -> None:
         super().__post_init__()
         self.at_most_one("latency", "limits")
+        if not self.result.name:
+            raise UsageError(f"--result is {self.result}, a folder: name a file")
         if self.file.suffix != ".json":
             raise UsageError(f"--out is {self.out}, expected a file that ends in .json")
         if self.file == self.result:

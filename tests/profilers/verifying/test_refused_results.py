@@ -157,3 +157,9 @@ def test_limits_of_a_result_without_any_and_limits_below_the_least(made: Path, t
         main([*given, "--latency", "0.01", "--out", str(tmp_path / "v.json")])
     code, content = run(PlantedDevice(whole(lambda _: 1.0)), "--latency", "0.4")
     assert (code, [(r["limit_ms"], r["found"]) for r in content["results"]]) == (0, [(0.4, None)])
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_folder_without_a_name_is_no_result(name: str) -> None:
+    with pytest.raises(InputError, match=rf"^--result is {name}, a folder: name a file"):
+        main(["--table", "note10", "--result", name])
