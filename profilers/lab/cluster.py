@@ -30,6 +30,7 @@ NAMESPACE = "ofa-lab"
 ANSWER_S = 10.0
 SLOW_S = 1.0
 EVERYWHERE = "Ray listens on all networks: close its ports first, as the lab's page says"
+_TOKEN = "this user needs the same in ~/.ray/auth_token"
 _PREFIX = "host "
 
 
@@ -38,6 +39,9 @@ def connected(address: str) -> Iterator[None]:
     """A connection to the lab's Ray; InputError where there is none, or of another version."""
     require("ray", "a lab")
     _check_there(address)
+    if "RAY_AUTH_MODE" not in os.environ and has_token():
+        # by itself Ray uses the token for --address auto alone; read when it is imported
+        os.environ["RAY_AUTH_MODE"] = "token"
     import ray
 
     try:
@@ -47,12 +51,20 @@ def connected(address: str) -> Iterator[None]:
     except ConnectionError as error:
         raise InputError(
             f"no Ray answers at --address {address}: start it (ray start --head, on the other hosts ray start "
-            f"--address HEAD:6379; {EVERYWHERE}), or name where it is: {_shown(error)}"
+            f"--address HEAD:6379; {EVERYWHERE}), or name where it is; if it asks for a token, {_TOKEN}: "
+            f"{_shown(error)}"
         ) from None
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(f"Ray at --address {address} refuses: {_shown(error)}") from None
     try:
         yield
+    except BrokenPipeError:  # whoever read what we print
+        raise
+    except (ConnectionError, ray.exceptions.RayError) as error:
+        raise InputError(
+            f"the lab's Ray at --address {address} went away; when it is there again, begin anew, a run with --resume: "
+            f"what came back is kept: {_shown(error)}"
+        ) from None
     finally:
         ray.shutdown()
 
@@ -76,9 +88,18 @@ def is_guarded() -> bool:
     return os.environ.get("RAY_AUTH_MODE", "").lower() == "token"
 
 
+def has_token() -> bool:
+    """Whether there is a token where Ray looks for it."""
+    return bool(os.environ.get("RAY_AUTH_TOKEN")) or _token_file().is_file()
+
+
+def _token_file() -> Path:
+    return Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+
+
 def token_for_all() -> Path | None:
     """The file of the token where others on this machine may read it: Ray makes it so."""
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    path = _token_file()
     try:
         mode = path.stat().st_mode
     except OSError:

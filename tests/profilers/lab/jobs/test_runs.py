@@ -5,6 +5,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -247,11 +248,31 @@ def test_wrong_announcements_are_named(more: dict, words: str) -> None:
 def test_a_token_that_others_can_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     token = tmp_path / "auth_token"
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(token))
-    assert cluster.token_for_all() is None
+    assert (cluster.token_for_all(), cluster.has_token()) == (None, False)
     token.touch()
+    assert cluster.has_token()
     for mode, found in ((0o644, token), (0o640, token), (0o600, None)):
         token.chmod(mode)
         assert cluster.token_for_all() == found
+
+
+def test_a_token_is_used_and_a_ray_that_goes_away_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Gone(Exception):
+        pass
+
+    ray = SimpleNamespace(init=lambda **_: 0, shutdown=lambda: 0, exceptions=SimpleNamespace(RayError=Gone))
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "auth_token"))
+    monkeypatch.setenv("RAY_AUTH_MODE", "x")  # what is set here is put back
+    for reason, raised in ((Gone("x"), InputError), (ConnectionError("x"), InputError), (BrokenPipeError(), OSError)):
+        monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+        with pytest.raises(raised) as found, cluster.connected("auto"):
+            assert cluster.is_guarded() == (tmp_path / "auth_token").exists()
+            (tmp_path / "auth_token").touch()
+            raise reason
+    assert isinstance(found.value, BrokenPipeError)
+    with pytest.raises(InputError, match=r"the lab's Ray at .* went away; .* with --resume"), cluster.connected("auto"):
+        raise Gone("x")
 
 
 def test_without_ray_one_line_says_how_to_install_it_and_the_file_is_read_first(tmp_path: Path) -> None:
