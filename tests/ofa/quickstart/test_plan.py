@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,15 @@ def test_the_faster_number_of_threads_is_chosen(
     monkeypatch.setattr(speed, "_seconds_of_steps", lambda _: ((of_one if set_to[-1] == 1 else of_all), 0.1))
     found = speed.measure_speed((32,), 0.1)
     assert (found.threads, found.train_s) == (threads, min(of_one, of_all))
-    assert set_to[-1] == 2  # as it was before
+    assert set_to == [2, 1, 2, threads, 2]  # tried with one and two, measured, and as it was before
+
+
+def test_what_takes_long_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=1.5)
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(clock))
+    calls: list[int] = []
+    assert speed._median_seconds(calls.append) == 1.5
+    assert calls == [0, 1, 2]
 
 
 @pytest.mark.parametrize("own_val", [False, True])
