@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
     from latency_tables.published_blocks import copies, fit_of
 
-    table, left_out = convert_files(config)
+    words = sys.argv[1:] if argv is None else argv
+    table, left_out = convert_files(config, spelled("latency_tables.convert", *words))
     fits = {name: fit_of(table, name) for name in config.space}
     table.save(config.out)
     print(f"wrote {config.out}: {len(table.rows)} blocks of {table.device}")
@@ -84,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def convert_files(config: ConvertConfig) -> tuple[LatencyTable, list[str]]:
-    """The table of published files, and the keys left out. InputError names what cannot be read."""
+def convert_files(config: ConvertConfig, command: str) -> tuple[LatencyTable, list[str]]:
+    """The table of published files, and the keys left out. InputError names what cannot be read. command: as typed"""
     from datetime import UTC, datetime
 
     from latency_tables.published_blocks import convert, read
@@ -101,6 +103,7 @@ def convert_files(config: ConvertConfig) -> tuple[LatencyTable, list[str]]:
         "when": f"imported {datetime.now(UTC):%Y-%m-%d}",
         "tool": f"ofa-latency {__version__}",
         "source": config.source,
+        "command": command,
         "statistic": "latency_ms is the mean of the runs, std_ms their standard deviation, as published",
     }
     if config.format == "nsganet":
