@@ -46,8 +46,8 @@ ENOUGH_EPOCHS = {True: 8, False: 40}
 LARGE_EPOCHS, LARGE_IMAGES = 120, 5000  # a larger space is worth it from so many passes over so many photographs
 FEWEST_EPOCHS = 3
 MANY_IMAGES = 1000  # so many are trained on, if there are and it fits into the time
-# where not even that fits: images to train on, and to measure accuracies on and calibrate with
-FEWER_IMAGES, FEWER_CHECKED, FEWER_CALIBRATION = 300, 100, 64
+# where not even that fits: images to train on, to measure accuracies on and to calibrate with. 64 of these must be read
+FEWER_IMAGES, FEWER_CHECKED, FEWER_CALIBRATION = 300, 100, 96
 MOST_SUBNETS = 500
 CHECKS = 4
 # seconds of what hardly depends on the sizes, on the machine on which this was tried (docs/results/quickstart.md)

@@ -75,8 +75,15 @@ def test_before_it_takes_too_long_all_sizes_are_the_smallest() -> None:
                 if lines:
                     warned += 1
                     assert (plan.epochs, plan.subnets, plan.trained(photos)) == (3, 150, min(300, trained))
-                    assert (plan.images, plan.calibration) == (min(100, photos.held_out), 64)
+                    assert (plan.images, plan.calibration) == (min(100, photos.held_out), min(96, trained))
     assert 10 < warned < 40
+
+
+def test_some_of_the_images_to_calibrate_with_may_be_broken() -> None:
+    """At least 64 must be left, or the commands refuse them: a run ended there with one broken photograph."""
+    for slow in (1, 5, 20):
+        plan = choose(photos_of(1500, 500), USUAL_SPEED.slower(slow), 5, from_scratch=False)
+        assert plan.calibration >= 64 * 1.5
 
 
 def test_the_warning_names_what_takes_long() -> None:
