@@ -26,13 +26,18 @@ Z95 = 1.96
 
 @dataclass(frozen=True)
 class FoundPoint:
-    """The network of a limit: predicted and measured; None where that was not measured. sd: of the measured top-1"""
+    """The network of a limit: predicted and measured; None where that was not measured.
+
+    error_ms: standard error of what was measured; doubtful: the machine was busy then; sd: of the measured top-1
+    """
 
     limit_ms: float
     sum_ms: float
     predicted: float
     predicted_sd: float
     measured_ms: float | None
+    error_ms: float
+    doubtful: bool
     top1: float | None
     sd: float | None
     macs_millions: float
@@ -55,21 +60,23 @@ def read_frontier(folder: Path) -> SpaceFrontier:
     line = tuple((float(row["latency_ms"]), float(row["predicted_top1"])) for row in rows)
     found = json.loads((folder / "found/result.json").read_text(encoding="utf-8"))
     verified = read_optional(folder / "found/verified.json").get("verification", {}).get("networks", [])
-    whole = {json.dumps(one["subnet"]): one["measured_ms"] for one in verified}
+    whole = {json.dumps(one["subnet"]): one for one in verified}
     evaluated = {
         json.dumps(one["subnet"]): one for one in read_optional(folder / "found/accuracy.json").get("results", [])
     }
     points = []
     for result in found["results"]:
         key = json.dumps(result["subnet"])
-        accuracy = evaluated.get(key)
+        accuracy, timed = evaluated.get(key), whole.get(key)
         points.append(
             FoundPoint(
                 limit_ms=result["limit_ms"],
                 sum_ms=result["latency_ms"],
                 predicted=result["predicted_top1"],
                 predicted_sd=result["predicted_top1_std"] or math.nan,
-                measured_ms=whole.get(key),
+                measured_ms=None if timed is None else timed["measured_ms"],
+                error_ms=0.0 if timed is None else timed["measured_ms"] * (timed["standard_error_pct"] or 0.0) / 100,
+                doubtful=timed is not None and timed["doubtful"],
                 top1=None if accuracy is None else accuracy["top1"],
                 sd=None if accuracy is None else binomial_sd(accuracy["top1"], accuracy["images"]),
                 macs_millions=result["macs_millions"],
@@ -96,7 +103,9 @@ def points_table(frontier: SpaceFrontier) -> Table:
         table.add_row(
             f"{point.limit_ms:g}",
             f"{point.sum_ms:.3f}",
-            "" if point.measured_ms is None else f"{point.measured_ms:.3f}",
+            ""
+            if point.measured_ms is None
+            else f"{point.measured_ms:.3f}{'?' * point.doubtful} ({point.error_ms:.3f})",
             str(point.resolution),
             f"{point.macs_millions:.1f}",
             f"{point.predicted:.1f} ({point.predicted_sd:.1f})",
@@ -110,6 +119,7 @@ def draw(path: Path, frontiers: Sequence[SpaceFrontier]) -> None:
 
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "two_frontiers"  # the same file from the same figures
+    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
@@ -117,15 +127,17 @@ def draw(path: Path, frontiers: Sequence[SpaceFrontier]) -> None:
         colour = f"C{place}"
         axes.step(*zip(*frontier.line, strict=True), where="post", color=colour, label=f"{frontier.name}: predicted")
         known = [p for p in frontier.points if p.top1 is not None and p.sd is not None]
+        what = "both" if known and all(p.measured_ms is not None for p in known) else "top-1"
         axes.errorbar(
             [p.sum_ms if p.measured_ms is None else p.measured_ms for p in known],
             [p.top1 for p in known],
+            xerr=[Z95 * p.error_ms for p in known],
             yerr=[Z95 * (p.sd or 0.0) for p in known],
             fmt="o",
             color=colour,
             markersize=4,
             capsize=2,
-            label=f"{frontier.name}: measured",
+            label=f"{frontier.name}: {what} measured",
         )
     axes.set_xlabel("latency (ms)")
     axes.set_ylabel("top-1 (%)")
