@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa.errors import InputError, one_line
+from ofa.reading.numbers import cut
 from ofa.tables import LatencyTable
 from profilers import regenerate
 from profilers.android import AndroidConfig
@@ -59,7 +60,7 @@ def _device_of(table: TableEntry, committed: Path, devices: list[Device]) -> tup
     header = LatencyTable.load(committed).header
     if known := header.get(DEVICE_ID):  # another one of its model differs from it, which is no change
         there = [device for device in there if device.id == known]
-        return (there[0], "") if there else (None, f"its device, {one_line(known)}, is not in the lab")
+        return (there[0], "") if there else (None, f"its device, {one_line(cut(known))}, is not in the lab")
     soc = header.get("soc")
     there = [device for device in there if device.soc == soc]
     return (there[0], "") if there else (None, f"no {kind} of the lab is {soc or 'named by its header (soc)'}")
