@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,6 +10,7 @@ from device_agents.cuda import device as cuda_device
 from profilers.devices import identity
 from profilers.devices.identity import DEVICE_ID, device_id, machine_identity
 from profilers.devices.local_cpu import cpu_target
+from profilers.devices.phone import server, usb
 from profilers.devices.phone.facts import parse_facts
 from profilers.lab.config import AnnounceConfig
 from profilers.lab.devices import Device
@@ -66,3 +68,20 @@ def test_a_phone_with_two_addresses_is_named_once(monkeypatch: pytest.MonkeyPatc
     for _ in range(3):
         assert [device.address for device in here.look(())] == ["R58"]
     assert said == ["10.0.0.7:5555 is left out: it is the same phone as R58"]
+
+
+def test_phones_that_adb_s_server_cannot_use_say_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"R1": "unauthorized", "R2": "offline", "R3": "device", "emulator-5554": "device"}
+    monkeypatch.setattr(server, "adb_server", lambda: SimpleNamespace(devices=lambda: states))
+    monkeypatch.setattr(usb, "usb_devices", lambda: [("R3", None), ("R4", None)])
+    monkeypatch.setitem(attached.ASK, "phone", lambda serial, _: Device(serial, "phone", serial))  # type: ignore[index]
+    here = Attached(AnnounceConfig(only=("phone",), phone=("a..b:5555",)), print)
+    here._with_adb = True
+    found = {device.address: device.trouble for device in here.look(())}
+    assert found.pop("a..b:5555").startswith("it does not answer at a..b:5555: ")
+    assert found == {
+        "R1": "it does not allow this computer yet: unlock it and tap Allow",
+        "R2": "adb's server says it is offline",
+        "R3": "",
+        "R4": "",
+    }
