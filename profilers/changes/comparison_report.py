@@ -78,7 +78,8 @@ def write_plot(path: Path, comparison: Comparison) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("old latency of a block (ms)")
     axes.set_ylabel("new over old, less 1 (%)")
-    axes.set_title(f"{comparison.old.device}, {comparison.old.header['runtime']}", fontsize="small")
+    title = f"{comparison.old.device}, {comparison.old.header['runtime']}"
+    axes.set_title(title, fontsize="small", parse_math=False)  # a device may be called $x$
     axes.legend(fontsize="small")
     replace_file(path, lambda file: figure.savefig(file, format="png", dpi=130))
     plt.close(figure)

@@ -36,7 +36,7 @@ def write_plot(
         axes.axvline(limit, color="grey", linewidth=0.6, linestyle=":", label="limits" if number == 0 else None)
     axes.set_xlabel(f"measured, whole network ({unit})")
     axes.set_ylabel(f"predicted, sum of blocks ({unit})")
-    axes.set_title(title, fontsize="small")
+    axes.set_title(title, fontsize="small", parse_math=False)  # a device may be called $x$
     axes.legend(fontsize="small")
     replace_file(path, lambda file: figure.savefig(file, format="png", dpi=130))
     plt.close(figure)

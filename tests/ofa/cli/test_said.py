@@ -90,3 +90,10 @@ def test_temporary_folders_are_such_as_a_later_run_takes_away() -> None:
     made = re.compile(r"tempfile\.(TemporaryDirectory|mkdtemp)")
     found = {path.relative_to(ROOT).as_posix() for path in SOURCES if made.search(path.read_text(encoding="utf-8"))}
     assert found == {"ofa/runs/places.py"}
+
+
+def test_titles_of_pictures_are_no_formulas() -> None:
+    """They hold names of devices and files: two dollar signs in one ended a measurement with a traceback."""
+    formula = re.compile(r"\.set_title\((?![^\n]*parse_math=False)")
+    assert formula.search("axes.set_title(title)")
+    assert [path.name for path in SOURCES if formula.search(path.read_text(encoding="utf-8"))] == []
