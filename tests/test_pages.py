@@ -12,6 +12,7 @@ WIDTH = 120
 TURNS = re.compile(
     r"half-way|\b(?:goes|go|gone) on (?:with|by|there|to)|\b(?:is|are|be) told\b|\btells of\b|saw no fit"
     r"|no fit (?:had )?(?:saw|seen)\b|\bnever saw\b|\b(?:is|are|was|were) said\b|promised too"
+    r"|\bsays? (?:nothing|little)\b|\bcannot be told\b|\bcalled apart\b|\bnobody can (?:say|tell)\b"
 )
 FOLDERS = ("docs", "device_agents", "benchmarks", "latency_tables", "ofa")
 PAGES = [
