@@ -119,7 +119,7 @@ def beyond_in_words(known: KnownRange | None, networks: Sequence[tuple[float, in
             f"{count} of {len(networks)} networks are outside the range that was timed ({known}): the expected error "
             "does not hold for them"
         )
-    are = "is" if len(networks) == 1 else "are"
+    are = "is" if count == 1 else "are"
     return (
         f"the table was checked on networks of {known}; {count} of {len(networks)} {are} outside: there its sums are "
         "less sure"
