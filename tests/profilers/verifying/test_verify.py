@@ -220,7 +220,8 @@ def test_a_command_in_a_message_can_be_typed(made: Path, tmp_path: Path) -> None
 def test_the_export_that_comes_next_names_weights_where_none_are_shipped(
     shipped: bool, begins: list[str], run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("profilers.verifying.verification_report.is_shipped", lambda name: shipped and name == SPACE.name)
+    is_shipped = "profilers.verifying.verification_report.is_shipped"
+    monkeypatch.setattr(is_shipped, lambda name: shipped and name == SPACE.name)
     run(PlantedDevice(whole(lambda _: 1.0)))
     told = shlex.split(capsys.readouterr().out.partition("next: python -m ofa.export ")[2])
     assert told[: len(begins)] == begins
