@@ -165,9 +165,9 @@ def test_a_search_by_an_int8_table_takes_off_what_int8_costs_the_shipped_superne
         assert types_in_words(LatencyTable.load(tmp_path / f"{dtype}.csv"), result.predictor) is None
         (found[dtype],) = next(iter(result.found.values()))
     assert found["int8"].subnet == found["float32"].subnet, "all networks lose as much, as far as is known"
-    assert found["int8"].predicted_top1 - found["float32"].predicted_top1 == pytest.approx(-0.39)
+    assert found["int8"].predicted_top1 - found["float32"].predicted_top1 == pytest.approx(-0.23)
     wider = found["int8"].predicted_top1_std ** 2 - found["float32"].predicted_top1_std ** 2
-    assert wider == pytest.approx(0.33**2)
+    assert wider == pytest.approx(0.34**2)
     both = SearchConfig(table=(str(tmp_path / "int8.csv"), str(tmp_path / "float32.csv")), latency=(0.3,))
     predictor, _ = open_searches(both)
     assert predictor.dtype == "float32", (
@@ -175,8 +175,8 @@ def test_a_search_by_an_int8_table_takes_off_what_int8_costs_the_shipped_superne
     )
     assert predictor.in_int8().in_int8() is None
     scaled = copy.copy(predictor)
-    scaled.scale = Scale(1.0, 0.44, "all images")
-    assert scaled.in_int8().scale == Scale(0.61, 0.55, f"all images; {predictor.in_int8().scale.checked}")
+    scaled.scale = Scale(1.0, 0.0, "all images")
+    assert scaled.in_int8().scale == Scale(0.77, 0.34, f"all images; {predictor.in_int8().scale.checked}")
 
 
 @pytest.mark.parametrize("stated", [3, {"offset": -0.4}, {"offset": 1e9, "sd": 0, "checked": "x"}, None])
