@@ -100,9 +100,9 @@ def _opened(
     for line in photos.lines:
         watcher.note(line)
     speed = measure_speed(USUAL.resolutions, photos.decode_s)
-    if speed.threads < (os.cpu_count() or 1):
-        how = f"{speed.threads} of {os.cpu_count()} threads"
-        watcher.note(f"a trial was fastest with {how}: commands run with OMP_NUM_THREADS={speed.threads}")
+    if speed.threads is not None:
+        words = "a trial was faster with one thread than with all, as beside other programs"
+        watcher.note(f"{words}: commands run with OMP_NUM_THREADS={speed.threads}")
     plan = choose(photos, speed, config.minutes, from_scratch=config.from_scratch)
     for line in forecast(plan, photos, speed, config.minutes):
         watcher.note(line)

@@ -23,14 +23,15 @@ class Speed:
 
     train_s: a step of training, for each image; forward_s: the same without learning
     decode_s: to read and decode a photograph; start_s: until a command has loaded what it needs
-    threads: with which steps are fastest, of one and all: beside other programs, several wait for each other
+    threads: 1 where steps were faster with one than with all: beside other programs, several wait for each other;
+        None: as many as torch takes by itself
     """
 
     train_s: float
     forward_s: float
     decode_s: float
     start_s: float
-    threads: int = 1
+    threads: int | None = None
 
     def slower(self, factor: float) -> Speed:
         """Of a machine that takes so many times as long."""
@@ -58,7 +59,7 @@ def measure_speed(resolutions: Sequence[int], decode_s: float) -> Speed:
         train_s, forward_s = with_threads(threads, resolutions)
     finally:
         torch.set_num_threads(given)
-    return Speed(train_s, forward_s, decode_s, _seconds_to_start(), threads)
+    return Speed(train_s, forward_s, decode_s, _seconds_to_start(), None if threads == given else threads)
 
 
 def _seconds_of_steps(resolutions: Sequence[int]) -> tuple[float, float]:

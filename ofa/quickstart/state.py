@@ -91,7 +91,7 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> QuickstartState:
         state = QuickstartState(
             settings,
             PhotoCounts(**{**_sound(PhotoCounts, photos), "lines": tuple(photos["lines"])}),
-            Speed(**_sound(Speed, {"threads": 1, **content["speed"]})),
+            Speed(**_sound(Speed, {"threads": None, **content["speed"]})),
             QuickstartPlan(**{**_sound(QuickstartPlan, plan), "size": SIZES[range(len(SIZES))[plan["size"]]]}),
             {name: TAKEN.check(name, seconds) for name, seconds in done.items()},
             tuple(begun),

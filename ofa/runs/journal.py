@@ -96,7 +96,7 @@ class Journal:
     def check(self, settings: Mapping[str, Any]) -> None:
         """InputError names the first setting that differs from the journal's."""
         if different := Difference.between(self.settings, _as_read(settings)):
-            way_out = different.way_out("start again without --resume", self.path)
+            way_out = different.way_out("start again with --overwrite", self.path)
             raise InputError(f"{self.path} was begun {different.words()}: {way_out}")
 
     def append(self, record: Mapping[str, Any]) -> None:

@@ -13,6 +13,10 @@ MACHINE_NUMBER = Path("/etc/machine-id")
 # another machine's identity, in double quotes of its shell
 IDENTITY_THERE = "$(cat /etc/machine-id 2> /dev/null) $(uname -n)"
 
+# what machines are called that nobody named
+_SHARED_NAMES = ("", "(none)", "localhost", "localhost.localdomain")
+_NO_NUMBERS = ("", "uninitialized")  # the second is systemd's, before a first boot has ended
+
 
 def device_id(kind: str, identity: str) -> str:
     """Such as phone-1a2b3c4d5e6f, which is a name for files too. identity: what tells it from others of its kind
@@ -30,3 +34,9 @@ def machine_identity() -> str:
     except OSError:
         number = ""
     return f"{number} {socket.gethostname()}"
+
+
+def is_told_apart(identity: str) -> bool:
+    """Whether a machine's number and name tell it from others: without a number, a name such as localhost does not."""
+    number, _, name = identity.rpartition(" ")
+    return number.strip() not in _NO_NUMBERS or name.strip().lower() not in _SHARED_NAMES

@@ -15,7 +15,7 @@ from ofa.runs import system
 from ofa.tables.header import PINNED
 from profilers.devices.core_options import cpu_numbers
 from profilers.devices.delegates import check_computed
-from profilers.devices.identity import DEVICE_ID, device_id, machine_identity
+from profilers.devices.identity import DEVICE_ID, device_id, is_told_apart, machine_identity
 from profilers.measuring.conversation import local_agent
 from profilers.measuring.events import Event
 from profilers.measuring.models import DTYPES, REDUCED, RUNTIMES, check_dtype_of, check_runtime
@@ -67,7 +67,7 @@ def cpu_target(
         },
         start=start,
         header={
-            DEVICE_ID: device_id("cpu", machine_identity()),
+            **({DEVICE_ID: device_id("cpu", here)} if is_told_apart(here := machine_identity()) else {}),
             "threads": str(threads),
             "dtype": dtype_in_header(dtype),
             **({} if chosen else {PINNED: "no"}),

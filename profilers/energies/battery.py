@@ -143,7 +143,8 @@ def units_of(readings: Sequence[Reading]) -> Units:
     sources = {reading.get("battery_source") or "" for reading in readings}
     if len(sources) > 1:
         raise InputError(
-            "the battery was read in two ways, by the kernel's files and by Android's service: start again"
+            "the battery was read in two ways, by the kernel's files and by Android's service: start again with "
+            "--overwrite"
         )
     (source,) = sources
     per_v = _per_volt(readings)
@@ -258,7 +259,7 @@ def _check_awake(new: Sequence[Reading], units: Units) -> None:
     if low < _AWAKE_MA[0] or (units.per_ma == 1 and high >= _AWAKE_MA[1]):
         raise InputError(
             f"the battery shows {low:.3g} to {high:.6g} mA, which no device takes that is awake: some of its figures "
-            "are in another unit than the others, or mean nothing; start again without --resume"
+            "are in another unit than the others, or mean nothing; start again with --overwrite"
         )
 
 
@@ -289,5 +290,5 @@ def _check_charge(new: Sequence[Reading], units: Units) -> None:
             if mah > _AWAKE_MA[1] * seconds / 3600 + slack_mah:
                 raise InputError(
                     f"the battery's charge counter moved by {mah:.3g} mAh in {seconds:.3g} s, which no phone takes: "
-                    "its unit is not known, or changed; charge the phone, and start again without --resume"
+                    "its unit is not known, or changed; charge the phone, and start again with --overwrite"
                 )

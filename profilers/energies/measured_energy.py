@@ -115,7 +115,7 @@ def made_turns(journal: Journal, order: Sequence[tuple[int, int]], halves: Halve
             or which not in wanted
             or not all(_are_sound(record.get(half), getattr(halves, half)) for half in ("idle", "busy"))
         ):
-            raise InputError(f"{journal.path} is damaged, or of another measurement: start again without --resume")
+            raise InputError(f"{journal.path} is damaged, or of another measurement: start again with --overwrite")
         made[record["round"], record["network"]] = record
     return made
 

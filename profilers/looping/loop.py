@@ -75,7 +75,7 @@ def open_loop(path: Path, settings: Mapping[str, Any], plan: LoopPlan, *, resume
         made = _made(journal)
     except (AgentFailed, InputError, KeyError, TypeError, ValueError):
         journal.close()
-        raise InputError(f"{path} is damaged: begin the loop again without --resume") from None
+        raise InputError(f"{path} is damaged: remove it, and --resume begins the loop again") from None
     return journal, made if made and len(made.windows) == plan.windows else None
 
 

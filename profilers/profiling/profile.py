@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -96,7 +97,9 @@ def keep_estimate(out: Path, device: str) -> Path | None:
     there = _estimate(out)
     if there is None or there.device == device:
         return None
-    return out.rename(out.with_suffix(".estimated.csv"))
+    numbered = (out.with_suffix(f".estimated.{number}.csv") for number in itertools.count(2))
+    places = itertools.chain([out.with_suffix(".estimated.csv")], numbered)
+    return out.rename(next(place for place in places if not place.exists()))
 
 
 def _estimate(out: Path) -> LatencyTable | None:

@@ -190,7 +190,7 @@ def test_evaluate_takes_what_was_held_out_and_says_which_classes(chain: Path, pi
     assert sum(figures["images"] for figures in row["per_class"].values()) == 24
     assert set(row["per_class"]) <= set(CLASSES)
     with pytest.raises(
-        InputError, match=r"mean 0\.5,0\.5,0\.5, std 0\.5,0\.5,0\.5, but --mean and --std say mean 0\.485"
+        InputError, match=r"mean 0\.5,0\.5,0\.5, std 0\.5,0\.5,0\.5, but --mean and --std are mean 0\.485"
     ):
         evaluate.main(["--checkpoint", str(network), "--data", str(pictures), "--mean", "imagenet"])
     odd = evaluated(

@@ -72,7 +72,7 @@ def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
     assert table.emulated
     assert table.header["nvml"] == "not to be had: this is a CPU"
     assert {row.energy_mj for row in table.rows} == {None}
-    assert "energy: told of none of 4 blocks; energy counter: not known" in capsys.readouterr().out
+    assert "energy: known for none of 4 blocks; energy counter: not known" in capsys.readouterr().out
 
 
 @dataclass(frozen=True)

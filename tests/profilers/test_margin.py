@@ -84,7 +84,7 @@ def test_two_occasions_make_a_margin_that_others_keep(device: Device, table: Pat
     rows = LatencyTable.load(table).rows
     assert main(command) == 0
     assert LatencyTable.load(table).margins is None
-    assert "one occasion says little" in capsys.readouterr().out
+    assert "one occasion is not enough" in capsys.readouterr().out
     with pytest.raises(InputError, match=r"the last occasion ended at 20\d\d-.* begins at 20\d\d-.*--apart 20 minutes"):
         main(command)
     device.slower = 1.03  # by less than says that the machine is another one

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from ofa.errors import InputError
 from profilers.devices.cores import core_numbers, cpu_list
-from profilers.devices.identity import IDENTITY_THERE
+from profilers.devices.identity import IDENTITY_THERE, is_told_apart
 from profilers.devices.sent_files import SUMS, SentFolder, write_tar
 from profilers.measuring.conversation import agent_process
 from profilers.measuring.events import Event
@@ -103,7 +103,8 @@ class Board:
         answers = dict(line.partition("=")[::2] for line in self.run(IDENTITY + FACTS).splitlines())
         khz, capacity = (core_numbers(answers, name) for name in ("khz", "capacity"))
         cpus = cpu_list(answers.get("allowed", ""))
-        return Facts(answers.get("machine", ""), cpus, khz, capacity, answers.get("identity", "").strip())
+        identity = answers.get("identity", "").strip()
+        return Facts(answers.get("machine", ""), cpus, khz, capacity, identity if is_told_apart(identity) else "")
 
     def holds(self, wanted: SentFolder) -> bool:
         """Whether the board has the folder, unharmed."""

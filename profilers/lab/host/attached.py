@@ -12,7 +12,7 @@ from importlib.util import find_spec
 
 from device_agents.cpu.machine import cpu_model
 from ofa.errors import InputError, one_line
-from profilers.devices.identity import IDENTITY_THERE, device_id, machine_identity
+from profilers.devices.identity import IDENTITY_THERE, device_id, is_told_apart, machine_identity
 from profilers.lab.config import AnnounceConfig
 from profilers.lab.devices import Device, Kind
 
@@ -140,7 +140,9 @@ def ask_board(host: str, known: Device | None = None) -> Device:
         return _with_trouble("board", host, one_line(str(reason)), known)
     words = " ".join(model.replace("\0", "").split())
     name = "".join(c if c.isprintable() else " " for c in words) or "unnamed board"
-    return Device(device_id("board", identity.strip()), "board", host, name, name)
+    # as in its tables' headers; of boards that nothing tells apart, its address is all there is
+    own = device_id("board", identity.strip() if is_told_apart(identity.strip()) else host)
+    return Device(own, "board", host, name, name)
 
 
 # what tells it from others, and its model

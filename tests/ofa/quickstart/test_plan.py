@@ -137,16 +137,16 @@ def test_a_machine_has_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     found = speed.measure_speed((32,), 0.1)
     assert torch.get_num_threads() == before
-    assert found.threads in (1, before)
+    assert found.threads in (1, None)
     assert min(found.forward_s, found.train_s) > 0
     assert found.decode_s == 0.1
     assert found.slower(2).train_s == 2 * found.train_s
     assert found.slower(2).threads == found.threads
 
 
-@pytest.mark.parametrize(("of_one", "of_all", "threads"), [(1.0, 0.6, 2), (1.0, 8.0, 1)])
+@pytest.mark.parametrize(("of_one", "of_all", "threads"), [(1.0, 0.6, None), (1.0, 8.0, 1)])
 def test_the_faster_number_of_threads_is_chosen(
-    monkeypatch: pytest.MonkeyPatch, of_one: float, of_all: float, threads: int
+    monkeypatch: pytest.MonkeyPatch, of_one: float, of_all: float, threads: int | None
 ) -> None:
     set_to = [2]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
@@ -155,7 +155,7 @@ def test_the_faster_number_of_threads_is_chosen(
     monkeypatch.setattr(speed, "_seconds_of_steps", lambda _: ((of_one if set_to[-1] == 1 else of_all), 0.1))
     found = speed.measure_speed((32,), 0.1)
     assert (found.threads, found.train_s) == (threads, min(of_one, of_all))
-    assert set_to == [2, 1, 2, threads, 2]  # tried with one and two, measured, and as it was before
+    assert set_to == [2, 1, 2, threads or 2, 2]  # tried with one and two, measured, and as it was before
 
 
 def test_what_takes_long_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

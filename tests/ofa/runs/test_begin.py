@@ -85,6 +85,18 @@ def test_so_it_is_where_processes_share_a_result(tmp_path: Path) -> None:
     assert anew.done == []
 
 
+def test_the_way_out_of_other_settings_is_not_refused(tmp_path: Path) -> None:
+    path, other = interrupted(tmp_path / "j"), {"space": "mbv3-w1.2"}
+    with pytest.raises(InputError, match=r"give the same settings, or start again with --overwrite$"):
+        Journal.begin(path, other, resume=True, overwrite=False)
+    journal = Journal.begin(path, other, resume=False, overwrite=True)
+    journal.close()
+    # begun again with neither option, a command refuses: no message may send users there
+    for package in ("ofa", "profilers"):
+        for module in (ROOT / package).rglob("*.py"):
+            assert "without --resume" not in module.read_text(encoding="utf-8"), module
+
+
 def opened_otherwise(code: str) -> list[str]:
     """How a module opens journals for writing but by the rule, or by the rule with its answer given beforehand."""
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Attribute)]

@@ -27,9 +27,9 @@ def test_the_header_says_what_was_asked_for_and_is_asked_for_again(delegate: str
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"delegate": "gpu"}, "--dtype fp16 is what XNNPACK can be told, by our agent: --delegate gpu cannot"),
-        ({"delegate": "none"}, "--delegate none cannot"),
-        ({"runner": "benchmark_model"}, "--runner benchmark_model cannot"),
+        ({"delegate": "gpu"}, "--dtype fp16 is an option of XNNPACK in our agent: --delegate gpu has none"),
+        ({"delegate": "none"}, "--delegate none has none"),
+        ({"runner": "benchmark_model"}, "--runner benchmark_model has none"),
     ],
 )
 def test_what_cannot_be_told_is_refused(options: dict, words: str) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from device_agents.cuda import device as cuda_device
 from profilers.devices import identity
-from profilers.devices.identity import DEVICE_ID, device_id, machine_identity
+from profilers.devices.board.ssh import Board
+from profilers.devices.identity import DEVICE_ID, device_id, is_told_apart, machine_identity
 from profilers.devices.local_cpu import cpu_target
 from profilers.devices.phone import server, usb
 from profilers.devices.phone.facts import parse_facts
@@ -45,6 +46,18 @@ def test_a_machine_is_told_by_its_number_and_its_name(tmp_path: Path, monkeypatc
     assert len(found) == 6
     (tmp_path / "machine-id").unlink()
     assert device_id("cpu", machine_identity()) in found
+
+
+def test_machines_that_nobody_numbered_or_named_are_not_taken_for_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not any(map(is_told_apart, ("", " ", "localhost", " (none)", "uninitialized localhost")))
+    assert all(map(is_told_apart, ("bench", " bench", "1a2b localhost", "1a2b ", "uninitialized bench")))
+    for answer, told in (("localhost", False), ("1a2b localhost", True)):
+        monkeypatch.setattr(Board, "run", lambda _, words, a=answer: f"identity= {a}\n" if "=" in words else f"{a}\nPi")
+        assert Board("pi", None).facts().identity == answer * told
+        ids = [attached.ask_board(host).id for host in ("10.0.0.1", "10.0.0.2")]
+        assert (ids[0] == ids[1]) == told
+    monkeypatch.setattr("profilers.devices.local_cpu.machine_identity", lambda: " localhost")
+    assert DEVICE_ID not in cpu_target("torch", 1, 1, None, 60.0).header
 
 
 def test_a_cpus_table_names_it_as_the_lab_does() -> None:

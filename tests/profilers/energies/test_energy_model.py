@@ -52,7 +52,7 @@ def test_the_error_of_a_network_is_that_of_all_repeats_and_the_sensors_steps() -
     share = math.sqrt(2 / 121 / 2)
     assert [of.energy_mj for of in found] == pytest.approx([11, 20])
     assert [of.error_mj for of in found] == pytest.approx([11 * share / math.sqrt(2), 20 * share / math.sqrt(2)])
-    with pytest.raises(InputError, match=r"its steps leave an error of 41% of what a network takes, and 25% at most"):
+    with pytest.raises(InputError, match=r"their steps leave an error of 41% of a network's energy, and at most 25%"):
         energies_of([[turn(10, 1000), turn(10, 1000)]])
     coarse = energies_of([[turn(10, 300), turn(10, 300)]])
     assert coarse[0].error_mj == pytest.approx(300 * math.sqrt(2) / math.sqrt(12) / 100)

@@ -163,6 +163,10 @@ def test_an_estimate_of_another_device_is_not_lost(planted: Planted, tmp_path: P
     assert keep_estimate(out, "B") == tmp_path / "phone.estimated.csv"
     assert ((tmp_path / "phone.estimated.csv").read_bytes(), out.exists()) == (before, False)
     assert keep_estimate(out, "B") is None
+    # what was moved away before stays too
+    out.write_bytes(before)
+    assert keep_estimate(out, "B") == tmp_path / "phone.estimated.2.csv"
+    assert (tmp_path / "phone.estimated.csv").read_bytes() == before
 
 
 @pytest.mark.parametrize("more", [["--quick"], ["--rounds", "2"], ["--limit", "3"], ["--timing", "warm"], ["--energy"]])

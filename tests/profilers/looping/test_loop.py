@@ -137,5 +137,5 @@ def test_a_loop_that_was_ended_begins_again_and_a_damaged_one_too(tmp_path: Path
         journal.close()
         assert made is None
     path.write_bytes(b"".join(lines).replace(b'"type": "hello"', b'"type": "visit"'))
-    with pytest.raises(InputError, match="is damaged: begin the loop again without --resume"):
+    with pytest.raises(InputError, match="is damaged: remove it, and --resume begins the loop again"):
         open_loop(path, {"seed": 0}, PLAN, resume=True)

@@ -25,15 +25,15 @@ def test_every_block_gets_a_result_a_round(tmp_path: Path) -> None:
     [
         ("os._exit(3)", "the agent exited with code 3"),
         ("os.kill(os.getpid(), 9)", "the agent was ended by signal 9"),
-        ("print('not json', flush=True)", "said what is no protocol line"),
+        ("print('not json', flush=True)", "sent a line that is not of the protocol"),
         (
             "say(type='result', visit=number, id=name, samples_ns=[], cpu_ns=None, calls_per_sample=1)",
             "no sound samples",
         ),
         ("say(type='result', visit=99, id=name, samples_ns=[1], cpu_ns=None, calls_per_sample=1)", "was due"),
         ("say(type='done')", "was done after"),
-        ("print('[' * 100000, flush=True)", "said what is no protocol line"),
-        ("say(type='heartbeat', temperature_c=float('nan'))", "said what is no protocol line"),
+        ("print('[' * 100000, flush=True)", "sent a line that is not of the protocol"),
+        ("say(type='heartbeat', temperature_c=float('nan'))", "sent a line that is not of the protocol"),
         (SAY_RESULT % "samples_ns=[1000], cpu_ns=None, calls_per_sample=0", "no sound samples"),
         (SAY_RESULT % "samples_ns=[1000], cpu_ns=None, calls_per_sample=True", "no sound samples"),
         (SAY_RESULT % "samples_ns=[1000], cpu_ns=['a'], calls_per_sample=1", "no sound samples"),
