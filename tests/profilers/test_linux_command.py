@@ -21,6 +21,7 @@ from ofa.tables.network_times import read_networks
 from profilers.devices.access_options import AccessOptions
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.from_header import open_target
+from profilers.devices.identity import device_id, machine_identity
 from profilers.devices.sent_files import sent_folder
 from profilers.estimating import measured, quickest
 from profilers.linux import main
@@ -46,6 +47,8 @@ def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd
     assert len(table.rows) == 3
     assert table.header["runtime"] == "ai-edge-litert 2.3.0"
     assert (table.header["delegate"], table.header["provenance"]) == ("xnnpack", "measured")
+    # the board is this machine, in a namespace of its own
+    assert table.header["device_id"] == device_id("board", machine_identity())
     sent = inodes(sshd.home)
     assert len(sent) == 3 + 1 + 3 + 1, "agent, runtime, bundle.json; three models; and both lists of sums"
     assert main([*command, "--overwrite"]) == 0
