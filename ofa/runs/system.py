@@ -19,6 +19,7 @@ import os
 import shlex
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -161,6 +162,12 @@ def usable_cpus() -> list[int] | None:
 def is_mine(path: Path) -> bool:
     """Whether this user made a file below the temporary folder, which on Windows is a user's own."""
     return not user_id() or str(path.stat().st_uid) == user_id()
+
+
+def others_may_read(path: Path) -> bool:
+    """Whether a file's mode lets others on this machine read it; on Windows it does not tell. OSError: no such file"""
+    mode = path.stat().st_mode
+    return sys.platform != "win32" and bool(mode & (stat.S_IRGRP | stat.S_IROTH))
 
 
 def user_id() -> str:

@@ -11,7 +11,6 @@ import functools
 import logging
 import os
 import socket
-import stat
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 from ofa.errors import InputError, one_line
 from ofa.optional_packages import require
+from ofa.runs.system import others_may_read
 from profilers.lab.devices import Host
 from profilers.lab.host.jobs import Doing
 from profilers.lab.orders import Begun, Look, Order
@@ -102,10 +102,9 @@ def token_for_all() -> Path | None:
     """The file of the token where others on this machine may read it: Ray makes it so."""
     path = _token_file()
     try:
-        mode = path.stat().st_mode
+        return path if others_may_read(path) else None
     except OSError:
         return None
-    return path if os.name == "posix" and mode & (stat.S_IRGRP | stat.S_IROTH) else None
 
 
 def actors() -> dict[str, Any]:
