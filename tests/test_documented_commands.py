@@ -138,7 +138,7 @@ def misspelt(text: str) -> Iterator[str]:
             asked = [word for word in asked if word.startswith("--")]
             if path.suffix == ".sh":
                 asked += re.findall(r"\b([A-Z_]+)=", match["settings"])
-            known = set(re.findall(r"--[a-z][a-z-]*|\b[A-Z_]+\b", path.read_text(encoding="utf-8")))
+            known = set(re.findall(r"--[a-z][a-z0-9-]*|\b[A-Z_]+\b", path.read_text(encoding="utf-8")))
             known |= {"OMP_NUM_THREADS", "--help"}
             yield from (f"{match['path']} has no {word}" for word in asked if word not in known)
 
