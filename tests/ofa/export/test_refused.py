@@ -48,7 +48,7 @@ def _checkpoint(toy: Toy, folder: Path, kind: str) -> list[str]:
 WEIGHTS = ["--format=safetensors", "--out=GIVEN/m.safetensors"]
 REFUSED = {
     "another space": (lambda t, f: _edited(t, f, space="mbv3-w1.0"), r"w0\.35, not mbv3-w1\.0"),
-    "class count": (lambda t, f: _edited(t, f, num_classes=1000), r"has 4 classes, but .*result\.json says 1000"),
+    "class count": (lambda t, f: _edited(t, f, num_classes=1000), r"has 4 classes, but .*result\.json states 1000"),
     "wrong gene": (lambda t, f: _edited(t, f, subnet={"depths": [2, 2, 9, 2, 2]}), r"result\.json.*depths\[2\] is 9"),
     "wrong length": (lambda t, f: _edited(t, f, subnet={"depths": [2]}), r"result\.json.*depths has 1 values"),
     "no resolution": (lambda t, f: _edited(t, f, subnet={"resolution": "big"}), r"resolution is 'big'"),
