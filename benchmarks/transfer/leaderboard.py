@@ -1,6 +1,7 @@
 """How well devices are estimated from few of their networks, on data that others published and that is shipped here.
 
 python benchmarks/transfer/leaderboard.py                        # every set, in some minutes
+python benchmarks/transfer/leaderboard.py --keep kept.jsonl      # stopped? the same again continues
 python benchmarks/transfer/leaderboard.py --set phones --draws 50
 python benchmarks/transfer/leaderboard.py --set dpus --score others.csv   # fitted on ours, scored on other networks
 python benchmarks/transfer/leaderboard.py --additive             # which sets are sums of a look-up table
@@ -15,12 +16,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from fbnet import additive, fbnet_set
+from kept import Kept
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 from scipy.stats import spearmanr
@@ -121,18 +124,19 @@ def held_to_the_mean(t: Target, rows: NDArray[np.intp]) -> Floats:
     return mean + change
 
 
-def ours(t: Target, rows: NDArray[np.intp]) -> Floats:
+def many_sources(t: Target, rows: NDArray[np.intp]) -> Floats:
     found = combine(t.sources, t.terms[rows], t.latency_ms[rows], t.priced, t.directions)
     return found.latency_ms(t.terms)
 
 
 WAYS: dict[str, Callable[[Target, NDArray[np.intp]], Floats]] = {
     "MACs": by_macs,
-    "one source, scaled": one_scaled,
     "ridge": plain_ridge,
+    "one source, scaled": one_scaled,
     "lambda, mu": held_to_the_mean,
-    "ours": ours,
+    "many sources": many_sources,
 }
+RANKED = ("one source, scaled", "lambda, mu", "many sources")
 
 
 # ---- sets
@@ -198,30 +202,29 @@ SETS: dict[str, Callable[[Path | None], list[Target]]] = {
 # ---- scores
 
 
-def scores(target: Target, count: int, draws: int, seed: int) -> dict[str, Floats]:
-    """{way: (draws, 3)} Spearman's rank correlation, MAPE and share within 10 % of the networks that are not fitted."""
-    found: dict[str, list[tuple[float, float, float]]] = {way: [] for way in WAYS}
+def scores(target: Target, count: int, draw: int, seed: int) -> dict[str, tuple[float, float, float]]:
+    """{way: Spearman's rank correlation, MAPE and share within 10 % of the networks that are not fitted}."""
     total = np.arange(len(target.latency_ms))
     pool = total if target.fitted is None else np.flatnonzero(target.fitted)
-    for draw in range(draws):
-        rows = np.random.default_rng((seed, draw)).choice(pool, count, replace=False)
-        rest = np.setdiff1d(total, rows) if target.fitted is None else np.flatnonzero(~target.fitted)
-        measured = target.latency_ms[rest]
-        for way, predict in WAYS.items():
-            predicted = predict(target, rows)[rest]
-            error = 100 * np.abs(predicted / measured - 1)
-            rank = float(spearmanr(predicted, measured).statistic)
-            found[way].append((rank, float(error.mean()), float(100 * (error <= 10).mean())))
-    return {way: np.array(values) for way, values in found.items()}
+    rows = np.random.default_rng((seed, draw)).choice(pool, count, replace=False)
+    rest = np.setdiff1d(total, rows) if target.fitted is None else np.flatnonzero(~target.fitted)
+    measured = target.latency_ms[rest]
+    found = {}
+    for way, predict in WAYS.items():
+        predicted = predict(target, rows)[rest]
+        error = 100 * np.abs(predicted / measured - 1)
+        rank = float(spearmanr(predicted, measured).statistic)
+        found[way] = rank, float(error.mean()), float(100 * (error <= 10).mean())
+    return found
 
 
-def leaderboard(targets: list[Target], draws: int, seed: int, each: bool) -> None:
-    """Prints a line a group, count and way: means over its devices and draws, and the worst draw's MAPE."""
+def leaderboard(targets: list[Target], draws: int, seed: int, each: bool, kept: Kept) -> None:
+    """Prints a line a group and count: means over its devices and draws, and the worst draw's MAPE of many sources."""
     groups: dict[str, list[Target]] = {}
     for target in targets:
         for group in target.group.split("; "):
             groups.setdefault(group, []).append(target)
-    done: dict[tuple[int, int], Mapping[str, Floats]] = {}
+    done: dict[tuple[int, int], Floats] = {}  # (draws, ways, 3)
     for group, members in groups.items():
         for count in COUNTS:
             fitting = [t for t in members if (len(t.latency_ms) if t.fitted is None else t.fitted.sum()) > count + 4]
@@ -229,20 +232,37 @@ def leaderboard(targets: list[Target], draws: int, seed: int, each: bool) -> Non
                 continue
             for t in fitting:
                 if (id(t), count) not in done:
-                    done[id(t), count] = scores(t, count, draws, seed)
-            for way in WAYS:
-                values = np.stack([done[id(t), count][way] for t in fitting])  # (devices, draws, 3)
-                rank, mape, within = values.mean(axis=(0, 1))
-                spread = values.mean(axis=0).std(axis=0)
-                print(
-                    f"| {group} | {len(fitting)} | {count} | {way} | {rank:.3f} ± {spread[0]:.3f} | {mape:.1f} ± "
-                    f"{spread[1]:.1f} | {values[..., 1].max():.1f} | {within:.0f} |",
-                    flush=True,
-                )
+                    of_draws = [
+                        kept.result(t, (count, draw, seed), partial(scores, t, count, draw, seed))
+                        for draw in range(draws)
+                    ]
+                    done[id(t), count] = np.array([[of[way] for way in WAYS] for of in of_draws])
+            print(
+                _line(f"{group} ({len(fitting)})", count, np.stack([done[id(t), count] for t in fitting])), flush=True
+            )
             if each:
                 for t in fitting:
-                    rank, mape, within = done[id(t), count]["ours"].mean(axis=0)
-                    print(f"    {t.name}, {count}: Spearman {rank:.3f}, MAPE {mape:.1f}, within 10 %: {within:.0f}")
+                    means = dict(zip(WAYS, done[id(t), count].mean(axis=0), strict=True))
+                    (_, of_one, _), (rank, mape, within) = means["one source, scaled"], means["many sources"]
+                    print(
+                        f"    {t.name}, {count}: Spearman {rank:.3f}, MAPE {mape:.1f} (one source {of_one:.1f}), "
+                        f"within 10 %: {within:.0f}"
+                    )
+
+
+HEADER = (
+    "set (devices)", "networks", *WAYS, "worst draw", "within 10 %", *(f"Spearman: {way}" for way in RANKED)
+)  # fmt: skip
+
+
+def _line(words: str, count: int, values: Floats) -> str:
+    """(devices, draws, ways, 3): means, with the standard deviation over the draws of the means over devices."""
+    means, spread = values.mean(axis=(0, 1)), values.mean(axis=0).std(axis=0)
+    ways = list(WAYS)
+    cells = [f"{mape:.1f} ± {sd:.1f}" for mape, sd in zip(means[:, 1], spread[:, 1], strict=True)]
+    cells += [f"{values[:, :, -1, 1].max():.1f}", f"{means[-1, 2]:.0f}"]
+    cells += [f"{means[ways.index(way), 0]:.3f} ± {spread[ways.index(way), 0]:.3f}" for way in RANKED]
+    return f"| {words} | {count} | {' | '.join(cells)} |"
 
 
 def floor(targets: list[Target]) -> None:
@@ -264,7 +284,8 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=10, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--score", type=Path, metavar="CSV", help="other networks of the one --set, to score instead")
-    parser.add_argument("--each", action="store_true", help="also ours, device by device")
+    parser.add_argument("--each", action="store_true", help="also one source and many, device by device")
+    parser.add_argument("--keep", type=Path, metavar="JSONL", help="keep what is done, and go on from it")
     parser.add_argument("--additive", action="store_true", help="which columns are sums of a look-up table")
     parser.add_argument("--floor", action="store_true", help="what the terms can tell at best, fitted on all networks")
     args = parser.parse_args()
@@ -277,10 +298,10 @@ def main() -> int:
         for name in args.set or SETS:
             floor(SETS[name](args.score))
         return 0
-    print("| set | devices | networks | way | Spearman | MAPE | worst draw | within 10 % |")
-    print("|---|---|---|---|---|---|---|---|")
+    kept = Kept(args.keep)
+    print(f"| {' | '.join(HEADER)} |\n|{'---|' * len(HEADER)}")
     for name in args.set or SETS:
-        leaderboard(SETS[name](args.score), args.draws, args.seed, args.each)
+        leaderboard(SETS[name](args.score), args.draws, args.seed, args.each, kept)
     return 0
 
 

@@ -2,7 +2,8 @@
 
 The first eleven tell most devices apart. The others were chosen on what others published: phones read a convolution's
 weights from further away than its activations, an FPGA's engines work on sixteen channels and on a row of pixels at a
-time, pooling a large map is no operator of theirs, and maps that their memory does not hold are written to another one
+time, pooling a large map is no operator of theirs, and maps that their memory does not hold are written to another one.
+Phones' GPUs run full convolutions of many channels far faster, for each MAC, than the first one, of an image
 (docs/results/transfer.md). Tables name terms, so that a name keeps its meaning.
 """
 
@@ -28,7 +29,10 @@ TERMS = (
     "operators",  # run one after another
 )
 MORE_TERMS = (
-    *TERMS,
+    "pointwise",
+    "dense_wide",  # MACs of full convolutions that read at least a few channels
+    *TERMS[2:],
+    "dense_thin",  # MACs of those that read fewer, as a network's first does
     "kernels",  # weights of convolutions
     "rows",  # of pixels that 1x1 and full convolutions write
     "padded",  # their MACs, with channels rounded up to a multiple of 16
@@ -36,13 +40,16 @@ MORE_TERMS = (
     "wide_gates",  # activations that they read, times the pixels of their map
     "gate_channels",  # channels that they have
     "high_gates",  # activations that they read, times the rows of their map, where it is more than a small buffer holds
-    "spilled",  # activations of maps, of convolutions and gates, that are more than a large buffer holds
+    "large_gates",  # activations that they read of maps of more pixels than are pooled at once
+    "spilled_channelwise",  # activations of maps, of depthwise convolutions and gates, that no large buffer holds
     "added",  # activations that a residual connection adds
     "inferences",  # 1: what is not of blocks
 )
 _CHANNELS = 16
+_FEW_CHANNELS = 16
 # values: as found on the ZCU102 (small) and the VCK190 (large), whose values are bytes
 _SMALL_BUFFER, _LARGE_BUFFER = 2**18, 2**20
+_POOLED = 32**2  # pixels: the VCK190's pools 28 x 28 at a third of what a value of 56 x 56 takes
 
 
 def cost_terms(block: Block) -> tuple[float, ...]:
@@ -79,21 +86,26 @@ def more_terms(block: Block) -> tuple[float, ...]:
     t["added"] = float(block.skip * block.out_size**2 * block.out_channels)
     for step, side in zip(steps, step_sides(block, steps), strict=True):
         values = side**2 * step.channels
-        if step.kind in ("squeeze_excite", "conv") and values > _LARGE_BUFFER:
-            t["spilled"] += values
+        if (step.kind == "squeeze_excite" or step.depthwise) and values > _LARGE_BUFFER:
+            t["spilled_channelwise"] += values
         if step.kind == "squeeze_excite":
             t["gates"] += 1
             t["wide_gates"] += side**2 * values
             t["gate_channels"] += step.channels
             if values > _SMALL_BUFFER:
                 t["high_gates"] += side * values
+            if side**2 > _POOLED:
+                t["large_gates"] += values
         elif step.kind == "conv":
             weights = prod(step.weight_shape)
             t["kernels"] += weights
             if not step.depthwise:
                 t["rows"] += side
                 t["padded"] += side**2 * weights * _padded(step.channels) * _padded(step.in_channels)
-    return (*cost_terms(block), *t.values(), 0.0)
+                if step.kernel_size > 1 and step.in_channels < _FEW_CHANNELS:
+                    t["dense_thin"] += side**2 * weights
+    pointwise, dense, *others = cost_terms(block)
+    return (pointwise, dense - t["dense_thin"], *others, *t.values(), 0.0)
 
 
 def _padded(channels: int) -> float:

@@ -197,17 +197,14 @@ class _Hypotheses:
     log_evidence: Floats
     error_variance: Floats
     unknowns: Floats  # (terms, q)
-    covariance_of: Callable[[int], Floats]  # (q, q) of a hypothesis' unknowns, in terms of the error's variance
+    covariance_of: Callable[[Floats], Floats]  # (q, q) the sum of the unknowns' of all, each times (H,)
 
     def covariance(self, likely: Floats, mean: Floats) -> Floats:
         """(terms, terms) about the mean of all, each as likely as (H,) says."""
-        count = self.unknowns.shape[1]
-        inner, outer = np.zeros((count, count)), np.zeros((len(mean), len(mean)))
-        for h in np.flatnonzero(likely > _UNLIKELY):
-            inner += likely[h] * self.error_variance[h] * self.covariance_of(int(h))
-            off = self.weights[h] - mean
-            outer += likely[h] * np.outer(off, off)
-        found: Floats = outer + self.unknowns @ inner @ self.unknowns.T
+        likely = np.where(likely > _UNLIKELY, likely, 0.0)
+        inner = self.covariance_of(likely * self.error_variance)
+        off = self.weights - mean
+        found: Floats = (likely * off.T) @ off + self.unknowns @ inner @ self.unknowns.T
         return found
 
 
@@ -237,13 +234,14 @@ def _around(
     return _Hypotheses(centre + found @ unknowns.T, evidence, scale / shape, unknowns, covariance_of)
 
 
-_Solved = tuple[Floats, Floats, Floats, Callable[[int], Floats]]
+_Solved = tuple[Floats, Floats, Floats, Callable[[Floats], Floats]]
 
 
 def _by_networks(features: Floats, variances: Floats, residual: Floats, sizes: Sequence[int]) -> _Solved:
     """Ridge regression of (N,) residuals on (N, q) features, in N x N matrices: for few networks.
 
-    (H, q) unknowns; (H,) log determinants and squares of the residuals' covariance; covariances of the unknowns.
+    (H, q) unknowns; (H,) log determinants and squares of the residuals' covariance; a function that gives (q, q), the
+    sum of the hypotheses' covariances of the unknowns, each times one of (H,).
     """
     starts = np.cumsum([0, *sizes[:-1]])
     parts = np.split(features, starts[1:], axis=1)
@@ -252,9 +250,11 @@ def _by_networks(features: Floats, variances: Floats, residual: Floats, sizes: S
     inverse = np.linalg.inv(among)
     pulled = inverse @ residual
 
-    def covariance_of(h: int) -> Floats:
-        spread = variances[h][:, None] * features.T
-        covariance: Floats = np.diag(variances[h]) - spread @ inverse[h] @ spread.T
+    def covariance_of(share: Floats) -> Floats:
+        there = np.flatnonzero(share)
+        spread = variances[there, :, None] * features.T  # (H, q, N)
+        taken = share[there, None, None] * spread @ inverse[there]
+        covariance: Floats = np.diag(share @ variances) - np.tensordot(taken, spread, axes=([0, 2], [0, 2]))
         return covariance
 
     return variances * (pulled @ features), np.linalg.slogdet(among)[1], pulled @ residual, covariance_of
@@ -268,8 +268,11 @@ def _by_unknowns(features: Floats, variances: Floats, residual: Floats) -> _Solv
     inverse = np.linalg.inv(matrix)
     found = roots * np.einsum("hij,hj->hi", inverse, roots * along)
 
-    def covariance_of(h: int) -> Floats:
-        covariance: Floats = roots[h][:, None] * inverse[h] * roots[h]
+    def covariance_of(share: Floats) -> Floats:
+        there = np.flatnonzero(share)
+        covariance: Floats = np.einsum(
+            "h,hi,hij,hj->ij", share[there], roots[there], inverse[there], roots[there], optimize=True
+        )
         return covariance
 
     return found, np.linalg.slogdet(matrix)[1], residual @ residual - found @ along, covariance_of

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ofa import __version__
 from ofa.blocks import Block, all_blocks
-from ofa.blocks.terms import TERMS
 from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
@@ -29,7 +28,7 @@ from profilers.estimating.cost_model import (
     folds,
     table_terms,
 )
-from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.more_terms import eleven, terms_of_networks
 from profilers.estimating.sources import able, of_table
 from profilers.estimating.timed_networks import TimedNetworks, batch_of, check_related, read_in_unit
 from profilers.estimating.transfer_config import TransferConfig
@@ -57,13 +56,13 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     count = len(times.blocks)
     if source is None and count < LEAST_FOR_TERMS:
         raise InputError(
-            f"{config.networks} has {count} networks: name a table of a related device with --from, or time at least "
-            f"{LEAST_FOR_TERMS}"
+            f"{config.networks} has {count} network{'s' * (count != 1)}: name a table of a related device with --from, "
+            f"or time at least {LEAST_FOR_TERMS}"
         )
     check_named(config, times)
     more = terms_of_networks(times.blocks)
     prior = even_prior(more) if source is None else _related(config, source, times, more)
-    terms = more[:, : len(TERMS)]
+    terms = eleven(more)
     fit = fit_networks(even_prior(terms) if source is None else fit_table(source), terms, times.latency_ms)
     resolutions = config.resolutions or RESOLUTIONS
     blocks = list(dict.fromkeys(block for space in spaces for block in all_blocks(space, resolutions)))
@@ -139,7 +138,8 @@ def read_checked(config: TransferConfig, spaces: Sequence[SearchSpace]) -> Timed
     spaces: that they may be of, beside ours
     """
     assert config.networks is not None
-    return read_in_unit(config.networks, config.column, config.unit, config.batch, spaces)
+    related = config.from_ is not None and not config.sources
+    return read_in_unit(config.networks, config.column, config.unit, config.batch, spaces, related=related)
 
 
 def check_replaceable(out: Path, overwrite: bool, device: str | None = None, networks: Path | None = None) -> None:

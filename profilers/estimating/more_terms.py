@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block
-from ofa.blocks.terms import MORE_TERMS, more_terms
+from ofa.blocks.terms import MORE_TERMS, TERMS, more_terms
 
 Floats = NDArray[np.float64]
 
@@ -26,3 +26,10 @@ def terms_of_networks(networks: Sequence[Sequence[Block]]) -> Floats:
     result = np.array([of_blocks[row].sum(axis=0) for row in rows]).reshape(-1, len(MORE_TERMS))
     result[:, -1] = 1.0
     return result
+
+
+def eleven(terms: Floats) -> Floats:
+    """(N, 11) as `ofa.blocks.terms.TERMS` count, of (N, terms) as `MORE_TERMS` do."""
+    found = terms[:, : len(TERMS)].copy()
+    found[:, TERMS.index("dense")] += terms[:, MORE_TERMS.index("dense_thin")]
+    return found

@@ -43,7 +43,18 @@ LISTS = {
 _FEWEST = 10  # networks of a list that is to be a source
 _MOST = 400  # networks of a list that are looked at
 # what networks multiply with: a source that has none of a kind says nothing of it
-_KINDS = ("pointwise", "dense", "depthwise3", "depthwise5", "depthwise7")
+_KINDS = {
+    "pointwise": ("pointwise",),
+    "dense": ("dense_wide", "dense_thin"),
+    "depthwise3": ("depthwise3",),
+    "depthwise5": ("depthwise5",),
+    "depthwise7": ("depthwise7",),
+}
+# a source that does not know the first takes the second: convolutions of many channels are products of matrices too
+_ALIKE_TERMS = [
+    (MORE_TERMS.index(unknown), MORE_TERMS.index(alike))
+    for unknown, alike in (("dense_wide", "pointwise"), ("dense_thin", "dense_wide"))
+]
 _MUCH = 0.02  # of the networks' MACs
 _SAME, _ALIKE = 3, 1e-3  # so many networks whose latencies are so much alike are of one list
 
@@ -99,14 +110,11 @@ def open_sources(
 
 def able(sources: Sequence[Source], terms: Floats) -> list[Source]:
     """The sources that can price N networks, (N, terms); InputError names what the others lack where none can."""
-    work = terms.sum(axis=0)[[MORE_TERMS.index(kind) for kind in _KINDS]]
+    work = {kind: sum(float(terms[:, MORE_TERMS.index(name)].sum()) for name in of) for kind, of in _KINDS.items()}
+    needed = [kind for kind, macs in work.items() if macs > _MUCH * sum(work.values())]
     lacking = {}
     for source in sources:
-        lacks = [
-            kind
-            for kind, share in zip(_KINDS, work / work.sum(), strict=True)
-            if share > _MUCH and not source.knows[MORE_TERMS.index(kind)]
-        ]
+        lacks = [kind for kind in needed if not any(source.knows[MORE_TERMS.index(name)] for name in _KINDS[kind])]
         if lacks:
             lacking[source.name] = lacks
     usable = [source for source in sources if source.name not in lacking]
@@ -176,4 +184,7 @@ def _fitted(terms: Floats, latency_ms: Floats) -> tuple[Floats, NDArray[np.bool_
     knows = terms.max(axis=0) > 0
     weights = np.zeros(terms.shape[1])
     weights[knows] = fit_blocks(terms[:, knows], latency_ms)
+    for unknown, alike in _ALIKE_TERMS:
+        if not knows[unknown]:
+            weights[unknown] = weights[alike]
     return weights, knows

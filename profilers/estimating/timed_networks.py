@@ -144,25 +144,40 @@ def batch_of(timed: TimedNetworks, path: Path, asked: int | None) -> int:
 
 
 def read_in_unit(
-    path: Path, column: str | None, unit: str | None, batch: int | None, known: Sequence[SearchSpace]
+    path: Path,
+    column: str | None,
+    unit: str | None,
+    batch: int | None,
+    known: Sequence[SearchSpace],
+    *,
+    related: bool = False,
 ) -> TimedNetworks:
-    """As `read_timed`, in milliseconds where no unit is named: InputError where they seem to be in another one then.
+    """As `read_timed`, in milliseconds where no unit is named: InputError where they may well be in another one then.
 
-    batch: as of `batch_of`
+    batch: as of `batch_of`; related: whether `check_related` compares them with a device that is like theirs
     """
     timed = read_timed(path, column, unit or "ms", known)
     images = batch_of(timed, path, batch)
     if unit is None:
-        check_unit(timed, path, images)
+        check_unit(timed, path, images, related=related)
     return timed
 
 
-def check_unit(timed: TimedNetworks, path: Path, batch: int) -> None:
-    """InputError, which asks for the unit, where the networks run slower or faster than on every known device."""
+def check_unit(timed: TimedNetworks, path: Path, batch: int, *, related: bool = False) -> None:
+    """InputError, which asks for the unit, where the networks run slower or faster than on every known device.
+
+    So it does for single images that run as on the fastest device in milliseconds and as on a slow one in seconds,
+    unless a related device tells.
+    """
     macs = np.array([sum(map(block_macs, blocks)) for blocks in timed.blocks]) * batch / 1e6
     speed = float(np.median(macs / timed.latency_ms))
     most = FASTEST * batch
     if SLOWEST / _BEYOND <= speed <= most * _BEYOND:
+        if batch == 1 and not related and speed >= UNITS["s"] * SLOWEST / _BEYOND:
+            raise InputError(
+                f"{path}: in milliseconds these latencies are those of a server's GPU, in seconds those of a slow core "
+                "of a phone: say which by --unit ms or --unit s"
+            )
         return
     slow = speed < SLOWEST
     likely = "us" if slow else "s"

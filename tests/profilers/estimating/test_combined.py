@@ -10,6 +10,7 @@ import pytest
 from scipy.optimize import minimize
 
 from ofa.blocks import all_blocks, blocks_of, blocks_of_all
+from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.published.coded import blocks_of_code, code_of_blocks
 from ofa.published.networks import PUBLISHED
@@ -20,7 +21,7 @@ from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import _by_networks, _by_unknowns, combine, held
 from profilers.estimating.combined import combined
 from profilers.estimating.cost_model import TERMS, cost_terms, network_terms
-from profilers.estimating.more_terms import MORE_TERMS, more_terms, more_terms_of, terms_of_networks
+from profilers.estimating.more_terms import MORE_TERMS, eleven, more_terms, more_terms_of, terms_of_networks
 from profilers.estimating.sources import open_sources
 from profilers.estimating.timed_networks import read_timed
 from profilers.transfer import main
@@ -31,7 +32,7 @@ COMBINED = [p for p in sorted(TABLES.glob("*.csv")) if " --from all " in p.read_
 SPACE = get_space("mbv3-w1.0")
 BLOCKS = all_blocks(SPACE, [128, 160, 192, 224])
 WEIGHTS = np.array(
-    [5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 1e-7, 1e-4, 1e-9, 1e-3, 0, 0, 0, 0, 0, 0]
+    [5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 7e-8, 1e-7, 1e-4, 1e-9, 1e-3, *[0] * 7]
 )
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 
@@ -84,8 +85,13 @@ def test_few_and_many_networks_are_solved_alike() -> None:
     ):
         assert np.allclose(ours, theirs)
     for h in (0, 19):
-        few = _by_networks(features, variances, residual, sizes)[3](h)
-        assert np.allclose(few, _by_unknowns(features, variances, residual)[3](h))
+        one = np.eye(20)[h]
+        few = _by_networks(features, variances, residual, sizes)[3](one)
+        assert np.allclose(few, _by_unknowns(features, variances, residual)[3](one))
+        assert np.allclose(few, np.linalg.inv(np.diag(1 / variances[h]) + features.T @ features))
+    some = rng.uniform(0, 1, 20) * (np.arange(20) % 3 > 0)
+    few = _by_networks(features, variances, residual, sizes)[3](some)
+    assert np.allclose(few, _by_unknowns(features, variances, residual)[3](some))
 
 
 def test_weights_that_are_held_are_the_nearest_that_price_every_block() -> None:
@@ -108,11 +114,14 @@ def test_weights_that_are_held_are_the_nearest_that_price_every_block() -> None:
 
 
 def test_the_first_terms_are_those_of_one_source_and_networks_are_sums_of_blocks() -> None:
-    assert MORE_TERMS[: len(TERMS)] == TERMS
-    assert all(more_terms(block)[: len(TERMS)] == cost_terms(block) for block in BLOCKS)
+    assert MORE_TERMS[: len(TERMS)] == tuple("dense_wide" if name == "dense" else name for name in TERMS)
+    assert np.array_equal(eleven(more_terms_of(BLOCKS)), [cost_terms(block) for block in BLOCKS])
+    stem, wide = BLOCKS[0], PUBLISHED["resnet50"].blocks(160)[2]
+    counted = [dict(zip(MORE_TERMS, more_terms(block), strict=True)) for block in (stem, wide)]
+    assert [(of["dense_thin"] > 0, of["dense_wide"] > 0) for of in counted] == [(True, False), (False, True)]
     subnets = SPACE.decode(SPACE.sample(np.random.default_rng(2), 300))
     terms = terms_of_networks(blocks_of_all(SPACE, subnets))
-    assert np.allclose(terms[:, : len(TERMS)], network_terms([(SPACE.name, s) for s in subnets]), rtol=1e-12)
+    assert np.allclose(eleven(terms), network_terms([(SPACE.name, s) for s in subnets]), rtol=1e-12)
     assert (terms[:, -1] == 1).all()
     assert np.allclose(terms[0, :-1], more_terms_of(blocks_of(SPACE, subnets[0])).sum(axis=0)[:-1])
 
@@ -197,6 +206,21 @@ def test_of_25_networks_each_is_judged_by_itself_though_three_are_left_out_at_on
     assert found.errors_pct[[3, 21]] == pytest.approx([100 / 1.5 - 100, 100 / 0.7 - 100], abs=8)
 
 
+def test_large_maps_are_counted_where_a_layer_works_channel_by_channel() -> None:
+    blocks = blocks_of_code("mnasnet:6 1 1 1 1 1 1|3 3 3 3 3 3 3|1 1 1 1 1 1 1|1 0 0 1 0 0 0")
+    first, fourth = (dict(zip(MORE_TERMS, more_terms(blocks[i]), strict=True)) for i in (1, 4))
+    values = 112 * 112 * 192  # which the expansion writes, the depthwise convolution and the gate
+    assert (first["spilled_channelwise"], first["large_gates"]) == (2 * values, values)
+    assert (fourth["gates"], fourth["spilled_channelwise"], fourth["large_gates"]) == (1, 0, 0)
+
+
+def test_a_source_without_wide_full_convolutions_takes_them_for_matrix_products(tables: str) -> None:
+    source = open_sources(tables.split(",")[:1])[0]
+    of = dict(zip(MORE_TERMS, source.weights_ms.tolist(), strict=True))
+    assert of["dense_wide"] == of["pointwise"] > 0
+    assert not source.knows[MORE_TERMS.index("dense_wide")]
+
+
 @pytest.mark.parametrize(("per_ms", "unit"), [(1e-3, "s"), (1e3, "us")])
 def test_seconds_and_microseconds_are_asked_for(tables: str, tmp_path: Path, per_ms: float, unit: str) -> None:
     given = ["--networks", str(written(tmp_path, 10, per_ms)), "--resolutions", "160", "--out", str(tmp_path / "t.csv")]
@@ -209,6 +233,23 @@ def test_seconds_and_microseconds_are_asked_for(tables: str, tmp_path: Path, per
         assert 1 < found.latency_ms(SPACE, genes).mean() < 1000
         (tmp_path / "t.csv").unlink()
     assert main([*given, "--from", tables, "--unit", "ms"]) == 0  # if that is what they are
+
+
+def test_a_fast_gpu_in_milliseconds_or_a_slow_phone_in_seconds_is_asked_for(tables: str, tmp_path: Path) -> None:
+    """Ten networks of 2 million MACs a ms, in seconds; a related device that is as fast, or not, tells by itself."""
+    macs = np.array([sum(map(block_macs, of)) for of in read_timed(written(tmp_path, 10)).blocks])
+    first = LatencyTable.load(Path(tables.split(",")[0]))
+    as_fast = LatencyTable({**HEADER}, [TableRow(row.block, row.latency_ms / 50) for row in first.rows])
+    as_fast.save(tmp_path / "fast.csv")
+    written(tmp_path, 10, 1e-3 * 5e-7 * macs.mean() / read_timed(tmp_path / "n.csv").latency_ms.mean())
+    given = ["--networks", str(tmp_path / "n.csv"), "--resolutions", "160", "--out", str(tmp_path / "t.csv")]
+    with pytest.raises(InputError, match="by --unit ms or --unit s"):
+        main([*given, "--from", tables])
+    with pytest.raises(InputError, match="are they in s"):  # of a related phone
+        main([*given, "--from", tables.split(",")[0]])
+    assert not (tmp_path / "t.csv").exists()
+    assert main([*given, "--from", str(tmp_path / "fast.csv")]) == 0
+    assert main([*given, "--from", tables, "--unit", "s"]) == 0
 
 
 def test_what_cannot_be_combined_is_named(tables: str, tmp_path: Path) -> None:
@@ -268,8 +309,8 @@ def test_a_table_says_what_it_rests_on(path: Path) -> None:
     shares = latencies.relative_sd(genes)
     assert shares.min() > 0.005
     # nobody timed a 7x7 kernel on these: what they do not know, they say; of smaller ones they know more
-    unseen = path.stem in ("zcu102", "vck190", "raspberry-pi4")
-    assert (shares.max() > 1) == unseen
+    unseen = path.stem in ("zcu102", "vck190", "raspberry-pi4", "pixel3")
+    assert (shares.max() > 0.5) == unseen
     smaller = space.as_genes([space.subnet([k] * 20, [4] * 20, [3] * 5, resolution=224) for k in (3, 5)])
     assert latencies.relative_sd(smaller).max() < 0.7
 
@@ -292,8 +333,8 @@ def test_a_search_prints_the_error_and_the_constant(tmp_path: Path, capsys: pyte
     given = ["--space", "mbv3-w1.0", "--resolutions", "160", "--out", str(tmp_path)]
     assert search(["--table", "s10-gpu", "--latency", "12", *given]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "expected error of a latency: mean 3.7 %" in said
-    assert "every latency includes 3.5" in said
+    assert "expected error of a latency: mean 3.6 %" in said
+    assert "every latency includes 3.4" in said
     assert "1 of 1 networks are outside the range that was timed (224 px, 4.4699 to 49.418 ms)" in said
     assert search(["--table", "s10-gpu", "--latency", "12", *given[:2], "--resolutions", "224", *given[4:]]) == 0
     assert "beyond those" not in capsys.readouterr().out

@@ -18,7 +18,9 @@ from profilers.transfer import main
 
 SPACE = get_space("mbv3-w1.0")
 BLOCKS = all_blocks(SPACE, [128, 160, 192, 224])
-WEIGHTS = np.array([5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 1e-7, 1e-4, 1e-9, *[1e-6] * 7])
+WEIGHTS = np.array(
+    [5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 7e-8, 1e-7, 1e-4, 1e-9, *[1e-6] * 8]
+)
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
 
 
