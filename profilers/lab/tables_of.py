@@ -60,7 +60,8 @@ def _device_of(table: TableEntry, committed: Path, devices: list[Device]) -> tup
     header = LatencyTable.load(committed).header
     if known := header.get(DEVICE_ID):  # another one of its model differs from it, which is no change
         there = [device for device in there if device.id == known]
-        return (there[0], "") if there else (None, f"its device, {one_line(cut(known))}, is not in the lab")
+        renamed = "; a machine that was renamed has a new id: write that into the table" if kind == "cpu" else ""
+        return (there[0], "") if there else (None, f"its device, {one_line(cut(known))}, is not in the lab{renamed}")
     soc = header.get("soc")
     there = [device for device in there if device.soc == soc]
     return (there[0], "") if there else (None, f"no {kind} of the lab is {soc or 'named by its header (soc)'}")

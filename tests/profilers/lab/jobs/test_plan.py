@@ -166,8 +166,9 @@ def test_regenerated_tables_find_their_devices(tmp_path: Path) -> None:
     ((job,), _) = regenerate_jobs(entry, cpus)
     assert (job.device, job.threads) == ("cpu-3", 3)
     del cpus["cpu-3"]
+    renamed = "a machine that was renamed has a new id: write that into the table"
     assert regenerate_jobs(entry, cpus) == (
-        [], ["regenerate: a.csv is skipped: its device, cpu-3, is not in the lab"]
+        [], [f"regenerate: a.csv is skipped: its device, cpu-3, is not in the lab; {renamed}"]
     )  # fmt: skip
     assert sorted(given_files(entry, "a.csv")) == [
         "given/a.csv", "given/baseline/a/2026-01-01.csv", "given/tables.toml"
