@@ -65,7 +65,7 @@ lock:
 	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check pip-tools==7.6.2
 	head -4 requirements.lock > .venv-lock/lock
 	.venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --no-header --no-emit-index-url \
-	  --no-emit-find-links --unsafe-package torch --extra dev --extra lab --build-deps-for editable -c constraints.txt \
+	  --no-emit-find-links --unsafe-package torch --extra dev --build-deps-for editable -c constraints.txt \
 	  -o .venv-lock/out pyproject.toml
 	sed -e '/^# WARNING: The following/,$$d' -e '/^# WARNING: pip install/,/^    # via/d' .venv-lock/out >> .venv-lock/lock
 	mv .venv-lock/lock requirements.lock

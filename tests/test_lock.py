@@ -43,9 +43,9 @@ def faults(text: str) -> list[str]:
 
 
 def demanded() -> set[str]:
-    """What pyproject.toml asks for, to develop, to build and to test a lab."""
+    """What pyproject.toml asks for, to develop and to build."""
     content = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    project, left, seen = content["project"], ["dev", "lab"], set[str]()
+    project, left, seen = content["project"], ["dev"], set[str]()
     names = {canonical(Requirement(text).name) for text in content["build-system"]["requires"]}
     asked = [Requirement(text) for text in project["dependencies"]]
     while left:
