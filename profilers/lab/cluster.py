@@ -174,8 +174,9 @@ class _Asked:
         """
         timeout_s = SLOW_S if self._met.issuperset(ask) else ANSWER_S
         self._met |= ask.keys()
-        for host in ask.keys() - self._waiting.keys():
-            self._waiting[host] = (ask[host](), time.monotonic())
+        for host, ask_it in ask.items():
+            if host not in self._waiting:
+                self._waiting[host] = (ask_it(), time.monotonic())
         late, found = HostLost("late"), {}
         for host, answer in answers({host: self._waiting[host][0] for host in ask}, timeout_s, late).items():
             if answer is not late:

@@ -48,7 +48,7 @@ def test_screen_and_file_say_that_it_is_untrained(tmp_path: Path, capsys: pytest
     assert (facts["network"], facts["weights"], facts["resolution"]) == ("mobilenet_v2_050", "random, seed 0", "64")
     assert facts["marks"].startswith("untrained: ")
     assert facts["blocks"].splitlines() == [str(block) for block in open_network("mobilenet_v2_050", 64).blocks]
-    with pytest.raises(InputError, match="its metadata says task 'timing: no task was learnt', expected image class"):
+    with pytest.raises(InputError, match="its metadata has task 'timing: no task was learnt', expected image class"):
         open_model(out)
 
 

@@ -70,7 +70,7 @@ def test_a_machine_that_drifts_to_the_last_is_said_to(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("parts", "message"),
-    [("", "told of no parts of 'b00008', which has 2"), ("parts_ns=[[1000]], parts_cpu_ns=None", "told of 1 parts")],
+    [("", "reported no parts of 'b00008', which has 2"), ("parts_ns=[[1000]], parts_cpu_ns=None", "reported 1 parts")],
 )
 def test_an_agent_that_does_not_tell_of_every_part_is_blamed_for_that_network(
     tmp_path: Path, parts: str, message: str

@@ -54,7 +54,7 @@ def test_what_cannot_be_trusted_is_said() -> None:
     assert of_connection("by adb over TCP", 900).is_good is None
     assert [verdict.is_good for verdict in of_phone(PHONE, [7])] == [True, True]
     off = of_phone(dataclasses.replace(PHONE, off=(8,)), [7])[1]
-    assert off.line.startswith("LOOK  cores: pinned to CPU 7 of 0: 1800 MHz, 7: 2800 MHz; CPU 8 cannot be had: charge")
+    assert off.line.startswith("LOOK  cores: pinned to CPU 7 of 0: 1800 MHz, 7: 2800 MHz; CPU 8 cannot be used: charge")
     assert [verdict.is_good for verdict in of_state({})] == [None, True, True, None]
 
 
