@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 KEPT = runpy.run_path(str(Path(__file__).resolve().parents[2] / "benchmarks" / "transfer" / "kept.py"))["Kept"]
 
@@ -17,7 +18,9 @@ class Target:
     fitted: np.ndarray | None = None
 
 
-def test_what_was_finished_is_not_done_again_and_anything_else_is(tmp_path: Path) -> None:
+def test_what_was_finished_is_not_done_again_and_anything_else_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = []
 
     def draw(target: Target, number: int, file: Path | None) -> float:
@@ -50,3 +53,7 @@ def test_what_was_finished_is_not_done_again_and_anything_else_is(tmp_path: Path
     draw(target, 5, None)
     draw(target, 5, None)
     assert len(done) == len(others) + 2
+    # an edited estimator makes other figures
+    monkeypatch.setitem(KEPT.result.__globals__, "_code", lambda: "edited")
+    draw(target, 5, file)
+    assert len(done) == len(others) + 3

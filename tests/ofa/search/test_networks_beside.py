@@ -113,7 +113,10 @@ def beside(folder: Path, **changed: Any) -> tuple[Path, dict[str, Any]]:
     other = {**known, "macs_millions": 1.01 * costs["macs_millions"], "measured_ms": 1.0}
     facts = {key: LatencyTable.load(table).header[key] for key in ("device", "runtime")}
     lacking = {**known, "name": "fbnet_c", "measured_ms": None}
-    content = {**facts, "when": "2026-11-27", "machine_pct": -6.25, "also": [other, lacking, known], **changed}
+    namesake = {**known, "name": "another of the same costs", "measured_ms": 2.0}
+    smaller = {**known, "resolution": 192, "measured_ms": 3.0}
+    also = [other, namesake, smaller, lacking, known]
+    content = {**facts, "when": "2026-11-27", "machine_pct": -6.25, "also": also, **changed}
     write_json(folder / "mine.validation.json", content)
     return table, content
 
@@ -122,7 +125,7 @@ def test_what_was_measured_beside_a_table_counts_before_the_sum(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table, content = beside(tmp_path)
-    later = {**content, "when": "2026-11-28", "baselines": [{**content["also"][2], "latency_ms": 8.5}]}
+    later = {**content, "when": "2026-11-28", "baselines": [{**content["also"][-1], "latency_ms": 8.5}]}
     del later["also"], later["baselines"][0]["measured_ms"]
     for written, took, file in ((content, 9.5, "validation"), (later, 8.5, "baselines")):
         write_json(tmp_path / f"mine.{file}.json", written)
