@@ -17,7 +17,7 @@ from ofa.space import get_space
 from profilers.devices.board.ssh import SPARE
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
-from tests.helpers.boards import CONFIG, SSHD_CONFIG, START, Sshd, sshd_program
+from tests.profilers.boards import CONFIG, SSHD_CONFIG, START, Sshd, sshd_program
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from profilers.measuring.run import measure_on
 from profilers.transfer import main as transfer
 from profilers.whole_networks.choosing import Chosen, controls_of
 from profilers.whole_networks.measured import measure_networks, of_table
-from tests.helpers.boards import Sshd, agent_on, inodes, manifest
+from tests.profilers.boards import Sshd, agent_on, inodes, manifest
 
 
 def test_a_table_is_made_over_ssh_and_the_second_time_nothing_is_sent(sshd: Sshd, tmp_path: Path) -> None:

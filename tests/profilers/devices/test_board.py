@@ -12,7 +12,7 @@ from profilers.devices.board.board_target import chosen_cpus
 from profilers.devices.board.ssh import Board, Facts
 from profilers.devices.sent_files import sent_folder
 from profilers.measuring.events import Begins, Hello
-from tests.helpers.boards import Sshd, agent_on, manifest
+from tests.profilers.boards import Sshd, agent_on, manifest
 
 
 def test_files_that_were_spoilt_there_are_sent_again(sshd: Sshd, models: Path) -> None:

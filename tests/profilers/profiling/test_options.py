@@ -34,6 +34,7 @@ from profilers.profiling.work import planned
 from profilers.validate import open_journal
 from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.validate_config import ValidateConfig
+from tests.helpers.machines import Kind, plant_machine
 
 OUT = Path("x.csv")
 
@@ -246,16 +247,25 @@ def test_an_option_is_replaced_in_a_command_line_however_it_was_given() -> None:
     assert cpu.COMMAND.parse([*replaced(words, {"--resolutions": "96"}), "--out", "x.csv"]).resolutions == (96,)
 
 
-def test_a_profile_from_python_is_that_of_the_command_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("machine", ["quiet", "busy"])
+def test_a_profile_from_python_is_that_of_the_command_line(
+    machine: Kind, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     made = tmp_path / "t.csv"
     options = CpuConfig(out=made, space="mbv3-w0.35", resolutions=(64,), quick=True, rounds=1, limit=4)
+    plant_machine(monkeypatch, machine)
     assert profile_cpu(options, "a script") == 0
     arguments = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--limit", "4", "--out"]
+    plant_machine(monkeypatch, machine)
     assert cpu.main([*arguments, str(tmp_path / "u.csv")]) == 0
     table, other = LatencyTable.load(made), LatencyTable.load(tmp_path / "u.csv")
     assert table.header["source"] == "a script"
-    assert [row.block for row in table.rows] == [row.block for row in other.rows]
+    assert table.rows == other.rows
     assert table.header.keys() == other.header.keys()
+    differ = {key for key, value in table.header.items() if value != other.header[key]}
+    # what is read off this machine beside the times
+    assert differ <= {"source", "when", "clock_mhz", "clock_mhz_seen", "temperature_c", "load_average"}
+    assert ("standard_error_pct" in table.header) == (machine == "busy"), "one round has errors by its repeats alone"
 
 
 @pytest.mark.parametrize(
