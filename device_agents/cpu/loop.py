@@ -92,5 +92,5 @@ class Loop:
         now, due = time.perf_counter_ns(), self._due
         if now < due:
             time.sleep((due - now) / 1e9)
-        self._due = max(due + self._period_ns, now)
+        self._due = due + self._period_ns * (1 + max(0, now - due) // self._period_ns)
         return now > due

@@ -240,12 +240,13 @@ def test_a_part_that_breaks_costs_its_network_alone(alone: Path) -> None:
 
 
 def test_in_a_loop_a_model_stays_loaded_until_another_is_run(alone: Path) -> None:
-    events = talk(alone, visits=["a", "a", "b", "a"], sustained={"window_seconds": 0.02, "rate_hz": None})
+    events = talk(alone, visits=["a"] * 25 + ["b", "a"], sustained={"window_seconds": 0.02, "rate_hz": None})
     made = [e for e in events if e["type"] == "result"]
-    assert [(r["id"], r["setup_ns"] > 0, r["warmup_ns"] > 0) for r in made] == [
-        ("a", True, True), ("a", False, False), ("b", True, True), ("a", True, True),
-    ]  # fmt: skip
-    assert [r["loop_ns"] >= 20_000_000 for r in made] == [False, True, False, False]
+    assert [(i, r["id"]) for i, r in enumerate(made) if r["setup_ns"] > 0] == [(0, "a"), (25, "b"), (26, "a")]
+    assert [i for i, r in enumerate(made) if r["warmup_ns"] > 0] == [0, 25, 26]
+    assert all(r["loop_ns"] >= 20_000_000 * i for i, r in enumerate(made[:25]))
+    # another model's loop begins anew; how soon, the machine decides, which may stand still for a while
+    assert max(r["loop_ns"] for r in made[25:]) < made[24]["loop_ns"]
 
 
 def test_a_broken_model_in_a_loop_is_an_error_and_the_next_is_run(alone: Path) -> None:

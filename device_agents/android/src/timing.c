@@ -290,7 +290,7 @@ static bool await_turn(Loop *loop) {
     int64_t now = now_ns(), due = loop->due_ns;
     struct timespec until = {due / 1000000000, due % 1000000000};
     while (now < due && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) continue;
-    loop->due_ns = later(due + loop->period_ns, now);
+    loop->due_ns = due + loop->period_ns * (1 + later(0, now - due) / loop->period_ns);
     return now > due;
 }
 
