@@ -24,8 +24,11 @@ WOBBLE = (0.998, 1.0, 1.001, 0.999, 1.002)
 SLOWED, SHARE = 1.5, 0.6
 
 
-def plant_machine(patched: pytest.MonkeyPatch, kind: Kind, seed: int = 0) -> None:
-    """This machine's CPU is one of a kind: every run gives the same times, by the sizes of the models' files."""
+def plant_machine(patched: pytest.MonkeyPatch, kind: Kind, seed: int = 0, slower: float = 1.0) -> None:
+    """This machine's CPU is one of a kind: every run gives the same times, by the sizes of the models' files.
+
+    slower: so many times as slow in all visits, as one that became hot, or a host that others use
+    """
     rng = np.random.default_rng(seed)
 
     def agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
@@ -33,15 +36,15 @@ def plant_machine(patched: pytest.MonkeyPatch, kind: Kind, seed: int = 0) -> Non
         for event in conversation.local_agent(command, folder, manifest, timeout_s):
             if isinstance(event, Result) and "loop_ns" not in event.watched:
                 sizes = [(folder / name).stat().st_size for name in files[event.id]]
-                event = _timed(event, sizes, bool(rng.random() < DISTURBED[kind]))
+                event = _timed(event, sizes, bool(rng.random() < DISTURBED[kind]), slower)
             yield event
 
     patched.setattr("profilers.devices.local_cpu.local_agent", agent)
 
 
-def _timed(result: Result, sizes: Sequence[int], disturbed: bool) -> Result:
+def _timed(result: Result, sizes: Sequence[int], disturbed: bool, slower: float) -> Result:
     """A visit as it is on a machine that needs 20 us for a model, and a nanosecond more for each byte of it."""
-    longer, share = (SLOWED, SHARE) if disturbed else (1.0, 1.0)
+    longer, share = (slower * SLOWED, SHARE) if disturbed else (slower, 1.0)
     parts = [[round(longer * share_of * (20_000 + size)) for share_of in WOBBLE] for size in sizes]
     parts_cpu = [[round(share * wall) for wall in times] for times in parts]
     told = result.cpu_ns is not None

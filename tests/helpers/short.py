@@ -10,6 +10,7 @@ import pytest
 from ofa.predictors.fit import optimism
 from ofa.search.evolution import EvolutionSettings
 from profilers.measuring.pace import CPU_PACE
+from tests.helpers.machines import plant_machine
 
 
 def short_searches(patched: pytest.MonkeyPatch) -> None:
@@ -26,10 +27,9 @@ def one_split(patched: pytest.MonkeyPatch) -> None:
 
 
 def hasty_visits(patched: pytest.MonkeyPatch) -> None:
-    """Few samples on this machine, of which none is doubted, however busy it is."""
-    patched.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
-    patched.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
+    """Few samples on this machine's CPU, whose times are those of a planted quiet one."""
+    plant_machine(patched, "quiet")
     assert CPU_PACE.in_place is not None
-    for rules in (CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts, CPU_PACE.quick):
+    for rules in (CPU_PACE.whole, CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts, CPU_PACE.quick):
         for rule, value in (("warmup_seconds", 0.0), ("min_runs", 3), ("max_seconds", 0.0)):
             patched.setitem(rules, rule, value)

@@ -16,26 +16,36 @@ from ofa.tables import LatencyTable, TableRow, find_table
 from profilers.cpu import main as profile
 from profilers.measuring.pace import CPU_PACE
 from profilers.validate import main
+from tests.helpers.machines import Kind, plant_machine
+from tests.helpers.short import hasty_visits
 from tests.profilers.whole_networks.planted import RUNTIME, SOC, PlantedDevice
 
 SPACE, RESOLUTIONS = get_space("mbv3-w1.0"), (128, 160)
 HEADER = {"device": "D", "runtime": "onnxruntime 1", "provenance": "measured", "space": "mbv3-w1.0", "source": "test"}
 
 
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of a quiet machine."""
+    path = tmp_path_factory.mktemp("profiled") / "t.csv"
+    with pytest.MonkeyPatch.context() as patched:
+        hasty_visits(patched)
+        profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--out", str(path)])
+    return path
+
+
 @pytest.mark.drawn
+@pytest.mark.parametrize(("machine", "slower", "expected"), [("quiet", 1.0, 0), ("fitful", 1.0, 0), ("quiet", 1.4, 1)])
 def test_a_measured_table_is_validated_or_refused_for_a_changed_machine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # what is so small runs dozens of times in that
-    assert CPU_PACE.in_place is not None
-    for rules in (CPU_PACE.whole, CPU_PACE.quick, CPU_PACE.in_place.blocks, CPU_PACE.in_place.parts):
-        monkeypatch.setitem(rules, "warmup_seconds", 0.002)
-        monkeypatch.setitem(rules, "max_seconds", 0.008)
-    path = tmp_path / "t.csv"
-    profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--out", str(path)])
-    before = path.read_bytes()
-    # which of the two depends on how busy this machine is; either must leave everything consistent
+    machine: Kind, slower: float, expected: int,
+    profiled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    path, before = tmp_path / "t.csv", profiled.read_bytes()
+    path.write_bytes(before)
+    hasty_visits(monkeypatch)
+    plant_machine(monkeypatch, machine, slower=slower)
     code = main(["--table", str(path), "--networks", "10"])
+    assert code == expected
     result = json.loads((tmp_path / "t.validation.json").read_text())
     assert len(result["networks"]) == 10
     assert result["scores"]["networks"] == 8

@@ -12,31 +12,28 @@ from ofa.tables import LatencyTable, TableRow
 from profilers.changes.comparison import compare_tables
 from profilers.changes.visit_medians import journal_visit_medians, visit_medians
 from profilers.cpu import main as profile
-
-
-@pytest.fixture(autouse=True, params=["quiet"])
-def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """This machine's own noise decides nothing here: every visit is good, or none is."""
-    monkeypatch.setattr("profilers.measuring.judge._drifts_and_spells", lambda *_: (set(), set()))
-    kind: str = request.param
-    monkeypatch.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: kind == "busy")
-    return kind
+from tests.helpers.machines import Kind, plant_machine
 
 
 @pytest.fixture(scope="module")
-def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def profiles(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, Path]:
     """Those that were made, by the kind of the machine."""
-    return {kind: tmp_path_factory.mktemp(kind) / "t.csv" for kind in ("quiet", "busy")}
+    kinds: tuple[Kind, ...] = ("quiet", "fitful", "busy")
+    return {kind: tmp_path_factory.mktemp(kind) / "t.csv" for kind in kinds}
 
 
 @pytest.fixture
-def profiled(machine: str, profiles: dict[str, Path]) -> Path:
+def profiled(request: pytest.FixtureRequest, profiles: dict[Kind, Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A profile of a quiet machine, or of another kind."""
+    machine: Kind = getattr(request, "param", "quiet")
     out = profiles[machine]
     if not out.exists():
+        plant_machine(monkeypatch, machine)
         profile(["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "8", "--out", str(out)])
     return out
 
 
+@pytest.mark.parametrize("profiled", ["quiet", "fitful"], indirect=True)
 def test_a_profile_writes_its_visits_and_its_journal_holds_the_same(profiled: Path) -> None:
     table = LatencyTable.load(profiled)
     held = journal_visit_medians(profiled.with_suffix(".journal.jsonl"))
@@ -47,7 +44,7 @@ def test_a_profile_writes_its_visits_and_its_journal_holds_the_same(profiled: Pa
             assert min(row.visits_ms) <= row.latency_ms <= max(row.visits_ms)
 
 
-@pytest.mark.parametrize("machine", ["busy"], indirect=True)
+@pytest.mark.parametrize("profiled", ["busy"], indirect=True)
 def test_a_machine_that_is_busy_all_along_leaves_latencies_alone(profiled: Path) -> None:
     table = LatencyTable.load(profiled)
     assert not any(row.visits_ms for row in table.rows)
