@@ -66,7 +66,6 @@ def regenerate(asked: RegenerateConfig, command: str) -> int:
         raise InputError(f"--out {asked.out} is the folder of the tables that are compared with: name another")
     if asked.accept:
         check_writable(asked.config.parent, folder=True, name="the tables' folder")
-    asked.out.mkdir(parents=True, exist_ok=True)
     with locked(asked.out) as lock, ended_by_sigterm():
         run = Regeneration(asked.config.parent, asked.out, open_journal(asked, entries), lock, resume)
         try:

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,24 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
     finally:
         held.close()
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Makes a folder and those above it; which of them were not there, the deepest first."""
+    made = []
+    for each in (folder, *folder.parents):
+        if os.path.lexists(each):
+            break
+        made.append(each)
+    folder.mkdir(parents=True, exist_ok=True)
+    return made
+
+
+def remove_empty(folders: Sequence[Path]) -> None:
+    """Takes folders away that nobody put anything into; folders: as of `make_folders`."""
+    with contextlib.suppress(OSError):  # not empty, gone, or not ours to remove: nor are those above it
+        for folder in folders:
+            folder.rmdir()
 
 
 def _sweep_dead(path: Path) -> None:

@@ -19,22 +19,43 @@ from ofa.errors import InputError
 from ofa.reading.numbers import cut
 from ofa.reading.structured import parse_object
 from ofa.runs import system
+from ofa.runs.files import make_folders, remove_empty
 
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # of `replace_file`
 _NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
 
 
 class Lock:
-    """Held from its making until `release`, or the process's end."""
+    """Held from its making until `release`, or the process's end.
+
+    A folder that it made for its file goes with it if nobody put anything there: a refused run leaves nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         """path: what is guarded, a file or a folder, there or not. InputError, naming the holder, where it is held."""
         self.path = path
         self._handle: int | None = None
+        self._made: list[Path] = []
         self._file = path.with_name(f".{path.name}.lock")
-        self._file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._take()
+        except BaseException:
+            remove_empty(self._made)
+            raise
+        if self._handle is not None:
+            os.ftruncate(self._handle, 0)
+            os.write(self._handle, this_process())
+            sweep(self.path)
+
+    def _take(self) -> None:
         while self._handle is None:
-            handle = system.open_lock(self._file)
+            self._made = make_folders(self._file.parent) or self._made
+            try:
+                handle = system.open_lock(self._file)
+            except FileNotFoundError:
+                if self._file.parent.is_dir():
+                    raise
+                continue  # a run that was refused took the folder away that it had made
             try:
                 is_free = system.try_lock(handle)
             except OSError as error:
@@ -45,20 +66,19 @@ class Lock:
             if not is_free:
                 holder = os.read(handle, 4096)
                 os.close(handle)
-                raise InputError(f"{path} is being written by {holder_in(holder)}: wait for its end, or stop it")
+                raise InputError(f"{self.path} is being written by {holder_in(holder)}: wait for its end, or stop it")
             if _same(handle, self._file):
                 self._handle = handle
             else:
                 os.close(handle)  # its holder took it away when it was done: another is to be made
-        os.ftruncate(self._handle, 0)
-        os.write(self._handle, this_process())
-        sweep(self.path)
 
     def release(self) -> None:
         """Gives it back; a second time does nothing."""
         if self._handle is not None:
             handle, self._handle = self._handle, None
             system.give_back_lock(handle, self._file)
+        made, self._made = self._made, []
+        remove_empty(made)
 
     def __del__(self) -> None:
         self.release()

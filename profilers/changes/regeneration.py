@@ -7,13 +7,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ofa.errors import InputError
 from ofa.runs import system
-from ofa.runs.files import replace_file, sha256, write_json
+from ofa.runs.files import make_folders, remove_empty, replace_file, sha256, write_json
 from ofa.runs.journal import Journal
 from ofa.runs.lock import holder_in, sweep, this_process
 from ofa.tables import LatencyTable
@@ -94,8 +94,10 @@ def locked(folder: Path) -> Iterator[int]:
     """A lock on the folder that a profiler inherits: it holds as long as any of the run's processes lives.
 
     So a run that was killed cannot be resumed while its orphaned profiler still writes into the same journal.
+    Makes the folder; if the run puts nothing there, it goes again.
     """
-    with (folder / ".lock").open("a+b") as file:
+    made, lock = make_folders(folder), folder / ".lock"
+    with lock.open("a+b") as file:
         if not system.try_lock(file.fileno()):
             file.seek(0)
             raise InputError(
@@ -104,7 +106,13 @@ def locked(folder: Path) -> Iterator[int]:
         file.truncate(0)
         file.write(this_process())
         file.flush()
-        yield file.fileno()
+        try:
+            yield file.fileno()
+        finally:
+            if made and [*folder.iterdir()] == [lock]:
+                with suppress(OSError):  # on Windows what is open stays
+                    lock.unlink()
+                remove_empty(made)
 
 
 @dataclass

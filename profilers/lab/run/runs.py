@@ -152,7 +152,6 @@ def _begin(config: RunLabConfig, entries: Sequence[LabEntry], there: Announced) 
         folders = () if config.overwrite or path.exists() else [config.out / job.name for job in planned.jobs]
         if strange := next((folder for folder in folders if folder.is_dir() and any(folder.iterdir())), None):
             raise InputError(f"{strange} holds files of no run of the lab: choose another --out, or --overwrite it")
-        config.out.mkdir(parents=True, exist_ok=True)
         journal = Journal.begin(path, settings, resume=False, overwrite=config.overwrite)
     try:
         plan, run = _planned(config.config, entries, there), uuid.uuid4().hex

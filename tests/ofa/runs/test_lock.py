@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
+from ofa.runs import system
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock
 
@@ -93,3 +94,36 @@ def test_what_a_killed_run_left_in_its_folder_goes_and_nothing_else(tmp_path: Pa
     with Lock(tmp_path / "run"):
         assert [file for file in left if file.exists()] == []
         assert [file for file in kept if not file.exists()] == []
+
+
+def test_a_refused_run_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with Lock(tmp_path / "a" / "b" / "run"):
+        assert (tmp_path / "a" / "b").is_dir()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_stays_that_somebody_put_a_file_into_or_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    with Lock(tmp_path / "mine" / "run"), Lock(tmp_path / "mine" / "new" / "run"):
+        (tmp_path / "mine" / "new" / "note").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["mine", "new", "note"]
+    with Lock(tmp_path / "a" / "run"), Lock(tmp_path / "a" / "other"):
+        pass
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "b").mkdir()
+    Lock(tmp_path / "b" / "run").release()
+    assert list((tmp_path / "b").iterdir()) == []
+
+
+def test_a_folder_that_another_run_takes_away_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, opened = tmp_path / "a", system.open_lock
+
+    def open_after_a_refusal(path: Path) -> int:
+        monkeypatch.setattr(system, "open_lock", opened)
+        folder.rmdir()
+        return opened(path)
+
+    monkeypatch.setattr(system, "open_lock", open_after_a_refusal)
+    with Lock(folder / "run"):
+        assert [path.name for path in folder.iterdir()] == [".run.lock"]
+    assert not folder.exists()

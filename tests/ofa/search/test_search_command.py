@@ -279,6 +279,9 @@ def test_an_infeasible_limit_names_the_fastest_and_nothing_is_written(toy: list[
     ):
         main([*toy, "--latency", "20", "1"])
     assert not (tmp_path / "out").exists()
+    with pytest.raises(Infeasible, match="within 1 ms"):
+        main([*toy[:-1], str(tmp_path / "of" / "today"), "--latency", "1"])
+    assert not (tmp_path / "of").exists()
     with pytest.raises(Infeasible, match=r"at most 10 M MACs: the least is \d+"):
         main([*toy, "--latency", "20", "--max-macs", "10"])
 

@@ -8,6 +8,7 @@ import pytest
 
 from ofa.blocks import Block, all_blocks
 from ofa.tables import LatencyTable
+from profilers.changes import regeneration
 from profilers.changes.comparison import BlockChange
 from profilers.changes.second_look import second_arguments
 from profilers.changes.tables_config import load_config
@@ -276,3 +277,13 @@ def test_a_configuration_is_read_from_wherever_one_stands(
     (tmp_path / "here" / "t.csv").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
     assert [entry.file for entry in load_config(folder / "tables.toml", PROFILERS)] == ["t.csv"]
+
+
+def test_a_run_that_was_refused_leaves_no_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(path: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(regeneration, "sha256", unreadable)
+    with pytest.raises(PermissionError):
+        main(["--config", str(folder / "tables.toml"), "--out", str(folder / "runs" / "today")])
+    assert sorted(path.name for path in folder.iterdir()) == ["t.csv", "tables.toml"]
