@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.errors import InputError
-from ofa.reading.numbers import short
+from ofa.reading.numbers import cut, short
 from ofa.reading.structured import read_toml
 from ofa.space.described import described_space, read_space
 from ofa.space.parts import Label
@@ -48,11 +48,21 @@ def get_space(name: str, num_classes: int = 1000, width_mults: Iterable[float] |
     if match is None or not 0.05 <= width <= 4:
         raise InputError(
             f"unknown space {short(name)}, expected one of {', '.join(_NAMES)} (width 0.05 to 4), or a file that "
-            "describes one and ends in .toml"
+            f"describes one and ends in .toml{_if_network(name)}"
         )
     if width_mults is not None:
         raise InputError(f"{name} has one width, in its name: width_mults is for resnet50d")
     return _member(match.group(1), name, (width,), num_classes)
+
+
+def _if_network(name: str) -> str:
+    """Where a name may be meant as a single network's: what can be done with that. Its names are not known here."""
+    if not name or not (re.search(r"net|\.json$", name, re.IGNORECASE) and name.isprintable()):
+        return ""
+    return (
+        f"; a single network is no space: `ofa costs {cut(name)}` lists its blocks, and profilers.validate with --also "
+        "times it beside a table's networks"
+    )
 
 
 def label_of(name: str) -> Label:

@@ -77,6 +77,8 @@ def open_journal(options: ProfileOptions, settings: Mapping[str, Any]) -> Journa
     out, path = options.out, options.out.with_suffix(".journal.jsonl")
     if out.is_dir():
         raise InputError(f"--out is the folder {out}, expected a file that ends in .csv")
+    if not options.overwrite:
+        _refuse_other_space(out, path, str(settings["space"]))
     if options.resume and path.is_file():
         _check_options(path, settings)
     elif not options.overwrite and not options.resume:
@@ -104,11 +106,39 @@ def keep_estimate(out: Path, device: str) -> Path | None:
 
 def _estimate(out: Path) -> LatencyTable | None:
     """The table that is there, if it is an estimate."""
+    there = _table(out)
+    return there if there is not None and there.provenance == "estimated" else None
+
+
+def _table(out: Path) -> LatencyTable | None:
     try:
-        there = LatencyTable.load(out)
+        return LatencyTable.load(out)
     except InputError:
         return None
-    return there if there.provenance == "estimated" else None
+
+
+def _begun_with(path: Path) -> str | None:
+    """The space of a journal; None where there is none that can be read."""
+    try:
+        space = Journal.read(path).settings.get("space") if path.is_file() else None
+    except InputError:
+        return None
+    return space if isinstance(space, str) else None
+
+
+def _refuse_other_space(out: Path, path: Path, space: str) -> None:
+    """InputError where the table or the journal that is there is of another space, which neither way out adds to."""
+    there = _table(out)
+    if there is not None and space not in there.spaces and there.provenance != "estimated":
+        file, spaces = out, there.spaces
+    elif there is None and (begun := _begun_with(path)) is not None and begun != space:
+        file, spaces = path, (begun,)
+    else:
+        return
+    raise InputError(
+        f"{file} is of {cut(', '.join(spaces))}, and a profiler measures one space into one table: name another --out "
+        f"for {space}, or replace the table of {cut(', '.join(spaces))} with --overwrite"
+    )
 
 
 def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
@@ -117,8 +147,6 @@ def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
     All that follows from them, such as the visits and their rules, differs too, and was never typed.
     """
     before = Journal.read(path).settings
-    if before.get("space") != settings["space"]:
-        return
     for flag, option in (("--dtype", _dtype), ("--timing", _timing)):
         was, now = option(before), option(settings)
         if was != now:

@@ -14,6 +14,7 @@ import pytest
 
 from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError, UsageError
+from ofa.runs.journal import Journal
 from ofa.space import get_space
 from ofa.tables import LatencyTable
 from profilers.cpu import main
@@ -252,9 +253,28 @@ def test_an_existing_table_is_never_lost(tmp_path: Path) -> None:
     assert out.read_text() == "precious"
 
 
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_table_of_another_space_is_not_offered_to_be_continued(tmp_path: Path, resume: list[str]) -> None:
+    out, journal = tmp_path / "t.csv", tmp_path / "t.journal.jsonl"
+    main([*SMALL, "--limit", "1", "--out", str(out)])
+    other = [*SMALL, "--space", "mbv3-w0.5", "--limit", "1", "--out", str(out), *resume]
+    for there in (out, journal):  # the second time, the journal alone
+        words = f"{there.name} is of mbv3-w0.35, and a profiler measures one space into one table: name another --out"
+        with pytest.raises(InputError, match=words):
+            main(other)
+        out.unlink(missing_ok=True)
+    assert Journal.read(journal).settings["space"] == "mbv3-w0.35"
+    if not resume:
+        journal.write_text("{")
+        with pytest.raises(InputError, match="is the journal of an interrupted run"):
+            main(other)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--space", "mobilenet_v2"], "a single network is no space: `ofa costs mobilenet_v2` lists its blocks"),
+        (["--space", "my/list.json"], "a single network is no space: .* profilers.validate with --also times it"),
         (["--runtime", "tvm"], "unknown runtime 'tvm'"),
         (["--space", "mbv9"], "unknown space 'mbv9'"),
         (["--resolutions", "8"], "resolution 8 is not within 32 to 1024"),
