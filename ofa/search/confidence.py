@@ -95,9 +95,11 @@ def _held_margins(table: LatencyTable, space: SearchSpace) -> Margins:
             f"nothing: put them back, measure it again ({measure} --overwrite), or leave --confidence out"
         )
     if margins.space not in ("", space.name):
+        named = "--space", space.source or space.name
+        measure = spelled("profilers.margin", "--table", table.path, *named, "--overwrite")
         raise InputError(
             f"{table.path}: its margin is of networks of {short(margins.space)}, not of {space.name}: measure that "
-            f"({measure} --space {space.source or space.name} --overwrite), or leave --confidence out"
+            f"({measure}), or leave --confidence out"
         )
     return margins
 

@@ -150,9 +150,9 @@ class SpaceDescription:
         return tuple(channels for channels in (self.head.expand, self.head.mix) if channels)
 
     @property
-    def argument(self) -> str:
-        """What --space takes for it; of a space that a file describes, and no file of its own did, what that may be."""
-        return self.source or self.stated_file or (f"{self.name}.toml" if self.family == "own" else self.name)
+    def argument(self) -> str | None:
+        """What --space takes for it; None of a space that a file describes, where no file is known."""
+        return self.source or self.stated_file or (None if self.family == "own" else self.name)
 
     @property
     def deep_stem(self) -> bool:

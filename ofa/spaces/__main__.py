@@ -10,7 +10,7 @@ from rich.table import Table
 from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.cli.run import run
-from ofa.space import SearchSpace, Unit, get_space
+from ofa.space import SearchSpace, Unit
 from ofa.space.description import space_sha256, to_toml
 from ofa.spaces.config import SpaceShowConfig
 from ofa.spaces.drawing import ALWAYS, OPTIONAL, choices_in_words, drawing
@@ -21,7 +21,7 @@ COMMAND = Command("ofa.spaces", SpaceShowConfig, "mbv3-w1.0")
 
 def main(argv: Sequence[str] | None = None) -> int:
     config = COMMAND.parse(argv)
-    space = get_space(config.space, config.num_classes)
+    space = config.described()
     if config.toml:
         print(to_toml(space), end="")
         return 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import Block, BlockIndex
 from ofa.blocks.extremes import cheapest
+from ofa.cli.console import spelled
 from ofa.errors import InputError
 from ofa.space import Genes
 from ofa.tables.interpolation import Interpolation
@@ -175,13 +176,20 @@ class LatencyLookup:
 
     def remedy(self, resolution: int) -> str:
         """The command that measures what is missing, as the end of an error message."""
-        classes = "" if self.space.num_classes == 1000 else f"--num-classes {self.space.num_classes} "
-        stated = self.table.header.get("dtype")
-        dtype = f"--dtype {stated} " if stated in ("int8", "bf16", "fp16") else ""
-        return (
-            f"; measure them on the device, for this CPU: python -m profilers.cpu --space {self.space.argument} "
-            f"{classes}{dtype}--resolutions {resolution} --out measured.csv"
-        )
+        space, stated = self.space, self.table.header.get("dtype")
+        classes = [] if space.num_classes == 1000 else ["--num-classes", str(space.num_classes)]
+        dtype = ["--dtype", stated] if stated in ("int8", "bf16", "fp16") else []
+        rest = [*classes, *dtype, "--resolutions", str(resolution), "--out", "measured.csv"]
+        named = space.argument
+        if named is not None and (named != space.stated_file or Path(named).is_file()):
+            measure = spelled("profilers.cpu", "--space", named, *rest)
+            return f"; measure them on the device, for this CPU: {measure}"
+        if self.table.path is not None and self.table.header["space"] == space.name:
+            printed = f" ({spelled('ofa.spaces', self.table.path, '--toml')} prints that)"
+        else:
+            printed = ""
+        measure = spelled("profilers.cpu", *rest, "--space", "FILE")
+        return f"; measure them on the device, for this CPU: {measure}, where FILE describes {space.name}{printed}"
 
     @property
     def _name(self) -> str:
