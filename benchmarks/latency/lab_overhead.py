@@ -25,6 +25,7 @@ os.environ["PYTHONPATH"] = str(ROOT)
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 
 from profilers.lab.cluster import RayHosts, connected  # noqa: E402
+from profilers.lab.head import LabHead  # noqa: E402
 from profilers.lab.host.actor import start_actor  # noqa: E402
 from tests.helpers.labs import job, phone, run_of  # noqa: E402
 
@@ -56,7 +57,7 @@ def main() -> int:
 
 def measure(asked: argparse.Namespace, nodes: list, folder: Path, began: float) -> None:
     """Runs all jobs, and prints a device's time beside that of its jobs."""
-    hosts, held = RayHosts(), []
+    hosts, held = RayHosts(LabHead({})), []
     names = [f"d{n:02}" for n in range(asked.devices)]
     for n, node in enumerate(nodes):
         devices = [phone(name) for name in names[n :: len(nodes)]]

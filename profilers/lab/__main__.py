@@ -50,12 +50,13 @@ def run(config: RunLabConfig) -> int:
     read_entries(config.config)  # a mistake there is named before Ray is asked for
     require("ray", "a lab")
     from profilers.lab.cluster import RayHosts, connected
-    from profilers.lab.run.runs import run_lab
+    from profilers.lab.run.runs import resumed, run_lab
 
     console = make_console()
-    with connected(config.address), progress_bar(console, counted=True) as bar:
+    then = f"and its hosts are announced, go on with: {resumed(config)}"
+    with connected(config.address, then) as head, progress_bar(console, counted=True) as bar:
         shown = _Shown(bar if console.is_terminal else None)
-        return run_lab(config, RayHosts(), console.out, shown)
+        return run_lab(config, RayHosts(head), console.out, shown)
 
 
 def status(config: StatusConfig) -> int:
@@ -68,8 +69,8 @@ def status(config: StatusConfig) -> int:
     if config.run is None or config.address != "auto":
         from profilers.lab.cluster import RayHosts, connected
 
-        with connected(config.address):
-            hosts = RayHosts()
+        with connected(config.address, "ask again") as head:
+            hosts = RayHosts(head)
             lines = [*lab_lines(hosts.look(), hosts.doing()), *lines]
     say = make_console().out
     for line in lines:

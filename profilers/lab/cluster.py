@@ -22,6 +22,7 @@ from ofa.errors import InputError, one_line
 from ofa.optional_packages import require
 from ofa.runs.system import others_may_read
 from profilers.lab.devices import Host
+from profilers.lab.head import LabHead, place_of
 from profilers.lab.host.jobs import Doing
 from profilers.lab.orders import Begun, Look, Order
 from profilers.lab.run.driver import HostLost
@@ -35,8 +36,11 @@ _PREFIX = "host "
 
 
 @contextmanager
-def connected(address: str) -> Iterator[None]:
-    """A connection to the lab's Ray; InputError where there is none, or of another version."""
+def connected(address: str, then: str = "begin anew") -> Iterator[LabHead]:
+    """A connection to the lab's Ray; InputError where there is none, of another version, or it goes away.
+
+    then: what to do when it is there again, after a comma
+    """
     require("ray", "a lab")
     _check_there(address)
     if "RAY_AUTH_MODE" not in os.environ and has_token():
@@ -44,6 +48,7 @@ def connected(address: str) -> Iterator[None]:
         os.environ["RAY_AUTH_MODE"] = "token"
     import ray
 
+    logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)  # its words come beside ours
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -56,17 +61,39 @@ def connected(address: str) -> Iterator[None]:
         ) from None
     except (RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise InputError(f"Ray at --address {address} refuses: {_shown(error)}") from None
+
+    def gone(why: str) -> str:
+        return f"the lab's Ray at --address {address} went away ({why}); when it is there again, {then}"
+
+    head = LabHead(_places(address))
+    if not address.startswith("ray://"):  # a client's Ray ends no process
+        head.end_if_stuck(gone("it does not answer"))
     try:
-        yield
+        yield head
     except BrokenPipeError:  # whoever read what we print
         raise
     except (ConnectionError, ray.exceptions.RayError) as error:
-        raise InputError(
-            f"the lab's Ray at --address {address} went away; when it is there again, begin anew, a run with --resume: "
-            f"what came back is kept: {_shown(error)}"
-        ) from None
+        raise InputError(gone(_shown(error))) from None
     finally:
         ray.shutdown()
+        head.leave()
+
+
+def _places(address: str) -> dict[str, tuple[str, int]]:
+    """What has to answer: the head, and Ray's part on this host. Of a client, the head alone."""
+    import ray
+
+    if address.startswith("ray://"):
+        place = place_of(address)
+        return {} if place is None else {"its head": place}
+    here = ray.get_runtime_context()
+    head = place_of(here.gcs_address)
+    parts = {each["NodeID"]: (each["NodeManagerAddress"], each["NodeManagerPort"]) for each in ray.nodes()}
+    own = parts.get(here.get_node_id())
+    return {
+        **({} if head is None else {"its head": head}),
+        **({} if own is None else {"its part on this host": own}),
+    }
 
 
 def _check_there(address: str) -> None:
@@ -189,15 +216,17 @@ class _Asked:
 
 
 class RayHosts:
-    """The hosts of a lab over Ray."""
+    """The hosts of a lab over Ray. All calls raise HeadGone where its head has gone."""
 
-    def __init__(self) -> None:
+    def __init__(self, head: LabHead) -> None:
+        self._head = head
         self._actors: dict[str, Any] = {}
         # of those that answered last; one that is slow is still there
         self._known: dict[str, Host] = {}
         self._facts, self._looks = _Asked(), _Asked()
 
     def look(self) -> dict[str, Host]:
+        self._head.require()
         self._actors = actors()
         found = self._facts.answers({host: actor.facts.remote for host, actor in self._actors.items()})
         known = {**self._known, **found}
@@ -208,6 +237,7 @@ class RayHosts:
 
     def doing(self) -> dict[str, list[Doing]]:
         """{host: what runs there}"""
+        self._head.require()
         found = answers({host: actor.doing.remote() for host, actor in self._actors.items()})
         return {host: answer for host, answer in found.items() if not isinstance(answer, HostLost)}
 
@@ -218,6 +248,7 @@ class RayHosts:
 
     def poll(self, wanted: Mapping[str, Mapping[str, Mapping[str, str]]]) -> dict[str, dict[str, Look] | HostLost]:
         """Hosts that are slow to answer are left out, and asked nothing new, so that the others need not wait."""
+        self._head.require()
         asked = {
             host: functools.partial(self._actors[host].look.remote, marks)
             for host, marks in wanted.items()
@@ -227,6 +258,7 @@ class RayHosts:
         return {**self._looks.answers(asked), **gone}
 
     def stop(self, keys: Mapping[str, Sequence[str]]) -> None:
+        self._head.require()
         answers({host: self._actors[host].stop.remote(each) for host, each in keys.items() if host in self._actors})
 
     def forget(self, host: str, keys: Sequence[str]) -> None:
@@ -234,6 +266,7 @@ class RayHosts:
             self._asked(host, lambda actor: actor.forget.remote(keys))
 
     def _asked(self, host: str, ask: Callable[[Any], Any]) -> Any:
+        self._head.require()
         if host not in self._actors:
             raise HostLost("it is not announced any more")
         answer = answers({host: ask(self._actors[host])})[host]

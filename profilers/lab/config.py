@@ -54,10 +54,11 @@ class AnnounceConfig(LabOptions):
     def __post_init__(self) -> None:
         object.__setattr__(self, "work", Path(self.work).expanduser())
         super().__post_init__()
-        if self.address.startswith("ray://"):  # its node would be the head
+        if self.address.startswith("ray://"):
             raise UsageError(
-                f"--address is {short(self.address)}, by which a host only asks: start Ray here (ray start --address "
-                "HEAD:6379) and leave --address out"
+                f"--address is {short(self.address)}, a client's address: with it the devices would be looked for on "
+                "Ray's head and not here. Start Ray on this host (ray start --address HEAD:6379), and leave --address "
+                "out"
             )
         if self.name is not None and (not self.name.isprintable() or not self.name.strip() or len(self.name) > 100):
             raise UsageError(f"--name is {short(self.name)}, expected at most 100 characters that can be printed")

@@ -12,12 +12,14 @@ from ofa.errors import InputError
 from profilers.lab.cluster import actor_name, actors, answers, connected, is_guarded, token_for_all, waited_for
 from profilers.lab.config import AnnounceConfig
 from profilers.lab.devices import Device, Host, announced, package
+from profilers.lab.head import LabHead
 from profilers.lab.host.actor import start_actor
 from profilers.lab.host.attached import Attached
 from profilers.lab.run.driver import HostLost
 from profilers.profiling.console import ended_by_sigterm
 
 _STARTS_S, _ENDS_S = 60.0, 40.0
+_ENDS_ALONE_S = 15.0  # of jobs whose Ray has lost its head: 60 s after that, Ray ends this process
 _HOLDS_S = 5.0  # the name of an actor whose process has just ended
 _LOST_AFTER = 6  # answers that stay away
 OPEN = (
@@ -33,7 +35,7 @@ def announce(config: AnnounceConfig, say: Callable[[str], object], warn: Callabl
     """
     name = config.name or socket.gethostname()
     # within: Ray has a handler of SIGTERM of its own, which ends a process at once
-    with connected(config.address), ended_by_sigterm():
+    with connected(config.address, "start this command again") as head, ended_by_sigterm():
         import ray
 
         if not is_guarded():
@@ -47,11 +49,13 @@ def announce(config: AnnounceConfig, say: Callable[[str], object], warn: Callabl
         try:
             _say_changes(name, [], here.devices, say)
             say(f"{name}: {_host(name, here.actor, _STARTS_S).cores}")
-            _keep(here, attached, say)
+            _keep(here, head, attached, say)
         finally:
+            there = not head.silent()
             # in order: a profiler puts its phone back
-            answers({name: here.actor.close.remote()}, _ENDS_S)
-            ray.kill(here.actor)
+            answers({name: here.actor.close.remote()}, _ENDS_S if there else _ENDS_ALONE_S)
+            if there:
+                ray.kill(here.actor)
 
 
 def _check_welcome(name: str, own: str) -> None:
@@ -94,11 +98,12 @@ def _host(name: str, actor: Any, timeout_s: float) -> Host:
     return answer
 
 
-def _keep(here: _Here, attached: Attached, say: Callable[[str], object]) -> None:
+def _keep(here: _Here, head: LabHead, attached: Attached, say: Callable[[str], object]) -> None:
     """Looks what is attached, and tells the actor, until this process is stopped; InputError where Ray goes away."""
     silent, refused = 0, set[str]()
     while True:
         time.sleep(here.config.every)
+        head.require()
         doing = answers({here.name: here.actor.doing.remote()})[here.name]
         if isinstance(doing, HostLost):
             silent += 1

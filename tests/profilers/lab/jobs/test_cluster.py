@@ -20,6 +20,7 @@ from ofa.runs.journal import Journal
 from ofa.tables import LatencyTable
 from profilers.lab.cluster import RayHosts, connected
 from profilers.lab.devices import Device, package
+from profilers.lab.head import LabHead
 from profilers.lab.host.actor import start_actor
 from tests.helpers.labs import job, phone, run_of
 
@@ -55,63 +56,80 @@ def cluster() -> Iterator[Any]:
             made.shutdown()
 
 
-def test_the_commands(cluster: Any, tmp_path: Path) -> None:
-    """announce, status, run on this CPU; all are killed in the middle, and a resumed run comes to the same end."""
+class Commands:
+    """Commands of a lab in a folder, each with its log."""
 
-    processes: list[subprocess.Popen[str]] = []
+    def __init__(self, address: str, folder: Path) -> None:
+        self._address, self._folder = address, folder
+        self._processes: list[subprocess.Popen[str]] = []
 
-    def started(*words: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-u", "-m", "profilers.lab", *words, "--address", cluster.address]
-        with (tmp_path / f"{words[0]}.log").open("a") as log:
-            processes.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=subprocess.STDOUT, text=True))
-        return processes[-1]
+    def started(self, *words: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-u", "-m", "profilers.lab", *words, "--address", self._address]
+        with (self._folder / f"{words[0]}.log").open("a") as log:
+            process = subprocess.Popen(command, cwd=self._folder, stdout=log, stderr=subprocess.STDOUT, text=True)
+        self._processes.append(process)
+        return process
 
-    def logged(name: str, words: str, process: subprocess.Popen[str]) -> str:
-        path = tmp_path / f"{name}.log"
+    def logged(self, name: str, words: str, process: subprocess.Popen[str]) -> str:
+        """Its log, when it has these words."""
+        path = self._folder / f"{name}.log"
         while words not in path.read_text():
             assert process.poll() is None, path.read_text()
             time.sleep(0.1)
         return path.read_text()
 
-    announce = ("announce", "--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
-    try:
-        first = started(*announce)
-        text = logged("announce", "timed: cpu-", first)
-        assert "warning: this Ray asks nobody for a token" in text
-        args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--limit", "6", "--timing", "warm", "--quick"]
-        entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
-        (tmp_path / "lab.toml").write_text(entry)
-        run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5")
-        logged("run", "jobs: 1, on 1 of the lab's devices", run)
-        while not list((tmp_path / "out").rglob("*.journal.jsonl"))[1:]:
-            assert run.poll() is None, (tmp_path / "run.log").read_text()
-            time.sleep(0.05)
-        # the host's part alone: announce starts it anew, and its job ended with it
-        for pid in _host_parts(cluster.list_all_nodes()):
-            os.kill(pid, signal.SIGKILL)
-        logged("run", "host bench went away", run)
-        logged("announce", "and is started anew", first)
-        first.kill()
-        second = started(*announce)
-        # the run itself: what it began goes on
-        run.kill()
-        run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5", "--resume")
-        assert run.wait() == 0, (tmp_path / "run.log").read_text()
-        (table,) = (tmp_path / "out" / "tables").rglob("cpu-*.csv")
-        _same_as_alone(table, args, tmp_path / "alone.csv")
-        status = started("status", "--run", "out")
-        assert status.wait() == 0
-        text = (tmp_path / "status.log").read_text()
-        assert "free" in text
-        assert "ended with 0 on bench" in text
-        second.send_signal(signal.SIGTERM)
-        assert second.wait() == 130
-        assert "no longer in the lab" in (tmp_path / "announce.log").read_text()
-    finally:
-        # whatever failed: an announce that is left would put its host into the lab of the next test
-        for process in processes:
+    def end(self) -> None:
+        """Whatever failed: an announce that is left would put its host into the lab of the next test."""
+        for process in self._processes:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def commands(cluster: Any, tmp_path: Path) -> Iterator[Commands]:
+    made = Commands(cluster.address, tmp_path)
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+def test_the_commands(cluster: Any, commands: Commands, tmp_path: Path) -> None:
+    """announce, status, run on this CPU; all are killed in the middle, and a resumed run comes to the same end."""
+    started, logged = commands.started, commands.logged
+    announce = ("announce", "--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
+    first = started(*announce)
+    text = logged("announce", "timed: cpu-", first)
+    assert "warning: this Ray asks nobody for a token" in text
+    args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--limit", "6", "--timing", "warm", "--quick"]
+    entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
+    (tmp_path / "lab.toml").write_text(entry)
+    run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5")
+    logged("run", "jobs: 1, on 1 of the lab's devices", run)
+    while not list((tmp_path / "out").rglob("*.journal.jsonl"))[1:]:
+        assert run.poll() is None, (tmp_path / "run.log").read_text()
+        time.sleep(0.05)
+    # the host's part alone: announce starts it anew, and its job ended with it
+    for pid in _host_parts(cluster.list_all_nodes()):
+        os.kill(pid, signal.SIGKILL)
+    logged("run", "host bench went away", run)
+    logged("announce", "and is started anew", first)
+    first.kill()
+    second = started(*announce)
+    # the run itself: what it began goes on
+    run.kill()
+    run = started("run", "--config", "lab.toml", "--out", "out", "--patience", "5", "--resume")
+    assert run.wait() == 0, (tmp_path / "run.log").read_text()
+    (table,) = (tmp_path / "out" / "tables").rglob("cpu-*.csv")
+    _same_as_alone(table, args, tmp_path / "alone.csv")
+    status = started("status", "--run", "out")
+    assert status.wait() == 0
+    text = (tmp_path / "status.log").read_text()
+    assert "free" in text
+    assert "ended with 0 on bench" in text
+    second.send_signal(signal.SIGTERM)
+    assert second.wait() == 130
+    assert "no longer in the lab" in (tmp_path / "announce.log").read_text()
 
 
 def _host_parts(nodes: Iterable[Any]) -> list[int]:
@@ -151,7 +169,7 @@ def test_a_node_that_is_killed_loses_nothing_and_two_hosts_of_one_name_are_refus
         host: start_actor(host, node, tmp_path / host, 1, [phone(f"{host}{n}") for n in (1, 2)])
         for host, node in nodes.items()
     }
-    hosts = RayHosts()
+    hosts = RayHosts(LabHead({}))
     while not nodes.keys() <= (there := hosts.look()).keys():
         time.sleep(0.1)
     assert {name: there[name].package for name in nodes} == dict.fromkeys(nodes, package())
@@ -205,3 +223,28 @@ def test_devices_travel() -> None:
 
     device = Device("phone-1", "phone", "S", "M", "C")
     assert pickle.loads(pickle.dumps(device)) == device
+
+
+def test_a_head_that_dies_ends_the_commands_with_a_line_of_ours(
+    cluster: Any, commands: Commands, tmp_path: Path
+) -> None:
+    """The last test of this file: the cluster is no more."""
+    import ray
+
+    words = ("--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
+    announce = commands.started("announce", *words)
+    commands.logged("announce", "timed: cpu-", announce)
+    args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--timing", "warm", "--rounds", "1000"]
+    entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
+    (tmp_path / "lab.toml").write_text(entry)
+    run = commands.started("run", "--config", "lab.toml", "--out", "out")
+    commands.logged("run", "jobs: 1, on 1 of the lab's devices", run)
+    ray.shutdown()  # else Ray ends this process too
+    cluster.head_node.all_processes["gcs_server"][0].process.kill()
+    assert (run.wait(), announce.wait()) == (2, 2)
+    ends = {name: (tmp_path / f"{name}.log").read_text().splitlines()[-1] for name in ("run", "announce")}
+    gone = f"error: the lab's Ray at --address {cluster.address} went away ("
+    assert [end.startswith(gone) for end in ends.values()] == [True, True], ends
+    resume = f"python -m profilers.lab run --config lab.toml --out out --resume --address {cluster.address}"
+    assert ends["run"].endswith(f"; when it is there again, and its hosts are announced, go on with: {resume}")
+    assert ends["announce"].endswith("; when it is there again, start this command again")

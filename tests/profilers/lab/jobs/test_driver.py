@@ -12,6 +12,7 @@ import pytest
 from ofa.runs.journal import Journal
 from profilers.lab import cluster
 from profilers.lab.devices import Host
+from profilers.lab.head import LabHead
 from profilers.lab.orders import FilePiece, Look
 from profilers.lab.plan import Job
 from profilers.lab.run.driver import LabRun, Task
@@ -223,7 +224,7 @@ def test_a_host_that_hangs_is_known_for_a_while_and_keeps_nobody_waiting(monkeyp
     there = {name: Actor(name) for name in ("a", "b")}
     monkeypatch.setattr(cluster, "actors", lambda: there)
     monkeypatch.setattr(cluster, "answers", answers)
-    hosts = cluster.RayHosts()
+    hosts = cluster.RayHosts(LabHead({}))
     assert hosts.look().keys() == {"a", "b"}
     hanging.add("b")
     assert hosts.look().keys() == hosts.look().keys() == {"a", "b"}

@@ -234,7 +234,10 @@ def test_what_is_no_hosts_name_is_no_fault_of_ours(host: str) -> None:
         ({"name": "a\x1b"}, r"--name is 'a\x1b'"),
         ({"board": ("pi", "pi")}, "--board names 'pi' twice"),
         ({"phone": ("1:2", "1:2")}, "--phone names '1:2' twice"),
-        ({"address": "ray://head:10001"}, "by which a host only asks: start Ray here (ray start --address HEAD:6379)"),
+        (
+            {"address": "ray://head:10001"},
+            "not here. Start Ray on this host (ray start --address HEAD:6379)",
+        ),
         ({"timed_cpus": 0}, "--timed-cpus is 0, expected at least 1"),
         ({"only": ("toaster",)}, "--only is 'toaster', expected one of cpu, gpu, phone, board, host"),
     ],
@@ -260,7 +263,11 @@ def test_a_token_is_used_and_a_ray_that_goes_away_is_named(tmp_path: Path, monke
     class Gone(Exception):
         pass
 
-    ray = SimpleNamespace(init=lambda **_: 0, shutdown=lambda: 0, exceptions=SimpleNamespace(RayError=Gone))
+    here = SimpleNamespace(gcs_address="127.0.0.1:9", get_node_id=lambda: "n")
+    ray = SimpleNamespace(
+        init=lambda **_: 0, shutdown=lambda: 0, exceptions=SimpleNamespace(RayError=Gone), nodes=list,
+        get_runtime_context=lambda: here,
+    )  # fmt: skip
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "auth_token"))
     monkeypatch.setenv("RAY_AUTH_MODE", "x")  # what is set here is put back
@@ -271,7 +278,8 @@ def test_a_token_is_used_and_a_ray_that_goes_away_is_named(tmp_path: Path, monke
             (tmp_path / "auth_token").touch()
             raise reason
     assert isinstance(found.value, BrokenPipeError)
-    with pytest.raises(InputError, match=r"the lab's Ray at .* went away; .* with --resume"), cluster.connected("auto"):
+    words = r"the lab's Ray at --address auto went away \(x\); when it is there again, go on with: Y --resume$"
+    with pytest.raises(InputError, match=words), cluster.connected("auto", "go on with: Y --resume"):
         raise Gone("x")
 
 
