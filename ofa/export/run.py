@@ -13,6 +13,7 @@ import torch
 
 from ofa import __version__
 from ofa.checkpoints.weights import read_calibration
+from ofa.errors import InputError
 from ofa.export.compare import Agreement, compare
 from ofa.export.config import SUFFIXES, ExportConfig
 from ofa.export.first import unlike_searched
@@ -30,6 +31,7 @@ from ofa.images.facts import ImageFacts
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import broken_lines, left_out_lines
 from ofa.model_files.ends import Interface, Pixels
+from ofa.model_files.lacking import PACKAGES, not_taken
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.networks.synthetic import prepared
 from ofa.published.opening import open_network
@@ -309,9 +311,12 @@ def _compared(
     try:
         run = runner(config.format, content, config.batch, ends)
     except Exception as error:  # runtimes raise what they like
-        if config.opset is None:
-            raise
-        raise not_run(config.opset, error) from None
+        if config.opset is not None:
+            raise not_run(config.opset, error) from None
+        if config.format in PACKAGES and (why := not_taken(error, config.format)):
+            of = "int8 network" if config.int8 else "network"
+            raise InputError(f"the {of} was not written to {config.out}, since it does not run here: {why}") from None
+        raise
     if chosen is None:
         noise = torch.randn(8, 3, r, r, generator=torch.Generator().manual_seed(0))
         if isinstance(ends.given, Pixels):  # what pixels can be

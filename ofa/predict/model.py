@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ofa.errors import InputError
 from ofa.images.facts import ImageFacts, facts_of_metadata
 from ofa.model_files.ends import IN_FILE, PIXEL_255, Interface, Pixels, Quantised, interface_of
+from ofa.model_files.lacking import not_taken
 from ofa.model_files.running import Runner, in_batches, onnx_session, run_onnx, run_tflite, tflite_interpreter
 from ofa.optional_packages import explained
 from ofa.reading.numbers import cut, short
@@ -77,6 +78,8 @@ def open_model(path: Path) -> ModelFile:
     except ImportError as error:
         raise explained(error) or error from None
     except Exception as error:  # runtimes raise what they like
+        if why := not_taken(error, "tflite" if tflite else "onnx"):
+            raise InputError(f"{path} does not run here: {why}") from None
         kind = "a TFLite model" if tflite else "an ONNX model"
         reason = cut(" ".join(str(error).split()), 200)
         raise InputError(f"{path} cannot be read as {kind}: {reason}") from None

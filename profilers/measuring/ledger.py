@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
 from ofa.errors import InputError
+from ofa.model_files.lacking import in_words
 from ofa.runs.journal import Journal
 from profilers.measuring.events import (
     AGENT_FACTS,
@@ -159,7 +160,7 @@ class Ledger:
 
     def fail(self, visit: Visit, message: str) -> None:
         """Gives up a model."""
-        self.failed[visit.model] = message
+        self.failed[visit.model] = in_words(message, self.hello.runtime if self.hello else "")
         self.journal.append({"kind": "failed", "id": visit.model, "message": message})
 
     @property

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from ofa import __version__
-from ofa.errors import InputError
+from ofa.errors import InputError, one_line
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.control_networks import CONTROL_NETWORKS, ControlNetwork, header_line
@@ -29,12 +29,14 @@ from profilers.profiling.table_header import (
 )
 from profilers.profiling.work import Work
 
+MOST_NAMED = 3  # blocks that failed for one reason
+
 
 def table_of(options: ProfileOptions, work: Work, outcome: Outcome, target: Target, command: str) -> LatencyTable:
     """The table of an outcome; InputError if no block could be measured. command: as typed, for the header."""
     summaries = {name: summarise(outcome.results[name]) for name in work.block_ids if name in outcome.results}
     if not summaries:
-        raise InputError("no block could be measured: no table was written")
+        raise InputError(f"no block could be measured, and no table was written: {_reasons(outcome.failed)}")
     found = blocks_in_place(outcome, summaries, work.network_ids) if work.carriers else None
     device = outcome.greeted.device
     header = {
@@ -78,6 +80,14 @@ def _networks_line(work: Work, outcome: Outcome) -> str:
     return header_line(networks, work.space) if networks else ""
 
 
+def _reasons(failed: Mapping[str, str]) -> str:
+    """The reason that all have in common, or how many there are."""
+    there = [*dict.fromkeys(failed.values())]
+    if len(there) > 1:
+        return f"for the {len(there)} reasons above"
+    return one_line(there[0]) if there else "no reason is known"
+
+
 def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary], found: InPlace | None) -> list[TableRow]:
     return [
         TableRow(
@@ -96,11 +106,17 @@ def _rows(work: Work, outcome: Outcome, summaries: Mapping[str, Summary], found:
 
 
 def say_failures(console: Console, work: Work, outcome: Outcome) -> None:
-    """Names every block that failed, and why; then what ran alone, but not in networks."""
+    """Names every block that failed, and why, many of one reason on one line; then what ran alone, not in networks."""
+    alike: dict[str, list[str]] = {}
     for name, message in outcome.failed.items():
         piece = outcome.plan.pieces.get(name)
-        called = f"a piece of {work.called(piece.of)}" if piece else work.called(name)
-        say(console, f"failed: {called}: {message}")
+        alike.setdefault(message, []).append(f"a piece of {work.called(piece.of)}" if piece else work.called(name))
+    for message, called in alike.items():
+        if len(called) <= MOST_NAMED:
+            for each in called:
+                say(console, f"failed: {each}: {message}")
+        else:
+            say(console, f"failed: {', '.join(called[:MOST_NAMED])} and {len(called) - MOST_NAMED} more: {message}")
     for line in failure_lines(outcome):
         say(console, line)
     if work.carriers and not any(name in outcome.results for name in outcome.plan.cuts):

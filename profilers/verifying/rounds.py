@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.blocks import Block
+from ofa.model_files.lacking import in_words
 from ofa.runs.journal import Journal, finish, refuse_interrupted
 from ofa.space import SearchSpace, Subnet
 from profilers.measuring.judge import Outcome, judge
@@ -124,9 +125,10 @@ def finish_rounds(file: Path) -> None:
 def as_it_was(plan: VisitPlan, journal: Journal) -> Outcome:
     """The outcome of a finished round: what failed then is not tried again."""
     outcome = judge(Ledger(plan, journal))
+    runtime = outcome.hello.runtime if outcome.hello else ""
     for record in journal.records:
         if record.get("kind") == "failed" and record.get("id") in plan.models:
-            outcome.failed[record["id"]] = str(record.get("message"))
+            outcome.failed[record["id"]] = in_words(str(record.get("message")), runtime)
         elif record.get("kind") == "result":
             outcome.failed.pop(record.get("id", ""), None)
     for name in outcome.failed:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from profilers.devices.local_cpu import AGENT, chosen_cpus
 from profilers.measuring import models
 from profilers.measuring.pace import CPU_PACE
 from tests.helpers.short import hasty_visits
+from tests.ofa.model_files.planted import with_later_operators
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick"]
@@ -301,3 +303,23 @@ def test_the_last_cpus_are_taken_unless_others_are_named() -> None:
     available = sorted(os.sched_getaffinity(0))
     assert chosen_cpus(None, 1) == available[-1:]
     assert chosen_cpus([available[0]], 1) == available[:1]
+
+
+def test_int8_operators_that_the_runtime_lacks_are_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = models._write
+
+    def planted(*what: Any) -> str:
+        file = what[4] / written(*what)
+        file.write_bytes(with_later_operators(file.read_bytes(), "CONV_2D"))
+        return file.name
+
+    monkeypatch.setattr(models, "_write", planted)
+    words = [*SMALL, "--limit", "9", "--runtime", "tflite", "--dtype", "int8", "--out", str(tmp_path / "t.csv")]
+    lacks = r"ai-edge-litert [\d.]+ lacks the operator CONV_2D of version 99: install a newer version of it"
+    with pytest.raises(InputError, match=f"no block could be measured, and no table was written: {lacks}"):
+        main(words)
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("failed: ")]
+    assert re.search(f" and 6 more: {lacks}", line)
+    assert not (tmp_path / "t.csv").exists()

@@ -202,6 +202,11 @@ def test_what_a_runtime_does_not_run_is_not_written(toy: Toy, tmp_path: Path, mo
     given = [f"--subnet={toy.result}", f"--checkpoint={toy.checkpoint}", "--format=onnx"]
     with pytest.raises(InputError, match=r"--opset 11: onnxruntime [\d.]+ does not run it, try an older: opset 11"):
         main([*given, "--opset=11", f"--out={tmp_path / 'm.onnx'}"])
+    said = "Could not find an implementation for QuantizeLinear(13) node with name 'q'"
+    monkeypatch.setattr("onnxruntime.InferenceSession", lambda *_, **__: (_ for _ in ()).throw(RuntimeError(said)))
+    lacks = r"m\.onnx, since it does not run here: onnxruntime [\d.]+ lacks the operator QuantizeLinear of opset 13 for"
+    with pytest.raises(InputError, match=rf"the network was not written to {tmp_path}/{lacks} .* --format tflite$"):
+        main([*given, f"--out={tmp_path / 'm.onnx'}"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,6 +17,7 @@ from ofa.predict.__main__ import main
 from ofa.predict.model import tflite_metadata
 from tests.helpers.programs import ended
 from tests.ofa.export.predicted import predicted
+from tests.ofa.model_files.planted import with_later_operators
 
 from .conftest import CATEGORIES
 
@@ -180,3 +181,29 @@ def test_metadata_of_tflite_that_are_no_text_are_passed_over(models: Path) -> No
     assert found["labels"].split("\n") == [f"{category} texture" for category in CATEGORIES]
     marked = content.replace(b"brick texture", b"brick\xff\xfe\xfdxture")
     assert set(found) - set(tflite_metadata(marked)) == {"labels", "images"}
+
+
+# ---- operators that the runtime lacks
+
+
+def of_a_vendor(model: onnx.ModelProto) -> None:
+    model.opset_import.append(helper.make_opsetid("com.vendor", 1))
+    next(node for node in model.graph.node if node.op_type == "QuantizeLinear").domain = "com.vendor"
+
+
+def test_an_int8_file_with_operators_that_its_runtime_lacks_names_them_and_the_way_out(
+    models: Path, photographs: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(models / "int8.onnx")
+    of_a_vendor(model)
+    (tmp_path / "vendor.onnx").write_bytes(model.SerializeToString())
+    (tmp_path / "later.tflite").write_bytes(with_later_operators((models / "int8.tflite").read_bytes(), "CONV_2D"))
+    ways_out = {
+        "vendor.onnx": r"onnxruntime [\d.]+ lacks the operator com\.vendor:QuantizeLinear: install a newer onnxruntime "
+        r"\(pip install -U onnxruntime\), or export the network again with an older --opset, or as --format tflite$",
+        "later.tflite": r"ai-edge-litert [\d.]+ lacks the operator CONV_2D of version 99: install a newer "
+        r"ai-edge-litert \(pip install -U ai-edge-litert\), or export the network again as --format onnx$",
+    }
+    for name, words in ways_out.items():
+        with pytest.raises(InputError, match=rf"{name} does not run here: {words}"):
+            main([str(photographs / "val"), f"--model={tmp_path / name}"])
