@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ofa.blocks import BLOCK_FIELDS, Block, block_row
 from ofa.errors import InputError
-from ofa.reading.csv_text import CsvText, near_miss, read_csv_text
+from ofa.reading.csv_text import CsvText, Row, near_miss, read_csv_text
 from ofa.reading.files import refuse_endless
 from ofa.reading.kinds import TABLE, wrong_kind
 from ofa.reading.numbers import CHANNELS, COUNT, MILLIJOULES, MILLISECONDS, SIZE, SPREAD_MS, cut, short
@@ -85,26 +85,37 @@ def _parse_rows(path: Path, text: CsvText) -> list[TableRow]:
             meant = near_miss(column, _COLUMNS)
             hint = f"did you mean {meant}?" if meant else f"expected {','.join(_COLUMNS)}"
             raise InputError(f"{path}:{text.columns_line}: column {short(column)} is unknown, {hint}")
+    parsers = [(column, _parser(column)) for column in text.columns if column not in BLOCK_FIELDS]
     rows: list[TableRow] = []
     place_of: dict[Block, str] = {}
     for line in text.rows:
-        values: dict[str, Any] = {}
-        for column, cell in line.cells.items():
-            try:
-                values[column] = (_block_cell if column in BLOCK_FIELDS else _parse_cell)(column, cell)
-            except InputError as error:
-                raise InputError(f"{line.where(column)}: {error}") from None
+        cells = line.cells
         try:
-            block = Block(**{field: values.pop(field) for field in BLOCK_FIELDS})
-            row = TableRow(block, **values)
-        except InputError as error:
-            # the message starts with the field's name: point at its column
-            raise InputError(f"{line.where(str(error).split(' ', 1)[0])}: {error}") from None
+            block = _block(tuple(map(cells.__getitem__, BLOCK_FIELDS)))
+            row = TableRow(block, **{column: parse(cells[column]) for column, parse in parsers})
+        except InputError:
+            raise _fault(line) from None
         if block in place_of:
             raise InputError(f"{line.place}: block {block} is already on line {place_of[block].rpartition(':')[2]}")
         place_of[block] = line.place
         rows.append(row)
     return rows
+
+
+def _fault(line: Row) -> InputError:
+    """What is wrong with a row: its first cell that cannot be read, or what its cells together cannot be."""
+    values: dict[str, Any] = {}
+    for column, cell in line.cells.items():
+        try:
+            values[column] = _parser(column)(cell)
+        except InputError as error:
+            return InputError(f"{line.where(column)}: {error}")
+    try:
+        TableRow(Block(**{field: values.pop(field) for field in BLOCK_FIELDS}), **values)
+    except InputError as error:
+        # the message starts with the field's name: point at its column
+        return InputError(f"{line.where(str(error).split(' ', 1)[0])}: {error}")
+    raise AssertionError(f"{line.place} can be read")
 
 
 def _cell(value: Any) -> Any:
@@ -114,23 +125,36 @@ def _cell(value: Any) -> Any:
     return "" if value is None else value
 
 
-def _parse_cell(column: str, cell: str) -> Any:
+def _parser(column: str) -> Callable[[str], Any]:
+    """What reads the cells of a column."""
     if column in ("op", "activation"):
-        return cell
+        return str
     if column in ("squeeze_excite", "skip"):
-        if cell not in ("0", "1"):
-            raise InputError(f"{column} is {short(cell)}, expected 0 or 1")
-        return cell == "1"
-    if column in _OPTIONAL_COLUMNS and cell == "":
-        return None
+        return functools.partial(_yes_or_no, column)
     if column == "visits_ms":
-        return tuple(MILLISECONDS.decimal(column, each) for each in cell.split(" "))
+        return lambda cell: tuple(MILLISECONDS.decimal(column, each) for each in cell.split(" ")) if cell else None
     if column in _WHOLE:
-        return _WHOLE[column].integer(column, cell)
-    return {"latency_ms": MILLISECONDS, "warm_ms": MILLISECONDS, "energy_mj": MILLIJOULES}.get(
-        column, SPREAD_MS
-    ).decimal(column, cell)
+        read: Callable[[str, str], Any] = _WHOLE[column].integer
+    else:
+        bounds = {"latency_ms": MILLISECONDS, "warm_ms": MILLISECONDS, "energy_mj": MILLIJOULES}
+        read = bounds.get(column, SPREAD_MS).decimal
+    if column in _OPTIONAL_COLUMNS:
+        return lambda cell: read(column, cell) if cell else None
+    return functools.partial(read, column)
 
 
-# the fields of blocks are a few hundred values, again and again
-_block_cell = functools.lru_cache(maxsize=4096)(_parse_cell)
+def _yes_or_no(column: str, cell: str) -> bool:
+    if cell not in ("0", "1"):
+        raise InputError(f"{column} is {short(cell)}, expected 0 or 1")
+    return cell == "1"
+
+
+# a process reads several tables of one space
+@functools.lru_cache(maxsize=1 << 14)
+def _block(cells: tuple[str, ...]) -> Block:
+    """The block of a row's cells, in the order of BLOCK_FIELDS."""
+    return Block(**{field: _BLOCK_PARSERS[field](cell) for field, cell in zip(BLOCK_FIELDS, cells, strict=True)})
+
+
+# their cells are a few hundred values, again and again
+_BLOCK_PARSERS = {field: functools.lru_cache(maxsize=1024)(_parser(field)) for field in BLOCK_FIELDS}

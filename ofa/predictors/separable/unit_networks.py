@@ -18,7 +18,7 @@ from ofa.space import SearchSpace
 from ofa.space.unit_choices import unit_choices
 
 Float32 = NDArray[np.float32]
-_AT_ONCE = 1 << 15
+_AT_ONCE = 1 << 10  # configurations: what is made on the way, a KB for each, stays in the processor's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class UnitNetworks:
 
     def unit_table(self, features: Float32, u: int) -> NDArray[np.float64]:
         """(R, N) the members' mean score of N configurations of a unit, given their (N, F) features."""
-        if len(features) > _AT_ONCE:  # what is made on the way is some KB for each
+        if len(features) > _AT_ONCE:
             parts = (features[start : start + _AT_ONCE] for start in range(0, len(features), _AT_ONCE))
             return np.concatenate([self.unit_table(part, u) for part in parts], axis=1)
         m, _, _, h = self.choices.shape
