@@ -26,6 +26,12 @@ def one_split(patched: pytest.MonkeyPatch) -> None:
     patched.setattr(optimism, "SPLITS", 1)
 
 
+def undoubted_visits(patched: pytest.MonkeyPatch) -> None:
+    """No visit is made again because the machine was busy: another agent would start for that, twice in a run."""
+    patched.setattr("profilers.measuring.judge.DRIFT_THRESHOLD", 1e9)
+    patched.setattr("profilers.measuring.judge.disturbed_throughout", lambda _: False)
+
+
 def hasty_visits(patched: pytest.MonkeyPatch) -> None:
     """Few samples on this machine's CPU, whose times are those of a planted quiet one."""
     plant_machine(patched, "quiet")

@@ -20,14 +20,20 @@ from profilers.measuring.plan import make_plan
 from tests.profilers.boards import CONFIG, SSHD_CONFIG, START, Sshd, sshd_program
 
 
+@pytest.fixture(scope="session")
+def sshd_there(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, str]]:
+    """sshd and its environment; where it is not installed, it is fetched once."""
+    return sshd_program(tmp_path_factory.mktemp("sshd-program"))
+
+
 @pytest.fixture(scope="module")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+def sshd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     if platform.system() != "Linux" or platform.machine() != "x86_64" or shutil.which("ssh") is None:
         pytest.skip("needs x86-64 Linux and ssh")
     if subprocess.run(["unshare", "-U", "-r", "-m", "true"], capture_output=True).returncode:
         pytest.skip("a user namespace is not to be had here")
     folder = tmp_path_factory.mktemp("sshd")
-    program, environment = sshd_program(folder)
+    program, environment = request.getfixturevalue("sshd_there")
     # the agent fits, with the space that stays free, and a few models
     agent = bundle.make("x86_64")
     small = sum((agent.folder / name).stat().st_size for name in agent.files) + SPARE + 450_000

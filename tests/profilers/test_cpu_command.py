@@ -22,7 +22,7 @@ from profilers.cpu import main
 from profilers.devices.local_cpu import AGENT, chosen_cpus
 from profilers.measuring import models
 from profilers.measuring.pace import CPU_PACE
-from tests.helpers.short import hasty_visits
+from tests.helpers.short import hasty_visits, undoubted_visits
 from tests.ofa.model_files.planted import with_later_operators
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +38,8 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess:
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])
-def test_a_profile_becomes_a_measured_table(tmp_path: Path, runtime: str) -> None:
+def test_a_profile_becomes_a_measured_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    undoubted_visits(monkeypatch)
     if runtime == "tflite-runtime":
         pytest.importorskip("tflite_runtime", reason="tflite-runtime has wheels up to Python 3.11")
     out = tmp_path / "t.csv"
@@ -205,7 +206,7 @@ def in_the_middle(arguments: list[str], journal: Path, visits: int) -> subproces
 
 def test_a_killed_profile_goes_on_and_loses_at_most_the_block_in_flight(tmp_path: Path) -> None:
     out, journal = tmp_path / "t.csv", tmp_path / "t.journal.jsonl"
-    arguments = [*SMALL, "--limit", "30", "--out", str(out)]
+    arguments = [*SMALL, "--limit", "30", "--rounds", "1", "--out", str(out)]
     process = in_the_middle(arguments, journal, 25)
     process.kill()
     process.communicate()

@@ -29,6 +29,7 @@ from profilers.whole_networks import measured as whole_networks
 from profilers.whole_networks.choosing import Chosen
 from profilers.whole_networks.measured import MeasuredNetworks
 from tests.helpers.programs import ended
+from tests.helpers.short import undoubted_visits
 
 SMALL = ["--space", "mbv3-w0.35", "--resolutions", "32", "--quick", "--dtype", "fp32", "--rounds", "1"]
 ASKED = {"dtype": "fp16", "mode": "eager", "memory_format": "contiguous", "inputs": "warm"}
@@ -37,6 +38,7 @@ BLOCKS = all_blocks(get_space("mbv3-w0.35"), [32])
 
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of the way, not of the figures."""
+    undoubted_visits(monkeypatch)
     rules = {**nvidia.RULES, "warmup_max_seconds": 0.001, "min_runs": 2, "max_runs": 4, "min_sample_us": 1}
     monkeypatch.setattr(nvidia, "PACE", Pace(rules, 1, rules, 1, rules, 1))
 
@@ -58,8 +60,9 @@ def gpu_count(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
 
 
 def test_a_table_made_on_the_cpu_says_so_and_tells_no_energy(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    undoubted_visits(monkeypatch)
     out = tmp_path / "t.csv"
     assert main([*SMALL, "--limit", "4", "--device", "cpu", "--batch-size", "2", "--energy", "--out", str(out)]) == 0
     table = LatencyTable.load(out)

@@ -124,14 +124,14 @@ def test_int8_takes_its_ranges_from_the_images_to_calibrate_whatever_the_batch(
         return observed_ranges(graph, batches)
 
     monkeypatch.setattr("ofa.graph.fake_int8.observed_ranges", observed)
-    outs = [tmp_path / f"{batch}.{format_name}" for batch in (1, 250)]
-    for out, batch in zip(outs, (1, 250), strict=True):
+    outs = [tmp_path / f"{batch}.{format_name}" for batch in (1, 100)]
+    for out, batch in zip(outs, (1, 100), strict=True):
         more = ["--int8", f"--calibration={photographs}", f"--batch={batch}", "--evaluate-images=20"]
         assert main(of(toy, out, *more, format_name=format_name)) == 0
     assert [sum(map(len, part)) for part in (seen[: len(seen) // 2], seen[len(seen) // 2 :])] == [96, 96]
     images = torch.cat(seen).numpy()[:20]
     alone, together = (
-        runner(format_name, out.read_bytes(), batch)(images) for out, batch in zip(outs, (1, 250), strict=True)
+        runner(format_name, out.read_bytes(), batch)(images) for out, batch in zip(outs, (1, 100), strict=True)
     )
     np.testing.assert_allclose(alone, together, atol=1e-5)
 

@@ -70,7 +70,7 @@ def test_a_run_that_was_killed_as_it_accepted_goes_on_and_compares_with_what_was
 
 SMALL = (
     '[[table]]\nfile = "t.csv"\nprofiler = "cpu"\n'
-    'args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--limit", "40"]\n'
+    'args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--quick", "--rounds", "1", "--limit", "40"]\n'
 )
 
 

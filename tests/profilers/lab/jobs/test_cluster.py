@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from profilers.lab.head import LabHead
 from profilers.lab.host.actor import start_actor
 from tests.helpers.labs import job, phone, run_of
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'ofa-latency[lab]'")
+if find_spec("ray") is None:  # not imported here: that takes every worker half a second, and one runs these tests
+    pytest.skip("Ray is not installed: pip install 'ofa-latency[lab]'", allow_module_level=True)
 # the warnings are Ray's own
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore"), pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[4]
