@@ -53,7 +53,17 @@ def load_checkpoint(
     Raises InputError, before anything is changed, where the file cannot be read or would run code, and where a
     tensor is missing, unknown, of another shape or not finite, naming it.
     """
-    tensors, metadata = read_tensors(path)
+    _fill(net, path, *read_tensors(path), kernel_matrices)
+
+
+def _fill(
+    net: Supernet | PlainNetwork,
+    path: str | os.PathLike[str],
+    tensors: dict[str, Tensor],
+    metadata: Mapping[str, str],
+    kernel_matrices: bool = True,
+) -> None:
+    """As `load_checkpoint`, with what was read of the file."""
     tensors.pop(CALIBRATION, None)
     _check_origin(net, path, metadata)
     expected = {
@@ -169,7 +179,7 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
         raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
     check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
     net = Supernet(space, dropout, resolutions)
-    load_checkpoint(net, path)
+    _fill(net, path, tensors, metadata)
     return net
 
 
@@ -197,9 +207,10 @@ def check_plausible(
 
 def load_plain(spec: NetworkSpec, path: str | os.PathLike[str]) -> PlainNetwork:
     """The plain network of that architecture, in evaluation mode, with a checkpoint's weights."""
-    check_plausible(path, spec.blocks, read_tensors(path)[0])
+    tensors, metadata = read_tensors(path)
+    check_plausible(path, spec.blocks, tensors)
     network = PlainNetwork(spec)
-    load_checkpoint(network, path)
+    _fill(network, path, tensors, metadata)
     return network.eval()
 
 

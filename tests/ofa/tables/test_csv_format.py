@@ -82,6 +82,14 @@ def test_faults_are_named_by_file_line_and_column(saved: Path, line: int, old: s
         LatencyTable.load(saved)
 
 
+def test_of_several_faults_the_first_is_named(saved: Path) -> None:
+    edit(saved, 9, "conv,160", "conv,x160")
+    edit(saved, 9, "h_swish,0", "h_swish,2")
+    edit(saved, 10, ",30", ",0")
+    with pytest.raises(InputError, match=r"device.csv:9:6: in_size is 'x160'"):
+        LatencyTable.load(saved)
+
+
 @pytest.mark.parametrize(
     ("cell", "message"),
     [
