@@ -60,7 +60,7 @@ def _fill(
     net: Supernet | PlainNetwork,
     path: str | os.PathLike[str],
     tensors: dict[str, Tensor],
-    metadata: Mapping[str, str],
+    metadata: dict[str, str],
     kernel_matrices: bool = True,
 ) -> None:
     """As `load_checkpoint`, with what was read of the file."""

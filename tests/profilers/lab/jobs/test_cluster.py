@@ -42,6 +42,9 @@ def cluster() -> Iterator[Any]:
         surroundings.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
         surroundings.setenv("RAY_AUTH_MODE", "disabled")
         surroundings.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+        # hosts are actors: nothing takes the workers that each node and each command would start at once, idle
+        for switch in ("enable_worker_prestart", "prestart_worker_first_driver", "enable_metrics_collection"):
+            surroundings.setenv(f"RAY_{switch}", "0")
         made = Cluster()
         try:
             try:
