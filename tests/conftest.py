@@ -6,7 +6,7 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -48,6 +48,29 @@ def _blank_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     """
     if "drawn" not in request.keywords and "matplotlib.figure" in sys.modules:
         monkeypatch.setattr("matplotlib.figure.Figure.savefig", _save_blank)
+
+
+@pytest.fixture(autouse=True)
+def _no_machine_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine's CPU is timed as it is in tests marked `live` alone, whose facts hold on any: quiet, fitful, busy.
+
+    All others plant a machine (tests/helpers/machines.py).
+    """
+    local_cpu, conversation = (
+        sys.modules.get(f"profilers.{name}") for name in ("devices.local_cpu", "measuring.conversation")
+    )
+    # a fixture of the module may have planted one
+    if (
+        local_cpu
+        and conversation
+        and local_cpu.local_agent is conversation.local_agent
+        and "live" not in request.keywords
+    ):
+        monkeypatch.setattr(local_cpu, "local_agent", _refuse_unplanted)
+
+
+def _refuse_unplanted(*_: Any) -> NoReturn:
+    pytest.fail("this machine is timed as it is: plant one (plant_machine, hasty_visits), or mark the test `live`")
 
 
 def _save_blank(_: Any, path: Path, **__: Any) -> None:

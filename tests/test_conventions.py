@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from profilers.devices import local_cpu
 from tests.helpers.programs import nodes_of
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,58 @@ def python_in_texts(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
     for node in nodes:
         if isinstance(node, ast.FormattedValue) and node not in ours and _is_python(node.value):
             yield node.lineno, ast.unparse(node.value)
+
+
+CLOCKS = {"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns", "time_ns"}
+# a browser that does not answer is said to; two minutes are enough for the busiest machine
+MAY_WAIT = {ROOT / "tests/ofa/report/browser.py"}
+
+
+def deadlines(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
+    """(line, what it is) of every place where a test fails if a process is slow: what is waited for has no deadline.
+
+    A run's own limit of minutes ends what hangs (`timeout` in pyproject.toml).
+    """
+    for node in nodes:
+        if isinstance(node, ast.Call) and any(keyword.arg == "timeout" for keyword in node.keywords):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in {"run", "communicate", "wait", "check_output", "check_call", "join", "Barrier"}:
+                yield node.lineno, f"{name} with a timeout"
+        if isinstance(node, ast.Compare) and any(map(_is_clock, ast.walk(node))):
+            yield node.lineno, "a clock that is compared"
+
+
+def _is_clock(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or node.func.attr not in CLOCKS:
+        return False
+    return isinstance(node.func.value, ast.Name) and node.func.value.id == "time"
+
+
+def test_no_test_fails_because_a_process_is_slow() -> None:
+    tests = [path for path in FILES if path.is_relative_to(ROOT / "tests") and path not in MAY_WAIT]
+    found = [f"{path.relative_to(ROOT)}:{line}: {what}" for path in tests for line, what in deadlines(nodes_of(path))]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("code", "count"),
+    [
+        ("process.communicate(timeout=30)", 1),
+        ("subprocess.run(['x'], timeout=60)", 1),
+        ("while time.monotonic() < deadline and not there(): pass", 1),
+        ("assert time.perf_counter() - began < 2", 1),
+        ("while not there(): time.sleep(0.02)", 0),
+        ("agent(timeout=60)", 0),
+        ("assert taken < 2", 0),
+    ],
+)
+def test_a_deadline_is_found(code: str, count: int) -> None:
+    assert len([*deadlines([*ast.walk(ast.parse(code))])]) == count
+
+
+def test_a_machine_that_is_not_planted_is_not_timed() -> None:
+    with pytest.raises(pytest.fail.Exception, match=r"plant one .*, or mark the test `live`"):
+        local_cpu.local_agent(["agent"], ROOT, {}, 1.0)
 
 
 def _is_python(value: ast.expr) -> bool:

@@ -31,6 +31,7 @@ from ofa.tables.lookup import LatencyLookup
 from profilers import cpu
 from profilers.estimating.cost_model import TERMS, cost_terms
 from profilers.profiling import work
+from tests.helpers.short import hasty_visits
 from tests.helpers.supernets import close, lively, run_onnx, trained_and_the_same
 
 PAGE = Path(__file__).parents[1] / "docs/contributing/adding_a_block.md"
@@ -186,6 +187,7 @@ def test_trained_networks_are_folded_and_stored(net: Supernet, tmp_path: Path) -
 def test_an_agent_times_it_and_a_table_holds_it(
     space: SearchSpace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    hasty_visits(monkeypatch)
     monkeypatch.setattr(work, "get_space", lambda *_: space)
     out = tmp_path / "t.csv"
     arguments = ["--space", space.name, "--resolutions", "32", "--quick", "--limit", "5", "--out", str(out)]

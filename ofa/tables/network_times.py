@@ -87,7 +87,7 @@ def read_networks(path: Path, column: str | None = None, known: Sequence[SearchS
 
 def _check_unit(column: str, rows: Sequence[Row], latencies: Sequence[float]) -> None:
     """InputError for a figure a hundred times off: seconds, or microseconds, among milliseconds."""
-    for space in {row.cells["space"] for row in rows}:
+    for space in dict.fromkeys(row.cells["space"] for row in rows):  # in their order
         of_space = [(row, ms) for row, ms in zip(rows, latencies, strict=True) if row.cells["space"] == space]
         middle = float(np.median([ms for _, ms in of_space]))
         for row, ms in of_space:

@@ -254,7 +254,7 @@ class RayHosts:
             for host, marks in wanted.items()
             if host in self._actors
         }
-        gone = dict.fromkeys(wanted.keys() - asked.keys(), HostLost("it is not announced any more"))
+        gone = {host: HostLost("it is not announced any more") for host in wanted if host not in asked}
         return {**self._looks.answers(asked), **gone}
 
     def stop(self, keys: Mapping[str, Sequence[str]]) -> None:

@@ -111,7 +111,7 @@ def test_an_agent_whose_host_is_gone_ends(alone: Path) -> None:
     assert agent.stdout is not None
     agent.stdout.readline()
     agent.stdout.close()
-    assert agent.wait(timeout=60) == 1
+    assert agent.wait() == 1
 
 
 def test_the_error_of_the_median_by_hand() -> None:

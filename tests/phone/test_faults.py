@@ -98,10 +98,15 @@ def test_a_phone_that_stays_away_is_not_waited_for_for_ever(
     phone: TestPhone, results, during, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "t.csv"
-    monkeypatch.setattr(phone_session, "PATIENCE_S", 1.0)
-    monkeypatch.setattr(adb, "CONNECT_S", 1.0)
+
+    def leave() -> None:
+        # not before: what is there may need longer than that to answer
+        monkeypatch.setattr(phone_session, "PATIENCE_S", 1.0)
+        monkeypatch.setattr(adb, "CONNECT_S", 1.0)
+        phone.__exit__(None, None, None)
+
     with (
-        during(out, 5, lambda: phone.__exit__(None, None, None)),
+        during(out, 5, leave),
         pytest.raises(InputError, match=r"did not come back within 1 s .* continue with --resume"),
     ):
         main(arguments(phone, out))
@@ -323,8 +328,8 @@ def in_the_middle(phone: TestPhone, out: Path, results: Callable[[Path], list[di
         # a shell's background jobs ignore SIGINT, and so would what they start
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and len(results(out)) < 5:
+    while len(results(out)) < 5:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     return process
 
@@ -336,7 +341,7 @@ def test_an_interrupted_run_leaves_the_phone_as_it_was(
     out = tmp_path / "t.csv"
     process = in_the_middle(phone, out, results)
     process.send_signal(ended_by)
-    _, stderr = process.communicate(timeout=60)
+    _, stderr = process.communicate()
     assert process.returncode == 130
     assert stderr.rstrip().endswith("--resume")
     assert len(stderr.splitlines()) == 1
@@ -348,11 +353,9 @@ def test_a_killed_host_leaves_no_agent_and_no_mode_behind(phone: TestPhone, resu
     process = in_the_middle(phone, out, results)
     process.kill()
     process.communicate()
-    deadline = time.monotonic() + 60
-    while shell(phone, RUNNING).code == 0 and time.monotonic() < deadline:
+    while shell(phone, RUNNING).code == 0:
         time.sleep(0.1)
-    assert shell(phone, RUNNING).code != 0
-    while "false" not in (phone.state / "fixed_performance").read_text() and time.monotonic() < deadline:
+    while "false" not in (phone.state / "fixed_performance").read_text():
         time.sleep(0.1)
     assert (phone.state / "fixed_performance").read_text().split() == ["true", "true", "false"]
 

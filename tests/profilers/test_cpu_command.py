@@ -37,6 +37,7 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.live
 @pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])
 def test_a_profile_becomes_a_measured_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     undoubted_visits(monkeypatch)

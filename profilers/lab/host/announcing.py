@@ -140,5 +140,6 @@ def _say_changes(name: str, before: Sequence[Device], now: Sequence[Device], say
         if was.get(key) != device:
             what = f"cannot be used: {device.trouble}" if device.trouble else f"{device.model}, {device.kind}"
             say(f"{name}: {key} is attached: {what}")
-    for key in was.keys() - there.keys():
-        say(f"{name}: {key} is gone")
+    for key in was:
+        if key not in there:
+            say(f"{name}: {key} is gone")

@@ -76,6 +76,27 @@ def fake(sanitized: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def planted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent by a planted clock, which passes as long as the fake runtime's models spin."""
+    gcc, clock = shutil.which("gcc"), HERE / "planted_clock.c"
+    if gcc is None or platform.system() != "Linux":
+        pytest.skip("the sanitizers need gcc on Linux")
+    agent = tmp_path_factory.mktemp("clocked") / "agent"
+    flags = ["-std=c11", "-O1", "-rdynamic", "-Wl,--wrap=clock_gettime,--wrap=clock_nanosleep"]
+    sources = bundle.SOURCES.glob("*.c")
+    subprocess.run([gcc, *flags, *sources, clock, "-o", agent, "-lasan", *bundle.LIBRARIES], check=True)
+    return agent
+
+
+@pytest.fixture
+def clocked(planted_clock: Path, fake: Path) -> Path:
+    """The folder of the fake runtime, whose agent goes by a planted clock: no machine is too slow for it."""
+    (fake / "agent").unlink()
+    (fake / "agent").symlink_to(planted_clock)
+    return fake
+
+
 def write_fake(folder: Path, name: str, words: str) -> None:
     (folder / f"{name}.tflite").write_bytes(b"\0\0\0\0TFL3" + words.encode())
 

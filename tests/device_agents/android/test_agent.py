@@ -105,7 +105,7 @@ def test_an_agent_whose_host_is_gone_ends(real: Path, manifest_with: Callable[..
     assert agent.stdout is not None
     agent.stdout.readline()
     agent.stdout.close()
-    assert agent.wait(timeout=60) == 1
+    assert agent.wait() == 1
 
 
 def test_the_host_measures_with_it_as_with_any_agent(native: Bundle, tmp_path: Path) -> None:

@@ -281,10 +281,10 @@ def test_a_talkative_runtime_does_not_reach_the_protocol(fake: Path, talk: Talk,
     assert said(talk(fake)) == [("result", "a"), ("result", "b"), ("result", "a")]
 
 
-def test_what_does_not_fit_into_the_time_budget_is_told(fake: Path, talk: Talk, write_fake: WriteFake) -> None:
-    write_fake(fake, "b", "sleep 1")
+def test_what_does_not_fit_into_the_time_budget_is_told(clocked: Path, talk: Talk, write_fake: WriteFake) -> None:
+    write_fake(clocked, "b", "spin 600000")
     rules = {**FEW, "min_runs": 1, "max_runs": 1, "warmup_runs": 1}
-    events = talk(fake, time_budget_seconds=1, rules=rules)
+    events = talk(clocked, time_budget_seconds=1, rules=rules)
     assert said(events) == [("result", "a"), ("result", "b"), ("error", "a")]
     assert events[-1] == {"type": "done"}
     assert (events[-2]["reason"], events[-2]["message"]) == ("time_budget", "the time budget is spent")

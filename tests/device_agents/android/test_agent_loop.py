@@ -1,15 +1,12 @@
 """The phone agent in a loop: its model stays loaded, runs follow each other or a rate, and heat stops nothing."""
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from device_agents.android.bundle import LIBRARIES, SOURCES
 from tests.device_agents.loops import LOOPS, WARM_UP, PlantedLoop, windows_of
 
 TalkRaw = Callable[[Path, bytes], tuple[int, list[dict], str]]
@@ -77,29 +74,16 @@ def test_at_a_rate_runs_begin_at_their_times_and_no_sooner(
     assert all(result["late"] > 0 for result in results(events))
 
 
-@pytest.fixture(scope="module")
-def clocked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The agent by a planted clock."""
-    gcc, planted = shutil.which("gcc"), Path(__file__).with_name("planted_clock.c")
-    assert gcc is not None, "the fake runtime was made by it"
-    agent = tmp_path_factory.mktemp("clocked") / "agent"
-    flags = ["-std=c11", "-O1", "-rdynamic", "-Wl,--wrap=clock_gettime,--wrap=clock_nanosleep"]
-    subprocess.run([gcc, *flags, *SOURCES.glob("*.c"), planted, "-o", agent, "-lasan", *LIBRARIES], check=True)
-    return agent
-
-
 @pytest.mark.parametrize("asked", LOOPS.values(), ids=LOOPS)
 def test_runs_begin_at_their_times(
-    fake: Path, clocked: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake, asked: PlantedLoop
+    clocked: Path, talk_raw: TalkRaw, manifest_with: ManifestWith, write_fake: WriteFake, asked: PlantedLoop
 ) -> None:
     """The same windows as those of the CPU agent: tests/device_agents/test_cpu_loop.py."""
-    (fake / "agent").unlink()
-    (fake / "agent").symlink_to(clocked)
     for name in {*asked.models}:
         words = f"spin {1000 * asked.run_ms} stand {asked.stand_at} for {1000 * asked.stand_ms}"
-        write_fake(fake, name, words)
+        write_fake(clocked, name, words)
     more = {"visits": [*asked.models], "rules": {**manifest_with()["rules"], **WARM_UP}}
-    events, _ = looped(fake, talk_raw, manifest_with, sustained=asked.sustained, **more)
+    events, _ = looped(clocked, talk_raw, manifest_with, sustained=asked.sustained, **more)
     assert windows_of(results(events)) == asked.windows
 
 

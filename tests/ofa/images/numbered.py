@@ -100,7 +100,7 @@ class Board:
 
     def __post_init__(self) -> None:
         self.slots = [None] * self.count
-        self.barrier = threading.Barrier(self.count, timeout=60)
+        self.barrier = threading.Barrier(self.count)
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,6 @@ def said(commands: Commands) -> str:
         env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "400"},
         capture_output=True,
         text=True,
-        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr[:6000]

@@ -113,3 +113,14 @@ def test_a_network_stands_once_and_a_header_is_spelled_right(saved: Path) -> Non
     saved.write_text("\n".join(["# Batch: 64", *head, row, ""]))
     with pytest.raises(InputError, match=r"n.csv: header key 'Batch': did you mean batch\?"):
         read_networks(saved)
+
+
+def test_of_figures_that_are_far_off_the_first_space_of_the_file_is_named(tmp_path: Path) -> None:
+    """A set's order named another one from run to run."""
+    rng, names = np.random.default_rng(0), [SPACES[i] for i in (2, 0, 1)]
+    spaces = [(name, get_space(name)) for name in names for _ in range(3)]
+    networks = [(name, space.decode(space.sample(rng, 1))[0]) for name, space in spaces]
+    path = tmp_path / "n.csv"
+    write_networks(path, {"device": "D"}, networks, {"latency_ms": ["20", "20", "20000"] * len(names)})
+    with pytest.raises(InputError, match=r"latency_ms is 20000, and the median of proxyless-w1\.3 here is 20: another"):
+        read_networks(path)

@@ -35,6 +35,7 @@ def this_cpu() -> Target:
     return cpu_target("onnxruntime", 1, 1, [max(os.sched_getaffinity(0))], 60.0)
 
 
+@pytest.mark.live
 def test_a_loop_runs_on_from_window_to_window_and_is_read_again(this_cpu: Target, tmp_path: Path) -> None:
     seen: list[int] = []
     loop = run(tmp_path, this_cpu, watch=lambda windows: seen.append(len(windows)))
@@ -55,6 +56,7 @@ def test_a_loop_runs_on_from_window_to_window_and_is_read_again(this_cpu: Target
         run(tmp_path, this_cpu, LoopPlan(2, 30.0, PLAN.minute_s), resume=True)
 
 
+@pytest.mark.live
 def test_at_a_rate_runs_begin_at_their_times_and_no_sooner(this_cpu: Target, tmp_path: Path) -> None:
     rate = 100.0
     loop = run(tmp_path, this_cpu, LoopPlan(2, rate, minute_s=0.48))
@@ -68,6 +70,7 @@ def test_at_a_rate_runs_begin_at_their_times_and_no_sooner(this_cpu: Target, tmp
     assert all(window["late"] > 0 for window in hurried.windows)
 
 
+@pytest.mark.live
 def test_a_rate_slower_than_windows_has_a_run_in_each(this_cpu: Target, tmp_path: Path) -> None:
     loop = run(tmp_path, this_cpu, LoopPlan(2, 100.0, minute_s=0.012))
     # by a planted clock it is exactly one: tests/device_agents/test_cpu_loop.py; this machine may stand still
