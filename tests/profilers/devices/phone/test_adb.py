@@ -99,10 +99,12 @@ def test_a_phone_that_wants_to_be_paired_is_told_from_others() -> None:
 
 
 def test_where_nothing_listens_there_is_no_device() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
+    # bound, so that nobody else can listen there meanwhile
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
         serial = f"127.0.0.1:{unused.getsockname()[1]}"
-    with pytest.raises(InputError, match=r"no device answers at 127.0.0.1:\d+ \(Connection refused\): is it on"):
-        Adb(serial).connect()
+        with pytest.raises(InputError, match=r"no device answers at 127.0.0.1:\d+ \(Connection refused\): is it on"):
+            Adb(serial).connect()
 
 
 def test_what_is_no_adb_is_no_device(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,30 +35,36 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(heads, name, seconds)
 
 
-def nobody() -> tuple[str, int]:
-    """A place where nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        return made.getsockname()[:2]  # type: ignore[no-any-return]
+@pytest.fixture
+def closed() -> Iterator[socket.socket]:
+    """A place where nobody listens, and nobody else can."""
+    with socket.socket() as made:
+        made.bind(("127.0.0.1", 0))
+        yield made
 
 
 @pytest.mark.usefixtures("hasty")
-def test_what_does_not_answer_is_named_and_what_comes_back_in_time_is_waited_for(listening: socket.socket) -> None:
-    there, gone = listening.getsockname(), nobody()
+def test_what_does_not_answer_is_named_and_what_comes_back_in_time_is_waited_for(
+    listening: socket.socket, closed: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, gone = listening.getsockname(), closed.getsockname()
     LabHead({}).require()
     LabHead({HEAD: there, PART: there}).require()
     with pytest.raises(HeadGone, match="its part on this host has not answered for 0 s"):
         LabHead({HEAD: there, PART: gone}).require()
     with pytest.raises(HeadGone, match="its head has not"):
         LabHead({HEAD: gone, PART: there}).require()
-    later: list[socket.socket] = []
-    threading.Timer(0.1, lambda: later.append(socket.create_server(gone))).start()
+    # however late this machine lets it come back
+    monkeypatch.setattr(heads, "GONE_S", 600.0)
+    later = threading.Timer(0.1, closed.listen)
+    later.start()
     LabHead({HEAD: gone}).require()
-    later[0].close()
+    later.join()
 
 
 @pytest.mark.usefixtures("hasty")
-def test_every_question_to_the_hosts_asks_for_ray_first() -> None:
-    hosts: Any = RayHosts(LabHead({HEAD: nobody()}))
+def test_every_question_to_the_hosts_asks_for_ray_first(closed: socket.socket) -> None:
+    hosts: Any = RayHosts(LabHead({HEAD: closed.getsockname()}))
     questions = (hosts.look, hosts.doing, lambda: hosts.poll({}), lambda: hosts.stop({}))
     questions += (lambda: hosts.begin("a", None, {}), lambda: hosts.forget("a", []))  # type: ignore[assignment]
     for ask in questions:
@@ -66,18 +74,27 @@ def test_every_question_to_the_hosts_asks_for_ray_first() -> None:
 
 @pytest.mark.usefixtures("hasty")
 def test_a_process_that_hangs_in_a_call_of_ray_is_ended_with_the_same_words(
-    listening: socket.socket, capsys: pytest.CaptureFixture[str]
+    listening: socket.socket, closed: socket.socket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # a tenth of a second passes whenever the clock is looked at, and not while this machine stands still
+    clock, looked = itertools.count(0, 0.1), list[float]()
+
+    def monotonic() -> float:
+        looked.append(next(clock))
+        return looked[-1]
+
+    monkeypatch.setattr(heads, "STUCK_S", 1.0)
+    monkeypatch.setattr(heads, "time", SimpleNamespace(monotonic=monotonic, sleep=time.sleep))
     ended = list[int]()
     LabHead({HEAD: listening.getsockname()}).end_if_stuck("went away", ended.append)
-    left = LabHead({HEAD: nobody()})
+    left = LabHead({HEAD: closed.getsockname()})
     left.end_if_stuck("x", ended.append)
     left.leave()
-    time.sleep(0.5)
+    while len(looked) < 20:
+        time.sleep(0.01)
     assert not ended
     listening.close()
-    until = time.monotonic() + 30
-    while not ended and time.monotonic() < until:
+    while not ended:
         time.sleep(0.05)
     assert ended == [2]
     assert capsys.readouterr().err == "error: went away\n"
@@ -89,11 +106,11 @@ def test_it_is_over_before_ray_ends_the_process() -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_run_keeps_its_journal_when_ray_goes_away(tmp_path: Path) -> None:
+def test_a_run_keeps_its_journal_when_ray_goes_away(closed: socket.socket, tmp_path: Path) -> None:
     (tmp_path / "lab.toml").write_text('[[job]]\nname = "t"\ncommand = "profile"\n')
     config = RunLabConfig(config=tmp_path / "lab.toml", out=tmp_path / "out")
     with pytest.raises(HeadGone):
-        run_lab(config, RayHosts(LabHead({HEAD: nobody()})), print, len)
+        run_lab(config, RayHosts(LabHead({HEAD: closed.getsockname()})), print, len)
     assert not issubclass(HeadGone, InputError)  # `connected` makes it one, with the command that goes on
 
 
