@@ -37,6 +37,13 @@ def run(arguments: list[str]) -> subprocess.CompletedProcess:
     return subprocess.run(command(arguments), cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.fixture(autouse=True)
+def _hasty(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test is about is not the time, but in one."""
+    if "live" not in request.keywords:
+        hasty_visits(monkeypatch)
+
+
 @pytest.mark.live
 @pytest.mark.parametrize("runtime", ["onnxruntime", "tflite", "tflite-runtime", "torch"])
 def test_a_profile_becomes_a_measured_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
@@ -67,13 +74,6 @@ def test_a_profile_becomes_a_measured_table(tmp_path: Path, monkeypatch: pytest.
         assert 0.0001 < row.latency_ms < 1000
 
 
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a test is about is not the time."""
-    hasty_visits(monkeypatch)
-
-
-@pytest.mark.usefixtures("hasty")
 def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(tmp_path: Path) -> None:
     out = tmp_path / "t.csv"
     arguments = [*SMALL, "--rounds", "1", "--out", str(out)]
@@ -94,7 +94,6 @@ def test_a_complete_table_covers_its_resolution_and_is_measured_in_place(tmp_pat
     assert [(row.latency_ms, row.visits_ms) for row in again.rows] == [(r.latency_ms, r.visits_ms) for r in table.rows]
 
 
-@pytest.mark.usefixtures("hasty")
 def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_are_in_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,7 +123,6 @@ def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_ar
     assert table.coverage(space).complete == (32,)
 
 
-@pytest.mark.usefixtures("hasty")
 def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,7 +145,6 @@ def test_a_runtime_that_runs_no_network_in_parts_times_blocks_alone_and_says_so(
     assert all(row.warm_ms is None for row in table.rows)
 
 
-@pytest.mark.usefixtures("hasty")
 def test_timing_alone_is_asked_for_or_comes_with_a_limit(tmp_path: Path) -> None:
     asked = [
         "--space",
