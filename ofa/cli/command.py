@@ -35,6 +35,7 @@ from ofa.runs.places import check_writable
 
 if TYPE_CHECKING:
     from cyclopts import App, CycloptsError, Group
+    from rich.console import Console
 
 C = TypeVar("C", bound=Config)
 
@@ -80,8 +81,15 @@ class Command(Generic[C]):
         """The text of `--help`, without colours."""
         app, _ = self._app(fields_of(self.config), with_help=True)
         text = io.StringIO()
-        app.help_print([], console=make_console(text))
+        console = make_console(text)
+        app.help_print([], console=console)
+        self._print_example(console)
         return text.getvalue()
+
+    def _print_example(self, console: Console) -> None:
+        """On one line, however long: what is copied off a terminal has no line ends that were not typed."""
+        line = f"\nexample: {self.program} {self.example}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _bound(self, words: Sequence[str], fields: Sequence[Field]) -> dict[str, Any]:
         """Values of fields by a parser that knows those alone. Raises CycloptsError; SystemExit after the help."""
@@ -89,6 +97,7 @@ class Command(Generic[C]):
         function, bound, _ = app.parse_args(words, exit_on_error=False, print_error=False)
         if function is not target:  # the help
             function(*bound.args, **bound.kwargs)
+            self._print_example(make_console())
             raise SystemExit(0)
         return dict(bound.arguments)
 
@@ -99,7 +108,6 @@ class Command(Generic[C]):
         app = App(
             name=self.program,
             help=inspect.cleandoc(self.config.__doc__ or ""),
-            help_epilogue=f"example: {self.program} {self.example}",
             help_format="plaintext",
             version_flags=(),
             console=make_console(),

@@ -19,11 +19,11 @@ class ReportConfig(Config):
     """
 
     runs: Annotated[tuple[str, ...], Option(metavar="RUN", positional=True), Free()]
-    """files and folders of runs, and tables, shipped ones by name"""
+    """files and folders of runs, and latency tables: files, or the names of shipped ones"""
 
     networks: Annotated[tuple[str, ...], Option(metavar="NETWORK")] = ()
-    """also show these networks, which are in no space: names such as mobilenet_v2, JSON lists of blocks, net.configs;
-    by the sums of their blocks in the tables that are shown"""
+    """also show these networks, which are in no space: names such as mobilenet_v2, JSON lists of blocks, net.configs.
+    Their latency is the sum of their blocks in the tables that are shown"""
 
     out: Annotated[Path, Output(), Option(metavar="FILE")] = Path("report.html")
     """the page"""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from profilers.lab.run.driver import Task
 
 COMMANDS: Mapping[str, Command[Any]] = {
-    "announce": Command("profilers.lab", AnnounceConfig, "--board pi@raspberrypi.local --timed-cpus 1"),
-    "run": Command("profilers.lab", RunLabConfig, "--config lab.toml --out out/lab"),
-    "status": Command("profilers.lab", StatusConfig, "--run out/lab"),
+    "announce": Command("profilers.lab announce", AnnounceConfig, "--board pi@raspberrypi.local --timed-cpus 1"),
+    "run": Command("profilers.lab run", RunLabConfig, "--config lab.toml --out out/lab"),
+    "status": Command("profilers.lab status", StatusConfig, "--run out/lab"),
 }
 LINE_EVERY_S = 60.0
 

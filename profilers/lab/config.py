@@ -29,6 +29,9 @@ class AnnounceConfig(LabOptions):
     or pulled is noticed. Jobs of this host end when this command does; what they measured is kept.
     """
 
+    address: Annotated[str, Free(), Option(metavar="A")] = "auto"
+    """the lab's Ray: HOST:6379, or auto for the one that runs on this machine"""
+
     name: Annotated[str | None, Option(metavar="NAME")] = None
     """what to call this host (default: its host name)"""
 

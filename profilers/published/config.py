@@ -20,10 +20,11 @@ from profilers.profiling.profile_options import JournalOptions, OptionalVisits, 
 class BaselinesConfig(AccessOptions, TimingOptions, JournalOptions):
     """Measure published networks on a table's device, beside the networks that a search in the table finds.
 
-    All of them are timed whole, in one run and in a random order. The accuracies of published networks are their
-    authors' and, apart from those, timm's; those of found networks are predicted. It writes TABLE.baselines.json.
+    All of them are timed whole, in one run and in a random order. A published network has the accuracy that its
+    authors state and, in a column of its own, timm's, which comes of a later recipe. The accuracy of a found network
+    is predicted. The result is TABLE.baselines.json.
 
-    exit codes: 0, 1 a network could not be measured or the machine has changed, 2 wrong input
+    exit codes: 0, 1 a network could not be measured or the machine has changed, 2 wrong input, 130 stopped
     """
 
     table: Annotated[str, Input(find=find_table, kinds=(TABLE,)), Option(metavar="T")]
@@ -34,10 +35,11 @@ class BaselinesConfig(AccessOptions, TimingOptions, JournalOptions):
     published accuracies)"""
 
     found: Annotated[int, Between(2, 100), Option(metavar="N")] = 12
-    """found networks, evenly spread from the fastest to the slowest in ratios of latency"""
+    """how many found networks, from the fastest to the slowest; each is slower than the one before by about the same
+    ratio"""
 
     visits: OptionalVisits = None
-    """visits of each network, spread over time (default: as whole networks of the device have, 5 on a CPU)"""
+    """how often each network is visited, spread over time (default: 5 on a CPU, on others what fits the device)"""
 
     space: SpaceName = None
     """search space, if the table does not name exactly one"""
@@ -46,7 +48,8 @@ class BaselinesConfig(AccessOptions, TimingOptions, JournalOptions):
     """accuracy predictor of ImageNet's 1,000 classes (default: the space's own)"""
 
     resolutions: Resolutions = None
-    """those of the search, such as 160,192 or 128:224:4 (default: those that table and predictor share)"""
+    """sides of the images of found networks in pixels, such as 160,192 or 128:224:4 (default: those that table and
+    predictor share)"""
 
     seed: Seed = 0
     """seed of the order of visits"""

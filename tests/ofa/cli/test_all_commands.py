@@ -20,7 +20,7 @@ from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.options import file_or_name
 from ofa.cli.overview import STEPS
 from ofa.errors import InputError
-from tests.helpers.programs import programs
+from tests.helpers.programs import parse, programs
 
 
 def commands() -> dict[str, Command[Any]]:
@@ -68,8 +68,13 @@ def test_the_example_parses_and_the_help_fits(name: str) -> None:
     # by a parser of the options that it names, as by one that knows all
     assert config == command.config(**command._bound(words, fields_of(command.config)))
     text = command.help()
-    assert command.example.split()[0] in text
-    assert max(map(len, text.splitlines())) <= 120
+    # what a reader types off the help is this command
+    (example,) = [line.removeprefix("example: ") for line in text.splitlines() if line.startswith("example: ")]
+    python, _m, module, *typed = shlex.split(example)
+    assert (python, parse(module, typed)) == ("python", config)
+    assert text.split(maxsplit=1)[1].startswith(command.program)
+    # an example is on one line, since it is copied
+    assert max(len(line) for line in text.splitlines() if not line.startswith("example: ")) <= 120
     for field in fields_of(command.config):
         assert field.flag in text
 
