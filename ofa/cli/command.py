@@ -229,10 +229,12 @@ def _plain(error: CycloptsError, words: Sequence[str], flags: Sequence[str]) -> 
         unknown = [word for word in words if word.startswith("-") and word.partition("=")[0] not in flags]
         (close, *_) = [*difflib.get_close_matches(name, unknown, 1), ""]
         text = f"{name} is needed" if not close else f"unknown option {close}: did you mean {name}?"
-        if name in words:
+        if name in words and "--" not in words:  # behind that, nothing is an option
             text = f"{name} needs a value"
     elif isinstance(error, UnusedCliTokensError):
         text = f"unexpected {' '.join(error.unused_tokens or [])!r}: no option takes it"
+    elif (file := next((w for w in words if w[:1] == "-" and w not in flags and os.path.lexists(w)), None)) is not None:
+        text = f"{file} is taken for an option: if the file is meant, write {os.path.join('.', file)}"  # noqa: PTH118
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text).rstrip(".")
 
 

@@ -100,6 +100,8 @@ def with_checks(files: RunFiles, tables: Iterable[Path]) -> RunFiles:
 
 
 def _path_of(run: str) -> Path:
+    if not run:
+        raise InputError("a run is named by an empty text, expected a file or folder")
     path = Path(run)
     try:
         there = path.exists()
@@ -127,7 +129,7 @@ def _of_folder(folder: Path) -> tuple[list[RunFile], list[Unread]]:
     """What a folder and the folders in it hold, by name; a damaged file is left out, and named."""
     found: list[RunFile] = []
     left_out: list[Unread] = []
-    for number, path in enumerate(_files_below(folder, DEEPEST)):
+    for number, path in enumerate(_files_below(folder, DEEPEST, left_out)):
         if number == MOST_FILES:
             raise InputError(f"{folder} has more than {MOST_FILES:,} files: name the folders of its runs")
         if path.suffix not in ENDINGS or ".journal" in path.name or not path.is_file():
@@ -146,19 +148,33 @@ def _of_folder(folder: Path) -> tuple[list[RunFile], list[Unread]]:
     return found, left_out
 
 
-def _files_below(folder: Path, deepest: int) -> Iterator[Path]:
-    """By name, a folder's own before those of folders in it; no hidden ones, and no links to folders."""
+def _files_below(folder: Path, deepest: int, left_out: list[Unread]) -> Iterator[Path]:
+    """By name, a folder's own before those of folders in it; no hidden ones, and no links to folders.
+
+    left_out: gets the folders in it that cannot be read
+    """
     try:
-        entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_dir(), entry.name))
+        entries = sorted(os.scandir(folder), key=lambda entry: (_is_folder(entry), entry.name))
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {error.strerror}") from None
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if not entry.is_dir():
+        if not _is_folder(entry):
             yield Path(entry.path)
         elif deepest and not entry.is_symlink():
-            yield from _files_below(Path(entry.path), deepest - 1)
+            try:
+                yield from _files_below(Path(entry.path), deepest - 1, left_out)
+            except InputError as error:
+                left_out.append(Unread(Path(entry.path), plain(error)))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder, or leads to one; a link that leads to itself does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _without_stages(found: Sequence[RunFile]) -> list[RunFile]:

@@ -329,3 +329,15 @@ def test_a_list_may_take_a_word_at_a_time_and_leave_the_next_to_others() -> None
 def test_from_python_a_choice_is_checked_too() -> None:
     with pytest.raises(UsageError, match="--kind is 'spnge', expected one of sponge, cheese"):
         Toy(table=("a",), kind="spnge")  # type: ignore[arg-type]
+
+
+def test_a_file_that_begins_like_an_option_is_named_as_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-x.txt").touch()
+    command = Command("copier", Copy, example="--source a --out b")
+    with pytest.raises(UsageError, match=r"^-x\.txt is taken for an option: if the file is meant, write \./-x\.txt$"):
+        command.parse(["--source", "-x.txt", "--out", "b"])
+    with pytest.raises(UsageError, match=r"^--out is needed"):  # not that it needs a value: it is a file's name there
+        command.parse(["--source", "a", "--", "--out", "b"])

@@ -50,13 +50,25 @@ def test_what_is_no_run_is_refused_by_name(tmp_path: Path, frontier: Path) -> No
         assert Path(name).name[:20] in str(error.value)
 
 
-def test_a_folder_is_looked_through_and_what_is_damaged_left_out(frontier: Path, tmp_path: Path) -> None:
+def test_a_folder_is_looked_through_and_what_is_damaged_left_out(
+    frontier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scandir(folder: Path) -> object:
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return there(folder)
+
+    there = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
     inner = tmp_path / "runs" / "deep" / "er"
     inner.mkdir(parents=True)
     for file in frontier.iterdir():
         (inner / file.name).write_bytes(file.read_bytes())
     (inner / "again.json").symlink_to(inner / "result.json")
     (inner / "round").symlink_to(tmp_path / "runs")
+    for name in ("loop", "loop.json"):
+        (tmp_path / "runs" / name).symlink_to(name)
+    (tmp_path / "runs" / "closed").mkdir()
     (tmp_path / "runs" / "verified.json").write_text('{"results": [], "verification": {')
     cut = find_table("xeon-vm-onnxruntime").read_bytes()[:20_000]
     (tmp_path / "runs" / "table.csv").write_bytes(cut)
@@ -66,8 +78,11 @@ def test_a_folder_is_looked_through_and_what_is_damaged_left_out(frontier: Path,
     trained(tmp_path / "runs" / "supernet", 40)
     page = shown(tmp_path / "runs", inner / "result.json")
     assert [file.kind for file in page.files.read] == ["search", "frontier", "curves"]
-    assert ["not JSON" in left.why or "is cut off" in left.why for left in page.files.left_out] == [True, True]
-    assert [left.path.name for left in page.files.left_out] == ["verified.json", "table.csv"]
+    why = {left.path.name: left.why for left in page.files.left_out}
+    assert [*why] == ["verified.json", "closed", "table.csv"]  # of the files that were read, then of tables
+    assert "not JSON" in why["verified.json"]
+    assert "is cut off" in why["table.csv"]
+    assert why["closed"].endswith("closed cannot be read: Permission denied")
     with pytest.raises(InputError, match=r"table\.csv:\d+: the file is cut off"):
         shown(tmp_path / "runs", tmp_path / "runs" / "table.csv")
     assert [section.id for section in page.sections] == ["device-1", "training-1"]
