@@ -205,6 +205,10 @@ def _device_search(name: str, table: LatencyTable, predictor: Predictor, config:
     )
 
 
+class OtherClasses(InputError):
+    """Accuracies and latencies are of networks of different numbers of classes."""
+
+
 def require_classes(predictor: Predictor, classes: int, table: str, *, known: int | None) -> None:
     """InputError where the predictor's accuracies are of another number of classes than the classifier.
 
@@ -217,7 +221,7 @@ def require_classes(predictor: Predictor, classes: int, table: str, *, known: in
                 f"{table} does not list one classifier, so {classes} classes are assumed, but the predictor's "
                 f"accuracies are of {stated}: add --num-classes {stated}"
             )
-        raise InputError(
+        raise OtherClasses(
             f"the predictor's accuracies are of {stated} classes, but the classifier of {table} has {classes}: take a "
             f"table of {stated} classes (--num-classes of the profiler), or a predictor of your own accuracies "
             "(python -m ofa.predictors.collect, then python -m ofa.predictors.fit)"

@@ -10,6 +10,7 @@ from typing import Any, Literal, cast
 from ofa.cli.config import flag_of
 from ofa.errors import InputError
 from ofa.optional_packages import require
+from ofa.runs import system
 from ofa.tables import LatencyTable
 from profilers.devices import local_cpu, nvidia
 from profilers.devices.access_options import AccessOptions
@@ -36,6 +37,12 @@ def target_of(table: LatencyTable, timeout_s: float) -> Target:
         raise InputError(
             f"{table.path} was measured by the agent {agent!r}: whole networks can so far only be measured on this "
             f"machine ({', '.join(_TARGETS)})"
+        )
+    usable = system.usable_cpus()
+    if agent == "cpu" and usable is not None and (away := [cpu for cpu in _cpus(table) or () if cpu not in usable]):
+        raise InputError(
+            f"{table.path} was measured on CPU {away[0]}, and this process may use {', '.join(map(str, usable))}: let "
+            "it use that one, or measure the table again"
         )
     try:
         return _TARGETS[agent](table.header, timeout_s)

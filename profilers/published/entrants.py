@@ -14,7 +14,7 @@ from ofa.published.accuracies import Recipe, known_top1
 from ofa.published.block_network import BlockNetwork
 from ofa.published.opening import is_named, open_network
 from ofa.search.config import SearchConfig
-from ofa.search.run import open_searches, undominated
+from ofa.search.run import OtherClasses, open_searches, undominated
 from ofa.search.specialise import DeviceSearch
 from ofa.search.specialised import Specialised
 from ofa.tables import LatencyTable
@@ -100,7 +100,13 @@ def contest_of(config: BaselinesConfig, table: LatencyTable) -> Contest:
     asked = SearchConfig(
         table=(str(table.path),), space=config.space, predictor=config.predictor, resolutions=config.resolutions
     )
-    _, searches = open_searches(asked)
+    try:
+        _, searches = open_searches(asked)
+    except OtherClasses as error:
+        raise InputError(
+            f"what was published is of ImageNet's {CLASSES:,} classes, and so is {table.path}, but the predictor is "
+            "not: give one of ImageNet by --predictor, or a table of a space that has one (mbv3-w1.0, mbv3-w1.2)"
+        ) from error
     (search,) = searches.values()
     results, _ = search.run(search.frontier_limits(config.found), np.random.default_rng(config.seed))
     found = tuple(undominated(results, "latency"))

@@ -149,7 +149,10 @@ def _changed_pct(controls: Sequence[tuple[str, Control]], outcome: Outcome) -> f
 def require_measured(table: LatencyTable, done: str) -> None:
     """InputError for a table of which no device can be asked. done: what is done with it, such as "validated" """
     if table.provenance != "measured":
-        raise InputError(f"{table.path} is {table.provenance}: only a measured table can be {done}, on its own device")
+        raise InputError(
+            f"{table.path} is {table.provenance}: only a measured table can be {done}, on its own device: measure one "
+            "with profilers.cpu, gpu, android or linux"
+        )
 
 
 def of_table(target: Target, table: LatencyTable) -> Target:

@@ -60,3 +60,9 @@ def test_a_table_of_two_threads_is_asked_on_both_its_cpus(monkeypatch: pytest.Mo
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
     target = target_of(table(runtime="onnxruntime 1", threads="2", cpus="0, 1"), 60.0)
     assert (target.manifest["cpus"], target.manifest["threads"]) == ([0, 1], 2)
+
+
+def test_a_cpu_that_this_process_may_not_use_is_the_tables_and_no_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    with pytest.raises(InputError, match=r"^d\.csv was measured on CPU 1, and this process may use 0: let it use"):
+        target_of(table(runtime="onnxruntime 1", cpus="1"), 60.0)

@@ -182,6 +182,14 @@ def test_what_cannot_be_compared_is_refused(
     assert {file.name for file in tmp_path.iterdir()} == {"t.csv"}
 
 
+def test_a_space_without_a_predictor_of_imagenet_is_refused_with_a_way_out_that_works(tmp_path: Path) -> None:
+    blocks = all_blocks(get_space("mbv3-w0.35", 1000), RESOLUTIONS)
+    facts = {"device": "D", **FACTS, "space": "mbv3-w0.35"}
+    LatencyTable(facts, [TableRow(b, took_ms([b])) for b in blocks]).save(tmp_path / "t.csv")
+    with pytest.raises(InputError, match=r"the predictor is not: give one of ImageNet by --predictor, or a table of a"):
+        main(["--table", str(tmp_path / "t.csv")])
+
+
 def test_an_output_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"b\.csv, expected a file that ends in \.json"):
         main(["--table", str(write_table(tmp_path / "t.csv")), "--out", str(tmp_path / "b.csv")])
