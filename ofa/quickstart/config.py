@@ -26,7 +26,8 @@ class QuickstartConfig(Config):
     """photographs: a folder or zip with a folder for each class, also below train and val"""
 
     minutes: Annotated[float, Between(LEAST_MINUTES, 10_000, "minutes"), Option(metavar="N"), Free()] = 15
-    """time for all steps together; sizes and lengths follow from it and from the speed of this machine"""
+    """time for all steps together; sizes and lengths follow from it and from the speed of this machine. A resumed run
+    keeps those that it began with"""
 
     from_scratch: bool = False
     """begin with random weights (default: with the shipped supernet's, which was trained on Imagenette)"""

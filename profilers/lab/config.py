@@ -20,6 +20,11 @@ class LabOptions(Config):
     address: Annotated[str, Free(), Option(metavar="A")] = "auto"
     """the lab's Ray: HOST:6379, ray://HOST:10001, or auto for the one that runs on this machine"""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.address.strip() or not self.address.isprintable():
+            raise UsageError(f"--address is {short(self.address)}, expected HOST:6379, ray://HOST:10001 or auto")
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnnounceConfig(LabOptions):
@@ -64,7 +69,7 @@ class AnnounceConfig(LabOptions):
                 "out"
             )
         if self.name is not None and (not self.name.isprintable() or not self.name.strip() or len(self.name) > 100):
-            raise UsageError(f"--name is {short(self.name)}, expected at most 100 characters that can be printed")
+            raise UsageError(f"--name is {short(self.name)}, expected 1 to 100 characters that can be printed")
         for flag, named in (("--phone", self.phone), ("--board", self.board)):
             twice = next((one for one in named if named.count(one) > 1), None)
             if twice is not None:

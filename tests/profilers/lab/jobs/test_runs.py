@@ -230,7 +230,7 @@ def test_what_is_no_hosts_name_is_no_fault_of_ours(host: str) -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"name": " "}, "--name is ' ', expected at most 100 characters"),
+        ({"name": " "}, "--name is ' ', expected 1 to 100 characters"),
         ({"name": "a\x1b"}, r"--name is 'a\x1b'"),
         ({"board": ("pi", "pi")}, "--board names 'pi' twice"),
         ({"phone": ("1:2", "1:2")}, "--phone names '1:2' twice"),
@@ -238,6 +238,8 @@ def test_what_is_no_hosts_name_is_no_fault_of_ours(host: str) -> None:
             {"address": "ray://head:10001"},
             "not here. Start Ray on this host (ray start --address HEAD:6379)",
         ),
+        ({"address": ""}, "--address is '', expected HOST:6379, ray://HOST:10001 or auto"),
+        ({"name": ""}, "--name is '', expected 1 to 100 characters that can be printed"),
         ({"timed_cpus": 0}, "--timed-cpus is 0, expected at least 1"),
         ({"only": ("toaster",)}, "--only is 'toaster', expected one of cpu, gpu, phone, board, host"),
     ],
