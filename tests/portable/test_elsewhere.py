@@ -30,6 +30,7 @@ def played(folder: Path, system: str, *words: str) -> subprocess.CompletedProces
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", STEPS)
 def test_all_commands_work_there(tmp_path: Path, system: str) -> None:
     done = played(tmp_path, system, str(HERE / "walk.py"), *STEPS[system])

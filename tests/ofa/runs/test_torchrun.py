@@ -27,6 +27,8 @@ from tests.helpers import double
 from tests.helpers.photographs import write_classes
 from tests.helpers.supernets import TINY
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[3]
 SPACE = get_space(str(TINY))
 SUBNET = SPACE.subnet([3] * 6, [3] * 6, [2] * 2, 32).to_dict()
