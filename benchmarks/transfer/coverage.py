@@ -36,19 +36,27 @@ FIELDS = (
 )
 
 
+def left_out(t: Target, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """(N,) of N networks, each predicted by the others: relative errors, and errors of the measured latency in terms of
+    their standard deviation.
+    """
+    errors, off = np.zeros(len(rows)), np.zeros(len(rows))
+    for fold in folds(len(rows)):
+        kept, out = rows[~fold], rows[fold]
+        without = combine(t.sources, t.terms[kept], t.latency_ms[kept], t.priced)
+        predicted = without.latency_ms(t.terms[out])
+        errors[fold] = predicted / t.latency_ms[out] - 1
+        off[fold] = (t.latency_ms[out] / predicted - 1) / without.relative_sd(t.terms[out])
+    return errors, off
+
+
 def scores(t: Target, count: int, draws: int, seed: int) -> Floats:
     """(draws, fields)."""
     found = []
     for draw in range(draws):
         rows = np.random.default_rng((seed, draw)).choice(len(t.latency_ms), count, replace=False)
         rest = np.setdiff1d(np.arange(len(t.latency_ms)), rows)
-        off = np.zeros(count)
-        for left_out in folds(count):
-            kept, out = rows[~left_out], rows[left_out]
-            without = combine(t.sources, t.terms[kept], t.latency_ms[kept], t.priced)
-            off[left_out] = (t.latency_ms[out] / without.latency_ms(t.terms[out]) - 1) / without.relative_sd(
-                t.terms[out]
-            )
+        _, off = left_out(t, rows)
         scale, freedom = calibration(off)
         fit = combine(t.sources, t.terms[rows], t.latency_ms[rows], t.priced)
         predicted, measured = fit.latency_ms(t.terms[rest]), t.latency_ms[rest]

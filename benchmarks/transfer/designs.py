@@ -23,8 +23,7 @@ from leaderboard import SETS, Target
 from numpy.typing import NDArray
 
 from profilers.estimating.combination import beforehand, combine
-from profilers.estimating.cost_model import TERMS, suggest
-from profilers.estimating.more_terms import eleven
+from profilers.estimating.cost_model import TERMS, eleven, suggest
 from profilers.estimating.suggestion import NEAR, NOISE, Known, informative
 
 Floats = NDArray[np.float64]

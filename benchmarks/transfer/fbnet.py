@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks.costs import block_macs
 from ofa.published.coded import blocks_of_code
-from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.cost_model import terms_of_networks
 from profilers.estimating.timed_networks import read_timed
 
 Floats = NDArray[np.float64]

@@ -31,7 +31,7 @@ from scipy.stats import spearmanr
 from ofa.blocks import Block
 from ofa.blocks.costs import block_macs
 from profilers.estimating.combination import combine
-from profilers.estimating.more_terms import more_terms_of, terms_of_networks
+from profilers.estimating.cost_model import more_terms_of, terms_of_networks
 from profilers.estimating.sources import LISTS, open_sources
 from profilers.estimating.timed_networks import read_timed
 

@@ -12,14 +12,17 @@ by how likely it makes the networks' latencies (Bayesian model averaging; the er
 an inverse gamma prior). So few networks keep a single related source, and many outvote all of them. A choice of one
 hypothesis by leave-one-out was worse in a prototype: docs/results/transfer.md.
 
+A device may also be like no source. So there are hypotheses without any: a share of every term, from nothing. What is
+known beforehand is always likelier than nothing, even where it misleads, so that likelihood cannot weigh the two.
+Leave-one-out does (`_share_of_own`): stacking, of two models.
+
 Weights may be negative where a term takes off what another counts too much, but no block may cost less than a share of
 what the centre says: `held` finds the nearest weights that keep this, in the metric of their covariance.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,9 +31,9 @@ from numpy.typing import NDArray
 from ofa.blocks import Block
 from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
-from ofa.optional_packages import missing_package
 from ofa.tables.uncertainty import LatencyUncertainty, student_quantile
-from profilers.estimating.more_terms import more_terms_of
+from profilers.estimating.cost_model import LEAST_FOR_TERMS, held, more_terms_of
+from profilers.estimating.hypotheses import PRIOR_ERROR, PRIOR_NETWORKS, Hypotheses, around, left_out_errors, likely_of
 
 Floats = NDArray[np.float64]
 
@@ -41,19 +44,18 @@ REACHES: tuple[tuple[float, ...], ...] = (
     (0.0, 1.0, 10.0, 100.0, 1e3, 1e4),
     (0.0, 0.1, 1.0, 10.0, 100.0, 1e3),
 )
+# the same, of shares of the networks' latency where no source is believed
+_OWN_REACHES = (10.0, 100.0, 1e3, 1e4, 1e5)
 # the factor of all weights is free
 _FREE = 1e3
-# prior of the networks' relative error: as of so many networks with this root mean square
-_PRIOR_NETWORKS, _PRIOR_ERROR = 4.0, 0.03
 # how likely it is beforehand that one source alone is the centre
 _SINGLE = 0.8
+# of the left-out errors: a smaller gain is none
+_LEAST_GAIN = 0.05
 # more sources than that only repeat each other: those that fit best by one factor are kept
 MOST_SOURCES = 12
-# hypotheses less likely than that are left out of the covariance
-_UNLIKELY = 1e-4
 # no block costs less than this share of what the centre says
 _LEAST_SHARE = 0.02
-_ROUNDS = 60  # of adding blocks that cost too little
 # directions that move no network by more than this share of its noise are left out
 _LITTLE = 0.05
 _MOST_DIRECTIONS = 8  # nine tenths of what networks vary, and a header of two kilobytes
@@ -68,6 +70,7 @@ class Combination:
     noise: of a network's relative error, what weights do not explain: a standard deviation
     centre_ms: (terms,) the mean of the scaled sources
     shares: (sources,) how likely each is the centre alone; what is left is likelihood of their mean
+    own: how much of the weights is of the networks alone, and of no source: 0 to 1
     """
 
     weights_ms: Floats
@@ -75,6 +78,7 @@ class Combination:
     noise: float
     centre_ms: Floats
     shares: Floats
+    own: float = 0.0
 
     def latency_ms(self, terms: Floats) -> Floats:
         """(N,) of N networks, (N, terms)."""
@@ -89,7 +93,13 @@ class Combination:
 
 
 def combine(
-    sources: Floats, terms: Floats, latency_ms: Floats, priced: Floats, directions: Sequence[Floats] = ()
+    sources: Floats,
+    terms: Floats,
+    latency_ms: Floats,
+    priced: Floats,
+    directions: Sequence[Floats] = (),
+    *,
+    related: bool = False,
 ) -> Combination:
     """The cost model of a target.
 
@@ -97,34 +107,60 @@ def combine(
     priced: (M, terms) of blocks, each of which must cost something; none where neither that nor a covariance is
         asked for
     directions: (terms, any) further groups of ways in which weights may differ, in the size of a network's latency
+    related: some source is taken to be like the target, whatever the networks say
     InputError where no source gives the networks a latency.
     """
     relative = terms / latency_ms[:, None]
     scaled = _scaled(sources, relative)
-    mean = scaled.mean(axis=1)
-    centres = [mean, *(scaled.T if scaled.shape[1] > 1 else [])]
-    shares = np.array([1.0] if len(centres) == 1 else [1 - _SINGLE, *[_SINGLE / (len(centres) - 1)] * len(scaled.T)])
+    mean, many = scaled.mean(axis=1), scaled.shape[1]
     usual = terms.mean(axis=0)
-    of_terms = np.divide(latency_ms.mean(), usual, out=np.zeros(len(usual)), where=usual > 0)
-    hypotheses = [
-        _around(centre, scaled - mean[:, None], of_terms, directions, relative, single=i > 0)
-        for i, centre in enumerate(centres)
-    ]
-    evidence = np.concatenate(
-        [h.log_evidence - np.log(len(h.log_evidence)) + np.log(s) for h, s in zip(hypotheses, shares, strict=True)]
-    )
-    likely = np.exp(evidence - evidence.max())
-    likely /= likely.sum()
-    bounds = np.cumsum([len(h.log_evidence) for h in hypotheses])[:-1]
-    likely_of = np.split(likely, bounds)
-    weights: Floats = np.sum([p @ h.weights for p, h in zip(likely_of, hypotheses, strict=True)], axis=0)
-    noise = float(np.sum([p @ h.error_variance for p, h in zip(likely_of, hypotheses, strict=True)]))
-    covariance = np.zeros((len(weights), len(weights)))
+    ways = list(directions) or [np.diag(np.divide(latency_ms.mean(), usual, out=0 * usual, where=usual > 0))]
+    centres = [(mean, 1 - _SINGLE), *((one, _SINGLE / many) for one in scaled.T)] if many > 1 else [(mean, 1.0)]
+    family = []
+    for i, (centre, prior) in enumerate(centres):
+        groups = [centre[:, None], scaled - mean[:, None], np.diag(centre), *ways]
+        reaches = [(_FREE,), (0.0,) if i else REACHES[0], REACHES[1], *[REACHES[2]] * len(ways)]
+        family.append(around(centre, groups, reaches, relative, prior))
+    found = _averaged(family, likely_of(family), covariance=len(priced) > 0)
+    own = 0.0
+    if len(terms) >= LEAST_FOR_TERMS and not related:
+        alone = [around(0 * mean, ways, [_OWN_REACHES] * len(ways), relative, 1.0)]
+        own = _share_of_own(left_out_errors(family), left_out_errors(alone))
+        if own:
+            seen = np.hstack(ways).any(axis=1)
+            found = _mixed(found, _averaged(alone, likely_of(alone), covariance=len(priced) > 0), own, seen)
+    weights, covariance, variance = found
     if len(priced):
-        for p, h in zip(likely_of, hypotheses, strict=True):
-            covariance += h.covariance(p, weights)
         weights = held(weights, covariance, priced, np.maximum(_LEAST_SHARE * (priced @ mean), 0.0))
-    return Combination(weights, covariance, noise**0.5, mean, np.array([p.sum() for p in likely_of[1:]]))
+    shares = np.array([p.sum() for p in likely_of(family)[1:]])
+    return Combination(weights, covariance, variance**0.5, mean, shares, own)
+
+
+_Found = tuple[Floats, Floats, float]  # (terms,) weights, their (terms, terms) covariance, variance of the noise
+
+
+def _averaged(family: Sequence[Hypotheses], likely: Sequence[Floats], *, covariance: bool) -> _Found:
+    """The mean of all hypotheses, and their covariance about it, if it is asked for."""
+    weights: Floats = np.sum([p @ h.weights for p, h in zip(likely, family, strict=True)], axis=0)
+    noise = float(np.sum([p @ h.error_variance for p, h in zip(likely, family, strict=True)]))
+    spread = np.zeros((len(weights), len(weights)))
+    if covariance:
+        for p, h in zip(likely, family, strict=True):
+            spread += h.covariance(p, weights)
+    return weights, spread, noise
+
+
+def _mixed(found: _Found, alone: _Found, own: float, seen: NDArray[np.bool_]) -> _Found:
+    """What sources and networks say, and a share of what the networks say alone, of terms that they have: `seen`.
+
+    Of other terms, (terms,), only the sources say anything. Errors of both partly take each other off: so the weights
+    vary as those of two that are independent, and by what lies between them.
+    """
+    off = np.where(seen, alone[0] - found[0], 0.0)
+    kept, taken = np.where(seen, 1 - own, 1.0), own * seen
+    covariance = np.outer(kept, kept) * found[1] + np.outer(taken, taken) * alone[1]
+    covariance += own * (1 - own) * np.outer(off, off)
+    return found[0] + own * off, covariance, (1 - own) * found[2] + own * alone[2]
 
 
 def beforehand(sources: Floats, terms: Floats) -> tuple[Floats, Floats]:
@@ -140,7 +176,7 @@ def beforehand(sources: Floats, terms: Floats) -> tuple[Floats, Floats]:
     groups = (centre[:, None], scaled - centre[:, None], np.diag(centre), np.diag(of_terms))
     reaches = (_FREE, *(of[len(of) // 2] for of in REACHES))
     covariance = sum(reach * group @ group.T for reach, group in zip(reaches, groups, strict=True))
-    return centre, _PRIOR_ERROR**2 * np.asarray(covariance)
+    return centre, PRIOR_ERROR**2 * np.asarray(covariance)
 
 
 def calibration(off: Floats) -> tuple[float, float]:
@@ -149,8 +185,8 @@ def calibration(off: Floats) -> tuple[float, float]:
     off: (N,) errors of networks that a combination had not seen, in standard deviations. As many further networks as
     the prior counts for are taken to be off as expected.
     """
-    freedom = len(off) + _PRIOR_NETWORKS
-    return max(1.0, float(np.sqrt((_PRIOR_NETWORKS + (off**2).sum()) / freedom))), freedom
+    freedom = len(off) + PRIOR_NETWORKS
+    return max(1.0, float(np.sqrt((PRIOR_NETWORKS + (off**2).sum()) / freedom))), freedom
 
 
 def uncertainty(
@@ -189,135 +225,19 @@ def _scaled(sources: Floats, relative: Floats) -> Floats:
     return scaled
 
 
-@dataclass(frozen=True, eq=False)
-class _Hypotheses:
-    """H hypotheses around one centre: weights (H, terms), log_evidence (H,), error_variance (H,)."""
+def _share_of_own(related: Floats, own: Floats) -> float:
+    """How much of a prediction is to be the second's, by (N,) errors of both of networks that they had not seen.
 
-    weights: Floats
-    log_evidence: Floats
-    error_variance: Floats
-    unknowns: Floats  # (terms, q)
-    covariance_of: Callable[[Floats], Floats]  # (q, q) the sum of the unknowns' of all, each times (H,)
-
-    def covariance(self, likely: Floats, mean: Floats) -> Floats:
-        """(terms, terms) about the mean of all, each as likely as (H,) says."""
-        likely = np.where(likely > _UNLIKELY, likely, 0.0)
-        inner = self.covariance_of(likely * self.error_variance)
-        off = self.weights - mean
-        found: Floats = (likely * off.T) @ off + self.unknowns @ inner @ self.unknowns.T
-        return found
-
-
-def _around(
-    centre: Floats,
-    differences: Floats,
-    of_terms: Floats,
-    directions: Sequence[Floats],
-    relative: Floats,
-    *,
-    single: bool,
-) -> _Hypotheses:
-    """The hypotheses around a centre (terms,), given N networks' terms over their latency, (N, terms)."""
-    groups = [centre[:, None], differences, np.diag(centre), *(directions or [np.diag(of_terms)])]
-    reaches = [(_FREE,), (0.0,) if single else REACHES[0], REACHES[1], *([REACHES[2]] * max(1, len(directions)))]
-    unknowns = np.hstack(groups)
-    sizes = [group.shape[1] for group in groups]
-    variances = np.repeat(np.array(list(itertools.product(*reaches))), sizes, axis=1)  # (H, q)
-    features, residual = relative @ unknowns, 1 - relative @ centre
-    if len(features) <= len(unknowns.T):
-        found, log_determinant, squares, covariance_of = _by_networks(features, variances, residual, sizes)
-    else:
-        found, log_determinant, squares, covariance_of = _by_unknowns(features, variances, residual)
-    shape = (len(residual) + _PRIOR_NETWORKS) / 2
-    scale = (squares + _PRIOR_NETWORKS * _PRIOR_ERROR**2) / 2
-    evidence = -0.5 * log_determinant - shape * np.log(scale)
-    return _Hypotheses(centre + found @ unknowns.T, evidence, scale / shape, unknowns, covariance_of)
-
-
-_Solved = tuple[Floats, Floats, Floats, Callable[[Floats], Floats]]
-
-
-def _by_networks(features: Floats, variances: Floats, residual: Floats, sizes: Sequence[int]) -> _Solved:
-    """Ridge regression of (N,) residuals on (N, q) features, in N x N matrices: for few networks.
-
-    (H, q) unknowns; (H,) log determinants and squares of the residuals' covariance; a function that gives (q, q), the
-    sum of the hypotheses' covariances of the unknowns, each times one of (H,).
+    The share whose mixture has the least squared errors (stacking: Wolpert 1992, Breiman 1996). Each network is left
+    out of that too, and the least of the N shares is taken: no single network decides against the sources. Nor does a
+    gain that is small.
     """
-    starts = np.cumsum([0, *sizes[:-1]])
-    parts = np.split(features, starts[1:], axis=1)
-    kernels = np.stack([part @ part.T for part in parts])
-    among = np.eye(len(features)) + np.einsum("hg,gij->hij", variances[:, starts], kernels)
-    inverse = np.linalg.inv(among)
-    pulled = inverse @ residual
-
-    def covariance_of(share: Floats) -> Floats:
-        there = np.flatnonzero(share)
-        spread = variances[there, :, None] * features.T  # (H, q, N)
-        taken = share[there, None, None] * spread @ inverse[there]
-        covariance: Floats = np.diag(share @ variances) - np.tensordot(taken, spread, axes=([0, 2], [0, 2]))
-        return covariance
-
-    return variances * (pulled @ features), np.linalg.slogdet(among)[1], pulled @ residual, covariance_of
-
-
-def _by_unknowns(features: Floats, variances: Floats, residual: Floats) -> _Solved:
-    """The same in q x q matrices: for many networks."""
-    roots = np.sqrt(variances)
-    information, along = features.T @ features, features.T @ residual
-    matrix = np.eye(features.shape[1]) + roots[:, :, None] * information * roots[:, None, :]
-    inverse = np.linalg.inv(matrix)
-    found = roots * np.einsum("hij,hj->hi", inverse, roots * along)
-
-    def covariance_of(share: Floats) -> Floats:
-        there = np.flatnonzero(share)
-        covariance: Floats = np.einsum(
-            "h,hi,hij,hj->ij", share[there], roots[there], inverse[there], roots[there], optimize=True
-        )
-        return covariance
-
-    return found, np.linalg.slogdet(matrix)[1], residual @ residual - found @ along, covariance_of
-
-
-def held(weights: Floats, covariance: Floats, priced: Floats, least: Floats) -> Floats:
-    """The weights nearest to (terms,) ones, in the metric of their covariance, by which M blocks cost at least (M,).
-
-    A least distance problem (Lawson and Hanson 1974, chapter 23), of the blocks that cost too little so far.
-    """
-    size = np.sqrt(np.diag(covariance))
-    size[size == 0] = 1.0
-    values, vectors = np.linalg.eigh(covariance / size[:, None] / size)
-    ways = size[:, None] * vectors * np.sqrt(np.maximum(values, 1e-9 * values.max()))
-    lacking = least - priced @ weights
-    slack = np.maximum(np.abs(priced) @ np.abs(weights), 1e-300) * 1e-7
-    active = np.zeros(len(priced), dtype=bool)
-    moved = np.zeros(ways.shape[1])
-    for _ in range(_ROUNDS):
-        short = (lacking - priced @ (ways @ moved)) / slack
-        worst = np.argsort(-short)[:20]
-        worst = worst[(short[worst] > 1) & ~active[worst]]
-        if not len(worst):
-            break
-        active[worst] = True
-        rows = priced[active] @ ways
-        norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
-        equations = np.vstack([(rows / norms[:, None]).T, lacking[active] / norms])
-        right = np.zeros(len(equations))
-        right[-1] = 1.0
-        residual = equations @ _nonnegative(equations, right) - right
-        if abs(residual[-1]) < 1e-12:
-            break
-        moved = -residual[:-1] / residual[-1]
-    found: Floats = weights + ways @ moved
-    return found
-
-
-def _nonnegative(equations: Floats, right: Floats) -> Floats:
-    try:
-        from scipy.optimize import nnls
-    except ImportError:
-        raise missing_package("scipy", "fitting a cost model") from None
-    solution: Floats = nnls(equations, right, maxiter=100 * equations.shape[1])[0]
-    return solution
+    taken = related - own
+    along, squares = related * taken, taken**2
+    shares = (along.sum() - along) / np.maximum(squares.sum() - squares, 1e-300)
+    share = float(np.clip(shares.min(), 0.0, 1.0))
+    mixed = related - share * taken
+    return share if np.sqrt(mixed @ mixed) <= (1 - _LEAST_GAIN) * np.sqrt(related @ related) else 0.0
 
 
 def _directions(covariance: Floats, moving: Floats, little: float) -> tuple[Floats, Floats]:

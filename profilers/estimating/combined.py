@@ -16,7 +16,7 @@ from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from ofa.tables.sum_correction import SumCorrection
 from profilers.estimating.combination import Combination, combine, uncertainty
-from profilers.estimating.cost_model import folds
+from profilers.estimating.cost_model import folds, more_terms_of, terms_of_networks
 from profilers.estimating.estimate import (
     LEAST_MS,
     OF_NETWORKS,
@@ -25,8 +25,9 @@ from profilers.estimating.estimate import (
     describe,
     error_in_words,
     read_checked,
+    stated,
+    with_doubt,
 )
-from profilers.estimating.more_terms import more_terms_of, terms_of_networks
 from profilers.estimating.sources import Source, able, open_sources
 from profilers.estimating.timed_networks import TimedNetworks
 from profilers.estimating.transfer_config import TransferConfig
@@ -103,7 +104,8 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     words = error_in_words(found.errors_pct, timed.latency_ms, timed.step_ms)
     table = LatencyTable(header, rows).with_error(words)
     terms, without = terms_of_networks(timed.blocks), timed.header.get("without", "").split()
-    return table.with_uncertainty(uncertainty(found.combination, found.off, terms, blocks, without))
+    known = uncertainty(found.combination, found.off, terms, blocks, without)
+    return with_doubt(table.with_uncertainty(known), spaces, resolutions, stated(found.errors_pct))
 
 
 def _priced(weights_ms: Floats, timed: TimedNetworks) -> Floats:
@@ -129,5 +131,7 @@ def _rests_on(found: Combined, timed: TimedNetworks) -> str:
     listed = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     sources = f"{len(names)} source{'s' * (len(names) > 1)} ({listed})"
     words = f"cost models of {sources}, combined on {len(timed.blocks)} whole networks"
+    if found.combination.own:
+        words += f" (by {100 * found.combination.own:.0f} % of these alone)"
     origin = timed.header.get("source", "")
     return words + (f": {origin}" if origin else "")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa.blocks import Block, index_of
-from ofa.blocks.terms import TERMS, cost_terms
+from ofa.blocks.terms import MORE_TERMS, TERMS, cost_terms, more_terms
 from ofa.errors import InputError
 from ofa.optional_packages import missing_package
 from ofa.space import Genes, SearchSpace, Subnet, get_space
@@ -30,6 +30,7 @@ LEAST_FOR_TERMS = 8
 STRENGTHS = (math.inf, 0.1, 0.01, 0.001, 0.0001)
 # a looser fit must lower the error in cross-validation by this share
 _LEAST_GAIN = 0.02
+_ROUNDS = 60  # of adding blocks that cost too little
 # up to this many networks each is left out once, more are left out in ten groups
 _MOST_LEFT_OUT_SINGLY = 20
 
@@ -37,6 +38,28 @@ _MOST_LEFT_OUT_SINGLY = 20
 def table_terms(blocks: Iterable[Block]) -> Floats:
     """(N, terms) of N blocks."""
     return np.array([cost_terms(block) for block in blocks])
+
+
+def more_terms_of(blocks: Iterable[Block]) -> Floats:
+    """(N, terms) of N blocks."""
+    return np.array([more_terms(block) for block in blocks]).reshape(-1, len(MORE_TERMS))
+
+
+def terms_of_networks(networks: Sequence[Sequence[Block]]) -> Floats:
+    """(N, terms) of N whole networks, each a list of blocks."""
+    numbers: dict[Block, int] = {}
+    rows = [np.array([numbers.setdefault(block, len(numbers)) for block in blocks], np.intp) for blocks in networks]
+    of_blocks = more_terms_of(numbers)
+    result = np.array([of_blocks[row].sum(axis=0) for row in rows]).reshape(-1, len(MORE_TERMS))
+    result[:, -1] = 1.0
+    return result
+
+
+def eleven(terms: Floats) -> Floats:
+    """(N, 11) as `ofa.blocks.terms.TERMS` count, of (N, terms) as `MORE_TERMS` do."""
+    found = terms[:, : len(TERMS)].copy()
+    found[:, TERMS.index("dense")] += terms[:, MORE_TERMS.index("dense_thin")]
+    return found
 
 
 def network_terms(networks: Sequence[tuple[str, Subnet]], spaces: Mapping[str, SearchSpace] = _OURS) -> Floats:
@@ -161,17 +184,50 @@ def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
     return best
 
 
+def held(weights: Floats, covariance: Floats, priced: Floats, least: Floats) -> Floats:
+    """The weights nearest to (terms,) ones, in the metric of their covariance, by which M blocks cost at least (M,).
+
+    A least distance problem (Lawson and Hanson 1974, chapter 23), of the blocks that cost too little so far.
+    """
+    size = np.sqrt(np.diag(covariance))
+    size[size == 0] = 1.0
+    values, vectors = np.linalg.eigh(covariance / size[:, None] / size)
+    ways = size[:, None] * vectors * np.sqrt(np.maximum(values, 1e-9 * values.max()))
+    lacking = least - priced @ weights
+    slack = np.maximum(np.abs(priced) @ np.abs(weights), 1e-300) * 1e-7
+    active = np.zeros(len(priced), dtype=bool)
+    moved = np.zeros(ways.shape[1])
+    for _ in range(_ROUNDS):
+        short = (lacking - priced @ (ways @ moved)) / slack
+        worst = np.argsort(-short)[:20]
+        worst = worst[(short[worst] > 1) & ~active[worst]]
+        if not len(worst):
+            break
+        active[worst] = True
+        rows = priced[active] @ ways
+        norms = np.maximum(np.linalg.norm(rows, axis=1), 1e-300)
+        equations = np.vstack([(rows / norms[:, None]).T, lacking[active] / norms])
+        right = np.zeros(len(equations))
+        right[-1] = 1.0
+        residual = equations @ _nonnegative(equations, right, 100 * equations.shape[1]) - right
+        if abs(residual[-1]) < 1e-12:
+            break
+        moved = -residual[:-1] / residual[-1]
+    found: Floats = weights + ways @ moved
+    return found
+
+
 def folds(count: int) -> list[NDArray[np.bool_]]:
     """Masks of what is left out in turn; none where there is only one."""
     number = count if count <= _MOST_LEFT_OUT_SINGLY else 10
     return [np.arange(count) % number == fold for fold in range(number)] if count > 1 else []
 
 
-def _nonnegative(equations: Floats, right: Floats) -> Floats:
-    """Least squares with no unknown below 0."""
+def _nonnegative(equations: Floats, right: Floats, rounds: int | None = None) -> Floats:
+    """Least squares with no unknown below 0. rounds: at most; None: three for each unknown"""
     try:
         from scipy.optimize import nnls
     except ImportError:
         raise missing_package("scipy", "fitting a cost model") from None
-    solution: Floats = nnls(equations, right)[0]
+    solution: Floats = nnls(equations, right, maxiter=rounds)[0]
     return solution

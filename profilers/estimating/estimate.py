@@ -22,13 +22,14 @@ from profilers.estimating.combination import combine, uncertainty
 from profilers.estimating.cost_model import (
     LEAST_FOR_TERMS,
     Fit,
+    eleven,
     even_prior,
     fit_networks,
     fit_table,
     folds,
     table_terms,
+    terms_of_networks,
 )
-from profilers.estimating.more_terms import eleven, terms_of_networks
 from profilers.estimating.sources import able, of_table
 from profilers.estimating.timed_networks import TimedNetworks, batch_of, check_related, read_in_unit
 from profilers.estimating.transfer_config import TransferConfig
@@ -38,6 +39,7 @@ Floats = NDArray[np.float64]
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
 _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
+_RANDOM = 200  # networks of a space, of which is asked how surely they are known
 # a block none of whose terms the fit could tell from others' still takes some time
 LEAST_MS = 1e-6
 _NOT_STATED = "not stated by the source"
@@ -77,7 +79,10 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     table = LatencyTable(header, estimated_rows(fit, blocks)).with_error(
         error_in_words(fit.errors_pct, times.latency_ms, times.step_ms)
     )
-    return table.with_uncertainty(_uncertainty(fit, prior, more, times, blocks)) if len(fit.errors_pct) else table
+    if not len(fit.errors_pct):
+        return table
+    known = _uncertainty(fit, prior, more, times, blocks)
+    return with_doubt(table.with_uncertainty(known), spaces, resolutions, stated(fit.errors_pct))
 
 
 def _uncertainty(
@@ -87,10 +92,10 @@ def _uncertainty(
     priced = np.eye(terms.shape[1])[-1:]
     off = np.zeros(len(terms))
     for left_out in folds(len(terms)):
-        without = combine(prior[None], terms[~left_out], times.latency_ms[~left_out], priced)
+        without = combine(prior[None], terms[~left_out], times.latency_ms[~left_out], priced, related=True)
         # measured against predicted, from the error of the predicted against the measured
         off[left_out] = (1 / (1 + fit.errors_pct[left_out] / 100) - 1) / without.relative_sd(terms[left_out])
-    return uncertainty(combine(prior[None], terms, times.latency_ms, priced), off, terms, blocks)
+    return uncertainty(combine(prior[None], terms, times.latency_ms, priced, related=True), off, terms, blocks)
 
 
 def _related(config: TransferConfig, source: LatencyTable, times: TimedNetworks, terms: Floats) -> Floats:
@@ -181,6 +186,34 @@ def describe(times: TimedNetworks) -> str:
     return f"{len(sizes)} of {', '.join(times.of)}, {min(sizes)} to {max(sizes)} px, {low:g} to {high:g} ms"
 
 
+def stated(errors_pct: Floats) -> float:
+    """What a table's error in words ends with: the per cent that 95 % of errors are within, or the worst of few."""
+    errors = np.abs(errors_pct)
+    bound = kept_with(errors, 95)
+    return float(errors.max() if bound is None else bound)
+
+
+def with_doubt(
+    table: LatencyTable, spaces: Sequence[SearchSpace], resolutions: Sequence[int], stated_pct: float
+) -> LatencyTable:
+    """The table, which says so if the median standard deviation of a space's networks is more than its stated error.
+
+    The stated error is of the timed networks. Those of a space may have what none of these has, or much more of it.
+    """
+    known = table.uncertainty
+    assert known is not None
+    unsure = {}
+    for space in spaces:
+        genes = space.sample(np.random.default_rng(0), _RANDOM, resolutions=resolutions)
+        of_each = 100 * known.latencies(table.lookup(space, resolutions)).relative_sd(genes)
+        if (median := float(np.median(of_each))) > stated_pct:
+            unsure[space.name] = f"{median:.1f}" if median < 9.95 else f"{median:.0f}"
+    if not unsure:
+        return table
+    of, sizes = ", ".join(unsure), ", ".join(unsure.values())
+    return table.with_error(f"{table.header['expected_error']}; random networks of {of}: standard deviation {sizes} %")
+
+
 def error_in_words(errors_pct: Floats, latency_ms: Floats, step_ms: float) -> str:
     """What is known of the error, for the table's header: of N networks, each predicted without it.
 
@@ -192,7 +225,7 @@ def error_in_words(errors_pct: Floats, latency_ms: Floats, step_ms: float) -> st
     if not len(errors):
         return "not known: one network fits the factor, and none is left to check it"
     bound = kept_with(errors, 95)
-    far = f"worst {errors.max():.1f}" if bound is None else f"95 % within {bound:.1f}"
+    far = f"{'worst' if bound is None else '95 % within'} {stated(errors_pct):.1f}"
     text = f"mean {errors.mean():.1f} %, {far} % of {count} networks, each predicted from others"
     if bound is None and count >= _FEW:
         text += f", which about {100 * count // (count + 1)} % of further ones keep"

@@ -19,8 +19,7 @@ from ofa.errors import InputError
 from ofa.reading.numbers import short
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.shipped import shipped_folder, shipped_tables
-from profilers.estimating.cost_model import fit_blocks
-from profilers.estimating.more_terms import more_terms_of, terms_of_networks
+from profilers.estimating.cost_model import fit_blocks, more_terms_of, terms_of_networks
 from profilers.estimating.timed_networks import TimedNetworks, read_timed
 
 Floats = NDArray[np.float64]

@@ -15,8 +15,7 @@ from ofa.space import RESOLUTIONS, SearchSpace, Subnet, get_space
 from ofa.tables import LatencyTable
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import beforehand, combine
-from profilers.estimating.cost_model import even_prior, fit_table, space_terms, suggest
-from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.cost_model import even_prior, fit_table, space_terms, suggest, terms_of_networks
 from profilers.estimating.sources import able, of_table, open_sources
 from profilers.estimating.timed_networks import TimedNetworks, read_in_unit
 from profilers.estimating.transfer_config import TransferConfig
@@ -86,7 +85,7 @@ def _known(config: TransferConfig, source: LatencyTable | None, terms: Floats, t
         return Known(*beforehand(weights, terms), NOISE)
     of_timed = terms_of_networks(timed.blocks)
     weights = np.stack([of.weights_ms for of in able(sources, terms)]) if sources else even_prior(of_timed)[None]
-    found = combine(weights, of_timed, timed.latency_ms, np.eye(terms.shape[1])[-1:])
+    found = combine(weights, of_timed, timed.latency_ms, np.eye(terms.shape[1])[-1:], related=not config.sources)
     return Known(found.weights_ms, found.covariance, found.noise)
 
 

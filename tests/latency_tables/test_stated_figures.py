@@ -32,6 +32,28 @@ def test_the_list_of_tables_has_each_one_s_error_as_its_header_has_it() -> None:
             assert float(shown) == pytest.approx(float(value), abs=0.501 * 10**-digits), name
 
 
+def test_the_list_of_tables_has_the_errors_of_estimates_as_their_headers_have_them() -> None:
+    page = (TABLES / "README.md").read_text()
+    stated = {path.stem: LatencyTable.load(path).header.get("expected_error", "") for path in TABLES.glob("*.csv")}
+    means = {name: float(found[1]) for name, text in stated.items() if (found := re.match(r"mean ([0-9.]+) %", text))}
+    cnns = re.search(
+        r"37 named CNNs .* within ([0-9.]+) to ([0-9.]+) % \(mean; CPU\) and ([0-9.]+) to ([0-9.]+) %", page
+    )
+    assert cnns
+    phones = [name for name in means if name.startswith(("pixel4-", "s10-", "mi8se-", "iphone7-"))]
+    assert len(phones) == 12
+    for gpu, (low, high) in ((False, cnns.groups()[:2]), (True, cnns.groups()[2:])):
+        of = [means[name] for name in phones if name.endswith("gpu") == gpu]
+        assert (min(of), max(of)) == (float(low), float(high))
+    dpus = re.search(r"Accel-NASBench; .* within ([0-9.]+) and ([0-9.]+) % .* deviation ([0-9]+) and ([0-9]+) %", page)
+    assert dpus
+    of_dpus = [
+        re.search(r"mbv3-w1.0, .*: standard deviation ([0-9]+), ", stated[name]) for name in ("zcu102", "vck190")
+    ]
+    assert [float(text) for text in dpus.groups()[:2]] == [means["zcu102"], means["vck190"]]
+    assert [*dpus.groups()[2:]] == [found[1] for found in of_dpus if found]
+
+
 def test_gains_over_published_networks_are_those_of_both_runs() -> None:
     runs = [
         [json.loads((TABLES / f"epyc-vm-{runtime}{which}.baselines.json").read_text()) for which in ("", ".again")]

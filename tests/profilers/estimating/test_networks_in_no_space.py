@@ -10,8 +10,7 @@ from ofa.errors import InputError
 from ofa.published.block_list import block_list
 from ofa.published.opening import open_network
 from ofa.tables import LatencyTable
-from profilers.estimating.cost_model import table_terms
-from profilers.estimating.more_terms import terms_of_networks
+from profilers.estimating.cost_model import table_terms, terms_of_networks
 from profilers.estimating.sources import _MOST, open_sources
 from profilers.estimating.timed_networks import read_timed
 from profilers.transfer import main

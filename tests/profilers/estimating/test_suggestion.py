@@ -12,7 +12,7 @@ from ofa.tables import LatencyTable, TableRow
 from ofa.tables.network_times import read_networks, write_networks
 from profilers.estimating import suggestion
 from profilers.estimating.combination import beforehand, combine
-from profilers.estimating.more_terms import more_terms_of, terms_of_networks
+from profilers.estimating.cost_model import more_terms_of, terms_of_networks
 from profilers.estimating.suggestion import Known, informative, within
 from profilers.transfer import main
 
