@@ -132,7 +132,7 @@ def test_nothing_better_is_replaced_and_a_measured_table_replaces_an_estimate(pl
     check_quickest(options(out, overwrite=True))
     check_quickest(options(out, resume=True))
     # a whole profile takes its place unasked
-    open_journal(options(out), {}).close()
+    open_journal(options(out), {"space": SPACE.name}).close()
     rows = [TableRow(block, 1.0) for block in all_blocks(SPACE, [64])]
     facts = {"device": "D", "runtime": "r", "provenance": "measured", "space": SPACE.name, "source": "a test"}
     LatencyTable(facts, rows).save(out)
@@ -141,7 +141,7 @@ def test_nothing_better_is_replaced_and_a_measured_table_replaces_an_estimate(pl
             check_quickest(wanted)
     (tmp_path / "phone.journal.jsonl").unlink()
     with pytest.raises(InputError, match=r"phone\.csv exists: continue it with --resume"):
-        open_journal(options(out), {})
+        open_journal(options(out), {"space": SPACE.name})
 
 
 def test_an_estimate_of_another_device_is_not_lost(planted: Planted, tmp_path: Path) -> None:
