@@ -2,6 +2,7 @@
 
 usage: python -m tests.helpers.lab_profiler --out X.csv [--resume] --visits N [--visit-ms MS] [--seed K] [--moods DIR]
 It ends as real ones do: 0; 2 with an error where a file DIR/gone is there, or the disk is full; 130 after SIGTERM.
+Where a file DIR/half is there, it stands at half of its visits until that is there no more.
 """
 
 from __future__ import annotations
@@ -47,6 +48,10 @@ def main() -> int:
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         for number in range(len(journal.records), asked.visits):
+            while number == asked.visits // 2 and (asked.moods / "half").exists():
+                if (asked.moods / "gone").exists():
+                    break
+                time.sleep(0.01)
             if (asked.moods / "gone").exists():
                 raise InputError("the phone is gone: go on by --resume")
             if (asked.moods / "full").exists():

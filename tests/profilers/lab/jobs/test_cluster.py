@@ -33,13 +33,37 @@ ROOT = Path(__file__).resolve().parents[4]
 STORE = {"object_store_memory": 80 << 20, "include_dashboard": False}
 
 
+# a profile of this CPU stands after ten visits as long as a file is there: however late a run looks, it is at work
+STANDING = """
+import os, sys, time
+if "profilers.cpu" in sys.orig_argv:
+    from profilers.measuring import conversation
+    agent = conversation.local_agent
+    def standing(*given):
+        for said, event in enumerate(agent(*given)):
+            while said > 20 and os.path.exists({file!r}):
+                time.sleep(0.02)
+            yield event
+    conversation.local_agent = standing
+"""
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file; profiles find out by the folder that it is in."""
+    file = tmp_path_factory.mktemp("standing") / "stand"
+    file.with_name("sitecustomize.py").write_text(STANDING.format(file=str(file)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def cluster(stand: Path) -> Iterator[Any]:
     """A head and another node, started once for all tests; this process is connected."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as surroundings:
-        surroundings.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])))
+        paths = [str(stand.parent), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        surroundings.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
         surroundings.setenv("RAY_AUTH_MODE", "disabled")
         surroundings.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
         # hosts are actors: nothing takes the workers that each node and each command would start at once, idle
@@ -99,9 +123,10 @@ def commands(cluster: Any, tmp_path: Path) -> Iterator[Commands]:
         made.end()
 
 
-def test_the_commands(cluster: Any, commands: Commands, tmp_path: Path) -> None:
+def test_the_commands(cluster: Any, commands: Commands, stand: Path, tmp_path: Path) -> None:
     """announce, status, run on this CPU; all are killed in the middle, and a resumed run comes to the same end."""
     started, logged = commands.started, commands.logged
+    stand.touch()
     announce = ("announce", "--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
     first = started(*announce)
     text = logged("announce", "timed: cpu-", first)
@@ -118,6 +143,7 @@ def test_the_commands(cluster: Any, commands: Commands, tmp_path: Path) -> None:
     for pid in _host_parts(cluster.list_all_nodes()):
         os.kill(pid, signal.SIGKILL)
     logged("run", "host bench went away", run)
+    stand.unlink()
     logged("announce", "and is started anew", first)
     first.kill()
     second = started(*announce)

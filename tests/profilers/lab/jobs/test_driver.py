@@ -53,8 +53,20 @@ def test_a_job_of_the_lab_leaves_what_the_command_alone_does(hosts: LocalHosts, 
     assert sorted(record["job"] for record in ended) == sorted(each.name for each in jobs)
 
 
-def test_a_host_that_dies_costs_what_was_in_flight(hosts: LocalHosts, tmp_path: Path) -> None:
-    each = job("phone-a1", seed=7, visits=60, visit_ms=10)
+@pytest.fixture
+def half(tmp_path: Path) -> Path:
+    """The moods of phones whose profilers stand at half of their visits: however long a machine needs to look at them.
+
+    Without the file "half" they go on.
+    """
+    moods = tmp_path / "moods"
+    moods.mkdir()
+    (moods / "half").touch()
+    return moods
+
+
+def test_a_host_that_dies_costs_what_was_in_flight(hosts: LocalHosts, half: Path, tmp_path: Path) -> None:
+    each = job("phone-a1", seed=7, visits=60, moods=half)
     said: list[str] = []
     run = run_of(hosts, tmp_path / "out", [each], said.append)
     journal = run.tasks[0].folder / "phone-a1.journal.jsonl"
@@ -65,6 +77,7 @@ def test_a_host_that_dies_costs_what_was_in_flight(hosts: LocalHosts, tmp_path: 
         if not lines and there > 20:
             lines.append(there)
             hosts.kill("a")
+            (half / "half").unlink()
             hosts.jobs["b"].attach([phone("a1")])  # its cable is put into the other host
 
     run.show = show
@@ -79,24 +92,23 @@ def test_a_host_that_dies_costs_what_was_in_flight(hosts: LocalHosts, tmp_path: 
     assert [*fresh] == []
 
 
-def test_a_device_that_goes_away_is_waited_for(hosts: LocalHosts, tmp_path: Path) -> None:
-    moods = tmp_path / "moods"
-    moods.mkdir()
-    each = job("phone-a1", visits=40, visit_ms=5, moods=moods)
+def test_a_device_that_goes_away_is_waited_for(hosts: LocalHosts, half: Path, tmp_path: Path) -> None:
+    each = job("phone-a1", visits=40, moods=half)
     said: list[str] = []
 
     def say(line: str) -> None:
         said.append(line)
         if "went away" in line:  # plugged in again
-            (moods / "gone").unlink()
+            for mood in ("gone", "half"):
+                (half / mood).unlink()
             hosts.jobs["a"].attach([phone("a1")])
 
     run = run_of(hosts, tmp_path / "out", [each], say)
     journal = run.tasks[0].folder / "phone-a1.journal.jsonl"
 
     def show(_: object) -> None:
-        if journal.is_file() and journal.read_bytes().count(b"\n") > 5 and not said and not (moods / "gone").exists():
-            (moods / "gone").touch()
+        if journal.is_file() and journal.read_bytes().count(b"\n") > 5 and not said and not (half / "gone").exists():
+            (half / "gone").touch()
             hosts.jobs["a"].attach([])
 
     run.show = show
@@ -132,18 +144,23 @@ def test_a_full_disk_on_one_host_is_named_and_fails_only_there(hosts: LocalHosts
 
 
 def test_two_jobs_of_a_device_run_one_after_the_other_and_another_runs_device_is_named(
-    hosts: LocalHosts, tmp_path: Path
+    hosts: LocalHosts, half: Path, tmp_path: Path
 ) -> None:
     most: list[int] = []
 
     def show(_: object) -> None:
         most.append(len(hosts.jobs["a"].doing()))
 
-    first = run_of(hosts, tmp_path / "1", [job("phone-a1", visits=50, visit_ms=10)], run="one")
+    first = run_of(hosts, tmp_path / "1", [job("phone-a1", visits=50, moods=half)], run="one")
     first._step()
     said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        (half / "half").unlink(missing_ok=True)
+
     jobs = [job("phone-a1", seed=1), replace(job("phone-a1", seed=2), entry="more")]
-    second = run_of(hosts, tmp_path / "2", jobs, said.append, show=show, run="two")
+    second = run_of(hosts, tmp_path / "2", jobs, say, show=show, run="two")
     finish(second)
     first.journal.close()
     assert said[0] == "tables/phone-a1 waits: on a: in use by me (one), for tables/phone-a1"
@@ -151,8 +168,8 @@ def test_two_jobs_of_a_device_run_one_after_the_other_and_another_runs_device_is
     assert max(most) == 1
 
 
-def test_ctrl_c_ends_jobs_and_fetches_what_they_measured(hosts: LocalHosts, tmp_path: Path) -> None:
-    each = job("phone-a1", visits=500, visit_ms=5)
+def test_ctrl_c_ends_jobs_and_fetches_what_they_measured(hosts: LocalHosts, half: Path, tmp_path: Path) -> None:
+    each = job("phone-a1", visits=100, moods=half)
 
     def show(tasks: list[Task]) -> None:
         journal = tasks[0].folder / "phone-a1.journal.jsonl"
@@ -167,8 +184,8 @@ def test_ctrl_c_ends_jobs_and_fetches_what_they_measured(hosts: LocalHosts, tmp_
     assert hosts.jobs["a"].doing() == []
 
 
-def test_a_run_that_was_killed_finds_its_job_still_running(hosts: LocalHosts, tmp_path: Path) -> None:
-    each = job("phone-a1", visits=60, visit_ms=10)
+def test_a_run_that_was_killed_finds_its_job_still_running(hosts: LocalHosts, half: Path, tmp_path: Path) -> None:
+    each = job("phone-a1", visits=60, moods=half)
     killed = run_of(hosts, tmp_path / "out", [each])
     killed._step()
     began = hosts.jobs["a"].doing()[0].began
@@ -176,6 +193,7 @@ def test_a_run_that_was_killed_finds_its_job_still_running(hosts: LocalHosts, tm
     again = run_of(hosts, tmp_path / "out", [each])
     again._step()
     assert hosts.jobs["a"].doing()[0].began == began
+    (half / "half").unlink()
     finish(again)
     assert content(again.tasks[0].folder, each) == alone(tmp_path / "alone", each)
 
