@@ -12,7 +12,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # how long an example takes says how busy the machine is, and nothing of the code
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNTIMED = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+# nor does chance decide whether a change passes: examples are the same in every run, but for --hypothesis-profile wide
+settings.register_profile("untimed", derandomize=True, database=None, **UNTIMED)
+settings.register_profile("wide", derandomize=False, print_blob=True, **UNTIMED)
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
