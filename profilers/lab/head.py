@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Mapping
 
 PROBE_S = 2.0
-GONE_S = 15.0
+GONE_S = 30.0  # a switch that starts anew, a tunnel that is built again
 # a call of Ray's that waits for the head cannot be interrupted, and Ray ends the process after 60 s
-STUCK_S = 45.0
+STUCK_S = 50.0
 
 
 class HeadGone(ConnectionError):

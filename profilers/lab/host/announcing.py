@@ -19,7 +19,7 @@ from profilers.lab.run.driver import HostLost
 from profilers.profiling.console import ended_by_sigterm
 
 _STARTS_S, _ENDS_S = 60.0, 40.0
-_ENDS_ALONE_S = 15.0  # of jobs whose Ray has lost its head: 60 s after that, Ray ends this process
+_ENDS_ALONE_S = 10.0  # of jobs whose Ray has lost its head: 60 s after that, Ray ends this process
 _HOLDS_S = 5.0  # the name of an actor whose process has just ended
 _LOST_AFTER = 6  # answers that stay away
 OPEN = (

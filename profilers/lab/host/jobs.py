@@ -134,8 +134,9 @@ class HostJobs:
             return ""
         timed = ",".join(map(str, sorted(cores.timed)))
         if order.threads > len(cores.timed):
+            kept = "one CPU is" if len(cores.timed) == 1 else f"{len(cores.timed)} CPUs are"
             return (
-                f"--threads is {order.threads}, and {len(cores.timed)} CPUs are kept for timing: announce this host "
+                f"--threads is {order.threads}, and {kept} kept for timing: announce this host "
                 f"with --timed-cpus {order.threads}"
             )
         if outside := [cpu for cpu in order.cpus if cpu not in cores.timed]:
