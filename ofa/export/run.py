@@ -34,7 +34,9 @@ from ofa.model_files.ends import Interface, Pixels
 from ofa.model_files.lacking import PACKAGES, not_taken
 from ofa.networks import PlainNetwork, calibrate_bn, extract
 from ofa.networks.synthetic import prepared
+from ofa.published.block_network import BlockNetwork
 from ofa.published.opening import open_network
+from ofa.runs import system
 from ofa.runs.places import check_writable
 
 INT8_IMAGES = 200
@@ -117,6 +119,7 @@ def _untrained(config: ExportConfig, name: str, notes: _Notes) -> ExportResult:
     """A network that is in no space, with random weights; it was run once."""
     network = open_network(name, config.resolution)
     network.require_file_size()
+    _require_memory(network, config.batch or 1)
     facts = {"network": network.name, "source": network.source}
     assert config.batch is not None  # the config says so
     content = untrained_model(config.format, network.blocks, facts, batch=config.batch, seed=config.seed)
@@ -131,6 +134,16 @@ def _untrained(config: ExportConfig, name: str, notes: _Notes) -> ExportResult:
     write_file(out, content)
     images = ImageFacts(*IMAGENET, resolution=resolution, marks=(UNTRAINED,))
     return ExportResult(out, len(content), resolution, images, None, None, tuple(notes.warnings), ())
+
+
+def _require_memory(network: BlockNetwork, batch: int) -> None:
+    """InputError where what it computes at once is larger than this machine's memory: a file is run once."""
+    needed, there = 4 * network.peak_elements * batch, system.memory_bytes()
+    if there is not None and needed > there:
+        raise InputError(
+            f"{network.name} has {needed / 1e9:,.0f} GB of activations at once, and this machine {there / 1e9:,.0f} GB "
+            "of memory, so the file could not be tried: give a lower --resolution or --batch, or fewer channels"
+        )
 
 
 @dataclass(frozen=True)

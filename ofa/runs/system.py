@@ -152,6 +152,14 @@ def replace(source: Path, target: Path) -> None:
     source.replace(target)
 
 
+def memory_bytes() -> int | None:
+    """This machine's memory; None where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
+    except (ValueError, OSError):
+        return None
+
+
 def usable_cpus() -> list[int] | None:
     """The CPUs that this process may run on, ascending; None where a process cannot be pinned to some of them."""
     if sys.platform == "win32" or not hasattr(os, "sched_getaffinity"):  # macOS

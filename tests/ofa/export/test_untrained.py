@@ -82,3 +82,15 @@ def test_what_is_of_trained_networks_alone_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="large: 980,015,300,000 parameters: models of more than 500,000,000"):
         command.main(["--network", str(tmp_path / "large.json"), "--format", "onnx", "--out", str(out)])
     assert not out.exists()
+
+
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_written(tmp_path: Path) -> None:
+    blocks = [{"op": "conv", "out_channels": 65535, "kernel_size": 7}, {"op": "global_pool"}]
+    blocks.append({"op": "linear", "out_channels": 10})
+    (tmp_path / "big.json").write_text(json.dumps({"name": "big", "resolution": 1024, "blocks": blocks}))
+    words = [f"--network={tmp_path / 'big.json'}", "--format=onnx", f"--out={tmp_path / 'big.onnx'}"]
+    with pytest.raises(
+        InputError, match=r"^big has 2,\d+ GB of activations at once, and this machine \d+ GB of memory"
+    ):
+        command.main([*words, "--batch=8"])
+    assert [file.name for file in tmp_path.iterdir()] == ["big.json"]
