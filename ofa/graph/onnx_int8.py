@@ -27,11 +27,13 @@ def write_onnx_int8(
     borders: Borders | None = None,
     opset: int = OPSET,
     any_batch: bool = False,
+    rounds_uint8: bool = False,
 ) -> bytes:
     """The serialised model, as `ofa.graph.onnx.write_onnx` writes it, quantised.
 
     borders: float32 at both ends, if not given; else "input" or "output" is uint8, (N, H, W, C)
     opset: CHANNEL_SCALES_SINCE or newer
+    rounds_uint8: a uint8 input is dequantised and rounded once more, which changes no value
     """
     borders = borders or Borders()
     given, wanted = ("FLOAT" if at_end else "UINT8" for at_end in (borders.float_input, borders.float_output))
@@ -43,14 +45,21 @@ def write_onnx_int8(
         if not is_float and len(shape) == 4:
             for place, size in zip(border.type.tensor_type.shape.dim[1:], [*shape[2:], shape[1]], strict=True):
                 place.dim_value = size
-    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch))
+    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch, rounds_uint8))
 
 
 class _QdqWriter(OnnxWriter):
     """names: of every tensor so far, as dequantised."""
 
     def __init__(
-        self, graph: Graph, onnx_graph: Any, ranges: Ranges, borders: Borders, opset: int, any_batch: bool
+        self,
+        graph: Graph,
+        onnx_graph: Any,
+        ranges: Ranges,
+        borders: Borders,
+        opset: int,
+        any_batch: bool,
+        rounds_uint8: bool,
     ) -> None:
         super().__init__(graph, onnx_graph, opset, any_batch)
         self.ranges, self.borders = ranges, borders
@@ -58,7 +67,8 @@ class _QdqWriter(OnnxWriter):
         if borders.float_input:
             self.names = [self.rounded("input", ranges.given)]
         else:
-            self.names = [self.dequantised(self.emit("Transpose", ["input"], perm=[0, 3, 1, 2]), ranges.given)]
+            x = self.dequantised(self.emit("Transpose", ["input"], perm=[0, 3, 1, 2]), ranges.given)
+            self.names = [self.rounded(x, ranges.given) if rounds_uint8 else x]
 
     def node(self, number: int) -> str:
         node = self.graph.nodes[number]

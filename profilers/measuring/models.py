@@ -112,7 +112,12 @@ def _int8_writer_of(runtime: str) -> Callable[[Graph], bytes]:
     if runtime in ("onnxruntime", "openvino"):
         from ofa.graph.onnx_int8 import write_onnx_int8
 
-        return lambda graph: write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph))
+        # OpenVINO takes integers that nothing rounded before for weights of another scale: the scale goes into the next
+        # convolution's weights, which is then computed in float32, as no network has it
+        rounds = runtime == "openvino"
+        return lambda graph: write_onnx_int8(
+            graph, expected_ranges(graph), borders=borders_of(graph), rounds_uint8=rounds
+        )
     from ofa.graph.tflite_int8 import write_tflite_int8
 
     return lambda graph: write_tflite_int8(graph, expected_ranges(graph), borders=borders_of(graph))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from ofa.graph.torch import write_torchscript
 from profilers.devices.delegates import check_computed
 from profilers.devices.local_cpu import cpu_target, target_of_header
 from profilers.measuring.events import Error
+from profilers.measuring.models import write_models
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
 RULES = {
@@ -89,6 +91,24 @@ def test_int8_parts_are_those_of_onnxruntime(tmp_path: Path) -> None:
         # each rounds a half in its own way, and what follows rounds again
         assert np.mean(steps) < 1, f"{np.mean(steps):.2f} steps apart"
     assert ours[0].output().dtype == np.uint8 == theirs[0].output().dtype
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("dtype", ["fp32", "int8", pytest.param("bf16", marks=bf16)])
+def test_convolutions_of_blocks_compute_as_in_the_whole_network(tmp_path: Path, dtype: str) -> None:
+    chain = CHAIN[1:]
+
+    def kinds(number: int, part: tuple[Block, ...]) -> Counter[str]:
+        (file,) = write_models({str(number): part}, "openvino", tmp_path, 1, dtype).values()
+        compiled = openvino_runtime._compiled(tmp_path / file, 1, "bf16" if dtype == "bf16" else "fp32")
+        facts = [node.get_rt_info() for node in compiled.get_runtime_model().get_ops()]
+        heavy = [each for each in facts if each["layerType"].astype(str) == "Convolution"]
+        return Counter(each["runtimePrecision"].astype(str) for each in heavy)
+
+    whole = kinds(0, chain)
+    assert whole.total() >= 9
+    alone = [kinds(number, (block,)) for number, block in enumerate(chain, 1)]
+    assert sum(alone, Counter()) == whole
 
 
 @bf16

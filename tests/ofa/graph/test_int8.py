@@ -159,7 +159,11 @@ def test_ranges_are_the_mean_extremes_of_ten_images_in_whatever_batches_they_com
     graph = block_graph(CHAIN[1])
     images = torch.from_numpy(noise((4 * TOGETHER + 3, *graph.input_shape[1:])))
     whole = observed_ranges(graph, [images])
-    assert observed_ranges(graph, images.split(7)) == whole
+    sevens = observed_ranges(graph, images.split(7))
+    found = [(of.given, *of.before, *of.after) for of in (sevens, whole)]
+    for a, b in zip(*found, strict=True):
+        # a processor may have another kernel for seven images, which adds in another order
+        assert (a.low, a.high) == pytest.approx((b.low, b.high), rel=1e-5, abs=1e-5)
     extremes = [part.max().item() for part in images.split(TOGETHER)]
     assert whole.given.high == pytest.approx(np.mean(extremes))
 
