@@ -34,7 +34,7 @@ SPACE = get_space(str(TINY), len(CLASSES))
 # two stages of shrinking: the largest alone, then everything, taught by it
 STAGES = [
     {"name": "largest", "epochs": 1, "learning_rate": 0.08, "kernels": 1, "depths": 1, "expands": 1},
-    {"name": "all", "epochs": 4, "learning_rate": 0.1, "subnets": 1, "distill": 0.5},
+    {"name": "all", "epochs": 6, "learning_rate": 0.1, "subnets": 1, "distill": 0.5},
 ]
 
 
@@ -111,7 +111,8 @@ def assert_chance(top1: float, images: int) -> None:
     assert abs(top1 / 100 - chance) < 5 * math.sqrt(chance * (1 - chance) / images)
 
 
-UNIFORM = ("--method", "uniform", "--epochs", 4, "--subnets-per-step", 1)
+# six epochs: with four, one seed of four fell 1.5 % short on a processor whose kernels add in another order
+UNIFORM = ("--method", "uniform", "--epochs", 6, "--subnets-per-step", 1)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +130,8 @@ def test_colours_are_learnt_by_every_method_and_from_every_cache(
     flags = {
         "uniform": UNIFORM,
         "shrinking": ("--method", method, "--recipe", files / "recipe.json"),
-        "sandwich": ("--method", method, "--epochs", 3, "--subnets-per-step", 3, "--learning-rate-scale", 3),
-        "alone": ("--method", method, "--epochs", 4, "--subnet", files / "subnet.json"),
+        "sandwich": ("--method", method, "--epochs", 4, "--subnets-per-step", 3, "--learning-rate-scale", 3),
+        "alone": ("--method", method, "--epochs", 6, "--subnet", files / "subnet.json"),
     }
     found = trained(files, tmp_path / "run", "colours", *flags[method], "--cache", cache)
     assert len(found) == (1 if method == "alone" else 2)
