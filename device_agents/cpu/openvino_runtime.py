@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from device_agents.cpu.parts import NotComputed, Part, Rng, Run, aligned, noise
 
 # what it calls the types; by itself it takes bf16 wherever the CPU has it
 _HEAVY = ("Convolution", "FullyConnected", "MatMul")
+_MULTIPLIERS = ("Convolution", "GroupConvolution", "MatMul")  # what a model has before it is compiled
 _PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 
 
@@ -25,6 +27,8 @@ def _openvino_core() -> Any:
     return openvino.Core()
 
 
+# bytes that stay free on the disk: whoever profiles writes a journal
+_SPARE = 256 << 20
 # models that this process compiled before, and where their compiled forms are
 _kept: dict[tuple[Path, int, str], Path] = {}
 
@@ -45,22 +49,34 @@ def _compiled(path: Path, threads: int, dtype: str) -> Any:
     if (path, threads, dtype) in _kept:
         compiled = core.import_model(_kept[path, threads, dtype].read_bytes(), "CPU", settings)
     else:
-        compiled = core.compile_model(core.read_model(path), "CPU", settings)
-        kept = path.with_suffix(f".{os.getpid()}.{threads}.{dtype}.blob")
-        try:
-            kept.write_bytes(compiled.export_model().getvalue())
-            _kept[path, threads, dtype] = kept
-        except OSError:  # no room for it
-            with contextlib.suppress(OSError):
-                kept.unlink(missing_ok=True)
-    _check_precision(compiled, dtype)
+        model = core.read_model(path)
+        compiled = core.compile_model(model, "CPU", settings)
+        multiplies = any(node.get_type_name() in _MULTIPLIERS for node in model.get_ops())
+        _check_precision(compiled, dtype, multiplies=multiplies)
+        _keep(compiled, (path, threads, dtype))
     return compiled
 
 
-def _check_precision(compiled: Any, dtype: str) -> None:
+def _keep(compiled: Any, key: tuple[Path, int, str]) -> None:
+    """Writes what was compiled beside its model, where there is room for it."""
+    path, threads, dtype = key
+    kept = path.with_suffix(f".{os.getpid()}.{threads}.{dtype}.blob")
+    try:
+        content = compiled.export_model().getvalue()
+        if shutil.disk_usage(path.parent).free < len(content) + _SPARE:
+            return
+        kept.write_bytes(content)
+        _kept[key] = kept
+    except OSError:  # no room for it, all the same
+        with contextlib.suppress(OSError):
+            kept.unlink(missing_ok=True)
+
+
+def _check_precision(compiled: Any, dtype: str, *, multiplies: bool) -> None:
     """NotComputed where an operator that multiplies matrices computes in another type than it was asked to.
 
-    A pooling has no such operator, and computes in the type of what it is given.
+    multiplies: whether the model has such an operator, one of which then has to say its type. A pooling has none, and
+    computes in the type of what it is given.
     """
     found = set()
     for node in compiled.get_runtime_model().get_ops():
@@ -72,6 +88,8 @@ def _check_precision(compiled: Any, dtype: str) -> None:
     others = found & {"bf16", "f16"} if dtype == "fp32" else found - {wanted}
     if others:
         raise NotComputed(dtype, f"{dtype} was asked for, and OpenVINO computes in {' and '.join(sorted(found))}")
+    if dtype != "fp32" and multiplies and not found:
+        raise NotComputed(dtype, f"{dtype} was asked for, and OpenVINO does not say in which type it computes")
 
 
 def load_openvino(path: Path, threads: int, rng: Rng, dtype: str = "fp32") -> Run:

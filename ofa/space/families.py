@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
@@ -59,9 +60,10 @@ def _if_network(name: str) -> str:
     """Where a name may be meant as a single network's: what can be done with that. Its names are not known here."""
     if not name or not (re.search(r"net|\.json$", name, re.IGNORECASE) and name.isprintable()):
         return ""
+    costs = f"ofa costs {shlex.quote(cut(name))}"
     return (
-        f"; a single network is no space: `ofa costs {cut(name)}` lists its blocks, and profilers.validate with --also "
-        "times it beside a table's networks"
+        f"; a single network is no space: `{costs}` lists its blocks, and profilers.validate with --also times it "
+        "beside a table's networks"
     )
 
 

@@ -20,6 +20,7 @@ from profilers.estimating.cost_model import folds, more_terms_of, terms_of_netwo
 from profilers.estimating.estimate import (
     LEAST_MS,
     OF_NETWORKS,
+    check_agree,
     check_named,
     common_header,
     describe,
@@ -105,6 +106,7 @@ def combined_table(config: TransferConfig, command: str) -> LatencyTable:
     table = LatencyTable(header, rows).with_error(words)
     terms, without = terms_of_networks(timed.blocks), timed.header.get("without", "").split()
     known = uncertainty(found.combination, found.off, terms, blocks, without)
+    check_agree(config.networks, known)
     return with_doubt(table.with_uncertainty(known), spaces, resolutions, stated(found.errors_pct))
 
 

@@ -16,7 +16,7 @@ from ofa.errors import InputError
 from ofa.space import RESOLUTIONS, SearchSpace, get_space
 from ofa.space.header_lines import spaces_header
 from ofa.tables import LatencyTable, TableRow
-from ofa.tables.uncertainty import LatencyUncertainty
+from ofa.tables.uncertainty import NOISE, LatencyUncertainty
 from profilers.devices.phone.words import shareable
 from profilers.estimating.combination import combine, uncertainty
 from profilers.estimating.cost_model import (
@@ -82,6 +82,7 @@ def estimate(config: TransferConfig, source: LatencyTable | None, command: str) 
     if not len(fit.errors_pct):
         return table
     known = _uncertainty(fit, prior, more, times, blocks)
+    check_agree(config.networks, known)
     return with_doubt(table.with_uncertainty(known), spaces, resolutions, stated(fit.errors_pct))
 
 
@@ -115,6 +116,15 @@ def check_named(config: TransferConfig, times: TimedNetworks) -> None:
     """InputError where neither the networks' file nor an option names the device."""
     if not (config.device or times.header.get("device")):
         raise InputError(f"{config.networks} does not say '# device: ...': name it with --device")
+
+
+def check_agree(networks: Path, known: LatencyUncertainty) -> None:
+    """InputError where what no cost model explains is more than a table may state."""
+    if 100 * known.noise > NOISE.most:
+        raise InputError(
+            f"{networks}: no cost model explains these latencies: a network is {100 * known.noise:.0f} % off what the "
+            "others say of it. Does each latency stand beside its own network, and are all of one device?"
+        )
 
 
 def common_header(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -139,6 +140,25 @@ def test_a_model_runs_where_no_compiled_form_can_be_kept(parts: list[Path]) -> N
     assert sorted(parts[0].parent.iterdir()) == sorted([*parts, in_the_way])
 
 
+def test_compiled_forms_leave_room_for_others(parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runtime.shutil, "disk_usage", lambda _: SimpleNamespace(free=openvino_runtime._SPARE))
+    for _ in range(2):
+        openvino_runtime.load_openvino(parts[0], 1, np.random.default_rng(3))()
+    assert sorted(parts[0].parent.iterdir()) == sorted(parts)
+
+
+@bf16
+def test_a_pooling_alone_runs_in_bf16_and_convolutions_tell_their_type(
+    parts: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pooling = parts[0].with_name("pool.onnx")
+    pooling.write_bytes(write_onnx(network_graph([Block("max_pool", 25, 8, 0, 8, 3, 2, "none", False, False)])))
+    openvino_runtime.load_openvino(pooling, 1, np.random.default_rng(3), "bf16")()
+    monkeypatch.setattr(openvino_runtime, "_HEAVY", ("Convolution of another name",))
+    with pytest.raises(NotComputed, match="does not say in which type"):
+        openvino_runtime.load_openvino(parts[0], 1, np.random.default_rng(3), "bf16")
+
+
 def said(folder: Path, code: int = 0, **changes: Any) -> list[dict[str, Any]]:
     manifest = {
         "protocol": 1, "runtime": "openvino", "threads": 1, "cpus": [max(os.sched_getaffinity(0))], "seed": 0,
@@ -189,11 +209,13 @@ def compiled(*kinds: tuple[str, str]) -> Any:
 
 
 def test_another_type_than_asked_for_is_an_error() -> None:
-    check = openvino_runtime._check_precision
+    check = partial(openvino_runtime._check_precision, multiplies=True)
     check(compiled(("Convolution", "f32"), ("Reorder", "bf16")), "fp32")
     check(compiled(("Convolution", "bf16"), ("Reorder", "f32")), "bf16")
     # a pooling multiplies no matrices, and says nothing of the type
-    check(compiled(("Reduce", "f32")), "bf16")
+    openvino_runtime._check_precision(compiled(("Reduce", "f32")), "bf16", multiplies=False)
+    with pytest.raises(NotComputed, match="bf16 was asked for, and OpenVINO does not say in which type it computes"):
+        check(compiled(("Reduce", "f32"), ("Convolution of another name", "f32")), "bf16")
     with pytest.raises(NotComputed, match="fp32 was asked for, and OpenVINO computes in bf16 and f32") as caught:
         check(compiled(("Convolution", "f32"), ("FullyConnected", "bf16")), "fp32")
     assert caught.value.reason == "not_fp32"

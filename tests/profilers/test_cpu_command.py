@@ -274,6 +274,7 @@ def test_a_table_of_another_space_is_not_offered_to_be_continued(tmp_path: Path,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--space", "my net"], "`ofa costs 'my net'` lists its blocks"),
         (["--space", "mobilenet_v2"], "a single network is no space: `ofa costs mobilenet_v2` lists its blocks"),
         (["--space", "my/list.json"], "a single network is no space: .* profilers.validate with --also times it"),
         (["--runtime", "tvm"], "unknown runtime 'tvm'"),

@@ -1,6 +1,9 @@
 """Weights from several sources and a few networks: the hypotheses, what networks say alone, which weights are held."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,9 +11,13 @@ from scipy.optimize import minimize
 
 from ofa.blocks import all_blocks, blocks_of_all
 from ofa.blocks.terms import MORE_TERMS
+from ofa.errors import InputError
 from ofa.published.networks import PUBLISHED
 from ofa.space import get_space
+from ofa.tables import LatencyTable
+from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import _mixed, _share_of_own, combine
+from profilers.estimating.combined import _rests_on
 from profilers.estimating.cost_model import LEAST_FOR_TERMS, held, more_terms_of, terms_of_networks
 from profilers.estimating.hypotheses import (
     Hypotheses,
@@ -22,6 +29,7 @@ from profilers.estimating.hypotheses import (
 )
 from profilers.estimating.sources import open_sources
 from profilers.estimating.timed_networks import read_timed
+from profilers.transfer import main
 
 TABLES = Path(__file__).resolve().parents[3] / "latency_tables"
 SPACE = get_space("mbv3-w1.0")
@@ -205,3 +213,38 @@ def test_ten_named_networks_predict_the_rest_of_a_phone_from_other_phones_and_ta
         found = combine(np.stack([s.weights_ms for s in sources]), terms[drawn], timed.latency_ms[drawn], priced)
         errors.append(100 * np.abs(found.latency_ms(terms[~drawn]) / timed.latency_ms[~drawn] - 1).mean())
     assert np.mean(errors) <= 4
+
+
+@pytest.mark.parametrize("sources", [["--from", "note10,xeon-vm-onnxruntime"], ["--from", "note10"], []])
+def test_latencies_that_no_cost_model_explains_are_refused(tmp_path: Path, sources: list[str]) -> None:
+    """Such as a column that was sorted by itself; a table would state more than it may, and not be read again."""
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(3), 8))
+    figures = [95.0, 90.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    (tmp_path / "out").mkdir()
+    write_networks(
+        networks := tmp_path / "networks.csv", {"device": "D"}, [(SPACE.name, s) for s in subnets],
+        {"latency_ms": [f"{ms:.1f}" for ms in figures]},
+    )  # fmt: skip
+    out = tmp_path / "out" / "d.csv"
+    expected = rf"{re.escape(str(networks))}: no cost model explains these latencies: a network is \d+ % off"
+    with pytest.raises(InputError, match=expected):
+        main(["--networks", str(networks), *sources, "--space", SPACE.name, "--out", str(out)])
+    assert not [*out.parent.iterdir()]
+
+
+@pytest.mark.parametrize("sources", ["note10,xeon-vm-onnxruntime", "note10"])
+def test_a_table_s_error_says_that_networks_unlike_the_timed_are_less_sure(tmp_path: Path, sources: str) -> None:
+    """Ten networks that all take as long tell little of any other."""
+    subnets = SPACE.decode(SPACE.sample(np.random.default_rng(3), 10))
+    networks, out = tmp_path / "networks.csv", tmp_path / "d.csv"
+    write_networks(networks, {"device": "D"}, [(SPACE.name, s) for s in subnets], {"latency_ms": ["5.0"] * 10})
+    assert main(["--networks", str(networks), "--from", sources, "--space", SPACE.name, "--out", str(out)]) == 0
+    stated = LatencyTable.load(out).expected_error or ""
+    assert re.search(r"; random networks of mbv3-w1\.0: standard deviation [5-9]\.[0-9] %$", stated)
+
+
+def test_a_source_says_how_much_the_networks_count_alone() -> None:
+    timed: Any = SimpleNamespace(blocks=[()] * 10, header={})
+    for own, words in ((0.644, "10 whole networks (by 64 % of these alone)"), (0.0, "10 whole networks")):
+        found: Any = SimpleNamespace(sources=[SimpleNamespace(name="a")], combination=SimpleNamespace(own=own))
+        assert _rests_on(found, timed) == f"cost models of 1 source (a), combined on {words}"
