@@ -43,7 +43,7 @@ def left_out(t: Target, rows: NDArray[np.intp]) -> tuple[Floats, Floats]:
     errors, off = np.zeros(len(rows)), np.zeros(len(rows))
     for fold in folds(len(rows)):
         kept, out = rows[~fold], rows[fold]
-        without = combine(t.sources, t.terms[kept], t.latency_ms[kept], t.priced)
+        without = combine(t.sources, t.terms[kept], t.latency_ms[kept], t.priced, timed=len(rows))
         predicted = without.latency_ms(t.terms[out])
         errors[fold] = predicted / t.latency_ms[out] - 1
         off[fold] = (t.latency_ms[out] / predicted - 1) / without.relative_sd(t.terms[out])

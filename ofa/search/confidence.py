@@ -20,6 +20,7 @@ from ofa.errors import Infeasible, InputError
 from ofa.reading.numbers import short
 from ofa.search.config import SearchConfig
 from ofa.search.costs import Cost, least
+from ofa.search.exact.limits import TooLong, TooMany, bounded
 from ofa.search.specialise import DeviceSearch
 from ofa.search.specialised import Specialised
 from ofa.space import Genes, SearchSpace
@@ -28,6 +29,8 @@ from ofa.tables.margin import Margin, Margins, SustainedFactor
 from ofa.tables.uncertainty import UncertainLatencies
 
 MOST_TANGENTS = 40  # of one limit; two to five were enough
+MOST_PAIRS = 100_000_000  # that searches within tangents look at; of shipped tables the TX2's needs 16 million
+_RANDOM = 200  # networks, of which is asked how surely a table knows them
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,37 @@ def _no_margin(table: LatencyTable) -> str:
 
 
 @contextmanager
+def effort(searches: Mapping[str, DeviceSearch], allowances: Mapping[str, Allowance]) -> Iterator[None]:
+    """Searches within tangents end: InputError where they would have to look at more than `MOST_PAIRS`.
+
+    It names the table that knows its latencies least: where that is next to nothing, tangents exclude little.
+    """
+    uncertain = {name: searches[name].uncertain for name in allowances}
+    if not uncertain:
+        yield
+        return
+    try:
+        with bounded(MOST_PAIRS):
+            yield
+    except (TooLong, TooMany):
+        known = {name: _usual_sd_pct(of) for name, of in uncertain.items() if of is not None}
+        name = max(known, key=lambda of: known[of])
+        raise InputError(
+            f"{searches[name].table.path}: its latencies are known too little to find the best network that keeps its "
+            f"limit with {allowances[name].confidence:g} % (standard deviation of random networks {known[name]:,.0f} "
+            "%): estimate it again from more networks (its header has the command), ask for a wider limit, or leave "
+            "--confidence out"
+        ) from None
+
+
+def _usual_sd_pct(uncertain: UncertainLatencies) -> float:
+    """The median standard deviation of random networks, per cent."""
+    index = uncertain.lookup.index
+    genes = index.space.sample(np.random.default_rng(0), _RANDOM, resolutions=index.resolutions)
+    return 100 * float(np.median(uncertain.relative_sd(genes)))
+
+
+@contextmanager
 def divided(margin: Margin | None, factor: SustainedFactor | None, allowance: Allowance | None) -> Iterator[None]:
     """A limit that cannot be met says what was taken off it."""
     try:
@@ -147,7 +181,8 @@ def search_surely(
     results: list[Specialised] = []
     evaluations = 0
     for n, limit in enumerate(limits):
-        found, count = _within(search, uncertain, allowance, limit, rng)
+        with effort({search.name: search}, {search.name: allowance}):
+            found, count = _within(search, uncertain, allowance, limit, rng)
         results += found
         evaluations += count
         if progress:

@@ -16,7 +16,7 @@ from ofa.errors import InputError
 from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor
 from ofa.predictors.prediction import Predictor
 from ofa.runs.settings import file_identity, identity_of
-from ofa.search.confidence import Allowance, divided, kept_with, search_surely
+from ofa.search.confidence import Allowance, divided, effort, kept_with, search_surely
 from ofa.search.config import SearchConfig
 from ofa.search.exact.chain import allowed_choices
 from ofa.search.report import table_facts
@@ -120,7 +120,7 @@ def search_subnets(config: SearchConfig, progress: Callable[[str, float], None] 
     evaluations, started = 0, time.perf_counter()
     if config.together:
         first = next(iter(searches))
-        with divided(margins.get(first), factors.get(first), allowances.get(first)):
+        with divided(margins.get(first), factors.get(first), allowances.get(first)), effort(searches, allowances):
             together, evaluations = search_together(searches, [only for (only,) in limits.values()], allowances)
         found.update(together)
     for name, search in ({} if config.together else searches).items():

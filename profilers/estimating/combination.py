@@ -48,6 +48,8 @@ REACHES: tuple[tuple[float, ...], ...] = (
 _OWN_REACHES = (10.0, 100.0, 1e3, 1e4, 1e5)
 # the factor of all weights is free
 _FREE = 1e3
+# so many networks may count alone: without one, as many are left as a factor for each term needs
+FEWEST_ALONE = LEAST_FOR_TERMS + 1
 # how likely it is beforehand that one source alone is the centre
 _SINGLE = 0.8
 # of the left-out errors: a smaller gain is none
@@ -100,6 +102,7 @@ def combine(
     directions: Sequence[Floats] = (),
     *,
     related: bool = False,
+    timed: int | None = None,
 ) -> Combination:
     """The cost model of a target.
 
@@ -108,6 +111,8 @@ def combine(
         asked for
     directions: (terms, any) further groups of ways in which weights may differ, in the size of a network's latency
     related: some source is taken to be like the target, whatever the networks say
+    timed: of how many networks these are what is left, where some are left out to be predicted (default: of N). So
+        what is said of a table's error is of the same model as the table: both may have a share of the networks alone
     InputError where no source gives the networks a latency.
     """
     relative = terms / latency_ms[:, None]
@@ -123,7 +128,7 @@ def combine(
         family.append(around(centre, groups, reaches, relative, prior))
     found = _averaged(family, likely_of(family), covariance=len(priced) > 0)
     own = 0.0
-    if len(terms) >= LEAST_FOR_TERMS and not related:
+    if (len(terms) if timed is None else timed) >= FEWEST_ALONE and not related:
         alone = [around(0 * mean, ways, [_OWN_REACHES] * len(ways), relative, 1.0)]
         own = _share_of_own(left_out_errors(family), left_out_errors(alone))
         if own:

@@ -70,7 +70,7 @@ def combined(timed: TimedNetworks, sources: Sequence[Source], blocks: Sequence[B
     priced = np.vstack([more_terms_of(dict.fromkeys([*blocks, *sorted(own)])), constant])
     errors, off = np.zeros(len(terms)), np.zeros(len(terms))
     for left_out in folds(len(terms)):
-        without = combine(weights, terms[~left_out], timed.latency_ms[~left_out], priced)
+        without = combine(weights, terms[~left_out], timed.latency_ms[~left_out], priced, timed=len(terms))
         predicted, measured = without.latency_ms(terms[left_out]), timed.latency_ms[left_out]
         errors[left_out] = 100 * (predicted / measured - 1)
         off[left_out] = (measured / predicted - 1) / without.relative_sd(terms[left_out])

@@ -145,7 +145,9 @@ def fit_networks(prior: Floats, terms: Floats, latency_ms: Floats) -> Fit:
     errors = np.full(len(latency_ms), np.nan)
     for left_out in folds(len(latency_ms)):
         kept = ~left_out
-        weights = rescale(prior, terms[kept], latency_ms[kept], choose_strength(prior, terms[kept], latency_ms[kept]))
+        # of so many as were timed: so that all errors are of the same model
+        own = choose_strength(prior, terms[kept], latency_ms[kept], timed=len(latency_ms))
+        weights = rescale(prior, terms[kept], latency_ms[kept], own)
         errors[left_out] = 100 * (terms[left_out] @ weights / latency_ms[left_out] - 1)
     return Fit(rescale(prior, terms, latency_ms, strength), strength, errors[~np.isnan(errors)])
 
@@ -169,9 +171,12 @@ def suggest(prior: Floats, terms: Floats, count: int) -> list[int]:
     return chosen
 
 
-def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats) -> float:
-    """The strongest of `STRENGTHS` than which none does clearly better in cross-validation."""
-    if len(latency_ms) < LEAST_FOR_TERMS:
+def choose_strength(prior: Floats, terms: Floats, latency_ms: Floats, *, timed: int | None = None) -> float:
+    """The strongest of `STRENGTHS` than which none does clearly better in cross-validation.
+
+    timed: of how many networks these N are what is left, where some are left out to be predicted (default: of N)
+    """
+    if (len(latency_ms) if timed is None else timed) < LEAST_FOR_TERMS:
         return math.inf
     best, least = math.inf, math.inf
     for strength in STRENGTHS:

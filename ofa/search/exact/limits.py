@@ -9,7 +9,9 @@ everything within the limits that scores as much. If that is nothing, less is as
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,6 +27,31 @@ _SAFE = 0.5  # bounds are floats, scores whole numbers
 
 class TooMany(Exception):
     """More beginnings than `MOST_LABELS` would have to be kept."""
+
+
+class TooLong(Exception):
+    """More pairs of a beginning and a configuration than `bounded` allows would have to be looked at."""
+
+
+_left: ContextVar[list[int] | None] = ContextVar("pairs that may be looked at", default=None)
+
+
+@contextmanager
+def bounded(pairs: int) -> Iterator[None]:
+    """All searches within it look at most at so many pairs of a beginning and a configuration, else raise TooLong."""
+    token = _left.set([pairs])
+    try:
+        yield
+    finally:
+        _left.reset(token)
+
+
+def _look_at(pairs: int) -> None:
+    left = _left.get()
+    if left is not None:
+        left[0] -= pairs
+        if left[0] < 0:
+            raise TooLong
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,6 +178,7 @@ def _extended(labels: _Labels, items: Items, room: Ints, hopeful: Callable[[_Lab
         rows = max(1, MOST_LABELS // max(1, len(starts)))
         for begin in range(0, len(ends), rows):
             here = ends[begin : begin + rows]
+            _look_at(len(here) * len(starts))
             costs = labels.costs[:, here, None] + items.costs[:, None, starts]  # (C, labels, items)
             first, second = np.nonzero((costs <= room[:, :, None]).all(axis=0))
             label, item = here[first], starts[second]

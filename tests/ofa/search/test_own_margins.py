@@ -3,6 +3,7 @@
 import json
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,14 @@ from ofa.blocks.extremes import cheapest
 from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import Infeasible, InputError
 from ofa.predictors.accuracy import AccuracyPredictor
+from ofa.search import confidence
 from ofa.search.__main__ import main
+from ofa.search.exact import limits
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
+from ofa.tables.network_times import write_networks
 from ofa.tables.uncertainty import LatencyUncertainty, student_quantile
+from profilers.transfer import main as transfer
 
 SPACE, RESOLUTIONS = get_space("mbv3-w0.35", 10), (48, 96)
 DIRECTIONS = {"pointwise": 3e-9, "kernels": 5e-8, "depthwise3": 2e-8}
@@ -151,6 +156,41 @@ def test_what_cannot_be_promised_is_one_line_with_the_way_out(table: Path, tmp_p
     ):
         main(["--table", str(bare), "--latency", "1", *out])
     assert not (tmp_path / "out" / "result.json").exists()
+
+
+def wild_table(folder: Path) -> Path:
+    """An estimate from ten networks whose latencies are drawn at random: 9,687 % for random networks."""
+    rng, space = np.random.default_rng(1), get_space("mbv3-w1.0")
+    networks = [(space.name, subnet) for subnet in space.decode(space.sample(rng, 10))]
+    figures = [f"{ms:.4f}" for ms in np.exp(rng.uniform(0, 4.5, 10))]
+    write_networks(folder / "networks.csv", {"device": "D"}, networks, {"latency_ms": figures})
+    command = ["--networks", str(folder / "networks.csv"), "--from", "note10", "--space", space.name]
+    assert transfer([*command, "--out", str(folder / "wild.csv")]) == 0
+    return folder / "wild.csv"
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_search_that_a_table_knows_too_little_for_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    """Tangents of such a table exclude little, and each makes the next search longer."""
+    wild, most, looked = wild_table(tmp_path), 100_000, [0]
+    extended = limits._extended
+
+    def counted(labels: Any, items: Any, *rest: Any) -> Any:
+        looked[0] += len(labels.score) * len(items.score)
+        assert looked[0] < 20 * most, "looks at more than it may"
+        return extended(labels, items, *rest)
+
+    monkeypatch.setattr(limits, "_extended", counted)
+    monkeypatch.setattr(confidence, "MOST_PAIRS", most)
+    tables = ["--table", str(wild), *(["--table", "zcu102", "--together"] if several else [])]
+    asked = ["--latency", "30", "--out", str(tmp_path / "o")]
+    words = r"wild\.csv: its latencies are known too little .* random networks 9,[0-9]{3} %\): estimate it again"
+    with pytest.raises(InputError, match=words):
+        main([*tables, "--confidence", "95", *asked])
+    assert not (tmp_path / "o" / "result.json").exists()
+    assert main(["--table", str(wild), *asked]) == 0
 
 
 def result_of_least(table: Path) -> float:

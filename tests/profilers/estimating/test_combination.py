@@ -1,6 +1,7 @@
 """Weights from several sources and a few networks: the hypotheses, what networks say alone, which weights are held."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from ofa.space import get_space
 from ofa.tables import LatencyTable
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import _mixed, _share_of_own, combine
-from profilers.estimating.combined import _rests_on
+from profilers.estimating.combined import _rests_on, combined
 from profilers.estimating.cost_model import LEAST_FOR_TERMS, held, more_terms_of, terms_of_networks
 from profilers.estimating.hypotheses import (
     Hypotheses,
@@ -186,6 +187,27 @@ def test_a_device_like_no_other_is_told_by_its_own_networks() -> None:
     assert (np.array(shares)[:, 1] == 0).all()
     assert np.mean(shares, axis=0)[0] > 0.4
     assert LEAST_FOR_TERMS == 8
+
+
+@pytest.mark.parametrize("count", [8, 9, 10])
+def test_networks_count_alone_in_a_table_only_where_they_do_in_what_its_error_is_of(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight, the seven that are left may not; of nine, eight may."""
+    lists = TABLES / "networks" / "dpus.csv"
+    timed = read_timed(lists, "vck190_ms")
+    rows = np.random.default_rng((2, 0)).choice(len(timed.blocks), count, replace=False)
+    some = replace(timed, blocks=[timed.blocks[i] for i in rows], latency_ms=timed.latency_ms[rows])
+    asked: list[int] = []
+
+    def share(related: np.ndarray, _own: np.ndarray) -> float:
+        asked.append(len(related))
+        return 0.5
+
+    monkeypatch.setattr("profilers.estimating.combination._share_of_own", share)
+    found = combined(some, open_sources(["note10", "xeon-vm-onnxruntime"], lists, "vck190_ms"), [])
+    assert asked == ([] if count == 8 else [*[count - 1] * count, count])
+    assert found.combination.own == (0.0 if count == 8 else 0.5)
 
 
 def test_phones_are_told_by_other_phones() -> None:

@@ -10,6 +10,7 @@ from ofa.blocks.costs import block_macs
 from ofa.errors import InputError
 from ofa.space import get_space
 from profilers.estimating.cost_model import (
+    LEAST_FOR_TERMS,
     STRENGTHS,
     TERMS,
     choose_strength,
@@ -124,6 +125,26 @@ def test_factors_are_freed_only_where_that_predicts_better() -> None:
     other = TRUTH * np.array([1, 1, 3, 1, 1, 1, 1, 1, 1, 1, 5])
     assert choose_strength(TRUTH, terms, terms @ other) == STRENGTHS[-1]
     assert choose_strength(TRUTH, terms[:7], terms[:7] @ other) == math.inf
+
+
+@pytest.mark.parametrize("count", [7, 8, 9])
+def test_what_is_said_of_an_error_is_of_the_model_that_is_used(count: int) -> None:
+    """Exactly eight have a factor a term, and so have seven of them that predict the eighth."""
+    terms = networks(40)[:count]
+    latency = terms @ (TRUTH * np.array([1, 1, 3, 1, 1, 1, 1, 1, 1, 1, 5]))
+    fit = fit_networks(TRUTH, terms, latency)
+    assert math.isinf(fit.strength) == (count < LEAST_FOR_TERMS)
+    single = [latency_off(terms, latency, np.arange(count) != i) for i in range(count)]
+    if math.isinf(fit.strength):
+        assert fit.errors_pct == pytest.approx(single)
+    else:
+        assert np.abs(fit.errors_pct).mean() < 0.5 * np.abs(single).mean()
+
+
+def latency_off(terms: np.ndarray, latency: np.ndarray, kept: np.ndarray) -> float:
+    """Per cent, of the network that is not kept, by one factor for all terms."""
+    weights = rescale(TRUTH, terms[kept], latency[kept], math.inf)
+    return float(100 * ((terms @ weights / latency)[~kept][0] - 1))
 
 
 def test_an_even_prior_gives_every_term_the_same_share() -> None:
