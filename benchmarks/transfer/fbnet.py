@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,14 +117,3 @@ def additive(path: Path, dpus: Path) -> None:
             error = 100 * np.abs(terms[~half] @ table / measured[~half] - 1)
             said = "a sum of a table" if error.max() < 0.1 else "measured"
             print(f"| {name} | {device} | {error.mean():.3f} | {error.max():.2f} | {said} |", flush=True)
-
-
-def main() -> int:
-    """Which columns are sums, of both sets; as `leaderboard.py --additive`."""
-    here = Path(__file__).resolve()
-    additive(here.with_name("fbnet.csv.gz"), here.parents[2] / "latency_tables" / "networks" / "dpus.csv")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

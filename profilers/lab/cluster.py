@@ -30,7 +30,7 @@ from profilers.lab.run.driver import HostLost
 NAMESPACE = "ofa-lab"
 ANSWER_S = 10.0
 SLOW_S = 1.0
-EVERYWHERE = "Ray listens on all networks: close its ports first (docs/lab.md)"
+EVERYWHERE = "Ray listens on all networks: close its ports first"
 _TOKEN = "this user needs the same in ~/.ray/auth_token"
 _PREFIX = "host "
 
