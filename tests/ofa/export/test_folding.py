@@ -26,7 +26,8 @@ SPACES = {
     "proxyless": get_space("proxyless-w0.35", 10),
     "resnet": get_space("resnet50d", 10, (0.1, 0.15)),
 }
-TOLERANCE = 1e-5  # of the largest logit
+# of the largest logit: what float32 rounds away, which the instructions of a processor decide (1.02e-5 with AVX2 alone)
+TOLERANCE = 3e-5
 
 
 @pytest.fixture(scope="module", params=sorted(SPACES))
