@@ -101,7 +101,7 @@ def chain(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run(search, "--table", root / "t.csv", "--predictor", root / "p.safetensors", "--latency", 1.5,
         "--num-classes", 3, "--out", root / "found")  # fmt: skip
     run(finetune.main, "--checkpoint", weights, "--subnet", root / "found" / "result.json", "--data", pictures,
-        "--epochs", 6, "--batch-size", 54, "--learning-rate", 0.1, "--out", root / "tuned")  # fmt: skip
+        "--epochs", 12, "--batch-size", 54, "--learning-rate", 0.05, "--out", root / "tuned")  # fmt: skip
     for name, suffix in FORMATS.items():
         run(export, "--checkpoint", root / "tuned" / "network", "--format", name, "--evaluate", pictures,
             "--out", root / f"model.{suffix}")  # fmt: skip
@@ -172,9 +172,9 @@ def test_plain_onnxruntime_by_the_metadata_alone_gives_what_export_printed(
     stated = json.loads(said["float32"])
     assert stated["images"] == len(right) == 24
     assert stated["model_top1_pct"] == pytest.approx(100 * np.mean(right))
-    # colours are learnt at once: labels and preprocessing are right, all the way. Which is the last image to be learnt,
-    # the kernels of the processor decide; exchanged labels would give the largest class its share at most, 46 %
-    assert np.mean(right) > 2 / 3
+    # colours are learnt at once: labels and preprocessing are right, all the way; labels moved by one place would give
+    # 22 of 24. Twelve epochs, since six leave an AVX2 processor at 22
+    assert sum(right) >= 23
 
 
 def evaluated(out: Path, *arguments: object) -> dict:
