@@ -68,7 +68,7 @@ def main() -> None:
     if args.table:
         across(args.table, args.validations)
         return
-    for csv in sorted(TABLES.glob("epyc-vm-*.csv")):
+    for csv in sorted(csv for machine in ("epyc-vm", "xeon-amx-vm") for csv in TABLES.glob(f"{machine}-*.csv")):
         found = [csv.with_suffix(".validation.json"), *OTHERS.glob(f"{csv.stem}.*.json")]
         if not found[0].exists():  # a table that was never validated
             continue
