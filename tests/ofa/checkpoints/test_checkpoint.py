@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ofa.checkpoints.mit_layout import spec_from_net_config, spec_to_net_config
+from ofa.checkpoints.opening import open_checkpoint
+from ofa.checkpoints.tensors import read_metadata
 from ofa.checkpoints.weights import (
     load_checkpoint,
     load_network,
+    load_plain,
     load_supernet,
     save_checkpoint,
     save_mit_network,
@@ -245,6 +249,31 @@ def test_every_tensor_must_be_there_fit_and_be_finite(small: Supernet, tmp_path:
     refused({**tensors, name: torch.zeros(3)}, rf"{re.escape(name)} is of shape \(3,\), expected")
     refused({**tensors, name: torch.full_like(tensors[name], torch.nan)}, rf"{re.escape(name)} holds values")
     assert all(torch.equal(tensor, before[key]) for key, tensor in net.state_dict().items())
+
+
+@pytest.mark.parametrize("of", ["plain", "supernet", "unnamed"])
+def test_a_network_of_many_more_weights_than_its_file_holds_is_refused_before_it_is_made(
+    small: Supernet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    def made(*_: object, **__: object) -> None:
+        pytest.fail("is made all the same")
+
+    path = tmp_path / ("network.pt" if of == "unnamed" else "network.safetensors")
+    plain = extract(small, sample(small.space))
+    *others, (name, classifier) = plain.spec.layers
+    large = replace(plain.spec, layers=(*others, (name, replace(classifier, out_channels=10**5))))
+    if of == "plain":
+        save_network(plain, tmp_path)
+    else:
+        save_checkpoint(small, path, "ofa" if of == "supernet" else "mit")
+    if of == "supernet":
+        metadata = read_metadata(path)
+        config = json.loads(metadata["config"]) | {"num_classes": 10**5}
+        save_file(load_file(path), path, metadata | {"config": json.dumps(config)})
+    for place in ("weights.PlainNetwork", "weights.Supernet", "opening.build_supernet"):
+        monkeypatch.setattr(f"ofa.checkpoints.{place}", made)
+    with pytest.raises(InputError, match=r"network\.\w+: holds [0-9,]+ weights, but describes a network of"):
+        load_plain(large, path) if of == "plain" else open_checkpoint(path, "mbv3-w4.0" if of == "unnamed" else None)
 
 
 def test_a_file_of_another_space_is_named(small: Supernet, tmp_path: Path) -> None:

@@ -127,6 +127,25 @@ def test_a_blocks_int8_file_computes_the_float_block_within_what_256_steps_allow
         assert off(as_float(y, ranges.after[-1]), in_float(graph, x)) < 0.08, block
 
 
+def test_a_uint8_input_that_is_rounded_once_more_changes_no_value() -> None:
+    """OpenVINO needs that to compute in integers; of all 256 values."""
+    rng, compared = np.random.default_rng(0), 0
+    for block in BLOCKS:
+        graph = block_graph(block)
+        ranges, borders = expected_ranges(graph), borders_of(graph)
+        if borders.float_input:
+            continue
+        n, c, h, w = graph.input_shape
+        given = rng.integers(0, 256, (n, h, w, c), np.uint8)
+        once, again = (
+            session_of(write_onnx_int8(graph, ranges, borders=borders, rounds_uint8=rounds)).run(None, {"input": given})
+            for rounds in (False, True)
+        )
+        np.testing.assert_allclose(again[0], once[0], atol=1e-6, err_msg=str(block))
+        compared += 1
+    assert compared > 5
+
+
 def test_expected_ranges_hold_what_noise_makes_of_a_block_and_not_much_more() -> None:
     for block in BLOCKS:
         graph = block_graph(block)

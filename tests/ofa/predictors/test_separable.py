@@ -220,6 +220,7 @@ def test_a_scale_is_the_mean_difference_and_what_is_left(tmp_path: Path) -> None
 def test_a_unit_of_many_configurations_is_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     space = get_space("mbv3-w1.0")
     networks, features = toy(space).networks, unit_features(space)[1]
+    monkeypatch.setattr(unit_networks, "_AT_ONCE", len(features))
     whole = networks.unit_table(features, 1)
     monkeypatch.setattr(unit_networks, "_AT_ONCE", 1000)
     parts = networks.unit_table(features, 1)

@@ -112,6 +112,24 @@ def test_alternatives_evolution_and_several_devices_keep_their_limits_too(table:
     assert together[0]["subnet"] == together[1]["subnet"]
 
 
+def test_every_tangent_but_the_first_is_of_a_network_of_its_own_beyond_the_limit(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touched: list[tuple[tuple[int, ...], float]] = []
+    tangent = confidence.tangent
+
+    def noted(uncertain: Any, allowance: Any, genes: np.ndarray, batch: int) -> Any:
+        touched.append((tuple(genes[0].tolist()), float(uncertain.most_ms(genes, allowance.deviations)[0])))
+        return tangent(uncertain, allowance, genes, batch)
+
+    monkeypatch.setattr(confidence, "tangent", noted)
+    asked = ["--latency", "0.15", "--best", "3", "--confidence", "90", "--out", str(tmp_path / "o")]
+    assert main(["--table", str(table), *asked]) == 0
+    assert len(touched) >= 3, "one is of the fastest, and of what is found two are beyond at once"
+    assert len({genes for genes, _ in touched}) == len(touched)
+    assert all(most > 0.15 for _, most in touched[1:])
+
+
 def test_without_a_confidence_the_printout_says_how_surely_networks_are_known(
     table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

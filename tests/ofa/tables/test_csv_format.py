@@ -82,6 +82,17 @@ def test_faults_are_named_by_file_line_and_column(saved: Path, line: int, old: s
         LatencyTable.load(saved)
 
 
+def test_columns_are_known_by_their_names_in_any_order(saved: Path, tmp_path: Path) -> None:
+    table = LatencyTable.load(saved)
+    lines = saved.read_text().split("\n")
+    first = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    order = np.random.default_rng(0).permutation(len(lines[first].split(",")))
+    moved = [",".join(np.array(line.split(","))[order]) for line in lines[first:-1]]
+    (tmp_path / "moved.csv").write_text("\n".join([*lines[:first], *moved, ""]))
+    assert moved[0] != lines[first]
+    assert LatencyTable.load(tmp_path / "moved.csv").rows == table.rows
+
+
 def test_of_several_faults_the_first_is_named(saved: Path) -> None:
     edit(saved, 9, "conv,160", "conv,x160")
     edit(saved, 9, "h_swish,0", "h_swish,2")
@@ -105,6 +116,22 @@ def test_visits_are_positive_numbers(tmp_path: Path, cell: str, message: str) ->
     edit(path, 9, "1.0 2.5", cell)
     with pytest.raises(InputError, match=f"device.csv:9:[0-9]+: {message}"):
         LatencyTable.load(path)
+
+
+@pytest.mark.parametrize("column", ["latency_ms", "warm_ms", "mad_ms", "std_ms", "p90_ms", "energy_mj"])
+@pytest.mark.parametrize("value", ["-1", "0", "1e-7", "1e-6", "1e7", "1e8", "1e9", "1e10"])
+def test_a_column_s_figures_are_read_within_the_bounds_of_a_row(tmp_path: Path, column: str, value: str) -> None:
+    path, figures = tmp_path / "device.csv", {"latency_ms": 1.0, column: 0.4375}
+    header = HEADER | ({"timing": "in place"} if column == "warm_ms" else {})
+    LatencyTable(header, [TableRow(BLOCKS[0], **figures)]).save(path)
+    edit(path, 9 + ("timing" in header), "0.4375", value)
+    try:
+        expected = TableRow(BLOCKS[0], **{**figures, column: float(value)})
+    except InputError:
+        with pytest.raises(InputError, match=rf"device.csv:[0-9]+:[0-9]+: {column} is '{value}', expected a number"):
+            LatencyTable.load(path)
+    else:
+        assert LatencyTable.load(path).rows == (expected,)
 
 
 @pytest.mark.parametrize(

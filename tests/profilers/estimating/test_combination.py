@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from ofa.blocks import all_blocks, blocks_of_all
 from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
 from ofa.published.networks import PUBLISHED
-from ofa.space import get_space
 from ofa.tables import LatencyTable
 from ofa.tables.network_times import write_networks
 from profilers.estimating.combination import _mixed, _share_of_own, combine
@@ -31,22 +29,9 @@ from profilers.estimating.hypotheses import (
 from profilers.estimating.sources import open_sources
 from profilers.estimating.timed_networks import read_timed
 from profilers.transfer import main
+from tests.profilers.estimating.made_up import BLOCKS, SPACE, networks_of, other_weights
 
 TABLES = Path(__file__).resolve().parents[3] / "latency_tables"
-SPACE = get_space("mbv3-w1.0")
-BLOCKS = all_blocks(SPACE, [128, 160, 192, 224])
-WEIGHTS = np.array(
-    [5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 7e-8, 1e-7, 1e-4, 1e-9, 1e-3, *[0] * 7]
-)
-
-
-def other_weights(seed: int) -> np.ndarray:
-    """Of another device: every term up to twice or half as dear."""
-    return WEIGHTS * np.exp2(np.random.default_rng(seed).uniform(-1, 1, len(WEIGHTS)))
-
-
-def networks_of(count: int, seed: int = 5) -> np.ndarray:
-    return terms_of_networks(blocks_of_all(SPACE, SPACE.sample(np.random.default_rng(seed), count)))
 
 
 def test_a_mixture_of_sources_is_found_from_ten_networks_and_a_single_one_is_kept() -> None:

@@ -30,29 +30,16 @@ from profilers.estimating.cost_model import (
     terms_of_networks,
 )
 from profilers.estimating.estimate import with_doubt
-from profilers.estimating.sources import open_sources
+from profilers.estimating.sources import of_table, open_sources
 from profilers.estimating.timed_networks import read_timed
 from profilers.transfer import main
+from tests.profilers.estimating.made_up import BLOCKS, SPACE, networks_of, other_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = ROOT / "latency_tables"
 COMBINED = [p for p in sorted(TABLES.glob("*.csv")) if " --from all " in p.read_text()]
 WITH_ERROR = [TABLES / f"{name}.csv" for name in ("zcu102", "raspberry-pi4", "s10-gpu", "mi8se-large", "note8", "xeon")]
-SPACE = get_space("mbv3-w1.0")
-BLOCKS = all_blocks(SPACE, [128, 160, 192, 224])
-WEIGHTS = np.array(
-    [5e-8, 7e-8, 3e-7, 2.5e-7, 2e-7, 1e-7, 3e-7, 1e-6, 4e-7, 2e-7, 3e-3, 7e-8, 1e-7, 1e-4, 1e-9, 1e-3, *[0] * 7]
-)
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
-
-
-def other_weights(seed: int) -> np.ndarray:
-    """Of another device: every term up to twice or half as dear."""
-    return WEIGHTS * np.exp2(np.random.default_rng(seed).uniform(-1, 1, len(WEIGHTS)))
-
-
-def networks_of(count: int, seed: int = 5) -> np.ndarray:
-    return terms_of_networks(blocks_of_all(SPACE, SPACE.sample(np.random.default_rng(seed), count)))
 
 
 # ---- terms and networks in files
@@ -140,6 +127,20 @@ def test_a_table_of_several_sources(tables: str, tmp_path: Path, capsys: pytest.
     assert "expected error: mean" in capsys.readouterr().out
 
 
+def test_terms_that_cost_nothing_in_a_table_make_no_latency_unsure(tables: str, tmp_path: Path) -> None:
+    path, told = written(tmp_path, 10), []
+    given = ["--networks", str(path), "--from", tables, "--resolutions", "160", "--out", str(tmp_path / "t.csv")]
+    for line in ("", "# without: operators kernels\n"):
+        path.write_text(line + path.read_text())
+        assert main(given) == 0
+        known = LatencyTable.load(tmp_path / "t.csv").uncertainty
+        assert known is not None
+        told.append(np.abs(known.directions).max(axis=0))
+    named = np.isin(MORE_TERMS, ["operators", "kernels"])
+    assert (told[1] < 1e-6 * told[0])[named].all()
+    assert (told[1] > 0.1 * told[0])[~named].mean() > 0.5
+
+
 def test_of_25_networks_each_is_judged_by_itself_though_three_are_left_out_at_once(tables: str, tmp_path: Path) -> None:
     """More than are left out singly; two that were timed wrongly have the errors, one of either sign."""
     timed = read_timed(written(tmp_path, 25))
@@ -164,6 +165,12 @@ def test_a_source_without_wide_full_convolutions_takes_them_for_matrix_products(
     of = dict(zip(MORE_TERMS, source.weights_ms.tolist(), strict=True))
     assert of["dense_wide"] == of["pointwise"] > 0
     assert not source.knows[MORE_TERMS.index("dense_wide")]
+    # nor has a table without any, whose stem is left out, no price for thin ones
+    table = LatencyTable.load(Path(tables.split(",")[0]))
+    bare = of_table("bare", LatencyTable(HEADER, [row for row in table.rows if row.block.op != "conv"]))
+    of = dict(zip(MORE_TERMS, bare.weights_ms.tolist(), strict=True))
+    assert of["dense_thin"] == of["dense_wide"] == of["pointwise"] > 0
+    assert not bare.knows[MORE_TERMS.index("dense_thin")]
 
 
 @pytest.mark.parametrize(("per_ms", "unit"), [(1e-3, "s"), (1e3, "us")])

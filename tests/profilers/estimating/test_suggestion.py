@@ -13,7 +13,10 @@ from ofa.tables.network_times import read_networks, write_networks
 from profilers.estimating import suggestion
 from profilers.estimating.combination import beforehand, combine
 from profilers.estimating.cost_model import more_terms_of, terms_of_networks
+from profilers.estimating.sources import of_table, open_sources
 from profilers.estimating.suggestion import Known, informative, within
+from profilers.estimating.timed_networks import read_timed
+from profilers.estimating.transfer_config import TransferConfig
 from profilers.transfer import main
 
 SPACE = get_space("mbv3-w1.0")
@@ -172,6 +175,23 @@ def test_seconds_of_a_slow_device_are_asked_for_by_the_related_one(table: str, t
     near = timed(tmp_path / "near.csv", 9, factor=0.2)
     assert main(["--networks", str(near), *given[2:]]) == 0
     assert "latencies were read as milliseconds: 9 of mbv3-w1.0, 128 to 224 px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_only_of_several_sources_none_need_be_like_the_target(table: str, tmp_path: Path, several: bool) -> None:
+    """A device that --from names alone is said to be related: what is timed is not taken to be like nothing known."""
+    own = timed(tmp_path / "t.csv", 12)
+    networks = read_timed(own)
+    config = TransferConfig(
+        out=tmp_path / "o.csv", suggest=2, from_=f"{table},note10" if several else table, timed=own, unit="ms"
+    )
+    terms, source = terms_of_networks(networks.blocks), LatencyTable.load(table)
+    known = suggestion._known(config, None if several else source, terms, networks)
+    sources = open_sources(config.sources) if several else [of_table(table, source)]
+    weights, constant = np.stack([each.weights_ms for each in sources]), np.eye(len(WEIGHTS))[-1:]
+    of_related, of_any = (combine(weights, terms, networks.latency_ms, constant, related=r) for r in (True, False))
+    assert of_any.own > 0 == of_related.own
+    assert np.array_equal(known.weights_ms, (of_any if several else of_related).weights_ms)
 
 
 def test_beforehand_a_combination_knows_less_than_after_ten_networks() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import product
+
 import numpy as np
 import pytest
 
+from ofa.search.exact import limits as limits_module
 from ofa.search.exact.bounds import good_prices, priced
 from ofa.search.exact.fronts import ChainFronts, front
-from ofa.search.exact.limits import all_within, best_within
+from ofa.search.exact.limits import TooMany, all_within, best_within
 from tests.ofa.search.exact.spaces import random_case, within
 
 SEEDS = 100  # spaces with plain sums, and as many others with corrected ones
@@ -80,6 +84,29 @@ def test_everything_above_a_threshold_is_found() -> None:
             rows = (everything.resolution == chain.resolution) & (everything.score >= threshold)
             found = all_within(chain, limits, threshold)
             assert sorted(map(tuple, found.numbers.tolist())) == sorted(map(tuple, everything.numbers[rows].tolist()))
+
+
+def test_beginnings_that_are_looked_at_few_at_a_time_are_the_same_and_as_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[int] = []
+    monkeypatch.setattr(limits_module, "_look_at", looked.append)
+    in_parts = 0
+    for seed, most in product(range(40), (30, 100, 300)):
+        case = random_case(seed, True, 1)
+        limits = np.quantile(case.networks.costs, 0.6, axis=0).astype(np.int64)
+        for chain in case.chains:
+            whole = all_within(chain, limits, 0)
+            pairs, times = sum(looked), len(looked)
+            looked.clear()
+            with monkeypatch.context() as patched, suppress(TooMany):
+                patched.setattr(limits_module, "MOST_LABELS", most)
+                found = all_within(chain, limits, 0)
+                assert np.array_equal(found.ranked().numbers, whole.ranked().numbers)
+                assert sum(looked) == pairs
+                in_parts += len(looked) > times
+            looked.clear()
+    assert in_parts > 5
 
 
 def test_a_bound_is_one_at_any_prices() -> None:

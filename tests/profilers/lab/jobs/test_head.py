@@ -123,7 +123,8 @@ def test_a_run_keeps_its_journal_when_ray_goes_away(closed: socket.socket, tmp_p
         ("auto", None),
         ("head", None),
         ("head:x", None),
-        ("head:99999", None),
+        ("head:65535", ("head", 65535)),
+        ("head:65536", None),
     ],
 )
 def test_the_place_of_an_address(address: str, place: tuple[str, int] | None) -> None:
