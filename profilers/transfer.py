@@ -35,8 +35,11 @@ def transfer(config: TransferConfig, command: str) -> int:
     from ofa.tables import LatencyTable, find_table
     from profilers.estimating.estimate import check_replaceable
     from profilers.estimating.estimate_report import write_estimate
+    from profilers.estimating.sources import refuse_lists
 
-    source = LatencyTable.load(find_table(config.from_)) if config.from_ and not config.sources else None
+    if config.from_ is not None and not config.sources:
+        refuse_lists(config.from_)
+    source = LatencyTable.load(find_table(config.from_)) if config.from_ is not None and not config.sources else None
     if config.suggest and not config.measures:
         return _suggest(config, source)
     check_replaceable(config.out, config.overwrite, config.device)

@@ -60,6 +60,7 @@ class Command(Generic[C]):
         from cyclopts import CycloptsError
 
         words, fields = list(sys.argv[1:] if argv is None else argv), fields_of(self.config)
+        _check_names(words, fields)
         named = {word.partition("=")[0] for word in words if word.startswith("-")}
         values: dict[str, Any] | None = None
         if named <= {field.flag for field in fields}:  # three times as fast: most commands have dozens of options
@@ -129,6 +130,23 @@ class Command(Generic[C]):
         target.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
         app.default(target)
         return app, target
+
+
+def _check_names(words: Sequence[str], fields: Sequence[Field]) -> None:
+    """UsageError where a file's name is empty, as of a shell's variable that is not set: it would be this folder."""
+    of_files = {
+        field.flag
+        for field in fields
+        if any(isinstance(mark, Input | Output) for mark in field.marks) or Path in (field.bare, *get_args(field.bare))
+    }
+    flag = ""
+    for word in words:
+        value = word
+        if word.startswith("-"):
+            flag, equals, value = word.partition("=")
+            value = value if equals else flag
+        if not value.strip() and flag in of_files:
+            raise UsageError(f"{flag} is {short(value)}, expected a name (is a variable of the shell not set?)")
 
 
 def _check_outputs(config: Config) -> None:

@@ -106,11 +106,11 @@ def _of_lines(text: str) -> str | None:
         ({"op", "latency_ms"}, TABLE),
         ({"top1"}, ACCURACIES),
         ({"Sub-network", "Top-1 Acc (%)"}, ACCURACIES),
-        ({"depths", "latency_ms"}, TIMES),
     ):
         if wanted <= columns:
             return kind
-    return None
+    timed = {"depths", "network"} & columns and any(column.endswith("_ms") for column in columns)
+    return TIMES if timed else None
 
 
 def _parsed(data: bytes) -> Any:

@@ -36,7 +36,9 @@ class Lock:
         self.path = path
         self._handle: int | None = None
         self._made: list[Path] = []
-        self._file = path.with_name(f".{path.name}.lock")
+        # "." and ".." have no name of their own; with it, every way to write a folder leads to one lock
+        self._guarded = path if path.name not in ("", "..") else Path(os.path.realpath(path))
+        self._file = self._guarded.with_name(f".{self._guarded.name}.lock")
         try:
             self._take()
         except BaseException:
@@ -45,7 +47,7 @@ class Lock:
         if self._handle is not None:
             os.ftruncate(self._handle, 0)
             os.write(self._handle, this_process())
-            sweep(self.path)
+            sweep(self._guarded)
 
     def _take(self) -> None:
         while self._handle is None:

@@ -36,6 +36,8 @@ def check_writable(path: Path, *, folder: bool = False, name: str = "--out") -> 
         raise InputError(f"{name} {cut(path)}: {error.strerror}") from None
     if folder and path.exists() and not path.is_dir():
         raise InputError(f"{name} {path} is a file: name a folder")
+    if folder and not Path(os.path.realpath(path)).name:
+        raise InputError(f"{name} {path} is the root of the file system: name a folder in it")
     if not folder and path.is_dir():
         raise InputError(f"{name} {path} is a folder: name a file")
     for part in (path, *path.parents):

@@ -10,6 +10,8 @@ from ofa.errors import InputError
 
 def find_table(name: str) -> Path:
     """The path itself, or the shipped table of that name ("note10"); InputError lists those there are."""
+    if not name.strip():  # as of a variable of the shell that is not set: the path of nothing is this folder
+        raise InputError(f"a latency table's name is empty{shipped_hint(name)}")
     path = Path(name)
     shipped = shipped_tables()
     if path.is_file():

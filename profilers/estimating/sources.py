@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
+from ofa.reading.csv_text import read_csv_text
+from ofa.reading.kinds import TIMES, kind_of
 from ofa.reading.numbers import short
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.shipped import shipped_folder, shipped_tables
@@ -87,6 +89,10 @@ def open_sources(
         names += [f"{folder / name}.csv:{column}" for name, columns in LISTS.items() for column in columns]
     else:
         names = list(asked)
+        if ALL in names:
+            raise InputError(f"--from {','.join(names)}: {ALL} has every measured table already: leave out the others")
+        if "" in names:
+            raise InputError(f"--from {','.join(names)}: a name is empty: write names with one comma between two")
         if twice := [name for name in names if names.count(name) > 1]:
             raise InputError(f"--from names {short(twice[0])} twice")
     found = []
@@ -126,7 +132,17 @@ def able(sources: Sequence[Source], terms: Floats) -> list[Source]:
     return usable
 
 
+def refuse_lists(name: str) -> None:
+    """InputError where a list of networks is named as a table would be, without the column of a device."""
+    path = Path(name)
+    if kind_of(path) != TIMES:
+        return
+    column = next(column for column in read_csv_text(path, TIMES, ended=False).columns if column.endswith("_ms"))
+    raise InputError(f"--from {name} is {TIMES}: name the column of a device too, such as --from {name}:{column}")
+
+
 def _of_table(name: str) -> Source:
+    refuse_lists(name)
     table = LatencyTable.load(find_table(name))
     if table.provenance == "estimated":
         raise InputError(

@@ -15,11 +15,11 @@ from typing import Any, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from ofa.cli.command import Command, _check_kinds, _plain, docs_of
+from ofa.cli.command import Command, _check_kinds, _check_names, _plain, docs_of
 from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.options import file_or_name
 from ofa.cli.overview import STEPS
-from ofa.errors import InputError
+from ofa.errors import InputError, UsageError
 from tests.helpers.programs import parse, programs
 
 
@@ -57,6 +57,18 @@ def test_every_field_has_its_words_and_every_path_its_mark(name: str) -> None:
         paths = field.bare is Path or Path in get_args(field.bare)
         marked = any(isinstance(mark, Input | Free) for mark in field.marks)
         assert marked or not paths, f"{field.flag} is neither Input nor Free"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_name_of_a_file_is_refused_as_such(name: str) -> None:
+    """Path("") is this folder: what a variable of the shell that is not set would read, or write into."""
+    command = COMMANDS[name]
+    for field in fields_of(command.config):
+        paths = field.bare is Path or Path in get_args(field.bare)
+        if not field.option.positional and (paths or any(isinstance(mark, Input | Output) for mark in field.marks)):
+            for words in ([field.flag, ""], [f"{field.flag}="], [field.flag, " "]):
+                with pytest.raises(UsageError, match=rf"^{field.flag} is ' ?', expected a name"):
+                    command.parse(words)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -99,6 +111,7 @@ def test_a_pipe_is_refused_before_it_is_opened(name: str, tmp_path: Path) -> Non
     [
         ("search", "--table a --table=b c --latency 1 2 --latency=3"),
         ("search", "--table a --seed 1 --seed=2 --together --together=false --out= --confidence=-1"),
+        ("search", "--table a --seed 1 --seed=2 --together --together=false --out=o --confidence=-1"),
         ("search", "--table -x"),
         ("search", "--table a --latency -1"),
         ("search", "--table a --lat 1"),
@@ -130,6 +143,7 @@ def test_a_parser_of_the_named_options_reads_and_says_what_that_of_all_does(name
             return str(error)
 
     def by_all() -> Any:
+        _check_names(words, fields)
         try:
             return command.config(**command._bound(words, fields))
         except CycloptsError as error:

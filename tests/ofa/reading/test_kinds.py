@@ -70,6 +70,11 @@ def test_every_kind_is_known(files: dict[Path, str]) -> None:
     assert constants == set(files.values())
 
 
+def test_a_list_of_several_devices_is_known_by_any_column_of_latencies(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("# a: b\nnetwork,pixel4_ms,s10_ms\nmobilenet_v2,5,6\n")
+    assert kinds.kind_of(tmp_path / "x.csv") == kinds.TIMES
+
+
 @pytest.mark.parametrize("option", OPTIONS)
 def test_another_kind_is_refused_by_what_it_is(
     option: str, files: dict[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -96,6 +96,20 @@ def test_what_a_killed_run_left_in_its_folder_goes_and_nothing_else(tmp_path: Pa
         assert [file for file in kept if not file.exists()] == []
 
 
+@pytest.mark.parametrize("name", [".", "./", "..", "sub/..", "../run"])
+def test_every_name_of_a_folder_leads_to_one_lock(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "run"
+    (run / "sub").mkdir(parents=True)
+    monkeypatch.chdir(run / "sub" if name == ".." else run)
+    with Lock(run), pytest.raises(InputError, match=r"is being written by process"):
+        Lock(Path(name))
+    (tmp_path / ".run.12345678.tmp").touch()
+    with Lock(Path(name)):
+        assert (tmp_path / ".run.lock").exists()
+        assert not (tmp_path / ".run.12345678.tmp").exists()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["run", "sub"]
+
+
 def test_a_refused_run_leaves_no_folder_behind(tmp_path: Path) -> None:
     with Lock(tmp_path / "a" / "b" / "run"):
         assert (tmp_path / "a" / "b").is_dir()

@@ -27,6 +27,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path)
     with pytest.raises(InputError, match=r"--out .*file is a file: name a folder"):
         check_writable(tmp_path / "file", folder=True)
+    for root in ("/", "/..", f"{tmp_path}/{'../' * len(tmp_path.parts)}"):
+        with pytest.raises(InputError, match="is the root of the file system: name a folder in it"):
+            check_writable(Path(root), folder=True)
     with pytest.raises(InputError, match="file is not a folder that you may write to"):
         check_writable(tmp_path / "file" / "a.csv")
     with pytest.raises(InputError, match=r"--out /.*\.\.\.: File name too long"):

@@ -37,6 +37,7 @@ from tests.profilers.estimating.made_up import BLOCKS, SPACE, networks_of, other
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = ROOT / "latency_tables"
+DPUS = TABLES / "networks" / "dpus.csv"
 COMBINED = [p for p in sorted(TABLES.glob("*.csv")) if " --from all " in p.read_text()]
 WITH_ERROR = [TABLES / f"{name}.csv" for name in ("zcu102", "raspberry-pi4", "s10-gpu", "mi8se-large", "note8", "xeon")]
 HEADER = {"device": "D", "runtime": "r", "provenance": "measured", "space": "mbv3-w1.0", "source": "a test"}
@@ -212,6 +213,11 @@ def test_what_cannot_be_combined_is_named(tables: str, tmp_path: Path) -> None:
     for sources, message in (
         (f"{first},pixel1", "pixel1 is estimated itself"),
         (f"{first},{first}", "twice"),
+        (f"{first},", "a name is empty"),
+        ("", "a latency table's name is empty"),
+        (f"all,{first}", "all has every measured table already: leave out the others"),
+        (ten, f"name the column of a device too, such as --from {ten}:latency_ms"),
+        (f"{first},{DPUS}", f"name the column of a device too, such as --from {DPUS}:zcu102_ms"),
         (f"{first},nokia", "nokia: no such latency table"),
         (f"{first},{alike}:x_ms", "column 'x_ms'"),
         (f"{first},{ten}:latency_ms", "which are the networks themselves"),
