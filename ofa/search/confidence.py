@@ -30,7 +30,6 @@ from ofa.tables.uncertainty import UncertainLatencies
 
 MOST_TANGENTS = 40  # of one limit; two to five were enough
 MOST_PAIRS = 100_000_000  # that searches within tangents look at; of shipped tables the TX2's needs 16 million
-_RANDOM = 200  # networks, of which is asked how surely a table knows them
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def effort(searches: Mapping[str, DeviceSearch], allowances: Mapping[str, Allowa
         with bounded(MOST_PAIRS):
             yield
     except (TooLong, TooMany):
-        known = {name: _usual_sd_pct(of) for name, of in uncertain.items() if of is not None}
+        known = {name: of.usual_sd_pct() for name, of in uncertain.items() if of is not None}
         name = max(known, key=lambda of: known[of])
         raise InputError(
             f"{searches[name].table.path}: its latencies are known too little to find the best network that keeps its "
@@ -141,13 +140,6 @@ def effort(searches: Mapping[str, DeviceSearch], allowances: Mapping[str, Allowa
             "%): estimate it again from more networks (its header has the command), ask for a wider limit, or leave "
             "--confidence out"
         ) from None
-
-
-def _usual_sd_pct(uncertain: UncertainLatencies) -> float:
-    """The median standard deviation of random networks, per cent."""
-    index = uncertain.lookup.index
-    genes = index.space.sample(np.random.default_rng(0), _RANDOM, resolutions=index.resolutions)
-    return 100 * float(np.median(uncertain.relative_sd(genes)))
 
 
 @contextmanager

@@ -39,6 +39,7 @@ NOISE = Bounds(0, 1000, "per cent")
 FREEDOM = Bounds(3, 1e9, "degrees of freedom")
 DIRECTION = Bounds(-1e7, 1e7, "milliseconds")
 MOST_DIRECTIONS = len(MORE_TERMS)
+_RANDOM = 200  # networks of a space, of which is asked how surely they are known
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +139,12 @@ class UncertainLatencies:
     def relative_sd(self, genes: Genes) -> Floats:
         """(N,) the standard deviation of each, as a share of its latency."""
         return self.most_ms(genes, 1.0) / self.most_ms(genes, 0.0) - 1
+
+    def usual_sd_pct(self) -> float:
+        """The median standard deviation of random networks, per cent."""
+        index = self.lookup.index
+        genes = index.space.sample(np.random.default_rng(0), _RANDOM, resolutions=index.resolutions)
+        return 100 * float(np.median(self.relative_sd(genes)))
 
     def tangent_ns(self, genes: Genes, deviations: float) -> NDArray[np.int64]:
         """(U,) whole nanoseconds of each block: they sum up to `most_ms` of one network, and at most to that of others.

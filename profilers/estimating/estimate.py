@@ -39,7 +39,6 @@ Floats = NDArray[np.float64]
 
 _FEW = 5  # networks, below which their own leave-one-out error says little
 _ROUNDING_PCT = 0.5  # figures rounded more coarsely than that say so
-_RANDOM = 200  # networks of a space, of which is asked how surely they are known
 # a block none of whose terms the fit could tell from others' still takes some time
 LEAST_MS = 1e-6
 _NOT_STATED = "not stated by the source"
@@ -214,9 +213,7 @@ def with_doubt(
     assert known is not None
     unsure = {}
     for space in spaces:
-        genes = space.sample(np.random.default_rng(0), _RANDOM, resolutions=resolutions)
-        of_each = 100 * known.latencies(table.lookup(space, resolutions)).relative_sd(genes)
-        if (median := float(np.median(of_each))) > stated_pct:
+        if (median := known.latencies(table.lookup(space, resolutions)).usual_sd_pct()) > stated_pct:
             unsure[space.name] = f"{median:.1f}" if median < 9.95 else f"{median:.0f}"
     if not unsure:
         return table
