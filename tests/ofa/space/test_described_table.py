@@ -12,6 +12,7 @@ from ofa.space import SearchSpace, get_space
 from ofa.space.description import space_sha256
 from ofa.space.header_lines import spaces_header
 from ofa.spaces.__main__ import main as show_space
+from ofa.spaces.config import SpaceShowConfig
 from ofa.tables import LatencyTable, TableRow
 
 EXAMPLE = Path(__file__).parents[3] / "examples/mobilenet_v2.toml"
@@ -60,6 +61,12 @@ def test_a_hint_never_guesses_the_file_of_a_description(
     assert hint(path) == f"{measure} {rest} --space FILE, where FILE describes mobilenet_v2"
     with pytest.raises(InputError, match=r"a b\.csv is of several spaces, mobilenet_v2, mbv3-w1\.0: show one by its"):
         show_space([str(path), "--toml"])
+
+
+def test_a_table_s_space_is_shown_with_as_many_classes_as_are_asked_for(tmp_path: Path) -> None:
+    path = table_of(tmp_path, [get_space(str(EXAMPLE))], "somebody")
+    assert SpaceShowConfig(space=str(path)).described().num_classes == 1000
+    assert SpaceShowConfig(space=str(path), num_classes=7).described().num_classes == 7
 
 
 def test_a_file_with_a_space_in_its_name_is_quoted(tmp_path: Path) -> None:
