@@ -90,7 +90,7 @@ def test_a_process_that_hangs_in_a_call_of_ray_is_ended_with_the_same_words(
     left = LabHead({HEAD: closed.getsockname()})
     left.end_if_stuck("x", ended.append)
     left.leave()
-    while len(looked) < 20:
+    while len(looked) < 20 and not ended:
         time.sleep(0.01)
     assert not ended
     listening.close()
