@@ -59,11 +59,15 @@ def test_occasions_of_the_rows_that_are_shipped_are_reached_again() -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
+    of_the_xeon = [
+        (f"xeon-amx-vm-{way}", n) for way, n in (("onnxruntime-int8", 2), ("openvino-bf16", 2), ("openvino-int8", 1))
+    ]
     for name, number, path in (
         ("epyc-vm-onnxruntime", 4, ROOT / "benchmarks/validations/occasions/epyc-vm-onnxruntime.4.json"),
         ("epyc-vm-onnxruntime", 6, TABLES / "epyc-vm-onnxruntime.validation.json"),
         ("epyc-vm-tflite", 1, ROOT / "benchmarks/validations/occasions/epyc-vm-tflite.1.json"),
         ("epyc-vm-tflite", 2, TABLES / "epyc-vm-tflite.validation.json"),
+        *((table, n, ROOT / f"benchmarks/validations/occasions/{table}.{n}.json") for table, n in of_the_xeon),
     ):
         plain = json.loads(path.read_text())["scores_without_correction"]
         line = f"  {number} {number} {plain['networks']:4}  {plain['mape_pct']:5.2f} {plain['bias_pct']:+5.2f}"
