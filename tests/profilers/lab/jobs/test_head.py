@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ofa.errors import InputError
+from profilers.lab import cluster
 from profilers.lab import head as heads
 from profilers.lab.cluster import RayHosts
 from profilers.lab.config import RunLabConfig
@@ -70,6 +71,18 @@ def test_every_question_to_the_hosts_asks_for_ray_first(closed: socket.socket) -
     for ask in questions:
         with pytest.raises(HeadGone):
             ask()
+
+
+def test_each_host_is_asked_of_its_own_jobs_and_one_that_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts: Any = RayHosts(LabHead({}))
+    hosts._actors = {
+        name: SimpleNamespace(look=SimpleNamespace(remote=lambda marks, name=name: (name, marks))) for name in "abc"
+    }
+    monkeypatch.setattr(cluster, "answers", lambda asked, *_: dict(asked))  # all at once, without Ray
+    wanted = {name: {f"job of {name}": {}} for name in "dcba"}
+    found = hosts.poll(wanted)
+    assert str(found.pop("d")) == "it is not announced any more"
+    assert found == {name: (name, wanted[name]) for name in "abc"}
 
 
 @pytest.mark.usefixtures("hasty")
