@@ -95,13 +95,14 @@ class Lock:
 def sweep(path: Path) -> None:
     """Takes away what a killed process left half-written of a file, or of all files below a folder.
 
-    For whoever holds the lock that guards it: nobody else writes there now.
+    Whoever writes below the folder under a lock of its own, and still lives, keeps its file.
     """
     left = list(path.parent.glob(f".{glob_escaped(path.name)}.*.tmp"))
     if path.is_dir():
         left += [file for file in path.rglob(".*.tmp") if _TEMPORARY.fullmatch(file.name)]
     for file in left:
-        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # held by a living process, or gone meanwhile
+            system.remove_if_dead(file)
 
 
 def glob_escaped(name: str) -> str:

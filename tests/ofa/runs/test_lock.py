@@ -10,6 +10,7 @@ import pytest
 
 from ofa.errors import InputError
 from ofa.runs import system
+from ofa.runs.files import replace_file
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock
 
@@ -54,6 +55,22 @@ def test_what_a_dead_process_left_half_written_is_swept(tmp_path: Path) -> None:
     with Lock(tmp_path / "a[1].csv"):
         assert not mine.exists()
         assert other.exists()
+
+
+def test_what_others_write_below_a_folder_is_not_swept(tmp_path: Path) -> None:
+    inner = tmp_path / "out" / "demo" / "a.csv"
+    left = tmp_path / "out" / "demo" / ".b.csv.abcdefgh.tmp"
+
+    def write(temporary: Path) -> None:
+        left.touch()
+        temporary.write_text("whole")
+        Lock(tmp_path / "out").release()
+        assert temporary.exists()
+
+    with Lock(inner):
+        replace_file(inner, write)
+    assert inner.read_text() == "whole"
+    assert not left.exists()
 
 
 def test_a_journal_has_one_writer(tmp_path: Path) -> None:
