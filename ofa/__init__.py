@@ -1,12 +1,20 @@
 """Once-for-All: sub-networks, their costs, and the search for the best one under a latency limit.
 
-Every name below is imported when it is first asked for: `import ofa` itself loads nothing.
+Every name below is imported when it is first asked for: `import ofa` itself loads
+no more than what ends a command at Ctrl-C while it loads.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import sys
+
+from ofa.cli.loading import end_quietly
+
+end_quietly(sys.orig_argv, sys.argv)
+
+# what is loaded from here on may be interrupted
+from importlib import import_module  # noqa: E402
+from typing import TYPE_CHECKING, Any  # noqa: E402
 
 if TYPE_CHECKING:
     from ofa.blocks import Block as Block

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
+from ofa.cli.loading import INTERRUPTED, STOPPED, make_interruptible
 from ofa.cli.streams import prepare_streams
 from ofa.errors import InputError, one_line
 from ofa.optional_packages import explained
@@ -33,6 +34,7 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     """
     prepare_streams()
     try:
+        make_interruptible()
         code = main()
         sys.stdout.flush()
     except InputError as error:
@@ -43,8 +45,8 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         print(one_line(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": ")), file=sys.stderr)
         code = failed or InputError.exit_code
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        code = 130
+        print(STOPPED, file=sys.stderr)
+        code = INTERRUPTED
     except Exception as error:
         missing = explained(error) if isinstance(error, ImportError) else None
         if missing is not None:
