@@ -105,9 +105,9 @@ def _related(config: TransferConfig, source: LatencyTable, times: TimedNetworks,
     able([known], terms)
     there = terms @ known.weights_ms / source.batch
     batch = batch_of(times, config.networks, config.batch)
-    if config.unit is None and (there > 0).all():
+    if (there > 0).all():
         factor = float(np.median(times.latency_ms / batch / there))
-        check_related(config.networks, batch, config.from_ or "", factor)
+        check_related(config.networks, batch, config.from_ or "", factor, config.unit)
     return known.weights_ms
 
 

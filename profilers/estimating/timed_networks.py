@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ _OF = "of "
 _FACTS = ("device", "runtime", "threads", "dtype", "assumed")
 # milliseconds in one of each
 UNITS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+_IN_WORDS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds"}
+# by a unit, and whether latencies seem far too long in it
+_LIKELY = {("ms", True): "us", ("ms", False): "s", ("s", True): "ms", ("us", False): "ms"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,19 +126,16 @@ _BEYOND = 3.0  # times as slow or fast as any of those
 UNRELATED = 30.0  # times as slow or fast as a device that is said to be related
 
 
-def check_related(path: Path, batch: int, related: str, factor: float) -> None:
+def check_related(path: Path, batch: int, related: str, factor: float, unit: str | None = None) -> None:
     """InputError, which asks for the unit, where networks take far longer, or shorter, than on a related device.
 
-    factor: how many times as long as there, for an image
+    factor: how many times as long as there, for an image; unit: as of `check_unit`
     """
-    if 1 / UNRELATED <= factor <= UNRELATED:
+    if unit == "ms" or 1 / UNRELATED <= factor <= UNRELATED:
         return
-    likely, times = ("us", factor) if factor > 1 else ("s", 1 / factor)
-    raise InputError(
-        f"{path}: in milliseconds these latencies are {times:.0f} times {'longer' if factor > 1 else 'shorter'} than "
-        f"those of {related}, the related device: are they in {likely}? Say so by --unit {likely}, or by --unit ms if "
-        f"they are milliseconds{'' if batch == 1 else f' for {batch} images'}"
-    )
+    slow = factor > 1
+    images = "" if batch == 1 else f" for {batch} images"
+    _ask(path, unit, slow, factor if slow else 1 / factor, f"those of {related}, the related device", images)
 
 
 def batch_of(timed: TimedNetworks, path: Path, asked: int | None) -> int:
@@ -152,38 +153,51 @@ def read_in_unit(
     *,
     related: bool = False,
 ) -> TimedNetworks:
-    """As `read_timed`, in milliseconds where no unit is named: InputError where they may well be in another one then.
+    """As `read_timed`, in milliseconds where no unit is named: InputError where they may well be in another one.
 
     batch: as of `batch_of`; related: whether `check_related` compares them with a device that is like theirs
     """
     timed = read_timed(path, column, unit or "ms", known)
     images = batch_of(timed, path, batch)
-    if unit is None:
-        check_unit(timed, path, images, related=related)
+    check_unit(timed, path, images, unit, related=related)
     return timed
 
 
-def check_unit(timed: TimedNetworks, path: Path, batch: int, *, related: bool = False) -> None:
+def check_unit(
+    timed: TimedNetworks, path: Path, batch: int, unit: str | None = None, *, related: bool = False
+) -> None:
     """InputError, which asks for the unit, where the networks run slower or faster than on every known device.
 
     So it does for single images that run as on the fastest device in milliseconds and as on a slow one in seconds,
     unless a related device tells.
+
+    unit: that was named, if one was; milliseconds that are named so are believed, however slow or fast the device is
     """
+    if unit == "ms":
+        return
     macs = np.array([sum(map(block_macs, blocks)) for blocks in timed.blocks]) * batch / 1e6
     speed = float(np.median(macs / timed.latency_ms))
     most = FASTEST * batch
     if SLOWEST / _BEYOND <= speed <= most * _BEYOND:
-        if batch == 1 and not related and speed >= UNITS["s"] * SLOWEST / _BEYOND:
+        if unit is None and batch == 1 and not related and speed >= UNITS["s"] * SLOWEST / _BEYOND:
             raise InputError(
                 f"{path}: in milliseconds these latencies are those of a server's GPU, in seconds those of a slow core "
                 "of a phone: say which by --unit ms or --unit s"
             )
         return
     slow = speed < SLOWEST
-    likely = "us" if slow else "s"
-    times = SLOWEST / speed if slow else speed / most
+    times, edge = (SLOWEST / speed, SLOWEST) if slow else (speed / most, most)
+    device = f"on the {'slowest' if slow else 'fastest'} known device"
+    known = f"{device} ({float(np.median(macs)) / edge:.3g} ms for a middle one)"
+    _ask(path, unit, slow, times, known)
+
+
+def _ask(path: Path, unit: str | None, slow: bool, times: float, known: str, images: str = "") -> NoReturn:
+    """InputError. unit: that was named; slow: whether they are too long; known: what they are compared with"""
+    likely = _LIKELY.get((unit or "ms", slow))
+    way = f"are they in {likely}? Say so by --unit {likely}, or " if likely else "if that is so, "
+    way += "by --unit ms if they are milliseconds" if unit is None else "write them in ms, with --unit ms"
     raise InputError(
-        f"{path}: in milliseconds these latencies are {times:.0f} times {'longer' if slow else 'shorter'} than on the "
-        f"{'slowest' if slow else 'fastest'} known device: are they in {likely}? Say so by --unit {likely}, or by "
-        "--unit ms if they are milliseconds"
+        f"{path}: in {_IN_WORDS[unit or 'ms']} these latencies are {times:.0f} times {'longer' if slow else 'shorter'} "
+        f"than {known}: {way}{images}"
     )

@@ -49,7 +49,8 @@ class TransferConfig(DeviceByOptions, TimingOptions, JournalOptions):
     several with commas between, or all: measured tables, and lists of networks (list.csv:column), combined"""
 
     unit: Annotated[Literal["ms", "s", "us"] | None, Option(metavar="U")] = None
-    """unit of the latencies: ms, s or us (default: ms, and refused where no known device is as slow or as fast)"""
+    """unit of the latencies: ms, s or us; refused where no known device is as slow or as fast, unless ms is named
+    (default: ms)"""
 
     latency: Annotated[tuple[float, ...], Above(0), Option(metavar="MS")] = ()
     """with --suggest: limits that will be searched within, ms; the networks that tell most of those there are chosen"""

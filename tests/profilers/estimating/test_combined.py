@@ -185,7 +185,22 @@ def test_seconds_and_microseconds_are_asked_for(tables: str, tmp_path: Path, per
         genes = SPACE.sample(np.random.default_rng(1), 5, resolutions=[160])
         assert 1 < found.latency_ms(SPACE, genes).mean() < 1000
         (tmp_path / "t.csv").unlink()
+        other = "us" if unit == "s" else "s"
+        with pytest.raises(InputError, match="write them in ms, with --unit ms"):  # a million times off
+            main([*given, "--from", sources, "--unit", other])
     assert main([*given, "--from", tables, "--unit", "ms"]) == 0  # if that is what they are
+
+
+@pytest.mark.parametrize("unit", ["s", "us"])
+def test_milliseconds_are_not_taken_for_the_unit_that_is_named(tables: str, tmp_path: Path, unit: str) -> None:
+    """So 4.6 to 53 are refused as seconds: no known device takes a minute for a network."""
+    given = ["--networks", str(written(tmp_path, 10)), "--resolutions", "160", "--out", str(tmp_path / "t.csv")]
+    than = {"s": "in seconds .* longer than", "us": "in microseconds .* shorter than"}[unit]
+    for sources in (tables, tables.split(",")[0]):
+        with pytest.raises(InputError, match=rf"{than} .*: are they in ms\? Say so by --unit ms"):
+            main([*given, "--from", sources, "--unit", unit])
+    with pytest.raises(InputError, match=than):
+        main(["--suggest", "2", "--timed", *given[1:], "--space", SPACE.name, "--unit", unit])
 
 
 def test_a_fast_gpu_in_milliseconds_or_a_slow_phone_in_seconds_is_asked_for(tables: str, tmp_path: Path) -> None:
