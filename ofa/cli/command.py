@@ -60,7 +60,6 @@ class Command(Generic[C]):
         from cyclopts import CycloptsError
 
         words, fields = list(sys.argv[1:] if argv is None else argv), fields_of(self.config)
-        _check_names(words, fields)
         named = {word.partition("=")[0] for word in words if word.startswith("-")}
         values: dict[str, Any] | None = None
         if named <= {field.flag for field in fields}:  # three times as fast: most commands have dozens of options
@@ -130,23 +129,6 @@ class Command(Generic[C]):
         target.__annotations__ = {name: p.annotation for name, p in signature.parameters.items()}
         app.default(target)
         return app, target
-
-
-def _check_names(words: Sequence[str], fields: Sequence[Field]) -> None:
-    """UsageError where a file's name is empty, as of a shell's variable that is not set: it would be this folder."""
-    of_files = {
-        field.flag
-        for field in fields
-        if any(isinstance(mark, Input | Output) for mark in field.marks) or Path in (field.bare, *get_args(field.bare))
-    }
-    flag = ""
-    for word in words:
-        value = word
-        if word.startswith("-"):
-            flag, equals, value = word.partition("=")
-            value = value if equals else flag
-        if not value.strip() and flag in of_files:
-            raise UsageError(f"{flag} is {short(value)}, expected a name (is a variable of the shell not set?)")
 
 
 def _check_outputs(config: Config) -> None:
@@ -294,24 +276,29 @@ def _decimal(word: str) -> float | None:
 
 
 def _converter(field: Field) -> Callable[[Any, Sequence[Any]], Any] | None:
-    """Where cyclopts' own conversion is not wanted: what a parser makes of one word, and numbers (it rounds 3.7)."""
-    number: type = get_args(field.bare)[0] if field.is_list else field.bare
-    if field.option.parse is None and number not in (int, float):
+    """Where cyclopts' own conversion is not wanted: what a parser makes of one word, and numbers (it rounds 3.7).
+
+    Names of files stay text, which the config looks at: of an empty one, a path would be this folder.
+    """
+    kind: type = get_args(field.bare)[0] if field.is_list else field.bare
+    if field.option.parse is None and kind not in (int, float) and not field.names_files:
         return None
 
     def converted(_hint: Any, words: Sequence[Any]) -> Any:
-        if field.option.parse is not None:
+        if field.option.parse is not None and (words[-1].value.strip() or not field.names_files):
             if len(words) > 1 and get_origin(field.bare) is tuple:
                 raise UsageError(f"{field.flag} is given twice: give one list, or leave one out")
             try:
                 return field.option.parse(words[-1].value)
             except ValueError as error:
                 raise UsageError(f"{field.flag}: {error}") from None
+        if field.names_files:
+            return tuple(word.value for word in words) if field.is_list else words[-1].value
         numbers: list[float] = []
         for word in words:
-            value = plain_whole(word.value) if number is int else _decimal(word.value)
+            value = plain_whole(word.value) if kind is int else _decimal(word.value)
             if value is None:
-                expected = "a whole number" if number is int else "a number"
+                expected = "a whole number" if kind is int else "a number"
                 raise UsageError(f"{field.flag} is {short(word.value)}, expected {expected}")
             numbers.append(value)
         return tuple(numbers) if field.is_list else numbers[-1]

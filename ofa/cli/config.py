@@ -153,6 +153,7 @@ class Config:
     def __post_init__(self) -> None:
         """A config with rules between fields calls this first, then checks them."""
         for field in fields_of(type(self)):
+            _check_names(field, getattr(self, field.name))
             value = _as_declared(field, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
             for item in value if isinstance(value, tuple) else (value,):
@@ -219,6 +220,12 @@ class Field:
         """Whether it takes several words: a tuple of any length that no parser makes of one word."""
         return get_origin(self.bare) is tuple and self.option.parse is None
 
+    @property
+    def names_files(self) -> bool:
+        """Whether its text is the name of a file, of a folder, or of what is there by a name."""
+        of_paths = Path in (self.bare, *get_args(self.bare))
+        return of_paths or self.option.positional or any(isinstance(mark, Input | Output) for mark in self.marks)
+
     def fault(self, item: Any) -> str | None:
         """What was expected of a value, or of an item of a list, instead; None if it is fine."""
         kind = get_args(self.bare)[0] if get_origin(self.bare) is tuple else self.bare
@@ -228,6 +235,13 @@ class Field:
             return fault
         marked = next((fault for mark in self.marks if isinstance(mark, Bound) and (fault := mark.fault(item))), None)
         return size_fault(self.name, item) if marked is None and kind in (int, float) else marked
+
+
+def _check_names(field: Field, value: Any) -> None:
+    """UsageError where a name is empty, as of a shell's variable that is not set: as a path it would be this folder."""
+    for item in value if isinstance(value, list | tuple) else (value,):
+        if isinstance(item, str) and not item.strip() and field.names_files:
+            raise UsageError(f"{field.flag} is {short(item)}, expected a name (is a variable of the shell not set?)")
 
 
 def _as_declared(field: Field, value: Any) -> Any:

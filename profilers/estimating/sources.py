@@ -18,7 +18,7 @@ from ofa.blocks.terms import MORE_TERMS
 from ofa.errors import InputError
 from ofa.reading.csv_text import read_csv_text
 from ofa.reading.kinds import TIMES, kind_of
-from ofa.reading.numbers import short
+from ofa.reading.numbers import cut, short
 from ofa.tables import LatencyTable, find_table
 from ofa.tables.shipped import shipped_folder, shipped_tables
 from profilers.estimating.cost_model import fit_blocks, more_terms_of, terms_of_networks
@@ -100,7 +100,11 @@ def open_sources(
         path, colon, of = name.rpartition(":")
         if not colon or not path.endswith(".csv"):
             found.append(_of_table(name))
-        elif Path(path).resolve() == own and column in (None, of):
+            continue
+        if not every and of not in (columns := _latency_columns(Path(path))):
+            known = cut(", ".join(columns), 120)
+            raise InputError(f"--from {name}: {path} has no column {short(of)}, expected one of {known}")
+        if Path(path).resolve() == own and column in (None, of):
             if not every:
                 raise InputError(f"--from names {short(name)}, which are the networks themselves: no error would show")
         elif timed is not None and (factor := same_figures(timed, _read_list(Path(path).resolve(), of))) is not None:
@@ -137,8 +141,17 @@ def refuse_lists(name: str) -> None:
     path = Path(name)
     if kind_of(path) != TIMES:
         return
-    column = next(column for column in read_csv_text(path, TIMES, ended=False).columns if column.endswith("_ms"))
+    column = _latency_columns(path)[0]
     raise InputError(f"--from {name} is {TIMES}: name the column of a device too, such as --from {name}:{column}")
+
+
+def _latency_columns(path: Path) -> list[str]:
+    """Of a list of networks; InputError where it has none."""
+    text = read_csv_text(path, TIMES, ended=False)
+    columns = [column for column in text.columns if column.endswith("_ms")]
+    if not columns:
+        raise InputError(f"{path}:{text.columns_line}: no column of latencies, expected one such as latency_ms")
+    return columns
 
 
 def _of_table(name: str) -> Source:

@@ -163,9 +163,7 @@ def read_in_unit(
     return timed
 
 
-def check_unit(
-    timed: TimedNetworks, path: Path, batch: int, unit: str | None = None, *, related: bool = False
-) -> None:
+def check_unit(timed: TimedNetworks, path: Path, batch: int, unit: str | None = None, *, related: bool = False) -> None:
     """InputError, which asks for the unit, where the networks run slower or faster than on every known device.
 
     So it does for single images that run as on the fastest device in milliseconds and as on a slow one in seconds,

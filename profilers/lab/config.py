@@ -60,8 +60,8 @@ class AnnounceConfig(LabOptions):
     """folder in which jobs work; what is not fetched for 14 days is removed"""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "work", Path(self.work).expanduser())
         super().__post_init__()
+        object.__setattr__(self, "work", self.work.expanduser())
         if self.address.startswith("ray://"):
             raise UsageError(
                 f"--address is {short(self.address)}, a client's address: with it the devices would be looked for on "

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import pytest
 from cyclopts import CycloptsError
 
-from ofa.cli.command import Command, _check_kinds, _check_names, _plain, docs_of
+from ofa.cli.command import Command, _check_kinds, _plain, docs_of
 from ofa.cli.config import Free, Input, Output, fields_of
 from ofa.cli.options import file_or_name
 from ofa.cli.overview import STEPS
@@ -63,12 +63,23 @@ def test_every_field_has_its_words_and_every_path_its_mark(name: str) -> None:
 def test_an_empty_name_of_a_file_is_refused_as_such(name: str) -> None:
     """Path("") is this folder: what a variable of the shell that is not set would read, or write into."""
     command = COMMANDS[name]
+    example = shlex.split(command.example)
     for field in fields_of(command.config):
         paths = field.bare is Path or Path in get_args(field.bare)
-        if not field.option.positional and (paths or any(isinstance(mark, Input | Output) for mark in field.marks)):
-            for words in ([field.flag, ""], [f"{field.flag}="], [field.flag, " "]):
-                with pytest.raises(UsageError, match=rf"^{field.flag} is ' ?', expected a name"):
-                    command.parse(words)
+        if field.option.positional:
+            given = getattr(command.parse(example), field.name)
+            named = Path(given[0] if field.is_list else given) if given else Path(example[0])
+            lines = [[blank if Path(each) == named else each for each in example] for blank in ("", " ")]
+        elif paths or any(isinstance(mark, Input | Output) for mark in field.marks):
+            without = [*example]
+            if field.flag in without:
+                del without[without.index(field.flag) : without.index(field.flag) + 2]
+            lines = [[*without, *words] for words in ([field.flag, ""], [f"{field.flag}="], [field.flag, " "])]
+        else:
+            continue
+        for line in lines:
+            with pytest.raises(UsageError, match=rf"^{field.flag} is ' ?', expected a name"):
+                command.parse(line)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -143,7 +154,6 @@ def test_a_parser_of_the_named_options_reads_and_says_what_that_of_all_does(name
             return str(error)
 
     def by_all() -> Any:
-        _check_names(words, fields)
         try:
             return command.config(**command._bound(words, fields))
         except CycloptsError as error:

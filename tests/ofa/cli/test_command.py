@@ -171,6 +171,8 @@ def test_from_python_the_same_bounds_hold_and_paths_and_lists_may_be_plain() -> 
         Toy(table=("a",), seed=-1)
     with pytest.raises(InputError, match="--table is 'note10', expected a list"):
         Toy(table="note10")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="--out is '', expected a name"):
+        Toy(table=("a",), out="")  # type: ignore[arg-type]
 
 
 def test_the_help_has_every_field_its_words_its_default_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:
