@@ -18,7 +18,7 @@ from ofa.checkpoints.tensors import read_metadata, read_tensors
 from ofa.checkpoints.weights import (
     SUPERNET_FORMAT,
     check_plausible,
-    load_checkpoint,
+    fill,
     load_network,
     load_supernet,
     read_image_facts,
@@ -63,11 +63,11 @@ def open_checkpoint(
         return net
     if not space_name:
         raise InputError(f"{path} does not name its space: give --space{_hint(path)}")
-    tensors = read_tensors(path)[0]
+    tensors, metadata = read_tensors(path)
     space = get_space(space_name, _classes_in(tensors) or num_classes or 1000)
     check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
     net = build_supernet(space)
-    load_checkpoint(net, path)
+    fill(net, path, tensors, metadata)
     return net
 
 

@@ -14,9 +14,10 @@ from ofa.reading.numbers import cut
 from ofa.reading.torch_file import read_torch_file
 
 
-def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_tensors(path: str | os.PathLike[str], only: str | None = None) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The tensors of a safetensors or torch file, on the CPU, and a safetensors file's metadata.
 
+    only: the tensor of this name, if it is there; the others of a safetensors file are not read
     Raises InputError where the file is absent, damaged, would run code, or holds anything but tensors.
     """
     path = Path(path)
@@ -24,8 +25,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         try:
             with safe_open(path, framework="pt") as opened:
                 # copied: what is mapped into memory could not be replaced on Windows
-                copied = {name: opened.get_tensor(name).clone() for name in opened.keys()}  # noqa: SIM118
-                return copied, opened.metadata() or {}
+                names = [name for name in opened.keys() if only in (None, name)]  # noqa: SIM118
+                return {name: opened.get_tensor(name).clone() for name in names}, opened.metadata() or {}
         except (SafetensorError, OSError) as error:
             raise InputError(f"{path}: damaged safetensors file: {cut(error, 200)}") from None
     return read_torch_file(path), {}

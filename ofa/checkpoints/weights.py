@@ -53,10 +53,10 @@ def load_checkpoint(
     Raises InputError, before anything is changed, where the file cannot be read or would run code, and where a
     tensor is missing, unknown, of another shape or not finite, naming it.
     """
-    _fill(net, path, *read_tensors(path), kernel_matrices)
+    fill(net, path, *read_tensors(path), kernel_matrices)
 
 
-def _fill(
+def fill(
     net: Supernet | PlainNetwork,
     path: str | os.PathLike[str],
     tensors: dict[str, Tensor],
@@ -155,7 +155,7 @@ def read_image_facts(path: str | os.PathLike[str]) -> ImageFacts | None:
 
 def read_calibration(path: str | os.PathLike[str]) -> Tensor | None:
     """The (N, 3, R, R) bytes to calibrate a supernet's sub-networks with, all in one batch, where its file has them."""
-    images = read_tensors(path)[0].get(CALIBRATION)
+    images = read_tensors(path, only=CALIBRATION)[0].get(CALIBRATION)
     if images is not None and (images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != 3):
         raise InputError(f"{path}: {CALIBRATION} is {images.dtype} of shape {tuple(images.shape)}, expected images")
     return images
@@ -179,7 +179,7 @@ def load_supernet(path: str | os.PathLike[str]) -> Supernet:
         raise error if str(error).startswith(where) else InputError(f"{where}: {error}") from None
     check_plausible(path, [slot.blocks[-1] for slot in slots_of(space)], tensors)
     net = Supernet(space, dropout, resolutions)
-    _fill(net, path, tensors, metadata)
+    fill(net, path, tensors, metadata)
     return net
 
 
@@ -210,7 +210,7 @@ def load_plain(spec: NetworkSpec, path: str | os.PathLike[str]) -> PlainNetwork:
     tensors, metadata = read_tensors(path)
     check_plausible(path, spec.blocks, tensors)
     network = PlainNetwork(spec)
-    _fill(network, path, tensors, metadata)
+    fill(network, path, tensors, metadata)
     return network.eval()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ofa.checkpoints.subnet_file import read_subnet
-from ofa.checkpoints.tensors import read_tensors
+from ofa.checkpoints.tensors import read_metadata
 from ofa.errors import InputError
 from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts, facts_of_metadata
@@ -89,7 +89,7 @@ def train_supernet(config: TrainConfig, watcher: TrainWatcher | None = None) -> 
 
 def start_facts(config: TrainConfig) -> ImageFacts | None:
     """What the checkpoint that is begun with knows of its images, None where there is none or it knows nothing."""
-    return None if config.start is None else facts_of_metadata(read_tensors(config.start)[1], config.start)
+    return None if config.start is None else facts_of_metadata(read_metadata(config.start), config.start)
 
 
 def in_classes_of(folder: ImageFolder, known: ImageFacts, config: TrainConfig) -> ImageFolder:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from ofa.checkpoints import opening, weights
 from ofa.checkpoints.opening import checkpoint_kind, open_checkpoint, open_subnet, open_supernet
 from ofa.checkpoints.subnet_file import read_subnet
+from ofa.checkpoints.tensors import read_tensors
 from ofa.checkpoints.weights import save_checkpoint, save_mit_network, save_network
 from ofa.errors import InputError
 from ofa.networks import PlainNetwork, Supernet, build_supernet, extract
@@ -32,6 +34,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_one_tensor_is_read_without_the_others(folder: Path) -> None:
+    tensors, metadata = read_tensors(folder / "supernet.safetensors")
+    name = next(iter(tensors))
+    assert read_tensors(folder / "supernet.safetensors", only="none") == ({}, metadata)
+    (only,) = read_tensors(folder / "supernet.safetensors", only=name)[0].items()
+    assert only[0] == name
+    assert torch.equal(only[1], tensors[name])
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
@@ -42,9 +53,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("mit-network", "network"),
     ],
 )
-def test_every_form_is_opened_to_the_same_weights(folder: Path, name: str, kind: str) -> None:
+def test_every_form_is_opened_to_the_same_weights_and_read_once(
+    folder: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    for module in (opening, weights):
+        monkeypatch.setattr(module, "read_tensors", lambda path, **how: read.append(path) or read_tensors(path, **how))
     assert checkpoint_kind(folder / name) == kind
     opened = open_checkpoint(folder / name, SPACE.name if kind == "unknown" else None)
+    assert len(read) == 1
     assert isinstance(opened, PlainNetwork if kind == "network" else Supernet)
     images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
