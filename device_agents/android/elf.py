@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LOAD = 1  # type of a segment that is mapped into memory
-PAGE_OF_OLD = 4096
 
 
 def least_alignment(file: Path) -> int | None:

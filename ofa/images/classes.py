@@ -148,20 +148,6 @@ def class_numbers(
     return None, None
 
 
-def other_classes(known: ImageFacts | None, names: Sequence[str]) -> str | None:
-    """How these class names, in the order of labels, differ from those of a network's logits; None: not at all.
-
-    Also None where the network's file knows no names.
-    """
-    ours, theirs = [[composed(name) for name in given] for given in (known.classes if known else (), names)]
-    if not ours or ours == theirs:
-        return None
-    if len(ours) != len(theirs):
-        return f"{len(theirs)} classes, not {len(ours)}"
-    i = next(i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b)
-    return f"class {i} is {shown(theirs[i])}, not {shown(ours[i])}"
-
-
 def relabelled(folder: ImageFolder, index: Mapping[str, int]) -> ImageFolder:
     """The same images, the label of every class as `index` has it."""
     now = {folder.class_index[name]: index[name] for name in folder.classes}

@@ -17,7 +17,6 @@ from ofa.reading.numbers import cut, short
 from ofa.reading.structured import content_of
 
 MOST_UNPACKED = 256 * 2**20
-MAX_FIELD = 131_072  # characters of one field: the csv module's own limit
 
 
 @dataclass(frozen=True)

@@ -145,11 +145,6 @@ class SpaceDescription:
         return tuple(sorted({e for unit in self.units if unit.num_layers for e in unit.expand_ratios}))
 
     @property
-    def head_channels(self) -> tuple[int, ...]:
-        """Widths of the layers after the last unit, before the classifier."""
-        return tuple(channels for channels in (self.head.expand, self.head.mix) if channels)
-
-    @property
     def argument(self) -> str | None:
         """What --space takes for it; None of a space that a file describes, where no file is known."""
         return self.source or self.stated_file or (None if self.family == "own" else self.name)

@@ -44,12 +44,10 @@ class LatencyTable:
     header: the `# key: value` facts; "device", "runtime", "provenance" (measured, estimated or imported),
         "space" (names, comma-separated) and "source" (what the figures rest on) must be there
     rows: one per block, each block once
-    states_rows: whether its file said how many rows there are; where it did not, a part of it may be lost
     """
 
     def __init__(self, header: Mapping[str, str], rows: Sequence[TableRow], path: Path | None = None) -> None:
         self.header = {key: str(value) for key, value in header.items() if key not in ("schema", "rows")}
-        self.states_rows = path is None or "rows" in header
         self.rows = tuple(rows)
         self.path = path
         name = str(path) if path else "latency table"

@@ -27,7 +27,6 @@ RATE_IMAGES = 64
 EPOCHS, COUNT = Bounds(0, 10**6, "epochs"), Bounds(0, 1000, "sub-networks or choices")
 FACTOR = Bounds(0, 1e6, "epochs, a rate or a weight")
 TEACHERS = ("first", "previous")
-METHODS = ("shrinking", "uniform", "sandwich", "alone")
 
 
 @dataclass(frozen=True)

@@ -94,17 +94,12 @@ def interrupted(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np
     return lost
 
 
-def undisturbed(samples: Sequence[int], cpu: Sequence[int] | None) -> NDArray[np.bool_]:
-    """Which samples to keep: those during which the thread held the CPU throughout.
-
-    Others measured another process. Without CPU times (several threads) all are kept, and so they are where fewer
-    than half would be left: then the machine was busy all along, and the survivors would be no fair sample.
-    """
-    return _kept(interrupted(samples, cpu))
-
-
 def _kept(lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which samples to keep where these lost the CPU."""
+    """Which samples to keep where these lost the CPU: those during which the thread held it throughout.
+
+    Others measured another process. Where fewer than half would be left, all are kept: then the machine was busy all
+    along, and the survivors would be no fair sample.
+    """
     return np.ones(len(lost), dtype=bool) if lost.sum() * 2 > len(lost) else ~lost
 
 

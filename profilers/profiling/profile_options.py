@@ -25,7 +25,8 @@ class PlanOptions(Config):
     PANEL: ClassVar[str] = "What is measured"
 
     space: Space = "mbv3-w1.0"
-    """search space: mbv3-w1.0, or the file of a description, such as my-space.toml"""
+    """search space: mbv3-w1.0, or the file of a description, such as my-space.toml; a network that is in no space is
+    timed whole, by --also of profilers.validate"""
 
     num_classes: Count = 1000
     """number of classes of the classifier"""

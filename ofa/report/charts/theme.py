@@ -14,7 +14,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, s
 INK, MUTED, RULE, PAGE = "var(--ink)", "var(--muted)", "var(--rule)", "var(--page)"
 FOUND, MEASURED, REFERENCE = "var(--found)", "var(--measured)", "var(--reference)"
 SERIES = (FOUND, MEASURED, "var(--third)", "var(--fourth)")
-SMALL, NORMAL = 11, 13  # pixels
+SMALL = 11  # pixels
 
 Spec = dict[str, Any]
 

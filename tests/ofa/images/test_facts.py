@@ -16,7 +16,7 @@ from ofa.checkpoints.weights import read_image_facts, save_checkpoint, save_netw
 from ofa.errors import InputError
 from ofa.export.images import choose_images
 from ofa.images.choice import images_to_calibrate, images_to_evaluate
-from ofa.images.classes import matched, other_classes
+from ofa.images.classes import matched
 from ofa.images.facts import ImageFacts, data_identity, facts_of_metadata
 from ofa.images.files.folder import ImageFolder
 from ofa.images.files.names import shown
@@ -214,14 +214,6 @@ def test_classes_are_matched_by_name(known: ImageFacts, tmp_path: Path) -> None:
     for name, label in zip(folder.names, folder.labels, strict=True):
         assert label == folder.class_index[unicodedata.normalize("NFC", name.split("/")[0])]
     assert line == f"{folder.path} lacks 2 of 4 classes: cat, 狗"
-
-
-def test_other_classes_than_a_networks_are_named(known: ImageFacts) -> None:
-    cat, zebra, fruit, dog = known.classes
-    assert other_classes(known, [cat, zebra, unicodedata.normalize("NFD", fruit), dog]) is None
-    assert other_classes(known, [cat, zebra, fruit]) == "3 classes, not 4"
-    assert other_classes(known, [cat, zebra, "x\n", dog]) == f"class 2 is x\\n, not {fruit}"
-    assert other_classes(None, ["a"]) is None
 
 
 def test_an_unknown_class_is_named_unless_it_is_mapped(known: ImageFacts, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def test_enumerating_a_small_space_gives_its_count() -> None:
 def test_published_widths() -> None:
     # the channels in the net.config of MIT's specialised networks
     assert [u.out_channels[0] for u in get_space("mbv3-w1.2").units] == [32, 48, 96, 136, 192]
-    assert get_space("mbv3-w1.2").head_channels == (1152, 1536)
+    assert (get_space("mbv3-w1.2").head.expand, get_space("mbv3-w1.2").head.mix) == (1152, 1536)
     assert [u.out_channels[0] for u in get_space("proxyless-w1.3").units] == [32, 56, 104, 128, 248, 416]
 
 

@@ -8,13 +8,13 @@ from profilers.measuring.statistics import (
     by_cpu_time,
     disturbed_throughout,
     drifted,
+    interrupted,
     kept_with,
     median_mad,
     slowness,
     standard_error_of_few,
     standard_error_of_median,
     summarise,
-    undisturbed,
     variance_of_median,
     visit_median_ns,
 )
@@ -30,11 +30,12 @@ def test_median_and_deviation() -> None:
 
 
 def test_samples_without_the_cpu_are_rejected() -> None:
-    assert undisturbed([1000, 1000, 1000, 1000], [1000, 979, 981, 500]).tolist() == [True, False, True, False]
+    assert interrupted([1000, 1000, 1000, 1000], [1000, 979, 981, 500]).tolist() == [False, True, False, True]
+    assert visit_median_ns(result([1000, 8000, 3000, 9000], [1000, 7000, 3000, 4500])) == 2000
 
 
 def test_a_machine_that_was_busy_all_along_keeps_its_samples() -> None:
-    assert undisturbed([1000, 1000, 1000], [1000, 500, 500]).all()
+    assert visit_median_ns(result([1000, 1000, 1000], [1000, 500, 600])) == 600
 
 
 def test_a_visit_most_of_whose_samples_were_interrupted_is_told() -> None:
@@ -107,7 +108,7 @@ def test_slowness_is_told_from_what_blocks_take_without_it() -> None:
 
 
 def test_without_cpu_times_all_samples_count() -> None:
-    assert undisturbed([1000, 9000], None).all()
+    assert visit_median_ns(result([1000, 9000], None)) == 5000
 
 
 def test_the_latency_is_the_median_of_the_visits_medians() -> None:
@@ -138,7 +139,7 @@ def test_drift_is_distance_from_the_median_of_all() -> None:
 
 @pytest.mark.parametrize("share", [0.97, 0.99])
 def test_the_border_of_a_disturbed_sample_is_98_per_cent(share: float) -> None:
-    assert undisturbed([1000] * 3, [1000, 1000, int(1000 * share)])[2] == (share > 0.98)
+    assert interrupted([1000] * 3, [1000, 1000, int(1000 * share)])[2] == (share < 0.98)
 
 
 def test_a_slow_spell_of_the_machine_is_told_from_visits_of_all_models() -> None:
