@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from ofa.cli.config import Config, Free, Option
-from ofa.cli.options import SPACE_FILE, Count, resolutions
+from ofa.cli.options import SPACE_FILE, OptionalCount, resolutions
 from ofa.errors import InputError
 from ofa.space import SearchSpace, get_space
 from ofa.space.families import default_resolutions
@@ -28,8 +28,8 @@ class SpaceShowConfig(Config):
     """sides of the images in pixels, such as 128,160 or 128:224:32 (default: those of the space's file, else
     128,160,192,208,224)"""
 
-    num_classes: Count = 1000
-    """number of classes of the classifier"""
+    num_classes: OptionalCount = None
+    """number of classes of the classifier (default: the table's, else 1000)"""
 
     toml: Annotated[bool, Free()] = False
     """print the description as a file of your own would have it, and nothing else"""
@@ -47,4 +47,4 @@ class SpaceShowConfig(Config):
                 names = ", ".join(table.spaces)
                 raise InputError(f"{self.space} is of several spaces, {names}: show one by its own name or file")
             return table.space(num_classes=self.num_classes)
-        return get_space(self.space, self.num_classes)
+        return get_space(self.space, self.num_classes or 1000)

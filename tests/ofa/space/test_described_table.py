@@ -63,10 +63,14 @@ def test_a_hint_never_guesses_the_file_of_a_description(
         show_space([str(path), "--toml"])
 
 
-def test_a_table_s_space_is_shown_with_as_many_classes_as_are_asked_for(tmp_path: Path) -> None:
-    path = table_of(tmp_path, [get_space(str(EXAMPLE))], "somebody")
-    assert SpaceShowConfig(space=str(path)).described().num_classes == 1000
-    assert SpaceShowConfig(space=str(path), num_classes=7).described().num_classes == 7
+def test_a_table_s_space_is_shown_with_its_classes_or_as_many_as_are_asked_for(tmp_path: Path) -> None:
+    for classes in (1000, 10):
+        space = get_space(str(EXAMPLE), classes)
+        table = LatencyTable.load(path := table_of(tmp_path, [space], "somebody"))
+        LatencyTable(table.header, [TableRow(block, 1.0) for block in all_blocks(space, [64])]).save(path)
+        assert SpaceShowConfig(space=str(path)).described().num_classes == classes
+        assert SpaceShowConfig(space=str(path), num_classes=7).described().num_classes == 7
+    assert SpaceShowConfig(space="mbv3-w1.0").described().num_classes == 1000
 
 
 def test_a_file_with_a_space_in_its_name_is_quoted(tmp_path: Path) -> None:

@@ -224,7 +224,7 @@ def test_ten_named_networks_predict_the_rest_of_a_phone_from_other_phones_and_ta
 
 @pytest.mark.parametrize("sources", [["--from", "note10,xeon-vm-onnxruntime"], ["--from", "note10"], []])
 def test_latencies_that_no_cost_model_explains_are_refused(tmp_path: Path, sources: list[str]) -> None:
-    """Such as a column that was sorted by itself; a table would state more than it may, and not be read again."""
+    """Such as a column that was sorted by itself; a table may not state so large an error, so none is made."""
     subnets = SPACE.decode(SPACE.sample(np.random.default_rng(3), 8))
     figures = [95.0, 90.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
     (tmp_path / "out").mkdir()
