@@ -12,7 +12,10 @@ import os
 import re
 import socket
 import sys
+from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 
 from ofa.errors import InputError
@@ -21,6 +24,7 @@ from ofa.reading.structured import parse_object
 from ofa.runs import system
 from ofa.runs.files import make_folders, remove_empty
 
+MOST_SWEPT = 10_000  # files and folders below one; a run writes some dozens
 _TEMPORARY = re.compile(r"\..+\.[a-z0-9_]{8}\.tmp")  # of `replace_file`
 _NOT_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)  # file systems without locks: nothing can be held there
 
@@ -95,14 +99,27 @@ class Lock:
 def sweep(path: Path) -> None:
     """Takes away what a killed process left half-written of a file, or of all files below a folder.
 
+    Of a folder that holds far more than any run writes, such as `--out ~`, only what is near is looked at.
+
     Whoever writes below the folder under a lock of its own, and still lives, keeps its file.
     """
     left = list(path.parent.glob(f".{glob_escaped(path.name)}.*.tmp"))
     if path.is_dir():
-        left += [file for file in path.rglob(".*.tmp") if _TEMPORARY.fullmatch(file.name)]
+        left += [Path(file) for file in islice(_below(path), MOST_SWEPT) if _TEMPORARY.fullmatch(file.name)]
     for file in left:
         with contextlib.suppress(OSError):  # held by a living process, or gone meanwhile
             system.remove_if_dead(file)
+
+
+def _below(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Whatever is in a folder and in those below it, the nearest first; no link is followed."""
+    folders: deque[str | Path] = deque([folder])
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.popleft()) as entries:  # gone, or not ours to read
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                yield entry
 
 
 def glob_escaped(name: str) -> str:

@@ -5,11 +5,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ofa.errors import InputError
-from ofa.runs import system
+from ofa.runs import lock, system
 from ofa.runs.files import replace_file
 from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock
@@ -17,6 +18,7 @@ from ofa.runs.lock import Lock
 HOLD = """
 import sys, time
 from pathlib import Path
+from types import SimpleNamespace
 from ofa.runs.lock import Lock
 held = Lock(Path(sys.argv[1]))
 print("held", flush=True)
@@ -111,6 +113,23 @@ def test_what_a_killed_run_left_in_its_folder_goes_and_nothing_else(tmp_path: Pa
     with Lock(tmp_path / "run"):
         assert [file for file in left if file.exists()] == []
         assert [file for file in kept if not file.exists()] == []
+
+
+def test_of_a_folder_with_far_too_much_only_what_is_near_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """300 files in each of 40 folders, of which at most 1,000 entries are looked at."""
+    monkeypatch.setattr(lock, "MOST_SWEPT", 1000)
+    looked_at = []
+    monkeypatch.setattr(lock, "_TEMPORARY", SimpleNamespace(fullmatch=lambda name: looked_at.append(name)))
+    for i in range(40):
+        (tmp_path / "home" / str(i)).mkdir(parents=True)
+        for j in range(300):
+            (tmp_path / "home" / str(i) / f"photo {j}.jpg").touch()
+    (tmp_path / "home" / "notes.txt").touch()
+    Lock(tmp_path / "home").release()
+    assert len(looked_at) == 1000
+    assert set(looked_at[:41]) == {"notes.txt", *map(str, range(40))}
 
 
 @pytest.mark.parametrize("name", [".", "./", "..", "sub/..", "../run"])
