@@ -1,5 +1,5 @@
-"""Rules of the code, and that they are kept everywhere: sequences that are walked together have one length, and no
-text shows None or a dictionary as Python writes it.
+"""Rules of the code, and that they are kept everywhere: sequences that are walked together have one length, no text
+shows None or a dictionary as Python writes it, and no name stands in the code that nothing uses.
 
 One row too many that a `zip` took at every 64 images once shifted all pixels of a cache against their labels.
 """
@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -202,3 +202,64 @@ def test_no_text_shows_what_only_python_writes() -> None:
 )
 def test_python_in_a_text_is_found(code: str, expressions: list[str]) -> None:
     assert [what for _, what in python_in_texts([*ast.walk(ast.parse(code))])] == expressions
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/**/*.ipynb")]
+# for who writes Python, or named in a text: nothing of ours reads it
+PUBLIC = {"load_image", "save_mit_network", "subnet_to_mit", "to_frame", "worker"}
+TEST_PHONE = ROOT / "device_agents/android/testphone"  # what this does, tests use
+# of others' classes, which call them
+INHERITED = re.compile(r"__\w+__|handle_(starttag|endtag|data)|on_broken_pipe|extra_repr|find_spec")
+
+
+def defined(nodes: Sequence[ast.AST]) -> Iterator[tuple[int, str]]:
+    """(line, name) of every function, class and method, and of every name that is given a value in a module."""
+    for node in nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.lineno, node.name
+        for statement in node.body if isinstance(node, ast.Module) else ():
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            for target in targets:
+                for name in target.elts if isinstance(target, ast.Tuple) else [target]:
+                    if isinstance(name, ast.Name):
+                        yield statement.lineno, name.id
+
+
+def used(nodes: Sequence[ast.AST]) -> set[str]:
+    """Names that are read or called, or stand as a text of their own."""
+    found = set()
+    for node in nodes:
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            found.add(node.attr)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
+            found.add(node.value)
+    return found
+
+
+def unused(files: Mapping[Path, Sequence[ast.AST]], otherwise: set[str]) -> list[tuple[Path, int, str]]:
+    """(file, line, name) of what no file uses. otherwise: names that are used elsewhere"""
+    names = set.union(otherwise, *map(used, files.values()))
+    return [
+        (file, line, name)
+        for file, nodes in files.items()
+        for line, name in defined(nodes)
+        if name not in names and not INHERITED.fullmatch(name)
+    ]
+
+
+def test_every_name_is_used() -> None:
+    code = [each for page in PAGES for each in re.findall("(?s)```.*?```|`[^`]*`", page.read_text(encoding="utf-8"))]
+    words = {word for each in code for word in re.findall(r"\w+", each)}
+    files = {path: nodes_of(path) for path in [*FILES, *ROOT.glob("docs/site/*.py")] if "tests" not in path.parts}
+    tests = set.union(*(used(nodes_of(path)) for path in FILES if "tests" in path.parts))
+    found = unused(files, words | PUBLIC)
+    assert [one for one in found if not (one[0].parent == TEST_PHONE and one[2] in tests)] == []
+    assert not PUBLIC & set.union(*map(used, files.values()))
+
+
+def test_planted_names_are_found() -> None:
+    code = "A, B = 1, 2\nC: int = B\ndef f(): ...\nclass D:\n    def g(self): ...\n    def __len__(self): return 0\n"
+    nodes = tuple(ast.walk(ast.parse(code + "from x import h\nh.i = 'k'\n\"f\"\n")))
+    assert [one[1:] for one in unused({ROOT: nodes}, {"D"})] == [(1, "A"), (2, "C"), (5, "g")]
