@@ -15,6 +15,9 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 
+# so many numbers are summed at a time
+PIECE = 1 << 24
+
 
 @dataclass(frozen=True)
 class Processes:
@@ -29,12 +32,20 @@ class Processes:
     device: torch.device
 
     def total(self, tensor: Tensor) -> Tensor:
-        """The sum over all processes, on the CPU, the same in each; every process must call it."""
+        """The sum over all processes, on the CPU, the same in each; every process must call it.
+
+        Piece by piece, so that a cache of images never lies on a GPU as a whole.
+        """
         if self.count == 1:
             return tensor
-        summed = tensor.to(self.device)
-        dist.all_reduce(summed)
-        return summed.cpu()
+        summed = torch.empty(tensor.numel(), dtype=tensor.dtype)
+        flat = tensor.reshape(-1)
+        for first in range(0, len(flat), PIECE):
+            # a copy: the caller's stays as it is, also where it lies on this process's device
+            piece = flat[first : first + PIECE].to(self.device, copy=True)
+            dist.all_reduce(piece)
+            summed[first : first + PIECE] = piece
+        return summed.view(tensor.shape)
 
     def gathered(self, value: Any) -> list[Any]:
         """Everybody's value, in order of rank; every process must call it."""

@@ -1,7 +1,11 @@
 """What the tests of the GPU agent ask it to do, on models of one small block."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import torch
 
 from ofa.blocks import Block
 from ofa.graph import network_graph
@@ -26,3 +30,19 @@ def manifest_of(**changes: object) -> dict:
         "memory_format": "channels-last", "inputs": "cold", "rules": RULES, "visits": ["a", "b", "a"],
         "models": [{"id": "a", "path": "a.pt"}, {"id": "b", "path": "b.pt"}], "something_newer": 1, **changes,
     }  # fmt: skip
+
+
+def tf32_flags() -> tuple[bool, bool]:
+    """Whether torch rounds convolutions and matrix products to TF32."""
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+@contextmanager
+def tf32_set_to(allowed: bool) -> Iterator[None]:
+    """Both flags so, and in the end as they were: they take no deletion, with which monkeypatch puts things back."""
+    before = tf32_flags()
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
