@@ -36,6 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
                 import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
 
 
+@pytest.hookimpl(optionalhook=True)  # a machine with a GPU may have no xdist, and first_gpu.sh loads no plugins
 def pytest_xdist_auto_num_workers() -> int | None:
     """Of -n auto, half as many again as there are cores: a third of the suite waits, for phones and whole programs."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # The first minutes on a machine with a GPU, best value first, each step within its own limit, results as they come:
 # facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; tables, validated; at last
-# the test that compiles. It ends within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
+# the tests of onnxruntime's providers, where it is installed, and the one that compiles. It ends within LIMIT seconds;
+# what gpu_tables.sh left out it makes when run again.
 #
 #     OUT=out/first-gpu benchmarks/latency/first_gpu.sh
 #     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/latency/first_gpu.sh      # a dry run, marked in all that it writes
 #
 # Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, STEPS, WORK, PYTHON) are handed on.
-# RESERVE seconds are kept for the test that compiles.
+# RESERVE seconds are kept for the last tests. Packages that a machine without network lacks come from WHEELS, a folder
+# of wheels for its Python: pip download --no-deps -d FOLDER cyclopts docstring-parser rich-rst
 set -u
 cd "$(dirname "$0")/../.."
 
@@ -18,6 +20,11 @@ RESERVE=${RESERVE:-60}
 export PYTHON DEVICE=${DEVICE:-cuda:0} PYTHONUNBUFFERED=1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$OUT/gpu"
+if [ -n "${WHEELS:-}" ]; then
+    packages=$(mktemp -d)
+    "$PYTHON" -m pip install --quiet --no-index --no-deps --target "$packages" "$WHEELS"/*.whl || exit 1
+    export PYTHONPATH="$PYTHONPATH:$packages"
+fi
 
 if [ "${DEVICE#cpu}" != "$DEVICE" ]; then
     echo "dry run: the CPU stands in a GPU's place, and no figure means anything" | tee "$OUT/facts.txt"
@@ -32,7 +39,7 @@ fi
     date -u
     uname -srm
     nproc
-    "$PYTHON" -m pip list 2>/dev/null | grep -iE '^(torch|numpy|pandas|scipy|triton|nvidia-ml-py|nvidia-cudnn|pytest)'
+    "$PYTHON" -m pip list 2>/dev/null | grep -iE '^(torch|numpy|pandas|scipy|triton|nvidia-ml-py|nvidia-cudnn|onnx|tensorrt|pytest)'
     timeout 20 nvidia-smi
 } >>"$OUT/facts.txt" 2>&1
 
@@ -48,15 +55,15 @@ tests() {
 }
 
 : >"$OUT/pytest.log"
-tests 75 "not compiled"
+tests 75 "not compiled and not provider"
 timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
 export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - RESERVE - 10))}
 OUT=$OUT/gpu bash benchmarks/latency/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
 if [ $((LIMIT - SECONDS)) -ge 50 ]; then
-    tests $((LIMIT - SECONDS)) "compiled"
+    tests $((LIMIT - SECONDS)) "compiled or provider"
 else
-    echo "left out: the test that compiles ($((LIMIT - SECONDS)) s are left)"
+    echo "left out: the tests of providers, and the one that compiles ($((LIMIT - SECONDS)) s are left)"
 fi
 echo "took $SECONDS s; all is in $OUT"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes and validates tables of this machine's GPU, best value first: for every type, batch 64 before batch 1, for every
-# space; then, at one resolution, energy of 24 blocks at batch 64, one input instead of many beside them at batch 64, and
+# space; then, at one resolution, energy of 24 blocks at batch 64, one input instead of many beside them at batch 64;
+# where onnxruntime-gpu is installed, eight blocks at batch 1 by each of its providers, then all, with ten networks; and
 # operators launched one by one at batch 1, whose times scatter so that many visits are repeated.
 # It ends within BUDGET seconds, whatever is left then, and says what is left; run again, it makes only that.
 #
@@ -13,7 +14,7 @@
 # The last but one is a dry run of the way, on the CPU; everything it writes says so. Measured on an H200, fp16, three
 # resolutions (284 blocks), contiguous: 43 s (batch 64) and 71 s (batch 1) a table, some 50 s its validation by 40 networks.
 #
-# It needs python3 with torch (CUDA), numpy, pandas, scipy, rich, safetensors and matplotlib, and of this project only
+# It needs python3 with torch (CUDA), what else this project depends on, scipy and matplotlib, and of this project only
 # the checkout. Two commands run at a time, so that one writes models and starts while the other measures: the
 # profiler itself sees to it that one at a time uses the GPU. In OUT lie, renewed after every step: results.jsonl, a
 # line a step (exit code, seconds, visits, what the table and its validation say); gpu_tables.tar.gz, every table,
@@ -31,7 +32,7 @@ BATCHES=${BATCHES:-64 1}
 DTYPES=${DTYPES:-fp16 fp32}
 RESOLUTIONS=${RESOLUTIONS:-128,160,192,208,224}
 NETWORKS=${NETWORKS:-40}
-STEPS=${STEPS:-tables energy warm eager}
+STEPS=${STEPS:-tables energy warm runtimes eager}
 PACE=${PACE---quick}
 # contiguous, channels-last, or auto: channels-last where PROBE, a file of first_gpu_probe.py, shows that cuDNN needs no
 # time to plan depthwise shapes
@@ -43,12 +44,12 @@ mkdir -p "$OUT" "$WORK/logs"
 rm -f "$WORK/logs/first-done"
 missing=$("$PYTHON" - <<'PY'
 from importlib.util import find_spec
-needed = ["torch", "numpy", "pandas", "scipy", "rich", "safetensors", "matplotlib"]
+needed = ["torch", "numpy", "pandas", "rich", "safetensors", "cyclopts", "docstring_parser", "scipy", "matplotlib"]
 print(" ".join(name for name in needed if find_spec(name) is None))
 PY
 ) || { echo "error: $PYTHON does not run: set PYTHON to one with torch"; exit 1; }
 if [ -n "$missing" ]; then
-    echo "error: $PYTHON has no $missing"
+    echo "error: $PYTHON has no ${missing// /, }: install them (on a machine without network, first_gpu.sh takes wheels: WHEELS=FOLDER)"
     exit 1
 fi
 "$PYTHON" -c 'import pynvml' 2>/dev/null || echo "no nvidia-ml-py: no clock, temperature, throttling or energy will be known"
@@ -196,13 +197,45 @@ fi
 rest=(--space "$first" --dtype "$type" --resolutions "$one" $PACE)
 wanted energy && table "$first-b$large-$type-energy" 0 "${rest[@]}" --batch-size "$large" --energy --limit 24
 wanted warm && table "$first-b$large-$type-warm" "$NETWORKS" "${rest[@]}" --batch-size "$large" --inputs warm
+
+# provides RUNTIME: whether its provider is in the onnxruntime that is installed; says what is not
+provides() {
+    local said
+    said=$("$PYTHON" - "$1" "$DEVICE" 2>&1 <<'PY'
+import sys
+from ofa.errors import InputError
+from profilers.devices.nvidia import check_provider
+
+try:
+    check_provider(*sys.argv[1:])
+except InputError as error:
+    print(error)
+    sys.exit(1)
+PY
+    ) || { echo "left out: $1 is not installed: ${said##*$'\n'}"; return 1; }
+}
+if wanted runtimes; then
+    provided=
+    for runtime in onnxruntime-cuda tensorrt; do
+        provides "$runtime" && provided="$provided $runtime"
+    done
+    # a layout or a type that only torch has is not asked for
+    own=("${rest[@]}" --batch-size "$small" --memory-format contiguous)
+    [ "$type" = bf16 ] && own+=(--dtype fp16)
+    for runtime in $provided; do
+        table "$first-b$small-$runtime-trial" 0 "${own[@]}" --runtime "$runtime" --limit 8
+    done
+    for runtime in $provided; do
+        table "$first-b$small-$runtime" 10 "${own[@]}" --runtime "$runtime"
+    done
+fi
 wanted eager && table "$first-b$small-$type-eager" "$NETWORKS" "${rest[@]}" --batch-size "$small" --mode eager
 
 "$PYTHON" - "$WORK" "$DRY_RUN" >"$OUT/summary.txt" <<'PY'
 import json, sys
 from pathlib import Path
 
-facts = ("device", "runtime", "mode", "memory_format", "inputs", "standard_error_pct", "reference_block", "visits_doubtful",
+facts = ("device", "runtime", "provider", "timed_by", "timing", "mode", "memory_format", "inputs", "standard_error_pct", "reference_block", "visits_doubtful",
          "throttling", "visits_beside_others", "inputs_beyond_cache", "energy_blocks", "energy_error_pct", "sum_correction",
          "expected_error")
 if sys.argv[2]:
