@@ -31,7 +31,7 @@ def _cpu(argv: Sequence[str]) -> Asked:
 
 def _gpu(argv: Sequence[str]) -> Asked:
     config = gpu.COMMAND.parse(argv)
-    return Asked(config, lambda: gpu_model(config.device))
+    return Asked(config, lambda: gpu_model(config.device, config.runtime))
 
 
 def _android(argv: Sequence[str]) -> Asked | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import itertools
@@ -11,6 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -18,6 +20,9 @@ import torch
 Work = Callable[[], object]
 # exit code of an agent whose process is of no more use
 LOST = 3
+# for so many cycles of its clock, 2 ms at 2 GHz, the GPU is held before a batch of runs that are launched one by one,
+# and for twice as many as often as that was too short; for more, a second, runs are not held
+HELD_CYCLES, MOST_CYCLES = 1 << 22, 1 << 31
 
 
 class CaptureFailed(RuntimeError):
@@ -32,11 +37,15 @@ class Cuda:
         self.properties = torch.cuda.get_device_properties(device)
         self.l2_bytes = int(self.properties.L2_cache_size)
         self._queue: deque[torch.cuda.Event] = deque()
+        # how long the GPU is held before a batch; 0: it is not
+        self.held_cycles = 0
 
     def open(self) -> None:
         """Begins to use the GPU: before this the process has no context there."""
         torch.cuda.set_device(self.device)
-        torch.cuda.set_stream(torch.cuda.Stream(self.device))  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        torch.cuda.set_stream(stream)
+        self.stream = int(stream.cuda_stream)
         # all graphs share one pool, since no two run at a time; a pool lives as long as a graph that uses it
         self._pool = torch.cuda.graph_pool_handle()
         for dtype in (torch.float32, torch.float16):
@@ -63,14 +72,26 @@ class Cuda:
         return graph.replay
 
     def timed(self, works: Sequence[Work], meanwhile: Callable[[], None]) -> list[int]:
-        """Nanoseconds of each work but the first, which keeps the GPU busy while the others are queued."""
-        events = [torch.cuda.Event(enable_timing=True) for _ in works]  # type: ignore[no-untyped-call]
-        for work, event in zip(works, events, strict=True):
-            work()
-            event.record()
-        meanwhile()
-        events[-1].synchronize()
-        return [max(1, round(a.elapsed_time(b) * 1e6)) for a, b in itertools.pairwise(events)]
+        """Nanoseconds of each work but the first, which keeps the GPU busy while the others are queued.
+
+        If the GPU is held before, all is queued before the first work ends, or it is tried again, held for longer: so
+        that no launch is waited for, however short the works are.
+        """
+        while True:
+            events = [torch.cuda.Event(enable_timing=True) for _ in works]  # type: ignore[no-untyped-call]
+            if self.held_cycles:
+                torch.cuda._sleep(self.held_cycles)  # type: ignore[no-untyped-call]
+            for work, event in zip(works, events, strict=True):
+                work()
+                event.record()
+            was_waited_for = bool(self.held_cycles) and events[0].query()  # type: ignore[no-untyped-call]
+            meanwhile()
+            events[-1].synchronize()
+            if not was_waited_for:
+                return [max(1, round(a.elapsed_time(b) * 1e6)) for a, b in itertools.pairwise(events)]
+            if self.held_cycles >= MOST_CYCLES:
+                raise RuntimeError("the GPU finished runs before the next were queued, however long it was held")
+            self.held_cycles *= 2
 
     def keep_busy(self, works: Sequence[Work]) -> None:
         """Returns at once; to be called again and again: the works are queued twice over at any time."""
@@ -162,6 +183,27 @@ class Cpu:
 
     def facts(self) -> dict[str, Any]:
         return {"cpu_model": platform.processor() or platform.machine()}
+
+
+class Waited(Cpu):
+    """A GPU that torch cannot ask: each work waits for it, so that the clock on the wall tells its time."""
+
+    def facts(self) -> dict[str, Any]:
+        return {"gpu": told_name()}
+
+
+def told_name(proc: Path = Path("/proc")) -> str | None:
+    """What the kernel calls the GPU: a Jetson's whole board, or a card, if all cards are alike."""
+    with contextlib.suppress(OSError):
+        board = (proc / "device-tree" / "model").read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+        if board.startswith("NVIDIA"):
+            return board
+    names = set()
+    for path in (proc / "driver" / "nvidia" / "gpus").glob("*/information"):
+        with contextlib.suppress(OSError):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            names |= {line.partition(":")[2].strip() for line in lines if line.startswith("Model:")}
+    return names.pop() if len(names) == 1 else None
 
 
 def load_average() -> float | None:

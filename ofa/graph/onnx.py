@@ -26,16 +26,22 @@ _ACTIVATIONS: dict[str, tuple[str, dict[str, float]]] = {
 
 
 def write_onnx(
-    graph: Graph, metadata: Mapping[str, str] | None = None, *, opset: int = OPSET, any_batch: bool = False
+    graph: Graph,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    opset: int = OPSET,
+    any_batch: bool = False,
+    half: bool = False,
 ) -> bytes:
     """The serialised model: "input" in NCHW to "output"; `metadata` becomes its metadata properties.
 
     opset: OLDEST_OPSET to the newest that onnx knows; what it lacks is written by operators that it has
-    any_batch: whether N is left open
+    any_batch: whether N is left open; half: float16 in place of float32, at both ends too
     Raises MissingPackage if onnx is not installed.
     """
-    model = empty_model(graph, opset=opset, any_batch=any_batch)
-    return serialised(model, OnnxWriter(graph, model.graph, opset, any_batch), metadata)
+    ends = ("FLOAT16", "FLOAT16") if half else ("FLOAT", "FLOAT")
+    model = empty_model(graph, *ends, opset=opset, any_batch=any_batch)
+    return serialised(model, OnnxWriter(graph, model.graph, opset, any_batch, half=half), metadata)
 
 
 def empty_model(
@@ -81,8 +87,10 @@ def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | Non
 class OnnxWriter:
     """Nodes and constants of an ONNX graph. names: of every tensor so far."""
 
-    def __init__(self, graph: Graph, onnx_graph: Any, opset: int = OPSET, any_batch: bool = False) -> None:
-        self.graph, self.opset, self.any_batch = graph, opset, any_batch
+    def __init__(
+        self, graph: Graph, onnx_graph: Any, opset: int = OPSET, any_batch: bool = False, half: bool = False
+    ) -> None:
+        self.graph, self.opset, self.any_batch, self.half = graph, opset, any_batch, half
         self.initializers, self.nodes = onnx_graph.initializer, onnx_graph.node
         self.names = ["input"]
 
@@ -90,6 +98,8 @@ class OnnxWriter:
         from onnx import helper
 
         name = f"constant{len(self.initializers)}"
+        if self.half and array.dtype == np.float32:
+            array = array.astype(np.float16)
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         kind = helper.np_dtype_to_tensor_dtype(array.dtype)
         self.initializers.add(name=name, data_type=kind, dims=array.shape, raw_data=little.tobytes())

@@ -14,16 +14,18 @@ def cpu_model_here() -> str | None:
     return cpu_model()
 
 
-def gpu_model(devices: str) -> str | None:
-    """The first of the GPUs, as --device names them; NoDevice where there is none."""
-    from profilers.devices.nvidia import found_devices
+def gpu_model(devices: str, runtime: str) -> str | None:
+    """The first of the GPUs, as --device names them; NoDevice where there is none, or no provider for the runtime."""
+    from device_agents.cuda.device import told_name
+    from profilers.devices.nvidia import check_provider, found_devices
 
-    first = found_devices(devices)[0]
+    first = found_devices(devices, runtime)[0]
+    check_provider(runtime, first)
     if not first.startswith("cuda"):
         return None
     import torch
 
-    return str(torch.cuda.get_device_name(first))
+    return str(torch.cuda.get_device_name(first)) if torch.cuda.is_available() else told_name()
 
 
 def phone_model(serial: str | None) -> None:

@@ -16,7 +16,7 @@ import ofa
 Kind = Literal["cpu", "gpu", "phone", "board", "host"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 # whose builds decide a latency
-RUNTIMES = ("ai-edge-litert", "onnxruntime", "openvino", "tflite-runtime", "torch")
+RUNTIMES = ("ai-edge-litert", "onnxruntime", "onnxruntime-gpu", "openvino", "tflite-runtime", "torch")
 _SOURCES = ("ofa", "profilers", "device_agents")
 
 

@@ -29,8 +29,8 @@ AGENT_FACTS = frozenset({
     "android", "architecture", "build", "clock_mhz", "compute_capability", "cores", "cpu_count", "cpu_model",
     "cpus", "cuda", "cudnn", "device_id", "driver", "energy_counter", "governor", "gpu", "gpu_memory_mib",
     "l2_cache_kib", "load_average", "memory_mib", "multiprocessors", "nvml", "os", "other_processes", "power_limit_w",
-    "product", "python", "soc", "temperature_c", "temperature_readable", "temperature_source",
-    "thermal_status_readable",
+    "product", "provider", "python", "soc", "temperature_c", "temperature_readable", "temperature_source",
+    "thermal_status_readable", "timed_by",
 })  # fmt: skip
 # what the host adds to them
 HOST_FACTS = frozenset({

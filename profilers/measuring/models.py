@@ -89,6 +89,10 @@ def _write(
 
 def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
     """What turns a graph into a model file of the runtime; InputError for a type that it has no models of."""
+    if (runtime, dtype) == ("onnxruntime", "fp16"):  # for GPUs: its CPU provider computes them in float32
+        from ofa.graph.onnx import write_onnx
+
+        return partial(write_onnx, half=True)
     check_dtype_of(runtime, dtype)
     if dtype == "int8":
         return _int8_writer_of(runtime)

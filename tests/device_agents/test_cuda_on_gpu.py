@@ -9,10 +9,14 @@ import torch
 from device_agents.cuda.agent import prepared
 from device_agents.cuda.device import Cuda
 from device_agents.cuda.model import read_torchscript
+from device_agents.cuda.onnx_visits import PROVIDERS, OnnxAgent
 from ofa.blocks import Block
+from ofa.errors import InputError
 from ofa.graph import network_graph
-from ofa.graph.torch import write_torchscript
+from ofa.graph.onnx import write_onnx
+from ofa.graph.torch import build_torch, write_torchscript
 from ofa.tables import LatencyTable
+from profilers.devices.nvidia import check_provider
 from profilers.gpu import main
 
 pytestmark = [
@@ -132,6 +136,44 @@ def test_the_command_makes_a_table(tmp_path: Path) -> None:
     assert len(table.rows) == 5
     assert table.header["device"] == torch.cuda.get_device_name(0)
     assert table.header["dtype"] == "fp16"
+
+
+def onnx_manifest(runtime: str, **changes: object) -> dict:
+    return manifest(runtime=runtime, memory_format="contiguous", inputs="warm", **changes)
+
+
+def require_provider(runtime: str) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    try:
+        check_provider(runtime, "cuda:0")
+    except InputError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "fp16"])
+@pytest.mark.parametrize("runtime", PROVIDERS)
+def test_a_provider_computes_what_torch_does_and_its_runs_are_timed(tmp_path: Path, runtime: str, dtype: str) -> None:
+    require_provider(runtime)
+    graph = network_graph((BLOCK,), batch=8)
+    path = tmp_path / "m.onnx"
+    path.write_bytes(write_onnx(graph, half=dtype == "fp16"))
+    agent = prepared(onnx_manifest(runtime, dtype=dtype), tmp_path)
+    result = agent.visit("m", path)
+    assert isinstance(agent, OnnxAgent)
+    assert agent.provider.name == PROVIDERS[runtime]
+    assert min(result["samples_ns"]) > 1000
+    (model,) = agent._kept
+    agent.device.settle()
+    images = torch.from_numpy(model.given.numpy()).float()
+    expected = build_torch(graph)(images)
+    tolerance = 1e-4 if dtype == "fp32" else 2e-2
+    assert torch.allclose(torch.from_numpy(model.output.numpy()).float(), expected, rtol=tolerance, atol=tolerance)
+    by_torch = prepared(manifest(dtype=dtype, memory_format="contiguous")).visit("t", model_file(tmp_path))
+    each = [min(r["samples_ns"]) / r["calls_per_sample"] for r in (result, by_torch)]
+    # a graph of launches that were waited for would take twenty times as long
+    assert 0.1 < each[0] / each[1] < 10
+    parts = agent.visit_parts([path, path])
+    assert len(parts["parts_ns"]) == 2
 
 
 def test_a_compiled_block_is_timed(tmp_path: Path) -> None:

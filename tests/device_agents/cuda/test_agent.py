@@ -53,7 +53,9 @@ def test_it_imports_nothing_of_the_host() -> None:
             elif isinstance(node, ast.ImportFrom):
                 imported.add(node.module or "")
     ours = {name for name in imported if name.startswith("device_agents.cuda.")}
-    assert {name.split(".")[0] for name in imported - ours} - set(sys.stdlib_module_names) == {"torch", "pynvml"}
+    assert {name.split(".")[0] for name in imported - ours} - set(sys.stdlib_module_names) == {
+        "numpy", "onnxruntime", "pynvml", "torch",
+    }  # fmt: skip
 
 
 def test_a_copy_of_its_folder_alone_makes_every_visit_and_a_broken_model_is_an_error(alone: Path) -> None:
@@ -83,7 +85,7 @@ def test_a_copy_of_its_folder_alone_makes_every_visit_and_a_broken_model_is_an_e
     ("changes", "message"),
     [
         ({"protocol": 2}, "manifest is of protocol 2, this agent speaks 1"),
-        ({"runtime": "tflite"}, "runtime is 'tflite', expected one of torch"),
+        ({"runtime": "tflite"}, "runtime is 'tflite', expected one of torch, onnxruntime-cuda, tensorrt"),
         ({"dtype": "int8"}, "dtype is 'int8', expected one of fp32, tf32, fp16, bf16"),
         ({"mode": "fast"}, "mode is 'fast', expected one of graph, eager, compile"),
     ],
@@ -160,7 +162,7 @@ def test_after_the_warm_up_the_driver_is_asked_now_and_then(tmp_path: Path, monk
     rules = {**RULES, "warmup_max_seconds": 0, "min_runs": 200, "max_runs": 200, "min_sample_us": 1}
     asked = Asked(None, "", "none")
     ticking = Ticking()
-    monkeypatch.setattr("device_agents.cuda.agent.time", ticking)
+    monkeypatch.setattr("device_agents.cuda.visits.time", ticking)
     agent = Agent(manifest_of(rules=rules), Cpu(torch.device("cpu")), asked)
     for _ in range(3):
         result = agent.visit("a", tmp_path / "a.pt")

@@ -1,15 +1,17 @@
 """What goes wrong on a GPU: a capture that fails, a process that is lost, memory that is full."""
 
 import sys
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from device_agents.cuda.agent import Agent
+from device_agents.cuda.agent import Agent, prepared
 from device_agents.cuda.device import CaptureFailed, Cpu, Cuda
 from device_agents.cuda.nvml import Nvml
 from ofa.runs.journal import Journal
@@ -20,7 +22,7 @@ from profilers.measuring.ledger import Ledger
 from profilers.measuring.models import write_models
 from profilers.measuring.plan import make_plan
 from profilers.measuring.run import carry_out
-from tests.device_agents.cuda.manifests import BLOCK, manifest_of, write_model
+from tests.device_agents.cuda.manifests import BLOCK, manifest_of, tf32_flags, tf32_set_to, write_model
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -63,6 +65,53 @@ def test_a_capture_that_cannot_be_ended_is_told_from_work_that_fails(monkeypatch
     Graph.failures = 1
     with pytest.raises(CaptureFailed, match="the capture failed: RuntimeError: CUDA error: operation failed"):
         cuda.recorded(lambda: None)
+
+
+def test_libraries_begin_before_the_first_capture(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+
+    class Noted(Graph):
+        def capture_begin(self, **_: object) -> None:
+            done.append("capture")
+
+    product, convolution = torch.Tensor.__matmul__, torch.conv2d
+
+    def multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        done.append(f"product {a.dtype}")
+        return product(a, b)
+
+    def convolved(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        done.append(f"convolution {a.dtype}")
+        return convolution(a, b)
+
+    for name, fake in (
+        ("set_device", lambda _: None), ("set_stream", lambda _: None), ("graph_pool_handle", lambda: None),
+        ("synchronize", lambda _: None), ("CUDAGraph", Noted), ("Stream", lambda _: SimpleNamespace(cuda_stream=77)),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.cuda, name, fake)
+    monkeypatch.setattr(torch.Tensor, "__matmul__", multiplied)
+    monkeypatch.setattr(torch, "conv2d", convolved)
+    cuda = object.__new__(Cuda)
+    cuda.device, cuda._queue = torch.device("cpu"), deque()
+    cuda.open()
+    # in a process's first capture, the first product would fail (pytorch issue 99397)
+    kinds = ("torch.float32", "torch.float16")
+    assert done == [*(f"{what} {kind}" for kind in kinds for what in ("product", "convolution")), "capture"]
+    assert cuda.stream == 77
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "tf32", "fp16"])
+def test_fp32_is_never_tf32(monkeypatch: pytest.MonkeyPatch, dtype: str) -> None:
+    class Gpu(Cpu):
+        properties = SimpleNamespace(major=9, name="G", uuid="12-34")
+
+        def open(self) -> None:
+            pass
+
+    monkeypatch.setattr("device_agents.cuda.agent.Cuda", Gpu)
+    with tf32_set_to(dtype != "tf32"):
+        assert prepared(manifest_of(dtype=dtype, device="cuda:0")).runtime == "torch"
+        assert tf32_flags() == (dtype == "tf32", dtype == "tf32")
 
 
 BROKEN = """

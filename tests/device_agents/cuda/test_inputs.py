@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from device_agents.cuda.agent import Agent, in_turn
 from device_agents.cuda.device import Cpu
 from device_agents.cuda.model import read_torchscript
 from device_agents.cuda.nvml import Nvml
+from device_agents.cuda.torch_visits import Agent, in_turn
 from tests.device_agents.cuda.manifests import manifest_of, write_model
 
 
