@@ -6,7 +6,7 @@ supernet needs statistics of its own before it is evaluated, or its accuracy mea
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ofa.errors import InputError
 from ofa.networks.layers import memory_format_of
 from ofa.networks.plain import PlainNetwork
-from ofa.networks.statistics import BatchNormStatistics, PooledMoments, collect_statistics
+from ofa.networks.statistics import BatchNormStatistics, Moments, PooledStatistics, collect_statistics
 from ofa.networks.supernet import Supernet
 from ofa.space import Subnet
 
@@ -95,22 +95,25 @@ def calibrate_bn(
     """
     listed = [subnets] if isinstance(subnets, Subnet) else list(subnets)
     names = net.batch_norm_names()
-    moments: list[dict[str, PooledMoments]] = [{} for _ in listed]
+    pooled = [PooledStatistics[str]() for _ in listed]
     device = next(net.parameters()).device
     images_seen = 0
     with torch.no_grad():
         for batch in batches:
             images = _images(batch).to(device, non_blocking=True)
             images_seen += len(images)
-            for subnet, found in zip(listed, moments, strict=True):
-                sized = resized_images(images, subnet.resolution)
-                net.run(sized, subnet, collect_statistics(names, found))
+            for subnet, statistics in zip(listed, pooled, strict=True):
+                found: dict[str, Moments] = {}
+                net.run(resized_images(images, subnet.resolution), subnet, collect_statistics(names, found))
+                statistics.add(found)
     if not images_seen:
         raise InputError("calibrating batch normalisation needs at least one batch of images")
     dtype = next(net.parameters()).dtype
-    results = [
-        pooled_statistics(subnet, found, images_seen, dtype) for subnet, found in zip(listed, moments, strict=True)
-    ]
+    results = []
+    for subnet, statistics in zip(listed, pooled, strict=True):
+        both = statistics.result(dtype, str)
+        means, variances = ({name: pair[i] for name, pair in both.items()} for i in (0, 1))
+        results.append(BatchNormStatistics(subnet, means, variances, images_seen))
     return results[0] if isinstance(subnets, Subnet) else results
 
 
@@ -126,8 +129,8 @@ def calibrated_plain(network: PlainNetwork, batches: Iterable[Any]) -> PlainNetw
     names: dict[nn.Module, str] = {
         layer: name for name, layer in network.named_modules() if isinstance(layer, nn.BatchNorm2d)
     }
-    moments: dict[str, PooledMoments] = {}
-    normalise = collect_statistics(names, moments)
+    found: dict[str, Moments] = {}
+    normalise, pooled = collect_statistics(names, found), PooledStatistics[str]()
     first = next(network.parameters())
     hooks = [bn.register_forward_hook(lambda layer, given, _: normalise(layer, given[0])) for bn in names]
     training, images_seen = network.training, 0
@@ -139,15 +142,16 @@ def calibrated_plain(network: PlainNetwork, batches: Iterable[Any]) -> PlainNetw
                 images_seen += len(images)
                 sized = resized_images(images, network.spec.resolution)
                 network(sized.contiguous(memory_format=memory_format_of(network)))
+                pooled.add(found)
     finally:
         for hook in hooks:
             hook.remove()
         network.train(training)
     if not images_seen:
         raise InputError("calibrating batch normalisation needs at least one batch of images")
-    means, variances = _finite(moments, first.dtype)
+    both = pooled.result(first.dtype, str)
     for layer, name in names.items():
-        layer.running_mean, layer.running_var = means[name], variances[name]
+        layer.running_mean, layer.running_var = both[name]
     network.spec = replace(network.spec, calibrated=True)
     return network
 
@@ -162,21 +166,3 @@ def resized_images(images: Tensor, resolution: int) -> Tensor:
     if images.ndim != 4 or images.shape[-2:] == (resolution, resolution):
         return images
     return F.interpolate(images, size=(resolution, resolution), mode="bilinear", antialias=True)
-
-
-def pooled_statistics(
-    subnet: Subnet, found: Mapping[str, PooledMoments], images: int, dtype: torch.dtype
-) -> BatchNormStatistics:
-    """What was collected over so many images; InputError where values are not finite."""
-    means, variances = _finite(found, dtype)
-    return BatchNormStatistics(subnet, means, variances, images)
-
-
-def _finite(found: Mapping[str, PooledMoments], dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Means and variances by layer; InputError where values are not finite."""
-    means = {name: pooled.mean.to(dtype) for name, pooled in found.items()}
-    variances = {name: pooled.variance().to(dtype) for name, pooled in found.items()}
-    for name in found:
-        if not (means[name].isfinite().all() and variances[name].isfinite().all()):
-            raise InputError(f"calibrating batch normalisation: {name} sees values that are not finite")
-    return means, variances

@@ -80,13 +80,7 @@ def first(weight: Tensor, *sizes: int) -> Tensor:
 def run_elastic(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise) -> Tensor:
     """What the block made of the layer's first channels gives for x, (N, block.in_channels, H, W)."""
     assert isinstance(layer, Layer)
-    compute: dict[str, Compute] = {
-        "conv": partial(_conv, normalise),
-        "mix": _mix,
-        "linear": _linear,
-        "squeeze_excite": _squeeze_excite,
-    }
-    return layer.run(x, steps_of(block), compute)
+    return layer.run(x, steps_of(block), {"conv": partial(_conv, normalise), **UNNORMALISED})
 
 
 def _activate(activation: nn.Module, x: Tensor) -> Tensor:
@@ -95,14 +89,18 @@ def _activate(activation: nn.Module, x: Tensor) -> Tensor:
 
 
 def _conv(normalise: Normalise, layer: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
-    if isinstance(layer, ElasticKernelLayer):
-        weight = layer.kernel(step)
-    else:
-        weight = first(holder.conv.weight, *step.weight_shape[:2])
-    if step.groups > 1 and len(weight) < len(holder.conv.weight):
-        raise InputError(f"{layer.op} has grouped convolutions: its first channels are not a smaller block of its kind")
+    weight = conv_weight(layer, step)
     # in one expression, so that each result's memory is free for the next but one
     return _activate(holder.activation, normalise(holder.bn, _convolved(x, weight, step)))
+
+
+def conv_weight(layer: Layer, step: Step) -> Tensor:
+    """The weight of a convolution of the first channels; InputError where those are no smaller block of the kind."""
+    whole = layer.holder(step).conv.weight
+    weight = layer.kernel(step) if isinstance(layer, ElasticKernelLayer) else first(whole, *step.weight_shape[:2])
+    if step.groups > 1 and len(weight) < len(whole):
+        raise InputError(f"{layer.op} has grouped convolutions: its first channels are not a smaller block of its kind")
+    return weight
 
 
 def _convolved(x: Tensor, weight: Tensor, step: Step) -> Tensor:
@@ -128,3 +126,7 @@ def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
     gate = _activate(holder.activation, gate)
     gate = F.conv2d(gate, first(expand.weight, channels, hidden), first(expand.bias, channels))
     return x * _activate(holder.gate, gate)
+
+
+# of the steps that have weights, those without batch normalisation
+UNNORMALISED: dict[str, Compute] = {"mix": _mix, "linear": _linear, "squeeze_excite": _squeeze_excite}

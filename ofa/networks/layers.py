@@ -142,11 +142,14 @@ class Layer(nn.Module):
         for number, step in enumerate(steps, 1):
             # no name keeps what was read for the last time: its memory is free at once
             inputs = [values.pop(i) if i in step.spent else values[i] for i in step.inputs]
-            if step.name:
-                values[number] = compute[step.kind](self, self.holder(step), step, inputs.pop())
-            else:
-                values[number] = _WEIGHTLESS[step.kind](step, *inputs)
+            values[number] = self.one(step, inputs, compute)
         return values[len(steps)]
+
+    def one(self, step: Step, inputs: list[Tensor], compute: Mapping[str, Compute]) -> Tensor:
+        """A single step's value. inputs: what it reads, taken from the list"""
+        if step.name:
+            return compute[step.kind](self, self.holder(step), step, inputs.pop())
+        return _WEIGHTLESS[step.kind](step, *inputs)
 
 
 def _holder(step: Step, bn_eps: float, dropout: float) -> nn.Module:

@@ -6,8 +6,9 @@ They are a value (`BatchNormStatistics`, made by `ofa.networks.calibrate_bn`), n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -65,26 +66,90 @@ def given_statistics(names: Mapping[nn.Module, str], statistics: BatchNormStatis
     return normalise
 
 
-def collect_statistics(names: Mapping[nn.Module, str], moments: dict[str, PooledMoments]) -> Normalise:
-    """By the batch, adding the batch's moments to `moments`; the layer's own statistics are not touched."""
+# of a batch: mean and unbiased variance of each channel, and how many values a channel had
+Moments: TypeAlias = tuple[Tensor, Tensor, int]
+
+
+def collect_statistics(names: Mapping[nn.Module, str], found: dict[str, Moments]) -> Normalise:
+    """By the batch, noting the batch's moments in `found`; the layer's own statistics are not touched."""
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
-        name, channels = names[bn], x.shape[1]
-        if x.numel() == channels:
-            raise InputError(
-                f"calibrating batch normalisation: a batch of 1 image has a single value for each channel of {name}, "
-                "and so no variance: take batches, or a number of images, of which the last is larger"
-            )
-        scale, shift = _scale_and_shift(bn, channels)
-        # with momentum 1 the fused kernel leaves the batch's mean and unbiased variance: no second pass over x
-        mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
-        out = F.batch_norm(x, mean, variance, scale, shift, True, 1.0, bn.eps)
-        if name not in moments:
-            moments[name] = PooledMoments(mean)
-        moments[name].add(mean, variance, x.numel() // channels)
+        out, found[names[bn]] = normalised_with_moments(bn, x, names[bn])
         return out
 
     return normalise
+
+
+def normalised_with_moments(
+    bn: nn.BatchNorm2d, x: Tensor, name: str, *, in_place: bool = False
+) -> tuple[Tensor, Moments]:
+    """x normalised by itself, and its moments. InputError, naming the layer, where a channel has but one value.
+
+    in_place: whether x may be overwritten, which saves a CPU memory that is not in its caches
+    """
+    channels = x.shape[1]
+    if x.numel() == channels:
+        raise InputError(
+            f"calibrating batch normalisation: a batch of 1 image has a single value for each channel of {name}, "
+            "and so no variance: take batches, or a number of images, of which the last is larger"
+        )
+    scale, shift = _scale_and_shift(bn, channels)
+    # with momentum 1 the fused kernel leaves the batch's mean and unbiased variance: no second pass over x
+    mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
+    if in_place and x.is_cpu:
+        kept = torch.empty_like(scale), torch.empty_like(scale)
+        torch.native_batch_norm(x, scale, shift, mean, variance, True, 1.0, bn.eps, out=(x, *kept))
+        out = x
+    else:
+        out = F.batch_norm(x, mean, variance, scale, shift, True, 1.0, bn.eps)
+    return out, (mean, variance, x.numel() // channels)
+
+
+def folded(weight: Tensor, bn: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that normalises by these statistics, computed in double precision."""
+    scale, shift = (of.double() for of in _scale_and_shift(bn, len(weight)))
+    factor = scale / (variance.double() + bn.eps).sqrt()
+    scaled = weight.double() * factor[:, None, None, None]
+    return scaled.to(weight.dtype), (shift - mean.double() * factor).to(weight.dtype)
+
+
+Key = TypeVar("Key")
+
+
+class PooledStatistics(Generic[Key]):
+    """The moments of many layers over several batches: all layers at once, so that a batch costs a dozen operations.
+
+    Nothing is read from a device before `result`.
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[Key, int] = {}
+        self._counts: tuple[int, ...] = ()
+        self._moments: PooledMoments | None = None
+        self._each = torch.empty(0)
+
+    def add(self, found: Mapping[Key, Moments]) -> None:
+        """Takes in a batch: the same layers as of every other, in any order."""
+        if self._moments is None:
+            self._sizes = {key: len(mean) for key, (mean, _, _) in found.items()}
+        means, variances, counts = zip(*(found[key] for key in self._sizes), strict=True)
+        mean = torch.cat(means)
+        if self._moments is None:
+            self._moments = PooledMoments(mean)
+        if counts != self._counts:  # once, and for a last batch of another size
+            values = torch.tensor(counts, dtype=torch.float64).repeat_interleave(torch.tensor([*self._sizes.values()]))
+            self._counts, self._each = counts, values.to(mean.device, non_blocking=True)
+        self._moments.add(mean, torch.cat(variances), self._each)
+
+    def result(self, dtype: torch.dtype, name: Callable[[Key], str]) -> dict[Key, tuple[Tensor, Tensor]]:
+        """Mean and unbiased variance of every layer; InputError, with its name, where one's are not finite."""
+        assert self._moments is not None
+        both = torch.stack([self._moments.mean, self._moments.variance()]).to(dtype)
+        found = dict(zip(self._sizes, torch.split(both, list(self._sizes.values()), dim=1), strict=True))
+        if not both.isfinite().all():
+            bad = next(key for key, values in found.items() if not values.isfinite().all())
+            raise InputError(f"calibrating batch normalisation: {name(bad)} sees values that are not finite")
+        return {key: (mean.clone(), variance.clone()) for key, (mean, variance) in found.items()}
 
 
 class PooledMoments:
@@ -95,12 +160,12 @@ class PooledMoments:
     """
 
     def __init__(self, like: Tensor) -> None:
-        self.count = 0
         self.mean = torch.zeros_like(like, dtype=torch.float64)
+        self.count = torch.zeros_like(self.mean)
         self.squares = torch.zeros_like(self.mean)  # summed squared distance from the mean
 
-    def add(self, mean: Tensor, unbiased_variance: Tensor, count: int) -> None:
-        """Takes in a batch of `count` values per channel."""
+    def add(self, mean: Tensor, unbiased_variance: Tensor, count: Tensor) -> None:
+        """Takes in a batch of `count` values of each channel; all three are (channels,)."""
         total = self.count + count
         delta = mean.double() - self.mean
         self.mean += delta * (count / total)
@@ -109,7 +174,7 @@ class PooledMoments:
 
     def variance(self) -> Tensor:
         """Unbiased, as torch's running variance is."""
-        return self.squares / max(1, self.count - 1)
+        return self.squares / (self.count - 1).clamp(min=1)
 
 
 def _scale_and_shift(bn: nn.BatchNorm2d, channels: int) -> tuple[Tensor, Tensor]:

@@ -1,40 +1,64 @@
-"""Many sub-networks on the same images: equal beginnings run once.
+"""Many sub-networks on the same images: what several of them compute runs once.
 
 Sub-networks of one resolution share their stem and first block, and those that also choose alike in the first layers
-share those. Their blocks form a tree; each node runs once a batch. Every operation is the one that a sub-network alone
-runs, on the same values, so that statistics and logits are the same to the last bit.
+share those. Where they part, they differ in the number of channels inside a block, or in its kernel: of an expansion
+and of a depthwise convolution, those with fewer channels compute the first of those with more. So the steps of all
+blocks form a graph, each step runs once a batch at the largest number of channels, and the others read the first.
+Every value is the one that the sub-network alone computes: statistics are the same to the last bit. To evaluate, batch
+normalisation is folded into the convolutions, so that logits differ from the supernet's by rounding, but not between
+groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ofa.blocks import Block
+from ofa.blocks import steps_of
+from ofa.blocks.operator import INPUT, Step
 from ofa.errors import InputError
-from ofa.networks.calibrate import pooled_statistics
-from ofa.networks.elastic import Normalise, run_elastic
-from ofa.networks.layers import memory_format_of
-from ofa.networks.statistics import BatchNormStatistics, PooledMoments, collect_statistics, given_statistics
+from ofa.networks.elastic import UNNORMALISED, conv_weight, first
+from ofa.networks.layers import Compute, Layer, memory_format_of
+from ofa.networks.statistics import (
+    BatchNormStatistics,
+    Moments,
+    PooledStatistics,
+    folded,
+    normalised_with_moments,
+)
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
 
 
 @dataclass(eq=False)
 class _Node:
-    """A block of one or several sub-networks, below those that come before it.
+    """A step that one or several sub-networks take on the same input.
 
-    member: the number of one of the sub-networks; ending: the numbers of those whose last block it is
+    step: that of the sub-network with most channels, whose number is `member`
+    inputs: what it reads, and how many of its first channels; None: the images
+    spent: what nothing reads after it
     """
 
-    layer: nn.Module
-    block: Block
+    layer: Layer
+    step: Step
+    inputs: tuple[_Value, ...]
     member: int
-    children: dict[tuple[int, Block], _Node] = field(default_factory=dict)
-    ending: list[int] = field(default_factory=list)
+    spent: list[_Node | None] = field(default_factory=list)
+
+    @property
+    def bn(self) -> nn.BatchNorm2d:
+        """Of a convolution."""
+        found: nn.BatchNorm2d = self.layer.holder(self.step).bn
+        return found
+
+
+_Value: TypeAlias = tuple[_Node | None, int]
+Folded: TypeAlias = dict[_Node, tuple[Tensor, Tensor]]
 
 
 class SubnetTree:
@@ -48,51 +72,146 @@ class SubnetTree:
         if len({subnet.resolution for subnet in subnets}) != 1:
             raise InputError("sub-networks that run together are expected to be of one resolution")
         self.net, self.subnets = net, tuple(subnets)
-        layers = list(net.children())
-        self._first: dict[tuple[int, Block], _Node] = {}
-        self._paths: list[list[_Node]] = []
+        self._names = net.batch_norm_names()
+        nodes: dict[Hashable, _Node] = {}
+        self._outputs: list[_Value] = []
+        self._normalised: list[
+            dict[str, tuple[_Node, int]]
+        ] = []  # of each sub-network, by the batch normalisation's name
         for number, subnet in enumerate(subnets):
-            children, path = self._first, list[_Node]()
-            for position, block in enumerate(blocks_at(net.space, subnet)):
-                if block is not None:
-                    node = children.setdefault((position, block), _Node(layers[position], block, number))
-                    path.append(node)
-                    children = node.children
-            path[-1].ending.append(number)
-            self._paths.append(path)
+            at: _Value = (None, 3)
+            normalised: dict[str, tuple[_Node, int]] = {}
+            for layer, block in zip(net.children(), blocks_at(net.space, subnet), strict=True):
+                values: dict[int, _Value] = {INPUT: at}
+                assert isinstance(layer, Layer)
+                for place, step in enumerate(steps_of(block) if block is not None else (), 1):
+                    inputs = tuple(values[i] for i in step.inputs)
+                    node = _noded(nodes, layer, step, inputs, number)
+                    at = values[place] = (node, step.channels)
+                    if step.kind == "conv":
+                        normalised[self._names[node.bn]] = (node, step.channels)
+            self._outputs.append(at)
+            self._normalised.append(normalised)
+        self._order = list(nodes.values())
+        self._set_spent()
+
+    def _set_spent(self) -> None:
+        later: set[_Node | None] = {node for node, _ in self._outputs}
+        for node in reversed(self._order):
+            node.spent = list({read for read, _ in node.inputs} - later)
+            later.update(node.spent)
 
     def calibrate(self, batches: Iterable[Tensor]) -> list[BatchNormStatistics]:
-        """The statistics of every sub-network, as `ofa.networks.calibrate_bn` makes them of images (N, 3, R, R)."""
-        names = self.net.batch_norm_names()
+        """The statistics of every sub-network, as `ofa.networks.calibrate_bn` makes them of images (N, 3, R, R).
+
+        Nothing is read from the device before all batches are done.
+        """
         device, dtype = (getattr(next(self.net.parameters()), what) for what in ("device", "dtype"))
-        moments: dict[_Node, dict[str, PooledMoments]] = {node: {} for path in self._paths for node in path}
-        images_seen = 0
+        found: dict[_Node, Moments] = {}
+        pooled, images_seen = PooledStatistics[_Node](), 0
         with torch.no_grad():
+            weights = {node: conv_weight(node.layer, node.step) for node in self._convolutions}
+
+            def convolve(node: _Node, x: Tensor) -> Tensor:
+                y = _convolved(x, weights[node], None, node.step)
+                y, found[node] = normalised_with_moments(node.bn, y, self._names[node.bn], in_place=True)
+                return y
+
             for images in batches:
                 images_seen += len(images)
-                self._walk(images.to(device), lambda node: collect_statistics(names, moments[node]))
+                self._walk(images.to(device, non_blocking=True), convolve)
+                pooled.add(found)
         if not images_seen:
             raise InputError("calibrating batch normalisation needs at least one batch of images")
-        found = []
-        for subnet, path in zip(self.subnets, self._paths, strict=True):
-            merged = {name: pooled for node in path for name, pooled in moments[node].items()}
-            found.append(pooled_statistics(subnet, merged, images_seen, dtype))
-        return found
+        both = pooled.result(dtype, lambda node: self._names[node.bn])
+        results = []
+        for subnet, normalised in zip(self.subnets, self._normalised, strict=True):
+            means, variances = (
+                {name: both[node][i][:channels] for name, (node, channels) in normalised.items()} for i in (0, 1)
+            )
+            results.append(BatchNormStatistics(subnet, means, variances, images_seen))
+        return results
 
-    def logits(self, images: Tensor, statistics: Sequence[BatchNormStatistics]) -> list[Tensor]:
-        """(N, classes) of every sub-network for images (N, 3, R, R), by the statistics of `calibrate`."""
-        names = self.net.batch_norm_names()
+    def folded(self, statistics: Sequence[BatchNormStatistics]) -> Folded:
+        """The convolutions' weights and biases with the statistics of `calibrate` in them."""
+        with torch.no_grad():
+            return {node: self._folded(node, statistics[node.member]) for node in self._convolutions}
+
+    def _folded(self, node: _Node, statistics: BatchNormStatistics) -> tuple[Tensor, Tensor]:
+        name = self._names[node.bn]
+        weight = conv_weight(node.layer, node.step)
+        return folded(weight, node.bn, statistics.means[name], statistics.variances[name])
+
+    def logits(self, images: Tensor, folded: Folded) -> list[Tensor]:
+        """(N, classes) of every sub-network for images (N, 3, R, R), by what `folded` made."""
         with torch.inference_mode():
-            return self._walk(images, lambda node: given_statistics(names, statistics[node.member]))
+            return self._walk(images, lambda node, x: _convolved(x, *folded[node], node.step), _squeeze_excite)
 
-    def _walk(self, images: Tensor, normalise: Callable[[_Node], Normalise]) -> list[Tensor]:
-        outputs: dict[int, Tensor] = {}
+    @property
+    def _convolutions(self) -> list[_Node]:
+        return [node for node in self._order if node.step.kind == "conv"]
 
-        def below(children: dict[tuple[int, Block], _Node], x: Tensor) -> None:
-            for node in children.values():
-                out = run_elastic(node.layer, x, node.block, normalise(node))
-                outputs.update(dict.fromkeys(node.ending, out))
-                below(node.children, out)
+    def _walk(
+        self,
+        images: Tensor,
+        convolve: Callable[[_Node, Tensor], Tensor],
+        squeeze_excite: Compute = UNNORMALISED["squeeze_excite"],
+    ) -> list[Tensor]:
+        """convolve: a convolution with its batch normalisation, whose result nobody else holds"""
+        compute = {**UNNORMALISED, "squeeze_excite": squeeze_excite}
+        values: dict[_Node | None, Tensor] = {None: images.contiguous(memory_format=memory_format_of(self.net))}
+        for node in self._order:
+            inputs = [_first(values[read], channels) for read, channels in node.inputs]
+            for read in node.spent:
+                del values[read]
+            if node.step.kind == "conv":
+                values[node] = _IN_PLACE[node.step.activation](convolve(node, inputs.pop()))
+            else:
+                values[node] = node.layer.one(node.step, inputs, compute)
+        return [_first(values[node], channels) for node, channels in self._outputs]
 
-        below(self._first, images.contiguous(memory_format=memory_format_of(self.net)))
-        return [outputs[number] for number in range(len(self.subnets))]
+
+def _noded(nodes: dict[Hashable, _Node], layer: Layer, step: Step, inputs: tuple[_Value, ...], number: int) -> _Node:
+    """The step's node, new or that of others who take the same step, made as wide as this one."""
+    key: Hashable = (layer, step, inputs)
+    if step.kind == "conv" and step.groups == 1:
+        # the first channels depend neither on the number of others, nor, if depthwise, on that of others read
+        read = inputs[0][0] if step.depthwise else inputs
+        key = (layer, step.name, step.kernel_size, step.stride, step.activation, step.depthwise, read)
+    node = nodes.get(key)
+    if node is None:
+        node = nodes[key] = _Node(layer, step, inputs, number)
+    elif step.channels > node.step.channels:
+        node.step, node.inputs, node.member = step, inputs, number
+    return node
+
+
+def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, step: Step) -> Tensor:
+    groups = len(weight) if step.depthwise else step.groups
+    return F.conv2d(x, weight, bias, step.stride, step.kernel_size // 2, groups=groups)
+
+
+def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
+    """As `ofa.networks.elastic` computes it, but for rounding: oneDNN takes 50 us to prepare each small convolution."""
+    reduce, expand = holder.reduce, holder.expand
+    gate = x.mean((2, 3))
+    gate = F.linear(gate, first(reduce.weight, step.hidden, step.channels).flatten(1), first(reduce.bias, step.hidden))
+    gate = holder.activation(gate)
+    gate = F.linear(
+        gate, first(expand.weight, step.channels, step.hidden).flatten(1), first(expand.bias, step.channels)
+    )
+    gated: Tensor = x * holder.gate(gate)[:, :, None, None]
+    return gated
+
+
+def _first(x: Tensor, channels: int) -> Tensor:
+    return x if x.shape[1] == channels else x.narrow(1, 0, channels)
+
+
+_IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "relu6": lambda x: F.relu6(x, inplace=True),
+    "h_swish": lambda x: F.hardswish(x, inplace=True),
+    "swish": lambda x: F.silu(x, inplace=True),
+}

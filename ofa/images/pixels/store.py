@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,9 +30,18 @@ class PixelBatch:
 
     def images(self, device: torch.device, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """(N, 3, R, R) float32, channels last: bit for bit what `ofa.images.preprocessing.load_image` makes of them."""
-        # a tensor as divisor: GPUs multiply by a number's reciprocal, which rounds otherwise
-        scale, centre, spread = (torch.tensor(v, device=device) for v in ([255.0] * 3, list(mean), list(std)))
+        scale, centre, spread = _constants(device, (255.0,) * 3, tuple(mean), tuple(std))
         return ((self.pixels.to(device).float() / scale - centre) / spread).permute(0, 3, 1, 2)
+
+    def to(self, device: torch.device) -> PixelBatch:
+        """The same on a device."""
+        return PixelBatch(self.pixels.to(device), self.labels.to(device))
+
+
+@lru_cache(maxsize=8)  # or every batch would wait for three copies to the GPU
+def _constants(device: torch.device, *rows: tuple[float, ...]) -> list[Tensor]:
+    # a tensor as divisor: GPUs multiply by a number's reciprocal, which rounds otherwise
+    return [torch.tensor(row).to(device, non_blocking=True) for row in rows]
 
 
 class PixelStore:

@@ -15,7 +15,7 @@ from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels.store import PixelStore, memory_passes
 from ofa.networks import Supernet
 from ofa.predictors.collect import measuring
-from ofa.predictors.collect.measuring import PreparedImages, groups
+from ofa.predictors.collect.measuring import PreparedImages, device_of, groups
 from ofa.runs.journal import SharedJournal
 from ofa.space import Subnet
 
@@ -105,9 +105,10 @@ class Collection:
             )
             for folder, indices in (self._calibration, self._evaluation)
         )
+        device = device_of(self._net)  # where bytes stay: a group of networks would copy them anew
         cut.check(len(self._calibration[1]) - len(calibration.broken), self._calibration[0].path)
         images = {
-            r: PreparedImages(calibration.batches[r], evaluation.batches[r], facts.mean, facts.std, cut)
+            r: PreparedImages(calibration.batches[r], evaluation.batches[r], facts.mean, facts.std, cut).to(device)
             for r in resolutions
         }
         return images, sorted({*calibration.broken, *evaluation.broken})

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 
 from ofa.errors import InputError
-from ofa.evaluate.scores import Scores, scores_of
+from ofa.evaluate.scores import Scores
 from ofa.export.folding import trained_graph
 from ofa.graph.fake_int8 import fake_int8, observed_ranges
 from ofa.networks import Supernet, extract
 from ofa.networks.tree import SubnetTree
-from ofa.predictors.collect.measuring import PreparedImages
+from ofa.predictors.collect.measuring import PreparedImages, device_of, scored
 from ofa.space import Subnet
 
 # images that show the ranges, as of an export
@@ -30,10 +30,8 @@ def measure_int8(
 
     Raises InputError where a network's outputs are not finite.
     """
-    device = next(net.parameters()).device
-    statistics = SubnetTree(net, subnets).calibrate(
-        images.cut.batches(images.prepared(images.calibration, device, advance))
-    )
+    device = device_of(net)
+    statistics = SubnetTree(net, subnets).calibrate(images.calibration_batches(device, advance))
     shown = torch.split(_first(images, device), _BATCH)
     networks = []
     for subnet, found in zip(subnets, statistics, strict=True):
@@ -42,15 +40,8 @@ def measure_int8(
             networks.append(fake_int8(graph, observed_ranges(graph, shown)).to(device))
         except (InputError, ValueError) as error:  # weights or ranges that are not finite
             raise InputError(f"the network's outputs are not finite: {subnet} ({error})") from None
-    scores = [Scores()] * len(subnets)
-    evaluated = images.prepared(images.evaluation, device, advance)
     with torch.inference_mode():
-        for batch, floats in zip(images.evaluation, evaluated, strict=True):
-            labels = batch.labels.to(device)
-            scores = [
-                total + scores_of(network(floats), labels) for total, network in zip(scores, networks, strict=True)
-            ]
-    return scores
+        return scored(images, subnets, device, lambda floats: [network(floats) for network in networks], advance)
 
 
 def _first(images: PreparedImages, device: torch.device) -> torch.Tensor:

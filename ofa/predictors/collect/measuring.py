@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ import torch
 from ofa.blocks import index_of
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
-from ofa.evaluate.scores import Scores, scores_of
+from ofa.evaluate.scores import Scores, counts_of
 from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import Triple
 from ofa.networks import Supernet
@@ -83,6 +84,15 @@ class PreparedImages:
     std: Triple
     cut: Calibrating = field(default_factory=Calibrating)
 
+    def to(self, device: torch.device) -> PreparedImages:
+        """The same, their bytes on a device."""
+        calibration, evaluation = ([batch.to(device) for batch in of] for of in (self.calibration, self.evaluation))
+        return replace(self, calibration=calibration, evaluation=evaluation)
+
+    def calibration_batches(self, device: torch.device, advance: Callable[[float], object]) -> Iterator[torch.Tensor]:
+        """Those to calibrate with, in the batches that they are cut into."""
+        return self.cut.batches(self.prepared(self.calibration, device, advance))
+
     def prepared(
         self, batches: Sequence[PixelBatch], device: torch.device, advance: Callable[[float], object]
     ) -> Iterator[torch.Tensor]:
@@ -98,25 +108,46 @@ def measure(
     images: PreparedImages,
     advance: Callable[[float], object] = lambda _: None,
 ) -> list[Scores]:
-    """Calibrates and evaluates sub-networks of the images' resolution, together: `ofa.evaluate`'s figures, exactly.
+    """Calibrates and evaluates sub-networks of the images' resolution, together.
+
+    The statistics are those of `ofa.evaluate`, to the last bit. The logits differ by rounding, because the statistics
+    are folded into the convolutions.
 
     net: in evaluation mode
     advance: called with shares that are done, 1 in all
     Raises InputError where a network's outputs are not finite.
     """
-    device = next(net.parameters()).device
     tree = SubnetTree(net, subnets)
-    statistics = tree.calibrate(images.cut.batches(images.prepared(images.calibration, device, advance)))
-    scores = [Scores()] * len(subnets)
-    evaluated = images.prepared(images.evaluation, device, advance)
-    for batch, floats in zip(images.evaluation, evaluated, strict=True):
+    folded = tree.folded(tree.calibrate(images.calibration_batches(device_of(net), advance)))
+    return scored(images, subnets, device_of(net), lambda floats: tree.logits(floats, folded), advance)
+
+
+def scored(
+    images: PreparedImages,
+    subnets: Sequence[Subnet],
+    device: torch.device,
+    logits: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+    advance: Callable[[float], object],
+) -> list[Scores]:
+    """The scores of sub-networks on the images to evaluate on, added up on the device: it is read once, at the end.
+
+    logits: of every sub-network for images (N, 3, R, R)
+    """
+    sums = [torch.zeros(3, dtype=torch.float64, device=device) for _ in subnets]
+    for batch, floats in zip(images.evaluation, images.prepared(images.evaluation, device, advance), strict=True):
         labels = batch.labels.to(device)
-        logits = tree.logits(floats, statistics)
-        scores = [total + scores_of(found, labels) for total, found in zip(scores, logits, strict=True)]
-    for subnet, total in zip(subnets, scores, strict=True):
-        if total.loss_sum != total.loss_sum:
+        sums = [total + counts_of(found, labels) for total, found in zip(sums, logits(floats), strict=True)]
+    count = sum(len(batch.labels) for batch in images.evaluation)
+    scores = [Scores.of(count, counts) for counts in torch.stack(sums).tolist()]
+    for subnet, found in zip(subnets, scores, strict=True):
+        if not math.isfinite(found.loss_sum):
             raise InputError(f"the network's outputs are not finite: {subnet}")
     return scores
+
+
+def device_of(net: Supernet) -> torch.device:
+    """Where a network is."""
+    return next(net.parameters()).device
 
 
 def spread(resolutions: Sequence[int], most: int) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ def test_moments_of_batches_are_those_of_all_values() -> None:
     moments = PooledMoments(torch.zeros(2))
     for part in (values[:3], values[3:4], values[4:]):
         variance = part.var(0) if len(part) > 1 else torch.zeros(2)
-        moments.add(part.mean(0), variance, len(part))
+        moments.add(part.mean(0), variance, torch.full((2,), float(len(part)), dtype=torch.float64))
     torch.testing.assert_close(moments.mean, values.mean(0).double())
     torch.testing.assert_close(moments.variance(), values.var(0).double())
     # the mean of batch variances, as the reference takes, is far off: the batches' means differ

@@ -75,7 +75,8 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
     for row, result in zip(found, expected, strict=True):
         assert int(row["resolution"]) == result["resolution"]
         assert [float(row[key]) for key in ("top1", "top5")] == [result[key] for key in ("top1", "top5")]
-        assert float(row["loss"]) == pytest.approx(result["loss"], rel=1e-12)
+        # batch normalisation is folded into the convolutions here, which rounds otherwise
+        assert float(row["loss"]) == pytest.approx(result["loss"], rel=1e-5)
         for field in ("depths", "kernel_sizes", "expand_ratios"):
             assert row[field] == " ".join(map(str, result["subnet"][field]))
     assert len({row["top1"] for row in found}) > 3
