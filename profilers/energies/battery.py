@@ -39,8 +39,12 @@ COULOMBS_PER_MAH = 3.6
 # a charge counter's coarsest step
 _COARSE_MAH = 100.0
 
-# as agents call it, in place of the kernel's files
+# as agents call them, in place of the kernel's files of a battery: what Android answers; of a board without a battery,
+# the sensor of its input rail, whose name follows
 SERVICE = "Android's battery service"
+RAIL = "INA3221 "
+# the least that such a sensor tells apart: 40 uV (its data sheet) over a shunt of 5 milliohms, as Jetson boards have
+_RAIL_STEP_MA = 8.0
 Reading = Mapping[str, Any]  # of a window's end: what the agent told, by the protocol's names
 _CURRENT, _VOLTAGE, _COUNTER = "battery_current", "battery_voltage", "battery_counter"
 
@@ -66,6 +70,8 @@ class Units:
 
     def words(self, negative: bool) -> str:
         """What was assumed."""
+        if self.source.startswith(RAIL):
+            return f"the power of the whole board, by its sensor {self.source}"
         voltages = {1e6: "microvolts", 1000.0: "millivolts", 1.0: "volts"}[self.per_v]
         by = f", by {self.source}" if self.source else ""
         if self.counts:
@@ -116,14 +122,22 @@ class Turn:
         return more
 
 
+def is_rail(reading: Reading) -> bool:
+    """Whether it is of a board's input rail, and of no battery."""
+    return str(reading.get("battery_source")).startswith(RAIL)
+
+
 def check_discharging(reading: Reading) -> None:
-    """InputError unless a window tells of a battery that discharges, with nothing plugged in."""
+    """InputError unless a window tells of a battery that discharges, with nothing plugged in, or of a board's input."""
     if reading.get(_VOLTAGE) is None or (reading.get(_CURRENT) is None and reading.get(_COUNTER) is None):
         raise InputError(
             "the device does not report its battery's current and voltage (current_now and voltage_now below "
-            "/sys/class/power_supply), nor does Android's battery service report a current or a charge counter: "
-            "no energy can be measured on it"
+            "/sys/class/power_supply), nor does Android's battery service report a current or a charge counter; nor is "
+            "there a sensor of a board's input (below /sys/class/hwmon, an INA3221 with one rail whose label ends in "
+            "_IN): no energy can be measured on it"
         )
+    if is_rail(reading):
+        return  # a cable feeds it, and all that it takes goes through the sensor
     status, plugged = str(reading.get("battery_status")), reading.get("plugged") or 0
     if status == "Updates stopped":
         raise InputError(
@@ -142,11 +156,11 @@ def units_of(readings: Sequence[Reading]) -> Units:
     """Of a sensor, by the magnitude of what it showed. InputError where it showed nothing that can be meant."""
     sources = {reading.get("battery_source") or "" for reading in readings}
     if len(sources) > 1:
-        raise InputError(
-            "the battery was read in two ways, by the kernel's files and by Android's service: start again with "
-            "--overwrite"
-        )
+        ways = " and by ".join(source or "the kernel's files" for source in sorted(sources))
+        raise InputError(f"the battery was read in two ways, by {ways}: start again with --overwrite")
     (source,) = sources
+    if source.startswith(RAIL):
+        return _of_rail(readings, source)
     per_v = _per_volt(readings)
     if all(reading.get(_CURRENT) is not None for reading in readings):
         if len({reading[_CURRENT] for reading in readings}) > 1 or not _all_count(readings):
@@ -154,6 +168,17 @@ def units_of(readings: Sequence[Reading]) -> Units:
     elif not _all_count(readings):
         raise InputError("the battery's current was reported only now and then: nothing can be measured by it")
     return _of_counter(readings, per_v, source)
+
+
+def _of_rail(readings: Sequence[Reading], source: str) -> Units:
+    """hwmon's are milliamperes and millivolts on every board."""
+    shown = [reading[_CURRENT] for reading in readings]
+    low, high = (end(abs(reading[_VOLTAGE]) for reading in readings) / 1000 for end in (min, max))
+    if low < _VOLTS[0] or high > _VOLTS[1]:
+        raise InputError(f"{source} shows {low:.3g} to {high:.3g} V, which feeds no board: the sensor is off")
+    if min(shown) <= 0 or len(set(shown)) == 1:
+        raise InputError(f"{source} shows {min(shown):.3g} to {max(shown):.3g} mA: the sensor is off, or does not move")
+    return Units(1.0, 1000.0, step=max(_step(shown), _RAIL_STEP_MA), source=source)
 
 
 def _all_count(readings: Sequence[Reading]) -> bool:
@@ -206,10 +231,10 @@ def _step(shown: Sequence[float]) -> float:
 def new_figures(readings: Sequence[Reading]) -> list[Reading]:
     """Of a half's readings after the settling, those in which something is new. InputError where there are too few.
 
-    The kernel looks at the hardware whenever it is asked, so that all of its are new.
+    The kernel looks at the hardware whenever it is asked, so that all of its are new, and a rail's are.
     """
     used = readings[SETTLING:]
-    if not used[0].get("battery_source"):
+    if used[0].get("battery_source") != SERVICE:
         return list(used)
     facts = [tuple(reading.get(key) for key in (_CURRENT, _VOLTAGE, _COUNTER)) for reading in used]
     changes = zip(itertools.pairwise(facts), used[1:], strict=True)
@@ -244,7 +269,8 @@ def power_of(readings: Sequence[Reading], units: Units) -> Power:
     if units.counts:
         power_mw, resolution_mw = _counted(new, units, volts)
         return Power(power_mw, runs_per_s, resolution_mw)
-    _check_awake(new, units)
+    if not units.source.startswith(RAIL):  # whose units are no guess
+        _check_awake(new, units)
     products = [abs(r[_CURRENT]) / units.per_ma * abs(r[_VOLTAGE]) / units.per_v for r in new]
     return Power(float(np.mean(products)), runs_per_s, units.step * volts)
 

@@ -18,10 +18,11 @@ FEWEST = 5
 class EnergyConfig(AccessOptions, TimingOptions, JournalOptions):
     """Measure the energy of whole networks by the battery of a phone or board, and estimate that of every block.
 
-    The device must run on its battery: reach a phone over Wi-Fi, and unplug it. Each network runs for half a minute in
-    every round, after half a minute with almost no runs, whose power is subtracted. A model of latency and MACs, fitted
-    on the networks, estimates every block's energy. The command writes TABLE.energy.json, and puts the estimates into
-    the table, for ofa.search --max-energy and --frontier energy.
+    The device must run on its battery: reach a phone over Wi-Fi, and unplug it. A Jetson board is measured by the
+    sensor of its input instead. Each network runs for half a minute in every round, after half a minute with almost no
+    runs, whose power is subtracted. A model of latency and MACs, fitted on the networks, estimates every block's
+    energy. The command writes TABLE.energy.json, and puts the estimates into the table, for ofa.search --max-energy and
+    --frontier energy.
 
     exit codes: 0 estimates were written, 2 wrong input, a device that charges or reports no battery figures
     """

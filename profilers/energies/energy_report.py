@@ -16,6 +16,7 @@ from ofa.errors import InputError
 from ofa.runs.files import write_json
 from ofa.tables import LatencyTable
 from profilers.devices.phone.words import shareable
+from profilers.energies.battery import RAIL, Units
 from profilers.energies.energy_model import EnergyModel, NetworkEnergy, energies_of, fit_energies, with_energies
 from profilers.energies.measured_energy import MeasuredEnergies
 from profilers.whole_networks.choosing import Chosen
@@ -73,8 +74,7 @@ def facts_of(
     rounds = len(measured.turns[0])
     return {
         "energy_provenance": "estimated",
-        "energy_counter": f"the battery's {'charge counter' if measured.units.counts else 'current'} and voltage, what "
-        "an idle device takes subtracted",
+        "energy_counter": f"{_counter(measured.units)}, what an idle device takes subtracted",
         "energy_blocks": str(blocks),
         "energy_model": str(model),
         "energy_error_pct": f"{model.mape_pct:.1f} in the mean and {model.worst_pct:.1f} at most over {len(energies)} "
@@ -82,6 +82,13 @@ def facts_of(
         "energy_rests_on": f"{len(energies)} whole networks without a pause, {rounds} times {half_s:g} s each "
         f"({when:%Y-%m-%d}); idle {idle:.0f} mW; {measured.units.words(measured.negative)}",
     }
+
+
+def _counter(units: Units) -> str:
+    """What the energies were read from."""
+    if units.source.startswith(RAIL):
+        return f"the board's input, {units.source}"
+    return f"the battery's {'charge counter' if units.counts else 'current'} and voltage"
 
 
 def to_json(

@@ -19,6 +19,7 @@ from profilers.energies.battery import (
     Units,
     check_counted,
     check_discharging,
+    is_rail,
     new_figures,
     power_of,
     units_of,
@@ -143,7 +144,7 @@ def _is_sound(reading: Mapping[str, Any]) -> bool:
         and 0 <= ended <= _LONGEST_S
         and all(reading.get(key) is None or is_number(reading[key]) for key in _NUMBERS)
         and all(reading.get(key) is None or isinstance(reading[key], str) for key in _TEXTS)
-        and (reading.get("battery_source") or SERVICE) == SERVICE
+        and (is_rail(reading) or (reading.get("battery_source") or SERVICE) == SERVICE)
     )
 
 

@@ -106,6 +106,18 @@ class _Opened:
     def __exit__(self, *_: object) -> None: ...
 
 
+def test_a_boards_energies_are_of_its_input(run: Run, table: Path) -> None:
+    def rail(_: int, watched: dict[str, Any]) -> None:
+        watched |= {"battery_voltage": 1000 * VOLTS, "battery_source": "INA3221 VDD_IN"}
+        watched |= {"battery_status": None, "plugged": None}
+
+    run(act=rail)
+    header = LatencyTable.load(table).header
+    assert header["energy_counter"] == "the board's input, INA3221 VDD_IN, what an idle device takes subtracted"
+    assert header["energy_rests_on"].endswith("the power of the whole board, by its sensor INA3221 VDD_IN")
+    assert float(header["energy_model"].split(" mJ")[0]) == pytest.approx(WATTS, rel=0.02)
+
+
 def test_energies_are_found_estimated_for_blocks_and_searched_by(
     run: Run, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "program.h"
+#include "rail.h"
 
 #define SUPPLIES "/sys/class/power_supply"
 
@@ -123,15 +124,28 @@ static Battery answer(void) {
 
 static bool tells_all(const Battery *found) { return !isnan(found->current) && !isnan(found->voltage); }
 
+// A board's, which a cable feeds: what is left, plugged or charging is nothing that it has.
+static bool is_read;
+
+static Battery rail(void) {
+    Battery told = nothing;
+    is_read = false;
+    told.source = rail_end(&told.voltage, &told.current);
+    return told;
+}
+
 void battery_ask(void) {
     char *command[] = {"sh", "-c", (char *)QUESTION, NULL};
     if (is_asked) answer();  // of a window that failed
+    if (is_read) rail();
     Battery kernel = kernel_battery();
-    if (!is_missing && !tells_all(&kernel)) is_asked = program_start(command, &question);
+    if (tells_all(&kernel)) return;
+    is_read = rail_start();
+    if (!is_read && !is_missing) is_asked = program_start(command, &question);
 }
 
 Battery battery(void) {
-    Battery kernel = kernel_battery(), told = is_asked ? answer() : nothing;
+    Battery kernel = kernel_battery(), told = is_asked ? answer() : is_read ? rail() : nothing;
     return tells_all(&kernel) || !told.source ? kernel : told;
 }
 

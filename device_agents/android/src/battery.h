@@ -1,4 +1,5 @@
-// What the battery gives, as the kernel's power_supply class tells it, or else Android's battery service.
+// What the battery gives, as the kernel's power_supply class tells it, or else Android's battery service; of a board
+// without a battery, what its input rail takes.
 #ifndef OFA_BATTERY_H
 #define OFA_BATTERY_H
 
@@ -13,11 +14,11 @@ typedef struct {
     const char *source;       // NULL: the kernel's files
 } Battery;
 
-// Asks Android's service, where the kernel's files do not tell: it answers while this process goes on, since asking takes
-// tens of milliseconds of another core.
+// Begins to read a board's input rail, or asks Android's service, where the kernel's files do not tell: both go on beside
+// this process, since asking takes tens of milliseconds of another core.
 void battery_ask(void);
 
-// What the kernel shows now, or what the service answered to the last question.
+// What the kernel shows now, or the mean of the rail since the last question, or what the service answered to it.
 Battery battery(void);
 
 // Its fields of a result.

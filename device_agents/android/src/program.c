@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +51,11 @@ char *program_end(Program *program, char *text, size_t size) {
     while (length > 0 && isspace((unsigned char)text[length - 1])) length--;
     text[length] = 0;
     return length ? text : NULL;
+}
+
+char *program_stop(Program *program, char *text, size_t size) {
+    kill(program->child, SIGTERM);
+    return program_end(program, text, size);
 }
 
 char *program_output(char *const *arguments, char *text, size_t size) {

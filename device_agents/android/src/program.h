@@ -19,7 +19,10 @@ bool program_start(char *const *arguments, Program *program);
 // or it printed nothing.
 char *program_end(Program *program, char *text, size_t size);
 
-// Both, one after the other.
+// Ends it first, which may go on for ever.
+char *program_stop(Program *program, char *text, size_t size);
+
+// Starts it, and waits for its end.
 char *program_output(char *const *arguments, char *text, size_t size);
 
 #endif

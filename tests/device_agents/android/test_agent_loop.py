@@ -1,6 +1,7 @@
 """The phone agent in a loop: its model stays loaded, runs follow each other or a rate, and heat stops nothing."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +227,65 @@ def test_a_loop_whose_battery_is_not_asked_for_starts_no_program(system: Any) ->
         made = results(system.heard(visits=["a"] * 2, sustained={"window_seconds": 0.001, **battery}))
         assert [result["battery_current"] for result in made] == [None] * 2
     assert "battery" not in (system.agent / "asked").read_text()
+
+
+VDD_IN = {"name": "ina3221", "in2_label": "VDD_IN", "in2_input": 5032, "curr2_input": 1016}
+OTHERS = {"in1_label": "VDD_CPU_GPU_CV", "in1_input": 5000, "curr1_input": 96, "in3_label": "VDD_SOC", "curr3_input": 5}
+SUM = {"in7_label": "sum of shunt voltages", "in7_input": 3, "curr4_input": 1120}
+RAIL, NONE = (5032, 1016, "INA3221 VDD_IN"), (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("sensors", "told"),
+    [
+        ([VDD_IN], RAIL),
+        ([{"name": "nvme", "in1_label": "VDD_IN", "in1_input": 1}, {**VDD_IN, **OTHERS, **SUM}], RAIL),
+        ([], NONE),
+        # rails of which none feeds the others, or two
+        ([{"name": "ina3221", **OTHERS}], NONE),
+        ([VDD_IN, VDD_IN], NONE),
+        ([{**VDD_IN, "name": "ina2xx"}], NONE),
+        # what cannot be read, is no number, or is of no use
+        ([{**VDD_IN, "curr2_input": None}], NONE),
+        ([{**VDD_IN, "in2_input": "5032 mV"}], NONE),
+        ([{**VDD_IN, "curr2_input": ""}], NONE),
+        ([{**VDD_IN, "in2_input": 0}], NONE),
+        ([{**VDD_IN, "in2_input": -5032}], NONE),
+    ],
+)  # fmt: skip
+def test_a_boards_input_rail_is_read_where_there_is_no_battery(
+    system: Any, sensors: list[dict[str, Any]], told: tuple[Any, ...]
+) -> None:
+    for number, files in enumerate(sensors):
+        folder = system.sys / f"class/hwmon/hwmon{number}"
+        folder.mkdir(parents=True)
+        for file, shown in files.items():
+            if shown is None:
+                (folder / file).mkdir()
+            else:
+                (folder / file).write_text(f"{shown}\n")
+    asked: dict[str, Any] = {"visits": ["a"] * 2, "sustained": {"window_seconds": 0.05, "battery": True}}
+    names = ("battery_voltage", "battery_current", "battery_source")
+    made = results(system.heard(**asked))
+    assert [tuple(result[name] for name in names) for result in made] == [told] * 2
+    assert {(result["battery_status"], result["plugged"]) for result in made} == {(None, None)}
+    supply(system, "battery", type="Battery", status="Discharging", current_now=-5, voltage_now=4)
+    assert [tuple(r[name] for name in names) for r in results(system.heard(**asked))] == [(4, -5, None)] * 2
+
+
+def test_the_rail_is_read_again_and_again_and_its_reader_ends_with_the_window(system: Any) -> None:
+    folder = system.sys / "class/hwmon/hwmon0"
+    folder.mkdir(parents=True)
+    for file, shown in VDD_IN.items():
+        (folder / file).write_text(f"{shown}\n")
+    # what reads the rail goes by this name, and tells how often it was asked to wait
+    system.program("sleep", f'echo "$*" >> {system.agent}/waits; exec /bin/sleep "$@"')
+    (made,) = results(system.heard(visits=["a"], sustained={"window_seconds": 0.6, "battery": True}))
+    assert made["battery_current"] == 1016
+    waits = (system.agent / "waits").read_text().splitlines()
+    assert set(waits) == {"0.1"}
+    time.sleep(0.3)
+    assert (system.agent / "waits").read_text().splitlines() == waits, "nobody reads it any more"
 
 
 @pytest.mark.parametrize(

@@ -229,3 +229,46 @@ def test_a_counter_that_goes_down_from_nothing_and_one_of_coarse_steps_are_worke
     # 50 mAh, 1 % of a battery, every 100 windows
     coarse = [told(i, 3000 - 50 * (i // 100)) for i in range(1000)]
     assert power_of(coarse, units_of(coarse)).power_mw == pytest.approx(720 * 4.0)
+
+
+# ---- a board's input
+
+
+def of_rail(ma: float, v: float = 5.0, **change: Any) -> Any:
+    """Of a window, as an agent tells it of a Jetson."""
+    return {
+        "battery_current": ma, "battery_voltage": 1000 * v, "battery_status": None, "plugged": None,
+        "battery_source": "INA3221 VDD_IN", "runs": 50, "seconds": 2.5, **change,
+    }  # fmt: skip
+
+
+def test_a_boards_input_is_read_in_the_kernels_units_and_needs_no_battery() -> None:
+    # 14 A at 19 V: a battery's current of this size would be in microamperes
+    readings = [of_rail(ma, 19.0) for ma in (99.0,) * SETTLING + (14_000.0, 14_000.25) * 4]
+    for reading in readings:
+        check_discharging(reading)
+    assert new_figures(readings) == readings[SETTLING:], "all of its figures are new, also those that are alike"
+    units = units_of(readings)
+    # the sensor's own step, which a mean of many hides
+    assert units == Units(1.0, 1000.0, step=8.0, source="INA3221 VDD_IN")
+    assert units.words(False) == "the power of the whole board, by its sensor INA3221 VDD_IN"
+    assert power_of(readings, units) == pytest.approx(Power(14_000.125 * 19, 20.0, 8 * 19))
+
+
+@pytest.mark.parametrize(
+    ("readings", "words"),
+    [
+        ([of_rail(500)] * 3, "shows 500 to 500 mA: the sensor is off, or does not move"),
+        ([of_rail(500), of_rail(-3)], "shows -3 to 500 mA: the sensor is off"),
+        ([of_rail(500, 0.2), of_rail(501)], r"INA3221 VDD_IN shows 0.2 to 5 V, which feeds no board"),
+        ([of_rail(500), reading(501)], "read in two ways, by the kernel's files and by INA3221 VDD_IN"),
+    ],
+)
+def test_a_rail_that_shows_nonsense_is_refused(readings: list[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        units_of(readings)
+
+
+def test_a_board_that_tells_nothing_is_told_what_is_looked_for() -> None:
+    with pytest.raises(InputError, match=r"an INA3221 with one rail whose label ends in _IN\): no energy"):
+        check_discharging(of_rail(500, battery_current=None, battery_source=None))
