@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ofa.errors import InputError
-from profilers.measuring.events import Begins, ConnectionLost, Event
+from profilers.measuring import conversation
+from profilers.measuring.events import Begins, ConnectionLost, Event, Heartbeat
 from profilers.measuring.plan import make_plan
 from profilers.measuring.statistics import summarise
 from profilers.profiling.table_header import quality_header
@@ -65,9 +67,20 @@ def test_a_hanging_runtime_is_found_out_though_the_heart_beats(tmp_path: Path) -
     assert list(run(tmp_path, beating, timeout_s=5).failed) == ["b00003"]
 
 
-def test_a_flood_of_heartbeats_is_found_out(tmp_path: Path) -> None:
+def test_a_flood_of_heartbeats_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     flood = "def behave(number, name):\n    while name == 'b00003': say(type='heartbeat')\n    return [1]\n"
-    assert list(run(tmp_path, flood, timeout_s=5).failed) == ["b00003"]
+    parse, passed = conversation._parse, [0.0]
+
+    def counted(line: bytes) -> Event:
+        event = parse(line)
+        passed[0] += 0.01 * isinstance(event, Heartbeat)
+        return event
+
+    # a clock that heartbeats alone move, by 10 ms each: five real seconds of a flood keep two cores busy
+    monkeypatch.setattr(conversation, "_parse", counted)
+    monkeypatch.setattr(conversation, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+    failed = run(tmp_path, flood, timeout_s=5).failed
+    assert failed == {"b00003": "no answer within 5 s, only heartbeats"}
 
 
 def test_of_a_flood_of_last_words_the_end_is_kept(tmp_path: Path) -> None:

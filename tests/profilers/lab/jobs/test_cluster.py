@@ -257,11 +257,12 @@ def test_devices_travel() -> None:
 
 
 def test_a_head_that_dies_ends_the_commands_with_a_line_of_ours(
-    cluster: Any, commands: Commands, tmp_path: Path
+    cluster: Any, commands: Commands, stand: Path, tmp_path: Path
 ) -> None:
     """The last test of this file: the cluster is no more."""
     import ray
 
+    stand.touch()
     words = ("--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
     announce = commands.started("announce", *words)
     commands.logged("announce", "timed: cpu-", announce)
