@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +66,6 @@ class SeparablePredictor(Predictor):
         networks = self.networks.of_members(chosen)
         return SeparablePredictor(self.space, self.resolutions, networks, self.bend, self.header, self.uncertainty)
 
-    @cached_property
-    def _tables(self) -> list[Floats]:
-        """For each unit (R, N) scores at the known resolutions, in whole numbers."""
-        features = unit_features(self.space)
-        return [np.rint(self.networks.unit_table(part, u) * PER_CENT) for u, part in enumerate(features)]
-
     def unit_scores(self, resolution: int) -> tuple[int, list[Ints]]:
         """The level of a resolution, and for each unit (N,) the scores of its configurations, in `unit_choices`' order.
 
@@ -85,7 +79,7 @@ class SeparablePredictor(Predictor):
                 part[resolution] for part in (self.between.below, self.between.above, self.between.share)
             )
             levels = np.rint(self.networks.levels.mean(axis=0) * PER_CENT)
-            tables = [levels[:, None], *self._tables]
+            tables = [levels[:, None], *_tables(self.networks, self.space)]
             level, *scores = (np.rint(t[low] + share * (t[high] - t[low])).astype(np.int64) for t in tables)
             shift = round(float(self._level_shift(np.array([resolution]))[0]) * PER_CENT)
             self._scores[resolution] = int(level[0]) + shift, scores
@@ -94,7 +88,7 @@ class SeparablePredictor(Predictor):
     @cached_property
     def _typical(self) -> Floats:
         """(R,) the sum of a network whose every unit scores as the mean of its configurations."""
-        means = np.sum([table.mean(axis=1) for table in self._tables], axis=0) / PER_CENT
+        means = np.sum([table.mean(axis=1) for table in _tables(self.networks, self.space)], axis=0) / PER_CENT
         typical: Floats = means + self.networks.levels.mean(axis=0)
         return typical
 
@@ -167,6 +161,15 @@ class SeparablePredictor(Predictor):
             "uncertainty": None if self.uncertainty is None else asdict(self.uncertainty),
         }
         write_files(Path(path), header, tensors)
+
+
+@lru_cache(maxsize=8)  # a process that searches several times opens the same predictor anew
+def _tables(networks: UnitNetworks, space: SearchSpace) -> tuple[Floats, ...]:
+    """For each unit (R, N) scores at the known resolutions, in whole numbers."""
+    tables = [np.rint(networks.unit_table(part, u) * PER_CENT) for u, part in enumerate(unit_features(space))]
+    for table in tables:
+        table.flags.writeable = False
+    return tuple(tables)
 
 
 _TENSORS = ("choices", "resolutions", "hidden", "outputs", "levels")

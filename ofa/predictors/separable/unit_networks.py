@@ -7,8 +7,9 @@ predicting; `ofa.predictors.separable.training` makes them.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ _AT_ONCE = 1 << 10  # configurations: what is made on the way, a KB for each, st
 
 @dataclass(frozen=True, eq=False)
 class UnitNetworks:
-    """The networks of M members and U units, at R known resolutions.
+    """The networks of M members and U units, at R known resolutions; equal where all their weights are.
 
     choices: (M, U, F, H) weights of the one-hot choices; resolutions: (M, U, R, H), of the resolution
     hidden: (M, U, H) biases; outputs: (M, U, H) weights of the hidden layer
@@ -47,6 +48,19 @@ class UnitNetworks:
             raise ValueError("weights are not finite, or beyond what a fit leaves")
         if not m or not h:
             raise ValueError("there are no members, or nothing in them")
+
+    @cached_property
+    def _identity(self) -> bytes:
+        found = hashlib.sha256()
+        for tensor in (self.choices, self.resolutions, self.hidden, self.outputs, self.levels):
+            found.update(f"{tensor.shape} {tensor.dtype}".encode() + tensor.tobytes())
+        return found.digest()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, UnitNetworks) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
 
     @property
     def members(self) -> int:

@@ -67,6 +67,22 @@ def test_a_prediction_is_the_bend_of_the_members_mean_sum(name: str) -> None:
     assert (np.diff(predicted.top1[order]) >= 0).all()
 
 
+@pytest.mark.parametrize("changed", ["choices", "resolutions", "hidden", "outputs", "levels"])
+def test_scores_that_were_worked_out_before_are_those_of_the_same_weights_alone(changed: str) -> None:
+    space = get_space("mbv3-w1.0")
+    before, again, other = (toy(space) for _ in range(3))
+    getattr(other.networks, changed)[0, -1] += 1
+    genes = space.sample(np.random.default_rng(3), 500, resolutions=KNOWN)
+    sums = before.sums(genes)
+    assert np.array_equal(again.sums(genes), sums)
+    known = np.searchsorted(KNOWN, genes[:, 0])
+    numbers = [part.numbers(genes) for part in unit_choices(space)]
+    features = np.stack([f[n] for f, n in zip(unit_features(space), numbers, strict=True)], axis=1)
+    found = other.sums(genes) / PER_CENT
+    assert np.abs(found - other.networks.member_sums(features, known).mean(axis=0)).max() < 1e-4
+    assert np.abs(found - sums / PER_CENT).max() > 0.1
+
+
 def test_units_choices_list_every_network_once() -> None:
     for name in SPACES:
         space = get_space(name)
