@@ -14,10 +14,13 @@ from tests.helpers.machines import plant_machine
 
 
 def short_searches(patched: pytest.MonkeyPatch) -> None:
-    """One island, fewer and smaller generations, and fewer of the equals that toy predictors have near the best."""
+    """One island, fewer and smaller generations, which start from an imitation that asks for less, and fewer of the
+    equals that toy predictors have near the best.
+    """
     short = EvolutionSettings(population=400, children=800, generations=12, exchange_rounds=4)
     patched.setattr("ofa.search.evolution.ISLANDS", 1)
     patched.setattr("ofa.search.evolution.EvolutionSettings", lambda: short)
+    patched.setattr("ofa.search.student.QUESTIONS", 500)
     patched.setattr("ofa.search.polish._BEHIND", 0.01)
 
 

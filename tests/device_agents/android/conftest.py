@@ -77,15 +77,28 @@ def fake(sanitized: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def planted_clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The agent by a planted clock, which passes as long as the fake runtime's models spin."""
-    gcc, clock = shutil.which("gcc"), HERE / "planted_clock.c"
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
+    """`linked(agent, "-Wl,--wrap=f", source)`: the agent with some of its functions in another's place, for the fake
+    runtime; the agent's own sources are compiled once.
+    """
+    gcc = shutil.which("gcc")
     if gcc is None or platform.system() != "Linux":
         pytest.skip("the sanitizers need gcc on Linux")
+    folder, flags = tmp_path_factory.mktemp("objects"), ["-std=c11", "-O1", "-I", bundle.SOURCES]
+    subprocess.run([gcc, *flags, "-c", *bundle.SOURCES.glob("*.c")], cwd=folder, check=True)
+
+    def link(agent: Path, wrapped: str, source: Path) -> None:
+        given = [*flags, wrapped, "-rdynamic", *folder.glob("*.o"), source, "-o", agent, "-lasan", *bundle.LIBRARIES]
+        subprocess.run([gcc, *given], check=True)
+
+    return link
+
+
+@pytest.fixture(scope="session")
+def planted_clock(linked: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The agent by a planted clock, which passes as long as the fake runtime's models spin."""
     agent = tmp_path_factory.mktemp("clocked") / "agent"
-    flags = ["-std=c11", "-O1", "-rdynamic", "-Wl,--wrap=clock_gettime,--wrap=clock_nanosleep"]
-    sources = bundle.SOURCES.glob("*.c")
-    subprocess.run([gcc, *flags, *sources, clock, "-o", agent, "-lasan", *bundle.LIBRARIES], check=True)
+    linked(agent, "-Wl,--wrap=clock_gettime,--wrap=clock_nanosleep", HERE / "planted_clock.c")
     return agent
 
 

@@ -1,8 +1,6 @@
 """The phone agent and heat: which sensors it believes, when it waits, and when it gives up. Its /sys is a fake one."""
 
 import re
-import shutil
-import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -10,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from device_agents.android.bundle import LIBRARIES, SOURCES
 
 # what the fake runtime writes to a sensor
 HOT = "75000\n"
@@ -148,13 +144,11 @@ def test_heat_that_only_the_service_knows_of_is_waited_out(closed: Any) -> None:
     assert result["cooled_seconds"] > 0
 
 
-def test_a_sensor_that_wanders_about_the_limit_ends_no_run(system: Any, tmp_path: Path, write_fake: WriteFake) -> None:
-    gcc, agent = shutil.which("gcc"), tmp_path / "agent"
-    assert gcc is not None, "the fake runtime was made by it"
-    sources = [*SOURCES.glob("*.c"), Path(__file__).with_name("noise.c")]
-    agent.unlink()
-    flags = ["-std=c11", "-O1", "-Wl,--wrap=read_number"]
-    subprocess.run([gcc, *flags, "-I", SOURCES, *sources, "-o", agent, "-lasan", *LIBRARIES], check=True)
+def test_a_sensor_that_wanders_about_the_limit_ends_no_run(
+    system: Any, tmp_path: Path, write_fake: WriteFake, linked: Callable[..., None]
+) -> None:
+    (tmp_path / "agent").unlink()
+    linked(tmp_path / "agent", "-Wl,--wrap=read_number", Path(__file__).with_name("noise.c"))
     system.zone("cpu-7", 66_000)
     for model in "ab":
         write_fake(system.agent, model, "spin 20")
@@ -189,15 +183,12 @@ def test_heat_that_comes_while_a_model_is_loaded_is_waited_out(system: Any, writ
 
 @pytest.mark.parametrize(("resume_below", "outcome"), [(60, ("error", "too_hot")), (68, ("result", None))])
 def test_what_waits_goes_on_well_below_the_limit_and_not_at_the_next_wobble(
-    system: Any, tmp_path: Path, resume_below: int, outcome: tuple[str, str | None]
+    system: Any, tmp_path: Path, linked: Callable[..., None], resume_below: int, outcome: tuple[str, str | None]
 ) -> None:
     # the first readings are 75 C, all others 65: by their number, so that no machine is too slow for it
-    gcc, agent, cooling = shutil.which("gcc"), tmp_path / "agent", tmp_path / "cooling.c"
-    assert gcc is not None, "the fake runtime was made by it"
-    cooling.write_text(COOLING)
-    agent.unlink()
-    flags = ["-std=c11", "-O1", "-Wl,--wrap=read_number"]
-    subprocess.run([gcc, *flags, *SOURCES.glob("*.c"), cooling, "-o", agent, "-lasan", *LIBRARIES], check=True)
+    (tmp_path / "cooling.c").write_text(COOLING)
+    (tmp_path / "agent").unlink()
+    linked(tmp_path / "agent", "-Wl,--wrap=read_number", tmp_path / "cooling.c")
     system.zone("cpu-7", 75_000)
     waits = 1 if outcome[0] == "error" else 1e6
     rules = {"max_temperature_c": 70, "resume_below_c": resume_below, "max_wait_seconds": waits}
