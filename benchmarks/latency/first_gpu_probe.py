@@ -5,6 +5,7 @@
 
 One JSON object a line, each on disk as soon as it is known: `facts`, `nvml`, a `case` for every shape, type and layout
 (milliseconds of the first and of the second call, forward and backward; of a later call, by events, in microseconds),
+in `nvml` the power of one steady load by windows of 0.3, 1 and 3 s (mW, their error, seconds),
 `summary` (first calls by way, and how many shapes took over 100 ms). After --seconds, imports included, it ends
 whatever it is at, with the summary of what was done. The exit code is 0 if a case was done.
 """
@@ -32,6 +33,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from device_agents.cuda.nvml import nvml_of
+from device_agents.cuda.timing import power_mw
 
 # channels, pixels, kernel size, stride: as in MobileNetV3 at 224 px, large and small maps, strides, kernels in turn
 SHAPES = (
@@ -46,6 +48,8 @@ WAYS = (
     ("bf16", "contiguous", True), ("fp16", "channels_last", False), ("fp32", "contiguous", False),
 )  # fmt: skip
 SLOW_MS = 100
+# of the agent's energies, and longer ones: a counter may look at the power for a part of the time only
+WINDOWS_S = (0.3, 1.0, 3.0)
 
 
 class Lines:
@@ -174,7 +178,20 @@ def nvml_costs(device: torch.device) -> dict[str, Any]:
             last = value
     gaps = [1000 * (b - a) for a, b in itertools.pairwise(steps)]
     costs["energy_steps_ms"] = [round(gap, 1) for gap in gaps[:30]]
-    return costs
+
+    def keep_busy() -> None:
+        matrix @ matrix
+        torch.cuda.synchronize(device)
+
+    return costs | power_by_window(nvml.energy_mj, keep_busy)
+
+
+def power_by_window(
+    read_mj: Callable[[], float | None], keep_busy: Callable[[], None], now: Callable[[], float] = time.monotonic
+) -> dict[str, Any]:
+    """Of one steady load: mW, their error and seconds, by the length that a window has at least; null: not told."""
+    found = {f"power_of_{seconds:g}_s": power_mw(read_mj, keep_busy, seconds, now) for seconds in WINDOWS_S}
+    return {name: power and [round(value, 3) for value in power] for name, power in found.items()}
 
 
 def facts(device: torch.device) -> dict[str, Any]:

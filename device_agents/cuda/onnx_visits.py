@@ -59,6 +59,7 @@ class OnnxAgent(Visits):
         }
 
     def let_go(self) -> None:
+        self.device.settle()
         self._kept.clear()
         super().let_go()
 
