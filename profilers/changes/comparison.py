@@ -100,7 +100,7 @@ def compare_tables(
     if old.timing != new.timing:
         raise InputError(
             f"{old.path} was timed {old.timing}, {new.path} {new.timing}: their blocks cannot be compared; measure one "
-            "of them again as the other (python -m profilers.cpu --timing)"
+            "of them again as the other (--timing)"
         )
     (before, old_basis), (after, new_basis) = visit_medians(old), visit_medians(new)
     common = [row.block for row in old.rows if row.block in after]
