@@ -27,13 +27,16 @@ def write_onnx_int8(
     borders: Borders | None = None,
     opset: int = OPSET,
     any_batch: bool = False,
-    rounds_uint8: bool = False,
+    for_openvino: bool = False,
 ) -> bytes:
     """The serialised model, as `ofa.graph.onnx.write_onnx` writes it, quantised.
 
     borders: float32 at both ends, if not given; else "input" or "output" is uint8, (N, H, W, C)
     opset: CHANNEL_SCALES_SINCE or newer
-    rounds_uint8: a uint8 input is dequantised and rounded once more, which changes no value
+    for_openvino: the uint8 of parts is written so that OpenVINO 2026.4 computes as in the whole network. Given uint8 is
+        dequantised before it is transposed: else it makes copies, and computes the first convolution in float32. What
+        is handed on is rounded once more, which changes no value: else its transposition is free behind a convolution,
+        but makes two copies behind one that adds.
     """
     borders = borders or Borders()
     given, wanted = ("FLOAT" if at_end else "UINT8" for at_end in (borders.float_input, borders.float_output))
@@ -45,7 +48,7 @@ def write_onnx_int8(
         if not is_float and len(shape) == 4:
             for place, size in zip(border.type.tensor_type.shape.dim[1:], [*shape[2:], shape[1]], strict=True):
                 place.dim_value = size
-    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch, rounds_uint8))
+    return serialised(model, _QdqWriter(graph, model.graph, ranges, borders, opset, any_batch, for_openvino))
 
 
 class _QdqWriter(OnnxWriter):
@@ -59,16 +62,18 @@ class _QdqWriter(OnnxWriter):
         borders: Borders,
         opset: int,
         any_batch: bool,
-        rounds_uint8: bool,
+        for_openvino: bool,
     ) -> None:
         super().__init__(graph, onnx_graph, opset, any_batch)
-        self.ranges, self.borders = ranges, borders
-        self.steps: dict[Range, list[str]] = {}
+        self.ranges, self.borders, self.for_openvino = ranges, borders, for_openvino
         if borders.float_input:
             self.names = [self.rounded("input", ranges.given)]
         else:
-            x = self.dequantised(self.emit("Transpose", ["input"], perm=[0, 3, 1, 2]), ranges.given)
-            self.names = [self.rounded(x, ranges.given) if rounds_uint8 else x]
+            steps, to_nchw = self.steps_of(ranges.given), {"perm": [0, 3, 1, 2]}
+            if for_openvino:
+                self.names = [self.emit("Transpose", [self.dequantised("input", steps)], **to_nchw)]
+            else:
+                self.names = [self.dequantised(self.emit("Transpose", ["input"], **to_nchw), steps)]
 
     def node(self, number: int) -> str:
         node = self.graph.nodes[number]
@@ -84,7 +89,9 @@ class _QdqWriter(OnnxWriter):
                 y = self.activate(y, activation)
         # a ReLU needs no node: what lies outside its range is clipped as it is rounded
         if number == len(self.graph.nodes) - 1 and not self.borders.float_output:
-            result = self.quantised(y, after)
+            if self.for_openvino:
+                y = self.rounded(y, after)
+            result = self.quantised(y, self.steps_of(after))
             return self.emit("Transpose", [result], perm=[0, 2, 3, 1]) if len(self.graph.output_shape) == 4 else result
         return self.rounded(y, after)
 
@@ -92,20 +99,25 @@ class _QdqWriter(OnnxWriter):
         return self.rounded(x, self.ranges.tensor(node.inputs[0]))
 
     def rounded(self, name: str, values: Range) -> str:
-        return self.dequantised(self.quantised(name, values), values)
+        steps = self.steps_of(values)
+        return self.dequantised(self.quantised(name, steps), steps)
 
-    def quantised(self, name: str, values: Range) -> str:
-        return self.emit("QuantizeLinear", [name, *self.steps_of(values)])
+    def quantised(self, name: str, steps: list[str]) -> str:
+        return self.emit("QuantizeLinear", [name, *steps])
 
-    def dequantised(self, name: str, values: Range) -> str:
-        return self.emit("DequantizeLinear", [name, *self.steps_of(values)])
+    def dequantised(self, name: str, steps: list[str]) -> str:
+        return self.emit("DequantizeLinear", [name, *steps])
 
     def steps_of(self, values: Range) -> list[str]:
-        """Scale and zero point, one constant each for all tensors that have them."""
-        if values not in self.steps:
-            point = np.array(values.zero_point - LOWEST, np.uint8)
-            self.steps[values] = [self.constant(np.array(values.scale)), self.constant(point)]
-        return self.steps[values]
+        """Scale and zero point, two new constants.
+
+        Tensors of the same range do not share them: OpenVINO 2026.4 fuses what follows a DequantizeLinear with what is
+        before it if an earlier one has the same zero point. Then a block's kernels would depend on the blocks before.
+        """
+        return [
+            self.constant(np.array(values.scale)),
+            self.constant(np.array(values.zero_point - LOWEST, np.uint8)),
+        ]
 
     def weights(self, node: Node) -> list[str]:
         if node.weight is None:

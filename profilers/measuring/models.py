@@ -110,21 +110,18 @@ def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
 
 
 def _int8_writer_of(runtime: str) -> Callable[[Graph], bytes]:
-    from ofa.graph.expected import expected_ranges
+    from ofa.graph.expected import as_normalised
     from ofa.graph.int8 import borders_of
 
     if runtime in ("onnxruntime", "openvino"):
         from ofa.graph.onnx_int8 import write_onnx_int8
 
-        # OpenVINO takes integers that nothing rounded before for weights of another scale: the scale goes into the next
-        # convolution's weights, which is then computed in float32, as no network has it
-        rounds = runtime == "openvino"
-        return lambda graph: write_onnx_int8(
-            graph, expected_ranges(graph), borders=borders_of(graph), rounds_uint8=rounds
-        )
-    from ofa.graph.tflite_int8 import write_tflite_int8
+        write: Callable[..., bytes] = partial(write_onnx_int8, for_openvino=runtime == "openvino")
+    else:
+        from ofa.graph.tflite_int8 import write_tflite_int8
 
-    return lambda graph: write_tflite_int8(graph, expected_ranges(graph), borders=borders_of(graph))
+        write = write_tflite_int8
+    return lambda graph: write(*as_normalised(graph), borders=borders_of(graph))
 
 
 def check_dtype_of(runtime: str, dtype: str) -> None:

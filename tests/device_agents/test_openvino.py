@@ -17,7 +17,7 @@ import pytest
 from device_agents.cpu import machine, openvino_runtime, runtimes
 from device_agents.cpu.machine import computes
 from device_agents.cpu.parts import NotComputed, Part
-from ofa.blocks import Block
+from ofa.blocks import Block, blocks_of
 from ofa.errors import InputError
 from ofa.graph import network_graph
 from ofa.graph.expected import expected_ranges
@@ -25,6 +25,7 @@ from ofa.graph.int8 import borders_of
 from ofa.graph.onnx import write_onnx
 from ofa.graph.onnx_int8 import write_onnx_int8
 from ofa.graph.torch import write_torchscript
+from ofa.space import get_space
 from profilers.devices.delegates import check_computed
 from profilers.devices.local_cpu import cpu_target, target_of_header
 from profilers.measuring.events import Error
@@ -110,6 +111,38 @@ def test_convolutions_of_blocks_compute_as_in_the_whole_network(tmp_path: Path, 
     assert whole.total() >= 9
     alone = [kinds(number, (block,)) for number, block in enumerate(chain, 1)]
     assert sum(alone, Counter()) == whole
+
+
+def operations(path: Path) -> Counter[tuple[str, ...]]:
+    """What OpenVINO computes of a model, but for what it only renames."""
+    found = Counter[tuple[str, ...]]()
+    for node in openvino_runtime._compiled(path, 1, "fp32").get_runtime_model().get_ops():
+        facts = {key: value.astype(str) for key, value in node.get_rt_info().items()}
+        named = facts["layerType"] in ("Input", "Output", "Const", "Reshape")
+        if not named and not node.get_friendly_name().endswith("_fake"):  # so it calls reorders that move nothing
+            found[facts["layerType"], facts["runtimePrecision"], facts["outputPrecisions"]] += 1
+    return found
+
+
+@pytest.mark.usefixtures("parts")
+def test_int8_blocks_compute_what_the_whole_network_does_and_one_rounding_more(tmp_path: Path) -> None:
+    """Whatever a block is made of must not hang on where it stands: here in four stages, thirteen blocks deep."""
+    space = get_space("mbv3-w1.0")
+    depths = (2, 3, 3, 3, 2)
+    layers = [size * (layer < depth) for depth in depths for layer, size in enumerate((5, 3, 5, 3))]
+    chain = blocks_of(space, space.subnet(layers, [3 * (size > 0) for size in layers], depths, 128))[1:-4]
+    assert len(chain) == 14
+    assert sum(block.squeeze_excite for block in chain) == 8
+    models = {"whole": chain} | {str(number): (block,) for number, block in enumerate(chain)}
+    files = write_models(models, "openvino", tmp_path, 1, "int8")
+    whole = operations(tmp_path / files.pop("whole"))
+    alone = sum((operations(tmp_path / file) for file in files.values()), Counter())
+    more = alone - whole
+    # each rounds what it hands on, as the whole network does; behind a sum, that needs a copy
+    assert more.pop(("Subgraph", "u8", "u8")) == len(chain) - 1
+    assert more.pop(("Reorder", "u8", "u8")) == sum(block.skip for block in chain) - chain[-1].skip
+    assert not more
+    assert not whole - alone
 
 
 @bf16

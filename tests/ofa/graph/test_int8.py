@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ofa.blocks import OPERATORS, Block, blocks_of
 from ofa.graph import Graph, RandomWeights, block_graph, network_graph
-from ofa.graph.expected import expected_ranges
+from ofa.graph.expected import as_normalised, expected_ranges
 from ofa.graph.fake_int8 import TOGETHER, fake_int8, observed_ranges
 from ofa.graph.int8 import Borders, Range, Ranges, borders_of, int8_weights
 from ofa.graph.onnx import write_onnx
@@ -127,8 +127,8 @@ def test_a_blocks_int8_file_computes_the_float_block_within_what_256_steps_allow
         assert off(as_float(y, ranges.after[-1]), in_float(graph, x)) < 0.08, block
 
 
-def test_a_uint8_input_that_is_rounded_once_more_changes_no_value() -> None:
-    """OpenVINO needs that to compute in integers; of all 256 values."""
+def test_what_is_written_for_openvino_changes_no_value() -> None:
+    """Of all 256 values."""
     rng, compared = np.random.default_rng(0), 0
     for block in BLOCKS:
         graph = block_graph(block)
@@ -138,23 +138,37 @@ def test_a_uint8_input_that_is_rounded_once_more_changes_no_value() -> None:
         n, c, h, w = graph.input_shape
         given = rng.integers(0, 256, (n, h, w, c), np.uint8)
         once, again = (
-            session_of(write_onnx_int8(graph, ranges, borders=borders, rounds_uint8=rounds)).run(None, {"input": given})
-            for rounds in (False, True)
+            session_of(write_onnx_int8(graph, ranges, borders=borders, for_openvino=of)).run(None, {"input": given})
+            for of in (False, True)
         )
         np.testing.assert_allclose(again[0], once[0], atol=1e-6, err_msg=str(block))
         compared += 1
     assert compared > 5
 
 
-def test_expected_ranges_hold_what_noise_makes_of_a_block_and_not_much_more() -> None:
+@pytest.mark.parametrize("normalise", [False, True])
+def test_expected_ranges_hold_what_noise_makes_of_a_block_and_not_much_more(normalise: bool) -> None:
     for block in BLOCKS:
         graph = block_graph(block)
+        graph, ranges = as_normalised(graph) if normalise else (graph, expected_ranges(graph))
         seen = observed_ranges(graph, [torch.from_numpy(noise((30, *graph.input_shape[1:])))])
-        for found, expected in zip(seen.after, expected_ranges(graph).after, strict=True):
+        for found, expected in zip(seen.after, ranges.after, strict=True):
             width = expected.high - expected.low
             assert found.low > expected.low - 0.3 * width, block
             assert found.high < expected.high + 0.3 * width, block
             assert width < 4 * (found.high - found.low), block
+
+
+def test_a_normalised_networks_ranges_are_of_one_size_however_deep() -> None:
+    space = get_space("mbv3-w1.0")
+    random = network_graph(blocks_of(space, space.subnet([3] * 20, [6] * 20, [4] * 5, 96)))
+    graph, ranges = as_normalised(random)
+    assert all(of.high - of.low < 30 for of in (*ranges.before, *ranges.after))
+    # those of random weights are not; and then an h-swish is quantised as a ReLU is
+    assert max(of.high for of in expected_ranges(random).after) > 1000
+    swishes = [i for i, node in enumerate(graph.nodes) if node.activation == "h_swish"]
+    points = [{found.after[i].zero_point > -128 for i in swishes} for found in (ranges, expected_ranges(random))]
+    assert points == [{True}, {True, False}]
 
 
 # ---- one way of rounding
@@ -194,12 +208,14 @@ def test_what_makes_no_new_values_keeps_its_own_inputs_steps() -> None:
     ranges = observed_ranges(graph, [torch.from_numpy(noise(graph.input_shape))])
     model = onnx.load_from_string(write_onnx_int8(graph, ranges))
     made_by = {name: node for node in model.graph.node for name in node.output}
+    values = {each.name: onnx.numpy_helper.to_array(each).item() for each in model.graph.initializer if not each.dims}
     kinds = Counter[str]()
     for node in model.graph.node:
         moved = made_by.get(node.input[0])
         if node.op_type == "QuantizeLinear" and moved and moved.op_type in ("Reshape", "Transpose", "MaxPool"):
             kinds[moved.op_type] += 1
-            assert list(made_by[moved.input[0]].input[1:]) == list(node.input[1:]), moved.op_type
+            steps = [[values[name] for name in of.input[1:]] for of in (made_by[moved.input[0]], node)]
+            assert steps[0] == steps[1], moved.op_type
     assert kinds == {"Reshape": 2, "Transpose": 1, "MaxPool": 1}
 
 
