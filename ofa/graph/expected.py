@@ -67,35 +67,25 @@ class _Channels:
         return _Channels(mean, (values - mean[:, None]) ** 2 @ _DENSITY, low, high)
 
 
-def expected_ranges(graph: Graph) -> Ranges:
-    """What to expect where the input is normal noise, of mean 0 and variance 1."""
-    return _walked(graph, normalise=False)[1]
-
-
 def as_normalised(graph: Graph) -> tuple[Graph, Ranges]:
-    """The graph with its convolutions scaled as batch normalisation would, and what to expect of it.
+    """The graph with its convolutions scaled as batch normalisation would, and the ranges to expect of it.
 
-    Each channel that a convolution computes has variance 1, and its bias for a mean, if it has a bias.
+    Its input is normal noise of mean 0 and variance 1. Each channel that a convolution computes has variance 1, and its
+    bias for a mean, if it has a bias.
     """
-    nodes, ranges = _walked(graph, normalise=True)
-    scaled = Graph(graph.input_shape)
-    scaled.nodes, scaled.shapes = nodes, graph.shapes
-    return scaled, ranges
-
-
-def _walked(graph: Graph, *, normalise: bool) -> tuple[list[Node], Ranges]:
     channels = graph.input_shape[1]
     tensors = [_Channels.normal(np.zeros(channels), np.ones(channels))]
-    nodes, before = [], []
+    scaled, before = Graph(graph.input_shape), []
+    scaled.shapes = graph.shapes
     for node in graph.nodes:
         found = _computed(graph, node, [tensors[t] for t in node.inputs])
-        if normalise and node.op == "conv":
+        if node.op == "conv":
             node, found = _normalised(node, found)
-        nodes.append(node)
+        scaled.nodes.append(node)
         before.append(found.range)
         tensors.append(found.through(node.activation))
     ranges = [of.range for of in tensors]
-    return nodes, Ranges.of(graph, ranges[0], before, ranges[1:])
+    return scaled, Ranges.of(graph, ranges[0], before, ranges[1:])
 
 
 def _normalised(node: Node, found: _Channels) -> tuple[Node, _Channels]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from device_agents.cpu import machine, openvino_runtime, runtimes
 from device_agents.cpu.machine import computes
@@ -20,7 +21,7 @@ from device_agents.cpu.parts import NotComputed, Part
 from ofa.blocks import Block, blocks_of
 from ofa.errors import InputError
 from ofa.graph import network_graph
-from ofa.graph.expected import expected_ranges
+from ofa.graph.fake_int8 import observed_ranges
 from ofa.graph.int8 import borders_of
 from ofa.graph.onnx import write_onnx
 from ofa.graph.onnx_int8 import write_onnx_int8
@@ -84,7 +85,8 @@ def test_int8_parts_are_those_of_onnxruntime(tmp_path: Path) -> None:
     for number, chain in enumerate((CHAIN[:1], CHAIN[1:3], CHAIN[3:])):
         graph = network_graph(chain)
         files.append(tmp_path / f"int8-{number}.onnx")
-        files[-1].write_bytes(write_onnx_int8(graph, expected_ranges(graph), borders=borders_of(graph)))
+        ranges = observed_ranges(graph, [torch.randn(30, *graph.input_shape[1:], generator=torch.manual_seed(0))])
+        files[-1].write_bytes(write_onnx_int8(graph, ranges, borders=borders_of(graph)))
     ours = openvino_runtime.load_openvino_parts(files, 1, np.random.default_rng(3))
     theirs = runtimes.load_onnxruntime_parts(files, 1, np.random.default_rng(3))
     for a, b in zip(outputs(ours), outputs(theirs), strict=True):
@@ -287,8 +289,6 @@ def test_torch_in_bf16(tmp_path: Path) -> None:
 
 
 def test_torch_that_cannot_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     with pytest.raises(NotComputed, match="torch's oneDNN does not compute in it on this CPU") as caught:
         runtimes.load_torch_parts(scripted(tmp_path, "bf16"), 1, np.random.default_rng(3), "bf16")
