@@ -190,6 +190,7 @@ def test_a_provider_may_run_where_torch_has_no_cuda() -> None:
 def test_a_table_is_made_again_where_the_gpu_and_the_provider_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert gpu_model("cpu", "tensorrt") is None
     monkeypatch.setattr(nvidia, "found_devices", lambda *_: ["cuda:0"])
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     with pytest.raises(NoDevice, match="has no TensorrtExecutionProvider"):
         gpu_model("cuda", "tensorrt")
     monkeypatch.setattr(nvidia, "check_provider", lambda *_: None)
@@ -201,6 +202,7 @@ def test_a_table_is_made_again_where_the_gpu_and_the_provider_are(monkeypatch: p
     assert gpu_model("cuda", "torch") == "NVIDIA H200"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_an_agent_that_cannot_start_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The real agent, and an onnxruntime that has no provider for GPUs, as far as only the agent is asked."""
     with pytest.MonkeyPatch.context() as patched:
