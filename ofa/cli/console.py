@@ -41,8 +41,7 @@ def tell(console: Console, lines: Iterable[str | None], marks: Iterable[str], *,
 
 def spelled(module: str, *words: object) -> str:
     """`python -m module words` as one types it: quoted, and on one line whatever is in a file's name."""
-    line = typed(["python", "-m", module, *map(str, words)])
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return typed(["python", "-m", module, *map(str, words)])
 
 
 class Bar:

@@ -28,6 +28,7 @@ from ofa.export.runtimes import NOT_RUN, runner, runs_here
 from ofa.graph.untrained import UNTRAINED, untrained_model
 from ofa.images.classes import class_numbers
 from ofa.images.facts import ImageFacts
+from ofa.images.files.names import shown
 from ofa.images.preprocessing import IMAGENET
 from ofa.images.reading import broken_lines, left_out_lines
 from ofa.model_files.ends import Interface, Pixels
@@ -286,7 +287,7 @@ def _calibrated(inputs: ExportInputs, notes: _Notes) -> PlainNetwork:
         "source": config.calibration.name,
         "seed": config.seed,
     }
-    notes.note(f"batch normalisation calibrated on {statistics.images} images of {config.calibration}")
+    notes.note(f"batch normalisation calibrated on {statistics.images} images of {shown(str(config.calibration))}")
     return extract(source.supernet, source.subnet, statistics)
 
 

@@ -108,7 +108,7 @@ def trained_on_by_content(
         return None
     about = "all" if share == 1 else f"about {math.ceil(100 * share)} %"
     count = len(folder) if indices is None else len(indices)
-    return f"{folder.path}: {about} of {count} images are images that {source} was trained on"
+    return f"{folder.called}: {about} of {count} images are images that {source} was trained on"
 
 
 def changed_since(folder: ImageFolder, known: ImageFacts | None, source: object) -> str | None:
@@ -184,7 +184,7 @@ def _held_out(folder: ImageFolder, known: ImageFacts | None, source: object) -> 
     indices = held_out_indices(folder, known.held_out.count, known.held_out.seed)
     if names_sha256(folder, indices) != known.held_out.sha256:
         raise InputError(
-            f"{folder.path}: the images that the training of {source} held out are not those that this version would "
+            f"{folder.called}: the images that the training of {source} held out are not those that this version would "
             "choose: give others, or train again"
         )
     return ChosenImages(folder, indices, HELD_OUT)
@@ -202,4 +202,4 @@ def _other(folder: ImageFolder, identity: DataIdentity, trained_on: DataIdentity
         how = "as many images under other names"
     else:
         how = "the same names, but other images"
-    return f"{folder.path} is not the {shown(trained_on.name)} that {source} was trained on: it has {how}"
+    return f"{folder.called} is not the {shown(trained_on.name)} that {source} was trained on: it has {how}"

@@ -105,7 +105,7 @@ def matched(
         absent = [shown(name) for i, name in enumerate(names) if i not in used]
         if absent:
             more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
-            line = f"{folder.path} lacks {len(absent)} of {len(names)} classes: {', '.join(absent[:5])}{more}"
+            line = f"{folder.called} lacks {len(absent)} of {len(names)} classes: {', '.join(absent[:5])}{more}"
     elif len(folder.classes) != num_classes:
         raise InputError(
             f"{folder.path} has {len(folder.classes)} class folders, but the network {num_classes} classes: give "

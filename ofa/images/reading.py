@@ -112,7 +112,7 @@ def broken_line(dataset: ImageFolder, names: Sequence[str]) -> str:
     skipped = "1 broken image is skipped" if len(names) == 1 else f"{len(names)} broken images are skipped"
     reason = next((dataset.faults[name] for name in names if dataset.faults.get(name)), "")
     why = "" if not reason else f"; {'' if len(names) == 1 else 'the first: '}{reason}"
-    return f"warning: {dataset.path}: {skipped}: {shown}{why} (--strict makes this an error)"
+    return f"warning: {dataset.called}: {skipped}: {shown}{why} (--strict makes this an error)"
 
 
 def broken_lines(*datasets: ImageFolder | None) -> list[str]:

@@ -48,6 +48,14 @@ class Prediction:
     interpolated: NDArray[np.bool_]
 
 
+def interval_95(top1: float, std: float) -> tuple[float, float] | None:
+    """95 % of a normal distribution, per cent, as far as there are such accuracies; None where std is NaN."""
+    if math.isnan(std):
+        return None
+    low, high = top1 - 1.96 * std, top1 + 1.96 * std
+    return max(0.0, low), max(top1, min(100.0, high))
+
+
 @dataclass(frozen=True)
 class Uncertainty:
     """How an ensemble's spread becomes a standard deviation: sqrt(noise^2 + (scale * spread)^2).

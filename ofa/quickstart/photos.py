@@ -70,7 +70,7 @@ def count_photos(path: Path) -> PhotoCounts:
     names = {label: name for name, label in folder.class_index.items()}
     most = images.most_common(1)[0]
     lines = [
-        f"{path}: {total} photographs in {len(folder.classes)} classes (the largest: {shown(names[most[0]])}, "
+        f"{folder.called}: {total} photographs in {len(folder.classes)} classes (the largest: {shown(names[most[0]])}, "
         f"{most[1]}); {trained} to train on, {held_out} others to evaluate on"
     ]
     if few:

@@ -247,5 +247,18 @@ def inheriting(handle: int) -> Mapping[str, Any]:
 
 
 def typed(words: Sequence[str]) -> str:
-    """Words as one line that a user can type: quoted as the system's shell has it."""
-    return subprocess.list2cmdline(words) if WINDOWS else shlex.join(words)
+    """Words as one line that a user can type: quoted as the system's shell has it, line ends in them too."""
+    return subprocess.list2cmdline(words) if WINDOWS else " ".join(map(_quoted, words))
+
+
+def _quoted(word: str) -> str:
+    """Where it has what is not shown, as $'a\\nb', which bash, zsh and POSIX's shell of 2024 know."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(map(_escaped, word)) + "'"
+
+
+def _escaped(character: str) -> str:
+    if character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    return "\\n" if character == "\n" else "".join(f"\\x{byte:02x}" for byte in os.fsencode(character))

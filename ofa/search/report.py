@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ofa.cli.console import spelled
-from ofa.predictors.prediction import Predictor
+from ofa.predictors.prediction import Predictor, interval_95
 from ofa.reading.numbers import short
 from ofa.search.confidence import Allowance
 from ofa.search.specialised import Specialised
@@ -22,8 +22,6 @@ from ofa.tables.header import ERROR, ERROR_MS, FLOATS, INT8, NOT_STATED, KnownRa
 from ofa.tables.margin import Margin, SustainedFactor
 from ofa.tables.sum_correction import SumCorrection
 
-# two-sided 95 % of a normal distribution
-Z95 = 1.96
 _SAME = 0.005  # per cent, less than what is shown
 # measured: docs/results/collect.md
 INT8_LOSS = "on the shipped supernet 0.2 points of top-1 in the mean of 307 networks, 1.2 at worst"
@@ -263,16 +261,13 @@ def print_results(
     for heading in (*costs, "top-1 %", "95 % interval", "MMACs", "Mparams", "px", "depths"):
         shown.add_column(heading, justify="right", no_wrap=True)
     for r in results:
-        std = r.predicted_top1_std
-        interval = (
-            "unknown" if math.isnan(std) else f"{r.predicted_top1 - Z95 * std:.2f}-{r.predicted_top1 + Z95 * std:.2f}"
-        )
+        known = interval_95(r.predicted_top1, r.predicted_top1_std)
         shown.add_row(
             _figure(r.limit_ms if r.limit_mj is None else r.limit_mj, batch),
             f"{'~' * r.latency_interpolated}{_figure(r.latency_ms, batch)}",
             *([_figure(r.energy_mj, batch)] if has_energy else []),
             f"{'^' * r.top1_interpolated}{r.predicted_top1:.2f}",
-            interval,
+            "unknown" if known is None else f"{known[0]:.2f}-{known[1]:.2f}",
             f"{r.macs_millions:.0f}",
             f"{r.params_millions:.2f}",
             str(r.subnet.resolution),

@@ -142,9 +142,14 @@ class ImageFolder:
         used = set(self.labels)
         return [name for name in self.classes if self.class_index[name] not in used]
 
+    @property
+    def called(self) -> str:
+        """Its path, on one line whatever is in it."""
+        return shown(str(self.path))
+
     def left_out_line(self) -> str | None:
         """A line that says what is left out, by kind; None where nothing is."""
-        return f"{shown(str(self.path))}: {summary(self.left_out)}" if self.left_out else None
+        return f"{self.called}: {summary(self.left_out)}" if self.left_out else None
 
     def read(self, i: int) -> bytes:
         """The i-th image, encoded. OSError, ValueError or zipfile's errors where it cannot be read."""

@@ -10,6 +10,7 @@ from datetime import date
 import numpy as np
 
 from ofa.errors import InputError
+from ofa.predictors.prediction import interval_95
 from ofa.report.inputs.searched import FoundNetwork
 from ofa.report.parts.devices import DeviceFindings
 from ofa.search.report import beyond_in_words, error_in_words
@@ -151,10 +152,8 @@ def accuracy_sentences(findings: DeviceFindings) -> list[str]:
 
 
 def interval(network: FoundNetwork) -> tuple[float, float] | None:
-    """95 % of a normal distribution, per cent; None where the predictor tells none."""
-    if network.top1_sd is None:
-        return None
-    return network.top1 - 1.96 * network.top1_sd, network.top1 + 1.96 * network.top1_sd
+    """Of the accuracy, 95 %, per cent; None where the predictor tells none."""
+    return None if network.top1_sd is None else interval_95(network.top1, network.top1_sd)
 
 
 def wilson(top1: float, images: int) -> tuple[float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa.predictors.prediction import interval_95
 from ofa.reading.numbers import cut
 from ofa.runs.files import replace_file
-from ofa.search.report import Z95
 from ofa.search.specialised import Axis, Specialised
 
 if TYPE_CHECKING:
@@ -51,10 +50,12 @@ def write_plot(
         colour = f"C{position}"
         axes.scatter(*clouds[name], s=2, alpha=0.25, color=colour, linewidths=0)
         ordered = sorted(found, key=lambda r: r.cost(axis))
+        top1 = np.array([r.predicted_top1 for r in ordered])
+        known = [interval_95(r.predicted_top1, r.predicted_top1_std) or (r.predicted_top1,) * 2 for r in ordered]
         axes.errorbar(
             [r.cost(axis) for r in ordered],
-            [r.predicted_top1 for r in ordered],
-            yerr=[0 if math.isnan(r.predicted_top1_std) else Z95 * r.predicted_top1_std for r in ordered],
+            top1,
+            yerr=np.abs(np.array(known).reshape(-1, 2).T - top1),
             fmt="o-",
             markersize=4,
             capsize=2,

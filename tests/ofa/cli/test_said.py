@@ -1,5 +1,6 @@
 """What commands say: mistakes before what is slow, next steps that can be typed."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -69,7 +70,13 @@ def test_a_next_step_can_be_typed(name: str) -> None:
 
 
 def test_a_next_step_is_one_line_whatever_a_file_is_called() -> None:
-    assert spelled("ofa.search", "--table", "a\nb\x1b[2J") == "python -m ofa.search --table 'a\\nb\\x1b[2J'"
+    names = ["a\nb\x1b[2J", "it's\\\n", "\u202e\udcff\tf", "Ä\n b"]
+    line = spelled("ofa.search", "--table", *names)
+    assert line.startswith("python -m ofa.search --table $'a\\nb\\x1b[2J' ")
+    assert line.isprintable()
+    script = line.replace("python", "printf '%s\\0'", 1)
+    typed = subprocess.run(["bash", "-c", script], capture_output=True, check=True).stdout.split(b"\0")
+    assert [os.fsdecode(word) for word in typed] == ["-m", "ofa.search", "--table", *names, ""]
 
 
 def test_no_next_step_is_put_together_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Predictors that are shipped, saved and loaded: what they say, and what they refuse."""
 
 import json
+import math
 import subprocess
 import sys
 from itertools import pairwise
@@ -16,6 +17,7 @@ from ofa.predictors.accuracy import WEIGHTS, AccuracyPredictor, Uncertainty
 from ofa.predictors.encoder import FeatureEncoder
 from ofa.predictors.metrics import rmse
 from ofa.predictors.mlp import Mlp
+from ofa.predictors.prediction import interval_95
 from ofa.predictors.subnet_accuracies import read_accuracies_csv, split
 from ofa.space import get_space
 
@@ -207,3 +209,11 @@ def test_only_safetensors_is_written(tmp_path):
     space = get_space("mbv3-w1.0")
     with pytest.raises(InputError, match=r"x.pth: a predictor is saved as .safetensors"):
         planted(space, (128, 224)).save(tmp_path / "x.pth")
+
+
+def test_an_interval_holds_accuracies_that_there_are() -> None:
+    assert interval_95(80.0, 5.0) == pytest.approx((70.2, 89.8))
+    assert interval_95(96.0, 5.0) == pytest.approx((86.2, 100.0))
+    assert interval_95(1.0, 5.0) == pytest.approx((0.0, 10.8))
+    assert interval_95(101.0, 1.0) == pytest.approx((99.04, 101.0))  # it holds what is predicted
+    assert interval_95(80.0, math.nan) is None

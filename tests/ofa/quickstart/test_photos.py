@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
+from ofa.images.classes import matched
+from ofa.images.facts import ImageFacts
+from ofa.images.files.folder import ImageFolder
+from ofa.images.preprocessing import HALF
+from ofa.images.reading import batches, broken_lines, left_out_lines
 from ofa.quickstart.photos import count_photos
 from tests.helpers.photographs import write_classes
 
@@ -25,6 +30,21 @@ def test_photographs_are_counted(photos: Path, tmp_path: Path) -> None:
     assert (found.trained, found.held_out, found.own_val) == (70, 14, True)
     assert any(line == "few photographs, under 10: class0" for line in found.lines)
     assert any("1 file is left out: 1 .txt" in line for line in found.lines)
+
+
+def test_every_line_is_one_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    """Also those of later commands: of broken images, and of classes that are not there."""
+    path = tmp_path / "my\nphotos\x1b[2J"
+    path.mkdir()
+    write_classes(path, {".": 40}, 2)
+    (path / "class0" / "notes.txt").touch()
+    (path / "class1" / "broken.png").touch()
+    folder = ImageFolder(path)
+    assert sum(len(labels) for _, labels in batches(folder, 32, 100)) == 80
+    _, lacking = matched(folder, ImageFacts(*HALF, classes=("class0", "class1", "none")), 3, source=Path("W"))
+    lines = [*count_photos(path).lines, *broken_lines(folder), *left_out_lines(folder), lacking or ""]
+    assert len(lines) == 5
+    assert [line for line in lines if not line.isprintable() or "my\\nphotos\\x1b[2J" not in line] == []
 
 
 @pytest.mark.parametrize(
