@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import difflib
 import gzip
@@ -64,6 +65,8 @@ def read_text(path: Path, what: str, *, ended: bool = True) -> str:
     InputError where it is absent, not UTF-8, or has lone carriage returns or zero bytes.
     """
     content = _unpacked(path, content_of(path))
+    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        raise InputError(f"{path}: not {what}: it is UTF-16 text: save it as UTF-8")
     try:
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -106,6 +109,7 @@ def read_csv_text(path: Path, what: str, *, header: bool = True, ended: bool = T
     comments = tuple(line for line in lines if line.startswith("#"))
     if start == len(lines):
         raise InputError(f"{path}:{start}: not {what}: no line names its columns")
+    _refuse_spreadsheet(f"{path}:{start + 1}", lines[start])
     table = _records(path, lines, start)
     number, columns = next(table)
     for position, column in enumerate(columns):
@@ -137,6 +141,18 @@ def _plain(key: str) -> str:
     return key.casefold().replace("-", "_").replace(" ", "_").strip("_")
 
 
+def _refuse_spreadsheet(place: str, line: str) -> None:
+    """InputError where the line of the columns shows that a spreadsheet wrote the file in a form of its own."""
+    if line.startswith('"#'):
+        raise InputError(f"{place}: a header line is in quotes, as spreadsheets save it: take the quotes away")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if line.count(separator) > line.count(","):
+            raise InputError(
+                f"{place}: {name} separate its columns, as some spreadsheets save them: expected commas, and decimal "
+                "points"
+            )
+
+
 def _header(path: Path, lines: Sequence[str]) -> dict[str, str]:
     header: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
@@ -147,7 +163,7 @@ def _header(path: Path, lines: Sequence[str]) -> dict[str, str]:
             raise InputError(f"{path}:{number}: header line {short(line)} is not '# key: value'")
         if key.strip() in header:
             raise InputError(f"{path}:{number}: header key {short(key.strip())} appears twice")
-        header[key.strip()] = value.strip()
+        header[key.strip()] = value.strip().rstrip(",")  # a spreadsheet fills all lines up to as many columns
     return header
 
 

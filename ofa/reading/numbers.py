@@ -48,7 +48,8 @@ class Bounds:
         """A decimal number as text."""
         value = plain_decimal(text)
         if value is None or not self.least <= value <= self.most:
-            raise InputError(f"{name} is {short(text)}, expected {self}")
+            with_point = "" if plain_decimal(text.replace(",", ".", 1)) is None or "," not in text else ", with a point"
+            raise InputError(f"{name} is {short(text)}, expected {self}{with_point}")
         return value
 
     def integer(self, name: str, text: str) -> int:

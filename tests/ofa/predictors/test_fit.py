@@ -104,7 +104,7 @@ def test_bad_files_are_named(tmp_path):
     path.write_text("")
     with pytest.raises(InputError, match=r"a.csv: not a file of accuracies: it is empty"):
         read_accuracies_csv(path, "mbv3-w1.0")
-    path.write_bytes(b"\xff\xfe\x00")
+    path.write_bytes(b"\xff\xfd\x00")
     with pytest.raises(InputError, match=r"a.csv: not a file of accuracies: byte 0 is not UTF-8"):
         read_accuracies_csv(path, "mbv3-w1.0")
     write(path, rows)

@@ -1,6 +1,7 @@
 """The CSV contract: files that are read exactly, and those that are refused by line and column."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_what_is_not_a_table_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     with pytest.raises(InputError, match=r"no such latency table \(a file's path, or one of the \d+ in "):
         LatencyTable.load(path)
-    path.write_bytes(b"\xff\xfe\x00binary\n")
+    path.write_bytes(b"\xff\xfd\x00binary\n")
     with pytest.raises(InputError, match="byte 0 is not UTF-8"):
         LatencyTable.load(path)
 
@@ -257,3 +258,33 @@ def test_what_is_no_csv_is_refused_in_one_line(tmp_path: Path, content: bytes, m
         LatencyTable.load(path)
     assert "\n" not in str(refused.value)
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("edited", "message"),
+    [
+        (lambda text: text.replace(",", ";"), r"x.csv:\d+: semicolons separate its columns, .*expected commas"),
+        (lambda text: text.replace(",", "\t"), r"x.csv:\d+: tabs separate its columns, .*expected commas"),
+        (lambda text: text.replace("# device: D", '"# device: D"'), r"x.csv:\d+: a header line is in quotes"),
+        (lambda text: re.sub(r"1\.(\d+)", r'"1,\1"', text), r"x.csv:\d+:\d+: latency_ms is '1,[0-9]+', .*, with a point"),
+    ],
+)
+def test_what_a_spreadsheet_made_of_a_table_is_said(tmp_path: Path, edited: Callable[[str], str], message: str) -> None:
+    LatencyTable({**HEADER, "device": "D"}, made_up([160]).rows).save(path := tmp_path / "x.csv")
+    header, columns, rows = path.read_text().partition("op,")
+    path.write_text((edited(header) if "quotes" in message else header) + edited(columns + rows))
+    with pytest.raises(InputError, match=message):
+        LatencyTable.load(path)
+
+
+def test_a_table_that_a_spreadsheet_filled_up_is_read(tmp_path: Path) -> None:
+    """With a byte order mark, the line ends of Windows, and header lines of as many columns as the others."""
+    LatencyTable({**HEADER, "device": "D"}, made_up([160]).rows).save(path := tmp_path / "x.csv")
+    table = LatencyTable.load(path)
+    text = re.sub(r"(?m)^(#.*)$", r"\1,,,,", path.read_text())
+    path.write_bytes(("\ufeff" + text).replace("\n", "\r\n").encode())
+    assert LatencyTable.load(path).header == table.header
+    assert LatencyTable.load(path).rows == table.rows
+    path.write_bytes(text.encode("utf-16"))
+    with pytest.raises(InputError, match="it is UTF-16 text: save it as UTF-8"):
+        LatencyTable.load(path)

@@ -79,7 +79,7 @@ def test_empty_and_binary_files_are_refused(tmp_path: Path) -> None:
     path.write_text("# device: D\nspace,resolution,depths,kernel_sizes,expand_ratios,latency_ms\n")
     with pytest.raises(InputError, match=r"n.csv: no networks"):
         read_networks(path)
-    path.write_bytes(b"\xff\xfe")
+    path.write_bytes(b"\xff\xfd")
     with pytest.raises(InputError, match="byte 0 is not UTF-8"):
         read_networks(path)
 
