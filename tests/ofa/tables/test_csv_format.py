@@ -266,7 +266,7 @@ def test_what_is_no_csv_is_refused_in_one_line(tmp_path: Path, content: bytes, m
         (lambda text: text.replace(",", ";"), r"x.csv:\d+: semicolons separate its columns, .*expected commas"),
         (lambda text: text.replace(",", "\t"), r"x.csv:\d+: tabs separate its columns, .*expected commas"),
         (lambda text: text.replace("# device: D", '"# device: D"'), r"x.csv:\d+: a header line is in quotes"),
-        (lambda text: re.sub(r"1\.(\d+)", r'"1,\1"', text), r"x.csv:\d+:\d+: latency_ms is '1,[0-9]+', .*, with a point"),
+        (lambda text: re.sub(r"1\.(\d+)", r'"1,\1"', text), r"x.csv:\d+:\d+: latency_ms is '1,.*, with a point"),
     ],
 )
 def test_what_a_spreadsheet_made_of_a_table_is_said(tmp_path: Path, edited: Callable[[str], str], message: str) -> None:
