@@ -266,7 +266,9 @@ def test_a_head_that_dies_ends_the_commands_with_a_line_of_ours(
     words = ("--name", "bench", "--only", "cpu", "--every", "1", "--work", str(tmp_path / "work"))
     announce = commands.started("announce", *words)
     commands.logged("announce", "timed: cpu-", announce)
-    args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--timing", "warm", "--rounds", "1000"]
+    # long, and of models that keep no core busy for long
+    args = ["--space", "mbv3-w0.35", "--resolutions", "64", "--limit", "2", "--timing", "warm", "--quick"]
+    args += ["--rounds", "1000"]
     entry = f'[[job]]\nname = "tables"\ncommand = "profile"\nargs = {json.dumps(args)}\n'
     (tmp_path / "lab.toml").write_text(entry)
     run = commands.started("run", "--config", "lab.toml", "--out", "out")
