@@ -64,17 +64,26 @@ def computes(dtype: str) -> bool:
     return dtype not in INSTRUCTIONS or not cpu_features().isdisjoint(INSTRUCTIONS[dtype])
 
 
+def _memory_kib(of: str) -> int | None:
+    """MemTotal or MemAvailable; None where the kernel does not tell."""
+    lines = (line.split() for line in (read_text("/proc/meminfo") or "").splitlines())
+    return next((int(line[1]) for line in lines if line[0] == f"{of}:"), None)
+
+
+def half_is_available() -> bool:
+    """Whether half of the memory is free, or could be at once."""
+    total, available = _memory_kib("MemTotal"), _memory_kib("MemAvailable")
+    return total is not None and available is not None and 2 * available > total
+
+
 def machine(cpus: list[int]) -> dict[str, Any]:
-    memory = next(
-        (line.split()[1] for line in (read_text("/proc/meminfo") or "").splitlines() if line.startswith("MemTotal")),
-        None,
-    )
+    memory = _memory_kib("MemTotal")
     return {
         "cpu_model": cpu_model(),
         "cpu_count": os.cpu_count(),
         "cpus": cpus,
         "architecture": platform.machine(),
-        "memory_mib": int(memory) // 1024 if memory else None,
+        "memory_mib": memory // 1024 if memory else None,
         "os": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "governor": read_text(f"/sys/devices/system/cpu/cpu{cpus[0]}/cpufreq/scaling_governor") if cpus else None,

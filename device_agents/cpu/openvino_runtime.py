@@ -12,6 +12,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from device_agents.cpu.machine import half_is_available
 from device_agents.cpu.parts import NotComputed, Part, Rng, Run, aligned, noise
 
 # what it calls the types; by itself it takes bf16 wherever the CPU has it
@@ -29,16 +30,24 @@ def _openvino_core() -> Any:
 
 # bytes that stay free on the disk: whoever profiles writes a journal
 _SPARE = 256 << 20
-# models that this process compiled before, and where their compiled forms are
-_kept: dict[tuple[Path, int, str], Path] = {}
+_Key = tuple[Path, int, str]
+# models that stay loaded
+_loaded: dict[_Key, Any] = {}
+# others that this process compiled before, and where their compiled forms are
+_kept: dict[_Key, Path] = {}
 
 
 def _compiled(path: Path, threads: int, dtype: str) -> Any:
-    """A compiled model, new, with memory of its own.
+    """A compiled model, with new memory for its tensors.
 
-    A process compiles a model once, keeps the result in a file beside it, and from then on imports that: the same
-    kernels and numbers in a fifth of the time.
+    Unlike with other runtimes, its weights may stay where they were: copies of a model take equally long
+    (docs/results/runtimes.md), and compiling an int8 model takes as long as a visit or two. Where memory is short, what
+    was compiled goes to a file beside the model, and is imported from there: the same kernels and numbers.
     """
+    key = path, threads, dtype
+    if key in _loaded:
+        _loaded[key].release_memory()
+        return _loaded[key]
     core = _openvino_core()
     settings = {
         "INFERENCE_PRECISION_HINT": _PRECISIONS[dtype],
@@ -46,18 +55,20 @@ def _compiled(path: Path, threads: int, dtype: str) -> Any:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # the agent is pinned as a whole
     }
-    if (path, threads, dtype) in _kept:
-        compiled = core.import_model(_kept[path, threads, dtype].read_bytes(), "CPU", settings)
+    if key in _kept:
+        return core.import_model(_kept[key].read_bytes(), "CPU", settings)
+    model = core.read_model(path)
+    compiled = core.compile_model(model, "CPU", settings)
+    multiplies = any(node.get_type_name() in _MULTIPLIERS for node in model.get_ops())
+    _check_precision(compiled, dtype, multiplies=multiplies)
+    if half_is_available():
+        _loaded[key] = compiled
     else:
-        model = core.read_model(path)
-        compiled = core.compile_model(model, "CPU", settings)
-        multiplies = any(node.get_type_name() in _MULTIPLIERS for node in model.get_ops())
-        _check_precision(compiled, dtype, multiplies=multiplies)
-        _keep(compiled, (path, threads, dtype))
+        _keep(compiled, key)
     return compiled
 
 
-def _keep(compiled: Any, key: tuple[Path, int, str]) -> None:
+def _keep(compiled: Any, key: _Key) -> None:
     """Writes what was compiled beside its model, where there is room for it."""
     path, threads, dtype = key
     kept = path.with_suffix(f".{os.getpid()}.{threads}.{dtype}.blob")

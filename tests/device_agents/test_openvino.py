@@ -155,8 +155,18 @@ def test_bf16_is_bf16(parts: list[Path]) -> None:
         assert 1e-4 * np.abs(b).max() < np.abs(a - b).max() < 0.1 * np.abs(b).max()
 
 
+@pytest.fixture
+def short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "half_is_available", lambda: False)
+
+
+@pytest.mark.parametrize("room", [True, False])
 @pytest.mark.parametrize("dtype", ["fp32", pytest.param("bf16", marks=bf16)])
-def test_a_model_is_compiled_once_and_computes_the_same_ever_after(parts: list[Path], dtype: str) -> None:
+def test_a_model_is_compiled_once_and_computes_the_same_ever_after(
+    parts: list[Path], dtype: str, room: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_runtime, "half_is_available", lambda: room)
+
     def found() -> list[np.ndarray]:
         return outputs(openvino_runtime.load_openvino_parts(parts, 1, np.random.default_rng(3), dtype))
 
@@ -166,8 +176,30 @@ def test_a_model_is_compiled_once_and_computes_the_same_ever_after(parts: list[P
     for _ in range(2):
         for a, b in zip(found(), first, strict=True):
             np.testing.assert_array_equal(a, b)
+    # where memory is short, models are not in it
+    assert {(path, 1, dtype) in openvino_runtime._loaded for path in parts} == {room}
+    assert len(list(parts[0].parent.glob("*.blob"))) == (0 if room else len(parts))
 
 
+@pytest.mark.parametrize(
+    ("available", "half"), [("MemAvailable: 501 kB", True), ("MemAvailable: 500 kB", False), ("MemFree: 900 kB", False)]
+)
+def test_half_of_the_memory_is_available_where_the_kernel_says_so(
+    available: str, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "read_text", {"/proc/meminfo": f"MemTotal: 1000 kB\n{available}"}.get)
+    assert machine.half_is_available() is half
+
+
+def test_parts_that_are_one_model_compute_one_after_the_other(parts: list[Path]) -> None:
+    """The same compiled model, run twice in a chain: each run has its own input and output."""
+    twice = outputs(openvino_runtime.load_openvino_parts([parts[0], parts[0]], 1, np.random.default_rng(3)))
+    theirs = outputs(runtimes.load_onnxruntime_parts([parts[0], parts[0]], 1, np.random.default_rng(3)))
+    for a, b in zip(twice, theirs, strict=True):
+        assert np.abs(a - b).max() < 1e-5 * np.abs(b).max()
+
+
+@pytest.mark.usefixtures("short_of_memory")
 def test_a_model_runs_where_no_compiled_form_can_be_kept(parts: list[Path]) -> None:
     (in_the_way := parts[0].with_suffix(f".{os.getpid()}.1.fp32.blob")).mkdir()
     for _ in range(2):
@@ -175,6 +207,7 @@ def test_a_model_runs_where_no_compiled_form_can_be_kept(parts: list[Path]) -> N
     assert sorted(parts[0].parent.iterdir()) == sorted([*parts, in_the_way])
 
 
+@pytest.mark.usefixtures("short_of_memory")
 def test_compiled_forms_leave_room_for_others(parts: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino_runtime.shutil, "disk_usage", lambda _: SimpleNamespace(free=openvino_runtime._SPARE))
     for _ in range(2):
