@@ -1,6 +1,7 @@
 """What a runtime pays for a lone block's input and output: a block at many sizes, its planes whole pages apart or not.
 
     python benchmarks/runtimes/lone_blocks.py --runtime openvino
+    python benchmarks/runtimes/lone_blocks.py --runtime openvino --dtype int8
 
 A runtime that computes in a layout of its own converts what a block is given and gives. Where the sides are multiples
 of 32 pixels, float32 planes are whole pages apart, and all planes of a pixel meet in the same lines of the first cache.
@@ -39,6 +40,7 @@ def least_ms(run: Run) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runtime", default="openvino", metavar="R")
+    parser.add_argument("--dtype", default="fp32", choices=["fp32", "int8"])
     parser.add_argument("--channels", type=int, default=16, metavar="N")
     parser.add_argument("--sizes", default="48,56,64,72,80,88,96,104,112,120,128", metavar="PX,PX")
     args = parser.parse_args()
@@ -49,7 +51,7 @@ def main() -> None:
     chains = {f"{px}-{times}": (block,) * times for px, block in blocks.items() for times in (1, 2)}
     print(f"{'px':>4} {'alone, us':>10} {'in place, us':>13} {'alone / in place':>17}")
     with tempfile.TemporaryDirectory() as folder:
-        files = write_models(chains, args.runtime, Path(folder), 1)
+        files = write_models(chains, args.runtime, Path(folder), 1, args.dtype)
         for px in sizes:
             alone, both = (
                 min(
@@ -58,7 +60,7 @@ def main() -> None:
                 )
                 for times in (1, 2)
             )
-            page = "  planes whole pages apart" if aliased(px) else ""
+            page = "  planes whole pages apart" if args.dtype == "fp32" and aliased(px) else ""
             print(f"{px:4} {1000 * alone:10.0f} {1000 * (both - alone):13.0f} {alone / (both - alone):17.2f}{page}")
 
 
