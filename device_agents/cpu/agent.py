@@ -55,7 +55,7 @@ def visit(model: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, An
     """Loads a model, or a network's parts, and times it. model: its `Path`, or its `parts`, a list of them
 
     Anew for every visit: where a model lies in memory makes some blocks several per cent faster or slower, and a
-    model that stays loaded would repeat its luck in every round.
+    model that stays loaded would repeat its luck in every round. Only OpenVINO's may stay (`openvino_runtime`).
     """
     cpus = manifest["cpus"]
     before = {"clock_mhz_before": clock_mhz(cpus), "temperature_c_before": temperature_c()}
