@@ -58,17 +58,18 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
     """What is timed of this project, by name."""
     import torch
 
-    from ofa.networks import build_supernet, calibrate_bn, extract
+    from ofa.networks import Supernet, build_supernet, calibrate_bn, extract
     from ofa.space import Subnet, get_space
     from ofa.space.mit_format import subnet_from_mit
     from ofa.training.draws import Draws
     from ofa.training.precision import Precision
     from ofa.training.recipe import Stage
+    from ofa.training.schedule import nesterov_sgd
     from ofa.training.step import SupernetStep, supernet_run
 
-    class Four(Draws):
+    class Chosen(Draws):
         def subnets(self, _: int) -> list[Subnet]:
-            return [subnet_from_mit(space, chosen, SIZE) for chosen in four(config)]
+            return [subnet_from_mit(space, chosen, SIZE) for chosen in four(config)[: self.stage.subnets]]
 
     space = get_space("mbv3-w1.0")
     trained, net = build_supernet(space), build_supernet(space).eval()
@@ -76,22 +77,22 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
     plain = extract(net, subnet)
     images, labels = torch.randn(BATCH, 3, SIZE, SIZE), torch.randint(1000, (BATCH,))
     many = torch.randn(EVAL_BATCH, 3, SIZE, SIZE)
-    optimizer = torch.optim.SGD(trained.parameters(), 1e-3, momentum=0.9, nesterov=True)
+    optimizer = nesterov_sgd(trained, 0.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3
     batches = [torch.randn(100, 3, SIZE, SIZE) for _ in range(calibration_images // 100)]
-    stage = Stage("last", 1, 1e-3, subnets=4, distill=1.0)
     precision = Precision("fp32", images.device)
-    draws = Four(space, stage, (SIZE,), 0)
-    gradients = SupernetStep(supernet_run(trained), stage, draws, precision, build_supernet(space, 0.0))
 
-    def train() -> None:
-        optimizer.zero_grad()
-        torch.nn.functional.cross_entropy(trained(images, subnet), labels).backward()
-        optimizer.step()
+    def step(stage: Stage, label_smoothing: float, teacher: Supernet | None = None) -> Callable[[], object]:
+        draws = Chosen(space, stage, (SIZE,), 0)
+        gradients = SupernetStep(supernet_run(trained), stage, draws, precision, teacher, label_smoothing)
 
-    def shrink() -> None:
-        optimizer.zero_grad()
-        gradients(images, labels, 0)
-        optimizer.step()
+        def run() -> None:
+            optimizer.zero_grad()
+            gradients(images, labels, 0)
+            optimizer.step()
+
+        return run
 
     def evaluate() -> None:
         with torch.no_grad():
@@ -102,8 +103,8 @@ def ours(config: dict[str, Any], calibration_images: int) -> dict[str, Callable[
             plain(many.contiguous(memory_format=torch.channels_last))
 
     return {
-        "training step": train,
-        "shrinking step": shrink,
+        "training step": step(Stage("largest", 1, 1e-3), 0.0),
+        "shrinking step": step(Stage("last", 1, 1e-3, subnets=4, distill=1.0), 0.1, build_supernet(space, 0.0)),
         "evaluate in the supernet": evaluate,
         "evaluate extracted": evaluate_extracted,
         "extract": lambda: extract(net, subnet),

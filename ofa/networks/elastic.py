@@ -18,11 +18,13 @@ from torch import Tensor, nn
 from ofa.blocks import Block, steps_of
 from ofa.blocks.operator import Step
 from ofa.errors import InputError
-from ofa.networks.depthwise import depthwise_conv
+from ofa.networks.convolution import conv
 from ofa.networks.layers import Compute, Layer
 
 # how a batch normalisation of the largest size treats a feature map of fewer channels
 Normalise: TypeAlias = Callable[[nn.BatchNorm2d, Tensor], Tensor]
+# the first entries of a weight along each of its dimensions: see `first`
+Take: TypeAlias = Callable[..., Tensor]
 
 
 class ElasticKernelLayer(Layer):
@@ -47,9 +49,9 @@ class ElasticKernelLayer(Layer):
             {key: torch.eye(small * small) for of in self.kernel_steps.values() for _, small, key in of}
         )
 
-    def kernel(self, step: Step) -> Tensor:
+    def kernel(self, step: Step, take: Take) -> Tensor:
         """Weights of a smaller convolution's shape: those of the first channels, at a kernel size of the space."""
-        weight = first(self.holder(step).conv.weight, *step.weight_shape[:2])
+        weight = take(self.holder(step).conv.weight, *step.weight_shape[:2])
         for large, small, key in self.kernel_steps.get(step.name, ()):
             if step.kernel_size >= weight.shape[-1]:
                 break
@@ -77,10 +79,10 @@ def first(weight: Tensor, *sizes: int) -> Tensor:
     return weight
 
 
-def run_elastic(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise) -> Tensor:
+def run_elastic(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise, take: Take = first) -> Tensor:
     """What the block made of the layer's first channels gives for x, (N, block.in_channels, H, W)."""
     assert isinstance(layer, Layer)
-    return layer.run(x, steps_of(block), {"conv": partial(_conv, normalise), **UNNORMALISED})
+    return layer.run(x, steps_of(block), {"conv": partial(_conv, normalise, take), **unnormalised(take)})
 
 
 def _activate(activation: nn.Module, x: Tensor) -> Tensor:
@@ -88,45 +90,52 @@ def _activate(activation: nn.Module, x: Tensor) -> Tensor:
     return out
 
 
-def _conv(normalise: Normalise, layer: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
-    weight = conv_weight(layer, step)
+def _conv(normalise: Normalise, take: Take, layer: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
+    weight = conv_weight(layer, step, take)
+    groups = step.channels if step.depthwise else step.groups
     # in one expression, so that each result's memory is free for the next but one
-    return _activate(holder.activation, normalise(holder.bn, _convolved(x, weight, step)))
+    return _activate(holder.activation, normalise(holder.bn, conv(x, weight, None, step.stride, groups)))
 
 
-def conv_weight(layer: Layer, step: Step) -> Tensor:
+def conv_weight(layer: Layer, step: Step, take: Take = first) -> Tensor:
     """The weight of a convolution of the first channels; InputError where those are no smaller block of the kind."""
     whole = layer.holder(step).conv.weight
-    weight = layer.kernel(step) if isinstance(layer, ElasticKernelLayer) else first(whole, *step.weight_shape[:2])
+    if isinstance(layer, ElasticKernelLayer):
+        weight = layer.kernel(step, take)
+    else:
+        weight = take(whole, *step.weight_shape[:2])
     if step.groups > 1 and len(weight) < len(whole):
         raise InputError(f"{layer.op} has grouped convolutions: its first channels are not a smaller block of its kind")
     return weight
 
 
-def _convolved(x: Tensor, weight: Tensor, step: Step) -> Tensor:
-    if step.depthwise:
-        return depthwise_conv(x, weight, step.stride)
-    return F.conv2d(x, weight, None, step.stride, step.kernel_size // 2, groups=step.groups)
+def unnormalised(take: Take) -> dict[str, Compute]:
+    """Of the steps that have weights, those without batch normalisation."""
+    return {
+        "mix": partial(_mix, take),
+        "linear": partial(_linear, take),
+        "squeeze_excite": partial(_squeeze_excite, take),
+    }
 
 
-def _mix(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
-    bias = first(holder.conv.bias, step.channels) if step.bias else None
-    return _activate(holder.activation, F.conv2d(x, first(holder.conv.weight, *step.weight_shape[:2]), bias))
+def _mix(take: Take, _: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
+    bias = take(holder.conv.bias, step.channels) if step.bias else None
+    return _activate(holder.activation, conv(x, take(holder.conv.weight, *step.weight_shape[:2]), bias))
 
 
-def _linear(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
+def _linear(take: Take, _: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
     features = holder.dropout(torch.flatten(x, 1))
-    return F.linear(features, first(holder.linear.weight, *step.weight_shape), first(holder.linear.bias, step.channels))
+    return F.linear(features, take(holder.linear.weight, *step.weight_shape), take(holder.linear.bias, step.channels))
 
 
-def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
+def _squeeze_excite(take: Take, _: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
     channels, hidden, reduce, expand = step.channels, step.hidden, holder.reduce, holder.expand
-    gate = x.mean((2, 3), keepdim=True)
-    gate = F.conv2d(gate, first(reduce.weight, hidden, channels), first(reduce.bias, hidden))
+    # as x.mean is, to the bit; but the gradient is divided before it is spread over all pixels
+    gate = x.sum((2, 3), keepdim=True) / (x.shape[2] * x.shape[3])
+    gate = conv(gate, take(reduce.weight, hidden, channels), take(reduce.bias, hidden))
     gate = _activate(holder.activation, gate)
-    gate = F.conv2d(gate, first(expand.weight, channels, hidden), first(expand.bias, channels))
+    gate = conv(gate, take(expand.weight, channels, hidden), take(expand.bias, channels))
     return x * _activate(holder.gate, gate)
 
 
-# of the steps that have weights, those without batch normalisation
-UNNORMALISED: dict[str, Compute] = {"mix": _mix, "linear": _linear, "squeeze_excite": _squeeze_excite}
+UNNORMALISED = unnormalised(first)

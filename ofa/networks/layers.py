@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from ofa.blocks import Block, steps_of
 from ofa.blocks.operator import INPUT, Step
-from ofa.networks.depthwise import DepthwiseConv2d
+from ofa.networks.convolution import DepthwiseConv2d
 
 
 class _KeepUnfilled(TorchFunctionMode):

@@ -145,7 +145,7 @@ def extract(
             if isinstance(source, ElasticKernelLayer):
                 for step in layer.steps:
                     if step.kind == "conv":
-                        layer.holder(step).conv.weight.data = _copy(source.kernel(step))
+                        layer.holder(step).conv.weight.data = _copy(source.kernel(step, first))
             layers.append(layer)
         network = PlainNetwork(spec, layers)
         network.training = net.training

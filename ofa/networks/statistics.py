@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa.errors import InputError
-from ofa.networks.elastic import Normalise, first
+from ofa.networks.elastic import Normalise, Take, first
 from ofa.space import Subnet
 
 
@@ -34,12 +34,12 @@ class BatchNormStatistics:
     images: int
 
 
-def stored_statistics(training: bool) -> Normalise:
+def stored_statistics(training: bool, take: Take = first) -> Normalise:
     """By the batch, updating the layer's own running statistics, in training; else by those statistics."""
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
         channels = x.shape[1]
-        scale, shift = _scale_and_shift(bn, channels)
+        scale, shift = take(bn.weight, channels), take(bn.bias, channels)
         mean, variance = bn.running_mean, bn.running_var
         if mean is not None and variance is not None:
             mean, variance = first(mean, channels), first(variance, channels)

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from ofa.networks import Supernet
 from ofa.networks.elastic import Normalise
-from ofa.networks.statistics import batch_statistics
+from ofa.networks.statistics import batch_statistics, stored_statistics
 from ofa.space import Subnet
+from ofa.training.accumulated import accumulated
 from ofa.training.draws import Draws
 from ofa.training.loop import StepResult
 from ofa.training.precision import Precision
@@ -76,6 +77,5 @@ def _at_least_single(logits: Tensor) -> Tensor:
 
 def supernet_run(net: Supernet, normalise: Normalise | None = None) -> Callable[[Tensor, Subnet], Tensor]:
     """How a supernet is run while it is trained. normalise: instead of by this process's batch"""
-    if normalise is None:
-        return lambda images, subnet: net(images, subnet)
-    return lambda images, subnet: net.run(images, subnet, normalise)
+    by = normalise or stored_statistics(training=True, take=accumulated)
+    return lambda images, subnet: net.run(images, subnet, by, accumulated)

@@ -9,6 +9,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ofa.networks.elastic import Normalise, first
+from ofa.training.accumulated import accumulated
 
 
 def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
@@ -17,7 +18,7 @@ def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
     Mean and variance take a message each; the variance is of distances from the common mean, so nothing cancels.
     """
     channels, dtype = x.shape[1], x.dtype
-    scale, shift = first(bn.weight, channels), first(bn.bias, channels)
+    scale, shift = accumulated(bn.weight, channels), accumulated(bn.bias, channels)
     x = x.to(torch.promote_types(dtype, torch.float32))  # halves are too coarse for sums
     count = _summed(torch.full_like(scale[:1], x.numel() / channels))
     mean = _summed(x.sum((0, 2, 3))) / count

@@ -242,7 +242,7 @@ def test_the_same_seed_gives_the_same_supernet_and_another_seed_does_not(photos:
 def test_a_loss_that_is_not_finite_is_named_and_the_checkpoint_kept(
     photos: Path, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, calls = Supernet.forward, [0]
+    original, calls = Supernet.run, [0]
 
     def failing(self: Supernet, *arguments: Any) -> Tensor:
         calls[0] += torch.is_grad_enabled()
@@ -251,7 +251,7 @@ def test_a_loss_that_is_not_finite_is_named_and_the_checkpoint_kept(
         return logits * math.nan if calls[0] == 2 * STEPS + 2 * STEPS + 2 and torch.is_grad_enabled() else logits
 
     with monkeypatch.context() as patched:
-        patched.setattr(Supernet, "forward", failing)
+        patched.setattr(Supernet, "run", failing)
         match = r"loss of sub-network 2 of stage narrow, \{\"kernel_sizes\": .* in epoch 2, step 1, .*is kept in"
         with pytest.raises(InputError, match=match):
             main(flags(photos, tmp_path / "run", "--recipe", short))
