@@ -39,7 +39,7 @@ print(json.dumps(get_space("mbv3-w0.35").subnet([kernel] * 20, [expand] * 20, [d
 '
 
 arm() {
-    local name=$1 kind=${1%-*} seed=${1##*-} log=$OUT/$1.log run=$OUT/$1 how=()
+    local name=$1 kind=${1%-*} seed=${1##*-} log=$OUT/$1.log run=$OUT/$1 batch=64 how=()
     [ -e "$run/supernet.safetensors" ] || [ -e "$run/network" ] && { echo "$name: done before"; return; }
     case $kind in
         uniform) how=("${PLAIN[@]}" --method uniform --subnets-per-step 1 --epochs-scale 0.06) ;;
@@ -52,13 +52,13 @@ arm() {
         base) how=("${PLAIN[@]}" "${PILOT[@]}") ;;
         rate2) how=("${PLAIN[@]}" "${PILOT[@]}" --learning-rate-scale 2) ;;
         decay) how=("${PLAIN[@]}" "${PILOT[@]}" --weight-decay 3e-4) ;;
-        batch32) how=("${PLAIN[@]}" "${PILOT[@]}" --batch-size 32 --learning-rate-scale 2) ;;
+        batch32) batch=32 how=("${PLAIN[@]}" "${PILOT[@]}" --learning-rate-scale 2) ;;
         smooth) how=("${PILOT[@]}") ;;
         *) echo "error: no arm is called $kind"; return 2 ;;
     esac
     [ -e "$run/run.json" ] && how+=(--resume)
     timeout --signal=TERM --kill-after=30 $((BUDGET - SECONDS)) "$PYTHON" -m ofa.train "${COMMON[@]}" --seed "$seed" \
-        "${how[@]}" --out "$run" >>"$log" 2>&1
+        --batch-size "$batch" "${how[@]}" --out "$run" >>"$log" 2>&1
     echo "$name: exit code $? at $SECONDS s; $(grep -a ' top-1 ' "$log" | tail -n 1)"
 }
 

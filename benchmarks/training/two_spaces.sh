@@ -47,7 +47,7 @@ one() {
         [ "$name" = v4 ] && [ -n "${EPOCHS_V4:-}" ] && epochs=(--method uniform --subnets-per-step 1 --epochs "$EPOCHS_V4")
         [ ${#epochs[@]} = 0 ] && epochs=(--recipe short --epochs-scale "$EPOCHS_SCALE")
         "$PYTHON" -m ofa.train --data "$DATA" --space "$space" --resolutions "$SIDES" --smallest-crop 0.25 \
-            --precision fp32 --device "$DEVICE" "${epochs[@]}" --out "$run/train" "${resume[@]}"
+            --batch-size 64 --precision fp32 --device "$DEVICE" "${epochs[@]}" --out "$run/train" "${resume[@]}"
     fi
     "$PYTHON" -m ofa.predictors.collect --checkpoint "$run/train/supernet.safetensors" --data "$DATA" --subnets 600 \
         --tilted 0.5 --device "$DEVICE" --out "$run/accuracies.csv" --resume

@@ -23,8 +23,9 @@ class LearningOptions(Config):
 
     PANEL: ClassVar[str] = "How"
 
-    batch_size: Annotated[int, AtLeast(2, "batch normalisation needs several"), Option(metavar="N")] = 64
-    """images in a step of each process; learning rates scale with it"""
+    batch_size: Annotated[int | None, AtLeast(2, "batch normalisation needs several"), Option(metavar="N")] = None
+    """images in a step of each process; learning rates are proportional to it (default: 256 on GPUs if an epoch has 32
+    such steps or more, else 64)"""
 
     learning_rate_scale: Annotated[float, Above(0), Option(metavar="X")] = 1.0
     """factor on all learning rates"""
@@ -92,8 +93,8 @@ class PhotoOptions(Config):
     """device or memory: decode once and keep the pixels there; off: decode in every epoch; auto: device if the pixels
     fit in 4 GiB, else off"""
 
-    workers: Annotated[int, AtLeast(0), Free(), Option(metavar="N")] = 0
-    """extra processes that decode images"""
+    workers: Annotated[int | None, AtLeast(0), Free(), Option(metavar="N")] = None
+    """extra processes that decode images (default: 0; on GPUs without a cache one for each CPU, at most 8)"""
 
     mean: Annotated[str, Option(metavar="M")] = "imagenet"
     """mean of red, green and blue: imagenet, half, or numbers such as 0.5,0.5,0.5"""

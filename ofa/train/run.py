@@ -28,7 +28,16 @@ from ofa.training.checkup import Checkup
 from ofa.training.precision import chosen_layout, chosen_precision
 from ofa.training.recipe import RECIPES, Stage, as_json, macs_per_image, one_stage, read_stages, short, shrinking
 from ofa.training.shrinking import NETWORK, RESULT, Hyper, SupernetTraining
-from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_side, chosen_cache
+from ofa.training.supply import (
+    Cached,
+    Preparation,
+    Streamed,
+    Supply,
+    cache_side,
+    chosen_batch_size,
+    chosen_cache,
+    chosen_workers,
+)
 from ofa.training.sync_norm import chosen_normalise
 
 REGULARISATION = 0.1  # dropout and label smoothing of the paper; a short training does better without
@@ -161,18 +170,21 @@ def _opened(
 ) -> SupernetTraining:
     """The training as the config describes it. Images are decoded last, when all else is known to be right."""
     mean, std = normalisation(config.mean, config.std)
-    how = Preparation(config.batch_size, mean, std, config.smallest_crop, config.workers, config.strict)
-    images = facts_of_training(photos, how.mean, how.std, how.smallest_crop).after(known)
+    batch_size = chosen_batch_size(config.batch_size, len(photos.indices), procs)
+    images = facts_of_training(photos, mean, std, config.smallest_crop).after(known)
     if known is not None and known.classes and not config.new_classes:
         images = replace(images, classes=known.classes)
     space, resolutions, alone = space_and_subnet(config, len(images.classes) or len(photos.folder.classes))
     stages = stages_of(config, space, resolutions)
-    side = cache_side(photos.folder, max(resolutions), how.smallest_crop)
+    side = cache_side(photos.folder, max(resolutions), config.smallest_crop)
     cache = chosen_cache(config.cache, len(photos.indices), side)
-    hyper = hyper_of(config, photos, space.num_classes)
+    workers = chosen_workers(config.workers, cache, procs)
+    how = Preparation(batch_size, mean, std, config.smallest_crop, workers, config.strict)
+    hyper = hyper_of(config, photos, space.num_classes, batch_size)
     precision = chosen_precision(config.precision, procs.device)
     settings = identity_of(
         config,
+        batch_size=batch_size,
         images=images.to_dict(),
         trained_on=len(photos.indices),
         cached_side=None if cache == "off" else side,
@@ -235,11 +247,11 @@ def _facts(
     }
 
 
-def hyper_of(config: TrainConfig, photos: Photos, classes: int) -> Hyper:
+def hyper_of(config: TrainConfig, photos: Photos, classes: int, batch_size: int) -> Hyper:
     """What all stages share."""
     usual = 0.0 if config.recipe == "short" else REGULARISATION
     return Hyper(
-        batch_size=config.batch_size,
+        batch_size=batch_size,
         rate_scale=config.learning_rate_scale,
         weight_decay=config.weight_decay,
         label_smoothing=usual if config.label_smoothing is None else config.label_smoothing,

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.images.pixels.augment import derived_seed
+from ofa.images.pixels.crops import moved
 from ofa.networks.layers import memory_format_of
 from ofa.runs.files import replace_file
 from ofa.runs.processes import Processes
@@ -198,8 +199,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.number)
         self.optimizer.zero_grad(set_to_none=True)
-        images = images.to(self.device, memory_format=memory_format_of(self.net), non_blocking=True)
-        labels = labels.to(self.device, non_blocking=True)
+        images = moved(images, self.device, memory_format_of(self.net))
+        labels = moved(labels, self.device)
         with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
             # dropout, and what step draws
             torch.manual_seed(derived_seed(self.plan.seed, self.epoch, self.step, 1 + self.procs.rank))
@@ -275,7 +276,6 @@ class Training:
             momentum = {
                 name: self.optimizer.state[parameter]["momentum_buffer"]
                 for name, parameter in self.net.named_parameters()
-                if self.optimizer.state.get(parameter, {}).get("momentum_buffer") is not None
             }
             facts = {
                 "settings": self.settings,
@@ -293,8 +293,7 @@ class Training:
     def _restore_momentum(self, momentum: Mapping[str, Tensor]) -> None:
         for name, parameter in self.net.named_parameters():
             if name in momentum:
-                buffer = torch.empty_like(parameter.detach()).copy_(momentum[name])
-                self.optimizer.state[parameter]["momentum_buffer"] = buffer
+                self.optimizer.state[parameter]["momentum_buffer"].copy_(momentum[name])
 
     def _check_weights(self) -> None:
         tensors = [tensor for tensor in (*self.net.parameters(), *self.net.buffers()) if tensor.is_floating_point()]

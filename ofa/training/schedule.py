@@ -94,6 +94,13 @@ def parameter_groups(net: nn.Module, weight_decay: float) -> list[dict[str, Any]
 
 
 def nesterov_sgd(net: nn.Module, weight_decay: float, momentum: float = 0.9) -> torch.optim.SGD:
-    """SGD with Nesterov's momentum; the loop sets the learning rate before every step."""
+    """SGD with Nesterov's momentum, in one pass; the loop sets the learning rate before every step."""
     # lr 0 would be refused by nothing, but a step before the loop's first rate must not move the weights
-    return torch.optim.SGD(parameter_groups(net, weight_decay), lr=0.0, momentum=momentum, nesterov=True)
+    groups = parameter_groups(net, weight_decay)
+    optimizer = torch.optim.SGD(groups, lr=0.0, momentum=momentum, nesterov=True, fused=True)
+    for group in groups:
+        for parameter in group["params"]:
+            # without them, torch expects that all weights have their first gradient in one step, and in fp16 that it is
+            # finite: a buffer would be left as it was allocated
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

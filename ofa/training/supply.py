@@ -8,6 +8,7 @@ how processes share it changes nothing: process r of P takes the r-th part of a 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,14 +21,17 @@ from torch import Tensor
 from ofa.errors import InputError
 from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels.augment import derived_seed, training_batches
-from ofa.images.pixels.crops import cut, draw_crops, normalised
+from ofa.images.pixels.crops import cut, draw_crops, moved, normalised
 from ofa.images.pixels.decoded import Broken, decoded
 from ofa.images.pixels.decoding import image_size, unreadable
 from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
+SENT_BYTES = 64 << 20  # of the cache, exchanged between processes at a time
 SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are
+BATCHES, STEPS_AN_EPOCH = (256, 64), 32  # the larger batch fills a GPU; where there are fewer steps, little is learnt
+MOST_WORKERS = 8
 CACHES = ("auto", "device", "memory", "off")
 
 
@@ -134,7 +138,10 @@ class Cached:
         whole = sizes[:, 0] > 0
         if not whole.any():
             raise InputError(f"{folder.path}: none of {len(indices)} images can be read")
-        pixels = procs.total(pixels)
+        if procs.count > 1:
+            rows = max(1, SENT_BYTES // (3 * side * side))  # or a GPU would have to hold all of them
+            for start in range(0, len(pixels), rows):
+                pixels[start : start + rows] = procs.total(pixels[start : start + rows])
         self.pixels = (pixels if not faults else pixels[whole]).to(procs.device if on_device else "cpu")
         self._sizes: NDArray[np.float64] = sizes[whole].double().numpy()
         self.indices: Sequence[int] = [i for i, good in zip(indices, whole.tolist(), strict=True) if good]
@@ -152,9 +159,7 @@ class Cached:
             rng = np.random.default_rng([derived_seed(seed, epoch), number])
             crops = draw_crops(rng, self._sizes[chosen], self.how.smallest_crop).rows(share)
             rows = torch.from_numpy(chosen[share])
-            pixels = self.pixels[rows.to(self.pixels.device, non_blocking=True)].to(
-                self.procs.device, non_blocking=True
-            )
+            pixels = moved(self.pixels[moved(rows, self.pixels.device)], self.procs.device)
             yield normalised(cut(pixels, crops, resolution(number)), self.how.mean, self.how.std), self._labels[rows]
 
 
@@ -184,6 +189,22 @@ def cache_side(folder: ImageFolder, largest_resolution: int, smallest_crop: floa
         except unreadable():
             continue  # whoever decodes it says so
     return min(wanted, longest) if longest else wanted
+
+
+def chosen_batch_size(asked: int | None, images: int, procs: Processes) -> int:
+    """Images a step, of each process. None: 256 on GPUs where an epoch of `images` has 32 such steps, else 64."""
+    if asked is not None:
+        return asked
+    large, usual = BATCHES
+    return large if procs.device.type == "cuda" and images >= large * procs.count * STEPS_AN_EPOCH else usual
+
+
+def chosen_workers(asked: int | None, cache: str, procs: Processes) -> int:
+    """Processes that decode. None: with a GPU and no cache, this process's share of the CPUs, at most 8; else 0."""
+    if asked is not None:
+        return asked
+    wanted = procs.device.type == "cuda" and cache == "off"
+    return min(MOST_WORKERS, (os.cpu_count() or 1) // procs.count) if wanted else 0
 
 
 def chosen_cache(asked: str, images: int, side: int) -> str:

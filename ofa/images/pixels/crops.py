@@ -109,6 +109,12 @@ def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) 
     return result.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else result
 
 
+def moved(tensor: Tensor, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> Tensor:
+    """The tensor on a device, without waiting for what a GPU has queued."""
+    if tensor.device.type == "cpu" and device.type != "cpu":
+        tensor = tensor.pin_memory()  # from ordinary memory, more than 64 KB would be waited for
+    return tensor.to(device, non_blocking=True, memory_format=memory_format)
+
+
 def _moved(values: NDArray[Any], device: torch.device) -> Tensor:
-    """The array on a device, without waiting for what a GPU has queued."""
-    return torch.from_numpy(values).to(device, non_blocking=True)
+    return torch.from_numpy(values).to(device, non_blocking=True)  # small: of a batch, not of its pixels

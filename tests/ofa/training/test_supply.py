@@ -1,7 +1,7 @@
 """The cache, and what training batches hold."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +14,16 @@ from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels.decoding import decode
 from ofa.images.preprocessing import HALF
 from ofa.runs.processes import Processes
-from ofa.training.supply import Cached, Preparation, Streamed, Supply, cache_side, chosen_cache
+from ofa.training.supply import (
+    Cached,
+    Preparation,
+    Streamed,
+    Supply,
+    cache_side,
+    chosen_batch_size,
+    chosen_cache,
+    chosen_workers,
+)
 
 CPU = torch.device("cpu")
 ALONE = Processes(0, 1, CPU)
@@ -143,6 +152,63 @@ def test_which_cache() -> None:
     assert chosen_cache("memory", 1_281_167, 256) == "memory"
     with pytest.raises(InputError, match="--cache is 'disk', expected one of auto, device, memory, off"):
         chosen_cache("disk", 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "processes", "device", "expected"),
+    [
+        (None, 8_192, 1, "cuda", 256),
+        (None, 8_191, 1, "cuda:1", 64),  # not 32 steps an epoch
+        (None, 8_192, 2, "cuda", 64),
+        (None, 1_281_167, 8, "cuda", 256),
+        (None, 1_281_167, 1, "cpu", 64),
+        (512, 100, 1, "cuda", 512),
+    ],
+)
+def test_batches_are_larger_on_gpus(asked: int | None, images: int, processes: int, device: str, expected: int) -> None:
+    assert chosen_batch_size(asked, images, Processes(0, processes, torch.device(device))) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "cache", "processes", "device", "expected"),
+    [
+        (None, "off", 1, "cuda", 8),
+        (None, "off", 4, "cuda", 3),
+        (None, "off", 16, "cuda", 0),
+        (None, "device", 1, "cuda", 0),
+        (None, "off", 1, "cpu", 0),
+        (2, "off", 1, "cuda", 2),
+        (0, "off", 1, "cuda", 0),
+    ],
+)
+def test_on_gpus_other_processes_decode_what_is_not_cached(
+    asked: int | None, cache: str, processes: int, device: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 12)
+    assert chosen_workers(asked, cache, Processes(0, processes, torch.device(device))) == expected
+
+
+class _Pair(Processes):
+    """One of two processes; the other's images are as this one's, so that each is decoded here."""
+
+    sent: ClassVar[list[int]] = []
+
+    def total(self, tensor: Tensor) -> Tensor:
+        self.sent.append(tensor.numel())
+        return tensor * 2
+
+    def gathered(self, value: Any) -> list[Any]:
+        return [value, value]
+
+
+def test_processes_exchange_the_cache_in_pieces(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ofa.training.supply.SENT_BYTES", 5 * 3 * 16 * 16)
+    folder, how = ImageFolder(photos / "train"), Preparation(2, *HALF)
+    alone = Cached(folder, EVERY, how, ALONE, 16, on_device=False)
+    cached = Cached(folder, EVERY, how, _Pair(0, 2, CPU), 16, on_device=False)
+    assert torch.equal(cached.pixels[::2], alone.pixels[::2] * 2)
+    assert max(_Pair.sent) == 5 * 3 * 16 * 16
+    assert sum(_Pair.sent) == alone.pixels.numel() + 2 * len(EVERY)
 
 
 # ---- damaged images
