@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
 # The first minutes on a machine with a GPU, best value first, each step within its own limit, results as they come:
-# facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; tables, validated; at last
-# the tests of onnxruntime's providers, where it is installed, and the one that compiles. It ends within LIMIT seconds;
-# what gpu_tables.sh left out it makes when run again.
+# facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; steps of a training; tables,
+# validated; at last the tests of onnxruntime's providers, where it is installed, and the one that compiles. It ends
+# within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
 #
 #     OUT=out/first-gpu benchmarks/latency/first_gpu.sh
 #     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/latency/first_gpu.sh      # a dry run, marked in all that it writes
 #
 # Settings of gpu_tables.sh (SPACES, DTYPES, BATCHES, NETWORKS, RESOLUTIONS, STEPS, WORK, PYTHON) are handed on.
-# RESERVE seconds are kept for the last tests. Packages that a machine without network lacks come from WHEELS, a folder
-# of wheels for its Python: pip download --no-deps -d FOLDER cyclopts docstring-parser rich-rst
+# RESERVE seconds are kept for the last tests, TRAINING are for steps of a training; REFERENCE is a folder with the original
+# implementation's package (benchmarks/README.md), which is timed beside. Packages that a machine without network lacks
+# come from WHEELS, a folder of wheels for its Python: pip download --no-deps -d FOLDER cyclopts docstring-parser rich-rst
 set -u
 cd "$(dirname "$0")/../.."
 
 PYTHON=${PYTHON:-python3}
 OUT=${OUT:-out/first-gpu}
-LIMIT=${LIMIT:-440}
+LIMIT=${LIMIT:-540}
 RESERVE=${RESERVE:-60}
+TRAINING=${TRAINING:-90}
 export PYTHON DEVICE=${DEVICE:-cuda:0} PYTHONUNBUFFERED=1
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 mkdir -p "$OUT/gpu"
@@ -30,10 +32,12 @@ if [ "${DEVICE#cpu}" != "$DEVICE" ]; then
     echo "dry run: the CPU stands in a GPU's place, and no figure means anything" | tee "$OUT/facts.txt"
     export SPACES=${SPACES:-mbv3-w0.35} DTYPES=${DTYPES:-fp32} BATCHES=${BATCHES:-2 1} NETWORKS=${NETWORKS:-10}
     export RESOLUTIONS=${RESOLUTIONS:-64}
+    STEP_BATCHES=${STEP_BATCHES:-2}
 else
     : >"$OUT/facts.txt"
     export SPACES=${SPACES:-mbv3-w1.0} DTYPES=${DTYPES:-fp16} BATCHES=${BATCHES:-64 1} NETWORKS=${NETWORKS:-40}
     export RESOLUTIONS=${RESOLUTIONS:-128,176,224}
+    STEP_BATCHES=${STEP_BATCHES:-256,64,512}
 fi
 {
     date -u
@@ -59,6 +63,10 @@ tests 75 "not compiled and not provider"
 timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
+timeout --kill-after=5 "$TRAINING" "$PYTHON" benchmarks/training/gpu_steps.py --device "$DEVICE" \
+    --batches "$STEP_BATCHES" --each 0.5 --seconds $((TRAINING - 20)) ${REFERENCE:+--reference "$REFERENCE"} \
+    --out "$OUT/steps.jsonl" 2>&1 | tee "$OUT/steps.log"
+echo "steps of a training: exit code ${PIPESTATUS[0]} at $SECONDS s"
 export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - RESERVE - 10))}
 OUT=$OUT/gpu bash benchmarks/latency/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
 if [ $((LIMIT - SECONDS)) -ge 50 ]; then

@@ -100,10 +100,7 @@ def _conv(normalise: Normalise, take: Take, layer: Layer, holder: Any, step: Ste
 def conv_weight(layer: Layer, step: Step, take: Take = first) -> Tensor:
     """The weight of a convolution of the first channels; InputError where those are no smaller block of the kind."""
     whole = layer.holder(step).conv.weight
-    if isinstance(layer, ElasticKernelLayer):
-        weight = layer.kernel(step, take)
-    else:
-        weight = take(whole, *step.weight_shape[:2])
+    weight = layer.kernel(step, take) if isinstance(layer, ElasticKernelLayer) else take(whole, *step.weight_shape[:2])
     if step.groups > 1 and len(weight) < len(whole):
         raise InputError(f"{layer.op} has grouped convolutions: its first channels are not a smaller block of its kind")
     return weight

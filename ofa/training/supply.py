@@ -28,7 +28,6 @@ from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
-SENT_BYTES = 64 << 20  # of the cache, exchanged between processes at a time
 SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are
 BATCHES, STEPS_AN_EPOCH = (256, 64), 32  # the larger batch fills a GPU; where there are fewer steps, little is learnt
 MOST_WORKERS = 8
@@ -138,10 +137,7 @@ class Cached:
         whole = sizes[:, 0] > 0
         if not whole.any():
             raise InputError(f"{folder.path}: none of {len(indices)} images can be read")
-        if procs.count > 1:
-            rows = max(1, SENT_BYTES // (3 * side * side))  # or a GPU would have to hold all of them
-            for start in range(0, len(pixels), rows):
-                pixels[start : start + rows] = procs.total(pixels[start : start + rows])
+        pixels = procs.total(pixels)
         self.pixels = (pixels if not faults else pixels[whole]).to(procs.device if on_device else "cpu")
         self._sizes: NDArray[np.float64] = sizes[whole].double().numpy()
         self.indices: Sequence[int] = [i for i, good in zip(indices, whole.tolist(), strict=True) if good]

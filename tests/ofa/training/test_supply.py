@@ -1,7 +1,7 @@
 """The cache, and what training batches hold."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,29 +186,6 @@ def test_on_gpus_other_processes_decode_what_is_not_cached(
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 12)
     assert chosen_workers(asked, cache, Processes(0, processes, torch.device(device))) == expected
-
-
-class _Pair(Processes):
-    """One of two processes; the other's images are as this one's, so that each is decoded here."""
-
-    sent: ClassVar[list[int]] = []
-
-    def total(self, tensor: Tensor) -> Tensor:
-        self.sent.append(tensor.numel())
-        return tensor * 2
-
-    def gathered(self, value: Any) -> list[Any]:
-        return [value, value]
-
-
-def test_processes_exchange_the_cache_in_pieces(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ofa.training.supply.SENT_BYTES", 5 * 3 * 16 * 16)
-    folder, how = ImageFolder(photos / "train"), Preparation(2, *HALF)
-    alone = Cached(folder, EVERY, how, ALONE, 16, on_device=False)
-    cached = Cached(folder, EVERY, how, _Pair(0, 2, CPU), 16, on_device=False)
-    assert torch.equal(cached.pixels[::2], alone.pixels[::2] * 2)
-    assert max(_Pair.sent) == 5 * 3 * 16 * 16
-    assert sum(_Pair.sent) == alone.pixels.numel() + 2 * len(EVERY)
 
 
 # ---- damaged images
