@@ -7,6 +7,7 @@
 
 Both run the same sub-networks, taking turns, each in a process of its own (the packages share a name). A training step
 has one sub-network and no teacher; a shrinking step has four and is distilled from the largest network, as both train.
+With --only a step, ours keeps the memory that it frees, as `ofa.train` does.
 Times of one thread are of its CPU, steadier than the wall clock on a busy machine; of several threads, of the wall
 clock: let nothing else run then. Each line gives minimum and median.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 BATCH, EVAL_BATCH, SIZE = 16, 64, 128
+STEPS = ("training step", "shrinking step")
 GROUPS = (
     ("training step",),
     ("shrinking step",),
@@ -171,12 +173,22 @@ def theirs(config: dict[str, Any], calibration_images: int) -> dict[str, Callabl
     }
 
 
-def worker(side: str, config: dict[str, Any], calibration_images: int, repeats: int, threads: int) -> None:
+def keep_memory_as_trainings_do() -> None:
+    from ofa.runs.system import keep_memory
+
+    keep_memory()
+
+
+def worker(
+    side: str, config: dict[str, Any], calibration_images: int, repeats: int, threads: int, trains: bool
+) -> None:
     """Answers each name on stdin with its times as JSON."""
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(0)
+    if side == "ours" and trains:
+        keep_memory_as_trainings_do()
     clock = time.thread_time if threads == 1 else time.perf_counter
     functions = (ours if side == "ours" else theirs)(config, calibration_images)
     for line in sys.stdin:
@@ -214,7 +226,7 @@ def start(side: str, folder: Path | None, arguments: argparse.Namespace) -> subp
     path = "" if folder is None else f"import sys; sys.path.insert(0, {str(folder.resolve())!r}); "
     here = str(Path(__file__).resolve())
     code = f"{path}import runpy; runpy.run_path({here!r})['worker']({side!r}, {arguments.config!r}, "
-    code += f"{arguments.images}, {arguments.repeats}, {arguments.threads})"
+    code += f"{arguments.images}, {arguments.repeats}, {arguments.threads}, {arguments.only in STEPS})"
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

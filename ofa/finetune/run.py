@@ -25,6 +25,7 @@ from ofa.runs import processes
 from ofa.runs.files import write_json
 from ofa.runs.lock import Lock
 from ofa.runs.settings import identity_of
+from ofa.runs.system import keep_memory
 from ofa.training.loop import Step, StepResult, Training
 from ofa.training.schedule import Plan
 
@@ -68,6 +69,7 @@ def finetune_network(config: FinetuneConfig, watcher: FinetuneWatcher | None = N
     `config.resume`, and with the same settings.
     """
     watcher = watcher or FinetuneWatcher()
+    keep_memory()
     with processes.processes(config.device) as procs:
         if procs.count > 1:
             raise InputError("ofa.finetune runs in one process: start it without torchrun")

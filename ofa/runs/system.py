@@ -45,6 +45,8 @@ _LOOK_S = 0.2  # how often a lock is looked at where no system call waits for it
 _FOLDERS_LOCK = ".lock"
 _STALE_S = 60
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
+# of mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
+_KEEPING = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 64 << 20))
 # a virus scanner or an indexer opens what has just been written: so long is waited until it closes it
 _SCANNED_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -239,6 +241,16 @@ def ending_with_this_process() -> Mapping[str, Any]:
         return {}
     libc = ctypes.CDLL(None)
     return {"preexec_fn": lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)}
+
+
+def keep_memory() -> None:
+    """Memory that is freed stays with this process, up to 2 GiB, where the C library is glibc.
+
+    For trainings: a step needs what the step before had, and asking the system for it takes a tenth of the time.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if LINUX else None  # another C library has none
+    for option, value in _KEEPING if mallopt is not None else ():
+        mallopt(option, value)
 
 
 def inheriting(handle: int) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from ofa.images.held_out import Photos, facts_of_training, open_photos
 from ofa.images.preprocessing import normalisation
 from ofa.runs.processes import Processes, processes
 from ofa.runs.settings import identity_of
+from ofa.runs.system import keep_memory
 from ofa.space import SearchSpace, Subnet, checked_resolutions, get_space
 from ofa.train.config import TrainConfig
 from ofa.train.tensorboard import TensorBoard
@@ -81,6 +82,7 @@ def train_supernet(config: TrainConfig, watcher: TrainWatcher | None = None) -> 
     Raises InputError for what is wrong with images, files or settings; a run that exists is only gone on with by
     `config.resume`, and with the same settings.
     """
+    keep_memory()
     with processes(config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else TrainWatcher()
         known = start_facts(config)

@@ -1,6 +1,8 @@
 """What a system that pins nothing means for the CPU profiler, and for whoever reads its table."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from device_agents.cpu.system import pin
 from ofa.blocks import all_blocks
 from ofa.errors import InputError
 from ofa.report.parts.provenance import made_in_words
+from ofa.runs import system
+from ofa.runs.system import keep_memory
 from ofa.search.report import caveats
 from ofa.space import get_space
 from ofa.tables import LatencyTable, TableRow
@@ -49,3 +53,28 @@ def test_search_and_report_say_that_cores_may_have_taken_turns(pinned: str | Non
     table = LatencyTable(header=header, rows=(row,), path=Path("d.csv"))
     assert any("not pinned to a CPU" in line for line in caveats(table, [])) == (pinned == "no")
     assert ("pinned to no CPU" in made_in_words(header)) == (pinned == "no")
+
+
+@pytest.mark.skipif(not system.LINUX, reason="the memory of a process is read from /proc")
+def test_memory_that_is_freed_is_kept() -> None:
+    """In a process of its own, which shall not keep this one's."""
+    code = """
+import sys
+from ofa.runs.system import keep_memory
+def mib():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) // 256
+if sys.argv[1] == "kept":
+    keep_memory()
+before = mib()
+filled = b"1" * (200 << 20)
+del filled
+print(mib() - before)
+"""
+    grown = [int(subprocess.check_output([sys.executable, "-c", code, way])) for way in ("kept", "given back")]
+    assert grown[0] >= 190 > 10 >= grown[1]
+
+
+def test_where_the_c_library_cannot_keep_memory_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "LINUX", False)
+    keep_memory()
