@@ -55,6 +55,17 @@ def test_the_console_script_is_a_command_too(moment: int, tmp_path: Path) -> Non
     assert interrupted([str(script), "search", "--help"], moment, tmp_path) == (130, "", "stopped\n")
 
 
+def test_the_work_of_a_command_ends_in_order(tmp_path: Path) -> None:
+    script = tmp_path / "ofa"
+    script.write_text(
+        "import os, signal\nfrom ofa.cli.run import run\ndef main():\n    try:\n        os.kill(os.getpid(), 2)\n"
+        "        signal.pause()\n    finally:\n        print('saved')\nrun(main)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "saved\n", "stopped\n")
+
+
 def test_a_program_that_imports_us_keeps_its_ctrl_c(tmp_path: Path) -> None:
     code = "import signal, ofa, profilers; print(signal.getsignal(2) is signal.default_int_handler)"
     (tmp_path / "mine.py").write_text(code)
