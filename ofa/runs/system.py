@@ -248,9 +248,12 @@ def keep_memory() -> None:
 
     For trainings: a step needs what the step before had, and asking the system for it takes a tenth of the time.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if LINUX else None  # another C library has none
-    for option, value in _KEEPING if mallopt is not None else ():
-        mallopt(option, value)
+    if not LINUX:
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):  # other C libraries have none
+        for option, value in _KEEPING:
+            libc.mallopt(option, value)
 
 
 def inheriting(handle: int) -> Mapping[str, Any]:
