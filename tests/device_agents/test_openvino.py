@@ -20,12 +20,14 @@ from device_agents.cpu.machine import computes
 from device_agents.cpu.parts import NotComputed, Part
 from ofa.blocks import Block, blocks_of
 from ofa.errors import InputError
+from ofa.export.folding import trained_graph
 from ofa.graph import network_graph
 from ofa.graph.fake_int8 import observed_ranges
 from ofa.graph.int8 import borders_of
 from ofa.graph.onnx import write_onnx
 from ofa.graph.onnx_int8 import write_onnx_int8
 from ofa.graph.torch import write_torchscript
+from ofa.networks import build_supernet, calibrate_bn, extract
 from ofa.space import get_space
 from profilers.devices.delegates import check_computed
 from profilers.devices.local_cpu import cpu_target, target_of_header
@@ -126,6 +128,7 @@ def operations(path: Path) -> Counter[tuple[str, ...]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("parts")
 def test_int8_blocks_compute_what_the_whole_network_does_and_one_rounding_more(tmp_path: Path) -> None:
     """Whatever a block is made of must not hang on where it stands: here in four stages, thirteen blocks deep."""
@@ -145,6 +148,20 @@ def test_int8_blocks_compute_what_the_whole_network_does_and_one_rounding_more(t
     assert more.pop(("Reorder", "u8", "u8")) == sum(block.skip for block in chain) - chain[-1].skip
     assert not more
     assert not whole - alone
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("parts")
+def test_an_exported_int8_network_computes_what_is_timed(tmp_path: Path) -> None:
+    """Of a network whose values batch normalisation keeps, with ranges that were seen: as trained ones have."""
+    space = get_space("mbv3-w0.35", 10)
+    subnet = space.subnet([3, 5, 3, 0] * 5, [3, 3, 3, 0] * 5, [3] * 5, 64)
+    images = torch.randn(16, 3, 64, 64, generator=torch.manual_seed(0))
+    net = build_supernet(space).eval()
+    graph = trained_graph(extract(net, subnet, calibrate_bn(net, subnet, [images])))
+    (tmp_path / "exported.onnx").write_bytes(write_onnx_int8(graph, observed_ranges(graph, [images])))
+    (timed,) = write_models({"timed": blocks_of(space, subnet)}, "openvino", tmp_path, 1, "int8").values()
+    assert operations(tmp_path / "exported.onnx") == operations(tmp_path / timed)
 
 
 @bf16
