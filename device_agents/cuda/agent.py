@@ -65,14 +65,13 @@ def prepared(manifest: dict[str, Any], folder: Path = Path()) -> Agent | OnnxAge
         if manifest[field] not in expected:
             raise ValueError(f"{field} is {manifest[field]!r}, expected one of {', '.join(expected)}")
     device = torch.device(manifest["device"])
+    _settle_tf32(manifest, device)
     if manifest["runtime"] in PROVIDERS:
-        return onnx_agent(manifest, *_opened_for_onnx(device), folder)
+        return onnx_agent(manifest, *_opened_for_onnx(manifest, device), folder)
     if device.type == "cpu":
         torch.set_num_threads(1)
         return Agent(manifest, Cpu(device), Nvml(None, "", "this is a CPU"))
-    cuda = Cuda(device)
-    if manifest["dtype"] in ("tf32", "bf16") and cuda.properties.major < 8:
-        raise ValueError(f"{cuda.properties.name} has no {manifest['dtype']}: it takes compute capability 8.0")
+    cuda = _cuda_with(manifest["dtype"], device)
     # fp32 means fp32: by default cuDNN would use tf32
     with warnings.catch_warnings():
         # since torch 2.9 of newer names; the older ones hold everywhere, and both must not be mixed
@@ -90,12 +89,28 @@ def opened(cuda: Cuda) -> Nvml:
     return nvml
 
 
-def _opened_for_onnx(device: torch.device) -> tuple[Cuda | Cpu, Nvml]:
+def _settle_tf32(manifest: Mapping[str, Any], device: torch.device) -> None:
+    """Whether libraries may round products to TF32, as TensorRT and cuDNN do: they read it once, when CUDA begins."""
+    if manifest["dtype"] == "tf32":
+        os.environ.pop("NVIDIA_TF32_OVERRIDE", None)
+    elif device.type == "cuda" and manifest["runtime"] in PROVIDERS and manifest["dtype"] == "fp32":
+        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+
+
+def _cuda_with(dtype: str, device: torch.device) -> Cuda:
+    """A GPU; ValueError where it has no such numbers."""
+    cuda = Cuda(device)
+    if dtype in ("tf32", "bf16") and cuda.properties.major < 8:
+        raise ValueError(f"{cuda.properties.name} has no {dtype}: it takes compute capability 8.0")
+    return cuda
+
+
+def _opened_for_onnx(manifest: Mapping[str, Any], device: torch.device) -> tuple[Cuda | Cpu, Nvml]:
     if device.type == "cpu":
         return Cpu(device), Nvml(None, "", "this is a CPU")
     if not torch.cuda.is_available():
         return Waited(device), Nvml(None, "", "torch has no CUDA here, and so does not tell which GPU it is")
-    cuda = Cuda(device)
+    cuda = _cuda_with(manifest["dtype"], device)
     return cuda, opened(cuda)
 
 

@@ -23,6 +23,8 @@ LOST = 3
 # for so many cycles of its clock, 2 ms at 2 GHz, the GPU is held before a batch of runs that are launched one by one,
 # and for twice as many as often as that was too short; for more, a second, runs are not held
 HELD_CYCLES, MOST_CYCLES = 1 << 22, 1 << 31
+# for so many, a tenth of a second, where a single launch is to be told from a run
+ASKED_CYCLES = 1 << 28
 
 
 class CaptureFailed(RuntimeError):
@@ -92,6 +94,16 @@ class Cuda:
             if self.held_cycles >= MOST_CYCLES:
                 raise RuntimeError("the GPU finished runs before the next were queued, however long it was held")
             self.held_cycles *= 2
+
+    def waits_for(self, work: Work) -> bool:
+        """Whether a work that was queued behind a held GPU comes back only when the GPU is done with it."""
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        torch.cuda._sleep(ASKED_CYCLES)  # type: ignore[no-untyped-call]
+        event.record()
+        work()
+        waited: bool = event.query()  # type: ignore[no-untyped-call]
+        self.settle()
+        return waited
 
     def keep_busy(self, works: Sequence[Work]) -> None:
         """Returns at once; to be called again and again: the works are queued twice over at any time."""

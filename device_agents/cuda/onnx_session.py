@@ -65,12 +65,12 @@ class Provider:
             raise NotUsed(f"onnxruntime took {used} in place of {self.name}")
         return session
 
-    def check(self) -> None:
-        """NotUsed, with the reason, where the provider runs nothing here."""
+    def check(self) -> Model:
+        """A model of one operator, which ran; NotUsed, with the reason, where the provider runs nothing here."""
         if self.name != CPU:
             _load_libraries()
         try:
-            Model(self.session(PROBE), self, np.random.default_rng(0), None)
+            return Model(self.session(PROBE), self, np.random.default_rng(0), None)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
             if isinstance(error, NotUsed):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,8 @@ from device_agents.cuda.visits import Loaded, Visits
 PROVIDERS = {"onnxruntime-cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 # no run is as short: even an empty graph takes the GPU longer
 LEAST_RUN_NS = 1000
+# runs after which a graph is captured for sure
+_BEFORE_ASKED = 3
 
 
 class OnnxAgent(Visits):
@@ -28,8 +29,6 @@ class OnnxAgent(Visits):
         super().__init__(manifest, device, nvml)
         self.runtime, self.provider = manifest["runtime"], provider
         self.by_events = isinstance(device, Cuda)
-        if isinstance(device, Cuda) and manifest["mode"] == "graph":
-            device.held_cycles = HELD_CYCLES
         # of this visit: what is queued needs its memory until the device is done with it
         self._kept: list[Model] = []
 
@@ -53,10 +52,26 @@ class OnnxAgent(Visits):
             "cuda": getattr(onnxruntime, "cuda_version", None) or None,
             "cudnn": None if cudnn is None else str(cudnn),
             "provider": self.provider.name,
-            "timed_by": "CUDA events"
-            if self.by_events
-            else "the clock on the wall, each run waited for: launching it counts",
+            "timed_by": self._timed_by(),
         }
+
+    def _timed_by(self) -> str:
+        if not isinstance(self.device, Cuda):
+            return "the clock on the wall, each run waited for: launching it counts"
+        if self.manifest["mode"] == "graph" and not self.device.held_cycles:
+            return "CUDA events, each run waited for by onnxruntime: launching it counts"
+        return "CUDA events"
+
+    def check(self) -> None:
+        """NotUsed where the provider does not run; else whether its runs can be queued behind a GPU that is held."""
+        model = self.provider.check()
+        if isinstance(self.device, Cuda) and self.manifest["mode"] == "graph":
+            model.unwaited()
+            for _ in range(_BEFORE_ASKED):
+                model()
+            # TensorRT's replay of a graph is waited for, whatever a run is told, and CUDA's was until 2026
+            if not self.device.waits_for(model):
+                self.device.held_cycles = HELD_CYCLES
 
     def let_go(self) -> None:
         self.device.settle()
@@ -103,11 +118,8 @@ class OnnxAgent(Visits):
 
 def onnx_agent(manifest: dict[str, Any], device: Cuda | Cpu, nvml: Nvml, folder: Path) -> OnnxAgent:
     """An agent whose provider runs here; ValueError where it does not. folder: where engines are kept"""
-    if manifest["dtype"] == "fp32":
-        # no library may round products to TF32, which TensorRT and cuDNN would
-        os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
     agent = OnnxAgent(manifest, device, nvml, provider_of(manifest, device, folder))
-    agent.provider.check()
+    agent.check()
     return agent
 
 
@@ -133,5 +145,5 @@ def provider_of(manifest: dict[str, Any], device: Cuda | Cpu, folder: Path) -> P
             "trt_timing_cache_path": cache,
         }
     else:
-        options["enable_cuda_graph"] = graph
+        options |= {"enable_cuda_graph": graph, "use_tf32": str(int(manifest["dtype"] == "tf32"))}
     return Provider(PROVIDERS[manifest["runtime"]], options, "cuda", index)

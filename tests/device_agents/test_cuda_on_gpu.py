@@ -160,6 +160,7 @@ def test_a_provider_computes_what_torch_does_and_its_runs_are_timed(tmp_path: Pa
     agent = prepared(onnx_manifest(runtime, dtype=dtype), tmp_path)
     result = agent.visit("m", path)
     assert isinstance(agent, OnnxAgent)
+    assert isinstance(agent.device, Cuda)
     assert agent.provider.name == PROVIDERS[runtime]
     assert min(result["samples_ns"]) > 1000
     (model,) = agent._kept
@@ -170,8 +171,10 @@ def test_a_provider_computes_what_torch_does_and_its_runs_are_timed(tmp_path: Pa
     assert torch.allclose(torch.from_numpy(model.output.numpy()).float(), expected, rtol=tolerance, atol=tolerance)
     by_torch = prepared(manifest(dtype=dtype, memory_format="contiguous")).visit("t", model_file(tmp_path))
     each = [min(r["samples_ns"]) / r["calls_per_sample"] for r in (result, by_torch)]
-    # a graph of launches that were waited for would take twenty times as long
-    assert 0.1 < each[0] / each[1] < 10
+    assert each[0] / each[1] > 0.1
+    if agent.device.held_cycles:
+        # a graph of launches that were waited for, as TensorRT's are, would take twenty times as long
+        assert each[0] / each[1] < 10
     parts = agent.visit_parts([path, path])
     assert len(parts["parts_ns"]) == 2
 

@@ -132,7 +132,7 @@ def test_a_model_is_loaded_anew_and_the_one_before_is_let_go(tmp_path: Path) -> 
 def test_a_provider_is_told_the_gpu_the_stream_and_whether_to_capture_graphs(tmp_path: Path) -> None:
     asked = {**manifest_of(**ONNX), "device": "cuda:1"}
     provider = provider_of(asked, fake_cuda(), tmp_path)
-    options = {"device_id": "1", "user_compute_stream": "77", "enable_cuda_graph": "1"}
+    options = {"device_id": "1", "user_compute_stream": "77", "enable_cuda_graph": "1", "use_tf32": "0"}
     assert provider == Provider("CUDAExecutionProvider", options, "cuda", 1)
     assert provider_of({**asked, "mode": "eager"}, fake_cuda(), tmp_path).options["enable_cuda_graph"] == "0"
     assert "user_compute_stream" not in provider_of(asked, Waited(torch.device("cuda:1")), tmp_path).options

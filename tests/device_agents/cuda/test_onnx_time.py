@@ -2,10 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 
+from device_agents.cuda import agent as cuda_agent
+from device_agents.cuda.agent import prepared
 from device_agents.cuda.device import HELD_CYCLES, Cpu, Cuda, Waited, told_name
 from device_agents.cuda.onnx_session import CPU, Provider
 from device_agents.cuda.onnx_visits import OnnxAgent
@@ -82,7 +86,9 @@ def test_only_graphs_are_held_and_no_run_is_waited_for_between_events(
     monkeypatch.setattr(Cuda, "settle", lambda _: None)
     monkeypatch.setattr(Cuda, "free", lambda _: None)
     cuda, provider = fake_cuda(), Provider(CPU, {}, "cpu", 0)
+    monkeypatch.setattr(Cuda, "waits_for", lambda *_: False)
     agent = OnnxAgent(manifest_of(**{**ONNX, "mode": mode}), cuda, NO_NVML, provider)
+    agent.check()
     assert cuda.held_cycles == held
     (model,) = agent.parts([write(tmp_path, "a")])
     assert model._options.get_run_config_entry("disable_synchronize_execution_providers") == "1"
@@ -100,12 +106,91 @@ def test_a_provider_that_leaves_the_stream_is_found_out() -> None:
     assert OnnxAgent(manifest_of(**ONNX), Cpu(torch.device("cpu")), NO_NVML, CUDA).run_ns(300.0) == 300.0
 
 
-def test_fp32_is_not_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
-    for dtype, override in (("tf32", None), ("fp16", None), ("fp32", "0")):
-        agent_of(dtype=dtype)
-        assert os.environ.get("NVIDIA_TF32_OVERRIDE") == override
-    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE")
+class Begun(Cuda):
+    """Stands for a GPU: remembers what libraries would read when they begin."""
+
+    major = 8
+    overrides: ClassVar[list[str | None]] = []
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.l2_bytes, self.stream, self.held_cycles = device, 0, 7, 0
+        self.properties = SimpleNamespace(major=self.major, name="NVIDIA T4", uuid="none")
+
+    def open(self) -> None:
+        self.overrides.append(os.environ.get("NVIDIA_TF32_OVERRIDE"))
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> type[Begun]:
+    monkeypatch.setattr(cuda_agent, "Cuda", Begun)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(OnnxAgent, "check", lambda _: None)
+    monkeypatch.setattr(Begun, "overrides", [])
+    return Begun
+
+
+@pytest.mark.parametrize("before", [None, "0"])
+def test_fp32_is_not_tf32_which_is_settled_before_cuda_begins(
+    begun: type[Begun], monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    found = {}
+    for dtype in ("tf32", "fp16", "fp32"):
+        if before is None:
+            monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+        else:
+            monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", before)
+        agent = agent_of(dtype=dtype, device="cuda:0")
+        found[dtype] = agent.provider.options["use_tf32"]
+    assert begun.overrides == [None, before, "0"]
+    assert found == {"tf32": "1", "fp16": "0", "fp32": "0"}
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "")  # so that it is put back as it was before the test
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnxruntime-cuda", "tensorrt"])
+def test_a_gpu_without_tf32_is_not_asked_for_it(
+    begun: type[Begun], monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    monkeypatch.setattr(Begun, "major", 7)
+    with pytest.raises(ValueError, match=r"^NVIDIA T4 has no tf32: it takes compute capability 8.0$"):
+        prepared(manifest_of(**{**ONNX, "runtime": runtime}, dtype="tf32", device="cuda:0"))
+    assert begun.overrides == []
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_gpu_is_held_only_where_runs_are_not_waited_for(
+    events: type[Event], monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """As TensorRT's replay of a graph is, whatever it is told."""
+    events.host_us, told = 40, []
+
+    class Replay:
+        def unwaited(self) -> None:
+            told.append("unwaited")
+
+        def __call__(self) -> None:
+            assert told, "else every run is waited for"
+            Event.work()
+            if waits:
+                Event.now_us = Event.free_us
+
+    def settle(_: Cuda) -> None:
+        Event.now_us = max(Event.now_us, Event.free_us)
+
+    monkeypatch.setattr(Cuda, "settle", settle)
+    monkeypatch.setattr(Provider, "check", lambda _: Replay())
+    monkeypatch.setattr(Cuda, "facts", lambda _: {})
+    for mode in ("graph", "eager"):
+        agent = OnnxAgent(manifest_of(**ONNX, mode=mode), fake_cuda(), NO_NVML, CUDA)
+        agent.check()
+        assert isinstance(agent.device, Cuda)
+        held = mode == "graph" and not waits
+        assert bool(agent.device.held_cycles) == held
+        counts = mode == "graph" and waits
+        assert agent.facts()["timed_by"] == "CUDA events" + (
+            ", each run waited for by onnxruntime: launching it counts" if counts else ""
+        )
+        # and so its runs are timed, rather than waited for in vain
+        assert agent.device.timed([Replay()] * 4, lambda: None) == [2000 if held else 42_000 if waits else 40_000] * 3
 
 
 # ---- a GPU that torch does not know
@@ -128,7 +213,7 @@ def test_the_kernel_names_the_gpu_that_torch_does_not_know(tmp_path: Path) -> No
 
 
 def test_without_cuda_in_torch_runs_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Provider, "check", lambda _: None)
+    monkeypatch.setattr(Provider, "check", lambda _: None)  # nor is it asked whether runs can be queued
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     agent = agent_of(device="cuda:0")
     assert isinstance(agent.device, Waited)
