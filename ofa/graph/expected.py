@@ -92,7 +92,7 @@ def _normalised(node: Node, found: _Channels) -> tuple[Node, _Channels]:
     """A convolution with results of variance 1, given what it computes."""
     assert node.weight is not None
     scale = 1 / np.sqrt(np.where(found.variance > 0, found.variance, 1))
-    weight = (node.weight * scale.reshape(-1, 1, 1, 1)).astype(np.float32)
+    weight = node.weight * scale.astype(np.float32).reshape(-1, 1, 1, 1)
     if node.bias is None:
         return replace(node, weight=weight), _Channels.normal(found.mean * scale, found.variance * scale**2)
     bias = node.bias - (found.mean - node.bias) * scale
@@ -132,7 +132,7 @@ def _computed(graph: Graph, node: Node, inputs: list[_Channels]) -> _Channels:
 
 def _weighted(node: Node, x: _Channels) -> _Channels:
     assert node.weight is not None
-    weight = node.weight.reshape(*node.weight.shape[:2], -1).astype(np.float64)  # (out, in / groups, k * k)
+    weight = node.weight.reshape(*node.weight.shape[:2], -1)  # (out, in / groups, k * k)
     if weight.shape[2] == 1:
         sums = weight[:, :, 0]
         squares = sums**2
@@ -143,9 +143,9 @@ def _weighted(node: Node, x: _Channels) -> _Channels:
         mean, variance = (by[:, 0] * np.repeat(of, each) for by, of in ((sums, x.mean), (squares, x.variance)))
     else:
         # (groups, out, in): each group reads its own channels
-        means, variances = (of.reshape(node.groups, -1, 1) for of in (x.mean, x.variance))
+        means, variances = (of.reshape(node.groups, -1, 1).astype(np.float32) for of in (x.mean, x.variance))
         mean, variance = (
-            (by.reshape(node.groups, -1, by.shape[1]) @ of).reshape(-1)
+            (by.reshape(node.groups, -1, by.shape[1]) @ of).reshape(-1).astype(np.float64)
             for by, of in ((sums, means), (squares, variances))
         )
     return _Channels.normal(mean if node.bias is None else mean + node.bias, variance)
