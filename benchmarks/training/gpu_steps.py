@@ -49,7 +49,7 @@ def timed(step: Callable[[], object], device: Any, seconds: float) -> Timed:
             torch.cuda.synchronize(device)
         return time.perf_counter()
 
-    for _ in range(WARM):
+    for _ in range(WARM if gpu else 1):
         step()
     began = wait()
     step()
