@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--group", type=int, nargs="+", default=[16], metavar="N", help="sub-networks that run together"
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
-    parser.add_argument("--batches", type=int, default=2, metavar="N", help="to calibrate, and as many to evaluate")
+    parser.add_argument("--batches", type=int, default=4, metavar="N", help="to calibrate, and as many to evaluate")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)

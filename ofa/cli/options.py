@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from ofa.cli.config import AtLeast, Config, Free, Input, Option, Output
 from ofa.reading.kinds import PREDICTORS, SPACE
@@ -166,6 +166,22 @@ class DeviceOptions(Config):
 
     device: Annotated[str, Free()] = "auto"
     """auto (the GPU if there is one), cpu, cuda or cuda:1"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrecisionOptions(DeviceOptions):
+    """Where torch computes networks that are only evaluated, and how exactly."""
+
+    PANEL: ClassVar[str] = "Device"
+
+    # Free, because runs of before there was a choice are continued: `half_precision` joins their settings instead
+    precision: Annotated[Literal["fp32", "bf16", "fp16"], Free()] = "fp32"
+    """fp32, or bf16 or fp16 on a GPU (bf16 also on a CPU), which is faster; weights and statistics stay in fp32"""
+
+    @property
+    def half_precision(self) -> str | None:
+        """The precision, where it is not fp32."""
+        return None if self.precision == "fp32" else self.precision
 
 
 @dataclass(frozen=True, kw_only=True)

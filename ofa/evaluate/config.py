@@ -10,9 +10,9 @@ from ofa.cli.config import AtLeast, Input, Option, Output
 from ofa.cli.options import (
     CHECKPOINT,
     CalibrationOptions,
-    DeviceOptions,
     ImageOptions,
     OptionalCount,
+    PrecisionOptions,
     ResultOptions,
     SamplingOptions,
     Seed,
@@ -23,7 +23,7 @@ from ofa.reading.kinds import NET_CONFIG, ONNX, SUBNETS, TFLITE, WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, DeviceOptions, ResultOptions):
+class EvaluateConfig(ImageOptions, CalibrationOptions, SamplingOptions, PrecisionOptions, ResultOptions):
     """Measure the accuracy of a specialised network, or of sub-networks of a supernet, on images.
 
     Batch normalisation of a supernet's sub-networks is calibrated first. To divide the images among processes, use

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from ofa.checkpoints.images import EvaluationImages
-from ofa.cli.options import ReadingOptions
 from ofa.errors import InputError
 from ofa.evaluate import scores
+from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.confusion import Confusion
 from ofa.evaluate.networks import AnyNetwork, NamedNetwork, classes_of
+from ofa.evaluate.precision import autocast
 from ofa.evaluate.scores import Scores, first_choices
 from ofa.images.reading import batches, read_chunks
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
@@ -65,13 +66,13 @@ class NetworkEvaluator:
         net: AnyNetwork,
         images: EvaluationImages,
         indices: Sequence[int],
-        options: ReadingOptions,
+        options: EvaluateConfig,
         procs: Processes,
         journal: SharedJournal,
     ) -> None:
         """indices: those of the images to evaluate on, in this order"""
         self._net, self._images, self._procs, self._journal = net, images, procs, journal
-        self._data, self._size = images.data, options.batch_size
+        self._data, self._size, self._precision = images.data, options.batch_size, options.precision
         # of several folders that are one class, the first; names that the checkpoint knows go before
         named = {number: name for name, number in sorted(self._data.class_index.items(), reverse=True)}
         self._names = named | dict(enumerate(images.facts.classes))
@@ -167,14 +168,15 @@ class NetworkEvaluator:
         assert isinstance(self._net, Supernet)
         (folder, chosen), cut = self._images.calibration, self._images.cut
         prepared = batches(folder, network.resolution, self._size, indices=chosen, **self._how)
-        statistics = calibrate_bn(self._net, network.subnet, cut.batches(prepared))
+        with autocast(self._precision, self._procs.device):
+            statistics = calibrate_bn(self._net, network.subnet, cut.batches(prepared))
         cut.check(statistics.images, folder.path)  # without the broken ones
         return statistics
 
     def _logits(self, images: Tensor, network: NamedNetwork, statistics: BatchNormStatistics | None) -> Tensor:
         """(N, classes) for images (N, 3, R, R)."""
         images = images.to(self._procs.device, memory_format=torch.channels_last, non_blocking=True)
-        with torch.inference_mode():
+        with torch.inference_mode(), autocast(self._precision, self._procs.device):
             if network.subnet is None or not isinstance(self._net, Supernet):
                 found: Tensor = self._net(images)
             else:

@@ -38,6 +38,8 @@ def open_file_network(config: EvaluateConfig) -> FileNetwork:
         raise InputError(f"{path} is a model file, with one network: leave --subnet, --random and --config out")
     if config.device not in ("auto", "cpu"):
         raise InputError(f"{path} is a model file, which is run on the CPU: leave --device {config.device} out")
+    if config.half_precision:
+        raise InputError(f"{path} is a model file, with types of its own: leave --precision {config.precision} out")
     model = open_model(path)
     model.check_preparation(config.override_preprocessing)
     if config.resolution not in (None, model.resolution):

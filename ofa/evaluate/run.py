@@ -13,6 +13,7 @@ from ofa.evaluate.config import EvaluateConfig
 from ofa.evaluate.evaluator import EvaluatedNetwork, NetworkEvaluator
 from ofa.evaluate.model_file import FileNetwork, is_model_file
 from ofa.evaluate.networks import NamedNetwork, classes_of, open_networks
+from ofa.evaluate.precision import check_precision
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
 from ofa.runs.journal import SharedJournal
@@ -65,6 +66,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
     with processes.processes("cpu" if is_model_file(config.checkpoint) else config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else EvaluateWatcher()
         started = time.perf_counter()
+        check_precision(config.precision, procs.device)
         net, asked = open_networks(config)
         calibration = None if asked[0].subnet is None else config
         classes = classes_of(net)
@@ -74,7 +76,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
         indices = list(chosen.indices) if config.limit is None else chosen.at_random(config.limit, config.seed)
         facts = _facts(config, images, indices, asked)
         settings = identity_of(config, **{key: facts[key] for key in ("images_sha256", "class_index", "networks")},
-                               image_facts=images.facts.to_dict())  # fmt: skip
+                               image_facts=images.facts.to_dict(), precision=config.half_precision)  # fmt: skip
         journal = SharedJournal(config.out, settings, procs, resume=config.resume, overwrite=config.overwrite)
         watcher.begin(images)
         net.to(procs.device).eval()
@@ -116,6 +118,7 @@ def _facts(
         "mean": list(images.facts.mean),
         "std": list(images.facts.std),
         "batch_size": config.batch_size,
+        "precision": config.precision,
         "networks": [[n.name, n.resolution, n.subnet.to_dict() if n.subnet else None] for n in asked],
         "calibration": None if calibration is None else str(calibration[0].path),
         "calibration_images": None if calibration is None else len(calibration[1]),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ofa.errors import InputError
+from ofa.evaluate.precision import autocast
 
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -42,9 +43,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Wraps forward passes."""
-        if self.name == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16 if self.name == "bf16" else torch.float16)
+        return autocast(self.name, self.device)
 
     def backward(self, loss: Tensor) -> None:
         """Adds the loss's gradients to those that are there."""

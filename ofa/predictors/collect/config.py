@@ -11,8 +11,8 @@ from ofa.cli.options import (
     CHECKPOINT,
     CalibrationOptions,
     Count,
-    DeviceOptions,
     ImageOptions,
+    PrecisionOptions,
     Resolutions,
     ResultOptions,
     Seed,
@@ -24,7 +24,7 @@ from ofa.reading.kinds import WEIGHTS
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, ResultOptions):
+class CollectConfig(ImageOptions, CalibrationOptions, PrecisionOptions, ResultOptions):
     """Measure the top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
 
     Each is calibrated and evaluated at its own resolution. To divide the sub-networks among processes, use
@@ -68,6 +68,8 @@ class CollectConfig(ImageOptions, CalibrationOptions, DeviceOptions, ResultOptio
         super().__post_init__()
         if self.out.suffix != ".csv":
             raise UsageError(f"--out is {self.out}, expected a name that ends in .csv")
+        if self.dtype == "int8" and self.precision != "fp32":
+            raise UsageError(f"--dtype int8 is rounded in fp32: leave out --precision {self.precision}")
 
     @property
     def network_dtype(self) -> str:

@@ -36,7 +36,7 @@ def find_finished(path: Path, facts: Mapping[str, Any], numbers: Sequence[int]) 
         raise InputError(f"{other} ({cut(error, 200)}): {WAY_OUT}") from None
     if not stated:
         raise InputError(f"{other}: {WAY_OUT}")
-    stated.setdefault("dtype", DTYPES[0])  # of before there was a choice
+    stated = {"dtype": DTYPES[0], "precision": "fp32", **stated}  # of before there was a choice
     asked = {*stated, *(set(facts) - {HASH, DESCRIPTION})}  # earlier files do not tell these
     wanted = {key: value for key, value in json.loads(json.dumps(facts)).items() if key in asked and key not in NAMES}
     if different := Difference.between({key: stated.get(key) for key in wanted}, wanted):

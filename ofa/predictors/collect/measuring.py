@@ -12,6 +12,7 @@ import torch
 from ofa.blocks import index_of
 from ofa.blocks.costs import count_macs
 from ofa.errors import InputError
+from ofa.evaluate.precision import autocast
 from ofa.evaluate.scores import Scores, counts_of
 from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import Triple
@@ -107,6 +108,7 @@ def measure(
     subnets: Sequence[Subnet],
     images: PreparedImages,
     advance: Callable[[float], object] = lambda _: None,
+    precision: str = "fp32",
 ) -> list[Scores]:
     """Calibrates and evaluates sub-networks of the images' resolution, together.
 
@@ -115,11 +117,13 @@ def measure(
 
     net: in evaluation mode
     advance: called with shares that are done, 1 in all
+    precision: of forward passes, "fp32", "bf16" or "fp16"; weights and statistics are fp32
     Raises InputError where a network's outputs are not finite.
     """
-    tree = SubnetTree(net, subnets)
-    folded = tree.folded(tree.calibrate(images.calibration_batches(device_of(net), advance)))
-    return scored(images, subnets, device_of(net), lambda floats: tree.logits(floats, folded), advance)
+    tree, device = SubnetTree(net, subnets), device_of(net)
+    with autocast(precision, device):
+        folded = tree.folded(tree.calibrate(images.calibration_batches(device, advance)))
+        return scored(images, subnets, device, lambda floats: tree.logits(floats, folded), advance)
 
 
 def scored(

@@ -8,18 +8,21 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ofa.checkpoints.images import EvaluationImages, open_evaluation_images
 from ofa.checkpoints.opening import open_supernet
 from ofa.errors import InputError
+from ofa.evaluate.precision import check_precision
 from ofa.images.files.folder import ImageFolder
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.finished import COUNT, LOSS, find_finished
 from ofa.predictors.collect.int8 import measure_int8
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
+from ofa.predictors.collect.measuring import measure as measure_floats
 from ofa.reading.numbers import PERCENT
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
@@ -76,6 +79,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
     with processes.processes(config.device) as procs:
         watcher = watcher if watcher is not None and procs.rank == 0 else CollectWatcher()
         started = time.monotonic()
+        check_precision(config.precision, procs.device)
         net = open_supernet(config.checkpoint, config.space)
         images = open_evaluation_images(config.checkpoint, net.space.num_classes, config, config, config.seed)
         space = net.space
@@ -83,7 +87,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         evaluated = images.evaluated.at_random(config.images, config.seed)
         facts = _facts(config, space, resolutions, images, evaluated)
         found = ("space", "resolutions", "class_index", "images_sha256", "calibration_sha256", "image_facts")
-        settings = identity_of(config, **{key: facts[key] for key in found})
+        settings = identity_of(config, **{key: facts[key] for key in found}, precision=config.half_precision)
         (part, parts), first = config.part, config.first
         out = config.out_of(part)
         subnets = draw(space, resolutions, config.seed, range(first, first + config.subnets), config.tilted)
@@ -99,7 +103,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
         net.to(procs.device).eval()
-        measure = measure_int8 if config.dtype == "int8" else None
+        measure = measure_int8 if config.dtype == "int8" else partial(measure_floats, precision=config.precision)
         collection = Collection(net, subnets, images, evaluated, config, journal, watcher, measure)
         try:
             collection.run(todo, first)
@@ -135,6 +139,7 @@ def _facts(
         "shard": list(config.part),
         **space_record(space),
         "dtype": config.network_dtype,
+        "precision": config.precision,
         "resolutions": list(resolutions),
         "checkpoint": config.checkpoint.name,
         "checkpoint_sha256": sha256(config.checkpoint),

@@ -269,6 +269,7 @@ def test_what_only_weights_can_do(files: Any, photographs: Path, tmp_path: Path,
     for option, message in (
         ("--resolution=96", r"is for images of 64 px: leave --resolution out"),
         ("--device=cuda", r"which is run on the CPU: leave --device cuda out"),
+        ("--precision=bf16", r"is a model file, with types of its own: leave --precision bf16 out"),
         (f"--subnet={toy.result}", r"one network: leave --subnet, --random and --config out"),
         ("--override-preprocessing", r"prepares its images itself: leave --override-preprocessing out"),
         ("--num-classes=7", r"has 4 classes, not 7"),
