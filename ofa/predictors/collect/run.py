@@ -17,12 +17,12 @@ from ofa.checkpoints.opening import open_supernet
 from ofa.errors import InputError
 from ofa.evaluate.precision import check_precision
 from ofa.images.files.folder import ImageFolder
+from ofa.predictors.collect import measuring
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.finished import COUNT, LOSS, find_finished
 from ofa.predictors.collect.int8 import measure_int8
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
-from ofa.predictors.collect.measuring import measure as measure_floats
 from ofa.reading.numbers import PERCENT
 from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
@@ -103,7 +103,9 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
         net.to(procs.device).eval()
-        measure = measure_int8 if config.dtype == "int8" else partial(measure_floats, precision=config.precision)
+        measure = measure_int8 if config.dtype == "int8" else None
+        if config.half_precision is not None:
+            measure = partial(measuring.measure, precision=config.precision)
         collection = Collection(net, subnets, images, evaluated, config, journal, watcher, measure)
         try:
             collection.run(todo, first)
