@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
 import itertools
@@ -12,10 +11,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+
+from device_agents.cuda.kernel import told_name
 
 Work = Callable[[], object]
 # exit code of an agent whose process is of no more use
@@ -202,20 +202,6 @@ class Waited(Cpu):
 
     def facts(self) -> dict[str, Any]:
         return {"gpu": told_name()}
-
-
-def told_name(proc: Path = Path("/proc")) -> str | None:
-    """What the kernel calls the GPU: a Jetson's whole board, or a card, if all cards are alike."""
-    with contextlib.suppress(OSError):
-        board = (proc / "device-tree" / "model").read_text(encoding="utf-8", errors="replace").strip("\0 \n")
-        if board.startswith("NVIDIA"):
-            return board
-    names = set()
-    for path in (proc / "driver" / "nvidia" / "gpus").glob("*/information"):
-        with contextlib.suppress(OSError):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            names |= {line.partition(":")[2].strip() for line in lines if line.startswith("Model:")}
-    return names.pop() if len(names) == 1 else None
 
 
 def load_average() -> float | None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from device_agents.cuda.kernel import loaded
+
 KINDS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 CPU = "CPUExecutionProvider"
 # what brings the libraries of a provider
@@ -141,12 +143,7 @@ def missing_library(provider: str) -> str | None:
 
 def version_of(library: str, function: str) -> int | None:
     """What a library says of its version, if this process has loaded it; its name begins so."""
-    try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    paths = {line.split(maxsplit=5)[5] for line in lines if f"/{library}.so" in line}
-    for path in sorted(paths):
+    for path in loaded(library):
         try:
             return int(getattr(ctypes.CDLL(path), function)())
         except (OSError, AttributeError):

@@ -16,7 +16,7 @@ def cpu_model_here() -> str | None:
 
 def gpu_model(devices: str, runtime: str) -> str | None:
     """The first of the GPUs, as --device names them; NoDevice where there is none, or no provider for the runtime."""
-    from device_agents.cuda.device import told_name
+    from device_agents.cuda.kernel import told_name
     from profilers.devices.nvidia import check_provider, found_devices
 
     first = found_devices(devices, runtime)[0]

@@ -30,7 +30,10 @@ HIDDEN = {
 ARGUMENTS = {"pass_fds", "start_new_session", "preexec_fn", "process_group", "creationflags", "startupinfo"}
 KERNELS = ("/proc", "/sys/", "/dev/", "/tmp", "/var/", "/etc/")
 # what reads a file of the kernel, and takes "it is not there" for an answer
-READERS = {ROOT / "device_agents/cpu/machine.py", ROOT / "profilers/devices/identity.py"}
+READERS = {
+    ROOT / path
+    for path in ("device_agents/cpu/machine.py", "device_agents/cuda/kernel.py", "profilers/devices/identity.py")
+}
 
 
 def full_name(node: ast.AST) -> str:

@@ -195,7 +195,7 @@ def test_a_table_is_made_again_where_the_gpu_and_the_provider_are(monkeypatch: p
         gpu_model("cuda", "tensorrt")
     monkeypatch.setattr(nvidia, "check_provider", lambda *_: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("device_agents.cuda.device.told_name", lambda: "NVIDIA Jetson")
+    monkeypatch.setattr("device_agents.cuda.kernel.told_name", lambda: "NVIDIA Jetson")
     assert gpu_model("cuda", "tensorrt") == "NVIDIA Jetson"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")

@@ -10,7 +10,8 @@ import torch
 
 from device_agents.cuda import agent as cuda_agent
 from device_agents.cuda.agent import prepared
-from device_agents.cuda.device import HELD_CYCLES, Cpu, Cuda, Waited, told_name
+from device_agents.cuda.device import HELD_CYCLES, Cpu, Cuda, Waited
+from device_agents.cuda.kernel import told_name
 from device_agents.cuda.onnx_session import CPU, Provider
 from device_agents.cuda.onnx_visits import OnnxAgent
 from profilers.measuring.events import AGENT_FACTS
