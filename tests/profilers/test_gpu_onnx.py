@@ -81,6 +81,14 @@ def test_whole_networks_are_measured_beside_by_the_same_runtime(
     assert "writing" in said
 
 
+def test_of_eager_runs_only_torchs_are_said_to_call_its_operators() -> None:
+    eager = {**ASKED, "mode": "eager"}
+    targets = {runtime: gpu_target("cpu", eager, 2, 60.0, runtime) for runtime in nvidia.RUNTIMES}
+    assert [runtime for runtime, target in targets.items() if "eager" in target.header] == ["torch"]
+    # launched one by one, runs of every runtime need longer samples
+    assert {target.pace.rules["min_sample_us"] for target in targets.values()} == {1000}
+
+
 def test_a_search_refuses_what_the_cpu_stood_in_for(measured: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was measured on an emulated device"):
         search(["--table", str(measured), "--latency", "5", "--out", str(tmp_path / "s")])

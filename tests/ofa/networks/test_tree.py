@@ -1,5 +1,6 @@
 """Sub-networks that run together: the same values as alone, with less work."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -90,6 +91,25 @@ def sizes_of(net: Supernet, subnets: Sequence[Subnet]) -> list[int]:
     """Channels of every batch normalisation, of each sub-network by itself."""
     found = (calibrate_bn(net, subnet, [torch.randn(2, 3, 32, 32)]) for subnet in subnets)
     return [len(mean) for statistics in found for mean in statistics.means.values()]
+
+
+def test_what_nothing_reads_any_more_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = get_space("mbv3-w0.1", 7)
+    net = build_supernet(space).eval()
+    together = SubnetTree(net, space.decode(space.sample(np.random.default_rng(0), 6, resolutions=[32])))
+    made: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def counted(bn: nn.BatchNorm2d, x: torch.Tensor, *given: object, **more: object) -> object:
+        alive.append(sum(value() is not None for value in made))
+        made.append(weakref.ref(x))
+        return original(bn, x, *given, **more)  # type: ignore[arg-type]
+
+    original = tree.normalised_with_moments
+    monkeypatch.setattr(tree, "normalised_with_moments", counted)
+    together.calibrate([torch.randn(2, 3, 32, 32)])
+    # of the value that each convolution made: those where paths part, and a few in a block
+    assert max(alive) < 30 < len(made) / 5
 
 
 def test_what_cannot_run_together_is_refused() -> None:

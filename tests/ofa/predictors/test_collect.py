@@ -14,6 +14,7 @@ from ofa.blocks.costs import block_macs
 from ofa.checkpoints.weights import save_checkpoint, save_network
 from ofa.errors import InputError
 from ofa.evaluate import __main__ as evaluate
+from ofa.images.pixels.store import PixelBatch
 from ofa.networks import build_supernet, extract
 from ofa.predictors import subnet_accuracies
 from ofa.predictors.collect import __main__ as collect
@@ -80,6 +81,23 @@ def test_figures_are_those_of_evaluate(files: Path, tmp_path: Path, capsys: pyte
         for field in ("depths", "kernel_sizes", "expand_ratios"):
             assert row[field] == " ".join(map(str, result["subnet"][field]))
     assert len({row["top1"] for row in found}) > 3
+
+
+def test_every_image_goes_to_the_device_once_for_all_groups(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collection, "GROUP", 2)
+    moved: list[int] = []
+
+    def to(images: PixelBatch, device: torch.device) -> PixelBatch:
+        assert device == torch.device("cpu")
+        moved.append(len(images.labels))
+        return images
+
+    monkeypatch.setattr(PixelBatch, "to", to)
+    collected(tmp_path / "a.csv", *flags(files, "--subnets", 9, "--device", "cpu"))
+    # 11 images to calibrate with and 14 to evaluate on, in batches of 4, at two resolutions
+    assert sorted(moved) == sorted(2 * [4, 4, 3, 4, 4, 4, 2])
 
 
 def test_the_next_command_names_a_space_of_ours(

@@ -3,12 +3,16 @@
 import itertools
 
 import numpy as np
+import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ofa.blocks.costs import count_macs
+from ofa.errors import InputError
+from ofa.images.pixels.store import PixelBatch
 from ofa.networks.supernet import blocks_at
-from ofa.predictors.collect.measuring import draw, groups, share, tree_order
+from ofa.predictors.collect.measuring import PreparedImages, draw, groups, scored, share, tree_order
 from ofa.space import get_space
 
 SPACE, PIXELS = get_space("mbv3-w0.35", 10), (48, 64, 80, 96)
@@ -65,3 +69,33 @@ def test_groups_are_of_one_resolution_and_size() -> None:
     assert all(len({SUBNETS[i].resolution for i in group}) == 1 and len(group) <= 16 for group in found)
     assert len(found) <= 120 / 16 + 4
     assert list(groups(SUBNETS, [], 16)) == []
+
+
+def batches(*sizes: int) -> list[PixelBatch]:
+    return [PixelBatch(torch.zeros(n, 4, 4, 3, dtype=torch.uint8), torch.zeros(n, dtype=torch.int64)) for n in sizes]
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("-inf"), float("inf")])
+def test_outputs_that_are_not_finite_are_no_accuracy(wrong: float) -> None:
+    images = PreparedImages([], batches(3, 2), (0.5,) * 3, (0.5,) * 3)
+    subnets = draw(SPACE, PIXELS, 0, range(2))
+    device = torch.device("cpu")
+
+    def logits(value: float) -> list[torch.Tensor]:
+        """Of the class that is right in the last batch, by the second network."""
+        return [torch.ones(2, 6), torch.ones(2, 6).index_fill(1, torch.tensor(0), value)]
+
+    def outputs(floats: torch.Tensor, value: float) -> list[torch.Tensor]:
+        return logits(value) if len(floats) == 2 else [torch.ones(3, 6)] * 2
+
+    found = scored(images, subnets, device, lambda x: outputs(x, 1.0), lambda _: None)
+    assert [s.images for s in found] == [5, 5]
+    with pytest.raises(InputError) as caught:
+        scored(images, subnets, device, lambda x: outputs(x, wrong), lambda _: None)
+    assert str(caught.value) == f"the network's outputs are not finite: {subnets[1]}"
+
+
+def test_images_and_labels_go_to_a_device_together() -> None:
+    moved = PreparedImages(batches(3), batches(2, 1), (0.5,) * 3, (0.5,) * 3).to(torch.device("meta"))
+    kinds = {t.device.type for b in (*moved.calibration, *moved.evaluation) for t in (b.pixels, b.labels)}
+    assert (kinds, len(moved.calibration), len(moved.evaluation)) == ({"meta"}, 1, 2)
