@@ -65,7 +65,7 @@ class SubnetTree:
     """Sub-networks of a supernet, all of one resolution, to calibrate and evaluate together.
 
     Most is shared by sub-networks that are neighbours when sorted by their blocks. Memory: the feature maps of one
-    path from stem to classifier for a batch, and the statistics of all.
+    path from stem to classifier for a batch; of all, the statistics and, once `folded`, the weights they do not share.
     """
 
     def __init__(self, net: Supernet, subnets: Sequence[Subnet]) -> None:
