@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from ofa.reading.structured import read_json
 from ofa.runs import system
 
 LEAST_FREE_MIB = 64
+_FULL_BYTES = 1 << 20  # what is left free by a write that did not fit
 # control characters, the separators of lines and paragraphs, and what turns the direction of writing
 _NEVER_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -71,7 +73,8 @@ def check_replaced(path: Path, keys: Collection[str], what: str, *, name: str = 
 def temporary_folder(kind: str) -> Iterator[Path]:
     """A folder of one's own, gone at the end; those of killed runs of the same kind are gone at the beginning.
 
-    Every run holds a lock on its folder, so that one that nobody holds is a dead run's.
+    Every run holds a lock on its folder, so that one that nobody holds is a dead run's. InputError, with the way out,
+    where its disk is full.
     """
     base = Path(tempfile.gettempdir())
     for left in base.glob(f"ofa.{kind}.*"):
@@ -81,5 +84,12 @@ def temporary_folder(kind: str) -> Iterator[Path]:
         handle = system.hold_folder(Path(name))
         try:
             yield Path(name)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or shutil.disk_usage(name).free >= _FULL_BYTES:
+                raise
+            raise InputError(
+                f"{base}: its disk is full, and files that are only needed during a run lie there: make room, or name "
+                "another folder by TMPDIR"
+            ) from None
         finally:
             os.close(handle)

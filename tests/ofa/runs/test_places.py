@@ -1,5 +1,6 @@
 """Places to write: looked at before the work; temporary folders of killed runs go with the next run."""
 
+import errno
 import os
 import re
 import signal
@@ -129,6 +130,26 @@ def test_what_a_killed_process_left_half_written_goes_with_the_next_write_and_a_
     living.communicate()
     replace_file(out, lambda temporary: temporary.write_text("again"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [".a [1].csv.abcd1234.tmp.mine", "a [1].csv"]
+
+
+def test_a_full_disk_of_temporary_files_is_named_and_another_disk_is_not_blamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    usage = namedtuple("usage", "free")
+    full, denied = OSError(errno.ENOSPC, "No space left on device"), PermissionError(errno.EACCES, "no")
+
+    def run(fault: OSError, free: int) -> None:
+        monkeypatch.setattr("shutil.disk_usage", lambda _: usage(free))
+        with temporary_folder("models"):
+            raise fault
+
+    with pytest.raises(InputError, match=rf"^{tmp_path}: its disk is full.* name another folder by TMPDIR$"):
+        run(full, 4096)
+    for fault, free in ((full, 1 << 30), (denied, 4096)):
+        with pytest.raises(OSError, match=str(fault.strerror)):
+            run(fault, free)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_folders_of_killed_runs_go_and_those_of_living_ones_stay(
