@@ -59,7 +59,9 @@ def test_occasions_of_the_rows_that_are_shipped_are_reached_again() -> None:
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    of_the_xeon = [(f"xeon-amx-vm-{way}", 2) for way in ("onnxruntime-int8", "openvino-bf16", "openvino-int8")]
+    of_the_xeon = [
+        (f"xeon-amx-vm-{way}", 2) for way in ("onnxruntime-int8", "openvino", "openvino-bf16", "openvino-int8")
+    ]
     for name, number, path in (
         ("epyc-vm-onnxruntime", 4, ROOT / "benchmarks/validations/occasions/epyc-vm-onnxruntime.4.json"),
         ("epyc-vm-onnxruntime", 6, TABLES / "epyc-vm-onnxruntime.validation.json"),
