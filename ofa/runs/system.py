@@ -45,8 +45,9 @@ _LOOK_S = 0.2  # how often a lock is looked at where no system call waits for it
 _FOLDERS_LOCK = ".lock"
 _STALE_S = 60
 _PR_SET_PDEATHSIG = 1  # of prctl(2)
-# of mallopt(3): M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD
-_KEEPING = ((-3, 1 << 30), (-1, (1 << 31) - 1), (-2, 64 << 20))
+# of mallopt(3)
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MMAP_THRESHOLDS = (1 << 30, 32 << 20)  # the second is the most that older versions of glibc take
 # a virus scanner or an indexer opens what has just been written: so long is waited until it closes it
 _SCANNED_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -251,9 +252,12 @@ def keep_memory() -> None:
     if not LINUX:
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt"):  # other C libraries have none
-        for option, value in _KEEPING:
-            libc.mallopt(option, value)
+    if not hasattr(libc, "mallopt"):
+        return  # other C libraries have none
+    # first this one: the others alone would end glibc's own search for it, at 128 KiB
+    if any(libc.mallopt(_M_MMAP_THRESHOLD, size) for size in _MMAP_THRESHOLDS):
+        libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+        libc.mallopt(_M_TOP_PAD, 64 << 20)
 
 
 def inheriting(handle: int) -> Mapping[str, Any]:

@@ -78,3 +78,32 @@ print(mib() - before)
 def test_where_the_c_library_cannot_keep_memory_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, "LINUX", False)
     keep_memory()
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"),
+    [
+        (1 << 31, {-3: 1 << 30, -1: (1 << 31) - 1, -2: 64 << 20}),
+        (32 << 20, {-3: 32 << 20, -1: (1 << 31) - 1, -2: 64 << 20}),  # glibc as in the man page mallopt(3)
+        (0, {}),  # without the first, the others would make all memory come from the system
+    ],
+)
+def test_a_c_library_that_takes_less_is_given_less(
+    most: int, taken: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: dict[int, int] = {}
+
+    class Library:
+        def __init__(self, _: None) -> None:
+            pass
+
+        def mallopt(self, option: int, value: int) -> int:
+            refused = option == -3 and value > most
+            if not refused:
+                found[option] = value
+            return int(not refused)
+
+    monkeypatch.setattr(system, "LINUX", True)
+    monkeypatch.setattr(system.ctypes, "CDLL", Library)
+    keep_memory()
+    assert found == taken
