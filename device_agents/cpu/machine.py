@@ -15,6 +15,11 @@ from device_agents.cpu.system import load_average, processor
 # which instructions multiply in a type, as the kernel calls them: x86's, then ARM's
 INSTRUCTIONS = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16", "amx_fp16", "asimdhp")}
 POWERCAP = Path("/sys/class/powercap")
+# of control groups, version 2 and 1, as a container sees its own: (folder, its limit, what is in use in memory.stat)
+GROUPS = (
+    ("/sys/fs/cgroup", "memory.max", "anon"),
+    ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "total_rss"),
+)
 # the energy counters move about once so often (Intel's manual, volume 3, section 15.10)
 RAPL_STEP_S = 0.001
 
@@ -71,9 +76,19 @@ def _memory_kib(of: str) -> int | None:
 
 
 def half_is_available() -> bool:
-    """Whether half of the memory is free, or could be at once."""
+    """Whether half of the memory is free, or could be at once; of a container's too, where that has a limit."""
     total, available = _memory_kib("MemTotal"), _memory_kib("MemAvailable")
-    return total is not None and available is not None and 2 * available > total
+    return total is not None and available is not None and 2 * available > total and _half_of_the_group_is_available()
+
+
+def _half_of_the_group_is_available() -> bool:
+    for folder, limit, used in GROUPS:
+        most = read_text(f"{folder}/{limit}")
+        if most and most.isdigit():  # else "max"
+            lines = (line.split() for line in (read_text(f"{folder}/memory.stat") or "").splitlines())
+            if any(line[0] == used and 2 * int(line[1]) >= int(most) for line in lines):
+                return False
+    return True
 
 
 def machine(cpus: list[int]) -> dict[str, Any]:

@@ -198,16 +198,6 @@ def test_a_model_is_compiled_once_and_computes_the_same_ever_after(
     assert len(list(parts[0].parent.glob("*.blob"))) == (0 if room else len(parts))
 
 
-@pytest.mark.parametrize(
-    ("available", "half"), [("MemAvailable: 501 kB", True), ("MemAvailable: 500 kB", False), ("MemFree: 900 kB", False)]
-)
-def test_half_of_the_memory_is_available_where_the_kernel_says_so(
-    available: str, half: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(machine, "read_text", {"/proc/meminfo": f"MemTotal: 1000 kB\n{available}"}.get)
-    assert machine.half_is_available() is half
-
-
 def test_parts_that_are_one_model_compute_one_after_the_other(parts: list[Path]) -> None:
     """The same compiled model, run twice in a chain: each run has its own input and output."""
     twice = outputs(openvino_runtime.load_openvino_parts([parts[0], parts[0]], 1, np.random.default_rng(3)))

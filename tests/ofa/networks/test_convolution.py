@@ -87,3 +87,27 @@ def test_a_network_that_does_not_learn_computes_as_torch_does() -> None:
     with torch.no_grad():
         assert torch.equal(layer(images), F.conv2d(images, layer.weight, None, 1, 3, groups=4))
         assert torch.equal(conv(images, weight), F.conv2d(images, weight))
+
+
+WIDE_AND_POINT = [((6, 1, 5, 5), 6), ((4, 6, 1, 1), 1)]
+
+
+@pytest.mark.parametrize(("shape", "groups"), WIDE_AND_POINT)
+def test_on_other_cpus_every_convolution_is_torchs_own(
+    shape: tuple[int, ...], groups: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convolution, "_X86", False)
+    x = torch.randn(2, 6, 5, 5).contiguous(memory_format=LAST).requires_grad_()
+    found = _both(x, torch.randn(shape, requires_grad=True), None, 1, groups)
+    assert "Convolution" in type(found.grad_fn).__name__
+
+
+@pytest.mark.parametrize(("shape", "groups"), WIDE_AND_POINT)
+def test_under_autocast_every_convolution_is_torchs_own(shape: tuple[int, ...], groups: int) -> None:
+    """It casts what it is given there: the layouts and types of what is saved for the gradients are its own."""
+    x = torch.randn(2, 6, 5, 5).contiguous(memory_format=LAST)
+    for dtype in (torch.float32, torch.bfloat16):  # as the first layer is given images, and the others their input
+        with torch.autocast("cpu", torch.bfloat16):
+            found = conv(x.to(dtype), torch.randn(shape, requires_grad=True), None, 1, groups)
+        assert "Convolution" in type(found.grad_fn).__name__
+        assert found.dtype == torch.bfloat16

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ofa.networks import build_supernet
 from ofa.networks.elastic import first
+from ofa.networks.layers import use_memory_format
 from ofa.networks.statistics import stored_statistics
 from ofa.networks.supernet import Supernet
 from ofa.space import SearchSpace, Subnet, get_space
@@ -15,6 +16,7 @@ from ofa.training.accumulated import accumulated
 from ofa.training.draws import Draws
 from ofa.training.precision import Precision
 from ofa.training.recipe import Stage
+from ofa.training.schedule import nesterov_sgd
 from ofa.training.step import SupernetStep, supernet_run
 from tests.helpers.supernets import TINY, lively
 
@@ -62,6 +64,27 @@ def test_gradients_are_those_of_slices_bit_for_bit(family: str, sandwich: bool, 
             assert torch.equal(grad, other), name
             assert grad.stride() == other.stride(), name
             assert grad.dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", sorted(SPACES))
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_gradients_and_momentum_lie_as_their_weights(family: str, layout: torch.memory_format) -> None:
+    """The fused optimiser walks through the memory of all three together, and checks nothing."""
+    space = SPACES[family]()
+    net = lively(space).train()
+    use_memory_format(net, layout)
+    optimizer = nesterov_sgd(net, 0.0)
+    stage = Stage("last", 1, 0.1, subnets=3, sandwich=True, distill=0.0)
+    step = SupernetStep(supernet_run(net), stage, Draws(space, stage, (32,), seed=3), Precision("fp32", CPU))
+    step(torch.randn(4, 3, 32, 32).contiguous(memory_format=layout), torch.arange(4), 0)
+
+    def order(tensor: Tensor) -> list[int]:
+        """Strides of the dimensions that have any: torch does not care for the others."""
+        return [stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
+
+    for name, weight in net.named_parameters():
+        for other in (optimizer.state[weight]["momentum_buffer"], weight.grad):
+            assert other is None or order(other) == order(weight), name
 
 
 def test_a_part_that_autograd_is_asked_of_is_an_ordinary_slice() -> None:

@@ -72,6 +72,24 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_checkpoint(tmp_path:
     assert_same(again.net.state_dict(), whole.net.state_dict())
 
 
+def test_a_resumed_momentum_lies_as_its_weights_do(tmp_path: Path) -> None:
+    """In a file all tensors are contiguous; the fused optimiser walks through weights and momentum side by side."""
+
+    def training() -> Training:
+        net = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+        return Training(net, Plan(1, 1, 0.1), tmp_path / "run", {}, Processes(0, 1, torch.device("cpu")))
+
+    first, again = training(), training()
+    first.start()
+    (kept,) = [state["momentum_buffer"] for p, state in first.optimizer.state.items() if p.ndim == 4]
+    kept.normal_(generator=torch.Generator().manual_seed(0))
+    first.save()
+    again.resume()
+    (found,) = [state["momentum_buffer"] for p, state in again.optimizer.state.items() if p.ndim == 4]
+    assert torch.equal(found, kept)
+    assert found.stride() == kept.stride() == again.net.weight.stride()
+
+
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     training, _, _ = _toy(tmp_path / "run", bad_step=-1)
     training.start()
