@@ -26,6 +26,7 @@ from ofa.images.pixels.decoded import Broken, decoded
 from ofa.images.pixels.decoding import image_size, unreadable
 from ofa.images.preprocessing import Triple
 from ofa.runs.processes import Processes
+from ofa.runs.system import usable_cpus
 
 CACHE_BYTES = 4 << 30  # data sets up to this size are cached unless asked otherwise
 SIZES_LOOKED_AT = 64  # images, to know how large those of a folder are
@@ -199,8 +200,8 @@ def chosen_workers(asked: int | None, cache: str, procs: Processes) -> int:
     """Processes that decode. None: with a GPU and no cache, this process's share of the CPUs, at most 8; else 0."""
     if asked is not None:
         return asked
-    wanted = procs.device.type == "cuda" and cache == "off"
-    return min(MOST_WORKERS, (os.cpu_count() or 1) // procs.count) if wanted else 0
+    cpus = len(usable_cpus() or range(os.cpu_count() or 1))  # a cluster lends but some of a machine's
+    return min(MOST_WORKERS, cpus // procs.count) if procs.device.type == "cuda" and cache == "off" else 0
 
 
 def chosen_cache(asked: str, images: int, side: int) -> str:

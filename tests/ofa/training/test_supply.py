@@ -184,8 +184,11 @@ def test_batches_are_larger_on_gpus(asked: int | None, images: int, processes: i
 def test_on_gpus_other_processes_decode_what_is_not_cached(
     asked: int | None, cache: str, processes: int, device: str, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 12)
-    assert chosen_workers(asked, cache, Processes(0, processes, torch.device(device))) == expected
+    procs = Processes(0, processes, torch.device(device))
+    for there, usable in ((12, None), (128, list(range(4, 16)))):  # all of them, or those that a cluster lends
+        monkeypatch.setattr("os.cpu_count", lambda there=there: there)
+        monkeypatch.setattr("ofa.training.supply.usable_cpus", lambda usable=usable: usable)
+        assert chosen_workers(asked, cache, procs) == expected
 
 
 # ---- damaged images
