@@ -28,12 +28,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     refuse_endless(asked)  # root would replace /dev/null
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep_dead(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    temporary = Path(name)
+    handle, temporary = _temporary_of(path)
     held = contextlib.ExitStack()
     held.callback(os.close, handle)
     try:
-        system.mark_as_written(handle)
         write(temporary)
         with temporary.open("r+b") as file:  # Windows refuses the fsync of what is open to read
             os.fsync(file.fileno())
@@ -50,6 +48,16 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         raise
     finally:
         held.close()
+
+
+def _temporary_of(path: Path) -> tuple[int, Path]:
+    """A handle of a new file beside `path`, and the file."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        if system.mark_as_written(handle, Path(name)):
+            return handle, Path(name)
+        os.close(handle)
+        Path(name).unlink(missing_ok=True)
 
 
 def make_folders(folder: Path) -> list[Path]:

@@ -80,8 +80,12 @@ def temporary_folder(kind: str) -> Iterator[Path]:
     for left in base.glob(f"ofa.{kind}.*"):
         if not left.is_symlink() and left.is_dir() and system.is_mine(left):
             system.remove_folder_if_dead(left)
-    with tempfile.TemporaryDirectory(prefix=f"ofa.{kind}.", ignore_cleanup_errors=system.WINDOWS) as name:
-        handle = system.hold_folder(Path(name))
+    while True:
+        folder = tempfile.TemporaryDirectory(prefix=f"ofa.{kind}.", ignore_cleanup_errors=system.WINDOWS)
+        if (handle := system.hold_folder(Path(folder.name))) is not None:
+            break
+        folder.cleanup()
+    with folder as name:
         try:
             yield Path(name)
         except OSError as error:

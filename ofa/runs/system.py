@@ -96,11 +96,27 @@ def give_back_lock(handle: int, path: Path) -> None:
         os.close(handle)
 
 
-def hold_folder(folder: Path) -> int:
-    """A lock on a folder of one's own, until the handle is closed."""
-    handle = open_lock(folder / _FOLDERS_LOCK) if WINDOWS else os.open(folder, os.O_RDONLY)
-    try_lock(handle)
-    return handle
+def hold_folder(folder: Path) -> int | None:
+    """A lock on a folder that was just made, until the handle is closed. None: take another one.
+
+    Before it is held, a starting run may take it for a dead run's and delete it.
+    """
+    try:
+        handle = open_lock(folder / _FOLDERS_LOCK) if WINDOWS else os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    if try_lock(handle) and (WINDOWS or _is_of(handle, folder)):
+        return handle
+    os.close(handle)
+    return None
+
+
+def _is_of(handle: int, path: Path) -> bool:
+    """Whether what was opened is still what is there."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def remove_folder_if_dead(folder: Path) -> None:
@@ -121,11 +137,17 @@ def remove_folder_if_dead(folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def mark_as_written(handle: int) -> None:
-    """Keeps `remove_if_dead` of other processes off a file, until the handle is closed."""
-    if not WINDOWS:  # an open file cannot be deleted there
-        with contextlib.suppress(OSError):  # of a file system without locks
-            try_lock(handle)
+def mark_as_written(handle: int, path: Path) -> bool:
+    """Keeps `remove_if_dead` of other processes off a file that was just made, until the handle is closed.
+
+    False: such a process was faster, so take another file.
+    """
+    if WINDOWS:  # an open file cannot be deleted there
+        return True
+    try:
+        return try_lock(handle) and _is_of(handle, path)
+    except OSError:  # of a file system without locks
+        return True
 
 
 def remove_if_dead(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ofa.errors import InputError
+from ofa.runs import system
 from ofa.runs.files import replace_file
 from ofa.runs.places import check_replaced, check_writable, temporary_folder
 from ofa.search.__main__ import main as search
@@ -150,6 +151,41 @@ def test_a_full_disk_of_temporary_files_is_named_and_another_disk_is_not_blamed(
         with pytest.raises(OSError, match=str(fault.strerror)):
             run(fault, free)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_starts_does_not_take_what_another_is_just_making(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the moment that a folder or a file is made and that it is held, somebody may sweep."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    hold, mark, taken = system.hold_folder, system.mark_as_written, []
+
+    def hold_late(folder: Path) -> int | None:
+        if len(taken) == 0:  # swept before it is opened
+            system.remove_folder_if_dead(folder)
+        elif len(taken) == 1:  # who sweeps has it
+            handle = os.open(folder, os.O_RDONLY)
+            assert system.try_lock(handle)
+            taken.append(folder)
+            assert hold(folder) is None
+            os.close(handle)
+            return None
+        taken.append(folder)
+        return hold(folder)
+
+    def mark_late(handle: int, path: Path) -> bool:
+        if len(taken) == 3:
+            system.remove_if_dead(path)
+        taken.append(path)
+        return mark(handle, path)
+
+    monkeypatch.setattr(system, "hold_folder", hold_late)
+    with temporary_folder("trial") as own:
+        assert (own.is_dir(), len(set(taken)), own) == (True, 3, taken[2])
+    monkeypatch.setattr(system, "mark_as_written", mark_late)
+    replace_file(tmp_path / "a.csv", lambda temporary: temporary.write_text("whole"))
+    assert len(set(taken)) == 5
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
 def test_folders_of_killed_runs_go_and_those_of_living_ones_stay(
