@@ -94,8 +94,10 @@ def test_int8_parts_are_those_of_onnxruntime(tmp_path: Path) -> None:
     for a, b in zip(outputs(ours), outputs(theirs), strict=True):
         steps = np.abs(a - b)
         assert len(np.unique(b)) > 20, "integers that tell something"
-        # each rounds a half in its own way, and what follows rounds again
-        assert np.mean(steps) < 1, f"{np.mean(steps):.2f} steps apart"
+        # each rounds a half in its own way, and what follows rounds again; where the CPU has no instruction for
+        # products of bytes, OpenVINO adds pairs of them in 16 bits, which end at 32767 (4.7 steps)
+        most = 1 if {"avx512_vnni", "avx_vnni"} & machine.cpu_features() else 8
+        assert np.mean(steps) < most, f"{np.mean(steps):.2f} steps apart"
     assert ours[0].output().dtype == np.uint8 == theirs[0].output().dtype
 
 
