@@ -138,7 +138,7 @@ def test_terms_that_cost_nothing_in_a_table_make_no_latency_unsure(tables: str, 
         assert known is not None
         told.append(np.abs(known.directions).max(axis=0))
     named = np.isin(MORE_TERMS, ["operators", "kernels"])
-    assert (told[1] < 1e-4 * told[0])[named].all()  # 0.7e-6 here, and above 1e-6 where BLAS has two threads
+    assert (told[1] < 1e-5 * told[0])[named].all()  # 0.7e-6 here, and 7e-6 where BLAS has two threads
     assert (told[1] > 0.1 * told[0])[~named].mean() > 0.5
 
 
