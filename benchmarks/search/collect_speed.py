@@ -1,9 +1,12 @@
 """Measuring sub-networks together, what they share run once, against one after the other, as ofa.evaluate does.
 
 Both calibrate and evaluate the same random sub-networks on the same random images, in turns, on one thread; the time
-is the processor's, without decoding. The accuracies are checked to be equal, and the losses to be so but for rounding.
+is the processor's, without decoding; on a GPU that of the clock on the wall, bytes lying on the GPU. The accuracies are
+checked to be equal, and the losses to be so but for rounding (fp32).
 
     python benchmarks/search/collect_speed.py --space mbv3-w0.35 --resolutions 48,64,80,96 --group 16
+    python benchmarks/search/collect_speed.py --device cuda --precision bf16 --space mbv3-w1.0 \\
+        --resolutions 128,160,192,224 --batch-size 500 --batches 4 --together
 """
 
 from __future__ import annotations
@@ -16,10 +19,13 @@ from collections.abc import Sequence
 import torch
 
 from ofa.cli.options import resolutions as resolution_list
+from ofa.evaluate.precision import autocast
 from ofa.evaluate.scores import Scores, scores_of
 from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import IMAGENET
 from ofa.networks import Supernet, build_supernet, calibrate_bn
+from ofa.networks.calibrate import Calibrating
+from ofa.networks.layers import placed
 from ofa.predictors.collect.measuring import PreparedImages, draw, groups, measure, tree_order
 from ofa.space import Subnet, get_space
 
@@ -36,26 +42,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--batches", type=int, default=4, metavar="N", help="to calibrate, and as many to evaluate")
+    parser.add_argument("--device", default="cpu", metavar="D")
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
+    parser.add_argument("--calibration-batch", type=int, default=64, metavar="N")
+    parser.add_argument("--together", action="store_true", help="only together, nothing one by one")
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    space = get_space(args.space, 10)
+    space, device = get_space(args.space, 10), torch.device(args.device)
     net = build_supernet(space, dropout=0.0).eval()
+    placed(net, device)
     subnets = draw(space, args.resolutions, 0, range(args.subnets))
     order = tree_order(space, subnets)
     for resolution in args.resolutions:
-        images = images_at(resolution, args.batch_size, args.batches)
+        images = images_at(resolution, args.batch_size, args.batches, args.calibration_batch).to(device)
         here = [i for i in order if subnets[i].resolution == resolution]
         count = args.batch_size * args.batches
         for size in args.group:
             middle = list(groups(subnets, here, size))[len(here) // size // 2]
             asked = [subnets[i] for i in middle]
-            together = time.process_time()
-            shared = measure(net, asked, images)
-            alone = time.process_time()
-            single = [one(net, subnet, images) for subnet in asked]
-            end = time.process_time()
-            for a, b in zip(shared, single, strict=True):
+            if device.type == "cuda":
+                measure(net, asked, images, precision=args.precision)  # kernels are compiled
+            together = now(device)
+            shared = measure(net, asked, images, precision=args.precision)
+            alone = now(device)
+            if args.together:
+                each = 1e3 * (alone - together) / len(asked)
+                print(
+                    f"{resolution} px, groups of {len(asked)}: {each:.1f} ms a sub-network, {count} images", flush=True
+                )
+                continue
+            with autocast(args.precision, device):
+                single = [one(net, subnet, images) for subnet in asked]
+            end = now(device)
+            for a, b in zip(shared, single, strict=True) if args.precision == "fp32" else ():
                 assert (a.images, a.top1, a.top5) == (b.images, b.top1, b.top5)
                 assert math.isclose(a.loss_sum, b.loss_sum, rel_tol=1e-5)
             both = [1e3 * seconds / len(asked) / count for seconds in (alone - together, end - alone)]
@@ -67,18 +87,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def now(device: torch.device) -> float:
+    """Seconds: of the processor, or where there is a GPU of the clock on the wall, when the GPU is done."""
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
 def one(net: Supernet, subnet: Subnet, images: PreparedImages) -> Scores:
     """What `ofa.evaluate` computes for a sub-network."""
-    device = torch.device("cpu")
+    device = next(net.parameters()).device
     statistics = calibrate_bn(net, subnet, images.calibration_batches(device, lambda _: None))
     scores = Scores()
     with torch.inference_mode():
         for batch in images.evaluation:
-            scores += scores_of(net(batch.images(device, images.mean, images.std), subnet, statistics), batch.labels)
+            scores += scores_of(
+                net(batch.images(device, images.mean, images.std), subnet, statistics), batch.labels.to(device)
+            )
     return scores
 
 
-def images_at(resolution: int, batch_size: int, batches: int) -> PreparedImages:
+def images_at(resolution: int, batch_size: int, batches: int, cut: int) -> PreparedImages:
     """Random images, as many to calibrate as to evaluate on."""
     halves = [
         [
@@ -90,7 +120,7 @@ def images_at(resolution: int, batch_size: int, batches: int) -> PreparedImages:
         ]
         for _ in range(2)
     ]
-    return PreparedImages(halves[0], halves[1], *IMAGENET)
+    return PreparedImages(halves[0], halves[1], *IMAGENET, Calibrating(cut))
 
 
 if __name__ == "__main__":

@@ -89,10 +89,10 @@ def of_supernet(path: Path, resolution: int, images: PreparedImages) -> Right:
     tree = SubnetTree(net, subnets)
     prepared = (batch.images(device, images.mean, images.std) for batch in images.calibration)
     statistics = tree.calibrate(images.cut.batches(prepared))
-    found = []
+    found, logits = [], tree.logits(tree.folded(statistics))
     for batch in images.evaluation:
-        logits = tree.logits(batch.images(device, images.mean, images.std), statistics)
-        found.append(torch.stack([each.argmax(1) == batch.labels for each in logits]).numpy())
+        each = logits(batch.images(device, images.mean, images.std))
+        found.append(torch.stack([of_one.argmax(1) == batch.labels for of_one in each]).numpy())
     return np.concatenate(found, 1)
 
 

@@ -19,6 +19,7 @@ from ofa.evaluate.precision import autocast
 from ofa.evaluate.scores import Scores, first_choices
 from ofa.images.reading import batches, read_chunks
 from ofa.networks import BatchNormStatistics, Supernet, calibrate_bn
+from ofa.networks.layers import memory_format_of
 from ofa.reading.numbers import Bounds
 from ofa.runs.journal import SharedJournal
 from ofa.runs.processes import Processes
@@ -175,7 +176,7 @@ class NetworkEvaluator:
 
     def _logits(self, images: Tensor, network: NamedNetwork, statistics: BatchNormStatistics | None) -> Tensor:
         """(N, classes) for images (N, 3, R, R)."""
-        images = images.to(self._procs.device, memory_format=torch.channels_last, non_blocking=True)
+        images = images.to(self._procs.device, memory_format=memory_format_of(self._net), non_blocking=True)
         with torch.inference_mode(), autocast(self._precision, self._procs.device):
             if network.subnet is None or not isinstance(self._net, Supernet):
                 found: Tensor = self._net(images)

@@ -14,6 +14,7 @@ from ofa.evaluate.evaluator import EvaluatedNetwork, NetworkEvaluator
 from ofa.evaluate.model_file import FileNetwork, is_model_file
 from ofa.evaluate.networks import NamedNetwork, classes_of, open_networks
 from ofa.evaluate.precision import check_precision
+from ofa.networks.layers import placed
 from ofa.runs import processes
 from ofa.runs.files import sha256, write_json
 from ofa.runs.journal import SharedJournal
@@ -79,7 +80,7 @@ def evaluate_networks(config: EvaluateConfig, watcher: EvaluateWatcher | None = 
                                image_facts=images.facts.to_dict(), precision=config.half_precision)  # fmt: skip
         journal = SharedJournal(config.out, settings, procs, resume=config.resume, overwrite=config.overwrite)
         watcher.begin(images)
-        net.to(procs.device).eval()
+        placed(net, procs.device).eval()
         evaluator = NetworkEvaluator(net, images, indices, config, procs, journal)
         try:
             networks = evaluator.run(asked, watcher.progress)

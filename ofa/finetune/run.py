@@ -21,6 +21,7 @@ from ofa.images.files.folder import ImageFolder
 from ofa.images.pixels import augment
 from ofa.images.reading import batches
 from ofa.networks import PlainNetwork
+from ofa.networks.layers import memory_format_of, placed
 from ofa.runs import processes
 from ofa.runs.files import write_json
 from ofa.runs.lock import Lock
@@ -75,6 +76,7 @@ def finetune_network(config: FinetuneConfig, watcher: FinetuneWatcher | None = N
             raise InputError("ofa.finetune runs in one process: start it without torchrun")
         start = begin(config)
         network, data = start.network, start.data
+        placed(network, procs.device)
         training = Training(network, _plan(config, data), config.out, _settings(config, start), procs)
         with Lock(config.out):
             return _run(config, start, training, watcher)
@@ -149,7 +151,7 @@ def _validate(
     total = Scores()
     with torch.inference_mode():
         for images, labels in batches(validation, network.spec.resolution, batch_size, indices=indices, **how):
-            images = images.to(device, memory_format=torch.channels_last)
+            images = images.to(device, memory_format=memory_format_of(network))
             total += scores_of(network(images), labels.to(device))
     return {f"val_{key}": value for key, value in total.to_dict().items()}
 

@@ -132,7 +132,9 @@ def calibrated_plain(network: PlainNetwork, batches: Iterable[Any]) -> PlainNetw
     found: dict[str, Moments] = {}
     normalise, pooled = collect_statistics(names, found), PooledStatistics[str]()
     first = next(network.parameters())
-    hooks = [bn.register_forward_hook(lambda layer, given, _: normalise(layer, given[0])) for bn in names]
+    hooks = [
+        bn.register_forward_hook(lambda layer, given, _: normalise(layer, given[0], nn.Identity())) for bn in names
+    ]
     training, images_seen = network.training, 0
     network.eval()  # without dropout; the hooks normalise by the batch all the same
     try:

@@ -1,4 +1,4 @@
-"""Convolutions that are quicker than torch's own where a network is trained, most of all on x86 CPUs.
+"""Convolutions that are quicker than torch's own: where a network is trained on an x86 CPU, and on GPUs.
 
 - Of one pixel of kernel: a product of matrices, which skips oneDNN's copies of the weights.
 - Depthwise, the gradient of the weights: oneDNN's kernel for it takes kernels up to three columns wide, at any height.
@@ -6,6 +6,7 @@
   So a wide kernel's gradient is put together from three columns at a time, mostly without a copy: where channels lie
   last, an image of W columns and C channels is one of W / 2 columns and 2 C channels, in which every second column is
   a neighbour.
+- Depthwise on an NVIDIA GPU: kernels of our own (`ofa.networks.gpu`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ofa.networks import gpu
 
 COLUMNS = 3  # that the quick kernel takes
 WIDE = (5, 7)  # kernel sizes that are put together
@@ -28,7 +31,13 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1,
         n, channels, height, width = x.shape
         pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
         return F.linear(pixels, weight.flatten(1), bias).view(n, height, width, len(weight)).permute(0, 3, 1, 2)
-    if (
+    if 1 < groups == len(weight) == x.shape[1] and gpu.quick(x):
+        from ofa.networks.gpu.depthwise import depthwise, fits
+
+        x, weight = _cast(x), _cast(weight)
+        if fits(x, weight, stride) and x.dtype == weight.dtype:
+            return depthwise(x, weight, stride, bias)
+    elif (
         1 < groups == len(weight) == x.shape[1]
         and weight.shape[-1] in WIDE
         and stride in (1, 2)
@@ -38,6 +47,11 @@ def conv(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1,
         out: Tensor = _ByColumns.apply(x, weight, stride)  # type: ignore[no-untyped-call]
         return out
     return F.conv2d(x, weight, bias, stride, weight.shape[-1] // 2, groups=groups)
+
+
+def _cast(x: Tensor) -> Tensor:
+    """As autocast would cast what a convolution takes."""
+    return x.to(torch.get_autocast_dtype("cuda")) if torch.is_autocast_enabled("cuda") else x
 
 
 def _as_matrices(x: Tensor, weight: Tensor) -> bool:

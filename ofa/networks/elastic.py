@@ -21,8 +21,8 @@ from ofa.errors import InputError
 from ofa.networks.convolution import conv
 from ofa.networks.layers import Compute, Layer
 
-# how a batch normalisation of the largest size treats a feature map of fewer channels
-Normalise: TypeAlias = Callable[[nn.BatchNorm2d, Tensor], Tensor]
+# how a batch normalisation of the largest size, and the activation behind it, treat a feature map of fewer channels
+Normalise: TypeAlias = Callable[[nn.BatchNorm2d, Tensor, nn.Module], Tensor]
 # the first entries of a weight along each of its dimensions: see `first`
 Take: TypeAlias = Callable[..., Tensor]
 
@@ -94,7 +94,7 @@ def _conv(normalise: Normalise, take: Take, layer: Layer, holder: Any, step: Ste
     weight = conv_weight(layer, step, take)
     groups = step.channels if step.depthwise else step.groups
     # in one expression, so that each result's memory is free for the next but one
-    return _activate(holder.activation, normalise(holder.bn, conv(x, weight, None, step.stride, groups)))
+    return normalise(holder.bn, conv(x, weight, None, step.stride, groups), holder.activation)
 
 
 def conv_weight(layer: Layer, step: Step, take: Take = first) -> Tensor:

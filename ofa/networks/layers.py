@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from ofa.blocks import Block, steps_of
 from ofa.blocks.operator import INPUT, Step
 from ofa.networks.convolution import DepthwiseConv2d
+from ofa.networks.gpu import layout_on
 
 
 class _KeepUnfilled(TorchFunctionMode):
@@ -45,6 +46,16 @@ def make_activation(name: str) -> nn.Module:
         return nn.ReLU6(inplace=True)
     # in place, autograd would keep a copy of the input: no memory saved, time lost
     return {"h_swish": nn.Hardswish, "swish": nn.SiLU}.get(name, nn.Identity)()
+
+
+# of the modules above
+ACTIVATION_NAMES: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.ReLU6: "relu6",
+    nn.Hardswish: "h_swish",
+    nn.SiLU: "swish",
+    nn.Identity: "none",
+}
 
 
 class ConvNorm(nn.Module):
@@ -232,6 +243,12 @@ def use_memory_format(module: nn.Module, memory_format: torch.memory_format) -> 
     for weight in module.parameters():
         if weight.ndim == 4:
             weight.data = weight.data.contiguous(memory_format=memory_format)
+
+
+def placed(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module itself, moved to a device, in the layout that it is quickest in there."""
+    use_memory_format(module, layout_on(device))
+    return module.to(device)
 
 
 def memory_format_of(module: nn.Module) -> torch.memory_format:

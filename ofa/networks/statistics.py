@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ofa.errors import InputError
+from ofa.networks import gpu
 from ofa.networks.elastic import Normalise, Take, first
+from ofa.networks.layers import ACTIVATION_NAMES
 from ofa.space import Subnet
 
 
@@ -37,31 +39,56 @@ class BatchNormStatistics:
 def stored_statistics(training: bool, take: Take = first) -> Normalise:
     """By the batch, updating the layer's own running statistics, in training; else by those statistics."""
 
-    def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    def normalise(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
         channels = x.shape[1]
         scale, shift = take(bn.weight, channels), take(bn.bias, channels)
-        mean, variance = bn.running_mean, bn.running_var
-        if mean is not None and variance is not None:
-            mean, variance = first(mean, channels), first(variance, channels)
-        return F.batch_norm(x, mean, variance, scale, shift, training, bn.momentum or 0.0, bn.eps)
+        running = None
+        if bn.running_mean is not None and bn.running_var is not None:
+            running = first(bn.running_mean, channels), first(bn.running_var, channels)
+        if training or running is None:
+            return _by_batch(x, scale, shift, running, bn.momentum or 0.0, bn.eps, activation)
+        return _activated(activation, F.batch_norm(x, *running, scale, shift, False, 0.0, bn.eps))
 
     return normalise
 
 
-def batch_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def batch_statistics(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
     """By the batch alone; the layer's own running statistics are neither used nor changed."""
-    scale, shift = _scale_and_shift(bn, x.shape[1])
-    return F.batch_norm(x, None, None, scale, shift, True, 0.0, bn.eps)
+    return _by_batch(x, *_scale_and_shift(bn, x.shape[1]), None, 0.0, bn.eps, activation)
+
+
+def _by_batch(
+    x: Tensor,
+    scale: Tensor,
+    shift: Tensor,
+    running: tuple[Tensor, Tensor] | None,
+    momentum: float,
+    eps: float,
+    activation: nn.Module,
+) -> Tensor:
+    name = ACTIVATION_NAMES.get(type(activation))
+    if name is not None and gpu.quick(x):
+        from ofa.networks.gpu.batch_norm import fits, normalised
+
+        if fits(x):
+            return normalised(x, scale, shift, running, momentum, eps, name)
+    mean, variance = (None, None) if running is None else running
+    return _activated(activation, F.batch_norm(x, mean, variance, scale, shift, True, momentum, eps))
+
+
+def _activated(activation: nn.Module, x: Tensor) -> Tensor:
+    out: Tensor = activation(x)
+    return out
 
 
 def given_statistics(names: Mapping[nn.Module, str], statistics: BatchNormStatistics) -> Normalise:
     """By statistics that a sub-network was calibrated to."""
 
-    def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    def normalise(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
         name, channels = names[bn], x.shape[1]
         scale, shift = _scale_and_shift(bn, channels)
         mean, variance = statistics.means[name], statistics.variances[name]
-        return F.batch_norm(x, mean, variance, scale, shift, False, 0.0, bn.eps)
+        return _activated(activation, F.batch_norm(x, mean, variance, scale, shift, False, 0.0, bn.eps))
 
     return normalise
 
@@ -73,9 +100,9 @@ Moments: TypeAlias = tuple[Tensor, Tensor, int]
 def collect_statistics(names: Mapping[nn.Module, str], found: dict[str, Moments]) -> Normalise:
     """By the batch, noting the batch's moments in `found`; the layer's own statistics are not touched."""
 
-    def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
-        out, found[names[bn]] = normalised_with_moments(bn, x, names[bn])
-        return out
+    def normalise(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
+        x, found[names[bn]] = normalised_with_moments(bn, x, names[bn])
+        return _activated(activation, x)
 
     return normalise
 

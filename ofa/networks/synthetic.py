@@ -87,12 +87,14 @@ def _bounded(pixels: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 def _measuring(names: Mapping[nn.Module, str], target: BatchNormStatistics, distances: list[Tensor]) -> Normalise:
     """Normalises by the batch; appends how far its mean and variance are from the target's, for every layer."""
 
-    def normalise(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    def normalise(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
         mean, variance = target.means[names[bn]], target.variances[names[bn]]
         shifts = (x.mean((0, 2, 3)) - mean).square() / (variance + bn.eps)
         ratios = torch.log((x.var((0, 2, 3)) + bn.eps) / (variance + bn.eps))
         distances.append(shifts.mean() + ratios.square().mean())
         channels = x.shape[1]
-        return F.batch_norm(x, None, None, first(bn.weight, channels), first(bn.bias, channels), True, 0.0, bn.eps)
+        x = F.batch_norm(x, None, None, first(bn.weight, channels), first(bn.bias, channels), True, 0.0, bn.eps)
+        activated: Tensor = activation(x)
+        return activated
 
     return normalise

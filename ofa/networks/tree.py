@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from ofa.blocks import steps_of
 from ofa.blocks.operator import INPUT, Step
 from ofa.errors import InputError
+from ofa.networks.convolution import conv
 from ofa.networks.elastic import UNNORMALISED, conv_weight, first
+from ofa.networks.gpu.repeated import Repeated
 from ofa.networks.layers import Compute, Layer, memory_format_of
 from ofa.networks.statistics import (
     BatchNormStatistics,
@@ -107,20 +109,25 @@ class SubnetTree:
         Nothing is read from the device before all batches are done.
         """
         device, dtype = (getattr(next(self.net.parameters()), what) for what in ("device", "dtype"))
-        found: dict[_Node, Moments] = {}
         pooled, images_seen = PooledStatistics[_Node](), 0
         with torch.no_grad():
             weights = {node: conv_weight(node.layer, node.step) for node in self._convolutions}
 
-            def convolve(node: _Node, x: Tensor) -> Tensor:
-                y = _convolved(x, weights[node], None, node.step)
-                y, found[node] = normalised_with_moments(node.bn, y, self._names[node.bn], in_place=True)
-                return y
+            def seen(images: Tensor) -> dict[_Node, Moments]:
+                found: dict[_Node, Moments] = {}
 
+                def convolve(node: _Node, x: Tensor) -> Tensor:
+                    y = _convolved(x, weights[node], None, node.step)
+                    y, found[node] = normalised_with_moments(node.bn, y, self._names[node.bn], in_place=True)
+                    return y
+
+                self._walk(images, convolve)
+                return found
+
+            see = Repeated(seen)
             for images in batches:
                 images_seen += len(images)
-                self._walk(images.to(device, non_blocking=True), convolve)
-                pooled.add(found)
+                pooled.add(see(images.to(device, non_blocking=True)))
         if not images_seen:
             raise InputError("calibrating batch normalisation needs at least one batch of images")
         both = pooled.result(dtype, lambda node: self._names[node.bn])
@@ -142,10 +149,13 @@ class SubnetTree:
         weight = conv_weight(node.layer, node.step)
         return folded(weight, node.bn, statistics.means[name], statistics.variances[name])
 
-    def logits(self, images: Tensor, folded: Folded) -> list[Tensor]:
-        """(N, classes) of every sub-network for images (N, 3, R, R), by what `folded` made."""
-        with torch.inference_mode():
+    def logits(self, folded: Folded) -> Callable[[Tensor], list[Tensor]]:
+        """Gives (N, classes) of every sub-network for images (N, 3, R, R), by what `folded` made."""
+
+        def found(images: Tensor) -> list[Tensor]:
             return self._walk(images, lambda node, x: _convolved(x, *folded[node], node.step), _squeeze_excite)
+
+        return torch.inference_mode()(Repeated(found).__call__)
 
     @property
     def _convolutions(self) -> list[_Node]:
@@ -188,7 +198,7 @@ def _noded(nodes: dict[Hashable, _Node], layer: Layer, step: Step, inputs: tuple
 
 def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, step: Step) -> Tensor:
     groups = len(weight) if step.depthwise else step.groups
-    return F.conv2d(x, weight, bias, step.stride, step.kernel_size // 2, groups=groups)
+    return conv(x, weight, bias, step.stride, groups)
 
 
 def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:

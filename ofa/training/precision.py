@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.evaluate.precision import autocast
+from ofa.networks.gpu import layout_on
 
 LAYOUTS = {"channels-last": torch.channels_last, "contiguous": torch.contiguous_format}
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -26,12 +27,8 @@ def chosen_precision(name: str, device: torch.device) -> str:
 
 
 def chosen_layout(name: str, device: torch.device) -> torch.memory_format:
-    """The layout of weights and images. "auto" is contiguous on GPUs, channels last elsewhere."""
-    if name == "auto":
-        # channels last, cuDNN plans each of a supernet's hundreds of depthwise shapes: on an H200 0.6 s forward, 0.9 s
-        # backward (median, fp16; docs/gpus.md); contiguous, torch has kernels of its own (in fp16 not for all shapes)
-        return torch.contiguous_format if device.type == "cuda" else torch.channels_last
-    return LAYOUTS[name]
+    """The layout of weights and images. "auto" is channels last, but on GPUs without Triton contiguous."""
+    return layout_on(device) if name == "auto" else LAYOUTS[name]
 
 
 class Precision:

@@ -12,7 +12,7 @@ from ofa.networks.elastic import Normalise, first
 from ofa.training.accumulated import accumulated
 
 
-def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
+def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
     """By all processes' batches, updating the layer's running statistics. Every process must run the same layers.
 
     Mean and variance take a message each; the variance is of distances from the common mean, so nothing cancels.
@@ -30,8 +30,9 @@ def synchronised_statistics(bn: nn.BatchNorm2d, x: Tensor) -> Tensor:
             first(bn.running_mean, channels).lerp_(mean, momentum)
             first(bn.running_var, channels).lerp_(variance * count / (count - 1).clamp(min=1), momentum)
     factor = scale * (variance + bn.eps).rsqrt()
-    out: Tensor = centred * factor[:, None, None] + shift[:, None, None]
-    return out.to(dtype)
+    out = centred * factor[:, None, None] + shift[:, None, None]
+    activated: Tensor = activation(out.to(dtype))
+    return activated
 
 
 def _summed(value: Tensor) -> Tensor:

@@ -122,8 +122,8 @@ def measure(
     """
     tree, device = SubnetTree(net, subnets), device_of(net)
     with autocast(precision, device):
-        folded = tree.folded(tree.calibrate(images.calibration_batches(device, advance)))
-        return scored(images, subnets, device, lambda floats: tree.logits(floats, folded), advance)
+        logits = tree.logits(tree.folded(tree.calibrate(images.calibration_batches(device, advance))))
+        return scored(images, subnets, device, logits, advance)
 
 
 def scored(

@@ -17,6 +17,7 @@ from ofa.checkpoints.opening import open_supernet
 from ofa.errors import InputError
 from ofa.evaluate.precision import check_precision
 from ofa.images.files.folder import ImageFolder
+from ofa.networks.layers import placed
 from ofa.predictors.collect import measuring
 from ofa.predictors.collect.collection import Collection, CollectWatcher
 from ofa.predictors.collect.config import CollectConfig
@@ -102,7 +103,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         done = {item["index"]: item for item in journal.done if _is_measured(item)}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
-        net.to(procs.device).eval()
+        placed(net, procs.device).eval()
         measure = measure_int8 if config.dtype == "int8" else None
         if config.half_precision is not None:
             measure = partial(measuring.measure, precision=config.precision)

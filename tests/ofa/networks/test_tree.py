@@ -33,7 +33,7 @@ def test_statistics_are_to_the_bit_those_of_each_alone_and_logits_but_for_roundi
                 parameter += 0.3 * torch.rand_like(parameter)
     together = SubnetTree(net, subnets)
     statistics = together.calibrate(batches)
-    logits = together.logits(batches[0], together.folded(statistics))
+    logits = together.logits(together.folded(statistics))(batches[0])
     for subnet, found, outputs in zip(subnets, statistics, logits, strict=True):
         alone = calibrate_bn(net, subnet, batches)
         assert (found.subnet, found.images) == (subnet, 11)
@@ -42,7 +42,7 @@ def test_statistics_are_to_the_bit_those_of_each_alone_and_logits_but_for_roundi
             assert torch.equal(found.means[name_], mean)
             assert torch.equal(found.variances[name_], alone.variances[name_])
         single = SubnetTree(net, [subnet])
-        assert torch.equal(outputs, single.logits(batches[0], single.folded([alone]))[0])
+        assert torch.equal(outputs, single.logits(single.folded([alone]))(batches[0])[0])
         with torch.no_grad():
             expected = net(batches[0], subnet, alone)
         exact = net.double()(batches[0].double(), subnet, _in_double(alone))
