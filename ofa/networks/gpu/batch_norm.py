@@ -52,7 +52,9 @@ def normalised(
     scale, shift: (C,) fp32
     running: mean and unbiased variance, (C,) fp32, moved by the momentum towards the batch's
     """
-    out: Tensor = _Normalised.apply(x, scale, shift, running, momentum, eps, activation)  # type: ignore[no-untyped-call]
+    # Triton launches on the current one; in backward passes, it is that of the tensors
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        out: Tensor = _Normalised.apply(x, scale, shift, running, momentum, eps, activation)  # type: ignore[no-untyped-call]
     return out
 
 

@@ -46,9 +46,11 @@ def fits(x: Tensor, weight: Tensor, stride: int) -> bool:
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
     """(N, C, H / stride, W / stride), rounded up: padding k // 2. x and weight are of one type, see `fits`."""
-    if bias is not None:
-        return _forward(x, weight, stride, bias)
-    out: Tensor = _Depthwise.apply(x, weight, stride)  # type: ignore[no-untyped-call]
+    # Triton launches on the current one; in backward passes, it is that of the tensors
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        if bias is not None:
+            return _forward(x, weight, stride, bias)
+        out: Tensor = _Depthwise.apply(x, weight, stride)  # type: ignore[no-untyped-call]
     return out
 
 
