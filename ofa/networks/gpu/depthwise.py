@@ -188,13 +188,15 @@ def _image_gradient_kernel(
     total = tl.zeros((BLOCK_P, BLOCK_C), tl.float32)
     for i in range((K + STRIDE - 1) // STRIDE):
         for j in tl.static_range((K + STRIDE - 1) // STRIDE):
-            known = (tap_row + i * STRIDE < K) & (tap_column + j * STRIDE < K)
-            there = (p < pixels) & known
-            there &= (bottom - i >= 0) & (bottom - i < grad_height) & (right - j >= 0) & (right - j < grad_width)
+            # at stride 2, pixels in even or odd rows and columns meet a tap less
+            there = (p < pixels) & ((row + K // 2) % STRIDE + i * STRIDE < K)
+            there = there & ((column + K // 2) % STRIDE + j * STRIDE < K)
+            there = there & (bottom - i >= 0) & (bottom - i < grad_height)
+            there = there & (right - j >= 0) & (right - j < grad_width)
             at = ((image * grad_height + bottom - i) * grad_width + right - j) * channels
             seen = tl.load(grad + at[:, None] + c[None, :], mask=there[:, None] & inside[None, :], other=0.0)
             number = (tap_row + i * STRIDE) * K + tap_column + j * STRIDE
-            tap = tl.load(weight + number * channels + c, mask=inside & known, other=0.0)
+            tap = tl.load(weight + tl.minimum(number, K * K - 1) * channels + c, mask=inside, other=0.0)
             total += seen.to(tl.float32) * tap.to(tl.float32)[None, :]
     to = ((image * height + row) * width + column) * channels
     mine = (p < pixels) & (row < height) & (column < width)
