@@ -7,7 +7,7 @@ FOLDER has the package of the original (benchmarks/README.md). Cases take turns,
 JSON in --out as soon as it is known. Ours is a step of `ofa.train` from bytes on the device, augmented there; theirs
 has images that lie ready on the device. A training step has one sub-network, a shrinking step four and a teacher.
 Precisions: fp32 is IEEE fp32, as `ofa.train --precision fp32`; tf32 is what PyTorch does by default, and so the
-original; bf16 is ours alone, and our default.
+original; bf16 is ours alone, and our default. `graphs`: with CUDA graphs, which is our default, or without.
 
 `ms` is the time of a step, from one synchronisation to another over many steps; `event_ms` the same by CUDA events;
 `queued_ms` how long the host took to queue a step: where it is as long, launching is what takes the time.
@@ -33,7 +33,16 @@ CONFIG: dict[str, list[int]] = {
     "d": [3, 4, 3, 2, 4],
 }
 KINDS = ("training", "shrinking")
-WAYS = (("theirs", "tf32"), ("ours", "bf16"), ("ours", "tf32"), ("ours", "fp32"), ("theirs", "fp32"))
+WAYS = (  # whose step, in which precision, with CUDA graphs or not
+    ("theirs", "tf32", False),
+    ("ours", "bf16", True),
+    ("ours", "bf16", False),
+    ("ours", "tf32", True),
+    ("ours", "tf32", False),
+    ("ours", "fp32", True),
+    ("ours", "fp32", False),
+    ("theirs", "fp32", False),
+)
 WARM = 4  # steps before the timed ones
 Timed = dict[str, float]
 
@@ -70,7 +79,7 @@ def timed(step: Callable[[], object], device: Any, seconds: float) -> Timed:
     return found
 
 
-def ours(device: Any, kind: str, precision: str, batch: int, folder: Path) -> Callable[[], object]:
+def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folder: Path) -> Callable[[], object]:
     """A step of `ofa.train`: crops, gradients, update."""
     import numpy as np
     import torch
@@ -78,11 +87,14 @@ def ours(device: Any, kind: str, precision: str, batch: int, folder: Path) -> Ca
     from ofa.images.pixels.crops import cut, draw_crops, moved, normalised
     from ofa.images.preprocessing import IMAGENET
     from ofa.networks import build_supernet
+    from ofa.networks.elastic import run_elastic
     from ofa.networks.layers import use_memory_format
     from ofa.runs.processes import Processes
     from ofa.space import Subnet, get_space
     from ofa.space.mit_format import subnet_from_mit
     from ofa.training.draws import Draws
+    from ofa.training.graphs.cuda import Cuda
+    from ofa.training.graphs.slots import SlotGraphs
     from ofa.training.loop import Training
     from ofa.training.precision import Precision, chosen_layout
     from ofa.training.recipe import Stage
@@ -104,7 +116,10 @@ def ours(device: Any, kind: str, precision: str, batch: int, folder: Path) -> Ca
     how, procs = Precision("fp32" if precision == "tf32" else precision, device), Processes(0, 1, device)
     training = Training(net, Plan(1, 10**6, 1e-3), folder, {}, procs, precision=how)
     draws = Chosen(space, stage, (SIZE,), 0)
-    step = SupernetStep(supernet_run(net), stage, draws, how, teacher.to(device) if count > 1 else None)
+    recorder = Cuda(device) if graphs else None
+    run, taught = (SlotGraphs(recorder, SIZE, _refuse) if recorder else run_elastic for _ in range(2))
+    given = teacher.to(device) if count > 1 else None
+    step = SupernetStep(supernet_run(net, None, run), stage, draws, how, given, run_teacher=taught)
     images = 4 * batch
     pixels = torch.randint(256, (images, 3, SIDE, SIDE), dtype=torch.uint8).to(device)
     labels = torch.randint(1000, (images,))
@@ -118,6 +133,11 @@ def ours(device: Any, kind: str, precision: str, batch: int, folder: Path) -> Ca
 
     supply = batches()
     return lambda: training._one_step(*next(supply), step, _Never())
+
+
+def _refuse(text: str) -> None:
+    """A step that is partly without graphs would be taken for one with them."""
+    raise RuntimeError(text)
 
 
 class _Never:
@@ -170,17 +190,21 @@ def worker(side: str, name: str, seconds: float) -> None:
         for schema in ("nms", "qnms"):
             library.define(f"{schema}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     for line in sys.stdin:
-        kind, precision, batch = json.loads(line)
+        kind, precision, graphs, batch = json.loads(line)
         tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = tf32  # PyTorch's default for convolutions; of matrices, it is off
         torch.backends.cuda.matmul.allow_tf32 = False
         if device.type == "cuda":
+            torch.cuda.init()
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(device)
         try:
             with tempfile.TemporaryDirectory() as folder:
                 mine = side == "ours"
-                step = ours(device, kind, precision, batch, Path(folder)) if mine else theirs(device, kind, batch)
+                if mine:
+                    step = ours(device, kind, precision, graphs, batch, Path(folder))
+                else:
+                    step = theirs(device, kind, batch)
                 found: dict[str, Any] = dict(timed(step, device, seconds))
             found["images_per_s"] = batch / found["ms"] * 1e3
         except RuntimeError as error:  # out of memory, say: the other cases still count
@@ -225,14 +249,16 @@ def main(argv: list[str] | None = None) -> int:
         for batch in map(int, arguments.batches.split(",")):
             for kind in KINDS:
                 default: float | None = None
-                for side, precision in WAYS:
-                    if side not in workers or (dry and precision != "fp32"):
+                for side, precision, graphs in WAYS:
+                    if side not in workers or (dry and (precision != "fp32" or graphs)):
                         continue
                     if time.monotonic() - began > arguments.seconds:
                         left_out += 1
                         continue
-                    case = {"kind": kind, "side": side, "precision": precision, "batch": batch}
-                    found = case | ask(workers[side], [kind, precision, batch]) | ({"dry_run": True} if dry else {})
+                    case = {"kind": kind, "side": side, "precision": precision, "graphs": graphs, "batch": batch}
+                    found = (
+                        case | ask(workers[side], [kind, precision, graphs, batch]) | ({"dry_run": True} if dry else {})
+                    )
                     print(json.dumps(found), file=out, flush=True)
                     default = found.get("ms") if (side, precision) == ("theirs", "tf32") else default
                     _tell(found, default)
@@ -246,7 +272,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _tell(found: dict[str, Any], default: float | None) -> None:
-    words = f"{found['kind']:9} batch {found['batch']:4} {found['side']:6} {found['precision']}: "
+    way = "graphs" if found["graphs"] else ""
+    words = f"{found['kind']:9} batch {found['batch']:4} {found['side']:6} {found['precision']} {way:6}: "
     if "error" in found:
         print(words + found["error"], flush=True)
         return

@@ -25,6 +25,8 @@ from ofa.networks.layers import Compute, Layer
 Normalise: TypeAlias = Callable[[nn.BatchNorm2d, Tensor, nn.Module], Tensor]
 # the first entries of a weight along each of its dimensions: see `first`
 Take: TypeAlias = Callable[..., Tensor]
+# runs a block: see `run_elastic`
+RunBlock: TypeAlias = Callable[[nn.Module, Tensor, Block, Normalise, Take], Tensor]
 
 
 class ElasticKernelLayer(Layer):

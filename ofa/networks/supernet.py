@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from ofa.blocks import Block, Slot, index_of, slots_of
 from ofa.errors import InputError
-from ofa.networks.elastic import ElasticKernelLayer, Normalise, Take, elastic_kernels, first, run_elastic
+from ofa.networks.elastic import (
+    ElasticKernelLayer,
+    Normalise,
+    RunBlock,
+    Take,
+    elastic_kernels,
+    first,
+    run_elastic,
+)
 from ofa.networks.layers import Layer, init_weights, memory_format_of, use_channels_last
 from ofa.networks.statistics import BatchNormStatistics, given_statistics, stored_statistics
 from ofa.space import RESOLUTIONS, SearchSpace, Subnet, checked_resolutions
@@ -58,8 +66,15 @@ class Supernet(nn.Module):
             raise InputError("statistics belong to another sub-network: calibrate this one with calibrate_bn")
         return self.run(images, subnet, given_statistics(self.batch_norm_names(), statistics))
 
-    def run(self, images: Tensor, subnet: Subnet, normalise: Normalise, take: Take = first) -> Tensor:
-        """As calling the network, with batch normalisation done by `normalise`, and parts of weights by `take`."""
+    def run(
+        self,
+        images: Tensor,
+        subnet: Subnet,
+        normalise: Normalise,
+        take: Take = first,
+        run_block: RunBlock = run_elastic,
+    ) -> Tensor:
+        """As calling the network, with batch normalisation, parts of weights and blocks as these three give them."""
         blocks = blocks_at(self.space, subnet)
         r = subnet.resolution
         if images.ndim != 4 or tuple(images.shape[1:]) != (3, r, r):
@@ -67,7 +82,7 @@ class Supernet(nn.Module):
         x = images.contiguous(memory_format=memory_format_of(self))
         for layer, block in zip(self.children(), blocks, strict=True):
             if block is not None:
-                x = run_elastic(layer, x, block, normalise, take)
+                x = run_block(layer, x, block, normalise, take)
         return x
 
     def batch_norm_names(self) -> dict[nn.Module, str]:

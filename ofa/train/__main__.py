@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(line, file=sys.stderr)
         rare = rare_classes(photos)
         if rare:
-            print(f"warning: {rare}", file=sys.stderr)
+            warn(rare)
 
     def epoch(stage: Stage, metrics: Mapping[str, Any]) -> None:
         text = f"{stage.name} {metrics['epoch']}/{stage.epochs}: loss {metrics['train_loss']:.4f}, "
@@ -57,8 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 text += f"; {label} {metrics[f'{label}_top1']:.2f} %"
         console.print(f"{text} ({metrics['seconds']:.0f} s)")
 
+    def warn(text: str) -> None:
+        print(f"warning: {text}", file=sys.stderr)
+
     with progress_bar(console) as bar:
-        result = train_supernet(config, TrainWatcher(begin, bar.show, epoch))
+        result = train_supernet(config, TrainWatcher(begin, bar.show, epoch, warn))
     if result.broken and result.first:
         print(broken_line(result.photos.folder, result.broken), file=sys.stderr)
     if not result.finished:

@@ -58,6 +58,9 @@ class LearningOptions(Config):
     memory_format: Annotated[Literal["auto", "channels-last", "contiguous"], Free()] = "auto"
     """layout of weights and images (auto: contiguous on GPUs, channels-last on CPUs)"""
 
+    graphs: Annotated[Literal["auto", "on", "off"], Free()] = "auto"
+    """replay each block as a CUDA graph, which is faster and takes more memory (auto: on a GPU, in one process)"""
+
     bn: Literal["local", "sync"] = "local"
     """normalise by the batch of each process (as in the paper), or by those of all processes"""
 
@@ -172,6 +175,8 @@ class TrainConfig(LearningOptions, PhotoOptions, DeviceOptions, RunOptions):
             raise UsageError("--method alone needs --epochs N")
         if self.index is not None and not alone:
             raise UsageError("--index chooses among the results of --subnet FILE")
+        if alone and self.graphs == "on":
+            raise UsageError("--graphs on is for supernets, not for --method alone")
         if self.method != "shrinking" and self.recipe != "paper":
             raise UsageError(f"--recipe {self.recipe} is a recipe of shrinking, not of --method {self.method}")
         if self.new_classes and self.start is None:

@@ -26,6 +26,7 @@ from ofa.space import SearchSpace, Subnet, checked_resolutions, get_space
 from ofa.train.config import TrainConfig
 from ofa.train.tensorboard import TensorBoard
 from ofa.training.checkup import Checkup
+from ofa.training.graphs.cuda import chosen_graphs
 from ofa.training.precision import chosen_layout, chosen_precision
 from ofa.training.recipe import RECIPES, Stage, as_json, macs_per_image, one_stage, read_stages, short, shrinking
 from ofa.training.shrinking import NETWORK, RESULT, Hyper, SupernetTraining
@@ -52,11 +53,13 @@ class TrainWatcher:
     begin: told the photographs, before anything is decoded
     progress: told what is being done, and which share of it is
     epoch: told the stage and the metrics of each epoch
+    warn: told, in a line, what is not as it should be
     """
 
     begin: Callable[[Photos], object] = lambda _: None
     progress: Callable[[str, float], object] = lambda *_: None
     epoch: Callable[[Stage, Mapping[str, Any]], object] = lambda *_: None
+    warn: Callable[[str], object] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -210,11 +213,13 @@ def _opened(
         precision=precision,
         memory_format=chosen_layout(config.memory_format, procs.device),
         normalise=chosen_normalise(config.bn, procs.count),
+        graphs=chosen_graphs(config.graphs, procs, config.bn),
         start=config.start,
         new_classes=config.new_classes,
         teacher=config.teacher,
         alone=alone,
         check_every=config.check_every,
+        warn=watcher.warn,
     )
     training.check_batches()
     training.open(config.resume)

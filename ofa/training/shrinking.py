@@ -22,7 +22,7 @@ from ofa.errors import InputError
 from ofa.images.facts import ImageFacts
 from ofa.images.pixels.augment import derived_seed
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
-from ofa.networks.elastic import Normalise
+from ofa.networks.elastic import Normalise, RunBlock, run_elastic
 from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
@@ -36,6 +36,8 @@ from ofa.runs.settings import Difference
 from ofa.space import SearchSpace, Subnet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
+from ofa.training.graphs.cuda import Cuda
+from ofa.training.graphs.slots import SlotGraphs
 from ofa.training.loop import METRICS, Training
 from ofa.training.precision import Precision
 from ofa.training.recipe import RATE_IMAGES, Stage, as_json
@@ -78,6 +80,7 @@ class SupernetTraining:
     settings: what makes the run what it is, beside stages and hyper-parameters: a run continues only with the same
     facts: what the result's metadata says of its training; images: and of the images it was trained on
     memory_format: the layout of weights and images; it changes rounding and speed alone
+    graphs: whether blocks are replayed as CUDA graphs, which changes speed alone; warn: told in a line what is slower
     start: a supernet checkpoint to begin with, rather than random weights; new_classes: all but its classifier
     teacher: one to distil from (default: `start`, or what the first stage results in)
     alone: the sub-network that is trained on its own, as an ordinary network
@@ -98,6 +101,7 @@ class SupernetTraining:
     precision: str = "fp32"
     memory_format: torch.memory_format = torch.channels_last
     normalise: Normalise | None = None
+    graphs: bool = False
     start: Path | None = None
     new_classes: bool = False
     teacher: Path | None = None
@@ -106,6 +110,7 @@ class SupernetTraining:
     _lock: Lock | None = field(default=None, init=False)
     on_step: Callable[[int, int], None] = lambda *_: None
     on_epoch: Callable[[Stage, Mapping[str, Any]], None] = lambda *_: None
+    warn: Callable[[str], object] = lambda _: None
 
     @property
     def steps_per_epoch(self) -> int:
@@ -236,7 +241,8 @@ class SupernetTraining:
             net, plan, folder, {"stage": i, **as_json([stage])[0]}, self.procs, precision=precision, describe=describe
         )
         training.resume()
-        run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise)
+        teacher, run_block = self._teaching(i, stage), self._run_blocks()
+        run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise, run_block())
         dropout = net.get_submodule("classifier.dropout")
         assert isinstance(dropout, nn.Dropout)
         dropout.p = 0.0 if stage.sandwich else self.hyper.dropout
@@ -246,10 +252,11 @@ class SupernetTraining:
             stage,
             draws,
             precision,
-            self._teaching(i, stage),
+            teacher,
             self.hyper.label_smoothing,
             None if weights is None else torch.tensor(weights, device=self.procs.device),
             self.normalise or batch_statistics,
+            run_block(),
         )
         ends = draws.ends()
 
@@ -277,6 +284,13 @@ class SupernetTraining:
                     training.checkpoint.unlink()
             self.procs.wait()
         return done
+
+    def _run_blocks(self) -> Callable[[], RunBlock]:
+        """Makes what runs the blocks of one network during a stage."""
+        if not self.graphs or self.alone is not None:
+            return lambda: run_elastic
+        recorder = Cuda(self.procs.device)
+        return lambda: SlotGraphs(recorder, max(self.resolutions), self.warn)
 
     def _teaching(self, i: int, stage: Stage) -> Supernet | None:
         if stage.sandwich or not stage.distill:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ofa.networks import Supernet
-from ofa.networks.elastic import Normalise
+from ofa.networks.elastic import Normalise, RunBlock, first, run_elastic
 from ofa.networks.statistics import batch_statistics, stored_statistics
 from ofa.space import Subnet
 from ofa.training.accumulated import accumulated
@@ -29,6 +29,7 @@ class SupernetStep:
     label_smoothing: of the loss against labels
     class_weights: (classes,) of the loss against labels, None for equal ones
     normalise_teacher: the teacher's batch normalisation: by the batch, as the networks it teaches do
+    run_teacher: runs the teacher's blocks
     """
 
     run: Callable[[Tensor, Subnet], Tensor]
@@ -39,6 +40,7 @@ class SupernetStep:
     label_smoothing: float = 0.1
     class_weights: Tensor | None = None
     normalise_teacher: Normalise = batch_statistics
+    run_teacher: RunBlock = run_elastic
 
     def __call__(self, images: Tensor, labels: Tensor, number: int) -> StepResult:
         """Gradients of all sub-networks of the step, added up."""
@@ -68,14 +70,17 @@ class SupernetStep:
         """(N, classes) probabilities."""
         largest = teacher.space.decode(self.stage.largest(teacher.space, images.shape[-1]))[0]
         with torch.no_grad(), self.precision.autocast():
-            return _at_least_single(teacher.run(images, largest, self.normalise_teacher)).softmax(1)
+            logits = teacher.run(images, largest, self.normalise_teacher, first, self.run_teacher)
+            return _at_least_single(logits).softmax(1)
 
 
 def _at_least_single(logits: Tensor) -> Tensor:
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def supernet_run(net: Supernet, normalise: Normalise | None = None) -> Callable[[Tensor, Subnet], Tensor]:
+def supernet_run(
+    net: Supernet, normalise: Normalise | None = None, run_block: RunBlock = run_elastic
+) -> Callable[[Tensor, Subnet], Tensor]:
     """How a supernet is run while it is trained. normalise: instead of by this process's batch"""
     by = normalise or stored_statistics(training=True, take=accumulated)
-    return lambda images, subnet: net.run(images, subnet, by, accumulated)
+    return lambda images, subnet: net.run(images, subnet, by, accumulated, run_block)
