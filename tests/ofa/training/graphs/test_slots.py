@@ -157,6 +157,8 @@ def test_what_cannot_be_recorded_runs_without_and_is_told_once(tmp_path: Path) -
             "without, which is slower and as exact"
         ]
         assert (recorder.replays > 0) == (name == "some")
+        if name == "all":  # a slot is tried once
+            assert 0 < len(recorder.recordings) <= len(run.graphs[0]._slots)
 
 
 def test_without_room_nothing_is_recorded(tmp_path: Path) -> None:
@@ -217,6 +219,20 @@ def test_a_backward_pass_follows_its_forward_pass_once() -> None:
     after.backward(retain_graph=True)
     with pytest.raises(RuntimeError, match="ran again before its backward pass"):
         after.backward()
+
+
+def test_what_ran_without_gradients_is_recorded_apart() -> None:
+    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    for _ in range(3):
+        with torch.no_grad():
+            _once(net, graphs)
+    for _ in range(3):
+        net.zero_grad(set_to_none=True)
+        _once(net, graphs).backward()
+    without = {
+        name.split(".")[0] for name, weight in net.named_parameters() if weight.grad is None and weight.ndim != 2
+    }
+    assert without == {"classifier"}  # besides, the largest kernels need no matrices
 
 
 def test_a_recording_shares_no_node_with_a_step_whose_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
