@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The first minutes on a machine with a GPU, best value first, each step within its own limit, results as they come:
-# facts of the machine; the tests that need a GPU; what a first convolution and NVML cost; steps of a training; tables,
+# facts of the machine; the tests that need a GPU (of the agent, of CUDA graphs, of networks); what a first convolution and NVML cost; steps of a training; tables,
 # validated; at last the tests of onnxruntime's providers, where it is installed, and the one that compiles. It ends
 # within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
 #
@@ -47,19 +47,21 @@ fi
     timeout 20 nvidia-smi
 } >>"$OUT/facts.txt" 2>&1
 
-# tests SECONDS WHICH: the environment's own plugins and warnings do not count
+# tests SECONDS WHICH FILE...: the environment's own plugins and warnings do not count
 tests() {
     local stop=()
     "$PYTHON" -c 'import pytest_timeout' 2>/dev/null && stop=(-p pytest_timeout -o "timeout=$1")
     PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 timeout --kill-after=5 "$1" "$PYTHON" -m pytest -W default -m cuda -v -rs \
-        --durations=0 -p no:cacheprovider "${stop[@]}" -k "$2" tests/device_agents/test_cuda_on_gpu.py \
-        >>"$OUT/pytest.log" 2>&1
+        --durations=0 -p no:cacheprovider "${stop[@]}" -k "$2" "${@:3}" >>"$OUT/pytest.log" 2>&1
     echo "tests ($2): exit code $? at $SECONDS s"
     grep -E 'FAILED|ERROR|^=+ .*(passed|failed|skipped)' "$OUT/pytest.log" | sort -u
 }
 
 : >"$OUT/pytest.log"
-tests 75 "not compiled and not provider"
+agent=tests/device_agents/test_cuda_on_gpu.py
+tests 75 "not compiled and not provider" "$agent"
+tests 90 "to_the_bit or fails" tests/ofa/training/graphs/test_on_gpu.py
+tests 40 "not compiled" tests/ofa/networks/test_gpu_networks.py
 timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
@@ -70,7 +72,7 @@ echo "steps of a training: exit code ${PIPESTATUS[0]} at $SECONDS s"
 export PROBE=$OUT/probe.jsonl BUDGET=${BUDGET:-$((LIMIT - SECONDS - RESERVE - 10))}
 OUT=$OUT/gpu bash benchmarks/latency/gpu_tables.sh 2>&1 | tee "$OUT/tables.log"
 if [ $((LIMIT - SECONDS)) -ge 50 ]; then
-    tests $((LIMIT - SECONDS)) "compiled or provider"
+    tests $((LIMIT - SECONDS)) "compiled or provider" "$agent"
 else
     echo "left out: the tests of providers, and the one that compiles ($((LIMIT - SECONDS)) s are left)"
 fi

@@ -18,10 +18,9 @@ import triton.language as tl
 from torch import Tensor
 
 EIGHT = 8  # channels that a thread takes at once
-MOST_CHUNKS = 512  # and blocks of channels, that a feature map's sums are made of: a few for every multiprocessor
+MOST_CHUNKS = 1024  # and blocks of channels, that a feature map's sums are made of: a few for every multiprocessor
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2, "h_swish": 3, "swish": 4}
 _BLOCK_P = 32
-_SUMMED_P = 64  # in sums: more that a thread waits for at once
 _WARPS = 4
 # arguments whose values are no part of what is compiled: Triton would compile anew where they become multiples of 16
 _NUMBERS = ("pixels", "channels", "channels8", "per_chunk", "chunks")
@@ -83,7 +82,7 @@ class _Normalised(torch.autograd.Function):
             channels // EIGHT,
             per_chunk,
             chunks,
-            BLOCK_P=_SUMMED_P,
+            BLOCK_P=_BLOCK_P,
             BLOCK_C=block_c,
             num_warps=_WARPS,
         )
@@ -114,7 +113,7 @@ class _Normalised(torch.autograd.Function):
         grid = (chunks, triton.cdiv(channels, block_c))
         _sums_kernel[grid](
             grad, x, mean, factor, scale, shift, sums, pixels, channels // EIGHT, per_chunk, chunks,
-            ACTIVATION=activation, BLOCK_P=_SUMMED_P, BLOCK_C=block_c, num_warps=_WARPS,
+            ACTIVATION=activation, BLOCK_P=_BLOCK_P, BLOCK_C=block_c, num_warps=_WARPS,
         )  # fmt: skip
         for_shift, for_scale = sums.sum(1)
         for_x = torch.empty_like(x)
@@ -129,7 +128,7 @@ def _cut(pixels: int, channels: int) -> tuple[int, int, int]:
     """Channels of a program, and pixels of a chunk; and how many chunks there are."""
     block_c = 32 if channels <= 32 or channels % 64 in range(1, 33) else 64
     most = max(1, MOST_CHUNKS // triton.cdiv(channels, block_c))
-    per_chunk = triton.cdiv(triton.cdiv(pixels, most), _SUMMED_P) * _SUMMED_P
+    per_chunk = triton.cdiv(triton.cdiv(pixels, most), _BLOCK_P) * _BLOCK_P
     return block_c, per_chunk, triton.cdiv(pixels, per_chunk)
 
 
