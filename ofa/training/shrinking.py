@@ -38,6 +38,7 @@ from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
 from ofa.training.graphs.cuda import Cuda
 from ofa.training.graphs.slots import SlotGraphs
+from ofa.training.graphs.trial import graphs_work
 from ofa.training.loop import METRICS, Training
 from ofa.training.precision import Precision
 from ofa.training.recipe import RATE_IMAGES, Stage, as_json
@@ -241,7 +242,7 @@ class SupernetTraining:
             net, plan, folder, {"stage": i, **as_json([stage])[0]}, self.procs, precision=precision, describe=describe
         )
         training.resume()
-        teacher, run_block = self._teaching(i, stage), self._run_blocks()
+        teacher, run_block = self._teaching(i, stage), self._run_blocks(net, precision, stage)
         run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise, run_block())
         dropout = net.get_submodule("classifier.dropout")
         assert isinstance(dropout, nn.Dropout)
@@ -285,11 +286,14 @@ class SupernetTraining:
             self.procs.wait()
         return done
 
-    def _run_blocks(self) -> Callable[[], RunBlock]:
+    def _run_blocks(self, net: Supernet | PlainNetwork, precision: Precision, stage: Stage) -> Callable[[], RunBlock]:
         """Makes what runs the blocks of one network during a stage."""
-        if not self.graphs or self.alone is not None:
+        if not self.graphs or isinstance(net, PlainNetwork):
             return lambda: run_elastic
         recorder = Cuda(self.procs.device)
+        if not graphs_work(net, recorder, precision, stage, min(self.resolutions), self.normalise):
+            self.warn("CUDA graphs give other gradients here than blocks without: none are used, which is slower")
+            return lambda: run_elastic
         return lambda: SlotGraphs(recorder, max(self.resolutions), self.warn)
 
     def _teaching(self, i: int, stage: Stage) -> Supernet | None:
