@@ -56,7 +56,7 @@ class LearningOptions(Config):
     """auto (bf16 on GPUs, else fp32), fp32, bf16 or fp16"""
 
     memory_format: Annotated[Literal["auto", "channels-last", "contiguous"], Free()] = "auto"
-    """layout of weights and images (auto: contiguous on GPUs, channels-last on CPUs)"""
+    """layout of weights and images (auto: channels-last, but contiguous on GPUs without Triton)"""
 
     graphs: Annotated[Literal["auto", "on", "off"], Free()] = "auto"
     """replay each block as a CUDA graph, which is faster and takes more memory (auto: on a GPU, in one process)"""
