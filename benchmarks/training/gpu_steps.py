@@ -88,12 +88,12 @@ def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folde
     from ofa.images.preprocessing import IMAGENET
     from ofa.networks import build_supernet
     from ofa.networks.elastic import run_elastic
+    from ofa.networks.gpu.recording import Cuda
     from ofa.networks.layers import use_memory_format
     from ofa.runs.processes import Processes
     from ofa.space import Subnet, get_space
     from ofa.space.mit_format import subnet_from_mit
     from ofa.training.draws import Draws
-    from ofa.training.graphs.cuda import Cuda
     from ofa.training.graphs.slots import SlotGraphs
     from ofa.training.loop import Training
     from ofa.training.precision import Precision, chosen_layout

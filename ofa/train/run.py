@@ -26,7 +26,7 @@ from ofa.space import SearchSpace, Subnet, checked_resolutions, get_space
 from ofa.train.config import TrainConfig
 from ofa.train.tensorboard import TensorBoard
 from ofa.training.checkup import Checkup
-from ofa.training.graphs.cuda import chosen_graphs
+from ofa.training.graphs.chosen import chosen_graphs
 from ofa.training.precision import chosen_layout, chosen_precision
 from ofa.training.recipe import RECIPES, Stage, as_json, macs_per_image, one_stage, read_stages, short, shrinking
 from ofa.training.shrinking import NETWORK, RESULT, Hyper, SupernetTraining

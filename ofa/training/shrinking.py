@@ -23,6 +23,7 @@ from ofa.images.facts import ImageFacts
 from ofa.images.pixels.augment import derived_seed
 from ofa.networks import PlainNetwork, Supernet, build_plain, build_supernet, extract
 from ofa.networks.elastic import Normalise, RunBlock, run_elastic
+from ofa.networks.gpu.recording import Cuda
 from ofa.networks.layers import use_memory_format
 from ofa.networks.new_classifier import with_new_classifier
 from ofa.networks.sorting import sort_channels
@@ -36,7 +37,6 @@ from ofa.runs.settings import Difference
 from ofa.space import SearchSpace, Subnet
 from ofa.training.checkup import Checkup
 from ofa.training.draws import Draws
-from ofa.training.graphs.cuda import Cuda
 from ofa.training.graphs.slots import SlotGraphs
 from ofa.training.graphs.trial import graphs_work
 from ofa.training.loop import METRICS, Training

@@ -8,6 +8,8 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
+from ofa.networks.gpu.recording import Recorder, Work, recorder_on
+
 Result = TypeVar("Result")
 
 
@@ -16,26 +18,36 @@ class Repeated(Generic[Result]):
 
     A small batch of many small layers is queued more slowly than it is computed. What comes back of a replay is
     overwritten by the next one. `work` must do the same whatever the tensor holds, and read nothing from the device.
+    What cannot be recorded, for lack of memory say, is called for every batch.
+
+    recorder: what records (default: the GPU of the tensors)
     """
 
-    def __init__(self, work: Callable[[Tensor], Result]) -> None:
-        self._work = work
-        self._shape: torch.Size | None = None
-        self._graph: torch.cuda.CUDAGraph | None = None
+    def __init__(self, work: Callable[[Tensor], Result], recorder: Recorder | None = None) -> None:
+        self._work, self._recorder = work, recorder
+        self._form: tuple[torch.Size, tuple[int, ...]] | None = None
+        self._replay: Work | None = None
+        self._given_up = False
 
     def __call__(self, x: Tensor) -> Result:
         """What `work` gives for x."""
-        if not x.is_cuda or x.shape != self._shape:
-            if self._graph is None:
-                self._shape = x.shape
+        form = x.shape, x.stride()
+        if not (x.is_cuda or self._recorder) or self._given_up or form != self._form:
+            if self._replay is None:
+                self._form = form
             return self._work(x)
-        if self._graph is None:
-            self._x = x.clone()
-            graph = torch.cuda.CUDAGraph()
-            # other threads read images meanwhile, and may ask CUDA for memory
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                self._result = self._work(self._x)
-            self._graph = graph
+        if self._replay is None:
+            self._record(x)
+            if self._replay is None:
+                return self._work(x)
         self._x.copy_(x)
-        self._graph.replay()
-        return self._result
+        self._replay()
+        return self._result[0]
+
+    def _record(self, x: Tensor) -> None:
+        recorder = self._recorder or recorder_on(x.device)
+        self._x, self._result, self._pool = x.clone(), list[Result](), recorder.pool()
+        try:
+            self._replay = recorder.record(lambda: self._result.append(self._work(self._x)), self._pool)
+        except RuntimeError:
+            self._given_up, self._result = True, []

@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 
 from ofa.blocks import Block, steps_of
 from ofa.networks.elastic import Normalise, Take, first, run_elastic
-from ofa.training.graphs.cuda import Recorder, Work
+from ofa.networks.gpu.recording import Recorder, Work
 
 MOST = 512  # recorded choices and shapes of a slot; of more, those go that were not used for longest
 

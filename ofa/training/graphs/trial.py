@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ofa.networks import Supernet
 from ofa.networks.elastic import Normalise, RunBlock, run_elastic
-from ofa.training.graphs.cuda import Recorder
+from ofa.networks.gpu.recording import Recorder
 from ofa.training.graphs.slots import SlotGraphs
 from ofa.training.precision import Precision
 from ofa.training.recipe import Stage

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ofa.networks import build_supernet
 from ofa.networks.elastic import run_elastic
+from ofa.networks.gpu.recording import Cuda
 from ofa.networks.layers import use_memory_format
 from ofa.runs.processes import Processes
 from ofa.space import get_space
 from ofa.training.draws import Draws
-from ofa.training.graphs.cuda import Cuda
 from ofa.training.graphs.slots import SlotGraphs
 from ofa.training.loop import Training
 from ofa.training.precision import Precision, chosen_layout

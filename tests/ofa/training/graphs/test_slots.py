@@ -21,7 +21,7 @@ from ofa.train.__main__ import main
 from ofa.train.config import TrainConfig
 from ofa.training.draws import Draws
 from ofa.training.graphs import slots
-from ofa.training.graphs.cuda import chosen_graphs
+from ofa.training.graphs.chosen import chosen_graphs
 from ofa.training.graphs.slots import SlotGraphs
 from ofa.training.loop import Training
 from ofa.training.precision import Precision

@@ -11,9 +11,6 @@ from weakref import WeakSet
 import torch
 import torch.nn.functional as F
 
-from ofa.errors import InputError
-from ofa.runs.processes import Processes
-
 Work = Callable[[], object]
 # room for so many times what a step took at most stays outside of graphs: a step without them must still fit
 SPARE = 2
@@ -106,11 +103,7 @@ def _side_stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
 
-def chosen_graphs(asked: str, procs: Processes, bn: str) -> bool:
-    """Whether blocks become CUDA graphs. "auto": on a GPU, with one process. InputError for "on" where they cannot."""
-    gpu = procs.device.type == "cuda"
-    if asked == "on" and not gpu:
-        raise InputError(f"--graphs on needs a GPU, the device is {procs.device}: give --graphs auto or off")
-    if asked == "on" and bn == "sync" and procs.count > 1:
-        raise InputError("--graphs on: with --bn sync blocks wait for other processes: give --bn local or --graphs off")
-    return asked == "on" or (asked == "auto" and gpu and procs.count == 1)
+@lru_cache
+def recorder_on(device: torch.device) -> Cuda:
+    """That of a GPU, for work that comes again and again."""
+    return Cuda(device)

@@ -1,0 +1,49 @@
+"""Work that is recorded once and replayed, by a recorder that stands in CUDA's place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from ofa.networks.gpu.repeated import Repeated
+from tests.ofa.training.graphs.fake_recorder import FakeRecorder
+
+WEIGHT = torch.randn(4, 4)
+
+
+def work(x: Tensor) -> dict[str, Tensor]:
+    hidden = torch.relu(x @ WEIGHT)
+    return {"sum": hidden.sum(0), "mean": hidden.mean(0) + 1}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_batch_gives_what_the_work_gives_for_it(fails: bool) -> None:
+    recorder = FakeRecorder(fails=lambda _: fails)
+    repeated = Repeated(work, recorder)
+    with torch.no_grad():
+        for count in (8, 8, 8, 5, 8, 5, 8):
+            x = torch.randn(count, 4)
+            kept = x.clone()
+            for name, tensor in repeated(x).items():
+                assert torch.equal(tensor, work(kept)[name])
+            assert torch.equal(x, kept)
+    assert len(recorder.recordings) == 1
+    assert recorder.replays == (0 if fails else 4)
+
+
+def test_another_layout_is_another_shape() -> None:
+    recorder = FakeRecorder()
+    repeated = Repeated(work, recorder)
+    with torch.no_grad():
+        repeated(torch.randn(4, 4))
+        x = torch.randn(4, 4).t()
+        assert torch.equal(repeated(x)["sum"], work(x)["sum"])
+    assert not recorder.recordings
+
+
+def test_on_a_cpu_nothing_is_recorded() -> None:
+    repeated = Repeated(work)
+    x = torch.randn(3, 4)
+    for _ in range(3):
+        assert torch.equal(repeated(x)["sum"], work(x)["sum"])
