@@ -68,7 +68,8 @@ class ProgressLines:
         now = time.monotonic()
         if not self._console.is_terminal and now - self._printed >= SECONDS_BETWEEN_LINES:
             self._printed, left = now, (now - self._started) * (1 / share - 1)
-            self._console.print(f"{count:,} of {total:,} sub-networks, about {left / 60:.0f} minutes left")
+            rest = f"{left / 60:.0f} minutes" if left >= 90 else f"{left:.0f} s"
+            self._console.print(f"{count:,} of {total:,} sub-networks, about {rest} left")
 
 
 def conclude(console: Console, result: Collected) -> None:
