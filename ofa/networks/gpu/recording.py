@@ -44,7 +44,13 @@ class Cuda:
         self._device, self._stream = device, _side_stream(device)
         self._pools: WeakSet[_Pool] = WeakSet()
         self._stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(self._stream):
+        with (
+            torch.cuda.stream(self._stream),
+            # whoever records, a collection for one, may have switched gradients off
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast("cuda", enabled=False),
+        ):
             for dtype in (torch.float32, torch.bfloat16, torch.float16):
                 # products of matrices have memory of their own on each stream and thread, which no pool may hold
                 one = torch.ones(16, 16, dtype=dtype, device=device, requires_grad=True)
@@ -89,9 +95,12 @@ class Cuda:
 
     def has_room(self) -> bool:
         reserved, used = torch.cuda.memory_reserved(self._device), torch.cuda.memory_allocated(self._device)
-        unused = reserved - used - sum(pool.bytes for pool in self._pools)
+        unused = max(0, reserved - used - sum(pool.bytes for pool in self._pools))
         free, _ = torch.cuda.mem_get_info(self._device)
-        return free + max(0, unused) >= SPARE * torch.cuda.max_memory_allocated(self._device)
+        step = torch.cuda.max_memory_allocated(self._device)
+        if free < step <= free + unused:
+            torch.cuda.empty_cache()  # while it captures, PyTorch gives nothing of it back, and has no memory
+        return free + unused >= SPARE * step
 
     def settle(self) -> None:
         torch.cuda.synchronize(self._device)
