@@ -16,6 +16,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 EIGHT = 8  # channels that a thread takes at once
 MOST_CHUNKS = 1024  # and blocks of channels, that a feature map's sums are made of: a few for every multiprocessor
@@ -102,6 +103,7 @@ class _Normalised(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, mean, factor = ctx.saved_tensors
         grad = grads[0].contiguous(memory_format=torch.channels_last)
@@ -204,10 +206,11 @@ def _combined_kernel(
 
 @triton.jit
 def _activated(z, ACTIVATION: tl.constexpr):
+    # compared, not tl.maximum, which makes 0 of a NaN on a GPU: a loss that is no longer finite must show
     if ACTIVATION == 1:
-        z = tl.maximum(z, 0.0)
+        z = tl.where(z < 0.0, 0.0, z)
     elif ACTIVATION == 2:
-        z = tl.minimum(tl.maximum(z, 0.0), 6.0)
+        z = tl.where(z < 0.0, 0.0, tl.where(z > 6.0, 6.0, z))
     elif ACTIVATION == 3:
         z = z * tl.minimum(tl.maximum(z + 3.0, 0.0), 6.0) / 6.0
     elif ACTIVATION == 4:
@@ -219,9 +222,9 @@ def _activated(z, ACTIVATION: tl.constexpr):
 def _before_activation(grad, z, ACTIVATION: tl.constexpr):
     """The gradient of what is activated."""
     if ACTIVATION == 1:
-        grad = tl.where(z > 0.0, grad, 0.0)
+        grad = tl.where(z <= 0.0, 0.0, grad)
     elif ACTIVATION == 2:
-        grad = tl.where((z > 0.0) & (z < 6.0), grad, 0.0)
+        grad = tl.where((z <= 0.0) | (z >= 6.0), 0.0, grad)
     elif ACTIVATION == 3:
         grad = tl.where(z <= -3.0, 0.0, tl.where(z < 3.0, grad * (z / 3.0 + 0.5), grad))
     elif ACTIVATION == 4:

@@ -19,6 +19,7 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 EIGHT = 8  # channels that a thread takes at once: 16 bytes of half precision
 CHUNK = 1024  # pixels whose products are added up by one program, in the gradient of weights
@@ -41,11 +42,17 @@ def fits(x: Tensor, weight: Tensor, stride: int) -> bool:
         # kernels count in 32 bits
         and n * x.stride(0) < 2**31
         and n * height * width * channels < 2**31
+        # and CUDA counts chunks in 16
+        and n * height * width <= CHUNK * (2**16 - 1)
     )
 
 
 def depthwise(x: Tensor, weight: Tensor, stride: int, bias: Tensor | None = None) -> Tensor:
-    """(N, C, H / stride, W / stride), rounded up: padding k // 2. x and weight are of one type, see `fits`."""
+    """(N, C, H / stride, W / stride), rounded up: padding k // 2. x and weight are of one type, see `fits`.
+
+    With a bias, without gradients.
+    """
+    assert bias is None or not torch.is_grad_enabled()
     # Triton launches on the current one; in backward passes, it is that of the tensors
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         if bias is not None:
@@ -62,6 +69,7 @@ class _Depthwise(torch.autograd.Function):
         return _forward(x, weight, stride, None)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         grad = grads[0].contiguous(memory_format=torch.channels_last)

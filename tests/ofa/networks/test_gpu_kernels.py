@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import math
 import os
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -33,6 +36,11 @@ def random(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     drawn = torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
     drawn = drawn.to(DEVICE, dtype)
     return drawn.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else drawn
+
+
+def huge(n: int, channels: int, height: int, width: int) -> Tensor:
+    """Of a shape alone."""
+    return torch.empty(n, height, width, channels, device="meta").permute(0, 3, 1, 2)
 
 
 def doubled(*tensors: Tensor) -> list[Tensor]:
@@ -71,7 +79,8 @@ def test_the_first_channels_of_an_image_need_no_copy_and_a_bias_is_added() -> No
     assert not x.is_contiguous(memory_format=torch.channels_last)
     assert depthwise.fits(x, weight, 1)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), 1, 1, groups=24)
-    check([depthwise.depthwise(x, weight, 1, bias)], [expected])
+    with torch.no_grad():
+        check([depthwise.depthwise(x, weight, 1, bias)], [expected])
 
 
 @pytest.mark.parametrize(
@@ -81,6 +90,8 @@ def test_the_first_channels_of_an_image_need_no_copy_and_a_bias_is_added() -> No
         random(2, 12, 4, 4),  # twelve: no multiple of eight
         random(2, 16, 4, 4)[:, 4:12],  # begins within eight
         random(0, 8, 4, 4),
+        huge(2**9, 16, 2**9, 2**9),  # of 2 ** 31 numbers
+        huge(2**10, 8, 2**8, 2**8),  # of 2 ** 16 chunks
     ],
 )
 def test_what_would_be_read_wrongly_does_not_fit(x: Tensor) -> None:
@@ -114,6 +125,66 @@ def test_batch_normalisation_keeps_no_statistics_where_none_are_given() -> None:
     check([batch_norm.normalised(x, scale, shift, None, 0.0, 1e-5, "none")], [expected])
 
 
-@pytest.mark.parametrize("x", [random(2, 8, 4, 4).contiguous(), random(2, 12, 4, 4), random(1, 8, 1, 1)])
+@pytest.mark.parametrize(
+    "x",
+    [random(2, 8, 4, 4).contiguous(), random(2, 12, 4, 4), random(1, 8, 1, 1), huge(2**9, 16, 2**9, 2**9)],
+)
 def test_what_batch_normalisation_does_not_take(x: Tensor) -> None:
     assert not batch_norm.fits(x)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There tl.maximum and tl.minimum make a number of a NaN and a number; the interpreter's do not."""
+    if DEVICE == "cpu":
+        interpreter = importlib.import_module("triton.runtime.interpreter")
+        for name, of in {"create_maxnumf": np.fmax, "create_minnumf": np.fmin}.items():
+            operator = lambda self, a, b, of=of: self.binary_op(a, b, of)  # noqa: E731
+            monkeypatch.setattr(interpreter.InterpreterBuilder, name, operator)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_what_is_not_finite_stays_so(activation: str, value: float) -> None:
+    """A loss must show it, and fp16's scaling must find it in gradients."""
+    x, scale, shift, running = random(3, 16, 5, 5), torch.ones(16, device=DEVICE), random(16), (random(16), random(16))
+    x[1, 3, 2, 2] = value
+    out = batch_norm.normalised(x.requires_grad_(), scale, shift, running, 0.1, 1e-5, activation)
+    (grad,) = torch.autograd.grad(out.sum(), x)
+    for of_channels in (out.transpose(0, 1).flatten(1), grad.transpose(0, 1).flatten(1), torch.stack(running, 1)):
+        finite = of_channels.isfinite()
+        assert [n for n in range(16) if not finite[n].all()] == [3]
+        assert not of_channels[3].isfinite().any()
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+@pytest.mark.filterwarnings("ignore:invalid value encountered")
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_gradients_that_are_not_finite_stay_so(value: float) -> None:
+    x, scale, shift = (tensor.requires_grad_() for tensor in (random(3, 16, 5, 5), random(16), random(16)))
+    weight = random(16, 1, 3, 3).requires_grad_()
+    out = depthwise.depthwise(batch_norm.normalised(x, scale, shift, None, 0.1, 1e-5, "none"), weight, 1)
+    grad = torch.zeros_like(out)
+    grad[1, 3, 2, 2] = value
+    for found in torch.autograd.grad(out, (x, scale, shift, weight), grad):
+        channels = found.transpose(0, 1) if len(found) == len(x) else found
+        assert [n for n in range(16) if not channels[n].isfinite().all()] == [3]
+
+
+def test_a_gradient_of_a_gradient_is_refused() -> None:
+    """It would be that of a constant."""
+    x, scale, shift, weight = random(2, 8, 5, 5).requires_grad_(), random(8), random(8), random(8, 1, 3, 3)
+    for out in (
+        depthwise.depthwise(x, weight, 1),
+        batch_norm.normalised(x, scale, shift, None, 0.1, 1e-5, "swish"),
+    ):
+        (grad,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            grad.sum().backward()
+
+
+def test_a_bias_is_for_networks_that_do_not_learn() -> None:
+    with pytest.raises(AssertionError):
+        depthwise.depthwise(random(2, 8, 5, 5), random(8, 1, 3, 3).requires_grad_(), 1, random(8))
