@@ -19,7 +19,11 @@ FAULT = 70  # EX_SOFTWARE of sysexits.h
 MOST_PROBLEMS = 50  # of one file, a line each
 
 
-def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
+def run(
+    main: Callable[[], int],
+    failed: int | None = None,
+    less_memory: str = "give a smaller --batch-size, fewer images or another --device",
+) -> NoReturn:
     """Exits with main's code; InputError and OSError print `error: ...`, Ctrl-C exits with 130.
 
     All problems of a file that has several are printed, a line each.
@@ -31,6 +35,7 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
     Whatever else is raised is a fault of ours: one line, and the traceback in a file.
 
     failed: the code of whatever goes wrong, our own faults too, for a command whose 1 is an answer
+    less_memory: the way out where the memory of a GPU, or of the machine, is too small
     """
     prepare_streams()
     try:
@@ -52,9 +57,25 @@ def run(main: Callable[[], int], failed: int | None = None) -> NoReturn:
         if missing is not None:
             print(f"error: {missing}", file=sys.stderr)
             sys.exit(failed or missing.exit_code)
+        if (short := _lacks_memory(error)) is not None:
+            print(one_line(f"error: there is not enough memory ({short}): {less_memory}"), file=sys.stderr)
+            sys.exit(failed or InputError.exit_code)
         print(f"error: {_fault(error)}", file=sys.stderr)
         code = failed or FAULT
     sys.exit(code)
+
+
+def _lacks_memory(error: Exception) -> str | None:
+    """What torch or Python says of memory that it did not get; None where that is not what is wrong."""
+    torch = sys.modules.get("torch")  # most commands do without
+    message = str(error).strip()
+    if torch is not None and isinstance(error, torch.OutOfMemoryError):
+        message = ". ".join(message.split(". ")[:2]).rstrip(".")  # the rest is of its allocator
+    elif not isinstance(error, MemoryError) and not (
+        isinstance(error, RuntimeError) and any(sign in message for sign in ("can't allocate memory", "_ALLOC_FAILED"))
+    ):
+        return None
+    return message.partition("\n")[0] or type(error).__name__
 
 
 def _fault(error: Exception) -> str:

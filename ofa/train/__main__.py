@@ -21,6 +21,7 @@ COMMAND = Command(
     TrainConfig,
     example="--data my-photos.zip --space mbv3-w0.5 --resolutions 64:96:4 --epochs-scale 0.05 --out runs/mine",
 )
+LESS_MEMORY = "continue with --graphs off --resume, or begin anew with a smaller --batch-size and another --out"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,4 +77,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, less_memory=LESS_MEMORY)

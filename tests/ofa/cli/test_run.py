@@ -1,16 +1,20 @@
 """How commands end: one line on stderr whatever is raised, the traceback of a fault of ours in a file."""
 
 import errno
+import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from rich.table import Table
 
+from ofa.cli.command import Command
 from ofa.cli.console import make_console
 from ofa.cli.run import FAULT, run
 from ofa.cli.streams import nobody_reads
@@ -60,6 +64,57 @@ def test_every_end_is_one_line(
     if written:
         assert said.endswith(f"{written[0]}\n")
         assert "Traceback" in written[0].read_text()
+
+
+CUDA_SAID = (
+    "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB of which 12.38 MiB is "
+    "free. Including non-PyTorch memory, this process has 79.09 GiB memory in use.\nmore"
+)
+CPU_SAID = (
+    "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried 9 bytes."
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError(CUDA_SAID), "CUDA out of memory. Tried to allocate 2.00 GiB"),
+        (torch.OutOfMemoryError(""), "OutOfMemoryError"),
+        (RuntimeError(CPU_SAID), CPU_SAID),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED\nmore"), "cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        (MemoryError(), "MemoryError"),
+    ],
+)
+def test_too_little_memory_is_no_fault_of_ours(error: Exception, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(raising(error))
+    line = f"error: there is not enough memory ({said}): give a smaller --batch-size, fewer images or another --device"
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "way_out"),
+    [
+        (
+            "ofa.train",
+            "continue with --graphs off --resume, or begin anew with a smaller --batch-size and another --out",
+        ),
+        ("ofa.evaluate", "give a smaller --batch-size, fewer images or another --device"),
+        ("ofa.finetune", "give a smaller --batch-size, fewer images or another --device"),
+        ("ofa.predictors.collect", "give a smaller --batch-size, fewer images or another --device"),
+    ],
+)
+def test_programs_on_gpus_name_options_that_they_have(
+    program: str, way_out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = importlib.import_module(f"{program}.__main__")
+    command = module.COMMAND
+    assert set(re.findall(r"--[a-z-]+", way_out)) <= set(re.findall(r"--[a-z-]+", command.help()))
+    monkeypatch.setattr(Command, "parse", lambda *_: raising(torch.OutOfMemoryError("CUDA out of memory"))())
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(module.__file__), run_name="__main__")
+    expected = f"error: there is not enough memory (CUDA out of memory): {way_out}\n"
+    assert (ended.value.code, capsys.readouterr().err) == (2, expected)
 
 
 def test_a_fault_that_no_file_can_hold_is_shown_whole(
