@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -21,11 +21,12 @@ import numpy as np
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from device_agents.cpu.ahead import files_of_visits, load_ahead
 from device_agents.cpu.loop import Loop
 from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
 from device_agents.cpu.parts import NotComputed
 from device_agents.cpu.runtimes import runtime_of
-from device_agents.cpu.system import HAS_THREAD_TIMES, pin
+from device_agents.cpu.system import HAS_THREAD_TIMES, pin, usable_cpus
 from device_agents.cpu.timing import time_model, time_parts
 
 PROTOCOL = 1
@@ -135,6 +136,7 @@ def main(argv: list[str]) -> int:
         folder = Path(argv[0]).resolve().parent
         models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
         loop = Loop(manifest) if manifest.get("sustained") else None
+        usable = usable_cpus()
         pin(manifest["cpus"])
         runtime_version = version(runtime.distribution)
     except Exception as error:
@@ -149,7 +151,26 @@ def main(argv: list[str]) -> int:
         device=machine(manifest["cpus"]),
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
-    for number, name in enumerate(manifest["visits"]):
+    if manifest.get("load_ahead") and (prepare := runtime.prepare) is not None:
+        paths = files_of_visits(manifest["visits"], models)
+        for loaded in load_ahead(lambda path: prepare(path, manifest["threads"]), paths, manifest["cpus"], usable):
+            speaker.say("loading", loaded=loaded, files=len(paths))
+    make_visits(speaker, manifest["visits"], models, manifest, loop)
+    # what each visit loads anew needs no agent that stays
+    if manifest.get("stay") and runtime.prepare is not None:
+        speaker.say("done", stays=True)
+        for line in sys.stdin:
+            make_visits(speaker, json.loads(line)["visits"], models, manifest, loop)
+            speaker.say("done", stays=True)
+    else:
+        speaker.say("done")
+    return 0
+
+
+def make_visits(
+    speaker: Speaker, visits: Sequence[str], models: Mapping[str, Any], manifest: Mapping[str, Any], loop: Loop | None
+) -> None:
+    for number, name in enumerate(visits):
         speaker.say("visit", visit=number, id=name)
         try:
             result = visit(models[name], manifest) if loop is None else loop.visit(models[name])
@@ -158,8 +179,6 @@ def main(argv: list[str]) -> int:
             speaker.say("error", visit=number, id=name, message=f"{type(error).__name__}: {error}", **reason)
         else:
             speaker.say("result", visit=number, id=name, **result)
-    speaker.say("done")
-    return 0
 
 
 if __name__ == "__main__":

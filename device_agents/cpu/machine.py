@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from device_agents.cpu.system import load_average, processor
+from device_agents.cpu.system import load_average, pin_threads, processor
 
 # which instructions multiply in a type, as the kernel calls them: x86's, then ARM's
 INSTRUCTIONS = {"bf16": ("avx512_bf16", "amx_bf16", "bf16"), "fp16": ("avx512_fp16", "amx_fp16", "asimdhp")}
 POWERCAP = Path("/sys/class/powercap")
+CPUS, THREADS = Path("/sys/devices/system/cpu"), Path("/proc/self/task")
 # of control groups, version 2 and 1, as a container sees its own: (folder, its limit, what is in use in memory.stat)
 GROUPS = (
     ("/sys/fs/cgroup", "memory.max", "anon"),
@@ -45,6 +46,21 @@ def temperature_c() -> float | None:
         if text and text.lstrip("-").isdigit():
             readings.append(int(text) / 1000)
     return max(readings, default=None)
+
+
+def near(cpus: Sequence[int], usable: Sequence[int], folder: Path = CPUS) -> list[int]:
+    """The usable CPUs that have their memory where one of `cpus` has its own."""
+
+    def nodes(cpu: int) -> frozenset[str]:
+        return frozenset(node.name for node in (folder / f"cpu{cpu}").glob("node[0-9]*"))
+
+    wanted = {nodes(cpu) for cpu in cpus}
+    return [cpu for cpu in usable if nodes(cpu) in wanted]
+
+
+def pin_all(cpus: Sequence[int]) -> None:
+    """Pins this process to these CPUs, all its threads, where the kernel shows them; to none: it stays free."""
+    pin_threads([int(thread.name) for thread in THREADS.glob("*")], cpus)
 
 
 def cpu_model() -> str | None:

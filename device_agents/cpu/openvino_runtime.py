@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import threading
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -35,6 +36,8 @@ _Key = tuple[Path, int, str]
 _loaded: dict[_Key, Any] = {}
 # others that this process compiled before, and where their compiled forms are
 _kept: dict[_Key, Path] = {}
+# set once memory or threads (OpenVINO starts two for each model) did not suffice: from then on no model stays loaded
+_full = threading.Event()
 
 
 def _compiled(path: Path, threads: int, dtype: str) -> Any:
@@ -58,14 +61,28 @@ def _compiled(path: Path, threads: int, dtype: str) -> Any:
     if key in _kept:
         return core.import_model(_kept[key].read_bytes(), "CPU", settings)
     model = core.read_model(path)
-    compiled = core.compile_model(model, "CPU", settings)
+    try:
+        compiled = core.compile_model(model, "CPU", settings)
+    except RuntimeError:  # of the model, or for want of what the loaded ones hold, more than is free by the kernel
+        if not _loaded:
+            raise
+        _loaded.clear()
+        compiled = core.compile_model(model, "CPU", settings)
+        _full.set()
     multiplies = any(node.get_type_name() in _MULTIPLIERS for node in model.get_ops())
     _check_precision(compiled, dtype, multiplies=multiplies)
-    if half_is_available():
+    if half_is_available() and not _full.is_set():
         _loaded[key] = compiled
     else:
         _keep(compiled, key)
     return compiled
+
+
+def prepare_openvino(path: Path, threads: int, dtype: str = "fp32") -> None:
+    """Compiles a model, so that no visit has to, where memory allows. What fails says so at its visit."""
+    if half_is_available() and not _full.is_set():
+        with contextlib.suppress(Exception):
+            _compiled(path, threads, dtype)
 
 
 def _keep(compiled: Any, key: _Key) -> None:

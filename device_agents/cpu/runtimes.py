@@ -16,17 +16,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agents.cpu.openvino_runtime import load_openvino, load_openvino_parts
+from device_agents.cpu.openvino_runtime import load_openvino, load_openvino_parts, prepare_openvino
 from device_agents.cpu.parts import NotComputed, Part, Rng, Run, aligned, noise, nothing
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """distribution: that has its version; load: a model; load_parts: a network's parts, None where it cannot chain."""
+    """distribution: that has its version; load: a model; load_parts: a network's parts, None where it cannot chain.
+
+    prepare: does what takes long of loading a file, once and for all its visits; None where each loads it anew
+    """
 
     distribution: str
     load: Callable[[Path, int, Rng], Run]
     load_parts: Callable[[Sequence[Path], int, Rng], list[Part]] | None = None
+    prepare: Callable[[Path, int], None] | None = None
 
 
 # ---- onnxruntime
@@ -269,14 +273,16 @@ RUNTIMES = {
     "tflite": Runtime("ai-edge-litert", load_litert, load_litert_parts),
     "tflite-runtime": Runtime("tflite-runtime", load_tflite_runtime, load_tflite_runtime_parts),
     "torch": Runtime("torch", load_torch, load_torch_parts),
-    "openvino": Runtime("openvino", load_openvino, load_openvino_parts),
+    "openvino": Runtime("openvino", load_openvino, load_openvino_parts, prepare_openvino),
 }
 # in what else than float32 a runtime can be told to compute float32 models
 REDUCED = {
-    (name, dtype): Runtime(name, partial(load, dtype=dtype), partial(load_parts, dtype=dtype))
-    for name, load, load_parts in (
-        ("openvino", load_openvino, load_openvino_parts),
-        ("torch", load_torch, load_torch_parts),
+    (name, dtype): Runtime(
+        name, partial(load, dtype=dtype), partial(load_parts, dtype=dtype), prepare and partial(prepare, dtype=dtype)
+    )
+    for name, load, load_parts, prepare in (
+        ("openvino", load_openvino, load_openvino_parts, prepare_openvino),
+        ("torch", load_torch, load_torch_parts, None),
     )
     for dtype in ("bf16", "fp16")
 }

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 if sys.platform == "win32":
     import winreg
@@ -19,12 +20,25 @@ HAS_THREAD_TIMES: bool = sys.platform != "win32"
 
 
 def pin(cpus: Sequence[int]) -> None:
-    """Pins this process to these CPUs; to none: it stays free. OSError where that cannot be."""
+    """Pins this thread, and those that it starts, to these CPUs; to none: they stay free. OSError if that cannot be."""
     if not cpus:
         return
     if not hasattr(os, "sched_setaffinity"):
         raise OSError("this operating system does not let Python pin a process to a CPU: cpus must be empty")
     os.sched_setaffinity(0, cpus)
+
+
+def pin_threads(threads: Iterable[int], cpus: Sequence[int]) -> None:
+    """Pins threads of this process, each by its number, as `pin`. One that ended meanwhile is none."""
+    pin(cpus)
+    for thread in threads if cpus else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(thread, cpus)
+
+
+def usable_cpus() -> list[int]:
+    """The CPUs that this process may run on; none where it cannot be pinned."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 
 
 def involuntary_switches() -> int | None:

@@ -32,16 +32,18 @@ def write_onnx(
     opset: int = OPSET,
     any_batch: bool = False,
     half: bool = False,
+    for_openvino: bool = False,
 ) -> bytes:
     """The serialised model: "input" in NCHW to "output"; `metadata` becomes its metadata properties.
 
     opset: OLDEST_OPSET to the newest that onnx knows; what it lacks is written by operators that it has
     any_batch: whether N is left open; half: float16 in place of float32, at both ends too
+    for_openvino: written so that OpenVINO 2026.4 compiles it sooner, to the same operations (`OnnxWriter`)
     Raises MissingPackage if onnx is not installed.
     """
     ends = ("FLOAT16", "FLOAT16") if half else ("FLOAT", "FLOAT")
     model = empty_model(graph, *ends, opset=opset, any_batch=any_batch)
-    return serialised(model, OnnxWriter(graph, model.graph, opset, any_batch, half=half), metadata)
+    return serialised(model, OnnxWriter(graph, model.graph, opset, any_batch, half, for_openvino), metadata)
 
 
 def empty_model(
@@ -85,12 +87,23 @@ def serialised(model: Any, writer: OnnxWriter, metadata: Mapping[str, str] | Non
 
 
 class OnnxWriter:
-    """Nodes and constants of an ONNX graph. names: of every tensor so far."""
+    """Nodes and constants of an ONNX graph. names: of every tensor so far.
+
+    for_openvino: biases are added by a node of their own, and means taken over named axes. OpenVINO reads Conv's bias
+        and GlobalAveragePool as ten nodes each, which work out shapes, and simplifies them until they are these
+    """
 
     def __init__(
-        self, graph: Graph, onnx_graph: Any, opset: int = OPSET, any_batch: bool = False, half: bool = False
+        self,
+        graph: Graph,
+        onnx_graph: Any,
+        opset: int = OPSET,
+        any_batch: bool = False,
+        half: bool = False,
+        for_openvino: bool = False,
     ) -> None:
         self.graph, self.opset, self.any_batch, self.half = graph, opset, any_batch, half
+        self.for_openvino = for_openvino
         self.initializers, self.nodes = onnx_graph.initializer, onnx_graph.node
         self.names = ["input"]
 
@@ -133,21 +146,27 @@ class OnnxWriter:
 
     def weights(self, node: Node) -> list[str]:
         """The names of a node's weight and bias, as far as it has any."""
-        return [self.constant(array) for array in (node.weight, node.bias) if array is not None]
+        bias = node.bias.reshape(1, -1, 1, 1) if node.bias is not None and self.is_apart(node) else node.bias
+        return [self.constant(array) for array in (node.weight, bias) if array is not None]
+
+    def is_apart(self, node: Node) -> bool:
+        """Whether a node of its own adds a node's bias."""
+        return self.for_openvino and node.op == "conv"
 
     def translate(self, node: Node) -> str:
         inputs = [*(self.names[tensor] for tensor in node.inputs), *self.weights(node)]
         if node.op == "conv":
             assert node.weight is not None
-            kernel = node.weight.shape[2]
-            return self.emit(
+            kernel, bias = node.weight.shape[2], inputs[2:] if self.is_apart(node) else []
+            y = self.emit(
                 "Conv",
-                inputs,
+                inputs[:2] if bias else inputs,
                 kernel_shape=[kernel, kernel],
                 strides=[node.stride] * 2,
                 pads=[kernel // 2] * 4,
                 group=node.groups,
             )
+            return self.emit("Add", [y, *bias]) if bias else y
         if node.op == "linear":
             return self.emit("Gemm", inputs, transB=1)
         if node.op == "max_pool":
@@ -158,6 +177,8 @@ class OnnxWriter:
             return self.emit("AveragePool", inputs, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, odd, odd])
         if node.op == "shuffle":
             return self.shuffle(node, inputs[0])
+        if node.op == "global_pool" and self.for_openvino:
+            return self.emit("ReduceMean", [*inputs, self.constant(np.array([2, 3]))], keepdims=1)
         plain = {"add": "Add", "multiply": "Mul", "global_pool": "GlobalAveragePool", "flatten": "Flatten"}
         return self.emit(plain[node.op], inputs)
 

@@ -64,8 +64,8 @@ class _QdqWriter(OnnxWriter):
         any_batch: bool,
         for_openvino: bool,
     ) -> None:
-        super().__init__(graph, onnx_graph, opset, any_batch)
-        self.ranges, self.borders, self.for_openvino = ranges, borders, for_openvino
+        super().__init__(graph, onnx_graph, opset, any_batch, for_openvino=for_openvino)
+        self.ranges, self.borders = ranges, borders
         if borders.float_input:
             self.names = [self.rounded("input", ranges.given)]
         else:
@@ -126,10 +126,15 @@ class _QdqWriter(OnnxWriter):
         weights = int8_weights(node, given)
         found = [self.by_channel(weights.values, weights.scales)]
         if weights.bias is not None:
-            found.append(self.by_channel(weights.bias, given.scale * weights.scales))
+            scales = given.scale * weights.scales
+            if self.is_apart(node):  # as the runtime dequantises it, before it runs
+                found.append(self.constant((weights.bias.astype(np.float32) * scales).reshape(1, -1, 1, 1)))
+            else:
+                found.append(self.by_channel(weights.bias, scales))
         return found
 
     def by_channel(self, values: Any, scales: Any) -> str:
-        zeros = np.zeros(len(scales), values.dtype)
-        inputs = [self.constant(values), self.constant(scales), self.constant(zeros)]
+        inputs = [self.constant(values), self.constant(scales)]
+        if not self.for_openvino:  # which takes 0 for what is not given, and is sooner done with it
+            inputs.append(self.constant(np.zeros(len(scales), values.dtype)))
         return self.emit("DequantizeLinear", inputs, axis=0)

@@ -17,8 +17,8 @@ from profilers.devices.core_options import cpu_numbers
 from profilers.devices.delegates import check_computed
 from profilers.devices.identity import DEVICE_ID, device_id, is_told_apart, machine_identity
 from profilers.measuring.conversation import local_agent
-from profilers.measuring.events import Event
-from profilers.measuring.models import DTYPES, REDUCED, RUNTIMES, check_dtype_of, check_runtime
+from profilers.measuring.events import AgentFailed, Event, Loading
+from profilers.measuring.models import DTYPES, REDUCED, RUNTIMES, check_dtype_of, check_runtime, form_of
 from profilers.measuring.target import Target
 
 AGENT = Path(__file__).resolve().parents[2] / "device_agents" / "cpu" / "agent.py"
@@ -52,7 +52,7 @@ def cpu_target(
     chosen = chosen_cpus(cpus, threads)
 
     def start(folder: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
-        for event in local_agent([sys.executable, str(AGENT)], folder, manifest, timeout_s):
+        for event in _agent(folder, manifest, timeout_s):
             check_computed(event, manifest)
             yield event
 
@@ -64,6 +64,7 @@ def cpu_target(
             "threads": threads,
             "cpus": chosen,
             **({"dtype": dtype} if dtype in REDUCED else {}),
+            **form_of(runtime, dtype),
         },
         start=start,
         header={
@@ -75,6 +76,20 @@ def cpu_target(
         in_place=in_place,
         dtype=dtype,
     )
+
+
+def _agent(folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
+    """An agent's events. If it ends while it loads models ahead, another loads each at its visit, which then fails."""
+    command, loading = [sys.executable, str(AGENT)], False
+    try:
+        for event in local_agent(command, folder, {**manifest, "load_ahead": True}, timeout_s):
+            loading = isinstance(event, Loading)
+            if not loading:
+                yield event
+    except AgentFailed:
+        if not loading:
+            raise
+        yield from local_agent(command, folder, manifest, timeout_s)
 
 
 def target_of_header(header: Mapping[str, str], timeout_s: float) -> Target:

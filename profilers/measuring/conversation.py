@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -32,16 +33,64 @@ class Lines(Protocol):
         """The next line; None: no more come. queue.Empty if there is none in time, or ConnectionLost."""
 
 
+# where agents may stay, the one that waits there for further visits
+_staying: dict[Path, _Agent | None] = {}
+
+
+@contextmanager
+def agents_stay(folder: Path) -> Iterator[None]:
+    """Within it, an agent of this folder's models that says so stays, with what it has loaded, and goes on when asked.
+
+    In the end it is gone.
+    """
+    _staying[folder] = None
+    try:
+        yield
+    finally:
+        if (agent := _staying.pop(folder)) is not None:
+            agent.end()
+
+
 def local_agent(command: Sequence[str], folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Iterator[Event]:
     """What an agent on this machine says, line by line, without heartbeats, until "done".
 
     command: starts it, given the path of the manifest, which is written into the folder of the models
     timeout_s: the longest that one visit, or the start, may take
-    Raises AgentFailed. However this ends, the agent is gone.
+    Raises AgentFailed. However this ends, the agent is gone, unless it stays (`agents_stay`).
     """
+    agent, answered = _staying.get(folder), False
+    if folder in _staying:
+        _staying[folder] = None
+    if agent is not None:
+        try:
+            if agent.goes_on(manifest):
+                for event in _until_done(agent, folder, timeout_s):
+                    answered = True
+                    yield event
+                return
+        except AgentFailed:
+            if answered:
+                raise
+        agent.end()
     path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest), encoding="utf-8", newline="\n")
-    yield from agent_process([*command, str(path)], subprocess.DEVNULL, timeout_s, _process_ended)
+    asked = {**manifest, "stay": True} if folder in _staying else manifest
+    path.write_text(json.dumps(asked), encoding="utf-8", newline="\n")
+    stdin = subprocess.PIPE if folder in _staying else subprocess.DEVNULL
+    yield from _until_done(_Agent([*command, str(path)], stdin, _process_ended, manifest), folder, timeout_s)
+
+
+def _until_done(agent: _Agent, folder: Path, timeout_s: float) -> Iterator[Event]:
+    """An agent's events. Then it stays or, however this ends, it is gone."""
+    stays = False
+    try:
+        for event in agent.events(timeout_s):
+            stays = isinstance(event, Done) and event.stays and folder in _staying
+            yield event
+    finally:
+        if stays:
+            _staying[folder] = agent
+        else:
+            agent.end()
 
 
 def agent_process(
@@ -52,23 +101,66 @@ def agent_process(
     how_it_ended: of the exit code that came too early, in words that follow "the agent"; it may raise what is no
     block's fault
     """
-    # a group of its own: Ctrl-C reaches the host, which then ends the agent
-    process = subprocess.Popen(
-        list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **system.group_of_its_own()
-    )
-    assert process.stderr is not None
-    last_words = _LastWords(process.stderr)
-    lines: queue.Queue[bytes | None] = queue.Queue()
-    threading.Thread(target=_read, args=(process, lines), daemon=True).start()
+    agent = _Agent(command, stdin, how_it_ended)
     try:
-        yield from checked_events(lines, timeout_s, lambda: how_it_ended(process.wait()), last_words)
+        yield from agent.events(timeout_s)
     finally:
+        agent.end()
+
+
+class _Agent:
+    """A process that is an agent, or the way to one. manifest: what it was asked"""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        stdin: int | IO[bytes],
+        how_it_ended: Callable[[int], str],
+        manifest: Mapping[str, Any] | None = None,
+    ) -> None:
+        # a group of its own: Ctrl-C reaches the host, which then ends the agent
+        self._process = process = subprocess.Popen(
+            list(command), stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **system.group_of_its_own()
+        )
+        assert process.stderr is not None
+        self._how_it_ended, self._manifest, self._greeted = how_it_ended, manifest or {}, False
+        self._last_words = _LastWords(process.stderr)
+        self._lines: queue.Queue[bytes | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process, self._lines), daemon=True).start()
+
+    def events(self, timeout_s: float) -> Iterator[Event]:
+        """What it says until "done", as `checked_events`."""
+        ended, greeted = lambda: self._how_it_ended(self._process.wait()), self._greeted
+        for event in checked_events(self._lines, timeout_s, ended, self._last_words, greeted=greeted):
+            self._greeted = True
+            yield event
+
+    def goes_on(self, manifest: Mapping[str, Any]) -> bool:
+        """Asks an agent that stays for further visits of its models. False where it cannot make them, or is gone."""
+        fixed, known = (
+            {k: v for k, v in m.items() if k not in ("models", "visits")} for m in (manifest, self._manifest)
+        )
+        if fixed != known or any(model not in self._manifest["models"] for model in manifest["models"]):
+            return False
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps({"visits": manifest["visits"]}).encode() + b"\n")
+            self._process.stdin.flush()
+        except OSError:
+            return False
+        return True
+
+    def end(self) -> None:
+        """Whatever it is at, it is gone."""
+        process = self._process
         if process.poll() is None:
             system.kill_group(process)
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-        last_words.close()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                with suppress(OSError):  # what was asked of one that is gone
+                    pipe.close()
+        self._last_words.close()
 
 
 def _process_ended(code: int) -> str:
@@ -76,16 +168,21 @@ def _process_ended(code: int) -> str:
 
 
 def checked_events(
-    lines: Lines, timeout_s: float, how_it_ended: Callable[[], str], last_words: Callable[[], str]
+    lines: Lines,
+    timeout_s: float,
+    how_it_ended: Callable[[], str],
+    last_words: Callable[[], str],
+    *,
+    greeted: bool = False,
 ) -> Iterator[Event]:
     """The events of an agent's lines, each checked, without heartbeats, until "done"; None: no more lines come.
 
     timeout_s: heartbeats do not extend it, since a hanging runtime does not stop them; while this process is stopped,
     it does not run on
     how_it_ended, last_words: for AgentFailed, which is raised where the agent dies, hangs or breaks the protocol
+    greeted: whether it said hello before
     """
     deadline = time.monotonic() + timeout_s
-    greeted = False
     while True:
         begun = time.monotonic()
         wait = min(_STEP_S, max(0.0, deadline - begun))

@@ -149,9 +149,9 @@ class Driver:
             "visits": [v.model for v in pending],
         }
         turn, total = 0, len(self.ledger.results) + len(pending)
-        self._ran_parts = False
         for event in self.start(manifest):
-            if isinstance(event, Hello):
+            if isinstance(event, Hello):  # a new agent, and not one that stayed
+                self._ran_parts = False
                 self.ledger.greet(event)
             elif isinstance(event, Begins):
                 self._at = _due(event, turn, pending)

@@ -143,11 +143,18 @@ class Heartbeat:
 
 
 @dataclass(frozen=True)
+class Loading:
+    """The agent loads models before the first visit; it began, or one more is loaded."""
+
+
+@dataclass(frozen=True)
 class Done:
-    """All visits were made."""
+    """All visits were made. stays: whether the agent waits for further ones"""
+
+    stays: bool = False
 
 
-Event = Hello | Begins | Result | Error | Heartbeat | Done
+Event = Hello | Loading | Begins | Result | Error | Heartbeat | Done
 
 
 def event_of(line: Any, may_tell: frozenset[str] = AGENT_FACTS) -> Event:
@@ -166,8 +173,10 @@ def event_of(line: Any, may_tell: frozenset[str] = AGENT_FACTS) -> Event:
         )
     if kind == "heartbeat":
         return Heartbeat()
+    if kind == "loading":
+        return Loading()
     if kind == "done":
-        return Done()
+        return Done(line.get("stays") is True)
     raise AgentFailed(f"the agent sent a line that is not of the protocol: {shown(line)}")
 
 

@@ -7,7 +7,9 @@ beginning and the logits at its end: so no chain pays for a quantisation that th
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +36,14 @@ DTYPES = ("fp32", "int8", "bf16", "fp16")
 # that a runtime is told to compute in, and which can be told; OpenVINO's models stay float32
 REDUCED, TOLD = ("bf16", "fp16"), ("openvino", "torch")
 
+# of models that compute other operations than before: journals are bound to it
+FORM = "models_form"
+
+
+def form_of(runtime: str, dtype: str) -> dict[str, int]:
+    """The form of these models, where an older version wrote others; nothing where it wrote the same."""
+    return {FORM: 2} if (runtime, dtype) == ("openvino", "int8") else {}
+
 
 def write_models(
     chains: Mapping[str, tuple[Block, ...]], runtime: str, folder: Path, batch: int, dtype: str = "fp32"
@@ -43,7 +53,8 @@ def write_models(
     chains: {id: blocks, one after the other}; batch: images a run; dtype: one of DTYPES
     """
     write = writer_of(runtime, dtype)
-    return {name: _write(name, chain, runtime, write, folder, batch) for name, chain in chains.items()}
+    with _files(folder) as keep:
+        return {name: _write(name, chain, runtime, write, keep, batch) for name, chain in chains.items()}
 
 
 def write_plan(
@@ -67,24 +78,46 @@ def write_parts(
     files: dict[str, str | tuple[str, ...]] = {}
     write = writer_of(runtime, dtype)
     written: dict[tuple[Block, ...], str] = {}
-    for name in names:
-        for number, chain in enumerate(plan.parts(name)):
-            if chain not in written:
-                written[chain] = _write(f"{name}-{number}", chain, runtime, write, folder, batch)
-        files[name] = tuple(written[chain] for chain in plan.parts(name))
+    with _files(folder) as keep:
+        for name in names:
+            for number, chain in enumerate(plan.parts(name)):
+                if chain not in written:
+                    written[chain] = _write(f"{name}-{number}", chain, runtime, write, keep, batch)
+            files[name] = tuple(written[chain] for chain in plan.parts(name))
     return files
 
 
 def _write(
-    name: str, chain: tuple[Block, ...], runtime: str, write: Callable[[Graph], bytes], folder: Path, batch: int
+    name: str,
+    chain: tuple[Block, ...],
+    runtime: str,
+    write: Callable[[Graph], bytes],
+    keep: Callable[[str, bytes], None],
+    batch: int,
 ) -> str:
     graph = network_graph(chain, batch=batch)
     file = name + RUNTIMES[runtime][0]
-    (folder / file).write_bytes(write(graph))
+    keep(file, write(graph))
     if runtime == "torch":  # TorchScript does not tell the shape of its input
-        text = json.dumps({"input_shape": graph.input_shape})
-        (folder / name).with_suffix(".json").write_text(text, encoding="utf-8", newline="\n")
+        keep(f"{name}.json", json.dumps({"input_shape": graph.input_shape}).encode())
     return file
+
+
+@contextmanager
+def _files(folder: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """Writes files, (name, content), each while the next is made: of large models that is most of the time."""
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[object] | None = None
+
+        def keep(name: str, content: bytes) -> None:
+            nonlocal written
+            if written is not None:
+                written.result()  # raises what it failed of; and no third model waits in memory
+            written = writer.submit((folder / name).write_bytes, content)
+
+        yield keep
+        if written is not None:
+            written.result()
 
 
 def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
@@ -99,7 +132,7 @@ def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:
     if runtime in ("onnxruntime", "openvino"):
         from ofa.graph.onnx import write_onnx
 
-        return write_onnx
+        return partial(write_onnx, for_openvino=runtime == "openvino")
     if runtime == "torch":
         from ofa.graph.torch import write_torchscript
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa.runs.journal import Journal
+from profilers.measuring.conversation import agents_stay
 from profilers.measuring.drive import Driver, Files
 from profilers.measuring.halving import mend
 from profilers.measuring.judge import Outcome, judge, lacking
@@ -65,4 +66,5 @@ def measure_on(
         tries=target.tries,
         write=write,
     )
-    return carry_out(driver)
+    with agents_stay(folder):
+        return carry_out(driver)

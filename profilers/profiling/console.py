@@ -110,17 +110,21 @@ class _ProgressLines:
     """Prints how far a measurement is, and how long the rest will take."""
 
     def __init__(self) -> None:
-        self._started = self._last_line = time.monotonic()
-        # what a resumed journal held took no time
+        self._last_line = time.monotonic()
+        # what a resumed journal held took no time; and until the first visit is made, models are loaded
         self._already: int | None = None
+        self._since: tuple[float, int] | None = None
 
     def __call__(self, made: int, total: int) -> None:
         now = time.monotonic()
-        self._already = self._already or made
-        if now - self._last_line >= LINE_EVERY_S and made > self._already:
+        self._already = made if self._already is None else self._already
+        if self._since is None:
+            self._since = (now, made) if made > self._already else None
+            return
+        since, before = self._since
+        if now - self._last_line >= LINE_EVERY_S and made > before:
             self._last_line = now
-            left = (now - self._started) / (made - self._already) * (total - made)
-            print(Progressed(made, total, left), flush=True)
+            print(Progressed(made, total, (now - since) / (made - before) * (total - made)), flush=True)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
 from ofa.space.description import space_identity
 from ofa.tables import LatencyTable
+from profilers.measuring.models import FORM
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.command_words import continued
@@ -142,9 +143,10 @@ def _refuse_other_space(out: Path, path: Path, space: str) -> None:
 
 
 def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
-    """InputError where a journal was begun with another --dtype or --timing, which its settings call otherwise.
+    """InputError where a journal was begun with another --dtype or --timing, or of other models.
 
-    All that follows from them, such as the visits and their rules, differs too, and was never typed.
+    Its settings call them otherwise. All that follows from them, such as the visits and their rules, differs too, and
+    was never typed.
     """
     before = Journal.read(path).settings
     for flag, option in (("--dtype", _dtype), ("--timing", _timing)):
@@ -154,6 +156,11 @@ def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
                 f"{path} was begun with {flag} {cut(was)}, this one has {flag} {now}: continue with {flag} "
                 f"{cut(was)}, or start again with --overwrite in place of --resume"
             )
+    if before.get(FORM) != settings.get(FORM):
+        raise InputError(
+            f"{path} was begun by another version of this program, which wrote models that compute other operations: "
+            "start again with --overwrite in place of --resume"
+        )
 
 
 def _dtype(settings: Mapping[str, Any]) -> str:

@@ -154,16 +154,44 @@ def test_int8_blocks_compute_what_the_whole_network_does_and_one_rounding_more(t
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("parts")
-def test_an_exported_int8_network_computes_what_is_timed(tmp_path: Path) -> None:
-    """Of a network whose values batch normalisation keeps, with ranges that were seen: as trained ones have."""
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_an_exported_network_computes_what_is_timed(tmp_path: Path, dtype: str) -> None:
+    """Of a network whose values batch normalisation keeps, with ranges that were seen: as trained ones have.
+
+    What is timed is written otherwise, so that OpenVINO compiles it sooner.
+    """
     space = get_space("mbv3-w0.35", 10)
     subnet = space.subnet([3, 5, 3, 0] * 5, [3, 3, 3, 0] * 5, [3] * 5, 64)
     images = torch.randn(16, 3, 64, 64, generator=torch.manual_seed(0))
     net = build_supernet(space).eval()
     graph = trained_graph(extract(net, subnet, calibrate_bn(net, subnet, [images])))
-    (tmp_path / "exported.onnx").write_bytes(write_onnx_int8(graph, observed_ranges(graph, [images])))
-    (timed,) = write_models({"timed": blocks_of(space, subnet)}, "openvino", tmp_path, 1, "int8").values()
+    exported = write_onnx_int8(graph, observed_ranges(graph, [images])) if dtype == "int8" else write_onnx(graph)
+    (tmp_path / "exported.onnx").write_bytes(exported)
+    (timed,) = write_models({"timed": blocks_of(space, subnet)}, "openvino", tmp_path, 1, dtype).values()
     assert operations(tmp_path / "exported.onnx") == operations(tmp_path / timed)
+
+
+@pytest.mark.usefixtures("parts")
+@pytest.mark.parametrize("dtype", ["fp32", "int8"])
+def test_models_that_compile_sooner_have_the_same_kernels_and_numbers(tmp_path: Path, dtype: str) -> None:
+    """Biases and means are nodes of their own there, and zero points of 0 are left out."""
+    graph = network_graph(CHAIN)
+    if dtype == "int8":
+        given = observed_ranges(graph, [torch.randn(30, *graph.input_shape[1:], generator=torch.manual_seed(0))])
+        written = [write_onnx_int8(graph, given, for_openvino=sooner) for sooner in (False, True)]
+    else:
+        written = [write_onnx(graph, for_openvino=sooner) for sooner in (False, True)]
+    assert written[0] != written[1]
+    found = []
+    for number, content in enumerate(written):
+        (tmp_path / f"{number}.onnx").write_bytes(content)
+        compiled = openvino_runtime._compiled(tmp_path / f"{number}.onnx", 1, "fp32")
+        request = compiled.create_infer_request()
+        entry = request.get_input_tensor()
+        entry.data[:] = openvino_runtime._noise_like(entry, np.random.default_rng(1))
+        found.append(request.infer()[0].copy())
+    np.testing.assert_array_equal(*found)
+    assert operations(tmp_path / "0.onnx") == operations(tmp_path / "1.onnx")
 
 
 @bf16

@@ -100,11 +100,9 @@ def test_a_block_that_runs_alone_but_in_no_model_with_others_is_named_and_all_ar
     space, written = get_space("mbv3-w0.35"), models._write
     bad = all_blocks(space, [32])[50]
 
-    def damaged(name: str, chain: tuple[Block, ...], runtime: str, write: Any, folder: Path, batch: int) -> str:
-        file = written(name, chain, runtime, write, folder, batch)
-        if bad in chain and len(chain) > 1 and "-" in name:  # a part, and no whole network
-            (folder / file).write_bytes(b"no model")
-        return file
+    def damaged(name: str, chain: tuple[Block, ...], runtime: str, write: Any, keep: Any, batch: int) -> str:
+        is_bad = bad in chain and len(chain) > 1 and "-" in name  # a part, and no whole network
+        return written(name, chain, runtime, (lambda _: b"no model") if is_bad else write, keep, batch)
 
     monkeypatch.setattr(models, "_write", damaged)
     out = tmp_path / "t.csv"
@@ -310,10 +308,8 @@ def test_int8_operators_that_the_runtime_lacks_are_named_once(
 ) -> None:
     written = models._write
 
-    def planted(*what: Any) -> str:
-        file = what[4] / written(*what)
-        file.write_bytes(with_later_operators(file.read_bytes(), "CONV_2D"))
-        return file.name
+    def planted(name: str, chain: tuple[Block, ...], runtime: str, write: Any, *rest: Any) -> str:
+        return written(name, chain, runtime, lambda graph: with_later_operators(write(graph), "CONV_2D"), *rest)
 
     monkeypatch.setattr(models, "_write", planted)
     words = [*SMALL, "--limit", "9", "--runtime", "tflite", "--dtype", "int8", "--out", str(tmp_path / "t.csv")]

@@ -1,12 +1,15 @@
 """The order in which blocks are measured."""
 
 import itertools
+import json
 from pathlib import Path
 
 import pytest
 
-from ofa.blocks import all_blocks
+from ofa.blocks import Block, all_blocks
 from ofa.errors import InputError
+from ofa.graph import network_graph
+from ofa.graph.onnx import write_onnx
 from ofa.space import get_space
 from profilers.measuring.models import check_runtime, write_models, write_plan
 from profilers.measuring.plan import CutChain, make_plan
@@ -83,3 +86,21 @@ def test_parts_in_common_are_one_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "b00000.onnx", "b00001-0.onnx", "b00001-1.onnx", "b00002-0.onnx",
     ]  # fmt: skip
+
+
+def test_files_that_are_written_while_the_next_is_made_are_whole(tmp_path: Path) -> None:
+    blocks = {f"b{i}.{i}": (Block("mbconv", 8, 8, 8 * (1 + i), 8, 3, 1, "relu", False, True),) for i in range(20)}
+    files = write_models(blocks, "onnxruntime", tmp_path, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(files.values())
+    for name, chain in blocks.items():
+        assert (tmp_path / files[name]).read_bytes() == write_onnx(network_graph(chain))
+    write_models(dict([*blocks.items()][:2]), "torch", tmp_path, 1)
+    assert json.loads((tmp_path / "b1.1.json").read_text()) == {"input_shape": [1, 8, 8, 8]}
+
+
+@pytest.mark.parametrize("failing", ["b0.onnx", "b1.onnx", "b2.onnx"])
+def test_a_file_that_cannot_be_written_ends_it_with_its_name(failing: str, tmp_path: Path) -> None:
+    (tmp_path / failing).mkdir()
+    blocks = {f"b{i}": (Block("mbconv", 8, 8, 16, 8, 3, 1, "relu", False, True),) for i in range(3)}
+    with pytest.raises(IsADirectoryError, match=failing):
+        write_models(blocks, "onnxruntime", tmp_path, 1)

@@ -11,6 +11,7 @@ from ofa.blocks import all_blocks
 from ofa.cli.command import docs_of
 from ofa.cli.config import Free, fields_of
 from ofa.errors import InputError, UsageError
+from ofa.runs.journal import Journal
 from ofa.space import RESOLUTIONS, get_space
 from ofa.tables import LatencyTable, TableRow
 from profilers import android, compare, cpu, gpu, linux, regenerate, transfer, validate
@@ -24,7 +25,7 @@ from profilers.estimating.cost_model import LEAST_FOR_TERMS
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.gpu import GpuConfig
 from profilers.linux import LinuxConfig
-from profilers.measuring.models import RUNTIMES
+from profilers.measuring.models import FORM, RUNTIMES
 from profilers.measuring.pace import CPU_PACE, ENERGY_SECONDS, PHONE_PACE
 from profilers.profiling.command_words import command_line, replaced
 from profilers.profiling.profile import asked_of, identity
@@ -236,6 +237,27 @@ def test_a_profile_of_another_type_is_not_gone_on_with_and_the_option_is_named(
             InputError, match=f"was begun with --dtype {was}, this one has --dtype {now}: continue with"
         ):
             opened(now)
+
+
+def test_a_profile_of_models_that_an_older_version_wrote_is_not_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It would mix them with those of this version, which compute other operations."""
+    monkeypatch.setattr("profilers.devices.local_cpu.check_runtime", lambda _: None)
+    options = CpuConfig(out=tmp_path / "t.csv", space="mbv3-w0.35", resolutions=(64,), timing="warm", resume=True)
+    path = tmp_path / "t.journal.jsonl"
+    for dtype, refused in (("fp32", False), ("int8", True)):
+        target = cpu_target("openvino", 1, 1, None, 9.0, dtype=dtype)
+        now = identity(options, planned(options), target)
+        Journal.create(path, {key: value for key, value in now.items() if key != FORM}).close()
+        before = path.read_bytes()
+        if refused:
+            with pytest.raises(InputError, match=f"{path} was begun by another version of this program, which wrote "
+                "models that compute other operations: start again with --overwrite in place of --resume"):  # fmt: skip
+                profile_journal(options, now)
+            assert path.read_bytes() == before
+            profile_journal(replace(options, resume=False, overwrite=True), now).close()
+        profile_journal(options, now).close()
 
 
 def test_an_option_is_replaced_in_a_command_line_however_it_was_given() -> None:
