@@ -100,7 +100,7 @@ class SlotGraphs:
             made = _Recorded(self._recorder, slot, self._gradient, run, x, *slot.seen[key])
         except RuntimeError as error:  # no memory, or what cannot be recorded: nothing was done yet
             slot.given_up = True
-            self._tell(f"a CUDA graph could not be recorded ({str(error).splitlines()[0]})")
+            self._tell(f"a CUDA graph could not be recorded ({str(error).partition(chr(10))[0]})")
             return None
         slot.recorded[key] = made
         if len(slot.recorded) > MOST:

@@ -17,7 +17,13 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="Triton is not installed: it is there for Linux only")
 
+from ofa.blocks import steps_of
+from ofa.networks import gpu
 from ofa.networks.gpu import batch_norm, depthwise
+from ofa.networks.supernet import blocks_at
+from ofa.space import get_space
+from ofa.training.step import supernet_run
+from tests.helpers.supernets import TINY, lively
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DTYPES = [torch.float32, torch.float16, torch.bfloat16] if DEVICE == "cuda" else [torch.float32]
@@ -43,15 +49,21 @@ def huge(n: int, channels: int, height: int, width: int) -> Tensor:
     return torch.empty(n, height, width, channels, device="meta").permute(0, 3, 1, 2)
 
 
+def askew(n: int, channels: int, height: int, width: int) -> Tensor:
+    """Begins within eight, but has no holes."""
+    memory = torch.zeros(n * height * width * channels + 4, device=DEVICE)
+    return memory[4:].view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
 def doubled(*tensors: Tensor) -> list[Tensor]:
     return [tensor.detach().double().requires_grad_(tensor.requires_grad) for tensor in tensors]
 
 
-def check(found: Sequence[Tensor], expected: Sequence[Tensor]) -> None:
+def check(found: Sequence[Tensor], expected: Sequence[Tensor], times: float = 1) -> None:
     for a, b in zip(found, expected, strict=True):
         limit = {torch.float32: 1e-6, torch.float16: 1e-3, torch.bfloat16: 8e-3}[a.dtype]
         b = b.detach()
-        assert float((a.detach().double() - b).norm()) <= limit * float(b.norm())
+        assert float((a.detach().double() - b).norm()) <= times * limit * float(b.norm())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -90,6 +102,7 @@ def test_the_first_channels_of_an_image_need_no_copy_and_a_bias_is_added() -> No
         random(2, 12, 4, 4),  # twelve: no multiple of eight
         random(2, 16, 4, 4)[:, 4:12],  # begins within eight
         random(0, 8, 4, 4),
+        askew(2, 8, 4, 4),
         huge(2**9, 16, 2**9, 2**9),  # of 2 ** 31 numbers
         huge(2**10, 8, 2**8, 2**8),  # of 2 ** 16 chunks
     ],
@@ -127,10 +140,73 @@ def test_batch_normalisation_keeps_no_statistics_where_none_are_given() -> None:
 
 @pytest.mark.parametrize(
     "x",
-    [random(2, 8, 4, 4).contiguous(), random(2, 12, 4, 4), random(1, 8, 1, 1), huge(2**9, 16, 2**9, 2**9)],
+    [
+        random(2, 8, 4, 4).contiguous(),
+        random(2, 12, 4, 4),
+        random(1, 8, 1, 1),
+        huge(2**9, 16, 2**9, 2**9),
+        askew(2, 8, 4, 4),
+    ],
 )
 def test_what_batch_normalisation_does_not_take(x: Tensor) -> None:
     assert not batch_norm.fits(x)
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "part", "spread", "one number"])
+def test_gradients_come_in_any_layout(layout: str) -> None:
+    """Behind a sum or a mean, all pixels share one number."""
+    x, weight, scale, shift = random(3, 16, 5, 4), random(16, 1, 5, 5), random(16), random(16)
+    grad = {
+        "contiguous": random(3, 16, 5, 4).contiguous(),
+        "part": random(3, 24, 5, 4)[:, 3:19],
+        "spread": random(3, 16, 1, 1).expand(3, 16, 5, 4),
+        "one number": random(1).expand(3, 16, 5, 4),
+    }[layout]
+    exact = doubled(*(tensor.requires_grad_() for tensor in (x, weight, scale, shift)))
+    hidden = batch_norm.normalised(depthwise.depthwise(x, weight, 1), scale, shift, None, 0.0, 1e-5, "swish")
+    expected = F.conv2d(*exact[:2], None, 1, 2, groups=16)
+    expected = F.silu(F.batch_norm(expected, None, None, *exact[2:], True))
+    for of in (hidden, depthwise.depthwise(x, weight, 1)):  # of both, and of the convolution alone
+        like = expected if of is hidden else F.conv2d(*exact[:2], None, 1, 2, groups=16)
+        inputs = slice(4 if of is hidden else 2)
+        found = torch.autograd.grad(of, (x, weight, scale, shift)[inputs], grad)
+        check(found, torch.autograd.grad(like, exact[inputs], grad.double()), times=10)  # of one number, much cancels
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="tests/ofa/networks/test_gpu_networks.py compares more of them there")
+def test_a_network_learns_by_them_what_it_learns_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every kind of layer that a MobileNetV3 has, as if it were on a GPU."""
+    space, images = get_space(str(TINY), 7), random(4, 3, 32, 32)
+    subnet = space.decode(space.sample(np.random.default_rng(1), 1, resolutions=[32]))[0]
+
+    def learnt(dtype: torch.dtype) -> dict[str, Tensor]:
+        net = lively(space).train().to(dtype)
+        for _ in range(2):  # gradients of both are added up
+            F.cross_entropy(supernet_run(net)(images.to(dtype), subnet), torch.arange(4)).backward()
+        grads = {f"grad {name}": p.grad for name, p in net.named_parameters() if p.grad is not None}
+        return {**grads, **dict(net.named_buffers())}
+
+    expected = learnt(torch.float64)
+    used: list[str] = []
+    for module, name in ((depthwise, "depthwise"), (batch_norm, "normalised")):
+        inner = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *a, _of=inner, _name=name: used.append(_name) or _of(*a))
+    # the interpreter takes longer for many programs than for large ones
+    monkeypatch.setattr(batch_norm, "_BLOCK_P", 256)
+    monkeypatch.setattr(depthwise, "_block_p", lambda _: 256)
+    monkeypatch.setattr(depthwise, "CHUNK", 256)
+    monkeypatch.setattr(gpu, "quick", lambda _: True)
+    found = learnt(torch.float32)
+    assert found.keys() == expected.keys()
+    layers = [block for block in blocks_at(space, subnet) if block is not None]
+    steps = [step for block in layers for step in steps_of(block) if step.kind == "conv"]
+    assert used.count("normalised") == 2 * len(steps)
+    assert used.count("depthwise") == 2 * sum(step.depthwise for step in steps)
+    for kind in ("grad ", "running_mean", "running_var"):
+        mine, theirs = (
+            torch.cat([t.flatten().double() for n, t in of.items() if kind in n]) for of in (found, expected)
+        )
+        assert float((mine - theirs).norm()) <= 1e-5 * float(theirs.norm())
 
 
 @pytest.fixture

@@ -21,13 +21,13 @@ def work(x: Tensor) -> dict[str, Tensor]:
 def test_every_batch_gives_what_the_work_gives_for_it(fails: bool) -> None:
     recorder = FakeRecorder(fails=lambda _: fails)
     repeated = Repeated(work, recorder)
+    batches = [torch.randn(count, 4) for count in (8, 8, 8, 5, 8, 5, 8)]
+    copies = [x.clone() for x in batches]
     with torch.no_grad():
-        for count in (8, 8, 8, 5, 8, 5, 8):
-            x = torch.randn(count, 4)
-            kept = x.clone()
+        for x, kept in zip(batches, copies, strict=True):
             for name, tensor in repeated(x).items():
                 assert torch.equal(tensor, work(kept)[name])
-            assert torch.equal(x, kept)
+    assert all(torch.equal(x, kept) for x, kept in zip(batches, copies, strict=True))
     assert len(recorder.recordings) == 1
     assert recorder.replays == (0 if fails else 4)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.networks import build_supernet
-from ofa.networks.elastic import Normalise, Take, run_elastic
+from ofa.networks.elastic import Normalise, RunBlock, Take, run_elastic
 from ofa.networks.supernet import Supernet
 from ofa.runs.processes import Processes
 from ofa.space import SearchSpace, get_space
@@ -195,7 +195,7 @@ def test_nothing_is_recorded_before_the_largest_images_came(tmp_path: Path) -> N
     assert recorder.recordings == []
 
 
-def _once(net: Supernet, graphs: SlotGraphs) -> Tensor:
+def _once(net: Supernet, graphs: RunBlock) -> Tensor:
     """The sum of what the largest sub-network's last block gives, before the classifier."""
     found: list[Tensor] = []
 
@@ -233,6 +233,18 @@ def test_what_ran_without_gradients_is_recorded_apart() -> None:
         name.split(".")[0] for name, weight in net.named_parameters() if weight.grad is None and weight.ndim != 2
     }
     assert without == {"classifier"}  # besides, the largest kernels need no matrices
+
+
+def test_each_precision_is_recorded_apart() -> None:
+    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    for half in (False, False, False, True, True, False, True):
+        sums = []
+        for blocks in (graphs, run_elastic):
+            torch.manual_seed(0)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                sums.append(_once(net, blocks))
+            sums[-1].backward()
+        assert torch.equal(*sums)
 
 
 def test_a_recording_shares_no_node_with_a_step_whose_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

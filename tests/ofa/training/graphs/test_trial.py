@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ofa.networks import Supernet
-from ofa.space import get_space
+from ofa.space import Subnet, get_space
+from ofa.training.graphs import trial
 from ofa.training.graphs.trial import graphs_work
 from ofa.training.precision import Precision
 from ofa.training.recipe import Stage
@@ -43,6 +46,20 @@ def test_graphs_that_compute_what_blocks_do_work_and_leave_no_trace(precision: s
     assert dropout.p == 0.1
 
 
+def test_the_smallest_and_the_largest_network_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, inner = set(), trial.supernet_run
+
+    def watched(net: Supernet, *how: Any) -> Callable[[Tensor, Subnet], Tensor]:
+        run = inner(net, *how)
+        return lambda images, subnet: tried.add(subnet) or run(images, subnet)
+
+    monkeypatch.setattr(trial, "supernet_run", watched)
+    space = network().space
+    assert works(FakeRecorder())
+    assert tried == {*space.decode(STAGE.smallest(space, 32)), *space.decode(STAGE.largest(space, 32))}
+    assert len(tried) == 2
+
+
 class Idle(FakeRecorder):
     """One of its recordings, counted from 0, does nothing when it is replayed, from the second time on."""
 
@@ -69,30 +86,39 @@ def test_a_graph_that_does_nothing_is_noticed(which: int) -> None:
 
 
 class Stale(FakeRecorder):
-    """Replays with the weights as they were when it recorded."""
+    """Replays with the memory of some tensors as it was when it recorded, and puts it back."""
+
+    def __init__(self, kept: list[Tensor]) -> None:
+        super().__init__()
+        self.kept = kept
 
     def record(self, work: Callable[[], object], pool: list) -> Callable[[], None]:  # type: ignore[type-arg]
-        replay = super().record(work, pool)
-        recording = self.recordings[-1]
-        kept = [(t, t.clone()) for args in recording._operators for t in _weights(args)]
+        replay, then = super().record(work, pool), [tensor.clone() for tensor in self.kept]
 
         def as_it_was() -> None:
-            now = [(t, t.clone()) for t, _ in kept]
-            for t, then in kept:
-                t.data.copy_(then)
+            now = [tensor.clone() for tensor in self.kept]
+            self._put(then)
             replay()
-            for t, today in now:
-                t.data.copy_(today)
+            self._put(now)
 
         return as_it_was
 
+    def _put(self, content: list[Tensor]) -> None:
+        torch._foreach_copy_(self.kept, content)
 
-def _weights(operator: tuple) -> list[torch.Tensor]:  # type: ignore[type-arg]
-    return [t for t in operator[1] if isinstance(t, torch.Tensor) and t.is_leaf and t.requires_grad and t.ndim == 4]
 
-
-def test_graphs_of_old_weights_are_noticed() -> None:
-    assert not works(Stale())
+@pytest.mark.parametrize("which", ["weights", "statistics"])
+def test_graphs_of_old_weights_and_those_that_change_no_statistics_are_noticed(
+    which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network()
+    monkeypatch.setattr(trial, "copy", SimpleNamespace(deepcopy=lambda given: given))  # so that its tensors are known
+    kept = {
+        "weights": [weight.data for weight in net.parameters() if weight.ndim == 4],
+        "statistics": [tensor.data for name, tensor in net.named_buffers() if "running" in name],
+    }[which]
+    assert not graphs_work(net, Stale(kept), Precision("fp32", torch.device("cpu")), STAGE, 32)
+    assert graphs_work(net, FakeRecorder(), Precision("fp32", torch.device("cpu")), STAGE, 32)
 
 
 def test_graphs_that_cannot_be_recorded_are_as_blocks_without() -> None:
