@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # The first minutes on a machine with a GPU, best value first, each step within its own limit, results as they come:
-# facts of the machine; the tests that need a GPU (of the agent, of CUDA graphs, of networks); what a first convolution and NVML cost; steps of a training; tables,
-# validated; at last the tests of onnxruntime's providers, where it is installed, and the one that compiles. It ends
-# within LIMIT seconds; what gpu_tables.sh left out it makes when run again.
+# facts of the machine; the tests that need a GPU (of the agent, of CUDA graphs, of networks and their kernels); what a
+# first convolution and NVML cost; steps of a training; tables, validated; at last the tests of onnxruntime's providers,
+# where it is installed, and the one that compiles. It ends within LIMIT seconds; what gpu_tables.sh left out it makes
+# when run again.
 #
 #     OUT=out/first-gpu benchmarks/latency/first_gpu.sh
 #     DEVICE=cpu BUDGET=100 OUT=/tmp/dry benchmarks/latency/first_gpu.sh      # a dry run, marked in all that it writes
@@ -61,7 +62,7 @@ tests() {
 agent=tests/device_agents/test_cuda_on_gpu.py
 tests 75 "not compiled and not provider" "$agent"
 tests 90 "to_the_bit or fails" tests/ofa/training/graphs/test_on_gpu.py
-tests 40 "not compiled" tests/ofa/networks/test_gpu_networks.py
+tests 60 "not compiled" tests/ofa/networks/test_gpu_networks.py tests/ofa/networks/test_gpu_kernels.py
 timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
