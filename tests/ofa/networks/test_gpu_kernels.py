@@ -19,6 +19,7 @@ pytest.importorskip("triton", reason="Triton is not installed: it is there for L
 
 from ofa.blocks import steps_of
 from ofa.networks import gpu
+from ofa.networks.convolution import conv
 from ofa.networks.gpu import batch_norm, depthwise
 from ofa.networks.supernet import blocks_at
 from ofa.space import get_space
@@ -26,6 +27,7 @@ from ofa.training.step import supernet_run
 from tests.helpers.supernets import TINY, lively
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+pytestmark = [pytest.mark.cuda] if DEVICE == "cuda" else []
 DTYPES = [torch.float32, torch.float16, torch.bfloat16] if DEVICE == "cuda" else [torch.float32]
 # channels, height, width, kernel size, stride: odd sides, images smaller than the kernel, more than one block of each
 SHAPES = [(40, 9, 7, 3, 1), (72, 7, 8, 5, 2), (16, 9, 4, 7, 1), (8, 2, 1, 7, 2), (24, 5, 7, 5, 1), (80, 6, 5, 3, 2)]
@@ -207,6 +209,28 @@ def test_a_network_learns_by_them_what_it_learns_without(monkeypatch: pytest.Mon
             torch.cat([t.flatten().double() for n, t in of.items() if kind in n]) for of in (found, expected)
         )
         assert float((mine - theirs).norm()) <= 1e-5 * float(theirs.norm())
+
+
+def test_under_autocast_images_and_weights_are_halves_and_their_gradients_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, weight = random(2, 16, 5, 4), random(16, 1, 3, 3)
+    exact = doubled(*(tensor.half().requires_grad_() for tensor in (x, weight)))
+    expected = F.conv2d(*exact, None, 1, 1, groups=16)
+    monkeypatch.setattr(gpu, "quick", lambda _: True)
+    before = torch.get_autocast_dtype("cuda")
+    torch.set_autocast_enabled("cuda", True)  # torch.autocast switches it off where there is no GPU
+    torch.set_autocast_dtype("cuda", torch.float16)
+    try:
+        out = conv(x.requires_grad_(), weight.requires_grad_(), None, 1, 16)
+    finally:
+        torch.set_autocast_enabled("cuda", False)
+        torch.set_autocast_dtype("cuda", before)
+    assert out.dtype == torch.float16
+    grads = torch.autograd.grad(out, (x, weight), torch.ones_like(out))
+    assert [grad.dtype for grad in grads] == [torch.float32, torch.float32]
+    rounded = [grad.half() for grad in grads]
+    check((out, *rounded), (expected, *torch.autograd.grad(expected, exact, torch.ones_like(expected))))
 
 
 @pytest.fixture

@@ -187,6 +187,10 @@ def test_larger_images_than_expected_move_the_places(tmp_path: Path) -> None:
     run, plain = Run(space, TWO, recorder, largest=32, **sides), Run(space, TWO, **sides)
     assert_same(trained(run, tmp_path / "graphs"), trained(plain, tmp_path / "plain"))
     assert recorder.settled > 0
+    for slot in run.graphs[0]._slots.values():
+        for place, of in ((slot.x, "x"), (slot.out, "out"), (run.graphs[0]._gradient, "grad_out")):
+            used = {getattr(recorded, of).untyped_storage().data_ptr() for recorded in slot.recorded.values()}
+            assert used <= {place._memory.untyped_storage().data_ptr()}
 
 
 def test_nothing_is_recorded_before_the_largest_images_came(tmp_path: Path) -> None:
