@@ -135,6 +135,8 @@ class Training:
             self._seconds = float(facts["seconds"])
             self.history = list(facts["history"])
             self.precision.restore(facts["precision"])
+        except torch.OutOfMemoryError:  # a RuntimeError, but nothing is wrong with the file
+            raise
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise InputError(f"{self.checkpoint}: damaged checkpoint: {str(error).splitlines()[0]}") from None
         self._write_metrics()

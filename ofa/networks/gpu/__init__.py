@@ -44,6 +44,8 @@ def _run_on(device: torch.device) -> bool:
             if torch.equal(found, F.conv2d(x.contiguous(), weight, None, 1, 1, groups=8)):
                 return True
             reason = "its results are wrong"
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever Triton, a compiler or a driver has to say
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     slower = "PyTorch's own kernels are used, which are several times slower"

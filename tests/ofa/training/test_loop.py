@@ -112,3 +112,18 @@ def test_a_damaged_or_hostile_checkpoint_is_refused(tmp_path: Path) -> None:
     save_file({"weights": torch.zeros(1)}, path)
     with pytest.raises(InputError, match="of ours"):
         training.resume()
+
+
+def test_a_checkpoint_for_which_memory_is_too_small_is_not_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training, _, _ = _toy(tmp_path, bad_step=-1)
+    training.start()
+    training.save()
+
+    def full(_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training.net, "load_state_dict", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        training.resume()

@@ -180,6 +180,24 @@ def test_of_many_choices_those_last_used_stay(tmp_path: Path, monkeypatch: pytes
     assert recorder.settled > 0
 
 
+def test_what_was_replayed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three precisions where there is room for two, the one that was not used for longest goes."""
+    monkeypatch.setattr(slots, "MOST", 2)
+    net, recorder = lively(SPACES["described"]()).train(), FakeRecorder()
+    graphs = SlotGraphs(recorder, 32, print)
+
+    def recorded_by(dtype: torch.dtype, enabled: bool = True) -> int:
+        before = len(recorder.recordings)
+        with torch.autocast("cpu", dtype, enabled=enabled):
+            out = _once(net, graphs)
+        out.backward()
+        return len(recorder.recordings) - before
+
+    whole, bf16, fp16 = (torch.bfloat16, False), (torch.bfloat16,), (torch.float16,)
+    found = [recorded_by(*how) > 0 for how in (whole, whole, bf16, bf16, whole, fp16, fp16, whole, bf16)]
+    assert found == [False, True, False, True, False, False, True, False, True]
+
+
 def test_larger_images_than_expected_move_the_places(tmp_path: Path) -> None:
     """Graphs that point to where they were are dropped: they would keep that memory."""
     space, recorder = SPACES["described"](), FakeRecorder()
