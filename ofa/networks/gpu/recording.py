@@ -98,9 +98,10 @@ class Cuda:
         unused = max(0, reserved - used - sum(pool.bytes for pool in self._pools))
         free, _ = torch.cuda.mem_get_info(self._device)
         step = torch.cuda.max_memory_allocated(self._device)
-        if free < step <= free + unused:
+        room = free + unused >= SPARE * step
+        if room and free < step / 4:  # one block takes less
             torch.cuda.empty_cache()  # while it captures, PyTorch gives nothing of it back, and has no memory
-        return free + unused >= SPARE * step
+        return room
 
     def settle(self) -> None:
         torch.cuda.synchronize(self._device)

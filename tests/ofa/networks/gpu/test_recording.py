@@ -84,14 +84,54 @@ def test_repeated_work_is_replayed_without_gradients(around: Any) -> None:
 def test_room_is_what_a_step_needs_twice_and_captures_get_what_the_cache_holds(cuda: SimpleNamespace) -> None:
     recorder = Cuda(CPU)
     found = {}
-    for free, reserved in [(100, 0), (70, 10), (70, 9), (39, 41), (39, 40), (10, 20)]:
+    for free, reserved in [(100, 0), (70, 10), (70, 9), (10, 70), (9, 71), (9, 70)]:
         cuda.free, cuda.reserved, cuda.emptied = free, reserved, 0
         found[free, reserved] = recorder.has_room(), cuda.emptied
     assert found == {
         (100, 0): (True, 0),
         (70, 10): (True, 0),
         (70, 9): (False, 0),
-        (39, 41): (True, 1),
-        (39, 40): (False, 1),
-        (10, 20): (False, 0),
+        (10, 70): (True, 0),
+        (9, 71): (True, 1),
+        (9, 70): (False, 0),
     }
+    kept = recorder.pool()
+    kept.bytes = 5  # of what is reserved and not allocated, graphs have this
+    cuda.free, cuda.reserved, cuda.used = 30, 60, 6
+    assert not recorder.has_room()
+    cuda.used = 5
+    assert recorder.has_room()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no"), KeyboardInterrupt()])
+def test_a_capture_that_fails_is_ended_and_the_next_one_works(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it cannot be ended in order: PyTorch is made to forget it."""
+    for ends in (True, False):
+        calls: list[str] = []
+
+        class Watched(Graph):
+            def __init__(self, calls: list[str] = calls, fails: bool = not ends) -> None:
+                self.calls, self.fails = calls, fails and not calls
+
+            def capture_begin(self, **_: Any) -> None:
+                self.calls.append("begin")
+
+            def capture_end(self) -> None:
+                self.calls.append("end")
+                if self.fails:
+                    raise RuntimeError("the capture was invalidated")
+
+        monkeypatch.setattr(torch.cuda, "CUDAGraph", Watched)
+        monkeypatch.setattr(torch, "zeros", lambda *_, **__: None)
+        recorder = Cuda(CPU)
+
+        def failing() -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            recorder.record(failing, recorder.pool())
+        assert calls == ["begin", "end"] * (1 if ends else 2)
+        recorder.record(lambda: None, recorder.pool())()
+        assert calls[-2:] == ["begin", "end"]
