@@ -4,9 +4,9 @@ Sub-networks of one resolution share their stem and first block, and those that 
 share those. Where they part, they differ in the number of channels inside a block, or in its kernel: of an expansion
 and of a depthwise convolution, those with fewer channels compute the first of those with more. So the steps of all
 blocks form a graph, each step runs once a batch at the largest number of channels, and the others read the first.
-Every value is the one that the sub-network alone computes: statistics are the same to the last bit. To evaluate, batch
-normalisation is folded into the convolutions, so that logits differ from the supernet's by rounding, but not between
-groups.
+Every value is the one that the sub-network alone computes: on a CPU, statistics are the same to the last bit. To
+evaluate, batch normalisation is folded into the convolutions, so that logits differ from the supernet's by rounding,
+but not between groups. On a GPU, whose libraries choose algorithms by the number of channels, all differ by rounding.
 """
 
 from __future__ import annotations
