@@ -62,7 +62,8 @@ tests() {
 agent=tests/device_agents/test_cuda_on_gpu.py
 tests 75 "not compiled and not provider" "$agent"
 tests 90 "to_the_bit or fails" tests/ofa/training/graphs/test_on_gpu.py
-tests 60 "not compiled" tests/ofa/networks/test_gpu_networks.py tests/ofa/networks/test_gpu_kernels.py
+# kernels in bf16 alone: each type, kernel size and activation is compiled
+tests 60 "gpu_networks or dtype2" tests/ofa/networks/test_gpu_networks.py tests/ofa/networks/test_gpu_kernels.py
 timeout --kill-after=5 40 "$PYTHON" benchmarks/latency/first_gpu_probe.py --device "$DEVICE" --seconds 24 \
     --out "$OUT/probe.jsonl"
 echo "probe: exit code $? at $SECONDS s"
