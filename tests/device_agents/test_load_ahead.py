@@ -175,7 +175,7 @@ def test_all_threads_of_a_process_are_pinned() -> None:
         f"os.sched_setaffinity(0, {cpus})\n"
         "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
         f"pin_all([{cpus[-1]}])\n"
-        "print({tuple(os.sched_getaffinity(int(t))) for t in os.listdir('/proc/self/task')})\n"
+        "print({tuple(os.sched_getaffinity(int(t))) for t in os.listdir('/proc/self/task')}, flush=True)\n"
         "os._exit(0)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(AGENT.parents[2])], capture_output=True, text=True)

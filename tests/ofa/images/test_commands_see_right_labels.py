@@ -72,7 +72,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Counter[int]:
     forward = PlainNetwork.forward
     monkeypatch.setattr(Supernet, "forward", lambda _, images, *__: answers(images))
     monkeypatch.setattr(PlainNetwork, "forward", lambda self, images: 0 * forward(self, images) + answers(images))
-    monkeypatch.setattr(SubnetTree, "logits", lambda self, images, _: [answers(images)] * len(self.subnets))
+    monkeypatch.setattr(SubnetTree, "logits", lambda self, _: lambda images: [answers(images)] * len(self.subnets))
     without_jitter(monkeypatch)
     return asked
 
