@@ -288,3 +288,7 @@ def test_a_gradient_of_a_gradient_is_refused() -> None:
 def test_a_bias_is_for_networks_that_do_not_learn() -> None:
     with pytest.raises(AssertionError):
         depthwise.depthwise(random(2, 8, 5, 5), random(8, 1, 3, 3).requires_grad_(), 1, random(8))
+
+
+def test_the_first_trial_finds_nothing_wrong() -> None:
+    assert gpu._fault_on(torch.device(DEVICE)) == ""
