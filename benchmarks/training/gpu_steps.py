@@ -79,8 +79,23 @@ def timed(step: Callable[[], object], device: Any, seconds: float) -> Timed:
     return found
 
 
-def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folder: Path) -> Callable[[], object]:
-    """A step of `ofa.train`: crops, gradients, update."""
+def ours(
+    device: Any,
+    kind: str,
+    precision: str,
+    graphs: bool,
+    batch: int,
+    folder: Path,
+    *,
+    size: int = SIZE,
+    drawn: str = "",
+    recorder: Any = None,
+) -> Callable[[], object]:
+    """A step of `ofa.train`: crops, gradients, update.
+
+    drawn: a space whose sub-networks are drawn anew in every step; else they are those of CONFIG in mbv3-w1.0
+    recorder: of graphs, in the GPU's place
+    """
     import numpy as np
     import torch
 
@@ -103,11 +118,11 @@ def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folde
 
     count = 4 if kind == "shrinking" else 1
     four = runpy.run_path(str(Path(__file__).with_name("supernet_speed.py")))["four"]
-    space = get_space("mbv3-w1.0")
+    space = get_space(drawn or "mbv3-w1.0")
 
     class Chosen(Draws):
         def subnets(self, _: int) -> list[Subnet]:
-            return [subnet_from_mit(space, chosen, SIZE) for chosen in four(CONFIG)[:count]]
+            return [subnet_from_mit(space, chosen, size) for chosen in four(CONFIG)[:count]]
 
     net, teacher = build_supernet(space), build_supernet(space, 0.0).requires_grad_(False)
     for network in (net, teacher):
@@ -115,9 +130,9 @@ def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folde
     stage = Stage("last", 1, 1e-3, subnets=count, distill=1.0 if count > 1 else 0.0)
     how, procs = Precision("fp32" if precision == "tf32" else precision, device), Processes(0, 1, device)
     training = Training(net, Plan(1, 10**6, 1e-3), folder, {}, procs, precision=how)
-    draws = Chosen(space, stage, (SIZE,), 0)
-    recorder = Cuda(device) if graphs else None
-    run, taught = (SlotGraphs(recorder, SIZE, _refuse) if recorder else run_elastic for _ in range(2))
+    draws = (Draws if drawn else Chosen)(space, stage, (size,), 0)
+    recorder = recorder or (Cuda(device) if graphs else None)
+    run, taught = (SlotGraphs(of, recorder, size, _refuse) if recorder else run_elastic for of in (net, teacher))
     given = teacher.to(device) if count > 1 else None
     step = SupernetStep(supernet_run(net, None, run), stage, draws, how, given, run_teacher=taught)
     images = 4 * batch
@@ -129,7 +144,7 @@ def ours(device: Any, kind: str, precision: str, graphs: bool, batch: int, folde
         while True:
             rows = torch.from_numpy(rng.integers(0, images, batch))
             crops = draw_crops(rng, np.full((batch, 2), float(SIDE)), 0.08)
-            yield normalised(cut(pixels[moved(rows, device)], crops, SIZE), *IMAGENET), labels[rows]
+            yield normalised(cut(pixels[moved(rows, device)], crops, size), *IMAGENET), labels[rows]
 
     supply = batches()
     return lambda: training._one_step(*next(supply), step, _Never())

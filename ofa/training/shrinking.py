@@ -243,7 +243,7 @@ class SupernetTraining:
         )
         training.resume()
         teacher, run_block = self._teaching(i, stage), self._run_blocks(net, precision, stage)
-        run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise, run_block())
+        run = _plain_run(net) if isinstance(net, PlainNetwork) else supernet_run(net, self.normalise, run_block(net))
         dropout = net.get_submodule("classifier.dropout")
         assert isinstance(dropout, nn.Dropout)
         dropout.p = 0.0 if stage.sandwich else self.hyper.dropout
@@ -257,7 +257,7 @@ class SupernetTraining:
             self.hyper.label_smoothing,
             None if weights is None else torch.tensor(weights, device=self.procs.device),
             self.normalise or batch_statistics,
-            run_block(),
+            run_elastic if teacher is None else run_block(teacher),
         )
         ends = draws.ends()
 
@@ -286,15 +286,15 @@ class SupernetTraining:
             self.procs.wait()
         return done
 
-    def _run_blocks(self, net: Supernet | PlainNetwork, precision: Precision, stage: Stage) -> Callable[[], RunBlock]:
-        """Makes what runs the blocks of one network during a stage."""
-        if not self.graphs or isinstance(net, PlainNetwork):
-            return lambda: run_elastic
+    def _run_blocks(self, net: nn.Module, precision: Precision, stage: Stage) -> Callable[[Supernet], RunBlock]:
+        """Makes what runs the blocks of a network during a stage."""
+        if not self.graphs or not isinstance(net, Supernet):
+            return lambda _: run_elastic
         recorder = Cuda(self.procs.device)
         if not graphs_work(net, recorder, precision, stage, min(self.resolutions), self.normalise):
             self.warn("CUDA graphs give other gradients here than blocks without: none are used, which is slower")
-            return lambda: run_elastic
-        return lambda: SlotGraphs(recorder, max(self.resolutions), self.warn)
+            return lambda _: run_elastic
+        return lambda of: SlotGraphs(of, recorder, max(self.resolutions), self.warn)
 
     def _teaching(self, i: int, stage: Stage) -> Supernet | None:
         if stage.sandwich or not stage.distill:

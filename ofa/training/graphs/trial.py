@@ -58,7 +58,7 @@ def graphs_work(
         grads = [p.grad for p in net.parameters() if p.grad is not None]
         return [torch.cat([t.flatten().double() for t in of]) for of in (grads, net.buffers())]
 
-    graphs = SlotGraphs(recorder, resolution, lambda _: None)
+    graphs = SlotGraphs(net, recorder, resolution, lambda _: None)
     for _ in range(3):  # without, recorded, replayed
         computed(graphs)
     with torch.no_grad():

@@ -89,7 +89,9 @@ def trained(
     plan = Plan(1, 10**6, 0.05, weight_decay=0.01, clip_norm=5.0)
     training = Training(net, plan, folder, {}, Processes(0, 1, DEVICE), precision=how)
     said = [] if warnings is None else warnings
-    blocks, taught = (SlotGraphs(recorder, max(sides), said.append) if recorder else run_elastic for _ in range(2))
+    blocks, taught = (
+        SlotGraphs(of, recorder, max(sides), said.append) if recorder else run_elastic for of in (net, teacher)
+    )
     draws = Draws(space, stage, sides, 1)
     given = teacher.to(DEVICE) if stage.distill else None
     step = SupernetStep(supernet_run(net, None, blocks), stage, draws, how, given, run_teacher=taught)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -12,107 +10,21 @@ from torch import Tensor, nn
 
 from ofa.blocks import Block
 from ofa.errors import InputError
-from ofa.networks import build_supernet
 from ofa.networks.elastic import Normalise, RunBlock, Take, run_elastic
 from ofa.networks.supernet import Supernet
 from ofa.runs.processes import Processes
-from ofa.space import SearchSpace, get_space
 from ofa.train.__main__ import main
 from ofa.train.config import TrainConfig
-from ofa.training.draws import Draws
-from ofa.training.graphs import slots
+from ofa.training.graphs import recorded, slots
 from ofa.training.graphs.chosen import chosen_graphs
 from ofa.training.graphs.slots import SlotGraphs
-from ofa.training.loop import Training
-from ofa.training.precision import Precision
 from ofa.training.recipe import Stage
-from ofa.training.schedule import Plan
-from ofa.training.step import SupernetStep, supernet_run
+from ofa.training.step import supernet_run
 from tests.helpers.interrupted import assert_same
 from tests.helpers.programs import ended
-from tests.helpers.supernets import TINY, lively
+from tests.helpers.supernets import lively
 from tests.ofa.training.graphs.fake_recorder import FakeRecorder
-
-CPU = torch.device("cpu")
-SPACES = {
-    "described": lambda: get_space(str(TINY), 7),
-    "mbv3": lambda: get_space("mbv3-w0.25", 7),
-    "resnet": lambda: get_space("resnet50d", 7, (0.1, 0.15)),
-}
-STAGES = {
-    "one": Stage("one", 1, 0.1, subnets=1),
-    "sandwich": Stage("sandwich", 1, 0.05, subnets=3, sandwich=True),
-    "taught": Stage("taught", 1, 0.05, subnets=2, distill=1.0),
-}
-TWO = Stage("two", 1, 0.05, subnets=2)
-
-
-@dataclass
-class Run:
-    """A training of so many steps; recorder: of graphs, if there are any; largest: side that graphs wait for"""
-
-    space: SearchSpace
-    stage: Stage
-    recorder: FakeRecorder | None = None
-    precision: str = "fp32"
-    resolutions: tuple[int, ...] = (40, 32)
-    steps: int = 8
-    largest: int = 40
-    clip_norm: float = 0.0
-    seed: int = 3
-    warnings: list[str] = field(default_factory=list)
-    graphs: list[SlotGraphs] = field(default_factory=list)
-
-    def training(self, folder: Path) -> tuple[Training, SupernetStep]:
-        net = lively(self.space).train()
-        how = Precision(self.precision, CPU)
-        if how.scaler is not None:
-            how.scaler = torch.amp.GradScaler("cpu", init_scale=16.0)
-        torch.manual_seed(1)
-        teacher = build_supernet(self.space, 0.0).requires_grad_(False) if self.stage.distill else None
-        plan = Plan(1, self.steps, 0.02, weight_decay=0.01, clip_norm=self.clip_norm, ema=0.5)
-        if self.recorder:
-            self.graphs = [SlotGraphs(self.recorder, self.largest, self.warnings.append) for _ in range(2)]
-        blocks, taught = self.graphs or [run_elastic] * 2
-        draws = Draws(self.space, self.stage, self.resolutions, self.seed)
-        step = SupernetStep(supernet_run(net, None, blocks), self.stage, draws, how, teacher, run_teacher=taught)
-        return Training(net, plan, folder, {}, Processes(0, 1, CPU), precision=how), step
-
-    def batches(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for n in range(first, last):
-            generator = torch.Generator().manual_seed(n)
-            side = Draws(self.space, self.stage, self.resolutions, self.seed).resolution(n)
-            yield torch.randn(4, 3, side, side, generator=generator), torch.arange(4)
-
-
-class Never:
-    def is_set(self) -> bool:
-        return False
-
-
-def left_by(training: Training) -> dict[str, Tensor]:
-    """Weights, statistics, momentum, averages, gradients, and the sums of losses."""
-    found = {
-        **training.net.state_dict(),
-        "sums": training._sums,
-        **{f"ema {k}": v for k, v in training._average.items()},
-    }
-    for name, parameter in training.net.named_parameters():
-        found[f"momentum {name}"] = training.optimizer.state[parameter]["momentum_buffer"]
-        if parameter.grad is not None:
-            found[f"grad {name}"] = parameter.grad
-    return {name: tensor.clone() for name, tensor in found.items()}
-
-
-def trained(run: Run, folder: Path, first: int = 0, last: int | None = None) -> dict[str, Tensor]:
-    """What steps leave, from the checkpoint in the folder on, if there is one."""
-    training, step = run.training(folder)
-    training.resume()
-    for images, labels in run.batches(first, run.steps if last is None else last):
-        training._one_step(images, labels, step, Never())  # type: ignore[arg-type]
-    training.save()
-    return left_by(training)
-
+from tests.ofa.training.graphs.short_training import CPU, SPACES, STAGES, TWO, Run, trained
 
 CASES = [("described", stage, precision) for stage in STAGES for precision in ("fp32", "bf16", "fp16")]
 CASES += [
@@ -184,7 +96,7 @@ def test_what_was_replayed_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of three precisions where there is room for two, the one that was not used for longest goes."""
     monkeypatch.setattr(slots, "MOST", 2)
     net, recorder = lively(SPACES["described"]()).train(), FakeRecorder()
-    graphs = SlotGraphs(recorder, 32, print)
+    graphs = SlotGraphs(net, recorder, 32, print)
 
     def recorded_by(dtype: torch.dtype, enabled: bool = True) -> int:
         before = len(recorder.recordings)
@@ -206,7 +118,7 @@ def test_larger_images_than_expected_move_the_places(tmp_path: Path) -> None:
     assert_same(trained(run, tmp_path / "graphs"), trained(plain, tmp_path / "plain"))
     assert recorder.settled > 0
     for slot in run.graphs[0]._slots.values():
-        for place, of in ((slot.x, "x"), (slot.out, "out"), (run.graphs[0]._gradient, "grad_out")):
+        for place, of in ((slot.x, "x"), (slot.out, "out"), (run.graphs[0]._gradient, "_grad_out")):
             used = {getattr(recorded, of).untyped_storage().data_ptr() for recorded in slot.recorded.values()}
             assert used <= {place._memory.untyped_storage().data_ptr()}
 
@@ -218,20 +130,16 @@ def test_nothing_is_recorded_before_the_largest_images_came(tmp_path: Path) -> N
 
 
 def _once(net: Supernet, graphs: RunBlock) -> Tensor:
-    """The sum of what the largest sub-network's last block gives, before the classifier."""
-    found: list[Tensor] = []
-
-    def run_block(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise, take: Take) -> Tensor:
-        found.append(x)
-        return graphs(layer, x, block, normalise, take)
-
+    """The sum of what the largest sub-network gives."""
     subnet = net.space.decode(Stage("all", 1, 0.1).largest(net.space, 32))[0]
-    supernet_run(net, None, run_block)(torch.randn(4, 3, 32, 32), subnet)
-    return found[-1].sum()
+    return supernet_run(net, None, graphs)(torch.randn(4, 3, 32, 32), subnet).sum()
 
 
 def test_a_backward_pass_follows_its_forward_pass_once() -> None:
-    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    net = lively(SPACES["described"]()).train()
+    # which keeps nothing of what it is given then: on a CPU, autograd itself would notice that it changed
+    net.get_submodule("classifier").requires_grad_(False)
+    graphs = SlotGraphs(net, FakeRecorder(), 32, print)
     for _ in range(3):
         _once(net, graphs).backward()
     before, _ = _once(net, graphs), _once(net, graphs)
@@ -243,8 +151,27 @@ def test_a_backward_pass_follows_its_forward_pass_once() -> None:
         after.backward()
 
 
+def test_what_blocks_give_is_for_the_network_s_classifier() -> None:
+    """Somebody else's gradient of it would reach no weight, and say nothing."""
+    net = lively(SPACES["described"]()).train()
+    graphs, given = SlotGraphs(net, FakeRecorder(), 32, print), list[Tensor]()
+
+    def run_block(layer: nn.Module, x: Tensor, block: Block, normalise: Normalise, take: Take) -> Tensor:
+        if layer is net.get_submodule("classifier"):
+            given.append(x)
+            return x
+        return graphs(layer, x, block, normalise, take)
+
+    for _ in range(2):
+        _once(net, run_block).backward()
+    with pytest.raises(RuntimeError, match="it would not have learnt"):
+        _once(net, run_block)
+    _once(net, graphs).backward()
+
+
 def test_what_ran_without_gradients_is_recorded_apart() -> None:
-    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    net = lively(SPACES["described"]()).train()
+    graphs = SlotGraphs(net, FakeRecorder(), 32, print)
     for _ in range(3):
         with torch.no_grad():
             _once(net, graphs)
@@ -254,11 +181,12 @@ def test_what_ran_without_gradients_is_recorded_apart() -> None:
     without = {
         name.split(".")[0] for name, weight in net.named_parameters() if weight.grad is None and weight.ndim != 2
     }
-    assert without == {"classifier"}  # besides, the largest kernels need no matrices
+    assert without == set()  # besides, the largest kernels need no matrices
 
 
 def test_each_precision_is_recorded_apart() -> None:
-    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    net = lively(SPACES["described"]()).train()
+    graphs = SlotGraphs(net, FakeRecorder(), 32, print)
     for half in (False, False, False, True, True, False, True):
         sums = []
         for blocks in (graphs, run_elastic):
@@ -271,12 +199,13 @@ def test_each_precision_is_recorded_apart() -> None:
 
 def test_a_recording_shares_no_node_with_a_step_whose_loss_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA would refuse to record what such a node belongs to: the stream of the earlier step."""
-    net, graphs = lively(SPACES["described"]()).train(), SlotGraphs(FakeRecorder(), 32, print)
+    net = lively(SPACES["described"]()).train()
+    graphs = SlotGraphs(net, FakeRecorder(), 32, print)
     leaves: list[Tensor] = []
     kept = [_once(net, graphs)]
     kept[0].backward()
-    inner = slots._leaves
-    monkeypatch.setattr(slots, "_leaves", lambda out: leaves.extend(found := inner(out)) or found)
+    inner = recorded._leaves
+    monkeypatch.setattr(recorded, "_leaves", lambda out: leaves.extend(found := inner(out)) or found)
     kept.append(_once(net, graphs))
     weights = set(net.parameters())
     assert len(leaves) > 20
