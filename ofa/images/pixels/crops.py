@@ -69,43 +69,44 @@ def draw_crops(rng: np.random.Generator, sizes: NDArray[np.float64], smallest: f
 def cut(pixels: Tensor, crops: Crops, resolution: int) -> Tensor:
     """(N, 3, R, R) float32 in 0 to 255, of pixels (N, 3, S, S)."""
     n, _, _, side = pixels.shape
-    device = pixels.device
-    boxes = _moved(crops.boxes.astype(np.float32), device) * side
-    flipped = _moved(crops.flipped, device)
-    columns = _resampling(boxes[:, 0], boxes[:, 2], side, resolution)  # (N, R, S)
-    columns = torch.where(flipped[:, None, None], columns.flip(1), columns)
-    rows = _resampling(boxes[:, 1], boxes[:, 3], side, resolution)
+    # all that is small goes to the device in one piece: each launch takes the host longer than it takes a GPU
+    left_to_right = np.where(crops.flipped, -1, 1)
+    parts = [
+        *(crops.boxes.T.astype(np.float32) * side),  # left, top, width, height
+        *(left_to_right, np.ones(n), crops.brightness, crops.saturation),
+        *(np.arange(resolution) + (0.5 - resolution / 2), np.arange(side) + 0.5, np.array(GREY)),
+    ]
+    packed = _moved(np.concatenate([part.astype(np.float32) for part in parts]), pixels.device)
+    sizes = [2 * n, 2 * n, 2 * n, 2 * n, resolution, side, len(GREY)]
+    starts, lengths, directions, factors, targets, sources, grey = torch.split(packed, sizes)
+    weights = _resampling(starts, lengths, resolution / 2 + directions[:, None] * targets, sources)  # (2 N, R, S)
+    columns, rows = weights.view(2, n, resolution, side)
     across = torch.bmm(pixels.float().view(n, 3 * side, side), columns.transpose(1, 2))  # (N, 3 S, R)
     images = torch.matmul(rows[:, None], across.view(n, 3, side, resolution))
-    return _jittered(images, crops)
+    brightness, saturation = factors.view(2, n, 1, 1, 1)
+    images = (images * brightness).clamp_(0, 255)
+    greyish = (images * grey[:, None, None]).sum(1, keepdim=True)
+    return torch.lerp(greyish, images, saturation).clamp_(0, 255)
 
 
-def _resampling(start: Tensor, length: Tensor, side: int, resolution: int) -> Tensor:
-    """(N, R, S) weights of S source pixels in each of R, for the stretch of `length` from `start`."""
-    scale = length / resolution
+def _resampling(starts: Tensor, lengths: Tensor, places: Tensor, sources: Tensor) -> Tensor:
+    """(M, R, S) weights of S source pixels in each of R, for stretches of some `lengths` from some `starts`, (M,).
+
+    places: (M, R) of the results' middles in the stretch, 0 to R; sources: (S,) middles
+    """
+    scale = lengths / places.shape[1]
     reach = scale.clamp(min=1)[:, None, None]
-    centres = start[:, None] + (torch.arange(resolution, dtype=start.dtype, device=start.device) + 0.5) * scale[:, None]
-    sources = torch.arange(side, dtype=start.dtype, device=start.device) + 0.5
+    centres = starts[:, None] + places * scale[:, None]
     weights = (1 - (sources - centres[:, :, None]).abs() / reach).clamp_(min=0)
     return weights / weights.sum(2, keepdim=True)
-
-
-def _jittered(images: Tensor, crops: Crops) -> Tensor:
-    brightness, saturation = (
-        _moved(factors.astype(np.float32), images.device)[:, None, None, None]
-        for factors in (crops.brightness, crops.saturation)
-    )
-    images = (images * brightness).clamp_(0, 255)
-    grey = (images * _moved(np.array(GREY, np.float32), images.device)[:, None, None]).sum(1, keepdim=True)
-    return torch.lerp(grey, images, saturation).clamp_(0, 255)
 
 
 def normalised(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(pixel / 255 - mean) / std of images (N, 3, H, W) in 0 to 255; channels last on a CPU."""
     means, stds = np.array(mean), np.array(std)
-    factor = _moved((1 / (255 * stds)).astype(np.float32), images.device)[:, None, None]
-    offset = _moved((means / stds).astype(np.float32), images.device)[:, None, None]
-    result = images * factor - offset
+    both = np.stack([1 / (255 * stds), means / stds]).astype(np.float32)
+    factor, offset = _moved(both, images.device)[:, :, None, None]
+    result: Tensor = images * factor - offset
     return result.contiguous(memory_format=torch.channels_last) if images.device.type == "cpu" else result
 
 
