@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from device_agents.cpu.ahead import load_ahead
+from device_agents.cpu.ahead import load_ahead, smallest_then_longest
 from device_agents.cpu.openvino_runtime import (
     _compiled,
     _noise_like,
@@ -97,7 +97,8 @@ def main() -> None:
                 _compiled(other / file, 1, dtype)
 
         def several_at_once() -> None:
-            for _ in load_ahead(lambda path: prepare_openvino(path, 1, dtype), paths, cpus, usable):
+            coming = smallest_then_longest(paths)
+            for _ in load_ahead(lambda path: prepare_openvino(path, 1, dtype), coming, cpus, usable):
                 pass
 
         both = [("alone", one_by_one), ("ahead", several_at_once)]

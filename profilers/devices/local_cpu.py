@@ -75,6 +75,7 @@ def cpu_target(
         },
         in_place=in_place,
         dtype=dtype,
+        awaits_models=runtime == "openvino",
     )
 
 
@@ -84,8 +85,7 @@ def _agent(folder: Path, manifest: Mapping[str, Any], timeout_s: float) -> Itera
     try:
         for event in local_agent(command, folder, {**manifest, "load_ahead": True}, timeout_s):
             loading = isinstance(event, Loading)
-            if not loading:
-                yield event
+            yield event
     except AgentFailed:
         if not loading:
             raise

@@ -20,6 +20,7 @@ from profilers.measuring.events import (
     Result,
 )
 from profilers.measuring.ledger import Ledger, check_parts
+from profilers.measuring.models import Files
 from profilers.measuring.plan import Visit, VisitPlan
 
 # an agent that dies on so many blocks in a row will die on the next
@@ -28,9 +29,6 @@ DEATHS_IN_A_ROW = 5
 NO_PARTS = "no_parts"
 # a device that is lost so often, with nothing measured in between, is not looked for again
 LOSSES_IN_A_ROW = 5
-
-
-Files = str | tuple[str, ...]
 
 
 class TooManyLost(Exception):

@@ -7,9 +7,11 @@ beginning and the logits at its end: so no chain pays for a quantisation that th
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +21,11 @@ from ofa.graph import Graph, network_graph
 from ofa.optional_packages import MissingPackage
 from ofa.reading.numbers import short
 from ofa.runs.system import LINUX
+from profilers.measuring.events import Event
 from profilers.measuring.plan import VisitPlan
+
+# of a model: its name, or those of its parts, in order
+Files = str | tuple[str, ...]
 
 # runtime: (file ending, extra of this package that installs what the runtime and its writer need)
 RUNTIMES = {
@@ -54,37 +60,86 @@ def write_models(
     """
     write = writer_of(runtime, dtype)
     with _files(folder) as keep:
-        return {name: _write(name, chain, runtime, write, keep, batch) for name, chain in chains.items()}
+        for name, chain in chains.items():
+            _write(name, chain, runtime, write, keep, batch)
+    return {name: name + RUNTIMES[runtime][0] for name in chains}
 
 
-def write_plan(
-    plan: VisitPlan, runtime: str, folder: Path, batch: int, dtype: str = "fp32"
-) -> dict[str, str | tuple[str, ...]]:
+def write_plan(plan: VisitPlan, runtime: str, folder: Path, batch: int, dtype: str = "fp32") -> dict[str, Files]:
     """Writes the models of a plan, as `write_models` does; {id: file name, or those of its parts, in order}.
 
     Parts that several models have in common are one file.
     """
-    whole = {name: chain for name, chain in plan.models.items() if name not in plan.cuts}
-    return {
-        **write_models(whole, runtime, folder, batch, dtype),
-        **write_parts(plan, list(plan.cuts), runtime, folder, batch, dtype),
-    }
+    return write_parts(plan, plan.models, runtime, folder, batch, dtype)
 
 
 def write_parts(
     plan: VisitPlan, names: Iterable[str], runtime: str, folder: Path, batch: int, dtype: str = "fp32"
-) -> dict[str, str | tuple[str, ...]]:
-    """Writes the parts of these models of a plan, as `write_plan` does."""
-    files: dict[str, str | tuple[str, ...]] = {}
-    write = writer_of(runtime, dtype)
-    written: dict[tuple[Block, ...], str] = {}
-    with _files(folder) as keep:
-        for name in names:
-            for number, chain in enumerate(plan.parts(name)):
-                if chain not in written:
-                    written[chain] = _write(f"{name}-{number}", chain, runtime, write, keep, batch)
-            files[name] = tuple(written[chain] for chain in plan.parts(name))
+) -> dict[str, Files]:
+    """Writes these models of a plan, as `write_plan` does."""
+    files, chains = _files_of(plan, names, runtime)
+    write_models(chains, runtime, folder, batch, dtype)
     return files
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Models that a thread writes. files: as `write_plan` returns them; order: of all files, as they appear"""
+
+    files: Mapping[str, Files]
+    order: tuple[str, ...]
+    _done: Future[None]
+
+    def while_sound(self, events: Iterator[Event]) -> Iterator[Event]:
+        """What an agent says that waits for the models; raises what their writing fails of."""
+        for event in events:
+            if self._done.done():
+                self._done.result()
+            yield event
+
+
+@contextmanager
+def plan_being_written(
+    plan: VisitPlan, runtime: str, folder: Path, batch: int, dtype: str = "fp32"
+) -> Iterator[Writing]:
+    """Has the models of a plan written as `write_plan` does, but for what an agent does meanwhile.
+
+    A small one comes first, which starts the agent's runtime, then the longest. What is left at the end is not written.
+    """
+    files, chains = _files_of(plan, plan.models, runtime)
+    *longest, smallest = sorted(chains, key=lambda name: len(chains[name]), reverse=True)
+    write, stop = writer_of(runtime, dtype), threading.Event()
+
+    def write_all() -> None:
+        with _files(folder) as keep:
+            for name in (smallest, *longest):
+                if stop.is_set():
+                    return
+                _write(name, chains[name], runtime, write, keep, batch)
+
+    order = tuple(name + RUNTIMES[runtime][0] for name in (smallest, *longest))
+    with ThreadPoolExecutor(1) as writer:
+        try:
+            yield Writing(files, order, writer.submit(write_all))
+        finally:
+            stop.set()
+
+
+def _files_of(
+    plan: VisitPlan, names: Iterable[str], runtime: str
+) -> tuple[dict[str, Files], dict[str, tuple[Block, ...]]]:
+    """{id: file name, or those of its parts, in order} of models of a plan, and what is in each: {name: blocks}."""
+    files: dict[str, Files] = {}
+    whole: dict[str, tuple[Block, ...]] = {}
+    parts: dict[tuple[Block, ...], str] = {}
+    for name in names:
+        if name not in plan.cuts:
+            whole[name], files[name] = plan.models[name], name + RUNTIMES[runtime][0]
+            continue
+        for number, chain in enumerate(plan.parts(name)):
+            parts.setdefault(chain, f"{name}-{number}")
+        files[name] = tuple(parts[chain] + RUNTIMES[runtime][0] for chain in plan.parts(name))
+    return files, {**whole, **{name: chain for chain, name in parts.items()}}
 
 
 def _write(
@@ -94,13 +149,11 @@ def _write(
     write: Callable[[Graph], bytes],
     keep: Callable[[str, bytes], None],
     batch: int,
-) -> str:
+) -> None:
     graph = network_graph(chain, batch=batch)
-    file = name + RUNTIMES[runtime][0]
-    keep(file, write(graph))
+    keep(name + RUNTIMES[runtime][0], write(graph))
     if runtime == "torch":  # TorchScript does not tell the shape of its input
         keep(f"{name}.json", json.dumps({"input_shape": graph.input_shape}).encode())
-    return file
 
 
 @contextmanager
@@ -113,11 +166,18 @@ def _files(folder: Path) -> Iterator[Callable[[str, bytes], None]]:
             nonlocal written
             if written is not None:
                 written.result()  # raises what it failed of; and no third model waits in memory
-            written = writer.submit((folder / name).write_bytes, content)
+            written = writer.submit(_appears, folder / name, content)
 
         yield keep
         if written is not None:
             written.result()
+
+
+def _appears(path: Path, content: bytes) -> None:
+    """Writes a file that is whole as soon as it is there: an agent may wait for it."""
+    partial_path = path.with_name(f"{path.name}.partial")
+    partial_path.write_bytes(content)
+    partial_path.replace(path)
 
 
 def writer_of(runtime: str, dtype: str = "fp32") -> Callable[[Graph], bytes]:

@@ -23,6 +23,7 @@ class Target:
     pace: how long and how often it is measured
     in_place: whether blocks are timed in networks, where they stand, and not alone only
     dtype: of the models' tensors, one of profilers.measuring.models.DTYPES
+    awaits_models: whether its agent loads models while others are still being written
     """
 
     runtime: str
@@ -34,3 +35,4 @@ class Target:
     pace: Pace = CPU_PACE
     in_place: bool = False
     dtype: str = "fp32"
+    awaits_models: bool = False

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 
 from device_agents.cpu import ahead, machine, openvino_runtime
-from device_agents.cpu.ahead import files_of_visits, load_ahead
+from device_agents.cpu.ahead import awaited, files_of_visits, load_ahead, smallest_then_longest
 from device_agents.cpu.machine import computes
 from ofa.blocks import Block
 from profilers.devices import local_cpu
@@ -155,6 +157,68 @@ def test_the_process_may_use_the_other_cpus_as_long_as_it_loads(monkeypatch: pyt
     assert pinned == [[2, 3], [3]]
 
 
+def test_the_smallest_comes_first_and_then_the_longest(tmp_path: Path) -> None:
+    paths = [tmp_path / f"m{size}" for size in (3, 9, 1, 5)]
+    for path in paths[:3]:
+        path.write_bytes(bytes(int(path.name[1:])))
+    assert [path.name for path in smallest_then_longest(paths)] == ["m5", "m9", "m3", "m1"]  # m5 is not there
+
+
+# ---- while models are being written
+
+
+def appear(paths: Sequence[Path], contents: Sequence[bytes], pause_s: float) -> threading.Thread:
+    """Writes files one after the other, each after a pause."""
+
+    def work() -> None:
+        for path, content in zip(paths, contents, strict=True):
+            time.sleep(pause_s)
+            path.with_suffix(".partial").write_bytes(content)
+            path.with_suffix(".partial").replace(path)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def test_files_are_awaited_in_their_order_those_that_nobody_wants_too(tmp_path: Path) -> None:
+    paths = [tmp_path / f"m{i}" for i in range(20)]
+    thread = appear(paths, [b"whole"] * 20, 0.03)
+    wanted = paths[1:19:2]
+    assert [path for path in awaited(paths, wanted) if path is not None] == wanted
+    assert paths[-1].is_file()
+    thread.join()
+
+
+def test_what_is_waited_for_long_is_said_to_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "_LOOK_S", 0.0)
+    late = tmp_path / "late"
+    coming = awaited([late], [late])
+    assert [next(coming), next(coming)] == [None, None]
+    late.touch()
+    assert [*coming] == [late]
+    steps = load_ahead(lambda _: None, iter([None, tmp_path, None, tmp_path, tmp_path]), [], [])
+    assert [*steps] == [0, 0, 1, 1, 2, 3]
+
+
+@pytest.mark.parametrize("load_ahead", [True, False])
+def test_an_agent_visits_nothing_before_all_that_it_awaits_is_written(
+    tmp_path: Path, models: dict[str, str], load_ahead: bool
+) -> None:
+    paths = [tmp_path / file for file in models.values()][:8]
+    contents = [path.read_bytes() for path in paths]
+    for path in paths:
+        path.unlink()
+    few = dict([*models.items()][:3])  # a resumed measurement visits some of them
+    thread = appear(paths, contents, 0.25)
+    events = said(tmp_path, few, load_ahead=load_ahead, awaits=[path.name for path in paths])
+    thread.join()
+    assert [e["type"] for e in events].count("result") == 2 * len(few)
+    begun = [e["type"] for e in events].index("visit")
+    assert {e["type"] for e in events[1:begun]} == {"loading"}
+    assert {e["type"] for e in events[begun:]} == {"visit", "result", "done"}
+
+
 def test_only_cpus_with_the_same_memory_load(tmp_path: Path) -> None:
     for cpu, node in ((0, 0), (1, 0), (2, 1), (3, 1)):
         (tmp_path / f"cpu{cpu}" / f"node{node}").mkdir(parents=True)
@@ -208,7 +272,7 @@ def test_an_agent_that_ends_while_it_loads_is_followed_by_one_that_loads_at_each
 ) -> None:
     ended = [HELLO, Loading(), Loading(), AgentFailed("the agent was ended by signal 9")]
     rest: list[Event | AgentFailed] = [HELLO, Begins(0, "a"), Error(0, "a", "m"), Done()]
-    assert events_of([[*ended], rest], monkeypatch) == ([HELLO, *rest], [True, False])
+    assert events_of([[*ended], rest], monkeypatch) == ([*ended[:-1], *rest], [True, False])
 
 
 @pytest.mark.parametrize("before", [[], [HELLO], [HELLO, Loading(), Begins(0, "a")]])
