@@ -19,6 +19,7 @@ from ofa.tables.network_times import write_networks
 from profilers.devices.by_options import open_device
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.measuring.judge import Outcome
+from profilers.measuring.models import refuse_other_form
 from profilers.measuring.pace import PHONE_PACE
 from profilers.measuring.plan import VisitPlan, make_plan
 from profilers.measuring.statistics import summarise
@@ -102,7 +103,10 @@ def _journal(
         "rules": RULES,
         **target.manifest,
     }
-    return Journal.begin(file.with_suffix(".journal.jsonl"), settings, resume=resume, overwrite=config.overwrite)
+    path = file.with_suffix(".journal.jsonl")
+    if resume:
+        refuse_other_form(path, settings)
+    return Journal.begin(path, settings, resume=resume, overwrite=config.overwrite)
 
 
 def _write(

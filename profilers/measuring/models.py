@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ofa.blocks import Block
 from ofa.errors import InputError
 from ofa.graph import Graph, network_graph
 from ofa.optional_packages import MissingPackage
 from ofa.reading.numbers import short
+from ofa.runs.journal import Journal
 from ofa.runs.system import LINUX
 from profilers.measuring.events import Event
 from profilers.measuring.plan import VisitPlan
@@ -49,6 +51,15 @@ FORM = "models_form"
 def form_of(runtime: str, dtype: str) -> dict[str, int]:
     """The form of these models, where an older version wrote others; nothing where it wrote the same."""
     return {FORM: 2} if (runtime, dtype) == ("openvino", "int8") else {}
+
+
+def refuse_other_form(path: Path, settings: Mapping[str, Any]) -> None:
+    """InputError where a journal that is to be gone on with, if there is one, is of models of another form."""
+    if path.is_file() and Journal.read(path).settings.get(FORM) != settings.get(FORM):
+        raise InputError(
+            f"{path} was begun by another version of this program, which wrote models that compute other operations: "
+            "start again with --overwrite in place of --resume"
+        )
 
 
 def write_models(

@@ -16,7 +16,7 @@ from ofa.runs.journal import Journal
 from ofa.runs.lock import Lock, sweep
 from ofa.space.description import space_identity
 from ofa.tables import LatencyTable
-from profilers.measuring.models import FORM
+from profilers.measuring.models import refuse_other_form
 from profilers.measuring.pace import ENERGY_SECONDS
 from profilers.measuring.target import Target
 from profilers.profiling.command_words import continued
@@ -156,11 +156,7 @@ def _check_options(path: Path, settings: Mapping[str, Any]) -> None:
                 f"{path} was begun with {flag} {cut(was)}, this one has {flag} {now}: continue with {flag} "
                 f"{cut(was)}, or start again with --overwrite in place of --resume"
             )
-    if before.get(FORM) != settings.get(FORM):
-        raise InputError(
-            f"{path} was begun by another version of this program, which wrote models that compute other operations: "
-            "start again with --overwrite in place of --resume"
-        )
+    refuse_other_form(path, settings)
 
 
 def _dtype(settings: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ from profilers.cpu import CpuConfig, profile_cpu
 from profilers.devices.local_cpu import cpu_target
 from profilers.devices.nvidia import PACE
 from profilers.estimating.cost_model import LEAST_FOR_TERMS
+from profilers.estimating.measured import _journal as transfer_journal
+from profilers.estimating.measured import networks_file
 from profilers.estimating.transfer_config import TransferConfig
 from profilers.gpu import GpuConfig
 from profilers.linux import LinuxConfig
@@ -315,3 +317,27 @@ def test_a_phone_s_core_that_slept_is_warmed_up_until_a_governor_has_seen_load()
         # 50 to 100 ms, and on while its clock rises; this machine's CPU does not sleep
         assert there["warmup_seconds_after_rest"] >= 0.1 and there["settle"] > 0 and there["warmup_max_seconds"] > 0.1
         assert "settle" not in here
+
+
+def test_a_transfer_of_models_that_an_older_version_wrote_is_not_gone_on_with(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("profilers.devices.local_cpu.check_runtime", lambda _: None)
+    config = TransferConfig(out=tmp_path / "t.csv", suggest=1)
+    space = get_space("mbv3-w0.35")
+    (network,) = space.decode(space.sample(np.random.default_rng(0), 1))
+    path = tmp_path / "t.networks.journal.jsonl"
+    for dtype, refused in (("fp32", False), ("int8", True)):
+        target = cpu_target("openvino", 1, 1, None, 9.0, dtype=dtype)
+        begun = [config, networks_file(config.out), space, {"a": network}, target]
+        (opened := transfer_journal(*begun, resume=False)).close()
+        Journal.create(path, {key: value for key, value in opened.settings.items() if key != FORM}).close()
+        before = path.read_bytes()
+        if refused:
+            with pytest.raises(InputError, match=f"{path} was begun by another version of this program, which wrote "
+                "models that compute other operations: start again with --overwrite in place of --resume"):  # fmt: skip
+                transfer_journal(*begun, resume=True)
+            assert path.read_bytes() == before
+            path.unlink()
+        transfer_journal(*begun, resume=True).close()
+        path.unlink()
