@@ -153,7 +153,7 @@ def main(argv: list[str]) -> int:
     )
     threading.Thread(target=beat, args=(speaker, manifest.get("heartbeat_seconds", 5)), daemon=True).start()
     paths = files_of_visits(manifest["visits"], models)
-    coming = awaited(order, {*paths}) if order else iter(smallest_then_longest(paths))
+    coming = awaited(order, paths) if order else smallest_then_longest(paths)
     if manifest.get("load_ahead") and (prepare := runtime.prepare) is not None:
         for loaded in load_ahead(lambda path: prepare(path, manifest["threads"]), coming, manifest["cpus"], usable):
             speaker.say("loading", loaded=loaded, files=len(paths))

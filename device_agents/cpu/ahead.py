@@ -37,6 +37,8 @@ def load_ahead(
             load(path)
             break
         yield 0
+    else:
+        return
     yield 1
     beside = near(cpus, usable)
     pin_all(beside)
@@ -55,15 +57,16 @@ def load_ahead(
 
 
 def smallest_then_longest(paths: Collection[Path]) -> list[Path]:
-    *longest, smallest = sorted(paths, key=lambda path: path.stat().st_size if path.is_file() else 0, reverse=True)
-    return [smallest, *longest]
+    by_size = sorted(paths, key=lambda path: path.stat().st_size if path.is_file() else 0)
+    return [*by_size[:1], *reversed(by_size[1:])]
 
 
-def awaited(order: Iterable[Path], wanted: Collection[Path]) -> Iterator[Path | None]:
+def awaited(order: Collection[Path], wanted: Collection[Path]) -> Iterator[Path | None]:
     """Waits for all these files, and yields those that are wanted as they appear; now and then, None.
 
-    order: in which they appear, each as a whole
+    order: in which they appear, each as a whole; what is wanted besides is there already
     """
+    asked, expected = {*wanted}, {*order}
     for path in order:
         looked = 0
         while not path.exists():
@@ -71,8 +74,9 @@ def awaited(order: Iterable[Path], wanted: Collection[Path]) -> Iterator[Path | 
             looked += 1
             if looked % _LOOKS_IN_SILENCE == 0:
                 yield None
-        if path in wanted:
+        if path in asked:
             yield path
+    yield from (path for path in wanted if path not in expected)
 
 
 def files_of_visits(visits: Iterable[str], models: Mapping[str, Mapping[str, Any]]) -> list[Path]:

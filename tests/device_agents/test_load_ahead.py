@@ -162,6 +162,7 @@ def test_the_smallest_comes_first_and_then_the_longest(tmp_path: Path) -> None:
     for path in paths[:3]:
         path.write_bytes(bytes(int(path.name[1:])))
     assert [path.name for path in smallest_then_longest(paths)] == ["m5", "m9", "m3", "m1"]  # m5 is not there
+    assert [*load_ahead(lambda _: None, smallest_then_longest([]), [], [])] == [0]
 
 
 # ---- while models are being written
@@ -184,8 +185,10 @@ def appear(paths: Sequence[Path], contents: Sequence[bytes], pause_s: float) -> 
 def test_files_are_awaited_in_their_order_those_that_nobody_wants_too(tmp_path: Path) -> None:
     paths = [tmp_path / f"m{i}" for i in range(20)]
     thread = appear(paths, [b"whole"] * 20, 0.03)
-    wanted = paths[1:19:2]
-    assert [path for path in awaited(paths, wanted) if path is not None] == wanted
+    besides = tmp_path / "a piece, written before"
+    besides.touch()
+    wanted = [besides, *paths[1:19:2]]
+    assert [path for path in awaited(paths, wanted) if path is not None] == [*wanted[1:], besides]
     assert paths[-1].is_file()
     thread.join()
 
