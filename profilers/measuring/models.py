@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +104,9 @@ class Writing:
     def while_sound(self, events: Iterator[Event]) -> Iterator[Event]:
         """What an agent says that waits for the models; raises what their writing fails of."""
         for event in events:
-            if self._done.done():
+            if self._done.done() and self._done.exception() is not None:
+                if isinstance(events, Generator):
+                    events.close()  # the agent is ended before its models are gone
                 self._done.result()
             yield event
 

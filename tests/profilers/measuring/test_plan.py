@@ -1,6 +1,5 @@
 """The order in which blocks are measured, and their models, written before or while an agent loads the first."""
 
-import gc
 import itertools
 import json
 from collections.abc import Iterator, Mapping
@@ -195,7 +194,6 @@ def test_what_the_writing_fails_of_ends_the_measurement_while_the_agent_waits(
     with pytest.raises(InputError, match="no room for b00003"):
         measure_on(target, PLAN, {}, 0, journal, folder, lambda *_: None)
     journal.close()
-    gc.collect()  # the traceback, which holds the agent
     assert ended == [True]
     assert [*map(len, (asked, asked[0]["awaits"]))] == [1, 23]
 
