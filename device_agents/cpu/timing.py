@@ -27,7 +27,7 @@ def relative_error_of_median(samples: list[int]) -> float:
 
 
 def _median(values: NDArray[np.float64]) -> float:
-    """Of values that it sorts: with as few as a visit has, in a third of the time that np.median takes."""
+    """Of values that it sorts: for as few as a visit has, sooner than np.median."""
     values.sort()
     middle = len(values) // 2
     return float(values[middle]) if len(values) % 2 else 0.5 * float(values[middle - 1] + values[middle])
