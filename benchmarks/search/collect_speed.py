@@ -5,6 +5,7 @@ is the processor's, without decoding; on a GPU that of the clock on the wall, by
 checked to be equal, and the losses to be so but for rounding (fp32).
 
     python benchmarks/search/collect_speed.py --space mbv3-w0.35 --resolutions 48,64,80,96 --group 16
+    python benchmarks/search/collect_speed.py --resolutions 48,64,80,96 --cores 2     # a group a core, as collect does
     python benchmarks/search/collect_speed.py --device cuda --precision bf16 --space mbv3-w1.0 \\
         --resolutions 128,160,192,224 --batch-size 500 --batches 4 --together
 """
@@ -27,6 +28,8 @@ from ofa.networks import Supernet, build_supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.layers import placed
 from ofa.predictors.collect.measuring import PreparedImages, draw, groups, measure, tree_order
+from ofa.runs.system import keep_memory
+from ofa.runs.threads import in_threads
 from ofa.space import Subnet, get_space
 
 
@@ -46,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
     parser.add_argument("--calibration-batch", type=int, default=64, metavar="N")
     parser.add_argument("--together", action="store_true", help="only together, nothing one by one")
+    parser.add_argument("--cores", type=int, metavar="N", help="time a group a core against N threads an operator")
     args = parser.parse_args(argv)
+    keep_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     space, device = get_space(args.space, 10), torch.device(args.device)
@@ -58,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = images_at(resolution, args.batch_size, args.batches, args.calibration_batch).to(device)
         here = [i for i in order if subnets[i].resolution == resolution]
         count = args.batch_size * args.batches
+        if args.cores:
+            on_cores(net, subnets, here, images, args.group[0], args.cores)
+            continue
         for size in args.group:
             middle = list(groups(subnets, here, size))[len(here) // size // 2]
             asked = [subnets[i] for i in middle]
@@ -85,6 +93,34 @@ def main(argv: Sequence[str] | None = None) -> int:
                 flush=True,
             )
     return 0
+
+
+def on_cores(
+    net: Supernet, subnets: Sequence[Subnet], here: Sequence[int], images: PreparedImages, size: int, cores: int
+) -> None:
+    """Prints what a network takes with a group on each core, and with every operator on all of them; of two turns."""
+    chosen = list(groups(subnets, here, size))[: 2 * cores]
+    count = sum(map(len, chosen)) * sum(len(batch.labels) for batch in images.evaluation)
+
+    def one(group: Sequence[int], _: object = None) -> list[Scores]:
+        return measure(net, [subnets[i] for i in group], images)
+
+    for _ in range(2):
+        begun = time.perf_counter()
+        for _, _ in in_threads(one, chosen, cores):
+            pass
+        between = time.perf_counter()
+        torch.set_num_threads(cores)
+        for group in chosen:
+            one(group)
+        ended = time.perf_counter()
+        torch.set_num_threads(1)
+        each, all_cores = (1e3 * seconds / count for seconds in (between - begun, ended - between))
+        print(
+            f"{subnets[here[0]].resolution} px, {cores} cores: {each:.2f} ms for an image to calibrate and one to "
+            f"evaluate on, {all_cores:.2f} ms with each operator on all: {all_cores / each:.2f}x",
+            flush=True,
+        )
 
 
 def now(device: torch.device) -> float:

@@ -53,6 +53,11 @@ class Calibrating:
             )
         return poor
 
+    @property
+    def most(self) -> int:
+        """Images of the largest batch."""
+        return self.batch + LEAST_BATCH - 1
+
     def batches(self, given: Iterable[Any]) -> Iterator[Tensor]:
         """The same images (N, 3, R, R), in the same order, cut anew: where one batch ends does not depend on the given.
 

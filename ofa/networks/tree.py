@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ofa.blocks import steps_of
 from ofa.blocks.operator import INPUT, Step
 from ofa.errors import InputError
-from ofa.networks.convolution import conv
+from ofa.networks.convolution import IN_PLACE, ArrangedConv, conv
 from ofa.networks.elastic import UNNORMALISED, conv_weight, first
 from ofa.networks.gpu.repeated import Repeated
 from ofa.networks.layers import Compute, Layer, memory_format_of
@@ -117,9 +117,9 @@ class SubnetTree:
                 found: dict[_Node, Moments] = {}
 
                 def convolve(node: _Node, x: Tensor) -> Tensor:
-                    y = _convolved(x, weights[node], None, node.step)
+                    y = conv(x, weights[node], None, node.step.stride, _groups(node.step, weights[node]))
                     y, found[node] = normalised_with_moments(node.bn, y, self._names[node.bn], in_place=True)
-                    return y
+                    return IN_PLACE[node.step.activation](y)
 
                 self._walk(images, convolve)
                 return found
@@ -151,9 +151,13 @@ class SubnetTree:
 
     def logits(self, folded: Folded) -> Callable[[Tensor], list[Tensor]]:
         """Gives (N, classes) of every sub-network for images (N, 3, R, R), by what `folded` made."""
+        convolutions = {
+            node: ArrangedConv(weight, bias, node.step.stride, _groups(node.step, weight), node.step.activation)
+            for node, (weight, bias) in folded.items()
+        }
 
         def found(images: Tensor) -> list[Tensor]:
-            return self._walk(images, lambda node, x: _convolved(x, *folded[node], node.step), _squeeze_excite)
+            return self._walk(images, lambda node, x: convolutions[node](x), _squeeze_excite)
 
         return torch.inference_mode()(Repeated(found).__call__)
 
@@ -167,7 +171,7 @@ class SubnetTree:
         convolve: Callable[[_Node, Tensor], Tensor],
         squeeze_excite: Compute = UNNORMALISED["squeeze_excite"],
     ) -> list[Tensor]:
-        """convolve: a convolution with its batch normalisation, whose result nobody else holds"""
+        """convolve: a convolution with its batch normalisation and activation"""
         compute = {**UNNORMALISED, "squeeze_excite": squeeze_excite}
         values: dict[_Node | None, Tensor] = {None: images.contiguous(memory_format=memory_format_of(self.net))}
         for node in self._order:
@@ -175,7 +179,7 @@ class SubnetTree:
             for read in node.spent:
                 del values[read]
             if node.step.kind == "conv":
-                values[node] = _IN_PLACE[node.step.activation](convolve(node, inputs.pop()))
+                values[node] = convolve(node, inputs.pop())
             else:
                 values[node] = node.layer.one(node.step, inputs, compute)
         return [_first(values[node], channels) for node, channels in self._outputs]
@@ -196,9 +200,8 @@ def _noded(nodes: dict[Hashable, _Node], layer: Layer, step: Step, inputs: tuple
     return node
 
 
-def _convolved(x: Tensor, weight: Tensor, bias: Tensor | None, step: Step) -> Tensor:
-    groups = len(weight) if step.depthwise else step.groups
-    return conv(x, weight, bias, step.stride, groups)
+def _groups(step: Step, weight: Tensor) -> int:
+    return len(weight) if step.depthwise else step.groups
 
 
 def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
@@ -216,12 +219,3 @@ def _squeeze_excite(_: Layer, holder: Any, step: Step, x: Tensor) -> Tensor:
 
 def _first(x: Tensor, channels: int) -> Tensor:
     return x if x.shape[1] == channels else x.narrow(1, 0, channels)
-
-
-_IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "relu": torch.relu_,
-    "relu6": lambda x: F.relu6(x, inplace=True),
-    "h_swish": lambda x: F.hardswish(x, inplace=True),
-    "swish": lambda x: F.silu(x, inplace=True),
-}

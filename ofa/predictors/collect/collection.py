@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ofa.blocks.costs import count_macs
+import torch
+
+from ofa.blocks.costs import count_macs, peak_activation_bytes
 from ofa.checkpoints.images import EvaluationImages
 from ofa.cli.options import ReadingOptions
 from ofa.evaluate.scores import Scores
@@ -17,9 +22,12 @@ from ofa.networks import Supernet
 from ofa.predictors.collect import measuring
 from ofa.predictors.collect.measuring import PreparedImages, device_of, groups
 from ofa.runs.journal import SharedJournal
+from ofa.runs.system import memory_bytes
+from ofa.runs.threads import GoOn, in_threads
 from ofa.space import Subnet
 
-GROUP = 16  # sub-networks that run together: what a kill can lose
+GROUP = 16  # sub-networks that run together: what a kill can lose, of each thread
+FEATURE_MAPS = 5  # what a group takes of memory, in the largest that one of its networks holds at a time
 MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
 # scores of sub-networks of one resolution
 Measure = Callable[[Supernet, Sequence[Subnet], PreparedImages, Callable[[float], object]], list[Scores]]
@@ -70,20 +78,48 @@ class Collection:
         space, watcher = self._net.space, self._watcher
         macs = {i: int(count_macs(space, self._subnets[i])) for i in todo}
         all_macs, macs_done = sum(macs.values()), 0
+        progress = _Share(watcher.progress, 0, all_macs)
         resolutions = sorted({self._subnets[i].resolution for i in todo})
         for part in memory_passes(resolutions, self._image_count, MEMORY_BYTES):
             images, broken = self._prepared(part)
-            for group in groups(self._subnets, [i for i in todo if self._subnets[i].resolution in part], GROUP):
-                asked = [self._subnets[i] for i in group]
-                group_macs, share = sum(macs[i] for i in group), _Share(watcher.progress, macs_done, all_macs)
-                advance = partial(share.advance, group_macs)
-                found = self._measure(self._net, asked, images[asked[0].resolution], advance)
-                for i, scores in zip(group, found, strict=True):
-                    item = {"index": i + first, **scores.to_dict(), "broken": broken}
-                    self.items.append(item)
-                    self._journal.append(item)
-                macs_done += group_macs
-                watcher.measured(len(self.items), len(todo), macs_done / all_macs)
+            here = [i for i in todo if self._subnets[i].resolution in part]
+
+            def measure(group: list[int], go_on: GoOn, images: dict[int, PreparedImages] = images) -> list[Scores]:
+                group_macs, asked = sum(macs[i] for i in group), [self._subnets[i] for i in group]
+
+                def advance(share: float) -> None:
+                    go_on()
+                    progress.advance(group_macs, share)
+
+                return self._measure(self._net, asked, images[asked[0].resolution], advance)
+
+            with self._measured(here, measure) as results:
+                for group, found in results:
+                    for i, scores in zip(group, found, strict=True):
+                        item = {"index": i + first, **scores.to_dict(), "broken": broken}
+                        self.items.append(item)
+                        self._journal.append(item)
+                    macs_done += sum(macs[i] for i in group)
+                    watcher.measured(len(self.items), len(todo), macs_done / all_macs)
+
+    def _measured(
+        self, here: Sequence[int], measure: Callable[[list[int], GoOn], list[Scores]]
+    ) -> AbstractContextManager[Generator[tuple[list[int], list[Scores]]]]:
+        """The groups of sub-networks with their scores, as they are done: on a CPU, one on each core."""
+        if device_of(self._net).type != "cpu":
+            return closing((group, measure(group, lambda: None)) for group in groups(self._subnets, here, GROUP))
+        threads = self._threads(here)
+        size = min(GROUP, math.ceil(len(here) / threads))
+        return closing(in_threads(measure, list(groups(self._subnets, here, size)), threads))
+
+    def _threads(self, here: Sequence[int]) -> int:
+        """How many groups run at once on a CPU: as many as PyTorch may use threads, if half the memory has room."""
+        threads, memory = torch.get_num_threads(), memory_bytes()
+        if memory is None:
+            return threads
+        widest = max(int(peak_activation_bytes(self._net.space, self._subnets[i])) for i in here)
+        batch = max(self._options.batch_size, self._images.cut.most)
+        return max(1, min(threads, memory // 2 // (FEATURE_MAPS * batch * widest)))
 
     @property
     def _image_count(self) -> int:
@@ -121,7 +157,10 @@ class _Share:
         self, progress: Callable[[str, float], object], done: float, total: float, name: str = "sub-networks"
     ) -> None:
         self._progress, self._done, self._total, self._name = progress, done, total, name
+        self._lock = threading.Lock()
 
     def advance(self, unit: float, count: float) -> None:
-        self._done += unit * count
-        self._progress(self._name, min(1.0, self._done / self._total))
+        """Of any thread."""
+        with self._lock:
+            self._done += unit * count
+            self._progress(self._name, min(1.0, self._done / self._total))

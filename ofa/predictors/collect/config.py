@@ -27,8 +27,8 @@ from ofa.reading.kinds import WEIGHTS
 class CollectConfig(ImageOptions, CalibrationOptions, PrecisionOptions, ResultOptions):
     """Measure the top-1 of random sub-networks of a supernet, into a CSV for ofa.predictors.fit.
 
-    Each is calibrated and evaluated at its own resolution. To divide the sub-networks among processes, use
-    torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
+    Each is calibrated and evaluated at its own resolution. On a CPU, sub-networks run on all cores (OMP_NUM_THREADS=N:
+    on N). To divide them among several GPUs, use torchrun --nproc-per-node 2 -m ofa.predictors.collect ...
     """
 
     checkpoint: Annotated[Path, Input(kinds=WEIGHTS), CHECKPOINT]

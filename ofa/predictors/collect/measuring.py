@@ -112,7 +112,7 @@ def measure(
 ) -> list[Scores]:
     """Calibrates and evaluates sub-networks of the images' resolution, together.
 
-    The statistics are those of `ofa.evaluate`, on a CPU to the last bit. The logits differ by rounding, because the
+    The statistics are those of `ofa.evaluate`, on a CPU to the last bit (with as many threads). The logits differ by rounding, because the
     statistics are folded into the convolutions.
 
     net: in evaluation mode

@@ -29,6 +29,7 @@ from ofa.runs import processes
 from ofa.runs.files import replace_file, sha256
 from ofa.runs.journal import SharedJournal
 from ofa.runs.settings import identity_of
+from ofa.runs.system import keep_memory
 from ofa.space import SearchSpace, Subnet, checked_resolutions
 from ofa.space.description import space_record
 from ofa.space.subnet import OF_SOME
@@ -103,6 +104,7 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         done = {item["index"]: item for item in journal.done if _is_measured(item)}
         todo = share(space, subnets, [i for i in chosen if i + first not in done], procs.rank + 1, procs.count)
         watcher.begin(images)
+        keep_memory()
         placed(net, procs.device).eval()
         measure = measure_int8 if config.dtype == "int8" else None
         if config.half_precision is not None:

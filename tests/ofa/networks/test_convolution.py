@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ofa.networks import convolution
-from ofa.networks.convolution import DepthwiseConv2d, conv
+from ofa.networks.convolution import IN_PLACE, ArrangedConv, DepthwiseConv2d, conv
 
 LAST, CONTIGUOUS = torch.channels_last, torch.contiguous_format
 
@@ -111,3 +111,39 @@ def test_under_autocast_every_convolution_is_torchs_own(shape: tuple[int, ...], 
             found = conv(x.to(dtype), torch.randn(shape, requires_grad=True), None, 1, groups)
         assert "Convolution" in type(found.grad_fn).__name__
         assert found.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("activation", sorted(IN_PLACE))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [LAST, CONTIGUOUS])
+def test_arranged_weights_and_their_activation(
+    activation: str, dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(0)
+    for channels, out, kernel_size, stride, groups in (
+        (24, 40, 1, 1, 1), (40, 40, 5, 2, 40), (3, 16, 3, 2, 1), (24, 32, 3, 1, 4), (17, 17, 7, 1, 17),
+    ):  # fmt: skip
+        weight, bias = torch.randn(out, channels // groups, kernel_size, kernel_size), torch.randn(out)
+        arranged = ArrangedConv(weight, bias, stride, groups, activation)
+        # wider than it reads, of one pixel, and batches of other sizes than the first
+        for images, size in ((4, 13), (9, 13), (1, 13), (4, 1), (2, 30)):
+            x = torch.randn(images, channels + 5, size, size).contiguous(memory_format=layout).narrow(1, 0, channels)
+            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=dtype != torch.float32):
+                found = arranged(x)
+                expected = F.conv2d(x.double(), weight.double(), bias.double(), stride, kernel_size // 2, groups=groups)
+            assert found.dtype == dtype
+            scale = float(expected.abs().max())
+            expected = IN_PLACE[activation](expected.clone())
+            assert float((found - expected).abs().max()) < (0.02 if dtype == torch.bfloat16 else 1e-6) * scale
+
+
+def test_what_cannot_be_arranged_is_computed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    weight, bias, x = torch.randn(8, 1, 3, 3), torch.randn(8), torch.randn(2, 8, 9, 9)
+    expected = F.hardswish(F.conv2d(x, weight, bias, 1, 1, groups=8))
+    with torch.inference_mode():
+        doubled = ArrangedConv(weight.double(), bias.double(), 1, 8, "h_swish")(x.double())
+        assert doubled.dtype == torch.float64
+        torch.testing.assert_close(doubled.float(), expected)
+        monkeypatch.setattr(convolution, "_X86", False)
+        assert torch.equal(ArrangedConv(weight, bias, 1, 8, "h_swish")(x), expected)

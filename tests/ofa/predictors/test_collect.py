@@ -110,6 +110,18 @@ def test_the_next_command_names_a_space_of_ours(
     assert asked in capsys.readouterr().out
 
 
+def test_any_number_of_cores_gives_the_same_file(files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collection, "GROUP", 3)
+    before, written = torch.get_num_threads(), []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        collected(tmp_path / f"{threads}.csv", *flags(files, "--subnets", 14))
+        written.append((tmp_path / f"{threads}.csv").read_text())
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert written[0] == written[1]
+
+
 class Killed(Exception):
     pass
 
@@ -118,6 +130,7 @@ def test_killed_and_resumed_it_writes_the_same_file(
     files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collection, "GROUP", 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # one group after the other
     arguments = flags(files, "--subnets", 12, "--first", 7)
     collected(tmp_path / "whole.csv", *arguments)
     calls: list[int] = []
