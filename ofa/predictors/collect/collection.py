@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ofa.blocks.costs import count_macs, peak_activation_bytes
+from ofa.blocks.costs import count_macs, count_params, peak_activation_bytes
 from ofa.checkpoints.images import EvaluationImages
 from ofa.cli.options import ReadingOptions
 from ofa.evaluate.scores import Scores
@@ -27,7 +27,7 @@ from ofa.runs.threads import GoOn, in_threads
 from ofa.space import Subnet
 
 GROUP = 16  # sub-networks that run together: what a kill can lose, of each thread
-FEATURE_MAPS = 5  # what a group takes of memory, in the largest that one of its networks holds at a time
+FEATURE_MAPS = 5  # of memory that a group takes beside weights, in what its widest network holds at a time
 MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
 # scores of sub-networks of one resolution
 Measure = Callable[[Supernet, Sequence[Subnet], PreparedImages, Callable[[float], object]], list[Scores]]
@@ -117,9 +117,11 @@ class Collection:
         threads, memory = torch.get_num_threads(), memory_bytes()
         if memory is None:
             return threads
-        widest = max(int(peak_activation_bytes(self._net.space, self._subnets[i])) for i in here)
+        space, chosen = self._net.space, [self._subnets[i] for i in here]
+        widest = max(int(peak_activation_bytes(space, subnet)) for subnet in chosen)
+        weights = GROUP * 4 * max(int(count_params(space, subnet)) for subnet in chosen)
         batch = max(self._options.batch_size, self._images.cut.most)
-        return max(1, min(threads, memory // 2 // (FEATURE_MAPS * batch * widest)))
+        return max(1, min(threads, memory // 2 // (FEATURE_MAPS * batch * widest + weights)))
 
     @property
     def _image_count(self) -> int:

@@ -112,8 +112,8 @@ def measure(
 ) -> list[Scores]:
     """Calibrates and evaluates sub-networks of the images' resolution, together.
 
-    The statistics are those of `ofa.evaluate`, on a CPU to the last bit (with as many threads). The logits differ by rounding, because the
-    statistics are folded into the convolutions.
+    The statistics are those of `ofa.evaluate`, on a CPU to the last bit if both compute an operator in as many threads.
+    The logits differ by rounding, because the statistics are folded into the convolutions.
 
     net: in evaluation mode
     advance: called with shares that are done, 1 in all
