@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -170,15 +169,13 @@ def test_what_the_writing_fails_of_ends_the_measurement_while_the_agent_waits(
     pytest.importorskip("onnx", reason="onnx is not installed")
     asked: list[Mapping[str, Any]] = []
     ended: list[bool] = []
-    ends = time.monotonic() + 60
 
     def agent(_: Path, manifest: Mapping[str, Any]) -> Iterator[Event]:
         asked.append(manifest)
         yield HELLO
         try:
-            while time.monotonic() < ends:
+            while True:
                 yield Loading()
-            raise AssertionError("it waits for ever")
         finally:
             ended.append(True)
 
