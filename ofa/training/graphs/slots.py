@@ -67,7 +67,7 @@ class SlotGraphs:
         if layer is self._begin:
             self._begin_pass(x.shape[-1])
         if not _is_recorded(block):
-            return run_elastic(layer, self._linked(x), block, normalise, take)
+            return run_elastic(layer, self.linked(x), block, normalise, take)
         slot = self._slots[layer]
         key = (block, x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled(), autocast_dtype(x))
 
@@ -76,7 +76,7 @@ class SlotGraphs:
 
         recorded = slot.recorded.get(key) or self._record(slot, key, run, x)
         if recorded is None:
-            return self._noted(slot, key, x, run(self._linked(x)))
+            return self._noted(slot, key, x, run(self.linked(x)))
         slot.recorded.move_to_end(key)
         out = recorded.run(x)
         if recorded.backward is None:
@@ -94,7 +94,7 @@ class SlotGraphs:
             self._replayed = []
             raise RuntimeError("the last pass ended in a block that was replayed: it would not have learnt")
 
-    def _linked(self, x: Tensor) -> Tensor:
+    def linked(self, x: Tensor) -> Tensor:
         """What replayed blocks gave, as autograd knows it."""
         if not self._replayed:
             return x

@@ -121,5 +121,96 @@ def test_graphs_of_old_weights_and_those_that_change_no_statistics_are_noticed(
     assert graphs_work(net, FakeRecorder(), Precision("fp32", torch.device("cpu")), STAGE, 32)
 
 
+FAULTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "scaled": lambda grad: 1.3 * grad,
+    "zeroed": torch.zeros_like,
+    "shifted": lambda grad: grad.roll(1, 0),
+}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_one_wrong_gradient_among_hundreds_is_noticed(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for those that cancel, of which rounding leaves no more than the fault does: more of them in half precision.
+
+    In fp32 these are the gradients of shifts that the next normalisation takes away: they are zero.
+    """
+    given: list[Any] = []
+    inner = trial.alike
+
+    def alike(*of: Any, tolerance: float) -> bool:
+        given.append((of, tolerance))
+        return inner(*of, tolerance=tolerance)
+
+    monkeypatch.setattr(trial, "alike", alike)
+    assert works(FakeRecorder(), precision)
+    (found, *others), tolerance = next(of for of in given if "stem.conv.weight" in of[0][0])
+    assert len(found) > 200
+    missed = {}
+    for fault, spoilt in FAULTS.items():
+        names = [name for name, grad in found.items() if len(grad) > 1]
+        missed[fault] = {
+            n for n in names if inner({n: spoilt(found[n])}, *({n: of[n]} for of in others), tolerance=tolerance)
+        }
+    if precision == "fp32":
+        shifts = {n for n in found if n.endswith("project.bn.bias")}
+        assert missed == dict.fromkeys(FAULTS, shifts)
+    else:
+        noticed = {fault: 1 - len(names) / len(found) for fault, names in missed.items()}
+        assert noticed["scaled"] > 0.6
+        assert noticed["zeroed"] > 0.85
+        assert noticed["shifted"] > 0.85
+
+
+class Spoiling(FakeRecorder):
+    """Its replays spoil what they add to a weight's gradient."""
+
+    def __init__(self, weight: nn.Parameter, fault: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.weight, self.fault = weight, fault
+
+    def record(self, work: Callable[[], object], pool: list) -> Callable[[], None]:  # type: ignore[type-arg]
+        replay = super().record(work, pool)
+
+        def spoilt() -> None:
+            before = None if self.weight.grad is None else self.weight.grad.clone()
+            replay()
+            if before is not None and self.weight.grad is not None:
+                self.weight.grad.copy_(before + self.fault(self.weight.grad - before))
+
+        return spoilt
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_graph_that_spoils_one_gradient_is_noticed(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = network()
+    monkeypatch.setattr(trial, "copy", SimpleNamespace(deepcopy=lambda given: given))  # so that its tensors are known
+    weight = net.get_parameter("unit_3_layer_2.matrices.5to3")
+    recorder = Spoiling(weight, FAULTS[fault])
+    assert not graphs_work(net, recorder, Precision("fp32", torch.device("cpu")), STAGE, 32)
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_other_algorithms_round_otherwise_and_are_right(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks with graphs by oneDNN, those without by PyTorch's own kernels."""
+    again = trial._Seen.again
+
+    def otherwise(*given: Any) -> Any:
+        with torch.backends.mkldnn.flags(enabled=False):
+            return again(*given)
+
+    differed: list[bool] = []
+    inner = trial.alike
+
+    def alike(*of: Any, tolerance: float) -> bool:
+        differed.append(any(not torch.equal(of[0][name], of[1][name]) for name in of[0]))
+        return inner(*of, tolerance=tolerance)
+
+    monkeypatch.setattr(trial._Seen, "again", otherwise)
+    monkeypatch.setattr(trial, "alike", alike)
+    assert works(FakeRecorder(), precision)
+    assert differed == [True] * 3
+
+
 def test_graphs_that_cannot_be_recorded_are_as_blocks_without() -> None:
     assert works(FakeRecorder(fails=lambda _: True))
