@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ofa.errors import InputError
+
 
 def quick(x: Tensor) -> bool:
     """Whether these kernels run where x is."""
@@ -66,4 +68,5 @@ def _fault_on(device: torch.device) -> str:
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever Triton, a compiler or a driver has to say
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = error.__cause__ if isinstance(error, InputError) and error.__cause__ else error
+        return (str(cause).strip() or type(cause).__name__).splitlines()[0]

@@ -10,7 +10,7 @@ activation nothing is rounded to half precision, as it is where the two are sepa
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -18,13 +18,15 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ofa.networks.gpu.launching import launch
+
 EIGHT = 8  # channels that a thread takes at once
 MOST_CHUNKS = 1024  # and blocks of channels, that a feature map's sums are made of: a few for every multiprocessor
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2, "h_swish": 3, "swish": 4}
 _BLOCK_P = 32
 _WARPS = 4
 # arguments whose values are no part of what is compiled: Triton would compile anew where they become multiples of 16
-_NUMBERS = ("pixels", "channels", "channels8", "per_chunk", "chunks")
+_NUMBERS = ("pixels", "channels8", "per_chunk", "chunks")
 
 
 def fits(x: Tensor) -> bool:
@@ -70,36 +72,22 @@ class _Normalised(torch.autograd.Function):
         eps: float,
         activation: str,
     ) -> Tensor:
-        channels = x.shape[1]
-        pixels = x.numel() // channels
-        block_c, per_chunk, chunks = _cut(pixels, channels)
-        moments = x.new_empty((2, chunks, channels), dtype=torch.float32)
+        channels, cut = x.shape[1], _cut(x)
+        moments = x.new_empty((2, cut.chunks, channels), dtype=torch.float32)
         mean, factor = x.new_empty((2, channels), dtype=torch.float32)
-        grid = (chunks, triton.cdiv(channels, block_c))
-        _moments_kernel[grid](
-            x,
-            moments,
-            pixels,
-            channels // EIGHT,
-            per_chunk,
-            chunks,
-            BLOCK_P=_BLOCK_P,
-            BLOCK_C=block_c,
-            num_warps=_WARPS,
-        )
-        running_mean, running_variance = (mean, factor) if running is None else running
-        _combined_kernel[(triton.cdiv(channels, 32),)](
-            moments, mean, factor, running_mean, running_variance,
-            pixels, channels, per_chunk, chunks, momentum, eps,
+        launch(_moments_kernel, cut.by_chunk, x, moments, *cut.sizes, cut.per_chunk, cut.chunks, **cut.blocks)
+        launch(
+            _combined_kernel, (triton.cdiv(channels, 32),),
+            moments, mean, factor, *(running or (mean, factor)),
+            *cut.sizes, cut.per_chunk, cut.chunks, momentum, eps,
             RUNNING=running is not None, BLOCK_N=128, BLOCK_C=32, num_warps=4,
         )  # fmt: skip
-        out = torch.empty_like(x)
-        _apply_kernel[(triton.cdiv(pixels, _BLOCK_P), grid[1])](
-            x, mean, factor, scale, shift, out, pixels, channels // EIGHT,
-            ACTIVATION=ACTIVATIONS[activation], BLOCK_P=_BLOCK_P, BLOCK_C=block_c, num_warps=_WARPS,
-        )  # fmt: skip
+        out, kind = torch.empty_like(x), ACTIVATIONS[activation]
+        launch(
+            _apply_kernel, cut.by_pixel, x, mean, factor, scale, shift, out, *cut.sizes, ACTIVATION=kind, **cut.blocks
+        )
         ctx.save_for_backward(x, scale, shift, mean, factor)
-        ctx.activation = activation
+        ctx.kind = kind
         return out
 
     @staticmethod
@@ -107,31 +95,47 @@ class _Normalised(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         x, scale, shift, mean, factor = ctx.saved_tensors
         grad = grads[0].contiguous(memory_format=torch.channels_last)
-        channels = x.shape[1]
-        pixels = x.numel() // channels
-        block_c, per_chunk, chunks = _cut(pixels, channels)
-        sums = x.new_empty((2, chunks, channels), dtype=torch.float32)
-        activation = ACTIVATIONS[ctx.activation]
-        grid = (chunks, triton.cdiv(channels, block_c))
-        _sums_kernel[grid](
-            grad, x, mean, factor, scale, shift, sums, pixels, channels // EIGHT, per_chunk, chunks,
-            ACTIVATION=activation, BLOCK_P=_BLOCK_P, BLOCK_C=block_c, num_warps=_WARPS,
+        cut = _cut(x)
+        known = grad, x, mean, factor, scale, shift
+        sums = x.new_empty((2, cut.chunks, x.shape[1]), dtype=torch.float32)
+        launch(
+            _sums_kernel, cut.by_chunk,
+            *known, sums, *cut.sizes, cut.per_chunk, cut.chunks, ACTIVATION=ctx.kind, **cut.blocks,
         )  # fmt: skip
         for_shift, for_scale = sums.sum(1)
         for_x = torch.empty_like(x)
-        _gradient_kernel[(triton.cdiv(pixels, _BLOCK_P), grid[1])](
-            grad, x, mean, factor, scale, shift, for_shift, for_scale, for_x, pixels, channels // EIGHT,
-            ACTIVATION=activation, BLOCK_P=_BLOCK_P, BLOCK_C=block_c, num_warps=_WARPS,
+        launch(
+            _gradient_kernel, cut.by_pixel,
+            *known, for_shift, for_scale, for_x, *cut.sizes, ACTIVATION=ctx.kind, **cut.blocks,
         )  # fmt: skip
         return for_x, for_scale, for_shift, None, None, None, None
 
 
-def _cut(pixels: int, channels: int) -> tuple[int, int, int]:
-    """Channels of a program, and pixels of a chunk; and how many chunks there are."""
+class _Cut(NamedTuple):
+    """How programs share a feature map.
+
+    sizes: pixels, and eighths of channels; per_chunk: pixels of a chunk; chunks: how many there are
+    by_chunk, by_pixel: grids of programs, for chunks or blocks of pixels; blocks: what is a program's own
+    """
+
+    sizes: tuple[int, int]
+    per_chunk: int
+    chunks: int
+    by_chunk: tuple[int, int]
+    by_pixel: tuple[int, int]
+    blocks: dict[str, int]
+
+
+def _cut(x: Tensor) -> _Cut:
+    channels = x.shape[1]
+    pixels = x.numel() // channels
     block_c = 32 if channels <= 32 or channels % 64 in range(1, 33) else 64
-    most = max(1, MOST_CHUNKS // triton.cdiv(channels, block_c))
-    per_chunk = triton.cdiv(triton.cdiv(pixels, most), _BLOCK_P) * _BLOCK_P
-    return block_c, per_chunk, triton.cdiv(pixels, per_chunk)
+    across = triton.cdiv(channels, block_c)
+    per_chunk = triton.cdiv(triton.cdiv(pixels, max(1, MOST_CHUNKS // across)), _BLOCK_P) * _BLOCK_P
+    chunks = triton.cdiv(pixels, per_chunk)
+    blocks = {"BLOCK_P": _BLOCK_P, "BLOCK_C": block_c, "num_warps": _WARPS}
+    sizes = pixels, channels // EIGHT
+    return _Cut(sizes, per_chunk, chunks, (chunks, across), (triton.cdiv(pixels, _BLOCK_P), across), blocks)
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
@@ -166,10 +170,11 @@ def _moments_kernel(x, moments, pixels, channels8, per_chunk, chunks, BLOCK_P: t
 @triton.jit(do_not_specialize=_NUMBERS)
 def _combined_kernel(
     moments, mean_out, factor_out, running_mean, running_variance,
-    pixels, channels, per_chunk, chunks, momentum, eps,
+    pixels, channels8, per_chunk, chunks, momentum, eps,
     RUNNING: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_C: tl.constexpr,
 ):  # fmt: skip
     """All chunks' together: mean, and 1 / standard deviation."""
+    channels = channels8 * 8
     c = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
     inside = c < channels
     total = tl.zeros((BLOCK_N, BLOCK_C), tl.float32)

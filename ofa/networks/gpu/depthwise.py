@@ -21,6 +21,8 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ofa.networks.gpu.launching import launch
+
 EIGHT = 8  # channels that a thread takes at once: 16 bytes of half precision
 CHUNK = 1024  # pixels whose products are added up by one program, in the gradient of weights
 
@@ -86,8 +88,8 @@ def _forward(x: Tensor, weight: Tensor, stride: int, bias: Tensor | None) -> Ten
     kernel_size, block_c = weight.shape[-1], _block_c(channels)
     block_p = _block_p(kernel_size)
     grid = (triton.cdiv(pixels, block_p), triton.cdiv(channels, block_c))
-    _forward_kernel[grid](
-        x, _taps_first(weight), weight if bias is None else bias, out,
+    launch(
+        _forward_kernel, grid, x, _taps_first(weight), weight if bias is None else bias, out,
         pixels, height, width, *sides, channels // EIGHT, *_eighths(x),
         K=kernel_size, STRIDE=stride, BIASED=bias is not None, BLOCK_P=block_p, BLOCK_C=block_c, num_warps=_WARPS,
     )  # fmt: skip
@@ -103,8 +105,8 @@ def _image_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Ten
     kernel_size, block_c = weight.shape[-1], _block_c(channels)
     block_p = _block_p(kernel_size)
     grid = (triton.cdiv(pixels, block_p), triton.cdiv(channels, block_c), stride * stride)
-    _image_gradient_kernel[grid](
-        grad, _taps_first(weight), out,
+    launch(
+        _image_gradient_kernel, grid, grad, _taps_first(weight), out,
         pixels, height, width, rows, columns, *grad.shape[2:], channels // EIGHT,
         K=kernel_size, STRIDE=stride, BLOCK_P=block_p, BLOCK_C=block_c, num_warps=_WARPS,
     )  # fmt: skip
@@ -119,8 +121,8 @@ def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Te
     chunks = triton.cdiv(pixels, CHUNK)
     sums = torch.empty((chunks, kernel_size * kernel_size, channels), dtype=torch.float32, device=x.device)
     grid = (kernel_size, triton.cdiv(channels, block_c), chunks)
-    _weight_gradient_kernel[grid](
-        grad, x, sums,
+    launch(
+        _weight_gradient_kernel, grid, grad, x, sums,
         pixels, height, width, *grad.shape[2:], channels // EIGHT, *_eighths(x),
         K=kernel_size, STRIDE=stride, CHUNK=CHUNK, BLOCK_P=block_p, BLOCK_C=block_c, num_warps=_WARPS,
     )  # fmt: skip

@@ -32,6 +32,11 @@ class Recorder(Protocol):
         """Returns when all that was queued is done."""
 
 
+def not_recorded(error: RuntimeError) -> str:
+    """In words, for a warning."""
+    return f"a CUDA graph could not be recorded ({str(error).partition(chr(10))[0]})"
+
+
 class _Pool:
     def __init__(self) -> None:
         self.handle, self.bytes = torch.cuda.graph_pool_handle(), 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
-from ofa.networks.gpu.recording import Recorder, Work, recorder_on
+from ofa.networks.gpu.recording import Recorder, Work, not_recorded, recorder_on
 
 Result = TypeVar("Result")
 
@@ -18,12 +19,18 @@ class Repeated(Generic[Result]):
 
     A small batch of many small layers is queued more slowly than it is computed. What comes back of a replay is
     overwritten by the next one. `work` must do the same whatever the tensor holds, and read nothing from the device.
-    What cannot be recorded, for lack of memory say, is called for every batch.
+    What cannot be recorded, for lack of memory say, is called for every batch; the first time, a line says so.
 
     recorder: what records (default: the GPU of the tensors)
     """
 
-    def __init__(self, work: Callable[[Tensor], Result], recorder: Recorder | None = None) -> None:
+    _told: ClassVar[bool] = False  # of any: there is one for every group of sub-networks
+
+    def __init__(
+        self,
+        work: Callable[[Tensor], Result],
+        recorder: Recorder | None = None,
+    ) -> None:
         self._work, self._recorder = work, recorder
         self._form: tuple[torch.Size, tuple[int, ...]] | None = None
         self._replay: Work | None = None
@@ -49,5 +56,8 @@ class Repeated(Generic[Result]):
         self._x, self._result, self._pool = x.clone(), list[Result](), recorder.pool()
         try:
             self._replay = recorder.record(lambda: self._result.append(self._work(self._x)), self._pool)
-        except RuntimeError:
+        except RuntimeError as error:
             self._given_up, self._result = True, []
+            if not Repeated._told:
+                Repeated._told = True
+                print(f"warning: {not_recorded(error)}: some batches take longer, as exact", file=sys.stderr)

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 
 from ofa.blocks import Block, steps_of
 from ofa.networks.elastic import Normalise, Take, first, run_elastic
-from ofa.networks.gpu.recording import Recorder
+from ofa.networks.gpu.recording import Recorder, not_recorded
 from ofa.training.graphs.places import Gradients, Place
 from ofa.training.graphs.recorded import Recorded, autocast_dtype, form_of
 
@@ -134,7 +134,7 @@ class SlotGraphs:
             made = Recorded(self._recorder, slot.pool, slot.layer, run, x, places, self._gradients, slot.seen[key])
         except RuntimeError as error:  # no memory, or what cannot be recorded: nothing was done yet
             slot.given_up = True
-            self._tell(f"a CUDA graph could not be recorded ({str(error).partition(chr(10))[0]})")
+            self._tell(not_recorded(error))
             return None
         slot.recorded[key] = made
         if len(slot.recorded) > MOST:

@@ -17,10 +17,16 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 pytest.importorskip("triton", reason="Triton is not installed: it is there for Linux only")
 
+from subprocess import CalledProcessError
+
+from triton.runtime.errors import OutOfResources
+
 from ofa.blocks import steps_of
+from ofa.errors import InputError
 from ofa.networks import gpu
 from ofa.networks.convolution import conv
 from ofa.networks.gpu import batch_norm, depthwise
+from ofa.networks.gpu.launching import launch
 from ofa.networks.supernet import blocks_at
 from ofa.space import get_space
 from ofa.training.step import supernet_run
@@ -288,6 +294,51 @@ def test_a_gradient_of_a_gradient_is_refused() -> None:
 def test_a_bias_is_for_networks_that_do_not_learn() -> None:
     with pytest.raises(AssertionError):
         depthwise.depthwise(random(2, 8, 5, 5), random(8, 1, 3, 3).requires_grad_(), 1, random(8))
+
+
+class Unmade:
+    """A kernel that is not made."""
+
+    __name__ = "_sums_kernel"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __getitem__(self, _: object) -> Callable[..., None]:
+        def launched(*_: object, **__: object) -> None:
+            raise self.error
+
+        return launched
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OutOfResources(300_000, 232_448, "shared memory"), "out of resource: shared memory, Required: 300000"),
+        (CalledProcessError(1, ["/usr/bin/gcc"]), "Command '['/usr/bin/gcc']' returned non-zero exit status 1."),
+        (RuntimeError("Triton Error [CUDA]: device kernel image is invalid"), "device kernel image is invalid"),
+    ],
+)
+def test_a_kernel_that_is_not_made_is_the_user_s_to_switch_off(
+    error: Exception, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a training: one line, and the way out; the first trial says only what is wrong."""
+    x, scale, shift = random(2, 8, 5, 5).requires_grad_(), random(8), random(8)
+    out = batch_norm.normalised(x, scale, shift, None, 0.0, 1e-5, "none")
+    monkeypatch.setattr(batch_norm, "_sums_kernel", Unmade(error))
+    with pytest.raises(InputError, match=r"Triton does not make the kernel sums_kernel .*: uninstall triton, ") as told:
+        out.sum().backward()
+    assert reason in str(told.value)
+    monkeypatch.setattr(batch_norm, "_moments_kernel", Unmade(error))
+    assert gpu._fault_on(torch.device(DEVICE)) == str(error).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("CUDA error: unspecified"), torch.OutOfMemoryError("CUDA out of memory")]
+)
+def test_other_faults_are_not_taken_for_it(error: Exception) -> None:
+    with pytest.raises(type(error), match="CUDA"):
+        launch(Unmade(error), (1,))
 
 
 def test_the_first_trial_finds_nothing_wrong() -> None:

@@ -32,6 +32,20 @@ def test_every_batch_gives_what_the_work_gives_for_it(fails: bool) -> None:
     assert recorder.replays == (0 if fails else 4)
 
 
+def test_work_that_is_not_recorded_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A collection has a Repeated for every group of sub-networks."""
+    monkeypatch.setattr(Repeated, "_told", False)
+    for _ in range(2):
+        repeated = Repeated(work, FakeRecorder(fails=lambda _: True))
+        with torch.no_grad():
+            for _ in range(3):
+                repeated(torch.randn(8, 4))
+    why = "a CUDA graph could not be recorded (CUDA out of memory. Tried to allocate 20.00 MiB)"
+    assert capsys.readouterr().err == f"warning: {why}: some batches take longer, as exact\n"
+
+
 def test_another_layout_is_another_shape() -> None:
     recorder = FakeRecorder()
     repeated = Repeated(work, recorder)
