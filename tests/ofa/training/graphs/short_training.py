@@ -24,6 +24,7 @@ from tests.helpers.supernets import TINY, lively
 from tests.ofa.training.graphs.fake_recorder import FakeRecorder
 
 CPU = torch.device("cpu")
+ALONE = Processes(0, 1, CPU)
 SPACES = {
     "described": lambda: get_space(str(TINY), 7),
     "mbv3": lambda: get_space("mbv3-w0.25", 7),
@@ -39,7 +40,10 @@ TWO = Stage("two", 1, 0.05, subnets=2)
 
 @dataclass
 class Run:
-    """A training of so many steps; recorder: of graphs, if there are any; largest: side that graphs wait for"""
+    """A training of so many steps, each process on images of its own.
+
+    recorder: of graphs, if there are any; largest: side that graphs wait for
+    """
 
     space: SearchSpace
     stage: Stage
@@ -50,6 +54,7 @@ class Run:
     largest: int = 40
     clip_norm: float = 0.0
     seed: int = 3
+    procs: Processes = ALONE
     warnings: list[str] = field(default_factory=list)
     graphs: list[SlotGraphs] = field(default_factory=list)
 
@@ -67,11 +72,11 @@ class Run:
         blocks, taught = (self.graphs or [run_elastic])[0], (self.graphs or [run_elastic])[-1]
         draws = Draws(self.space, self.stage, self.resolutions, self.seed)
         step = SupernetStep(supernet_run(net, None, blocks), self.stage, draws, how, teacher, run_teacher=taught)
-        return Training(net, plan, folder, {}, Processes(0, 1, CPU), precision=how), step
+        return Training(net, plan, folder, {}, self.procs, precision=how), step
 
     def batches(self, first: int, last: int) -> Iterator[tuple[Tensor, Tensor]]:
         for n in range(first, last):
-            generator = torch.Generator().manual_seed(n)
+            generator = torch.Generator().manual_seed(n + 1000 * self.procs.rank)
             side = Draws(self.space, self.stage, self.resolutions, self.seed).resolution(n)
             yield torch.randn(4, 3, side, side, generator=generator), torch.arange(4)
 
