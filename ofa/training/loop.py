@@ -220,7 +220,7 @@ class Training:
         return stop
 
     def _seed(self, seed: int) -> None:
-        """As torch.manual_seed does, which takes 0.5 ms for the devices that are not this one."""
+        """As torch.manual_seed does, but for devices that are not this one: each would note a traceback."""
         torch.default_generator.manual_seed(seed)
         if self.device.type == "cuda":
             with torch.cuda.device(self.device):
