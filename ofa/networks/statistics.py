@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ofa.errors import InputError
 from ofa.networks import gpu
+from ofa.networks.convolution import IN_PLACE
 from ofa.networks.elastic import Normalise, Take, first
 from ofa.networks.layers import ACTIVATION_NAMES
 from ofa.space import Subnet
@@ -101,17 +102,20 @@ def collect_statistics(names: Mapping[nn.Module, str], found: dict[str, Moments]
     """By the batch, noting the batch's moments in `found`; the layer's own statistics are not touched."""
 
     def normalise(bn: nn.BatchNorm2d, x: Tensor, activation: nn.Module) -> Tensor:
-        x, found[names[bn]] = normalised_with_moments(bn, x, names[bn])
-        return _activated(activation, x)
+        known = ACTIVATION_NAMES.get(type(activation))
+        x, found[names[bn]] = activated_with_moments(bn, x, names[bn], known or "none")
+        return x if known else _activated(activation, x)
 
     return normalise
 
 
-def normalised_with_moments(
-    bn: nn.BatchNorm2d, x: Tensor, name: str, *, in_place: bool = False
+def activated_with_moments(
+    bn: nn.BatchNorm2d, x: Tensor, name: str, activation: str, *, in_place: bool = False
 ) -> tuple[Tensor, Moments]:
-    """x normalised by itself, and its moments. InputError, naming the layer, where a channel has but one value.
+    """x normalised by itself and activated, and its moments. InputError, naming the layer, if a channel has one value.
 
+    Without gradients.
+    activation: a step's
     in_place: whether x may be overwritten, which saves a CPU memory that is not in its caches
     """
     channels = x.shape[1]
@@ -121,15 +125,21 @@ def normalised_with_moments(
             "and so no variance: take batches, or a number of images, of which the last is larger"
         )
     scale, shift = _scale_and_shift(bn, channels)
-    # with momentum 1 the fused kernel leaves the batch's mean and unbiased variance: no second pass over x
+    # with momentum 1 the fused kernels leave the batch's mean and unbiased variance: no second pass over x
     mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
+    moments = mean, variance, x.numel() // channels
+    if gpu.quick(x):
+        from ofa.networks.gpu.batch_norm import fits, normalised
+
+        if fits(x):
+            return normalised(x, scale, shift, (mean, variance), 1.0, bn.eps, activation), moments
     if in_place and x.is_cpu:
         kept = torch.empty_like(scale), torch.empty_like(scale)
         torch.native_batch_norm(x, scale, shift, mean, variance, True, 1.0, bn.eps, out=(x, *kept))
         out = x
     else:
         out = F.batch_norm(x, mean, variance, scale, shift, True, 1.0, bn.eps)
-    return out, (mean, variance, x.numel() // channels)
+    return IN_PLACE[activation](out), moments
 
 
 def folded(weight: Tensor, bn: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:

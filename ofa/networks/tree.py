@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from ofa.blocks import steps_of
 from ofa.blocks.operator import INPUT, Step
 from ofa.errors import InputError
-from ofa.networks.convolution import IN_PLACE, ArrangedConv, conv
+from ofa.networks.convolution import ArrangedConv, conv
 from ofa.networks.elastic import UNNORMALISED, conv_weight, first
 from ofa.networks.gpu.repeated import Repeated
 from ofa.networks.layers import Compute, Layer, memory_format_of
@@ -30,8 +30,8 @@ from ofa.networks.statistics import (
     BatchNormStatistics,
     Moments,
     PooledStatistics,
+    activated_with_moments,
     folded,
-    normalised_with_moments,
 )
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
@@ -118,8 +118,9 @@ class SubnetTree:
 
                 def convolve(node: _Node, x: Tensor) -> Tensor:
                     y = conv(x, weights[node], None, node.step.stride, _groups(node.step, weights[node]))
-                    y, found[node] = normalised_with_moments(node.bn, y, self._names[node.bn], in_place=True)
-                    return IN_PLACE[node.step.activation](y)
+                    name, activation = self._names[node.bn], node.step.activation
+                    y, found[node] = activated_with_moments(node.bn, y, name, activation, in_place=True)
+                    return y
 
                 self._walk(images, convolve)
                 return found

@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,11 +24,12 @@ from triton.runtime.errors import OutOfResources
 
 from ofa.blocks import steps_of
 from ofa.errors import InputError
-from ofa.networks import gpu
+from ofa.networks import calibrate_bn, gpu
 from ofa.networks.convolution import conv
 from ofa.networks.gpu import batch_norm, depthwise
 from ofa.networks.gpu.launching import launch
 from ofa.networks.supernet import blocks_at
+from ofa.networks.tree import SubnetTree
 from ofa.space import get_space
 from ofa.training.step import supernet_run
 from tests.helpers.supernets import TINY, lively
@@ -215,6 +217,31 @@ def test_a_network_learns_by_them_what_it_learns_without(monkeypatch: pytest.Mon
             torch.cat([t.flatten().double() for n, t in of.items() if kind in n]) for of in (found, expected)
         )
         assert float((mine - theirs).norm()) <= 1e-5 * float(theirs.norm())
+
+
+@pytest.mark.skipif(DEVICE == "cuda", reason="tests/ofa/networks/test_gpu_networks.py compares scores there")
+def test_a_network_is_calibrated_by_them_as_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together with others and alone, as if it were on a GPU."""
+    space = get_space(str(TINY), 7)
+    net, batches = lively(space).eval(), [random(n, 3, 32, 32) for n in (4, 5)]
+    subnets = space.decode(space.sample(np.random.default_rng(1), 3, resolutions=[32]))
+    expected = calibrate_bn(net.double(), subnets, [batch.double() for batch in batches])
+    net.float()
+    used: list[str] = []
+    inner = batch_norm.normalised
+    monkeypatch.setattr(batch_norm, "normalised", lambda *a: used.append(a[-1]) or inner(*a))
+    monkeypatch.setattr(batch_norm, "_BLOCK_P", 256)
+    monkeypatch.setattr(depthwise, "_block_p", lambda _: 256)
+    monkeypatch.setattr(gpu, "quick", lambda _: True)
+    for calibrate in (SubnetTree(net, subnets).calibrate, partial(calibrate_bn, net, subnets)):
+        found = calibrate(batches)
+        assert set(used) == {"none", "relu", "h_swish"}
+        used.clear()
+        for mine, theirs in zip(found, expected, strict=True):
+            for of, like in ((mine.means, theirs.means), (mine.variances, theirs.variances)):
+                assert of.keys() == like.keys()
+                both = [torch.cat([t.double() for t in values.values()]) for values in (of, like)]
+                assert float((both[0] - both[1]).norm()) <= 1e-5 * float(both[1].norm())
 
 
 def test_under_autocast_images_and_weights_are_halves_and_their_gradients_are_not(

@@ -69,8 +69,8 @@ def test_an_equal_beginning_and_wider_blocks_run_once(monkeypatch: pytest.Monkey
         ran.append(x.shape[1])
         return original(bn, x, *given, **more)  # type: ignore[arg-type]
 
-    original = tree.normalised_with_moments
-    monkeypatch.setattr(tree, "normalised_with_moments", counted)
+    original = tree.activated_with_moments
+    monkeypatch.setattr(tree, "activated_with_moments", counted)
 
     def convolutions(*subnets: Subnet) -> int:
         ran.clear()
@@ -105,8 +105,8 @@ def test_what_nothing_reads_any_more_is_not_kept(monkeypatch: pytest.MonkeyPatch
         made.append(weakref.ref(x))
         return original(bn, x, *given, **more)  # type: ignore[arg-type]
 
-    original = tree.normalised_with_moments
-    monkeypatch.setattr(tree, "normalised_with_moments", counted)
+    original = tree.activated_with_moments
+    monkeypatch.setattr(tree, "activated_with_moments", counted)
     together.calibrate([torch.randn(2, 3, 32, 32)])
     # of the value that each convolution made: those where paths part, and a few in a block
     assert max(alive) < 30 < len(made) / 5

@@ -16,7 +16,7 @@ from ofa.images.pixels.store import PixelBatch
 from ofa.images.preprocessing import HALF
 from ofa.networks import build_supernet, tree
 from ofa.networks.calibrate import Calibrating
-from ofa.networks.statistics import normalised_with_moments
+from ofa.networks.statistics import activated_with_moments
 from ofa.predictors.collect import measuring
 from ofa.predictors.collect.measuring import PreparedImages, draw, measure
 from ofa.space import get_space
@@ -51,10 +51,10 @@ def waits(fault: Callable[[Tensor], object] | None = None, at: str = "evaluating
             fault(logits)
         return counts_of(logits, labels)
 
-    def normalised(bn: torch.nn.BatchNorm2d, x: Tensor, name: str, *, in_place: bool = False) -> object:
+    def normalised(bn: torch.nn.BatchNorm2d, x: Tensor, name: str, *more: str, in_place: bool = False) -> object:
         if fault is not None and at == "calibrating":
             fault(x)
-        return normalised_with_moments(bn, x, name, in_place=in_place)
+        return activated_with_moments(bn, x, name, *more, in_place=in_place)
 
     with Watcher() as watcher:
         net = build_supernet(space, dropout=0.0).eval().to(GPU)
@@ -68,7 +68,7 @@ def waits(fault: Callable[[Tensor], object] | None = None, at: str = "evaluating
         with (
             mock.patch.object(torch, "inference_mode", torch.no_grad),  # whose tensors nothing can pretend to be
             mock.patch.object(measuring, "counts_of", counted),
-            mock.patch.object(tree, "normalised_with_moments", normalised),
+            mock.patch.object(tree, "activated_with_moments", normalised),
         ):
             measure(net, draw(space, (SIZE,), 0, range(2)), there, advance)
         advance(0)
