@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 READS = {"item": "_local_scalar_dense", "tolist": "copied to the host"}
 
 
 @pytest.mark.slow
 def test_no_batch_waits_for_a_gpu_and_planted_faults_are_seen() -> None:
     """In a process of its own, because it changes torch (tests.ofa.training.fake_gpu.py)."""
-    command = [sys.executable, "-W", "ignore", "-m", "tests.ofa.predictors.watched_collecting"]
+    command = [sys.executable, "-W", "ignore", "-m", "tests.ofa.predictors.collect.watched_collecting"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)
