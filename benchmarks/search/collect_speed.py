@@ -102,7 +102,7 @@ def on_cores(
     chosen = list(groups(subnets, here, size))[: 2 * cores]
     count = sum(map(len, chosen)) * sum(len(batch.labels) for batch in images.evaluation)
 
-    def one(group: Sequence[int], _: object = None) -> list[Scores]:
+    def one(group: Sequence[int]) -> list[Scores]:
         return measure(net, [subnets[i] for i in group], images)
 
     for _ in range(2):

@@ -35,6 +35,12 @@ def make_interruptible() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def die_of_interrupts() -> None:
+    """The work has ended: one more Ctrl-C ends this process at once, and not with a traceback of what is cleared up."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _end(_number: int, _frame: FrameType | None) -> None:
     try:
         os.write(2, f"{STOPPED}\n".encode())

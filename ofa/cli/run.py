@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from ofa.cli.loading import INTERRUPTED, STOPPED, make_interruptible
+from ofa.cli.loading import INTERRUPTED, STOPPED, die_of_interrupts, make_interruptible
 from ofa.cli.streams import prepare_streams
 from ofa.errors import InputError, one_line
 from ofa.optional_packages import explained
@@ -50,6 +50,7 @@ def run(
         print(one_line(f"error: {error.strerror or error}: {error.filename or ''}".rstrip(": ")), file=sys.stderr)
         code = failed or InputError.exit_code
     except KeyboardInterrupt:
+        die_of_interrupts()
         print(STOPPED, file=sys.stderr)
         code = INTERRUPTED
     except Exception as error:

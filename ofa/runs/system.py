@@ -48,6 +48,8 @@ _PR_SET_PDEATHSIG = 1  # of prctl(2)
 # of mallopt(3)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 _MMAP_THRESHOLDS = (1 << 30, 32 << 20)  # the second is the most that older versions of glibc take
+# of control groups, version 2 and 1, as a container sees its own
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # a virus scanner or an indexer opens what has just been written: so long is waited until it closes it
 _SCANNED_S = (0.05, 0.1, 0.2, 0.4, 0.8)
 
@@ -178,11 +180,14 @@ def replace(source: Path, target: Path) -> None:
 
 
 def memory_bytes() -> int | None:
-    """This machine's memory; None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else None
-    except (ValueError, OSError):
-        return None
+    """This machine's memory, or what a container may use of it; None where the system does not tell."""
+    found: list[int] = []
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in _MEMORY_LIMITS:
+        with contextlib.suppress(ValueError, OSError):  # "max"; no such group
+            found.append(int(limit.read_text(encoding="utf-8")))
+    return min(found, default=None)
 
 
 def usable_cpus() -> list[int] | None:
@@ -282,6 +287,11 @@ def keep_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
         libc.mallopt(_M_TOP_PAD, 64 << 20)
         libc.mallopt(_M_ARENA_MAX, 1)  # others hold at most 64 MiB, and threads have others
+
+
+def raise_in_thread(thread: int, what: type[BaseException]) -> None:
+    """Raises it in another thread of this process, by `threading.get_ident`, once its operator or call has returned."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(what))
 
 
 def inheriting(handle: int) -> Mapping[str, Any]:

@@ -32,7 +32,12 @@ KERNELS = ("/proc", "/sys/", "/dev/", "/tmp", "/var/", "/etc/")
 # what reads a file of the kernel, and takes "it is not there" for an answer
 READERS = {
     ROOT / path
-    for path in ("device_agents/cpu/machine.py", "device_agents/cuda/kernel.py", "profilers/devices/identity.py")
+    for path in (
+        "device_agents/cpu/machine.py",
+        "device_agents/cuda/kernel.py",
+        "ofa/runs/system.py",
+        "profilers/devices/identity.py",
+    )
 }
 
 

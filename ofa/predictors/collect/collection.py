@@ -23,11 +23,10 @@ from ofa.predictors.collect import measuring
 from ofa.predictors.collect.measuring import PreparedImages, device_of, groups
 from ofa.runs.journal import SharedJournal
 from ofa.runs.system import memory_bytes
-from ofa.runs.threads import GoOn, in_threads
+from ofa.runs.threads import in_threads
 from ofa.space import Subnet
 
 GROUP = 16  # sub-networks that run together: what a kill can lose, of each thread
-FEATURE_MAPS = 5  # of memory that a group takes beside weights, in what its widest network holds at a time
 MEMORY_BYTES = 4 << 30  # of prepared images at a time, in each process
 # scores of sub-networks of one resolution
 Measure = Callable[[Supernet, Sequence[Subnet], PreparedImages, Callable[[float], object]], list[Scores]]
@@ -63,14 +62,19 @@ class Collection:
         journal: SharedJournal,
         watcher: CollectWatcher,
         measure: Measure | None = None,
+        feature_maps: int = measuring.FEATURE_MAPS,
     ) -> None:
-        """evaluated: which of the images to evaluate on; measure: a group (default: `measuring.measure`)"""
+        """evaluated: which of the images to evaluate on
+
+        measure: a group (default: `measuring.measure`)
+        feature_maps: of memory that it takes beside weights, in what its widest network holds at a time
+        """
         assert images.calibration is not None
         self._net, self._subnets, self._images = net, subnets, images
         self._calibration: tuple[ImageFolder, Sequence[int]] = images.calibration
         self._evaluation: tuple[ImageFolder, Sequence[int]] = (images.data, evaluated)
         self._options, self._journal, self._watcher = options, journal, watcher
-        self._measure = measure or measuring.measure
+        self._measure, self._feature_maps = measure or measuring.measure, feature_maps
         self.items: list[dict[str, Any]] = []
 
     def run(self, todo: Sequence[int], first: int) -> None:
@@ -84,13 +88,9 @@ class Collection:
             images, broken = self._prepared(part)
             here = [i for i in todo if self._subnets[i].resolution in part]
 
-            def measure(group: list[int], go_on: GoOn, images: dict[int, PreparedImages] = images) -> list[Scores]:
+            def measure(group: list[int], images: dict[int, PreparedImages] = images) -> list[Scores]:
                 group_macs, asked = sum(macs[i] for i in group), [self._subnets[i] for i in group]
-
-                def advance(share: float) -> None:
-                    go_on()
-                    progress.advance(group_macs, share)
-
+                advance = partial(progress.advance, group_macs)
                 return self._measure(self._net, asked, images[asked[0].resolution], advance)
 
             with self._measured(here, measure) as results:
@@ -103,11 +103,11 @@ class Collection:
                     watcher.measured(len(self.items), len(todo), macs_done / all_macs)
 
     def _measured(
-        self, here: Sequence[int], measure: Callable[[list[int], GoOn], list[Scores]]
+        self, here: Sequence[int], measure: Callable[[list[int]], list[Scores]]
     ) -> AbstractContextManager[Generator[tuple[list[int], list[Scores]]]]:
         """The groups of sub-networks with their scores, as they are done: on a CPU, one on each core."""
         if device_of(self._net).type != "cpu":
-            return closing((group, measure(group, lambda: None)) for group in groups(self._subnets, here, GROUP))
+            return closing((group, measure(group)) for group in groups(self._subnets, here, GROUP))
         threads = self._threads(here)
         size = min(GROUP, math.ceil(len(here) / threads))
         return closing(in_threads(measure, list(groups(self._subnets, here, size)), threads))
@@ -121,7 +121,7 @@ class Collection:
         widest = max(int(peak_activation_bytes(space, subnet)) for subnet in chosen)
         weights = GROUP * 4 * max(int(count_params(space, subnet)) for subnet in chosen)
         batch = max(self._options.batch_size, self._images.cut.most)
-        return max(1, min(threads, memory // 2 // (FEATURE_MAPS * batch * widest + weights)))
+        return max(1, min(threads, memory // 2 // (self._feature_maps * batch * widest + weights)))
 
     @property
     def _image_count(self) -> int:

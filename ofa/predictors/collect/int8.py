@@ -17,6 +17,7 @@ from ofa.space import Subnet
 
 # images that show the ranges, as of an export
 RANGE_IMAGES = 200
+FEATURE_MAPS = 11  # as of `ofa.predictors.collect.measuring`
 _BATCH = 50  # of them at a time: the values of more leave the caches
 
 

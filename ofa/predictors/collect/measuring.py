@@ -21,6 +21,8 @@ from ofa.networks.calibrate import Calibrating
 from ofa.networks.tree import SubnetTree
 from ofa.space import Genes, SearchSpace, Subnet
 
+FEATURE_MAPS = 5  # of memory that `measure` takes beside weights, in what its widest network holds at a time
+
 
 def draw(
     space: SearchSpace, resolutions: Sequence[int], seed: int, numbers: Sequence[int], tilted: float = 0.0

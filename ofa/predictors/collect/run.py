@@ -18,11 +18,10 @@ from ofa.errors import InputError
 from ofa.evaluate.precision import check_precision
 from ofa.images.files.folder import ImageFolder
 from ofa.networks.layers import placed
-from ofa.predictors.collect import measuring
-from ofa.predictors.collect.collection import Collection, CollectWatcher
+from ofa.predictors.collect import int8, measuring
+from ofa.predictors.collect.collection import Collection, CollectWatcher, Measure
 from ofa.predictors.collect.config import CollectConfig
 from ofa.predictors.collect.finished import COUNT, LOSS, find_finished
-from ofa.predictors.collect.int8 import measure_int8
 from ofa.predictors.collect.measuring import draw, share, spread, tree_order
 from ofa.reading.numbers import PERCENT
 from ofa.runs import processes
@@ -106,10 +105,13 @@ def collect_accuracies(config: CollectConfig, watcher: CollectWatcher | None = N
         watcher.begin(images)
         keep_memory()
         placed(net, procs.device).eval()
-        measure = measure_int8 if config.dtype == "int8" else None
+        measure: Measure | None = None
+        feature_maps = measuring.FEATURE_MAPS
+        if config.dtype == "int8":
+            measure, feature_maps = int8.measure_int8, int8.FEATURE_MAPS
         if config.half_precision is not None:
             measure = partial(measuring.measure, precision=config.precision)
-        collection = Collection(net, subnets, images, evaluated, config, journal, watcher, measure)
+        collection = Collection(net, subnets, images, evaluated, config, journal, watcher, measure, feature_maps)
         try:
             collection.run(todo, first)
         finally:

@@ -66,6 +66,17 @@ def test_the_work_of_a_command_ends_in_order(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "saved\n", "stopped\n")
 
 
+def test_ctrl_c_while_an_ended_command_clears_up_is_no_traceback(tmp_path: Path) -> None:
+    script = tmp_path / "ofa"
+    script.write_text(
+        "import atexit, os\nfrom ofa.cli.run import run\ndef main():\n    os.kill(os.getpid(), 2)\n"
+        "atexit.register(lambda: os.kill(os.getpid(), 2))\nrun(main)\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "stopped\n")
+
+
 def test_a_program_that_imports_us_keeps_its_ctrl_c(tmp_path: Path) -> None:
     code = "import signal, ofa, profilers; print(signal.getsignal(2) is signal.default_int_handler)"
     (tmp_path / "mine.py").write_text(code)

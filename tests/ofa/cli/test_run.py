@@ -53,6 +53,7 @@ def test_every_end_is_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("ofa.cli.run.die_of_interrupts", lambda: None)  # of this process
     with pytest.raises(SystemExit) as ended:
         run(raising(error))
     said = capsys.readouterr().err

@@ -55,6 +55,24 @@ def test_search_and_report_say_that_cores_may_have_taken_turns(pinned: str | Non
     assert ("pinned to no CPU" in made_in_words(header)) == (pinned == "no")
 
 
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [((), 64), (("max\n", None), 64), (("16\n", None), 16), ((None, "9223372036854771712\n"), 64), ((None, "8"), 8)],
+)
+def test_memory_is_what_a_container_may_use(
+    limits: tuple[str | None, ...], expected: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    files = [tmp_path / str(i) for i in range(len(limits))]
+    for file, text in zip(files, limits, strict=True):
+        if text is not None:
+            file.write_text(text)
+    monkeypatch.setattr(system.os, "sysconf", {"SC_PAGE_SIZE": 4, "SC_PHYS_PAGES": 16}.__getitem__, raising=False)
+    monkeypatch.setattr(system, "_MEMORY_LIMITS", files)
+    assert system.memory_bytes() == expected
+    monkeypatch.delattr(system.os, "sysconf")  # as on Windows
+    assert (system.memory_bytes() is None) == (limits in ((), ("max\n", None)))
+
+
 @pytest.mark.skipif(not system.LINUX, reason="the memory of a process is read from /proc")
 def test_memory_that_is_freed_is_kept() -> None:
     """By any thread, in a process of its own, which shall not keep this one's."""

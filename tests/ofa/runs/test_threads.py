@@ -2,57 +2,64 @@
 
 import threading
 from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ofa.runs.threads import GoOn, Unwanted, in_threads
+from ofa.runs import threads
+from ofa.runs.threads import Unwanted, in_threads
 
 
 def test_every_item_comes_with_its_result_and_operators_take_one_thread() -> None:
     before = torch.get_num_threads()
-
-    def work(item: int, go_on: GoOn) -> tuple[int, int]:
-        go_on()
-        return item * item, torch.get_num_threads()
-
-    found = dict(in_threads(work, range(100), 3))
+    found = dict(in_threads(lambda item: (item * item, torch.get_num_threads()), range(100), 3))
     assert found == {item: (item * item, 1) for item in range(100)}
     assert torch.get_num_threads() == before
 
 
 def test_items_run_at_once() -> None:
     both = threading.Barrier(2)
-    assert dict(in_threads(lambda _item, _go_on: both.wait() >= 0, "ab", 2)) == {"a": True, "b": True}
+    assert dict(in_threads(lambda _: both.wait() >= 0, "ab", 2)) == {"a": True, "b": True}
+
+
+def for_long() -> None:
+    """Work that asks nobody whether it is wanted."""
+    for _ in range(10**9):
+        pass
 
 
 def test_a_failure_ends_what_runs_and_begins_nothing_more() -> None:
-    begun: list[str] = []
+    begun, ended_itself = list[str](), list[str]()
     running = threading.Event()
 
-    def work(item: str, go_on: GoOn) -> None:
+    def work(item: str) -> None:
         begun.append(item)
         if item == "fails":
             assert running.wait()
             raise ValueError("of the item")
         running.set()
-        while True:
-            go_on()
+        for_long()
+        ended_itself.append(item)
 
     before = torch.get_num_threads()
     with pytest.raises(ValueError, match="of the item"):
         list(in_threads(work, ["runs on", "fails", "waits"], 2))
-    assert begun == ["runs on", "fails"]
+    assert (begun, ended_itself) == (["runs on", "fails"], [])
     assert torch.get_num_threads() == before
 
 
 def test_whoever_stops_listening_ends_what_runs() -> None:
     ends: list[BaseException] = []
+    running = threading.Event()
 
-    def work(item: int, go_on: GoOn) -> int:
+    def work(item: int) -> int:
+        if not item:
+            assert running.wait()
+            return item
+        running.set()
         try:
-            while item:
-                go_on()
+            for_long()
         except Unwanted as end:
             ends.append(end)
             raise
@@ -63,3 +70,37 @@ def test_whoever_stops_listening_ends_what_runs() -> None:
             assert item == 0
             raise KeyboardInterrupt
     assert 1 <= len(ends) <= 2
+
+
+def test_threads_whose_work_just_ended_are_left_in_peace(capfd: pytest.CaptureFixture[str]) -> None:
+    """Wherever they are between one item and the next: what is raised there would be told as a fault."""
+    for _ in range(200):
+        with closing(in_threads(lambda item: item, range(40), 3)) as results:
+            next(results)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_second_ctrl_c_waits_for_the_threads_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, returned, ended, presses = threading.Event(), threading.Event(), list[int](), list[float]()
+
+    def press(seconds: float) -> None:
+        presses.append(seconds)
+        if len(presses) == 3:
+            returned.set()
+        raise KeyboardInterrupt
+
+    def work(item: int) -> None:
+        if not item:
+            assert running.wait()
+            return
+        running.set()
+        try:
+            returned.wait()  # as in an operator, where nothing is raised
+        finally:
+            ended.append(item)
+
+    monkeypatch.setattr(threads, "time", SimpleNamespace(sleep=press))
+    with pytest.raises(KeyboardInterrupt), closing(in_threads(work, range(2), 2)) as results:
+        next(results)
+        raise KeyboardInterrupt
+    assert (len(presses) >= 3, ended) == (True, [1])
