@@ -6,7 +6,7 @@ They are a value (`BatchNormStatistics`, made by `ofa.networks.calibrate_bn`), n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
@@ -110,12 +110,19 @@ def collect_statistics(names: Mapping[nn.Module, str], found: dict[str, Moments]
 
 
 def activated_with_moments(
-    bn: nn.BatchNorm2d, x: Tensor, name: str, activation: str, *, in_place: bool = False
+    bn: nn.BatchNorm2d,
+    x: Tensor,
+    name: str,
+    activation: str,
+    *,
+    into: Tensor | None = None,
+    in_place: bool = False,
 ) -> tuple[Tensor, Moments]:
     """x normalised by itself and activated, and its moments. InputError, naming the layer, if a channel has one value.
 
     Without gradients.
     activation: a step's
+    into: (2, channels) zeros, for mean and variance (default: new ones)
     in_place: whether x may be overwritten, which saves a CPU memory that is not in its caches
     """
     channels = x.shape[1]
@@ -126,7 +133,7 @@ def activated_with_moments(
         )
     scale, shift = _scale_and_shift(bn, channels)
     # with momentum 1 the fused kernels leave the batch's mean and unbiased variance: no second pass over x
-    mean, variance = torch.zeros_like(scale), torch.zeros_like(scale)
+    mean, variance = into if into is not None else (torch.zeros_like(scale), torch.zeros_like(scale))
     moments = mean, variance, x.numel() // channels
     if gpu.quick(x):
         from ofa.networks.gpu.batch_norm import fits, normalised
@@ -142,12 +149,23 @@ def activated_with_moments(
     return IN_PLACE[activation](out), moments
 
 
-def folded(weight: Tensor, bn: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that normalises by these statistics, computed in double precision."""
-    scale, shift = (of.double() for of in _scale_and_shift(bn, len(weight)))
-    factor = scale / (variance.double() + bn.eps).sqrt()
-    scaled = weight.double() * factor[:, None, None, None]
-    return scaled.to(weight.dtype), (shift - mean.double() * factor).to(weight.dtype)
+def folding(
+    layers: Sequence[nn.BatchNorm2d], means: Sequence[Tensor], variances: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """For each layer what the weights of the convolution before it are multiplied by, and that convolution's bias.
+
+    (channels,) each, as many as a layer's means have, and computed in double precision, all layers at once.
+    """
+    channels = [len(mean) for mean in means]
+    scale, shift = (
+        torch.cat([first(of, count) for of, count in zip(every, channels, strict=True)]).double()
+        for every in ([bn.weight for bn in layers], [bn.bias for bn in layers])
+    )
+    eps = torch.tensor([bn.eps for bn in layers], dtype=torch.float64).repeat_interleave(torch.tensor(channels))
+    factor = scale / (torch.cat([*variances]).double() + eps.to(scale.device, non_blocking=True)).sqrt()
+    bias = shift - torch.cat([*means]).double() * factor
+    both = (torch.split(of.to(means[0].dtype), channels) for of in (factor, bias))
+    return list(zip(*both, strict=True))
 
 
 Key = TypeVar("Key")

@@ -31,7 +31,7 @@ from ofa.networks.statistics import (
     Moments,
     PooledStatistics,
     activated_with_moments,
-    folded,
+    folding,
 )
 from ofa.networks.supernet import Supernet, blocks_at
 from ofa.space import Subnet
@@ -112,14 +112,20 @@ class SubnetTree:
         pooled, images_seen = PooledStatistics[_Node](), 0
         with torch.no_grad():
             weights = {node: conv_weight(node.layer, node.step) for node in self._convolutions}
+            channels = [len(weight) for weight in weights.values()]
 
             def seen(images: Tensor) -> dict[_Node, Moments]:
                 found: dict[_Node, Moments] = {}
+                # all at once: on a GPU, each is a launch in every batch
+                zeros = torch.split(torch.zeros((2, sum(channels)), dtype=dtype, device=device), channels, 1)
+                into = dict(zip(weights, zeros, strict=True))
 
                 def convolve(node: _Node, x: Tensor) -> Tensor:
                     y = conv(x, weights[node], None, node.step.stride, _groups(node.step, weights[node]))
                     name, activation = self._names[node.bn], node.step.activation
-                    y, found[node] = activated_with_moments(node.bn, y, name, activation, in_place=True)
+                    y, found[node] = activated_with_moments(
+                        node.bn, y, name, activation, into=into[node], in_place=True
+                    )
                     return y
 
                 self._walk(images, convolve)
@@ -142,13 +148,18 @@ class SubnetTree:
 
     def folded(self, statistics: Sequence[BatchNormStatistics]) -> Folded:
         """The convolutions' weights and biases with the statistics of `calibrate` in them."""
+        nodes = self._convolutions
+        of = [(statistics[node.member], self._names[node.bn]) for node in nodes]
         with torch.no_grad():
-            return {node: self._folded(node, statistics[node.member]) for node in self._convolutions}
-
-    def _folded(self, node: _Node, statistics: BatchNormStatistics) -> tuple[Tensor, Tensor]:
-        name = self._names[node.bn]
-        weight = conv_weight(node.layer, node.step)
-        return folded(weight, node.bn, statistics.means[name], statistics.variances[name])
+            folds = folding(
+                [node.bn for node in nodes],
+                [found.means[name] for found, name in of],
+                [found.variances[name] for found, name in of],
+            )
+            return {
+                node: (conv_weight(node.layer, node.step) * factor[:, None, None, None], bias)
+                for node, (factor, bias) in zip(nodes, folds, strict=True)
+            }
 
     def logits(self, folded: Folded) -> Callable[[Tensor], list[Tensor]]:
         """Gives (N, classes) of every sub-network for images (N, 3, R, R), by what `folded` made."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -51,10 +52,10 @@ def waits(fault: Callable[[Tensor], object] | None = None, at: str = "evaluating
             fault(logits)
         return counts_of(logits, labels)
 
-    def normalised(bn: torch.nn.BatchNorm2d, x: Tensor, name: str, *more: str, in_place: bool = False) -> object:
+    def normalised(bn: torch.nn.BatchNorm2d, x: Tensor, name: str, *more: str, **ways: Any) -> object:
         if fault is not None and at == "calibrating":
             fault(x)
-        return activated_with_moments(bn, x, name, *more, in_place=in_place)
+        return activated_with_moments(bn, x, name, *more, **ways)
 
     with Watcher() as watcher:
         net = build_supernet(space, dropout=0.0).eval().to(GPU)
