@@ -1,6 +1,7 @@
 """Independent work on every core."""
 
 import threading
+from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -9,6 +10,15 @@ import torch
 
 from ofa.runs import threads
 from ofa.runs.threads import Unwanted, in_threads
+
+
+@pytest.fixture(autouse=True)
+def three_threads() -> Iterator[None]:
+    """An operator has as many, so that it shows whether they come back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
 
 
 def test_every_item_comes_with_its_result_and_operators_take_one_thread() -> None:
