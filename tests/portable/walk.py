@@ -23,6 +23,7 @@ ELSEWHERE = (
     "device_agents.android.testphone",  # Linux alone: an adbd in namespaces
     "ofa.networks.gpu.batch_norm",  # where Triton is, which is asked for before they are imported
     "ofa.networks.gpu.depthwise",
+    "ofa.networks.gpu.launching",
 )
 SPACE = str(ROOT / "tests" / "helpers" / "tiny.toml")
 RECIPE = [{"name": "all", "epochs": 1, "learning_rate": 0.05, "distill": 0.0, "kernels": 3, "depths": 3, "expands": 3}]
