@@ -105,7 +105,7 @@ def test_a_second_ctrl_c_waits_for_the_threads_too(monkeypatch: pytest.MonkeyPat
             return
         running.set()
         try:
-            returned.wait()  # as in an operator, where nothing is raised
+            returned.wait(20)  # as in an operator, where nothing is raised; if nobody waits, it ends all the same
         finally:
             ended.append(item)
 
