@@ -154,7 +154,8 @@ def folding(
 ) -> list[tuple[Tensor, Tensor]]:
     """For each layer what the weights of the convolution before it are multiplied by, and that convolution's bias.
 
-    (channels,) each, as many as a layer's means have, and computed in double precision, all layers at once.
+    (channels,) each, as many as a layer's means have, computed in double precision, all layers at once. The factors are
+    in it too: rounded, they would round the weights once more.
     """
     channels = [len(mean) for mean in means]
     scale, shift = (
@@ -164,7 +165,7 @@ def folding(
     eps = torch.tensor([bn.eps for bn in layers], dtype=torch.float64).repeat_interleave(torch.tensor(channels))
     factor = scale / (torch.cat([*variances]).double() + eps.to(scale.device, non_blocking=True)).sqrt()
     bias = shift - torch.cat([*means]).double() * factor
-    both = (torch.split(of.to(means[0].dtype), channels) for of in (factor, bias))
+    both = (torch.split(of, channels) for of in (factor, bias.to(means[0].dtype)))
     return list(zip(*both, strict=True))
 
 

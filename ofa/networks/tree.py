@@ -157,7 +157,7 @@ class SubnetTree:
                 [found.variances[name] for found, name in of],
             )
             return {
-                node: (conv_weight(node.layer, node.step) * factor[:, None, None, None], bias)
+                node: ((conv_weight(node.layer, node.step) * factor[:, None, None, None]).to(bias.dtype), bias)
                 for node, (factor, bias) in zip(nodes, folds, strict=True)
             }
 
