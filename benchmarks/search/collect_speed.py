@@ -8,6 +8,7 @@ checked to be equal, and the losses to be so but for rounding (fp32).
     python benchmarks/search/collect_speed.py --resolutions 48,64,80,96 --cores 2     # a group a core, as collect does
     python benchmarks/search/collect_speed.py --device cuda --precision bf16 --space mbv3-w1.0 \\
         --resolutions 128,160,192,224 --batch-size 500 --batches 4 --together
+    python benchmarks/search/collect_speed.py --space mbv3-w1.0 --resolutions 128 --operators    # what a GPU launches
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from __future__ import annotations
 import argparse
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ofa.cli.options import resolutions as resolution_list
 from ofa.evaluate.precision import autocast
@@ -27,6 +30,7 @@ from ofa.images.preprocessing import IMAGENET
 from ofa.networks import Supernet, build_supernet, calibrate_bn
 from ofa.networks.calibrate import Calibrating
 from ofa.networks.layers import placed
+from ofa.networks.tree import SubnetTree
 from ofa.predictors.collect.measuring import PreparedImages, draw, groups, measure, tree_order
 from ofa.runs.system import keep_memory
 from ofa.runs.threads import in_threads
@@ -50,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--calibration-batch", type=int, default=64, metavar="N")
     parser.add_argument("--together", action="store_true", help="only together, nothing one by one")
     parser.add_argument("--cores", type=int, metavar="N", help="time a group a core against N threads an operator")
+    parser.add_argument("--operators", action="store_true", help="only count what PyTorch is told, of a group")
     args = parser.parse_args(argv)
     keep_memory()
     torch.set_num_threads(1)
@@ -63,6 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = images_at(resolution, args.batch_size, args.batches, args.calibration_batch).to(device)
         here = [i for i in order if subnets[i].resolution == resolution]
         count = args.batch_size * args.batches
+        if args.operators:
+            count_operators(SubnetTree(net, [subnets[i] for i in here[: args.group[0]]]), resolution)
+            continue
         if args.cores:
             on_cores(net, subnets, here, images, args.group[0], args.cores)
             continue
@@ -121,6 +129,37 @@ def on_cores(
             f"evaluate on, {all_cores:.2f} ms with each operator on all: {all_cores / each:.2f}x",
             flush=True,
         )
+
+
+class Counted(TorchDispatchMode):
+    """Counts operators but for views, which launch nothing on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def count_operators(tree: SubnetTree, resolution: int) -> None:
+    """Prints how many operators a group takes: for each batch to calibrate, beside all of them, and to fold."""
+    images = torch.randn(2, 3, resolution, resolution)
+    counts: list[int] = []
+    for batches in (1, 2):
+        with Counted() as counted:
+            statistics = tree.calibrate([images] * batches)
+        counts.append(counted.count)
+    with Counted() as counted:
+        tree.folded(statistics)
+    print(
+        f"{resolution} px, a group of {len(tree.subnets)}: {counts[1] - counts[0]} operators that are no views for a "
+        f"batch to calibrate, {2 * counts[0] - counts[1]} beside, {counted.count} to fold",
+        flush=True,
+    )
 
 
 def now(device: torch.device) -> float:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ofa.networks import convolution
-from ofa.networks.convolution import IN_PLACE, ArrangedConv, DepthwiseConv2d, conv
+from ofa.networks.convolution import _X86, IN_PLACE, ArrangedConv, DepthwiseConv2d, conv
 
 LAST, CONTIGUOUS = torch.channels_last, torch.contiguous_format
 
@@ -134,6 +134,9 @@ def test_arranged_weights_and_their_activation(
             assert found.dtype == dtype
             scale = float(expected.abs().max())
             expected = IN_PLACE[activation](expected.clone())
+            if _X86 and torch._C._has_mkldnn:
+                assert arranged._weight.is_mkldnn
+                assert arranged._weight.dtype == dtype, "not converted in every batch"
             assert float((found - expected).abs().max()) < (0.02 if dtype == torch.bfloat16 else 1e-6) * scale
 
 

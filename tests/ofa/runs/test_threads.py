@@ -1,14 +1,17 @@
 """Independent work on every core."""
 
+import ctypes
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from ofa.runs import threads
+from ofa.runs import system, threads
 from ofa.runs.threads import Unwanted, in_threads
 
 
@@ -26,6 +29,18 @@ def test_every_item_comes_with_its_result_and_operators_take_one_thread() -> Non
     found = dict(in_threads(lambda item: (item * item, torch.get_num_threads()), range(100), 3))
     assert found == {item: (item * item, 1) for item in range(100)}
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.skipif(not system.LINUX, reason="loaded libraries are listed in /proc")
+def test_libraries_take_one_thread_too() -> None:
+    """oneDNN asks OpenMP, which knows a number for each thread, and not PyTorch."""
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    found = {line.split(maxsplit=5)[5] for line in maps if re.search(r"/lib[gi]?omp5?[-.][^/]*$", line)}
+    if not found:
+        pytest.skip("this PyTorch has no OpenMP")
+    library = ctypes.CDLL(found.pop())
+    assert dict(in_threads(lambda _: library.omp_get_max_threads(), range(9), 3)) == dict.fromkeys(range(9), 1)
+    assert library.omp_get_max_threads() == 3
 
 
 def test_items_run_at_once() -> None:
