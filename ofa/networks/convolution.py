@@ -103,12 +103,12 @@ class ArrangedConv:
         self._arranged = False
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self._arranged or self._can_arrange(x):
+        if self._arranged or self._arrange(x):
             return self._fused(x)
         return IN_PLACE[self._activation](conv(x, self._weight, self._bias, self._stride, self._groups))
 
-    def _can_arrange(self, x: Tensor) -> bool:
-        """Takes the weights in oneDNN's order from now on, and gives up ours: both would be twice the memory."""
+    def _arrange(self, x: Tensor) -> bool:
+        """Takes the weights in oneDNN's order from now on if it can, and gives up ours: both would be twice the memory."""
         if not (_X86 and x.device.type == "cpu" and torch._C._has_mkldnn):
             return False
         self._dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
