@@ -108,7 +108,7 @@ class ArrangedConv:
         return IN_PLACE[self._activation](conv(x, self._weight, self._bias, self._stride, self._groups))
 
     def _arrange(self, x: Tensor) -> bool:
-        """Takes the weights in oneDNN's order from now on if it can, and gives up ours: both would be twice the memory."""
+        """Takes the weights in oneDNN's order from now on, if it can. Ours are given up: both are twice the memory."""
         if not (_X86 and x.device.type == "cpu" and torch._C._has_mkldnn):
             return False
         self._dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
